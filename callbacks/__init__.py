@@ -1,0 +1,1 @@
+"""What observes a run and never changes its mathematics."""

@@ -1,0 +1,159 @@
+"""Exponential moving average of the trainable weights."""
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+
+class EMA(L.Callback):
+    """Averages trainable weights while training, and validates, tests, predicts with the average.
+
+    average <- decay * average + (1 - decay) * weight, after every optimizer step. The average is
+    held in float32 on the weights' device, sharded as they are; checkpoints hold it whole.
+
+    Args:
+        decay: Share of the old average that is kept at each step.
+        warmup: Whether early steps average less: decay at step n is at most (1 + n) / (10 + n).
+    """
+
+    def __init__(self, decay: float = 0.999, warmup: bool = True):
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay must lie in [0, 1), got {decay}")
+        self.decay = decay
+        self.warmup = warmup
+        self.num_updates = 0
+        self.last_step = -1
+        self.average: dict[str, Tensor] = {}
+        self.loaded: dict[str, Tensor] | None = None
+        self.swapped: dict[str, Tensor] = {}
+
+    # Averaging
+
+    @override
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._begin(pl_module)
+        self.last_step = trainer.global_step
+
+    @override
+    @torch.no_grad()
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        if trainer.global_step == self.last_step:
+            return  # gradients are still being accumulated
+        self.last_step = trainer.global_step
+        self.num_updates += 1
+        names = trainable(pl_module)
+        average = [self.average[name] for name in names]
+        weights = [local(p).float() for p in names.values()]
+        torch._foreach_lerp_(average, weights, 1 - self.current_decay())
+
+    def current_decay(self) -> float:
+        """The decay of the update at hand."""
+        n = self.num_updates
+        return min(self.decay, (1 + n) / (10 + n)) if self.warmup else self.decay
+
+    @torch.no_grad()
+    def _begin(self, pl_module: L.LightningModule) -> None:
+        """Start from the weights, or from what a checkpoint held."""
+        if self.average and self.loaded is None:
+            return
+        for name, p in trainable(pl_module).items():
+            start = p if self.loaded is None else like(self.loaded[name], p)
+            self.average[name] = local(start).detach().float().clone()
+        self.loaded = None
+
+    # Evaluation with the average
+
+    @override
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._swap_in(pl_module)
+
+    @override
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._swap_out(pl_module)
+
+    on_test_start = on_predict_start = on_validation_start
+    on_test_end = on_predict_end = on_validation_end
+
+    @torch.no_grad()
+    def _swap_in(self, pl_module: L.LightningModule) -> None:
+        if self.loaded is not None:
+            self._begin(pl_module)
+        if not self.average:
+            return
+        for name, p in trainable(pl_module).items():
+            self.swapped[name] = local(p).detach().clone()
+            local(p).copy_(self.average[name])
+
+    @torch.no_grad()
+    def _swap_out(self, pl_module: L.LightningModule) -> None:
+        parameters = trainable(pl_module)
+        for name, value in self.swapped.items():
+            local(parameters[name]).copy_(value)
+        self.swapped = {}
+
+    # Checkpoints
+
+    @override
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        parameters = trainable(pl_module)
+        checkpoint["ema"] = {
+            "num_updates": self.num_updates,
+            "weights": {n: whole(a, parameters[n]).cpu() for n, a in self.average.items()},
+        }
+
+    @override
+    def on_load_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        saved = checkpoint.get("ema")
+        if saved is None:
+            return  # the run begins to average only now
+        missing = set(trainable(pl_module)) - set(saved["weights"])
+        if missing:
+            raise ValueError(f"the checkpoint's averages lack {sorted(missing)[:3]}")
+        self.loaded = saved["weights"]
+        self.num_updates = saved["num_updates"]
+
+
+def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
+    """Trainable parameters by name."""
+    return {name: p for name, p in module.named_parameters() if p.requires_grad}
+
+
+def local(tensor: Tensor) -> Tensor:
+    """What this rank holds of a tensor; all of it where it is not sharded."""
+    to_local = getattr(tensor, "to_local", None)
+    return tensor if to_local is None else to_local()
+
+
+def whole(shard: Tensor, parameter: nn.Parameter) -> Tensor:
+    """Gather the average of a sharded parameter; every rank must call."""
+    if not hasattr(parameter, "device_mesh"):
+        return shard
+    from torch.distributed.tensor import DTensor
+
+    mesh, placements = parameter.device_mesh, parameter.placements  # type: ignore[attr-defined]
+    shape, stride = parameter.shape, parameter.stride()
+    return DTensor.from_local(shard, mesh, placements, shape=shape, stride=stride).full_tensor()
+
+
+def like(value: Tensor, parameter: nn.Parameter) -> Tensor:
+    """A whole tensor, sharded as a parameter is."""
+    value = value.to(parameter.device)
+    if not hasattr(parameter, "device_mesh"):
+        return value
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(value, parameter.device_mesh, parameter.placements)  # type: ignore[attr-defined]

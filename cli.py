@@ -1,0 +1,88 @@
+"""The one door: `python cli.py fit --config configs/causal_lm/tiny.yaml`."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace, set_parsing_settings
+from lightning import LightningDataModule, LightningModule
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from typing_extensions import override
+
+from engine.checkpoint import newest
+from engine.checks import refuse_impossible
+from engine.messages import PlainParser
+from engine.randomness import StepSeeds
+from engine.run import config_paths, run_name
+from engine.trainer import Trainer
+
+BASE = Path(__file__).parent / "configs" / "base.yaml"
+TRUSTED = ["lightning", "torch", "bitsandbytes.optim", "modules", "datamodules", "callbacks", "engine"]
+
+set_parsing_settings(
+    omegaconf_absolute_to_relative_paths=True,
+    import_path_denylist=["*"],
+    import_path_allowlist=TRUSTED,
+)
+
+
+class Door(LightningCLI):
+    """Lightning's command line with our commands, our messages and no hidden overrides."""
+
+    @staticmethod
+    @override
+    def subcommands() -> dict[str, set[str]]:
+        wired = {"model", "datamodule"}
+        return {**LightningCLI.subcommands(), "export": wired, "tokenizer": wired}
+
+    @override
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        self.given = config_paths(sys.argv[1:] if args is None else list(args))
+        super().parse_arguments(parser, args)
+
+    @override
+    def _parse_ckpt_path(self) -> None:
+        """A checkpoint never replaces the user's options; Lightning would let it."""
+
+    @override
+    def before_instantiate_classes(self) -> None:
+        config = self.config[self.subcommand]
+        logger = config.trainer.logger
+        if isinstance(logger, Namespace) and "name" in logger.get("init_args", {}):
+            logger.init_args.name = logger.init_args.name or run_name(self.given)
+            if config.ckpt_path == "last":
+                config.ckpt_path = str(newest(Path(logger.init_args.root) / logger.init_args.name))
+        refuse_impossible(self.subcommand, config)
+
+    @override
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        trainer = super().instantiate_trainer(**kwargs)
+        trainer.callbacks.insert(0, StepSeeds(int(self.config[self.subcommand].seed_everything)))
+        assert isinstance(trainer, Trainer)
+        return trainer
+
+
+def main(args: ArgsType = None) -> None:
+    """Run a subcommand; `args` lets a test enter by the very same door."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # no advertisements
+    mode = {"parser_mode": "omegaconf+"}
+    verbs = Door.subcommands()
+    Door(
+        LightningModule,
+        LightningDataModule,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        trainer_class=Trainer,
+        parser_class=PlainParser,
+        seed_everything_default=1,
+        auto_configure_optimizers=False,
+        parser_kwargs=mode | {verb: mode | {"default_config_files": [str(BASE)]} for verb in verbs},
+        save_config_kwargs={"overwrite": True},
+        args=args,
+    )
+
+
+if __name__ == "__main__":
+    main()

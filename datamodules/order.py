@@ -1,0 +1,105 @@
+"""The endless order in which training takes its items, computed from a position alone."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Order(Protocol):
+    """An endless stream of item ids with random access."""
+
+    num_items: int
+
+    def items(self, start: int, stop: int) -> NDArray[np.int64]:
+        """The ids at positions `start` to `stop` of the stream."""
+        ...
+
+
+class Mixture:
+    """Items of several sources in fixed shares, shuffled anew in every epoch.
+
+    An epoch has as many positions as there are items. Source i gets a fixed number c_i of them,
+    its share rounded, at least one. Draw number c of source i over the whole run is
+
+        item  perm(seed, i, c // R_i)[c % R_i]   of its R_i items,
+
+    so a source is gone through completely before any item comes again, whatever its share.
+
+    Args:
+        sizes: Items of each source; the ids of a source follow those of the one before.
+        weights: Weight of each source, above 0.
+        seed: Seed of all permutations.
+    """
+
+    def __init__(self, sizes: Sequence[int], weights: Sequence[float], seed: int = 0):
+        self.sizes = list(sizes)
+        self.seed = seed
+        self.num_items = sum(sizes)
+        self.draws = apportion(self.num_items, weights)
+        self._first_ids = np.cumsum([0, *sizes])
+        self._epochs: dict[int, NDArray[np.int64]] = {}
+        self._permutations: dict[tuple[int, int], NDArray[np.int64]] = {}
+
+    def items(self, start: int, stop: int) -> NDArray[np.int64]:
+        """The ids at positions `start` to `stop` of the stream, int64 [stop - start]."""
+        parts = [np.zeros(0, np.int64)]
+        while start < stop:
+            epoch, position = divmod(start, self.num_items)
+            parts.append(self._epoch(epoch)[position : position + stop - start])
+            start += len(parts[-1])
+        return np.concatenate(parts)
+
+    def _epoch(self, epoch: int) -> NDArray[np.int64]:
+        """All ids of one epoch, in order."""
+        if epoch not in self._epochs:
+            parts = [self._drawn(source, epoch) for source in range(len(self.sizes))]
+            order = parts[0] if len(parts) == 1 else self._shuffle(parts, epoch)
+            kept = {e: ids for e, ids in self._epochs.items() if e == epoch - 1}
+            self._epochs = {**kept, epoch: order}
+        return self._epochs[epoch]
+
+    def _shuffle(self, parts: list[NDArray[np.int64]], epoch: int) -> NDArray[np.int64]:
+        """Mix the draws of the sources; each keeps its own order."""
+        source = np.repeat(np.arange(len(parts)), self.draws)
+        source = np.random.default_rng([self.seed, epoch]).permutation(source)
+        order = np.empty(self.num_items, np.int64)
+        order[np.argsort(source, kind="stable")] = np.concatenate(parts)
+        return order
+
+    def _drawn(self, source: int, epoch: int) -> NDArray[np.int64]:
+        """What one source gives to one epoch."""
+        count, size = self.draws[source], self.sizes[source]
+        start, stop = epoch * count, (epoch + 1) * count
+        parts = []
+        while start < stop:
+            turn, position = divmod(start, size)
+            parts.append(self._permutation(source, turn)[position : position + stop - start])
+            start += len(parts[-1])
+        return self._first_ids[source] + np.concatenate(parts)
+
+    def _permutation(self, source: int, turn: int) -> NDArray[np.int64]:
+        """The order of one pass through a source; the last one of each is kept."""
+        if (source, turn) not in self._permutations:
+            rng = np.random.default_rng([self.seed, source, turn])
+            kept = {key: ids for key, ids in self._permutations.items() if key[0] != source}
+            self._permutations = {**kept, (source, turn): rng.permutation(self.sizes[source])}
+        return self._permutations[source, turn]
+
+
+def apportion(total: int, weights: Sequence[float]) -> list[int]:
+    """Divide `total` in proportion to the weights by largest remainders, each at least 1.
+
+    Raises:
+        ValueError: There are more weights than things to divide.
+    """
+    if total < len(weights):
+        raise ValueError(f"{total} items cannot be shared among {len(weights)} sources.")
+    quota = total * np.asarray(weights, float) / sum(weights)
+    counts = np.maximum(1, np.floor(quota)).astype(np.int64)
+    for _ in range(total - int(counts.sum())):
+        counts[np.argmax(quota - counts)] += 1
+    while counts.sum() > total:
+        counts[np.argmax(np.where(counts > 1, counts - quota, -np.inf))] -= 1
+    return counts.tolist()

@@ -1,0 +1,244 @@
+"""Packed rows of text for next-token training, and prompts.
+
+A training or evaluation batch is a dict (B = rows, L = row length, N = pieces in the batch):
+
+- `token_BL`: int64; a row holds pieces of documents end to end, then zeros.
+- `label_BL`: int64, already shifted: the token that follows in the same piece; -100 where none
+  does, in the padding, and in rows that only fill the last evaluation batch.
+- `position_BL`: int64; place within the piece; the padding counts as a piece of its own.
+- `length_N`: list[int]; lengths of all pieces, paddings included, row after row; sums to B * L.
+- `num_targets`: int; labels that count in this batch.
+- `step_targets`: int; the same, summed over the batches of one optimizer step on this device.
+- `num_bytes`: float; UTF-8 bytes of text behind those labels.
+- `row_B`: list[int]; number of each row among those of all sources, -1 for a filler.
+- `source_B`: list[int]; number of the source that each row is from.
+
+A prediction batch holds the start token and the prompt, padded on the left:
+
+- `token_BL`: int64; `mask_BL`: bool, True = real token; `prompt`: list[str].
+- `row_B`: list[int]; number of each prompt, -1 for one that only keeps this device busy.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import lightning as L
+import numpy as np
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+
+from datamodules.census import Census
+from datamodules.corpus import origin, tokenised
+from datamodules.loader import EvaluationLoader, ResumableLoader
+from datamodules.order import Mixture
+from datamodules.packing import LongDocuments, Rows, best_fit, concatenate, explain_long
+from datamodules.prompts import Prompts, read_prompts
+from datamodules.report import Share, distinct, shares
+from datamodules.rows import PackedSource, TextRows
+from datamodules.sources import TextSource
+from datamodules.token_file import TokenFile
+from datamodules.tokenizer import TextTokenizer, load_tokenizer
+
+Stage = Literal["train", "validate", "test"]
+STAGES: dict[str, tuple[Stage, ...]] = {
+    "fit": ("train", "validate"),
+    "validate": ("validate",),
+    "test": ("test",),
+    "predict": (),
+}
+"""What each command of the trainer reads."""
+
+
+class TextData(L.LightningDataModule):
+    """Text from one source or a weighted mixture, tokenised once, packed and shuffled.
+
+    Args:
+        tokenizer: Folder or hub name of a tokenizer.
+        train: Sources of training text; each gets rows in proportion to its weight.
+        validate: Sources of validation text, read once from end to end; weights do not matter.
+        test: Sources of test text, likewise.
+        row_length: Tokens of a row.
+        packing: best_fit keeps documents whole; concatenate cuts them where a row ends.
+        long_documents: What best_fit does with a document longer than a row.
+        batch_size: Rows per device and micro-batch.
+        eval_batch_size: The same outside of training; None takes `batch_size`.
+        num_workers: Processes that build batches; 0 builds them in the training process.
+        cache: Folder for the tokenised text.
+        seed: Seed of the order of the rows; apart from the trainer's.
+        prompts: What predict continues: texts, or a .jsonl file with a key "prompt", or a .txt
+            file with one prompt a line; None continues the empty text.
+        max_bad_rate: Share of unusable documents in a source above which the run stops.
+
+    Raises:
+        ValueError: A size is too small, a weight is not positive or there is no training text.
+    """
+
+    def __init__(
+        self,
+        tokenizer: str,
+        train: list[TextSource],
+        validate: list[TextSource] | None = None,
+        test: list[TextSource] | None = None,
+        row_length: int = 512,
+        packing: Literal["best_fit", "concatenate"] = "best_fit",
+        long_documents: LongDocuments = "error",
+        batch_size: int = 8,
+        eval_batch_size: int | None = None,
+        num_workers: int = 0,
+        cache: str = ".cache/tokens",
+        seed: int = 0,
+        prompts: list[str] | str | None = None,
+        max_bad_rate: float = 0.01,
+    ):
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.sources: dict[Stage, list[TextSource]] = {
+            "train": train,
+            "validate": validate or [],
+            "test": test or [],
+        }
+        self.row_length = row_length
+        self.packing = packing
+        self.long_documents = long_documents
+        self.batch_size = batch_size
+        self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
+        self.num_workers = num_workers
+        self.cache = Path(cache)
+        self.seed = seed
+        self.prompts = prompts
+        self.max_bad_rate = max_bad_rate
+        self._check()
+        self._rows: dict[Stage, TextRows] = {}
+        self._packed: dict[Stage, list[Rows]] = {}
+        self._vocabulary: TextTokenizer | None = None
+
+    def prepare_data(self) -> None:
+        """Tokenise what this command reads; Lightning calls it on one process a node."""
+        for stage in STAGES[self._command()]:
+            self._files(stage)
+
+    def setup(self, stage: str) -> None:
+        """Map the tokens into memory, pack them and say what the training mixture is."""
+        for part in STAGES[stage]:
+            if part not in self._rows:
+                self._pack(part)
+        if stage == "fit":
+            for name, share in self.mixture_report().items():
+                rank_zero_info(share.describe(name))
+
+    def train_dataloader(self) -> ResumableLoader:
+        """The endless stream of training rows."""
+        rows, trainer = self._rows["train"], self.trainer
+        weights = [source.weight for source in self.sources["train"]]
+        order = Mixture(rows.sizes, weights, self.seed)
+        rank, world_size = self._place()
+        return ResumableLoader(
+            rows,
+            order,
+            self.batch_size,
+            rank,
+            world_size,
+            self.num_workers,
+            window=1 if trainer is None else trainer.accumulate_grad_batches,
+            limit=1.0 if trainer is None else trainer.limit_train_batches,
+        )
+
+    def val_dataloader(self) -> EvaluationLoader | list[EvaluationLoader]:
+        """Every validation row once; an empty list where there is no validation text."""
+        return self._evaluation(self._rows["validate"]) if self.sources["validate"] else []
+
+    def test_dataloader(self) -> EvaluationLoader:
+        """Every test row once.
+
+        Raises:
+            ValueError: There is no test text.
+        """
+        if not self.sources["test"]:
+            raise ValueError("there is no test text: give data.init_args.test a source.")
+        return self._evaluation(self._rows["test"])
+
+    def predict_dataloader(self) -> EvaluationLoader:
+        """Every prompt once."""
+        prompts, vocabulary = read_prompts(self.prompts), self._tokenizer()
+        ids = [[vocabulary.start, *tokens] for tokens in vocabulary.encode(prompts)]
+        return self._evaluation(Prompts(prompts, ids, vocabulary.pad))
+
+    def mixture_report(self) -> dict[str, Share]:
+        """What each training source has and gives, by its name; after `setup("fit")`."""
+        sources, rows = self.sources["train"], self._rows["train"]
+        draws = Mixture(rows.sizes, [source.weight for source in sources]).draws
+        found = shares(rows, self._packed["train"], [source.weight for source in sources], draws)
+        return dict(zip(distinct([source.name for source in sources]), found, strict=True))
+
+    def training_documents(self) -> Iterator[str]:
+        """The texts of all training sources, one source after the other; needs no tokenizer."""
+        for source in self.sources["train"]:
+            good = Census().sift(source.documents(), self.max_bad_rate, source.name)
+            yield from (document.text for document in good)
+
+    def _check(self) -> None:
+        least = {
+            "row_length": 2,
+            "batch_size": 1,
+            "eval_batch_size": 1,
+            "num_workers": 0,
+            "seed": 0,
+        }
+        for name, bound in least.items():
+            if vars(self)[name] < bound:
+                raise ValueError(f"{name} must be at least {bound}, got {vars(self)[name]}.")
+        if not 0.0 <= self.max_bad_rate <= 1.0:
+            raise ValueError(f"max_bad_rate must be within [0, 1], got {self.max_bad_rate}.")
+        if not self.sources["train"]:
+            raise ValueError("train is empty: give it at least one source of text.")
+        for source in self.sources["train"]:
+            if not source.weight > 0:
+                raise ValueError(
+                    f"the weight of {source.name} must be above 0, got {source.weight}."
+                )
+
+    def _command(self) -> str:
+        """What the trainer was asked to do; without one, fit."""
+        command = None if self.trainer is None else self.trainer.state.fn
+        return "fit" if command is None else command.value
+
+    def _place(self) -> tuple[int, int]:
+        """Rank and world size."""
+        trainer = self.trainer
+        return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+
+    def _tokenizer(self) -> TextTokenizer:
+        if self._vocabulary is None:
+            self._vocabulary = load_tokenizer(self.tokenizer)
+        return self._vocabulary
+
+    def _files(self, stage: Stage) -> list[TokenFile]:
+        sources, tokenizer = self.sources[stage], self._tokenizer
+        return [tokenised(s, tokenizer(), self.cache, self.max_bad_rate) for s in sources]
+
+    def _pack(self, stage: Stage) -> None:
+        files = self._files(stage)
+        pairs = zip(self.sources[stage], files, strict=True)
+        packed = [self._pack_one(source, file) for source, file in pairs]
+        sources = [
+            PackedSource.from_rows(file, rows) for file, rows in zip(files, packed, strict=True)
+        ]
+        self._packed[stage] = packed
+        self._rows[stage] = TextRows(sources, self.row_length)
+
+    def _pack_one(self, source: TextSource, file: TokenFile) -> Rows:
+        lengths = file.lengths
+        if self.packing == "concatenate":
+            return concatenate(lengths, self.row_length)
+        if self.long_documents == "error" and lengths.max() > self.row_length:
+            first = int(np.argmax(lengths > self.row_length))
+            raise ValueError(
+                explain_long(origin(source, first), int(lengths[first]), self.row_length)
+            )
+        return best_fit(lengths, self.row_length, self.long_documents)
+
+    def _evaluation(self, items: TextRows | Prompts) -> EvaluationLoader:
+        rank, world_size = self._place()
+        return EvaluationLoader(
+            items, len(items), self.eval_batch_size, rank, world_size, self.num_workers
+        )

@@ -1,0 +1,85 @@
+"""What a source of text is, and what all sources that read files share."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from glob import glob
+from pathlib import Path
+
+from datamodules.documents import Document, Reject
+from datamodules.roots import missing
+
+
+class TextSource(ABC):
+    """A named, weighted supply of documents.
+
+    Args:
+        weight: Share of the rows of an epoch, relative to the other sources; above 0.
+    """
+
+    def __init__(self, weight: float = 1.0):
+        self.weight = weight
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """A short name for logs."""
+
+    @abstractmethod
+    def documents(self) -> Iterator[Document | Reject]:
+        """The documents in a fixed order; what cannot be used comes as a `Reject`."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A text that changes when the documents may have changed."""
+
+
+class FileText(TextSource):
+    """Documents of one file or many.
+
+    Args:
+        path: A file, a folder (every file below it with the right suffix) or a glob.
+        weight: Share of the rows of an epoch, relative to the other sources; above 0.
+    """
+
+    suffix = ""
+    """What the files of a folder end in."""
+
+    def __init__(self, path: str, weight: float = 1.0):
+        super().__init__(weight)
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        """The last two parts of the path."""
+        return "/".join(Path(self.path).parts[-2:])
+
+    def files(self) -> list[Path]:
+        """The files, sorted.
+
+        Raises:
+            FileNotFoundError: There is none; names the path and the variable it may hang on.
+            ValueError: A file is empty.
+        """
+        path = Path(self.path)
+        found = path.rglob(f"*{self.suffix}") if path.is_dir() else map(Path, self._matches())
+        files = sorted(file for file in found if file.is_file())
+        if not files:
+            raise missing(f"{path}/*{self.suffix}" if path.is_dir() else self.path)
+        for file in files:
+            if file.stat().st_size == 0:
+                raise ValueError(f"{file} is empty.")
+        return files
+
+    def fingerprint(self) -> str:
+        """Class, options, and path, size and time of change of every file."""
+        stats = [(str(file.absolute()), file.stat()) for file in self.files()]
+        files = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+        return json.dumps([type(self).__name__, self.options(), files])
+
+    def options(self) -> list[object]:
+        """What else decides the documents; part of the fingerprint, ready for JSON."""
+        return []
+
+    def _matches(self) -> list[str]:
+        return [self.path] if Path(self.path).exists() else glob(self.path, recursive=True)

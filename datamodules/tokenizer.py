@@ -1,0 +1,96 @@
+"""A tokenizer from a folder or the hub, and documents as it sees them."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datamodules.documents import Document
+from datamodules.roots import ROOTS, missing
+
+if TYPE_CHECKING:  # the import takes seconds
+    from transformers import PreTrainedTokenizerBase
+
+CHUNK = 1000
+"""Documents that are tokenised together."""
+
+
+@dataclass
+class TextTokenizer:
+    """What turns text into ids, and the ids that mark the ends of a document.
+
+    Attributes:
+        name: Folder or name on the hub.
+        start: Id before every document: the tokenizer's bos, or else its eos.
+        eos: Id after every document.
+        pad: Id for padding: the tokenizer's own, or else its eos.
+        vocab_size: One more than the highest id.
+        fingerprint: Changes when the ids of a text may have changed.
+    """
+
+    name: str
+    start: int
+    eos: int
+    pad: int
+    vocab_size: int
+    fingerprint: str
+    backend: "PreTrainedTokenizerBase" = field(repr=False)
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        """Ids of each text, without marks."""
+        quiet = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
+        return self.backend(texts, add_special_tokens=False, **quiet)["input_ids"]
+
+    def encode_documents(self, documents: Iterable[Document]) -> Iterator[tuple[list[int], int]]:
+        """Ids with start and eos, and UTF-8 bytes, of each document."""
+        rest = iter(documents)
+        while chunk := [document.text for document in islice(rest, CHUNK)]:
+            for text, ids in zip(chunk, self.encode(chunk), strict=True):
+                yield [self.start, *ids, self.eos], len(text.encode())
+
+
+def load_tokenizer(name: str) -> TextTokenizer:
+    """Load a tokenizer.
+
+    Args:
+        name: Folder or name on the hub.
+
+    Returns:
+        The tokenizer with its marks.
+
+    Raises:
+        FileNotFoundError: `name` looks like a folder, but is none.
+        ValueError: There is no tokenizer of that name, or it has neither bos nor eos.
+    """
+    if _looks_local(name) and not Path(name).exists():
+        raise missing(name)
+    from transformers import AutoTokenizer
+
+    try:
+        backend = AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"no tokenizer could be loaded from {name}: {error}") from error
+    eos = backend.bos_token_id if backend.eos_token_id is None else backend.eos_token_id
+    if eos is None:
+        raise ValueError(
+            f"the tokenizer in {name} has neither a bos nor an eos token; one is needed to mark "
+            "where a document begins and ends. Name one in its tokenizer_config.json."
+        )
+    start = eos if backend.bos_token_id is None else backend.bos_token_id
+    pad = eos if backend.pad_token_id is None else backend.pad_token_id
+    vocab_size = 1 + max(backend.get_vocab().values())
+    return TextTokenizer(name, start, eos, pad, vocab_size, _fingerprint(backend), backend)
+
+
+def _fingerprint(backend: "PreTrainedTokenizerBase") -> str:
+    """Hash of all that decides the ids."""
+    rules = backend.backend_tokenizer.to_str() if backend.is_fast else str(backend.get_vocab())
+    return hashlib.sha256(f"{type(backend).__name__} {rules}".encode()).hexdigest()
+
+
+def _looks_local(name: str) -> bool:
+    """Whether a name can only be meant as a folder; a name on the hub has one slash at most."""
+    first = name.split("/")[0]
+    return name.startswith((".", "/", "~")) or name.count("/") > 1 or first in ROOTS.values()

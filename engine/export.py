@@ -1,0 +1,33 @@
+"""From a checkpoint to weights in memory, without a training run around them."""
+
+import lightning as L
+import torch
+
+from engine.checkpoint import SafeCheckpointIO
+
+
+def load_for_export(model: L.LightningModule, ckpt_path: str | None, ema: bool) -> str:
+    """Build the network and load a checkpoint into it.
+
+    Args:
+        model: The system, whose network need not be built yet.
+        ckpt_path: The checkpoint; None leaves the weights the network starts from.
+        ema: Whether averaged weights replace the trained ones where there are any.
+
+    Returns:
+        What was loaded, in words.
+    """
+    model.configure_model()
+    if ckpt_path is None:
+        return "the untrained weights"
+    checkpoint = SafeCheckpointIO().load_checkpoint(ckpt_path)
+    model.on_load_checkpoint(checkpoint)
+    model.load_state_dict(checkpoint["state_dict"])
+    average = checkpoint.get("ema")
+    if not (ema and average):
+        return ckpt_path
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, value in average["weights"].items():
+            parameters[name].copy_(value)
+    return f"the averaged weights of {ckpt_path}"

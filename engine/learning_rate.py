@@ -1,0 +1,82 @@
+"""Learning-rate schedules that take their length from the config."""
+
+from math import cos, pi
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+
+def warm_up(step: int, warmup_steps: int) -> float:
+    """Share of the full rate during a linear warm-up; the first step already learns."""
+    return min(1.0, (step + 1) / (warmup_steps + 1))
+
+
+def progress(step: int, warmup_steps: int, total_steps: int) -> float:
+    """How much of the decay is behind, in [0, 1]."""
+    return min(1.0, max(0.0, (step - warmup_steps) / max(1, total_steps - warmup_steps)))
+
+
+def check_steps(warmup_steps: int, total_steps: int) -> None:
+    """Refuse a schedule whose length is unknown."""
+    if total_steps < 1 or warmup_steps < 0:
+        raise ValueError(
+            f"a schedule needs warmup_steps >= 0 and total_steps >= 1, got warmup_steps "
+            f"{warmup_steps}, total_steps {total_steps}; set trainer.max_steps"
+        )
+
+
+class WarmupCosine(LambdaLR):
+    """Linear warm-up, then half a cosine down to a floor.
+
+    Args:
+        optimizer: Its learning rates are the peaks.
+        total_steps: Optimizer steps until the floor is reached.
+        warmup_steps: Optimizer steps until the peak is reached.
+        floor: Share of the peak that is kept at the end.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, total_steps: int, warmup_steps: int = 0, floor: float = 0.1
+    ):
+        check_steps(warmup_steps, total_steps)
+
+        def share(step: int) -> float:
+            left = (1 + cos(pi * progress(step, warmup_steps, total_steps))) / 2
+            return warm_up(step, warmup_steps) * (floor + (1 - floor) * left)
+
+        super().__init__(optimizer, share)
+
+
+class WarmupLinear(LambdaLR):
+    """Linear warm-up, then a straight line down to a floor.
+
+    Args:
+        optimizer: Its learning rates are the peaks.
+        total_steps: Optimizer steps until the floor is reached.
+        warmup_steps: Optimizer steps until the peak is reached.
+        floor: Share of the peak that is kept at the end.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, total_steps: int, warmup_steps: int = 0, floor: float = 0.0
+    ):
+        check_steps(warmup_steps, total_steps)
+
+        def share(step: int) -> float:
+            left = 1 - progress(step, warmup_steps, total_steps)
+            return warm_up(step, warmup_steps) * (floor + (1 - floor) * left)
+
+        super().__init__(optimizer, share)
+
+
+class WarmupConstant(LambdaLR):
+    """Linear warm-up, then the full rate.
+
+    Args:
+        optimizer: Its learning rates are the peaks.
+        warmup_steps: Optimizer steps until the peak is reached.
+    """
+
+    def __init__(self, optimizer: Optimizer, warmup_steps: int = 0):
+        check_steps(warmup_steps, max(1, warmup_steps))
+        super().__init__(optimizer, lambda step: warm_up(step, warmup_steps))

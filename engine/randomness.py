@@ -1,0 +1,42 @@
+"""Random numbers that a restart does not change."""
+
+import random
+
+import lightning as L
+import numpy as np
+import torch
+from typing_extensions import override
+
+
+class StepSeeds(L.Callback):
+    """Seeds every generator anew before each batch, from (seed, rank, batch number).
+
+    Dropout and noise of a batch then depend on nothing that a checkpoint would have to hold: a
+    resumed run draws what the uninterrupted one would have drawn, on any number of ranks.
+
+    Args:
+        seed: Seed of the run.
+    """
+
+    def __init__(self, seed: int):
+        self.seed = seed
+
+    @override
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: object, batch_idx: int
+    ) -> None:
+        number = trainer.fit_loop.epoch_loop.total_batch_idx
+        seed_all(mix(self.seed, trainer.global_rank, number))
+
+
+def mix(seed: int, rank: int, number: int) -> int:
+    """One 32-bit seed from three numbers; neighbours are unrelated."""
+    sequence = np.random.SeedSequence(entropy=seed, spawn_key=(rank, number))
+    return int(sequence.generate_state(1)[0])
+
+
+def seed_all(seed: int) -> None:
+    """Seed python, numpy and torch on all devices."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)

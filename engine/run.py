@@ -1,0 +1,101 @@
+"""The run folder: `runs/<system>/<name>/<number>/`."""
+
+import os
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.loggers import CSVLogger
+from typing_extensions import override
+
+
+class RunLogger(CSVLogger):
+    """Claims a numbered folder and writes metrics.csv and TensorBoard events into it.
+
+    Every command gets a number of its own, so nothing is ever overwritten.
+
+    Args:
+        root: Folder of all runs.
+        name: `<system>/<name>`; where None, cli.py takes it from the path of the config.
+        number: Number of the run; the next free one where None.
+        tensorboard: Whether to write TensorBoard events.
+    """
+
+    def __init__(
+        self,
+        root: str = "runs",
+        name: str | None = None,
+        number: int | None = None,
+        tensorboard: bool = True,
+    ):
+        super().__init__(root, name or "run", None if number is None else str(number), "", 1)
+        self.tensorboard = tensorboard
+        self.events: Any = None
+
+    @property
+    @override
+    def version(self) -> str:
+        if self._version is None:
+            on_zero = getattr(rank_zero_only, "rank", 0) == 0
+            self._version = claim(Path(self.root_dir)) if on_zero else "0"
+        return str(self._version)
+
+    @property
+    @override
+    def log_dir(self) -> str:
+        return os.path.join(self.root_dir, self.version)
+
+    @rank_zero_only
+    @override
+    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
+        super().log_metrics(metrics, step)
+        if self.tensorboard:
+            self._write_events(metrics, step)
+
+    def _write_events(self, metrics: dict[str, Any], step: int | None) -> None:
+        if self.events is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.events = SummaryWriter(self.log_dir)
+        for name, value in metrics.items():
+            self.events.add_scalar(name, value, step)
+
+    @rank_zero_only
+    @override
+    def finalize(self, status: str) -> None:
+        super().finalize(status)
+        if self.events is not None:
+            self.events.flush()
+
+
+def claim(folder: Path) -> str:
+    """Make the next free numbered subfolder; two processes never get the same one.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    number = 1 + max((int(p.name) for p in folder.iterdir() if p.name.isdigit()), default=-1)
+    while True:
+        try:
+            (folder / str(number)).mkdir()
+            return str(number)
+        except FileExistsError:
+            number += 1
+
+
+def run_name(configs: list[Path]) -> str:
+    """`<system>/<name>` after the first config given: its folder and its own name."""
+    if not configs:
+        return "run"
+    first = configs[0].resolve()
+    return f"{first.parent.name}/{first.stem}"
+
+
+def config_paths(args: list[str]) -> list[Path]:
+    """The files given by --config, in order."""
+    flags = ("-c", "--config")
+    after = [value for flag, value in pairwise(args) if flag in flags]
+    joined = [arg.partition("=")[2] for arg in args if arg.startswith("--config=")]
+    return [Path(path) for path in after + joined]

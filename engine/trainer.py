@@ -1,0 +1,87 @@
+"""Lightning's Trainer, with the two commands that it lacks."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import lightning as L
+from lightning.pytorch.trainer.states import TrainerFn
+
+from engine.export import load_for_export
+from engine.tokenizer import train_tokenizer
+
+
+@runtime_checkable
+class Exportable(Protocol):
+    """A system that can be written in a format of others."""
+
+    def export(self, folder: Path) -> None:
+        """Write it into a folder."""
+
+
+@runtime_checkable
+class Texts(Protocol):
+    """Data from which a tokenizer can be trained."""
+
+    def training_documents(self) -> Iterator[str]:
+        """The training texts, one after another."""
+
+
+class Trainer(L.Trainer):
+    """Fits, validates, tests, predicts, exports and trains tokenizers."""
+
+    def export(
+        self,
+        model: L.LightningModule,
+        datamodule: L.LightningDataModule | None = None,
+        ckpt_path: str | None = None,
+        folder: str = "exported",
+        ema: bool = True,
+    ) -> None:
+        """Write a trained model as a folder that other software opens.
+
+        Args:
+            model: The system.
+            datamodule: Not used.
+            ckpt_path: Checkpoint to export; without one, the weights the config starts from.
+            folder: Where to write; must be new or empty.
+            ema: Whether to export the averaged weights where the checkpoint holds them.
+
+        Raises:
+            TypeError: The system has no export.
+            FileExistsError: The folder holds something.
+        """
+        if not isinstance(model, Exportable):
+            raise TypeError(f"{type(model).__name__} cannot be exported")
+        target = Path(folder)
+        if target.exists() and any(target.iterdir()):
+            raise FileExistsError(f"{target} is not empty; give --folder a new one")
+        source = load_for_export(model, ckpt_path, ema)
+        target.mkdir(parents=True, exist_ok=True)
+        model.export(target)
+        print(f"exported {source} to {target}")
+
+    def tokenizer(
+        self,
+        model: L.LightningModule,
+        datamodule: L.LightningDataModule,
+        folder: str,
+        vocab_size: int = 4096,
+        ckpt_path: str | None = None,
+    ) -> None:
+        """Train a byte-level BPE tokenizer from the data of a config.
+
+        Args:
+            model: Not used.
+            datamodule: The data.
+            folder: Where to write the tokenizer.
+            vocab_size: Number of token ids, the 256 bytes and the end of text among them.
+            ckpt_path: Not used.
+
+        Raises:
+            TypeError: The data are no texts.
+        """
+        if not isinstance(datamodule, Texts):
+            raise TypeError(f"{type(datamodule).__name__} has no texts to train a tokenizer from")
+        self.state.fn = TrainerFn.FITTING
+        print(train_tokenizer(datamodule.training_documents(), vocab_size, Path(folder)))

@@ -1,0 +1,1 @@
+"""Networks, losses and systems: the mathematics, one room a system."""

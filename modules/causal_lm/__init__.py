@@ -1,0 +1,1 @@
+"""Next-token training of any Llama-like model."""

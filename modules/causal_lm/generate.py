@@ -1,0 +1,108 @@
+"""Text from a causal language model, through the `generate` of transformers.
+
+Shape legend: B = prompts, L = longest prompt, N = longest sequence with its continuation.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from modules.causal_lm.network import LanguageModel
+
+
+@dataclass(frozen=True)
+class Generation:
+    """How tokens are chosen.
+
+    Attributes:
+        max_new_tokens: Tokens after the prompt, at most.
+        temperature: Divides the logits; 0 takes the most likely token.
+        top_k: Number of most likely tokens kept; all where None.
+        top_p: Probability mass of most likely tokens kept (Holtzman et al., 2020).
+        repetition_penalty: Divides the positive scores of tokens that were seen; 1 is none.
+        stop: Strings that end a text.
+        cache: Growing key-value cache, or one of fixed size that torch.compile can reuse.
+    """
+
+    max_new_tokens: int = 128
+    temperature: float = 0.8
+    top_k: int | None = 50
+    top_p: float | None = None
+    repetition_penalty: float = 1.0
+    stop: list[str] = field(default_factory=list)
+    cache: Literal["dynamic", "static"] = "dynamic"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be sampled from."""
+        if self.max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}")
+        if self.temperature < 0:
+            raise ValueError(f"temperature must not be negative, got {self.temperature}")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must lie in (0, 1], got {self.top_p}")
+
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of transformers' `generate`."""
+        greedy = self.temperature == 0
+        sampling: dict[str, Any] = {
+            "temperature": self.temperature,
+            "top_k": self.top_k if self.top_k is not None else 0,
+            "top_p": self.top_p if self.top_p is not None else 1.0,
+        }
+        return {
+            "max_new_tokens": self.max_new_tokens,
+            "do_sample": not greedy,
+            "repetition_penalty": self.repetition_penalty,
+            "cache_implementation": self.cache,
+            **({} if greedy else sampling),
+        }
+
+
+@torch.no_grad()
+def generate(
+    network: LanguageModel,
+    token_BL: Tensor,
+    mask_BL: Tensor,
+    tokenizer: Any,
+    how: Generation,
+) -> Tensor:
+    """Continue left-padded prompts.
+
+    Args:
+        network: The model.
+        token_BL: Prompts, padded on the left.
+        mask_BL: True where a token is real.
+        tokenizer: Its end-of-text token ends a text, and its strings find the stops.
+        how: How tokens are chosen.
+
+    Returns:
+        Token ids [B, N], the prompts included; behind an end, padding.
+
+    Raises:
+        ValueError: Prompt and continuation are longer than the model's context.
+    """
+    wanted = token_BL.shape[1] + how.max_new_tokens
+    if network.context is not None and wanted > network.context:
+        raise ValueError(
+            f"a prompt of {token_BL.shape[1]} tokens and {how.max_new_tokens} new ones are more "
+            f"than the model's context of {network.context}"
+        )
+    end = tokenizer.eos_token_id
+    arguments = how.arguments()
+    if how.stop:
+        arguments |= {"stop_strings": how.stop, "tokenizer": tokenizer}
+    return network.generate(
+        token_BL,
+        mask_BL,
+        eos_token_id=end,
+        pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end,
+        **arguments,
+    )
+
+
+def cut(text: str, stops: list[str]) -> str:
+    """A continuation up to its first stop string, which is left out."""
+    ends = [text.index(stop) for stop in stops if stop in text]
+    return text[: min(ends)] if ends else text

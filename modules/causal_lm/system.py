@@ -1,0 +1,180 @@
+"""Causal language modelling as a Lightning system."""
+
+from functools import cached_property
+from math import exp, log
+from pathlib import Path
+from typing import Any, TypedDict
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
+from typing_extensions import override
+
+from modules.causal_lm.generate import Generation, cut, generate
+from modules.causal_lm.network import Builder, LanguageModel
+from modules.system import System, constant
+
+
+class TokenBatch(TypedDict):
+    """Packed rows of token ids: what a datamodule yields to train a causal language model.
+
+    B = rows, L = row length. Numbers are plain Python, so that none is read back from a device.
+
+    Attributes:
+        token_BL: Token ids, int64, padded with 0 at a row's end.
+        label_BL: The token that follows each position in the same document, already shifted;
+            -100 where nothing follows: a document's last token, and padding.
+        position_BL: Position inside the document; 0 where a document starts.
+        length_N: Lengths of the documents in order over the flattened rows; the padding at a row's
+            end counts as one. They sum to B * L.
+        num_targets: Labels of this batch that are not -100.
+        step_targets: The same over all micro-batches of the optimizer step, on this rank.
+        num_bytes: UTF-8 bytes of the text behind the targets.
+    """
+
+    token_BL: Tensor
+    label_BL: Tensor
+    position_BL: Tensor
+    length_N: list[int]
+    num_targets: int
+    step_targets: int
+    num_bytes: float
+
+
+class PromptBatch(TypedDict):
+    """Prompts to continue.
+
+    Attributes:
+        token_BL: Token ids, padded on the left.
+        mask_BL: True where a token is real.
+        prompt: The prompts as text.
+    """
+
+    token_BL: Tensor
+    mask_BL: Tensor
+    prompt: list[str]
+
+
+class CausalLM(System):
+    """Train a language model to predict the next token.
+
+    Args:
+        network: Builds the language model; called once, under the strategy's own context.
+        tokenizer: Local folder or hub id; the same as the data's.
+        optimizer: Builds the optimizer from the trainable parameters.
+        scheduler: Builds the learning-rate schedule from that optimizer.
+        generation: How `predict` and the samples drawn while training choose tokens.
+        compile: Whether to compile the network with torch.compile.
+    """
+
+    def __init__(
+        self,
+        network: Builder,
+        tokenizer: str,
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        scheduler: LRSchedulerCallable = constant,
+        generation: Generation = Generation(),  # noqa: B008 - frozen
+        compile: bool = False,
+    ):
+        super().__init__(optimizer, scheduler, compile)
+        self.save_hyperparameters()
+        self.make_network = network
+        self.tokenizer_source = tokenizer
+        self.generation = generation
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer, read when first needed."""
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(self.tokenizer_source)
+
+    @override
+    def build(self) -> LanguageModel:
+        return self.make_network(tokenizer_size=len(self.tokenizer))
+
+    @property
+    def language_model(self) -> LanguageModel:
+        """The network, once it is built."""
+        assert isinstance(self.network, LanguageModel)
+        return self.network
+
+    def training_step(self, batch: TokenBatch, batch_idx: int) -> Tensor:
+        """Cross-entropy of the next token, averaged over the targets of the whole step."""
+        total = self._loss(batch)
+        self.meter.add("loss", total, batch["num_targets"])
+        self.meter.num_targets += batch["num_targets"]
+        return self.step_mean(total, batch["step_targets"])
+
+    def _loss(self, batch: TokenBatch) -> Tensor:
+        names = ("token_BL", "label_BL", "position_BL", "length_N")
+        return self.language_model.loss(*(batch[name] for name in names))  # type: ignore[literal-required]
+
+    # Evaluation
+
+    def on_validation_epoch_start(self) -> None:
+        """Start the sums of nats, targets and bytes."""
+        self.evaluation = self.sum_over_ranks(torch.zeros(3))
+
+    def validation_step(self, batch: TokenBatch, batch_idx: int) -> None:
+        """Add nats, targets and bytes of a batch."""
+        self.evaluation[0] += self._loss(batch)
+        self.evaluation[1] += batch["num_targets"]
+        self.evaluation[2] += batch["num_bytes"]
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the exact means over all ranks."""
+        self._log_evaluation("validate")
+
+    on_test_epoch_start = on_validation_epoch_start
+    test_step = validation_step
+
+    def on_test_epoch_end(self) -> None:
+        """Log the exact means over all ranks."""
+        self._log_evaluation("test")
+
+    def _log_evaluation(self, stage: str) -> None:
+        nats, targets, num_bytes = self.sum_over_ranks(self.evaluation).tolist()
+        if targets == 0:
+            raise ValueError(f"{stage}: no batch had a target")
+        loss = nats / targets
+        quantities = {"loss": loss, "perplexity": exp(min(loss, 700.0))}
+        if num_bytes > 0:
+            quantities["bits_per_byte"] = nats / log(2) / num_bytes
+        self.log_dict({f"{stage}/{name}": value for name, value in quantities.items()})
+
+    # Generation and export
+
+    def predict_step(self, batch: PromptBatch, batch_idx: int) -> list[dict[str, str]]:
+        """Continue prompts; one record each."""
+        texts = self._continue(batch["token_BL"], batch["mask_BL"])
+        pairs = zip(batch["prompt"], texts, strict=True)
+        return [{"prompt": prompt, "continuation": text} for prompt, text in pairs]
+
+    def sample(self, prompts: list[str]) -> list[str]:
+        """Prompts with their continuations, as `predict` makes them."""
+        start = self.tokenizer.bos_token_id
+        start = self.tokenizer.eos_token_id if start is None else start
+        ids = [[start, *self.tokenizer.encode(p, add_special_tokens=False)] for p in prompts]
+        longest = max(map(len, ids))
+        token = torch.tensor([[start] * (longest - len(row)) + row for row in ids])
+        mask = torch.tensor([[False] * (longest - len(row)) + [True] * len(row) for row in ids])
+        texts = self._continue(token.to(self.device), mask.to(self.device))
+        return [prompt + text for prompt, text in zip(prompts, texts, strict=True)]
+
+    def _continue(self, token: Tensor, mask: Tensor) -> list[str]:
+        out = generate(self.language_model, token, mask, self.tokenizer, self.generation)
+        texts = []
+        for prompt, is_real, whole in zip(token, mask, out, strict=True):
+            before = self.tokenizer.decode(prompt[is_real], skip_special_tokens=True)
+            # decoding the whole keeps the space between prompt and continuation
+            both = self.tokenizer.decode(
+                torch.cat([prompt[is_real], whole[len(prompt) :]]), skip_special_tokens=True
+            )
+            texts.append(cut(both[len(before) :], self.generation.stop))
+        return texts
+
+    def export(self, folder: Path) -> None:
+        """Write a Hugging Face folder with weights, config and tokenizer."""
+        self.language_model.export(folder)
+        self.tokenizer.save_pretrained(folder)

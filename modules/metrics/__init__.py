@@ -1,0 +1,1 @@
+"""Measures that two or more systems share, where torchmetrics has none."""

@@ -1,0 +1,1 @@
+"""Layers and tensor code that two or more systems share."""

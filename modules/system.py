@@ -1,0 +1,192 @@
+"""What every system shares: one network, its trainable part, denominators, checkpoints."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+from typing_extensions import override
+
+from modules.metrics.meter import Meter
+from modules.nn.fingerprint import fingerprint
+
+
+def constant(optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
+    """Keep the learning rate as it is."""
+    return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+
+
+class System(L.LightningModule):
+    """A network, what of it is trained, and how its losses are averaged.
+
+    A system says how to `build` its network and what a step computes. Frozen parameters stay out of
+    the optimizer and out of checkpoints: they come back from their source, whose fingerprint the
+    checkpoint holds.
+
+    Args:
+        optimizer: Builds the optimizer from the trainable parameters; vectors (norms, biases) are
+            given without weight decay.
+        scheduler: Builds the learning-rate schedule from that optimizer; steps once a step.
+        compile: Whether to compile the network with torch.compile.
+    """
+
+    def __init__(
+        self,
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        scheduler: LRSchedulerCallable = constant,
+        compile: bool = False,
+    ):
+        super().__init__()
+        self.make_optimizer = optimizer
+        self.make_scheduler = scheduler
+        self.compile_network = compile
+        self.network: nn.Module | None = None
+        self.meter = Meter()
+        self.frozen_source = ""
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """The network, its frozen parameters marked as such."""
+
+    @override
+    def configure_model(self) -> None:
+        if self.network is not None:
+            return
+        network = self.build()
+        if self.compile_network:
+            network.compile()
+        self.network = network
+        self.frozen_source = fingerprint((n, p) for n, p in self.frozen() if not p.is_meta)
+
+    def frozen(self) -> list[tuple[str, nn.Parameter]]:
+        """Names and parameters that are not trained; a tied parameter under each of its names."""
+        return [pair for pair in self._named_parameters() if not pair[1].requires_grad]
+
+    def _named_parameters(self) -> list[tuple[str, nn.Parameter]]:
+        return list(self.named_parameters(remove_duplicate=False))
+
+    # Optimisation
+
+    @override
+    def configure_optimizers(self) -> Any:
+        trainable = [p for p in self.parameters() if p.requires_grad]
+        if not trainable:
+            raise ValueError("nothing to train: every parameter of the network is frozen")
+        matrices = {"params": [p for p in trainable if p.ndim >= 2]}
+        vectors = {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0}
+        optimizer = self.make_optimizer([g for g in (matrices, vectors) if g["params"]])
+        schedule = {"scheduler": self.make_scheduler(optimizer), "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    @override
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        if gradient_clip_val is None or self.trainer.strategy.handles_gradient_accumulation:
+            return  # nothing asked for, or DeepSpeed clips by itself
+        if gradient_clip_algorithm not in (None, "norm"):
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            return
+        parameters = [p for p in self.parameters() if p.grad is not None]
+        norm = nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
+        self.meter.keep("gradient_norm", full(norm))
+
+    # Losses
+
+    def step_mean(self, total: Tensor, step_count: int) -> Tensor:
+        """This micro-batch's share of the mean over a whole optimizer step.
+
+        The sum of the shares, over the accumulated micro-batches and over all ranks, is
+        total of totals / total of counts: 1 x 8 examples and 8 x 1 give the same gradient, and so
+        do two ranks of unequal batches. Lightning divides by the number of micro-batches and the
+        strategy averages over ranks; both are undone here.
+
+        Args:
+            total: Sum of the loss over this micro-batch, with its graph.
+            step_count: Number of targets in all micro-batches of the step on this rank.
+
+        Returns:
+            A scalar to return from `training_step`; zero, with a graph, where nothing counts.
+        """
+        count = self.sum_over_ranks(step_count)
+        num_parts = self.trainer.accumulate_grad_batches * self.num_ranks
+        return total * num_parts / count.clamp(min=1).to(total.dtype)
+
+    @property
+    def num_ranks(self) -> int:
+        """Number of ranks that see different data."""
+        sampler = getattr(self.trainer.strategy, "distributed_sampler_kwargs", None)
+        return int(sampler["num_replicas"]) if sampler else 1
+
+    def sum_over_ranks(self, value: float | Tensor) -> Tensor:
+        """Sum of a number or tensor over all ranks, in double precision where the device has it."""
+        dtype = torch.float32 if self.device.type == "mps" else torch.float64
+        value = torch.as_tensor(value, dtype=dtype).to(self.device, non_blocking=True)
+        return value if self.num_ranks == 1 else self.trainer.strategy.reduce(value, reduce_op="sum")
+
+    # Checkpoints
+
+    @override
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Trainable parameters and buffers; what is frozen comes from its source."""
+        state: dict[str, Any] = super().state_dict(*args, **kwargs)
+        left_out = {name for name, _ in self.frozen()}
+        return {name: value for name, value in state.items() if name not in left_out}
+
+    @override
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Load every trainable parameter.
+
+        Raises:
+            ValueError: A trainable parameter is missing, unknown or of another shape: the
+                checkpoint of another model.
+        """
+        wanted = self.state_dict()
+        missing = [name for name in wanted if name not in state_dict]
+        unknown = [name for name in state_dict if name not in wanted]
+        other = [
+            f"{name} {tuple(state_dict[name].shape)}, here {tuple(value.shape)}"
+            for name, value in wanted.items()
+            if name in state_dict and state_dict[name].shape != value.shape
+        ]
+        if missing or unknown or other:
+            told = [("missing", missing), ("unknown", unknown), ("other shape", other)]
+            reasons = "; ".join(
+                f"{len(names)} {what}: {', '.join(names[:2])}{', ...' if names[2:] else ''}"
+                for what, names in told
+                if names
+            )
+            raise ValueError(f"{self.checkpoint_name()} is the checkpoint of another model: {reasons}")
+        return super().load_state_dict(state_dict, strict=False, assign=assign)
+
+    def checkpoint_name(self) -> str:
+        """Path of the checkpoint that is being loaded, for messages."""
+        path = self.trainer.ckpt_path if self._trainer is not None else None
+        return str(path or "this state")
+
+    @override
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["frozen_source"] = self.frozen_source
+
+    @override
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        source = checkpoint.get("frozen_source", self.frozen_source)
+        if source != self.frozen_source:
+            raise ValueError(
+                f"{self.checkpoint_name()} was trained beside frozen weights {source}, but the "
+                f"config loads {self.frozen_source}: another source, or another part is frozen"
+            )
+
+
+def full(value: Tensor) -> Tensor:
+    """A sharded scalar gathered to a plain one; plain ones pass through."""
+    gather = getattr(value, "full_tensor", None)
+    return gather() if gather is not None else value
