@@ -63,7 +63,7 @@ class LanguageModel(nn.Module):
         self.attention = attention
         self.loss_chunk = loss_chunk
         if activation_checkpointing:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+            checkpoint_activations(self.model)
         if loss_chunk is not None:
             check_plain_head(self.model)
 
@@ -124,22 +124,25 @@ class LanguageModel(nn.Module):
     @contextmanager
     def generating(self) -> Iterator[Any]:
         """The `transformers` model, set up to attend with a cache and left padding."""
-        self.model.set_attn_implementation("sdpa" if self.attention == "documents" else self.attention)
-        checkpointing = getattr(self.model, "is_gradient_checkpointing", False)
+        with_cache = "sdpa" if self.attention == "documents" else self.attention
+        self.model.set_attn_implementation(with_cache)
         try:
-            if checkpointing:
-                self.model.gradient_checkpointing_disable()
             yield self.model
         finally:
             self.model.set_attn_implementation(self.attention)
-            if checkpointing:
-                self.model.gradient_checkpointing_enable({"use_reentrant": False})
 
     def export(self, folder: Path) -> None:
         """Write a Hugging Face folder; adapters are merged into the weights they adapt."""
         merge = getattr(self.model, "merge_and_unload", None)
         model = merge() if merge is not None else self.model
         model.save_pretrained(folder)
+
+
+def checkpoint_activations(model: Any) -> None:
+    """Compute blocks again in backward; transformers renamed its method for that on the way to 6."""
+    old = "gradient_checkpointing_enable"
+    name = "activation_checkpointing_enable"
+    getattr(model, name if hasattr(model, name) else old)({"use_reentrant": False})
 
 
 def is_sharded(module: nn.Module) -> bool:

@@ -79,20 +79,39 @@ class Documents:
         return Documents(tuple(groups), inverse.to(device), longest, on_device)
 
 
-class Regroup(torch.autograd.Function):
-    """Gather rows by an index whose inverse is known, so that the gradient is a gather as well."""
+class ToSlots(torch.autograd.Function):
+    """Lay positions into slots. Padding slots are never read, so no gradient comes from them."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
-        """Rows of `x` in the order of `index`."""
-        ctx.save_for_backward(inverse)
-        return x.index_select(0, index)
+    def forward(ctx: Any, x_T: Tensor, index: Tensor, inverse_T: Tensor) -> Tensor:
+        """Rows of `x_T` in the order of the slots."""
+        ctx.save_for_backward(inverse_T)
+        return x_T.index_select(0, index)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        """Slots behind a document's end are never read, so no gradient comes from them."""
-        (inverse,) = ctx.saved_tensors
-        return gradients[0].index_select(0, inverse), None, None
+        """A gather as well, where autograd's own would add with conflicts."""
+        (inverse_T,) = ctx.saved_tensors
+        return gradients[0].index_select(0, inverse_T), None, None
+
+
+class FromSlots(torch.autograd.Function):
+    """Take positions back from their slots; each slot is read at most once."""
+
+    @staticmethod
+    def forward(ctx: Any, slots: Tensor, inverse_T: Tensor) -> Tensor:
+        """Rows of `slots` in the order of the positions."""
+        ctx.save_for_backward(inverse_T)
+        ctx.num_slots = slots.shape[0]
+        return slots.index_select(0, inverse_T)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """A copy into zeros; padding slots stay zero."""
+        (inverse_T,) = ctx.saved_tensors
+        (gradient,) = gradients
+        zeros = gradient.new_zeros(ctx.num_slots, *gradient.shape[1:])
+        return zeros.index_copy_(0, inverse_T, gradient), None
 
 
 def document_attention(
@@ -132,11 +151,11 @@ def document_attention(
     index = torch.cat([g.index_P for g in documents.groups if g.index_P is not None])
     sizes = [g.num_documents * g.length for g in documents.groups]
     parts = (
-        Regroup.apply(x, index, documents.inverse_T).split(sizes)
+        ToSlots.apply(x, index, documents.inverse_T).split(sizes)
         for x in (query_THK, key_TGK, value_TGK)
     )
     out = [attend(*group) for group in zip(documents.groups, *parts, strict=True)]
-    return Regroup.apply(torch.cat(out), documents.inverse_T, index)
+    return FromSlots.apply(torch.cat(out), documents.inverse_T)
 
 
 def fits_varlen(query_THK: Tensor, dropout: float) -> bool:
