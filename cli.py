@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from typing_extensions import override
 
 from engine.checkpoint import newest
 from engine.checks import refuse_impossible
-from engine.messages import PlainParser
+from engine.messages import PlainParser, refuse
 from engine.randomness import StepSeeds
 from engine.run import config_paths, run_name
 from engine.trainer import Trainer
@@ -52,7 +53,7 @@ class Door(LightningCLI):
         if isinstance(logger, Namespace) and "name" in logger.get("init_args", {}):
             logger.init_args.name = logger.init_args.name or run_name(self.given)
             if config.ckpt_path == "last":
-                config.ckpt_path = str(newest(Path(logger.init_args.root) / logger.init_args.name))
+                config.ckpt_path = newest_or_refuse(Path(logger.init_args.root, logger.init_args.name))
         refuse_impossible(self.subcommand, config)
 
     @override
@@ -63,10 +64,19 @@ class Door(LightningCLI):
         return trainer
 
 
+def newest_or_refuse(folder: Path) -> str:
+    """The newest checkpoint of a config's runs."""
+    try:
+        return str(newest(folder))
+    except FileNotFoundError as error:
+        refuse(str(error))
+
+
 def main(args: ArgsType = None) -> None:
     """Run a subcommand; `args` lets a test enter by the very same door."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)  # no advertisements
+    warnings.filterwarnings("ignore", module=r"lightning\.pytorch\.utilities\._pytree")
     mode = {"parser_mode": "omegaconf+"}
     verbs = Door.subcommands()
     Door(

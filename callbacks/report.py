@@ -10,9 +10,9 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
-from torch.utils.flop_counter import FlopCounterMode
 from typing_extensions import override
 
+from engine.flops import FlopCounter
 from engine.machine import matmul_rate, peak_memory
 from engine.strategies import compute_dtype
 
@@ -43,7 +43,7 @@ class Report(L.Callback):
         self.flops_per_target = 0.0
         self.matmul_rate = 0.0
         self.peak_rate = 0.0
-        self.counter: FlopCounterMode | None = None
+        self.counter: FlopCounter | None = None
         self.busy = 0.0
         self.since: float | None = None
         self.reported = -1
@@ -63,7 +63,7 @@ class Report(L.Callback):
         if self.since is None:
             self.since = perf_counter()
         if self.count_flops and not self.flops_per_target and not compiled(pl_module):
-            self.counter = FlopCounterMode(display=False)
+            self.counter = FlopCounter()
             self.counter.__enter__()
 
     @override
@@ -97,7 +97,7 @@ class Report(L.Callback):
         assert self.counter is not None
         self.counter.__exit__(None, None, None)
         meter = meter_of(pl_module)
-        self.flops_per_target = self.counter.get_total_flops() / max(1, meter.num_targets)
+        self.flops_per_target = self.counter.total / max(1, meter.num_targets)
         self.counter = None
         meter.num_targets = 0
         self.busy, self.since = 0.0, None

@@ -6,6 +6,7 @@ an endless stream; rank r takes its r-th part. The only state is how many sample
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import count, islice
 from typing import Protocol, TypeVar, cast
 
@@ -15,7 +16,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from datamodules.order import Order
+from datamodules.order import Order, Repeated
 
 Targets = int | dict[str, int]
 """Number of targets of a batch, or one number per kind of target."""
@@ -99,10 +100,10 @@ class ResumableLoader:
         return self._epoch()
 
     def state_dict(self) -> dict[str, int]:
-        """Samples handed out on all devices, and the place in the epoch, in batches."""
+        """Samples handed out on all devices, and batches since the epoch began."""
         return {
             "samples": self.num_samples,
-            "batches": self._position,
+            "batches": 0 if self._position >= self._end else self._position,
             "items": self.order.num_items,
         }
 
@@ -116,6 +117,10 @@ class ResumableLoader:
         self.num_samples = state_dict["samples"]
         self._position = self._restored = state_dict["batches"]
         self._iterator = None
+
+    def repeat_epoch(self) -> None:
+        """Give the same batches in every epoch, as `overfit_batches` of the trainer promises."""
+        self.order = Repeated(self.order, self._end * self._stride)
 
     def _epoch(self) -> Iterator[Batch]:
         targets: Targets = 0
@@ -137,20 +142,21 @@ class ResumableLoader:
         self._fill(num_ahead)
         # a run restored inside a window builds the batches before that point once more
         starts = [max(0, self.num_samples - back * self._stride) for back in range(place, 0, -1)]
-        past = [self.items.batch(*self._request(start)) for start in starts]
+        past = [self.items.batch(*request) for request in self._requests(starts)]
         return total_targets([*past, *islice(self._ahead, num_ahead)])
 
-    def _request(self, start: int) -> Request:
-        """What this rank needs of the global batch that begins at sample `start`."""
-        first = start + self.rank * self.batch_size
-        return self.order.items(first, first + self.batch_size), self.batch_size
+    def _requests(self, starts: Iterable[int]) -> Iterator[Request]:
+        """What this rank needs of the global batches that begin at these samples."""
+        # holds no reference to the loader, so that its workers end as soon as it is dropped
+        order, size, offset = self.order, self.batch_size, self.rank * self.batch_size
+        return ((order.items(s + offset, s + offset + size), size) for s in starts)
 
     def _fill(self, size: int) -> None:
         """Have at least `size` batches at hand."""
         if self._iterator is None:
             self._ahead.clear()
-            starts = count(self.num_samples, self._stride)
-            self._iterator = iter(fetch(self.items, map(self._request, starts), self.num_workers))
+            requests = self._requests(count(self.num_samples, self._stride))
+            self._iterator = iter(fetch(self.items, requests, self.num_workers))
         while len(self._ahead) < size:
             self._ahead.append(next(self._iterator))
 
@@ -179,15 +185,12 @@ class EvaluationLoader:
         world_size: int = 1,
         num_workers: int = 0,
     ):
-        self.num_items = num_items
-        self.batch_size = batch_size
-        self.rank = rank
-        self.world_size = world_size
-        self._batches = fetch(items, _Requests(self), num_workers)
+        self._requests = _Requests(num_items, batch_size, rank, world_size)
+        self._batches = fetch(items, self._requests, num_workers)
 
     def __len__(self) -> int:
         """Batches on every rank."""
-        return -(-self.num_items // (self.batch_size * self.world_size))
+        return len(self._requests)
 
     def __iter__(self) -> Iterator[Batch]:
         """All batches of this rank."""
@@ -195,23 +198,25 @@ class EvaluationLoader:
             own = {"step_targets": batch["num_targets"]} if "num_targets" in batch else {}
             yield batch | own
 
-    def requests(self) -> Iterator[Request]:
-        """What this rank needs, batch by batch."""
+
+@dataclass(frozen=True)
+class _Requests(Sampler[Request]):
+    """What one rank needs for an evaluation, batch by batch; arguments as above."""
+
+    num_items: int
+    batch_size: int
+    rank: int
+    world_size: int
+
+    def __len__(self) -> int:
+        return -(-self.num_items // (self.batch_size * self.world_size))
+
+    def __iter__(self) -> Iterator[Request]:
         for index in range(len(self)):
             first = (index * self.world_size + self.rank) * self.batch_size
             ids = np.arange(first, first + self.batch_size)
             num_real = int((ids < self.num_items).sum())
             yield np.minimum(ids, self.num_items - 1), num_real
-
-
-class _Requests(Sampler[Request]):
-    """Lets one loader, with its workers, run through the same requests again and again."""
-
-    def __init__(self, loader: EvaluationLoader):
-        self.loader = loader
-
-    def __iter__(self) -> Iterator[Request]:
-        return self.loader.requests()
 
 
 class _Batches(Dataset[Batch]):

@@ -88,6 +88,24 @@ class Mixture:
         return self._permutations[source, turn]
 
 
+class Repeated:
+    """The beginning of another order, over and over: what overfitting on a few batches needs.
+
+    Args:
+        order: The other order; the length of an epoch stays the same.
+        period: Samples after which it begins again.
+    """
+
+    def __init__(self, order: Order, period: int):
+        self.order = order
+        self.period = period
+        self.num_items = order.num_items
+
+    def items(self, start: int, stop: int) -> NDArray[np.int64]:
+        """The ids at positions `start` to `stop` of the stream, int64 [stop - start]."""
+        return self.order.items(0, self.period)[np.arange(start, stop) % self.period]
+
+
 def apportion(total: int, weights: Sequence[float]) -> list[int]:
     """Divide `total` in proportion to the weights by largest remainders, each at least 1.
 

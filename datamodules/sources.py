@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from datamodules.documents import Document, Reject, judge, parse
-from datamodules.text_source import FileText, TextSource
+from datamodules.text_source import FileText, TextSource, describe
 
 
 class ParquetText(FileText):
@@ -218,8 +218,9 @@ class HubText(TextSource):
         return ":".join(filter(None, [self.dataset, self.config, self.split]))
 
     def fingerprint(self) -> str:
-        """All arguments but the weight."""
-        return json.dumps(["HubText", self.name, self.column, self.revision])
+        """All arguments but the weight; of a local copy also the files."""
+        files = describe(sorted(Path(self.dataset).rglob("*")))
+        return json.dumps(["HubText", self.name, self.column, self.revision, files])
 
     def documents(self) -> Iterator[Document | Reject]:
         """The text of every row.

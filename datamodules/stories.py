@@ -1,16 +1,31 @@
 """Little English stories without end, for a language model that trains in minutes."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 
+from datamodules import friend_tales, object_tales
 from datamodules.documents import Document
-from datamodules.plots import PLOTS
 from datamodules.sources import TextSource
 from datamodules.story_words import Teller
 
 GRAMMAR = 1
 """Version of words and plots; raised when a story changes, so that cached tokens are made anew."""
+
+PLOTS: tuple[Callable[[Teller], list[str]], ...] = (
+    object_tales.lost_and_found,
+    object_tales.sharing,
+    object_tales.present,
+    object_tales.mixed_up,
+    object_tales.baking,
+    object_tales.seed,
+    friend_tales.hide_and_seek,
+    friend_tales.thunder,
+    friend_tales.rescue,
+    friend_tales.building,
+    friend_tales.race,
+)
+"""All plots; each tells a story of five to nine sentences."""
 
 
 class StoryText(TextSource):

@@ -23,7 +23,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-import lightning as L
 import numpy as np
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
@@ -34,6 +33,7 @@ from datamodules.order import Mixture
 from datamodules.packing import LongDocuments, Rows, best_fit, concatenate, explain_long
 from datamodules.prompts import Prompts, read_prompts
 from datamodules.report import Share, distinct, shares
+from datamodules.resumable import ResumableData
 from datamodules.rows import PackedSource, TextRows
 from datamodules.sources import TextSource
 from datamodules.token_file import TokenFile
@@ -49,7 +49,7 @@ STAGES: dict[str, tuple[Stage, ...]] = {
 """What each command of the trainer reads."""
 
 
-class TextData(L.LightningDataModule):
+class TextData(ResumableData):
     """Text from one source or a weighted mixture, tokenised once, packed and shuffled.
 
     Args:
@@ -108,6 +108,7 @@ class TextData(L.LightningDataModule):
         self.prompts = prompts
         self.max_bad_rate = max_bad_rate
         self._check()
+        self._tokenised: dict[Stage, list[TokenFile]] = {}
         self._rows: dict[Stage, TextRows] = {}
         self._packed: dict[Stage, list[Rows]] = {}
         self._vocabulary: TextTokenizer | None = None
@@ -130,11 +131,10 @@ class TextData(L.LightningDataModule):
         """The endless stream of training rows."""
         rows, trainer = self._rows["train"], self.trainer
         weights = [source.weight for source in self.sources["train"]]
-        order = Mixture(rows.sizes, weights, self.seed)
         rank, world_size = self._place()
-        return ResumableLoader(
+        loader = ResumableLoader(
             rows,
-            order,
+            Mixture(rows.sizes, weights, self.seed),
             self.batch_size,
             rank,
             world_size,
@@ -142,6 +142,9 @@ class TextData(L.LightningDataModule):
             window=1 if trainer is None else trainer.accumulate_grad_batches,
             limit=1.0 if trainer is None else trainer.limit_train_batches,
         )
+        if trainer is not None and trainer.overfit_batches:  # type: ignore[attr-defined]
+            loader.repeat_epoch()
+        return self.resume(loader)
 
     def val_dataloader(self) -> EvaluationLoader | list[EvaluationLoader]:
         """Every validation row once; an empty list where there is no validation text."""
@@ -203,9 +206,9 @@ class TextData(L.LightningDataModule):
         return "fit" if command is None else command.value
 
     def _place(self) -> tuple[int, int]:
-        """Rank and world size."""
-        trainer = self.trainer
-        return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+        """Rank and number among the devices that see different data."""
+        place = None if self.trainer is None else self.trainer.distributed_sampler_kwargs
+        return (0, 1) if place is None else (place["rank"], place["num_replicas"])
 
     def _tokenizer(self) -> TextTokenizer:
         if self._vocabulary is None:
@@ -213,8 +216,13 @@ class TextData(L.LightningDataModule):
         return self._vocabulary
 
     def _files(self, stage: Stage) -> list[TokenFile]:
-        sources, tokenizer = self.sources[stage], self._tokenizer
-        return [tokenised(s, tokenizer(), self.cache, self.max_bad_rate) for s in sources]
+        if stage not in self._tokenised:
+            found = [self._tokenise(source) for source in self.sources[stage]]
+            self._tokenised[stage] = found
+        return self._tokenised[stage]
+
+    def _tokenise(self, source: TextSource) -> TokenFile:
+        return tokenised(source, self._tokenizer(), self.cache, self.max_bad_rate)
 
     def _pack(self, stage: Stage) -> None:
         files = self._files(stage)

@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from glob import glob
 from pathlib import Path
 
@@ -73,9 +73,7 @@ class FileText(TextSource):
 
     def fingerprint(self) -> str:
         """Class, options, and path, size and time of change of every file."""
-        stats = [(str(file.absolute()), file.stat()) for file in self.files()]
-        files = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]
-        return json.dumps([type(self).__name__, self.options(), files])
+        return json.dumps([type(self).__name__, self.options(), describe(self.files())])
 
     def options(self) -> list[object]:
         """What else decides the documents; part of the fingerprint, ready for JSON."""
@@ -83,3 +81,9 @@ class FileText(TextSource):
 
     def _matches(self) -> list[str]:
         return [self.path] if Path(self.path).exists() else glob(self.path, recursive=True)
+
+
+def describe(files: Iterable[Path]) -> list[tuple[str, int, int]]:
+    """Path, size in bytes and time of change in nanoseconds of each file."""
+    stats = [(str(file.absolute()), file.stat()) for file in files]
+    return [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +12,10 @@ from datamodules.roots import ROOTS, missing
 if TYPE_CHECKING:  # the import takes seconds
     from transformers import PreTrainedTokenizerBase
 
-CHUNK = 1000
-"""Documents that are tokenised together."""
+CHUNK_DOCUMENTS = 1000
+"""Documents that are tokenised together, at most."""
+CHUNK_CHARACTERS = 1_000_000
+"""Characters after which a chunk ends; bounds the memory."""
 
 
 @dataclass
@@ -45,8 +46,7 @@ class TextTokenizer:
 
     def encode_documents(self, documents: Iterable[Document]) -> Iterator[tuple[list[int], int]]:
         """Ids with start and eos, and UTF-8 bytes, of each document."""
-        rest = iter(documents)
-        while chunk := [document.text for document in islice(rest, CHUNK)]:
+        for chunk in _chunks(document.text for document in documents):
             for text, ids in zip(chunk, self.encode(chunk), strict=True):
                 yield [self.start, *ids, self.eos], len(text.encode())
 
@@ -94,3 +94,17 @@ def _looks_local(name: str) -> bool:
     """Whether a name can only be meant as a folder; a name on the hub has one slash at most."""
     first = name.split("/")[0]
     return name.startswith((".", "/", "~")) or name.count("/") > 1 or first in ROOTS.values()
+
+
+def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+    """The texts in order, in lists of a bearable size."""
+    chunk: list[str] = []
+    size = 0
+    for text in texts:
+        chunk.append(text)
+        size += len(text)
+        if len(chunk) == CHUNK_DOCUMENTS or size >= CHUNK_CHARACTERS:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk

@@ -1,7 +1,286 @@
 """Combinations that cannot work, refused before anything is built."""
 
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
 from jsonargparse import Namespace
+from lightning.pytorch.accelerators import AcceleratorRegistry
+from lightning.pytorch.strategies import StrategyRegistry
+
+from engine.messages import refuse
+from engine.places import Place, nested
+from engine.suggestions import nearest
+
+FSDP2_PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "16-true")
+"""What Lightning's ModelParallelStrategy accepts."""
+
+SHORT_PRECISIONS = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
+"""Lightning's old spellings."""
+
+SPECIAL_CHECKPOINTS = ("best", "last", "hpc")
+"""Values of ckpt_path that Lightning looks up itself."""
 
 
 def refuse_impossible(subcommand: str, config: Namespace) -> None:
-    """Refuse."""
+    """End with one line and exit code 2 where a run could only fail, or never end.
+
+    Args:
+        subcommand: `fit`, `validate`, ...
+        config: What was parsed for it: `trainer`, `model`, `data`, `ckpt_path`.
+    """
+    run = Run(subcommand, config)
+    for check in CHECKS:
+        reason = check(run)
+        if reason:
+            refuse(reason)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the checks want to know of a command.
+
+    Attributes:
+        command: The subcommand.
+        config: Its parsed configuration.
+    """
+
+    command: str
+    config: Namespace
+
+    def trainer(self, name: str, default: Any = None) -> Any:
+        """An option of the Trainer; of a class, its class_path."""
+        value = self.config.get(f"trainer.{name}", default)
+        return value.get("class_path", value) if isinstance(value, Namespace) else value
+
+    @cached_property
+    def strategy(self) -> str:
+        """Lightning's name of the strategy, or a class_path."""
+        return str(self.trainer("strategy", "auto"))
+
+    @property
+    def is_deepspeed(self) -> bool:
+        """Whether DeepSpeed shards the model."""
+        return "deepspeed" in self.strategy.lower()
+
+    @property
+    def is_fsdp2(self) -> bool:
+        """Whether FSDP2 shards the model."""
+        return self.strategy.endswith((".FSDP2", ".ModelParallelStrategy"))
+
+    @cached_property
+    def precision(self) -> str:
+        """Lightning's long name of the precision."""
+        given = str(self.trainer("precision") or "32-true")
+        return SHORT_PRECISIONS.get(given, given)
+
+    @cached_property
+    def accelerator(self) -> str:
+        """The accelerator as given."""
+        return str(self.trainer("accelerator", "auto"))
+
+    @cached_property
+    def device(self) -> str:
+        """The accelerator that Lightning would choose; `gpu` where there is none."""
+        if self.accelerator not in ("auto", "gpu"):
+            return self.accelerator
+        if torch.backends.mps.is_available():
+            return "mps"
+        if torch.cuda.is_available():
+            return "cuda"
+        return "gpu" if self.accelerator == "gpu" else "cpu"
+
+    @cached_property
+    def model(self) -> list[Place]:
+        """Every key of the model."""
+        model = self.config.get("model")
+        return list(nested("", model.as_dict())) if isinstance(model, Namespace) else []
+
+    @cached_property
+    def has_bitsandbytes(self) -> bool:
+        """Whether a plugin of the Trainer quantises the weights."""
+        plugins = self.config.get("trainer.plugins") or []
+        listed = plugins if isinstance(plugins, list) else [plugins]
+        paths = [str(p.get("class_path")) for p in listed if isinstance(p, Namespace)]
+        return any(path.endswith("BitsandbytesPrecision") for path in paths)
+
+
+# Devices
+
+
+def unknown_accelerator(run: Run) -> str | None:
+    """An accelerator that Lightning does not know."""
+    known = ["auto", "gpu", *AcceleratorRegistry.available_accelerators()]
+    if run.accelerator in known or "." in run.accelerator:
+        return None
+    return f"trainer.accelerator: there is no {run.accelerator}{nearest(run.accelerator, known)}"
+
+
+def deepspeed_without_cuda(run: Run) -> str | None:
+    """Lightning's DeepSpeed on anything but CUDA; subclasses may know better."""
+    is_lightnings = run.strategy.startswith(("deepspeed", "lightning."))
+    if not (run.is_deepspeed and is_lightnings):
+        return None
+    if run.device == "cuda" and torch.cuda.is_available():
+        return None
+    return (
+        "trainer.strategy: DeepSpeed needs a CUDA device, and there is none or trainer.accelerator "
+        "is another; configs/strategy/fsdp2.yaml shards on a CPU too"
+    )
+
+
+def missing_cuda(run: Run) -> str | None:
+    """A GPU that is not there."""
+    if run.device == "gpu" or (run.device == "cuda" and not torch.cuda.is_available()):
+        return (
+            f"trainer.accelerator is {run.accelerator}, but torch sees no such device; "
+            "use auto or cpu"
+        )
+    return None
+
+
+def too_many_devices(run: Run) -> str | None:
+    """More CUDA devices than there are."""
+    wanted = num_devices(run.trainer("devices", "auto"))
+    if run.device != "cuda" or wanted <= torch.cuda.device_count():
+        return None
+    given, there = run.trainer("devices"), torch.cuda.device_count()
+    return f"trainer.devices is {given}, but this machine has {there} CUDA device(s)"
+
+
+def num_devices(devices: int | str | list[int]) -> int:
+    """How many devices a machine must have; 0 where any number will do."""
+    if isinstance(devices, str):
+        if not re.fullmatch(r"\d+(,\s*\d+)*,?", devices.strip()):
+            return 0
+        listed = [int(number) for number in devices.split(",") if number.strip()]
+        devices = listed if "," in devices else listed[0]
+    return max(devices, default=-1) + 1 if isinstance(devices, list) else max(devices, 0)
+
+
+def half_on_cpu(run: Run) -> str | None:
+    """float16 on a CPU."""
+    if run.device != "cpu" or run.precision not in ("16-mixed", "16-true"):
+        return None
+    return f"trainer.precision is {run.precision}, which a CPU lacks; use bf16-mixed or 32-true"
+
+
+def bitsandbytes_without_cuda(run: Run) -> str | None:
+    """Quantised weights on anything but CUDA."""
+    if not run.has_bitsandbytes or run.device == "cuda":
+        return None
+    return f"trainer.plugins: BitsandbytesPrecision needs a CUDA device, this run uses {run.device}"
+
+
+# Strategies
+
+
+def unknown_strategy(run: Run) -> str | None:
+    """A name that Lightning does not know, or a class that it would take for one."""
+    known = ["auto", *StrategyRegistry.available_strategies()]
+    if not isinstance(run.config.get("trainer.strategy", "auto"), str):
+        return None
+    if run.strategy.lower() in known:
+        return None
+    files = "files in configs/strategy/ name the classes"
+    return f"trainer.strategy: there is no {run.strategy}{nearest(run.strategy, known)}; {files}"
+
+
+def fsdp1_on_cpu(run: Run) -> str | None:
+    """The old FSDP, which runs on accelerators only."""
+    is_fsdp1 = run.strategy.startswith("fsdp") or run.strategy.endswith(".FSDPStrategy")
+    if not is_fsdp1 or run.device != "cpu":
+        return None
+    return f"trainer.strategy {run.strategy} does not run on a CPU; use configs/strategy/fsdp2.yaml"
+
+
+def sharded_four_bit(run: Run) -> str | None:
+    """Quantised weights, which cannot be sharded."""
+    if not (run.is_fsdp2 or run.is_deepspeed):
+        return None
+    found = next((p.key for p in run.model if is_four_bit(p)), None)
+    cause = "trainer.plugins: BitsandbytesPrecision" if run.has_bitsandbytes else f"model.{found}"
+    if found is None and not run.has_bitsandbytes:
+        return None
+    return f"{cause} makes weights that {run.strategy} cannot shard; use configs/strategy/ddp.yaml"
+
+
+def is_four_bit(place: Place) -> bool:
+    """Whether a key of the model asks for 4-bit weights."""
+    name = place.key.rpartition(".")[2]
+    if re.search(r"4_?bit", name):
+        return bool(place.value)
+    return isinstance(place.value, str) and bool(re.match(r"(nf4|fp4|int4)\b", place.value))
+
+
+def fsdp2_precision(run: Run) -> str | None:
+    """A precision that Lightning's ModelParallelStrategy refuses."""
+    if not run.is_fsdp2 or run.precision in FSDP2_PRECISIONS:
+        return None
+    return (
+        f"trainer.precision is {run.precision}, which FSDP2 does not support; "
+        f"use one of {', '.join(FSDP2_PRECISIONS)}"
+    )
+
+
+def clipped_by_value(run: Run) -> str | None:
+    """Clipping by value of gradients that are sharded."""
+    by_value = str(run.trainer("gradient_clip_algorithm")).lower() == "value"
+    if not by_value or not (run.is_fsdp2 or run.is_deepspeed):
+        return None
+    return (
+        f"trainer.gradient_clip_algorithm is value, which {run.strategy} does not support; use norm"
+    )
+
+
+# Ends and beginnings
+
+
+def endless(run: Run) -> str | None:
+    """A fit that nothing ends, or that ends before its first step."""
+    if run.command != "fit" or run.trainer("fast_dev_run"):
+        return None
+    steps, epochs = run.trainer("max_steps", -1), run.trainer("max_epochs")
+    if steps == 0 or epochs == 0:
+        return f"trainer.max_steps is {steps}, trainer.max_epochs {epochs}: nothing is trained"
+    if steps > 0 or epochs is None or epochs > 0 or run.trainer("max_time"):
+        return None
+    return (
+        f"trainer.max_steps is {steps} and trainer.max_epochs {epochs}: the run would never end; "
+        "set trainer.max_steps"
+    )
+
+
+def missing_checkpoint(run: Run) -> str | None:
+    """A ckpt_path that is not there."""
+    path = run.config.get("ckpt_path")
+    if not path or str(path) in SPECIAL_CHECKPOINTS or re.match(r"registry|\w+://", str(path)):
+        return None
+    if Path(path).exists():
+        return None
+    root = run.config.get("trainer.logger.init_args.root") or "runs"
+    found = sorted(Path(root).rglob("*.ckpt"), key=lambda file: file.lstat().st_mtime)
+    hint = f"; the newest below {root} is {found[-1]}" if found else f"; there is none below {root}"
+    return f"ckpt_path: no checkpoint {path}{hint}"
+
+
+CHECKS: tuple[Callable[[Run], str | None], ...] = (
+    unknown_accelerator,
+    unknown_strategy,
+    deepspeed_without_cuda,
+    missing_cuda,
+    too_many_devices,
+    half_on_cpu,
+    bitsandbytes_without_cuda,
+    fsdp1_on_cpu,
+    sharded_four_bit,
+    fsdp2_precision,
+    clipped_by_value,
+    endless,
+    missing_checkpoint,
+)
+"""Each tells a reason to refuse a run, or None; the first reason is told."""

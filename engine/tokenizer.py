@@ -1,6 +1,5 @@
 """Trains a byte-level BPE tokenizer."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,7 +28,6 @@ def train_tokenizer(documents: Iterator[str], vocab_size: int, folder: Path) -> 
 
     if vocab_size < 257:
         raise ValueError(f"vocab_size must hold 256 bytes and the end of text, got {vocab_size}")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

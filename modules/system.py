@@ -78,8 +78,20 @@ class System(L.LightningModule):
         matrices = {"params": [p for p in trainable if p.ndim >= 2]}
         vectors = {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0}
         optimizer = self.make_optimizer([g for g in (matrices, vectors) if g["params"]])
+        self.configured = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
         schedule = {"scheduler": self.make_scheduler(optimizer), "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    @override
+    def on_train_start(self) -> None:
+        """Let the config win over what a checkpoint said of learning rate, betas and decay."""
+        for optimizer, config in zip(self.trainer.optimizers, self.trainer.lr_scheduler_configs, strict=True):
+            for group, wanted in zip(optimizer.param_groups, self.configured, strict=True):
+                group.update({k: v for k, v in wanted.items() if k != "lr"})
+                if group.get("initial_lr", wanted["lr"]) != wanted["lr"]:
+                    group["lr"] *= wanted["lr"] / group["initial_lr"]
+                    group["initial_lr"] = wanted["lr"]
+            config.scheduler.base_lrs = [wanted["lr"] for wanted in self.configured]
 
     @override
     def configure_gradient_clipping(

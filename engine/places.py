@@ -1,0 +1,108 @@
+"""Where each key of a configuration stands: in which file, or on the command line."""
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+COMMAND_LINE = "command line"
+
+
+@dataclass(frozen=True)
+class Place:
+    """One key and the value that it is given there.
+
+    Attributes:
+        source: A file as the user named it, or `COMMAND_LINE`.
+        key: Dotted, as it is written there.
+        value: As written; a section is a dict or a list.
+        owner: The class_path of the section that holds the key, where that section says it.
+    """
+
+    source: str
+    key: str
+    value: Any
+    owner: str | None = None
+
+    @property
+    def plain(self) -> str:
+        """The key without `init_args`, list positions and the `+` that appends."""
+        return plain(self.key)
+
+
+def plain(key: str) -> str:
+    """A dotted key as the parser's messages spell it: `a.init_args.b+[2].c` is `a.b.c`."""
+    return re.sub(r"\[\d+\]|\+|\.init_args(?=\.|$)", "", key)
+
+
+def options(args: list[str]) -> Iterator[tuple[str, str]]:
+    """Names, without dashes, and values of the options of a command line."""
+    for index, arg in enumerate(args):
+        if arg.startswith("-"):
+            name, joined, value = arg.partition("=")
+            following = args[index + 1] if index + 1 < len(args) else ""
+            name = name.lstrip("-")
+            yield "config" if name == "c" else name, value if joined else following
+
+
+def config_files(args: list[str], defaults: list[str]) -> list[Path]:
+    """The layers of a command line that are files, the later the stronger."""
+    return [Path(path) for path in defaults + [v for k, v in options(args) if k == "config"]]
+
+
+def all_places(args: list[str], defaults: list[str]) -> list[Place]:
+    """Every key that a command line sets, itself or through a file; the strongest first.
+
+    Args:
+        args: What follows the command.
+        defaults: Files that lie below all others.
+    """
+    found = [place for path in defaults for place in in_file(Path(path))]
+    for name, value in options(args):
+        if name == "config":
+            found += in_file(Path(value))
+        else:
+            found.append(Place(COMMAND_LINE, name, value))
+    return found[::-1]
+
+
+def in_file(path: Path) -> list[Place]:
+    """Every key of a YAML file; none where it cannot be read."""
+    with suppress(OSError, yaml.YAMLError):
+        return list(nested(shown(path), yaml.safe_load(path.read_text())))
+    return []
+
+
+def nested(source: str, node: Any, key: str = "", owner: str | None = None) -> Iterator[Place]:
+    """A section and everything below it."""
+    if key:
+        yield Place(source, key, node, owner)
+    if isinstance(node, dict):
+        inner = node.get("class_path", owner if key.endswith("init_args") else None)
+        for name, value in node.items():
+            yield from nested(source, value, f"{key}.{name}" if key else str(name), inner)
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from nested(source, value, f"{key}[{index}]", owner)
+
+
+def shown(path: Path) -> str:
+    """A path as a reader wants it: from the working folder where it lies below."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def find(places: list[Place], key: str, owner: str | None = None) -> Place | None:
+    """The strongest place of a plain key, best in a section that may be of the class `owner`."""
+    named = [place for place in places if place.plain == key]
+    fitting = [place for place in named if place.owner in (owner, None)]
+    return next(iter(fitting + named), None)
+
+
+def class_at(places: list[Place], key: str) -> str | None:
+    """The class_path that a plain key is given, in either of the two spellings."""
+    spelled = [find(places, f"{key}.class_path"), find(places, key)]
+    return next((p.value for p in spelled if p is not None and isinstance(p.value, str)), None)

@@ -1,0 +1,103 @@
+import pytest
+import torch
+
+from cli import main
+from tests.runs import fit, fit_on_ranks, losses, metrics, newest_run, weights, write_config
+
+EMA = '--trainer.callbacks+={"class_path": "callbacks.ema.EMA", "init_args": {"decay": 0.9}}'
+
+
+@pytest.fixture
+def config(tmp_path, text_file, tokenizer_folder):
+    return write_config(tmp_path, text_file, tokenizer_folder)
+
+
+def steps(number):
+    return f"--trainer.max_steps={number}"
+
+
+def same_checkpoint(one, other):
+    """Weights, optimizer, scheduler, averages and place in the data, bit for bit."""
+    a, b = (torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (one, other))
+    for key in ("state_dict", "optimizer_states", "lr_schedulers", "ema", "TextData"):
+        torch.testing.assert_close(a.get(key), b.get(key), rtol=0, atol=0)
+
+
+def resume(config, first, *extra):
+    return fit(config, f"--ckpt_path={first / 'checkpoints' / 'last.ckpt'}", *extra)
+
+
+@pytest.mark.parametrize("k", [4, 9, 13], ids=["mid-epoch", "boundary", "second epoch"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_resumed_run_is_the_uninterrupted_one(config, k, workers):
+    extra = [EMA, f"--data.init_args.num_workers={workers}"]
+    whole = fit(config, steps(16), *extra)
+    resumed = resume(config, fit(config, steps(k), *extra), steps(16), *extra)
+    assert losses(resumed) == losses(whole)[k:]
+    same_checkpoint(whole, resumed)
+
+
+def test_a_resumed_run_with_accumulation_is_the_uninterrupted_one(config):
+    extra = ["--trainer.accumulate_grad_batches=3", "--data.init_args.batch_size=2"]
+    whole = fit(config, steps(9), *extra)
+    resumed = resume(config, fit(config, steps(4), *extra), steps(9), *extra)
+    assert losses(resumed) == losses(whole)[4:]
+    same_checkpoint(whole, resumed)
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_a_resumed_run_on_two_ranks_is_the_uninterrupted_one(config, strategy):
+    extra = [f"--config=configs/strategy/{strategy}.yaml", "--data.init_args.batch_size=2", EMA]
+    whole = fit_on_ranks(config, 2, *extra, steps(6))
+    first = fit_on_ranks(config, 2, *extra, steps(3))
+    last = f"--ckpt_path={first / 'checkpoints' / 'last.ckpt'}"
+    resumed = fit_on_ranks(config, 2, *extra, steps(6), last)
+    assert losses(resumed) == losses(whole)[3:]
+    for name, value in weights(whole).items():
+        assert torch.equal(weights(resumed)[name], value), name
+
+
+def test_the_config_wins_over_the_checkpoints_learning_rate(config):
+    first = fit(config)
+    key = "--model.init_args.optimizer.init_args.lr"
+    kept = metrics(resume(config, first, steps(5)))[0]["learning_rate"]
+    changed = metrics(resume(config, first, steps(5), f"{key}=0.02"))[0]["learning_rate"]
+    assert changed == pytest.approx(2 * kept)
+
+
+def test_the_word_last_finds_the_newest_checkpoint(config):
+    first = fit(config)
+    resumed = fit(config, "--ckpt_path=last", steps(6))
+    assert [row["step"] for row in metrics(resumed)] == [5, 6]
+    assert resumed != first
+
+
+def test_a_saved_config_runs_the_same(config):
+    first = fit(config)
+    main(["fit", f"--config={first / 'config.yaml'}"])
+    again = newest_run(config)
+    assert again != first
+    assert losses(again) == losses(first)
+
+
+def test_a_checkpoint_of_another_model_is_refused(config):
+    first = fit(config)
+    key = "--model.init_args.network.init_args.options"
+    with pytest.raises(ValueError, match=r"last\.ckpt is the checkpoint of another model.*other shape"):
+        resume(config, first, f"{key}.intermediate_size=48")
+    with pytest.raises(ValueError, match="another model.*missing.*layers.2"):
+        resume(config, first, f"{key}.num_hidden_layers=3")
+
+
+def test_a_damaged_checkpoint_is_refused_and_last_falls_back(config, capsys):
+    first = fit(config)
+    second = fit(config)
+    bad = next(p for p in (second / "checkpoints").glob("*.ckpt") if not p.is_symlink())
+    content = bytearray(bad.read_bytes())
+    content[len(content) // 2] ^= 1
+    bad.write_bytes(content)
+    with pytest.raises(ValueError, match="was damaged"):
+        resume(config, second)
+    resumed = fit(config, "--ckpt_path=last", steps(5))
+    assert "trying the one before" in capsys.readouterr().out
+    assert losses(resumed) == losses(resume(config, first, steps(5)))
