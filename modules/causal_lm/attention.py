@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from modules.nn.attention import Documents, document_attention
@@ -14,6 +15,7 @@ def register() -> None:
     AttentionInterface.register("documents", attend)
 
 
+@torch.compiler.disable
 def attend(
     module: nn.Module,
     query: Tensor,

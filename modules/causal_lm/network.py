@@ -131,6 +131,10 @@ class LanguageModel(nn.Module):
         finally:
             self.model.set_attn_implementation(self.attention)
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the inner model; attention runs as it is, so documents of new lengths compile nothing."""
+        self.model.compile(*args, **kwargs)
+
     def export(self, folder: Path) -> None:
         """Write a Hugging Face folder; adapters are merged into the weights they adapt."""
         merge = getattr(self.model, "merge_and_unload", None)
