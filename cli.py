@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace, set_parsing_settings
-from lightning import LightningDataModule, LightningModule
+from lightning import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from typing_extensions import override
 
@@ -19,7 +19,15 @@ from engine.run import config_paths, run_name
 from engine.trainer import Trainer
 
 BASE = Path(__file__).parent / "configs" / "base.yaml"
-TRUSTED = ["lightning", "torch", "bitsandbytes.optim", "modules", "datamodules", "callbacks", "engine"]
+TRUSTED = [
+    "lightning",
+    "torch",
+    "bitsandbytes.optim",
+    "modules",
+    "datamodules",
+    "callbacks",
+    "engine",
+]
 
 set_parsing_settings(
     omegaconf_absolute_to_relative_paths=True,
@@ -53,13 +61,16 @@ class Door(LightningCLI):
         if isinstance(logger, Namespace) and "name" in logger.get("init_args", {}):
             logger.init_args.name = logger.init_args.name or run_name(self.given)
             if config.ckpt_path == "last":
-                config.ckpt_path = newest_or_refuse(Path(logger.init_args.root, logger.init_args.name))
-        refuse_impossible(self.subcommand, config)
+                config.ckpt_path = newest_or_refuse(
+                    Path(logger.init_args.root, logger.init_args.name)
+                )
+        refuse_impossible(str(self.subcommand), config)
 
     @override
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         trainer = super().instantiate_trainer(**kwargs)
-        trainer.callbacks.insert(0, StepSeeds(int(self.config[self.subcommand].seed_everything)))
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        callbacks.insert(0, StepSeeds(int(self.config[self.subcommand].seed_everything)))
         assert isinstance(trainer, Trainer)
         return trainer
 
@@ -77,6 +88,7 @@ def main(args: ArgsType = None) -> None:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)  # no advertisements
     warnings.filterwarnings("ignore", module=r"lightning\.pytorch\.utilities\._pytree")
+    warnings.filterwarnings("ignore", message="The dirpath has changed")  # each run has its own
     mode = {"parser_mode": "omegaconf+"}
     verbs = Door.subcommands()
     Door(

@@ -30,9 +30,7 @@ class FrozenGuard(L.Callback):
 @torch.no_grad()
 def checksums(module: torch.nn.Module) -> dict[str, tuple[float, float]]:
     """Sum and sum of absolute values of each frozen parameter on this rank, in float64."""
-    return {
-        name: checksum(p) for name, p in module.named_parameters() if not p.requires_grad
-    }
+    return {name: checksum(p) for name, p in module.named_parameters() if not p.requires_grad}
 
 
 def checksum(parameter: Tensor) -> tuple[float, float]:

@@ -188,6 +188,12 @@ def say_goodbye(trainer: L.Trainer, folder: Path) -> None:
     if (folder / "samples").is_dir():
         print(f"samples      {folder / 'samples'}")
     if path:
-        path = str(Path(path).relative_to(Path.cwd())) if Path(path).is_relative_to(Path.cwd()) else path
-        command = f"--config {shlex.quote(str(folder / 'config.yaml'))} --ckpt_path {shlex.quote(path)}"
+        path = (
+            str(Path(path).relative_to(Path.cwd()))
+            if Path(path).is_relative_to(Path.cwd())
+            else path
+        )
+        command = (
+            f"--config {shlex.quote(str(folder / 'config.yaml'))} --ckpt_path {shlex.quote(path)}"
+        )
         print(f"checkpoint   {path}\nsample from it: python cli.py predict {command}")

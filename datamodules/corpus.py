@@ -64,7 +64,7 @@ def progress(
     documents: Iterable[tuple[list[int], int]], name: str
 ) -> Iterator[tuple[list[int], int]]:
     """Pass documents on and show a bar on stderr if that takes long."""
-    from tqdm import tqdm  # type: ignore[import-untyped]
+    from tqdm import tqdm
 
     yield from tqdm(documents, f"tokenising {name}", unit=" documents", delay=PATIENCE)
 

@@ -57,8 +57,8 @@ class ParquetText(FileText):
 
     def _cells(self, file: Path) -> Iterator[tuple[object, object]]:
         """Text (as bytes) and split of every row."""
-        import pyarrow as pa  # type: ignore[import-untyped]
-        import pyarrow.parquet as pq  # type: ignore[import-untyped]
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
         try:
             table = pq.ParquetFile(file)
@@ -228,7 +228,7 @@ class HubText(TextSource):
         Raises:
             ValueError: The dataset lacks the column.
         """
-        from datasets import load_dataset  # type: ignore[import-untyped]
+        from datasets import load_dataset
 
         rows = load_dataset(self.dataset, self.config, split=self.split, revision=self.revision)
         _require(self.column, rows.column_names, self.name)

@@ -31,7 +31,7 @@ class PlainParser(LightningArgumentParser):
         self.folder = Path.cwd()
 
     @override
-    def parse_args(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def parse_args(self, *args: Any, **kwargs: Any) -> Any:
         self.folder = Path.cwd()
         try:
             return super().parse_args(*args, **kwargs)

@@ -6,7 +6,7 @@ from itertools import takewhile
 from textwrap import shorten
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from engine.complaint import BLOCK, Complaint
 from engine.places import COMMAND_LINE, config_files, find, plain, shown

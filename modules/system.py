@@ -55,7 +55,7 @@ class System(L.LightningModule):
     def configure_model(self) -> None:
         if self.network is not None:
             return
-        network = self.build()
+        network = self.build().train()  # transformers hands pretrained models over in eval mode
         if self.compile_network:
             network.compile()
         self.network = network
@@ -78,14 +78,18 @@ class System(L.LightningModule):
         matrices = {"params": [p for p in trainable if p.ndim >= 2]}
         vectors = {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0}
         optimizer = self.make_optimizer([g for g in (matrices, vectors) if g["params"]])
-        self.configured = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
+        self.configured = [
+            {k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups
+        ]
         schedule = {"scheduler": self.make_scheduler(optimizer), "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     @override
     def on_train_start(self) -> None:
         """Let the config win over what a checkpoint said of learning rate, betas and decay."""
-        for optimizer, config in zip(self.trainer.optimizers, self.trainer.lr_scheduler_configs, strict=True):
+        for optimizer, config in zip(
+            self.trainer.optimizers, self.trainer.lr_scheduler_configs, strict=True
+        ):
             for group, wanted in zip(optimizer.param_groups, self.configured, strict=True):
                 group.update({k: v for k, v in wanted.items() if k != "lr"})
                 if group.get("initial_lr", wanted["lr"]) != wanted["lr"]:
@@ -140,12 +144,14 @@ class System(L.LightningModule):
         """Sum of a number or tensor over all ranks, in double precision where the device has it."""
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
         value = torch.as_tensor(value, dtype=dtype).to(self.device, non_blocking=True)
-        return value if self.num_ranks == 1 else self.trainer.strategy.reduce(value, reduce_op="sum")
+        return (
+            value if self.num_ranks == 1 else self.trainer.strategy.reduce(value, reduce_op="sum")
+        )
 
     # Checkpoints
 
     @override
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """Trainable parameters and buffers; what is frozen comes from its source."""
         state: dict[str, Any] = super().state_dict(*args, **kwargs)
         left_out = {name for name, _ in self.frozen()}
@@ -176,7 +182,9 @@ class System(L.LightningModule):
                 for what, names in told
                 if names
             )
-            raise ValueError(f"{self.checkpoint_name()} is the checkpoint of another model: {reasons}")
+            raise ValueError(
+                f"{self.checkpoint_name()} is the checkpoint of another model: {reasons}"
+            )
         return super().load_state_dict(state_dict, strict=False, assign=assign)
 
     def checkpoint_name(self) -> str:

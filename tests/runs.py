@@ -24,8 +24,14 @@ OPTIONS = {
 def write_config(folder: Path, text: Path, tokenizer: Path) -> Path:
     """A tiny language model on short lines, with dropout, so that randomness shows."""
     options = {**OPTIONS, "attention_dropout": 0.1}
-    network = {"class_path": "modules.causal_lm.network.FromConfig", "init_args": {"options": options}}
-    source = {"class_path": "datamodules.sources.PlainText", "init_args": {"path": str(text), "separator": "\n"}}
+    network = {
+        "class_path": "modules.causal_lm.network.FromConfig",
+        "init_args": {"options": options},
+    }
+    source = {
+        "class_path": "datamodules.sources.PlainText",
+        "init_args": {"path": str(text), "separator": "\n"},
+    }
     config = {
         "model": {
             "class_path": "modules.causal_lm.system.CausalLM",
@@ -57,7 +63,10 @@ def write_config(folder: Path, text: Path, tokenizer: Path) -> Path:
             "precision": "32-true",
             "max_steps": 4,
             "log_every_n_steps": 1,
-            "logger": {"class_path": "engine.run.RunLogger", "init_args": {"root": str(folder / "runs"), "tensorboard": False}},
+            "logger": {
+                "class_path": "engine.run.RunLogger",
+                "init_args": {"root": str(folder / "runs"), "tensorboard": False},
+            },
         },
     }
     path = folder / "tiny" / "lines.yaml"
@@ -119,7 +128,7 @@ def rank_main(rank: int, world: int, port: int, args: list[str], log: Path) -> N
 
 
 def fit_on_ranks(config: Path, world: int, *extra: str) -> Path:
-    """Train on several gloo ranks of this machine; the processes are forked, so nothing is imported again."""
+    """Train on several gloo ranks of this machine, forked, so that nothing is imported again."""
     args = ["fit", f"--config={config}", *extra, f"--trainer.devices={world}"]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

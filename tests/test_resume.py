@@ -18,7 +18,9 @@ def steps(number):
 
 def same_checkpoint(one, other):
     """Weights, optimizer, scheduler, averages and place in the data, bit for bit."""
-    a, b = (torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (one, other))
+    a, b = (
+        torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (one, other)
+    )
     for key in ("state_dict", "optimizer_states", "lr_schedulers", "ema", "TextData"):
         torch.testing.assert_close(a.get(key), b.get(key), rtol=0, atol=0)
 
@@ -83,9 +85,11 @@ def test_a_saved_config_runs_the_same(config):
 def test_a_checkpoint_of_another_model_is_refused(config):
     first = fit(config)
     key = "--model.init_args.network.init_args.options"
-    with pytest.raises(ValueError, match=r"last\.ckpt is the checkpoint of another model.*other shape"):
+    with pytest.raises(
+        ValueError, match=r"last\.ckpt is the checkpoint of another model.*other shape"
+    ):
         resume(config, first, f"{key}.intermediate_size=48")
-    with pytest.raises(ValueError, match="another model.*missing.*layers.2"):
+    with pytest.raises(ValueError, match=r"another model.*missing.*layers.2"):
         resume(config, first, f"{key}.num_hidden_layers=3")
 
 

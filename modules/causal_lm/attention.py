@@ -56,6 +56,6 @@ def attend(
             f"a document of {documents.longest} tokens is longer than the model's sliding window "
             f"of {window}; set attention to 'sdpa' or shorten the rows"
         )
-    flat = (x.transpose(1, 2).flatten(0, 1) for x in (query, key, value))
-    out = document_attention(*flat, documents, scale=scaling, dropout=dropout)
+    q, k, v = (x.transpose(1, 2).flatten(0, 1) for x in (query, key, value))
+    out = document_attention(q, k, v, documents, scale=scaling, dropout=dropout)
     return out.unflatten(0, (query.shape[0], query.shape[2])), None

@@ -5,40 +5,25 @@ Shape legend: B = rows, L = row length, D = width, V = vocabulary, T = B * L.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
+from modules.causal_lm.architecture import (
+    Attention,
+    Option,
+    check_attention,
+    check_plain_head,
+    check_source,
+    check_vocabulary,
+    make_config,
+)
 from modules.causal_lm.attention import register
+from modules.causal_lm.lora import Lora, adapt
 from modules.causal_lm.loss import chunked_next_token_loss, next_token_loss
 from modules.nn.attention import Documents
-
-Attention = Literal["documents", "sdpa", "flash_attention_2", "eager"]
-"""How rows are attended: `documents` is ours, exact, without an L x L mask, and uses torch's
-variable-length flash kernel on a GPU; the others are Hugging Face's, told apart by the positions."""
-
-Option = int | float | bool | str | None | list[int] | list[str] | dict[str, int | float | str]
-
-
-@dataclass(frozen=True)
-class Lora:
-    """Low-rank adapters (Hu et al., 2021); everything else is frozen.
-
-    Attributes:
-        rank: r of the update B A.
-        alpha: The update is scaled by alpha / r.
-        dropout: Probability of dropping an input of A.
-        targets: Ends of the names of the linear layers that get an adapter.
-    """
-
-    rank: int = 8
-    alpha: float = 16.0
-    dropout: float = 0.0
-    targets: list[str] = field(default_factory=lambda: ["q_proj", "k_proj", "v_proj", "o_proj"])
 
 
 class LanguageModel(nn.Module):
@@ -74,7 +59,7 @@ class LanguageModel(nn.Module):
 
     @property
     def context(self) -> int | None:
-        """Longest sequence the model was made for, in tokens; None where the config does not say."""
+        """Longest sequence the model was made for, in tokens; None where nothing says so."""
         return getattr(self.model.config, "max_position_embeddings", None)
 
     def forward(self, token_BL: Tensor, position_BL: Tensor, length_N: list[int]) -> Tensor:
@@ -132,7 +117,7 @@ class LanguageModel(nn.Module):
             self.model.set_attn_implementation(self.attention)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Compile the inner model; attention runs as it is, so documents of new lengths compile nothing."""
+        """Compile the inner model; attention stays as it is, whatever the documents' lengths."""
         self.model.compile(*args, **kwargs)
 
     def export(self, folder: Path) -> None:
@@ -143,7 +128,7 @@ class LanguageModel(nn.Module):
 
 
 def checkpoint_activations(model: Any) -> None:
-    """Compute blocks again in backward; transformers renamed its method for that on the way to 6."""
+    """Compute blocks again in backward; transformers is renaming its method for that."""
     old = "gradient_checkpointing_enable"
     name = "activation_checkpointing_enable"
     getattr(model, name if hasattr(model, name) else old)({"use_reentrant": False})
@@ -244,79 +229,3 @@ class Pretrained(LanguageModel):
         if lora is not None:
             model = adapt(model, lora)
         super().__init__(model, attention, activation_checkpointing, loss_chunk)
-
-
-def adapt(model: nn.Module, lora: Lora) -> nn.Module:
-    """Freeze a model and add low-rank adapters through peft."""
-    from peft import LoraConfig, get_peft_model
-
-    config = LoraConfig(
-        r=lora.rank,
-        lora_alpha=cast(int, lora.alpha),
-        lora_dropout=lora.dropout,
-        target_modules=lora.targets,
-        task_type="CAUSAL_LM",
-    )
-    return get_peft_model(cast(Any, model), config)
-
-
-def make_config(model_type: str, options: dict[str, Option]) -> Any:
-    """A Hugging Face config that refuses options it does not know.
-
-    Raises:
-        ValueError: The unknown name, and the nearest known one.
-    """
-    from transformers import AutoConfig
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-
-    if model_type not in CONFIG_MAPPING_NAMES:
-        raise ValueError(f"unknown model_type {model_type!r}{nearest(model_type, CONFIG_MAPPING_NAMES)}")
-    known = AutoConfig.for_model(model_type)
-    for name in options:
-        if not hasattr(known, name):
-            raise ValueError(
-                f"{model_type} has no option {name!r}{nearest(name, known.to_dict())}"
-            )
-    return AutoConfig.for_model(model_type, **options)
-
-
-def nearest(name: str, known: Any) -> str:
-    """A hint at the most similar known name, or nothing."""
-    close = get_close_matches(name, list(known), 1)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def check_vocabulary(tokenizer_size: int, vocab_size: int, where: str) -> None:
-    """Refuse a tokenizer that has more ids than the embedding has rows."""
-    if tokenizer_size > vocab_size:
-        raise ValueError(
-            f"the tokenizer has {tokenizer_size} ids, the embedding ({where}) only {vocab_size} rows"
-        )
-
-
-def check_source(source: str) -> None:
-    """Refuse a local folder that does not exist before the hub is asked for it."""
-    looks_local = source.startswith((".", "/", "~")) or source.count("/") != 1
-    if looks_local and "/" in source and not Path(source).expanduser().is_dir():
-        raise FileNotFoundError(
-            f"no model folder {source}; configs take its root from the variable TRAINER_MODELS"
-        )
-
-
-def check_attention(model: Any, attention: Attention) -> None:
-    """Refuse an architecture that cannot keep packed documents apart."""
-    if attention == "documents" and not getattr(model, "_supports_attention_backend", False):
-        raise ValueError(
-            f"{type(model).__name__} has its own attention code and would see across packed "
-            "documents; set attention to 'sdpa' or 'eager' if it reads position_ids, and check"
-        )
-
-
-def check_plain_head(model: Any) -> None:
-    """Refuse chunks of the loss where logits are more than one linear layer."""
-    config = model.config
-    for name in ("final_logit_softcapping", "logit_scale", "logits_scaling"):
-        if getattr(config, name, None) not in (None, 1, 1.0):
-            raise ValueError(f"loss_chunk needs a plain output layer, but {name} is set")
-
-

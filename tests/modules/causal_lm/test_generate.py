@@ -66,7 +66,7 @@ def test_a_text_ends_before_its_first_stop():
 
 
 def test_more_tokens_than_the_context_are_refused(make_network):
-    with pytest.raises(ValueError, match="prompt of 3 tokens and 200 new ones.*context of 128"):
+    with pytest.raises(ValueError, match=r"prompt of 3 tokens and 200 new ones.*context of 128"):
         generate(make_network(), *left_padded([[1, 2, 3]]), Tokens(), Generation(200))
 
 

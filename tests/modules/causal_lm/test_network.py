@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch.utils.checkpoint import checkpoint  # noqa: F401 - imported before memory is measured
 
+from modules.causal_lm.lora import Lora, adapt
 from modules.causal_lm.loss import IGNORE, next_token_loss
-from modules.causal_lm.network import FromConfig, Lora, Pretrained, adapt
+from modules.causal_lm.network import FromConfig, Pretrained
 
 LENGTHS = [5, 11, 1, 15]  # two rows of 16
 
@@ -155,7 +156,7 @@ def test_bfloat16_is_taken_from_the_context(options):
 
 
 def test_a_tokenizer_larger_than_the_embedding_is_refused(options):
-    with pytest.raises(ValueError, match="301 ids.*300 rows"):
+    with pytest.raises(ValueError, match=r"301 ids.*300 rows"):
         FromConfig(301, options)
 
 
@@ -167,12 +168,14 @@ def test_an_unknown_option_is_refused_with_the_nearest(options):
 
 
 def test_a_missing_folder_is_named():
-    with pytest.raises(FileNotFoundError, match="no/such/model.*TRAINER_MODELS"):
+    with pytest.raises(FileNotFoundError, match=r"no/such/model.*TRAINER_MODELS"):
         Pretrained(300, "no/such/model")
 
 
 def test_a_document_longer_than_a_sliding_window_is_refused(make_network):
     network = make_network(model_type="mistral", options={"sliding_window": 8})
     token, _, position = batch()
-    with pytest.raises(ValueError, match="15 tokens is longer than the model's sliding window of 8"):
+    with pytest.raises(
+        ValueError, match="15 tokens is longer than the model's sliding window of 8"
+    ):
         network(token, position, LENGTHS)

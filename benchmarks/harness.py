@@ -1,0 +1,132 @@
+"""Runs a benchmark: `--quick`, progress, the control, the table, the file and the last line."""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from time import monotonic
+from typing import Any
+
+import torch
+
+from benchmarks.conditions import conditions
+from benchmarks.pairs import Estimate, Measure, Timings, interleave, trusted
+from benchmarks.record import Row, last_line, table, write
+
+VOID = 3
+"""Exit code of a run whose control failed."""
+
+
+class Bench:
+    """Collects the timings and rows of one benchmark.
+
+    Args:
+        name: Module name of the benchmark.
+        quick: Whether only to show that it runs.
+        device: Where things are measured.
+    """
+
+    def __init__(self, name: str, quick: bool = False, device: torch.device | None = None):
+        self.name = name
+        self.quick = quick
+        self.device = device or torch.device("cpu")
+        self.rows: list[Row] = []
+        self.details: dict[str, Any] = {}
+        self.started = monotonic()
+
+    def say(self, text: str) -> None:
+        """Show progress, on standard error."""
+        print(f"[{monotonic() - self.started:5.0f} s] {text}", file=sys.stderr, flush=True)
+
+    def time(
+        self, what: str, measures: Mapping[str, Measure], control: str, num_rounds: int = 15
+    ) -> Timings:
+        """Time things against each other, again where the control fails.
+
+        Args:
+            what: Name of this comparison, for progress and file.
+            measures: What to time.
+            control: Which of them is timed twice a round.
+            num_rounds: Rounds of a full run.
+        """
+        rounds, discarded = (3, 1) if self.quick else (num_rounds, max(1, num_rounds // 5))
+
+        def attempt() -> Timings:
+            return interleave(measures, control, rounds, discarded, tell)
+
+        def tell(done: int, total: int) -> None:
+            if done == total or done % 5 == 0:
+                self.say(f"{what}: round {done}/{total}")
+
+        timings = trusted(attempt, 1 if self.quick else 3)
+        self.say(f"{what}: control {timings.control_ratio}{' VOID' if timings.is_void else ''}")
+        self.details[what] = {
+            "control": asdict(timings.control_ratio),
+            "attempts": timings.attempts,
+            "seconds": {name: asdict(timings.time(name)) for name in timings.seconds},
+        }
+        return timings
+
+    def row(
+        self,
+        row: int,
+        what: str,
+        value: float | Estimate,
+        goal: float,
+        *timings: Timings,
+        peer: float | Estimate | None = None,
+        limit: float | None = None,
+        at_least: bool = False,
+    ) -> None:
+        """Add a row to the table.
+
+        Args:
+            row: Number of the goal.
+            what: The quantity.
+            value: What was measured.
+            goal: What to reach.
+            timings: Where the value comes from; void where one of them is. None for a count.
+            peer: The same quantity of what others would use.
+            limit: The best that any program could reach.
+            at_least: Whether more is better.
+        """
+        named = {"value": value, "peer": peer}
+        spread = {key: asdict(one) for key, one in named.items() if isinstance(one, Estimate)}
+        if spread:
+            self.details.setdefault("intervals", {})[what] = spread
+        void = not self.quick and any(one.is_void for one in timings)
+        found = None if peer is None else middle(peer)
+        counts = not self.quick
+        self.rows.append(
+            Row(row, what, middle(value), goal, found, limit, at_least, counts, void)
+        )
+
+    def close(self) -> int:
+        """Print the table, keep a full result, print the last line; the exit code."""
+        void = any(row.void for row in self.rows)
+        print(table(self.rows))
+        if not self.quick and not void:
+            where = write(self.name, self.rows, conditions(self.device), self.details)
+            self.say(f"wrote {where}")
+        print(last_line(self.name, self.rows), flush=True)
+        return VOID if void else 0
+
+
+def middle(value: float | Estimate) -> float:
+    """The number itself, or the median of an estimate."""
+    return value.median if isinstance(value, Estimate) else float(value)
+
+
+def run(name: str, body: Callable[[Bench], None], device: torch.device | None = None) -> None:
+    """The main of every benchmark: parse the command line, measure, report, exit.
+
+    Args:
+        name: Module name of the benchmark.
+        body: Measures and adds rows.
+        device: Where things are measured; the CPU where None.
+    """
+    parser = argparse.ArgumentParser(f"python -m benchmarks.{name}", description=body.__doc__)
+    parser.add_argument("--quick", action="store_true", help="under a minute; only shows it runs")
+    bench = Bench(name, parser.parse_args().quick, device)
+    body(bench)
+    raise SystemExit(bench.close())

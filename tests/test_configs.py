@@ -1,0 +1,103 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from cli import main
+from tests.conftest import TEXTS
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+SHARED = {"strategy", "sweep"}
+RUNS = sorted(p for p in CONFIGS.glob("*/*.yaml") if p.parent.name not in SHARED)
+STRATEGIES = sorted((CONFIGS / "strategy").glob("*.yaml"))
+
+
+@pytest.fixture
+def stand_ins(tmp_path_factory, tokenizer_folder, monkeypatch) -> Path:
+    """Small data and models under the names that the configs use."""
+    import pyarrow
+    import pyarrow.parquet
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    root = tmp_path_factory.mktemp("stand_ins")
+    monkeypatch.setenv("TRAINER_DATA", str(root / "data"))
+    monkeypatch.setenv("TRAINER_MODELS", str(root / "models"))
+    books = root / "data" / "books"
+    books.mkdir(parents=True)
+    for split in ("train", "val", "test"):
+        table = pyarrow.table({"text": [" ".join(TEXTS)] * 20})
+        pyarrow.parquet.write_table(table, books / f"{split}.parquet")
+    (root / "data" / "tinyshakespeare").mkdir()
+    (root / "data" / "tinyshakespeare" / "input.txt").write_text("\n".join(TEXTS * 30))
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    config = LlamaConfig(vocab_size=300, num_attention_heads=4, **sizes)
+    for name in ("stories260K", "Meta-Llama-3-8B"):
+        folder = root / "models" / name
+        LlamaForCausalLM(config).save_pretrained(folder)
+        AutoTokenizer.from_pretrained(tokenizer_folder).save_pretrained(folder)
+    return root
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> str:
+    """Texts are tokenised once."""
+    return f"--data.init_args.cache={tmp_path_factory.mktemp('cache')}"
+
+
+def train_three_steps(config: Path, folder: Path, *extra: str) -> Path:
+    layers = [f"--config={layer}" for layer in (config, CONFIGS / "debug.yaml")]
+    root = f"--trainer.logger.init_args.root={folder / 'runs'}"
+    short = "--model.init_args.generation.max_new_tokens=8"
+    main(["fit", *layers, root, short, *extra])
+    return max((folder / "runs").glob("*/*/*"), key=lambda path: path.stat().st_mtime)
+
+
+@pytest.mark.parametrize("config", RUNS, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_every_config_trains_three_steps(config, tmp_path, stand_ins, cache, capsys):
+    run = train_three_steps(config, tmp_path, cache)
+    assert run.parent == tmp_path / "runs" / config.parent.name / config.stem
+    assert {"config.yaml", "metrics.csv", "samples", "checkpoints"} <= {p.name for p in run.iterdir()}
+    assert list(run.glob("events.out.tfevents.*"))
+    last_line = capsys.readouterr().out.strip().splitlines()[-1]
+    command = last_line.removeprefix("sample from it: python cli.py ").split()
+    main([*command, "--trainer.accelerator=cpu"])
+    predictions = next(run.parent.glob("*/predictions.jsonl")).read_text().splitlines()
+    assert all({"prompt", "continuation"} <= set(json.loads(p)) for p in predictions)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda p: p.stem)
+def test_every_strategy_parses_over_a_config(strategy, capsys):
+    layers = [f"--config={p}" for p in (CONFIGS / "causal_lm" / "tiny.yaml", strategy)]
+    with pytest.raises(SystemExit) as end:
+        main(["fit", *layers, "--print_config"])
+    assert end.value.code in (0, None)
+    assert "class_path" in capsys.readouterr().out.split("strategy:")[1][:40]
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true"])
+def test_every_precision_learns(precision, tmp_path, cache, capsys):
+    run = train_three_steps(
+        CONFIGS / "causal_lm" / "tiny.yaml", tmp_path, cache, f"--trainer.precision={precision}"
+    )
+    state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    wanted = torch.bfloat16 if precision == "bf16-true" else torch.float32
+    assert {value.dtype for value in state.values()} == {wanted}
+    lines = capsys.readouterr().out
+    assert float(lines.split("step 3/3 · loss ")[1].split()[0]) < float(
+        lines.split("step 1/3 · loss ")[1].split()[0]
+    )
+
+
+def test_an_override_reaches_every_place_that_refers_to_it(tmp_path, cache):
+    prompts = '--data.init_args.prompts=["A dog"]'
+    run = train_three_steps(CONFIGS / "causal_lm" / "tiny.yaml", tmp_path, cache, prompts)
+    assert next((run / "samples").iterdir()).read_text().startswith("A dog")
+
+
+def test_a_checkpoint_rebuilds_its_system(tmp_path, cache):
+    from modules.causal_lm.system import CausalLM
+
+    run = train_three_steps(CONFIGS / "causal_lm" / "tiny.yaml", tmp_path, cache)
+    system = CausalLM.load_from_checkpoint(run / "checkpoints" / "last.ckpt")
+    assert system.language_model.model.config.hidden_size == 128
