@@ -97,9 +97,7 @@ class Bench:
         void = not self.quick and any(one.is_void for one in timings)
         found = None if peer is None else middle(peer)
         counts = not self.quick
-        self.rows.append(
-            Row(row, what, middle(value), goal, found, limit, at_least, counts, void)
-        )
+        self.rows.append(Row(row, what, middle(value), goal, found, limit, at_least, counts, void))
 
     def close(self) -> int:
         """Print the table, keep a full result, print the last line; the exit code."""

@@ -93,7 +93,12 @@ def _fingerprint(backend: "PreTrainedTokenizerBase") -> str:
 def _looks_local(name: str) -> bool:
     """Whether a name can only be meant as a folder; a name on the hub has one slash at most."""
     first = name.split("/")[0]
-    return name.startswith((".", "/", "~")) or name.count("/") > 1 or first in ROOTS.values() or Path(first).is_dir()
+    return (
+        name.startswith((".", "/", "~"))
+        or name.count("/") > 1
+        or first in ROOTS.values()
+        or Path(first).is_dir()
+    )
 
 
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:

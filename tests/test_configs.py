@@ -57,7 +57,9 @@ def train_three_steps(config: Path, folder: Path, *extra: str) -> Path:
 def test_every_config_trains_three_steps(config, tmp_path, stand_ins, cache, capsys):
     run = train_three_steps(config, tmp_path, cache)
     assert run.parent == tmp_path / "runs" / config.parent.name / config.stem
-    assert {"config.yaml", "metrics.csv", "samples", "checkpoints"} <= {p.name for p in run.iterdir()}
+    assert {"config.yaml", "metrics.csv", "samples", "checkpoints"} <= {
+        p.name for p in run.iterdir()
+    }
     assert list(run.glob("events.out.tfevents.*"))
     last_line = capsys.readouterr().out.strip().splitlines()[-1]
     command = last_line.removeprefix("sample from it: python cli.py ").split()

@@ -1,0 +1,51 @@
+"""The training loop that somebody would write for one network and no comfort at all."""
+
+from collections.abc import Sequence
+from itertools import cycle, islice
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from modules.causal_lm.system import CausalLM, TokenBatch
+
+
+class HandWrittenLoop:
+    """Forward, backward, clip, step, schedule; nothing is logged, saved, drawn or restored.
+
+    Args:
+        system: Its network, optimizer and schedule are used, and nothing else of it.
+        batches: Ready batches, used in turn.
+        clip: Largest norm of the gradient.
+    """
+
+    def __init__(self, system: CausalLM, batches: Sequence[Any], clip: float = 1.0):
+        system.configure_model()
+        self.network = system.language_model
+        self.parameters = [p for p in self.network.parameters() if p.requires_grad]
+        configured = system.configure_optimizers()
+        self.optimizer: torch.optim.Optimizer = configured["optimizer"]
+        self.scheduler = configured["lr_scheduler"]["scheduler"]
+        self.batches = cycle(batches)
+        self.clip = clip
+
+    def step(self, batch: TokenBatch) -> None:
+        """One optimizer step."""
+        self.optimizer.zero_grad()
+        total = self.network.loss(
+            batch["token_BL"], batch["label_BL"], batch["position_BL"], batch["length_N"]
+        )
+        (total / max(1, batch["num_targets"])).backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, self.clip)
+        self.optimizer.step()
+        self.scheduler.step()
+
+    def seconds_a_step(self, num_steps: int, num_warm: int = 2) -> float:
+        """Mean time of some steps in a row, after a few that do not count."""
+        self.network.train()
+        for batch in islice(self.batches, num_warm):
+            self.step(batch)
+        start = perf_counter()
+        for batch in islice(self.batches, num_steps):
+            self.step(batch)
+        return (perf_counter() - start) / num_steps

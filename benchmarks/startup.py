@@ -1,0 +1,79 @@
+"""How long a command takes to begin, and whether the loader keeps a model busy."""
+
+import os
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+from benchmarks.configured import configured
+from benchmarks.hand_written import HandWrittenLoop
+from benchmarks.harness import Bench, run
+from benchmarks.pairs import Measure
+from datamodules.text import TextData
+from modules.causal_lm.system import CausalLM
+
+ROOT = Path(__file__).parent.parent
+TINY = Path("configs/causal_lm/tiny.yaml")
+
+
+def process(*words: str) -> Measure:
+    """A fresh Python process, from its start to its end."""
+
+    def seconds() -> float:
+        start = perf_counter()
+        subprocess.run([sys.executable, *words], cwd=ROOT, check=True, capture_output=True)
+        return perf_counter() - start
+
+    return seconds
+
+
+def start_up(bench: Bench) -> None:
+    """`cli.py fit --help` against `import lightning`, in fresh processes with warm files."""
+    measures = {
+        "import lightning": process("-c", "import lightning"),
+        "fit --help": process("cli.py", "fit", "--help"),
+    }
+    timings = bench.time("start-up", measures, "import lightning", 1 if bench.quick else 15)
+    ratio = timings.ratio("fit --help", "import lightning")
+    bench.row(14, "cli.py fit --help / import lightning", ratio, 1.3, timings, limit=1.0)
+
+
+def loader(bench: Bench) -> None:
+    """Rows/s of the loader over the rows/s of the fastest loop over tiny.yaml's model."""
+    with TemporaryDirectory() as folder:
+        what = configured([TINY], f"--data.init_args.cache={folder}")
+        data, model = what.data, what.model
+        assert isinstance(data, TextData)
+        assert isinstance(model, CausalLM)
+        data.prepare_data()
+        data.setup("fit")
+        stream = iter(data.train_dataloader())
+        loop = HandWrittenLoop(model, list(islice(stream, 8)))
+
+        def read() -> float:
+            start = perf_counter()
+            read_rows = sum(len(batch["row_B"]) for batch in islice(stream, 40))  # type: ignore[arg-type,misc]
+            return (perf_counter() - start) / read_rows
+
+        def train() -> float:
+            return loop.seconds_a_step(3, 1) / data.batch_size
+
+        timings = bench.time("loader", {"loader": read, "model": train}, "model")
+    rows = {name: 1 / timings.time(name).median for name in ("loader", "model")}
+    bench.say(f"loader {rows['loader']:.0f} rows/s, model {rows['model']:.1f} rows/s")
+    ratio = timings.ratio("model", "loader")
+    bench.row(14, "loader rows/s / rows/s the model takes", ratio, 20, timings, at_least=True)
+
+
+def measure(bench: Bench) -> None:
+    """Start-up of a command / import of lightning; loader / model."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    start_up(bench)
+    loader(bench)
+
+
+if __name__ == "__main__":
+    run("startup", measure)

@@ -1,0 +1,213 @@
+"""What a training step costs beyond a hand-written loop over the same network and batches.
+
+Short fits and stretches of the loop take turns. Ours is the trainer of configs/base.yaml with all
+that it switches on: report and logs every 10 steps, progress bar on a terminal, checkpoints (one
+is written and timed in every round, its time spread over the steps between two), our resumable
+loader. "bare" is Lightning without bar, logger and checkpoints; "plain" is Lightning as it comes.
+"""
+
+import logging
+import os
+import warnings
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+import lightning as L
+import yaml
+
+from benchmarks.configured import Run, configured
+from benchmarks.hand_written import HandWrittenLoop
+from benchmarks.harness import Bench, run
+from benchmarks.pairs import Estimate, Timings, estimate
+from benchmarks.stopwatch import Stopwatch, on_a_terminal
+from modules.causal_lm.system import CausalLM
+
+Options = dict[str, int | bool]
+SMALL: Options = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "tie_word_embeddings": True,
+}
+MIDDLE: Options = SMALL | {
+    "hidden_size": 256,
+    "intermediate_size": 704,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+}
+TINY = Path("configs/causal_lm/tiny.yaml")
+CHECKPOINT_STEPS = 500
+"""Steps between two checkpoints in configs/base.yaml."""
+
+
+class Contest:
+    """One network, trained in four ways.
+
+    Args:
+        folder: Where configs, tokens and runs are written.
+        options: Size of the network.
+        row_length: Tokens of a row.
+        batch_size: Rows of a step.
+        num_steps: Steps of a stretch; a multiple of the steps between two reports.
+    """
+
+    def __init__(
+        self, folder: Path, options: Options, row_length: int, batch_size: int, num_steps: int
+    ):
+        self.folder = folder
+        self.num_steps = num_steps
+        self.run = describe(folder, options, row_length, batch_size)
+        self.rival = describe(folder, options, row_length, batch_size)  # its own weights, as hot
+        assert isinstance(self.run.model, CausalLM)
+        batches = list(islice(ready(self.run), 50))
+        self.loop = HandWrittenLoop(self.run.model, batches)
+        self.saving: list[float] = []
+
+    def hand_written(self) -> float:
+        """The loop, seconds a step."""
+        return self.loop.seconds_a_step(self.num_steps)
+
+    def ours(self) -> float:
+        """Our trainer, seconds a step, its share of a checkpoint included."""
+        watch = Stopwatch(2, self.num_steps)
+        trainer = self.run.trainer(max_steps=watch.max_steps)
+        trainer.callbacks.append(watch)
+        self._fit(trainer, self.run)
+        start = perf_counter()
+        trainer.save_checkpoint(self.folder / "timed.ckpt")
+        self.saving.append(perf_counter() - start)
+        return watch.seconds_a_step + self.saving[-1] / CHECKPOINT_STEPS
+
+    def bare(self) -> float:
+        """Lightning without bar, logger and checkpoints, seconds a step."""
+        return self._rival(logger=False, enable_progress_bar=False, enable_checkpointing=False)
+
+    def plain(self) -> float:
+        """Lightning with the bar, logger and checkpoints that it comes with, seconds a step."""
+        return self._rival()
+
+    def _rival(self, **options: bool) -> float:
+        watch = Stopwatch(2, self.num_steps)
+        trainer = L.Trainer(
+            accelerator="cpu",
+            max_steps=watch.max_steps,
+            gradient_clip_val=1.0,
+            enable_model_summary=False,
+            callbacks=[watch],
+            default_root_dir=self.folder,
+            **options,
+        )
+        self._fit(trainer, self.rival)
+        return watch.seconds_a_step
+
+    @staticmethod
+    def _fit(trainer: L.Trainer, what: Run) -> None:
+        with on_a_terminal():
+            trainer.fit(what.model, what.data)
+
+
+def describe(folder: Path, options: Options, row_length: int, batch_size: int) -> Run:
+    """A run of the given size, on made-up stories."""
+    text = {"class_path": "datamodules.stories.StoryText", "init_args": {"num": 2000}}
+    data = {
+        "train": [text],
+        "validate": None,
+        "test": None,
+        "row_length": row_length,
+        "batch_size": batch_size,
+        "packing": "concatenate",
+        "cache": str(folder / "tokens"),
+    }
+    network = {"init_args": {"options": options | {"max_position_embeddings": 512}}}
+    trainer = {
+        "accelerator": "cpu",
+        "devices": 1,
+        "max_steps": 10**6,
+        "val_check_interval": None,
+        "logger": {"init_args": {"root": str(folder / "runs")}},
+    }
+    config = {
+        "model": {"init_args": {"network": network}},
+        "data": {"init_args": data},
+        "trainer": trainer,
+    }
+    path = folder / "size.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return configured([TINY, path])
+
+
+def ready(what: Run):  # type: ignore[no-untyped-def]
+    """The batches of a run's loader."""
+    what.data.prepare_data()
+    what.data.setup("fit")
+    return iter(what.data.train_dataloader())
+
+
+def calibrated(
+    folder: Path, options: Options, row_length: int, seconds: float, num_steps: int
+) -> Contest:
+    """A contest whose hand-written step takes about `seconds`."""
+    probe = Contest(folder, options, row_length, 4, 10)
+    size = max(1, round(4 * seconds / min(probe.hand_written() for _ in range(3))))
+    return Contest(folder, options, row_length, size, num_steps)
+
+
+def compare(bench: Bench, what: str, contest: Contest, num_rounds: int) -> Timings:
+    """Time the four ways against each other."""
+    measures: dict[str, Callable[[], float]] = {
+        "hand-written": contest.hand_written,
+        "ours": contest.ours,
+        "bare": contest.bare,
+        "plain": contest.plain,
+    }
+    timings = bench.time(what, measures, "hand-written", num_rounds)
+    for name in measures:
+        bench.say(f"  {name}: {timings.time(name).median * 1e3:.2f} ms a step")
+    bench.details[what]["checkpoint_seconds"] = estimate(contest.saving).median
+    return timings
+
+
+def milliseconds(seconds: Estimate) -> Estimate:
+    """The same in thousandths."""
+    return Estimate(seconds.median * 1e3, seconds.low * 1e3, seconds.high * 1e3)
+
+
+def measure(bench: Bench) -> None:
+    """Training step / hand-written loop, and ms above a bare Trainer.fit."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore")
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    with TemporaryDirectory() as folder:
+        bench.say("calibrating")
+        slow = calibrated(Path(folder), MIDDLE, 128, 0.1, 10)
+        timings = compare(bench, "100 ms steps", slow, 15)
+        bench.row(
+            1,
+            "step / hand-written loop, 100 ms steps",
+            timings.ratio("ours", "hand-written"),
+            1.03,
+            timings,
+            peer=timings.ratio("plain", "hand-written"),
+            limit=1.0,
+        )
+        fast = calibrated(Path(folder), SMALL, 64, 0.005, 60 if bench.quick else 200)
+        timings = compare(bench, "5 ms steps", fast, 15)
+        bench.row(
+            1,
+            "ms above a bare Trainer.fit, 5 ms steps",
+            milliseconds(timings.difference("ours", "bare")),
+            0.3,
+            timings,
+            peer=milliseconds(timings.difference("plain", "bare")),
+        )
+
+
+if __name__ == "__main__":
+    run("trainer_overhead", measure)

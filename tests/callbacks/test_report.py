@@ -1,0 +1,48 @@
+import pytest
+
+from callbacks.report import check_finite, line, si
+from tests.runs import fit, metrics, write_config
+
+
+def test_a_line_reads_as_people_write():
+    row = {
+        "train/loss": 1.23456,
+        "train/gradient_norm": 0.5,
+        "learning_rate": 3e-4,
+        "tokens_per_second": 12345.0,
+        "flop_per_second": 5.5e10,
+        "matmul_share": 0.41,
+        "memory_bytes": 2**30,
+    }
+    assert line(20, row, 100) == (
+        "step 20/100 · loss 1.2346 · gradient_norm 0.5000 · lr 3.00e-04 · 12.3 k tokens/s · "
+        "55 GFLOP/s (41% of matmul) · 1.00 GiB"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.5, "0.5 "), (999, "999 "), (1e6, "1 M"), (2e18, "2 E")]
+)
+def test_numbers_get_prefixes(value, text):
+    assert si(value) == text
+
+
+def test_a_loss_that_is_no_number_stops_the_run():
+    with pytest.raises(FloatingPointError, match="train/loss is nan at step 7"):
+        check_finite({"train/loss": float("nan")}, 7)
+
+
+def test_rows_come_at_every_interval_and_at_the_end(tmp_path, text_file, tokenizer_folder):
+    config = write_config(tmp_path, text_file, tokenizer_folder)
+    run = fit(config, "--trainer.max_steps=7", "--trainer.log_every_n_steps=3")
+    rows = metrics(run)
+    assert [row["step"] for row in rows] == [3, 6, 7]
+    assert all({"learning_rate", "memory_bytes", "tokens_per_second"} <= row.keys() for row in rows)
+
+
+def test_a_reported_loss_is_the_mean_over_its_interval(tmp_path, text_file, tokenizer_folder):
+    config = write_config(tmp_path, text_file, tokenizer_folder)
+    each = metrics(fit(config))
+    together = metrics(fit(config, "--trainer.log_every_n_steps=4"))
+    losses = [row["train/loss"] for row in each]
+    assert min(losses) < together[0]["train/loss"] < max(losses)

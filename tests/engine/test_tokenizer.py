@@ -1,0 +1,30 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoTokenizer
+
+from engine.tokenizer import train_tokenizer
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tokenizer_folder):
+    return AutoTokenizer.from_pretrained(tokenizer_folder)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text())
+def test_every_text_comes_back(tokenizer, text):
+    ids = tokenizer.encode(text, add_special_tokens=False)
+    assert tokenizer.decode(ids) == text
+
+
+def test_a_document_starts_and_ends_with_the_end_of_text(tokenizer):
+    assert len(tokenizer) == 300
+    assert tokenizer.bos_token_id == tokenizer.eos_token_id == 0
+
+
+def test_too_small_a_vocabulary_and_no_text_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="got 256"):
+        train_tokenizer(iter(["text"]), 256, tmp_path)
+    with pytest.raises(ValueError, match="no text"):
+        train_tokenizer(iter([]), 300, tmp_path)
