@@ -1,48 +1,62 @@
 """Builds what a config describes, as `cli.py fit` would, without running it."""
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lightning import LightningDataModule, LightningModule
+from lightning.pytorch.cli import LightningCLI
+from typing_extensions import override
 
-from cli import BASE  # importing it also sets how configs are parsed
+from cli import BASE, Door
 from engine.messages import PlainParser
 from engine.randomness import StepSeeds
 from engine.trainer import Trainer
 
 
-@dataclass(frozen=True)
-class Run:
-    """A system, its data, and the options of its trainer, already built once."""
+class Configured(Door):
+    """The model, the data and the trainer of a config."""
 
-    model: LightningModule
-    data: LightningDataModule
-    parser: PlainParser
-    config: Any
+    @override
+    def before_instantiate_classes(self) -> None:
+        """No command, so nothing to check for one."""
 
-    def trainer(self, **changes: Any) -> Trainer:
-        """A new trainer with its own callbacks; `changes` replace options of the config."""
-        options = self.parser.instantiate_classes(self.config.clone()).trainer
-        trainer = Trainer(**{**options, **changes})
+    @override
+    def instantiate_trainer(self, **kwargs: object) -> Trainer:
+        trainer = LightningCLI.instantiate_trainer(self, **kwargs)
         trainer.callbacks.insert(0, StepSeeds(int(self.config.seed_everything)))
+        assert isinstance(trainer, Trainer)
+        return trainer
+
+    def fresh_trainer(self) -> Trainer:
+        """A trainer that has not trained yet, with callbacks and a run folder of its own."""
+        kept = self.model, self.datamodule
+        self.instantiate_classes()
+        trainer: Trainer = self.trainer
+        self.model, self.datamodule = kept
         return trainer
 
 
-def configured(configs: Sequence[Path | str], *overrides: str) -> Run:
-    """Read configs over configs/base.yaml.
+def configured(configs: Sequence[Path | str], *overrides: str) -> Configured:
+    """Read configs over configs/base.yaml and build them.
 
     Args:
-        configs: Files, later ones win.
+        configs: Files; later ones win.
         overrides: As on the command line, `--trainer.max_steps=3`.
     """
-    parser = PlainParser(parser_mode="omegaconf+", default_config_files=[str(BASE)])
-    parser.add_argument("--config", action="config")
-    parser.add_argument("--seed_everything", type=int)
-    parser.add_lightning_class_args(Trainer, "trainer")
-    parser.add_lightning_class_args(LightningModule, "model", subclass_mode=True)
-    parser.add_lightning_class_args(LightningDataModule, "data", subclass_mode=True)
-    config = parser.parse_args([*(f"--config={path}" for path in configs), *overrides])
-    built = parser.instantiate_classes(config)
-    return Run(built.model, built.data, parser, config)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return Configured(
+        LightningModule,
+        LightningDataModule,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        trainer_class=Trainer,
+        parser_class=PlainParser,
+        save_config_callback=None,
+        seed_everything_default=1,
+        auto_configure_optimizers=False,
+        parser_kwargs={"parser_mode": "omegaconf+", "default_config_files": [str(BASE)]},
+        args=[*(f"--config={path}" for path in configs), *overrides],
+        run=False,
+    )

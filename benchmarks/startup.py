@@ -45,7 +45,7 @@ def loader(bench: Bench) -> None:
     """Rows/s of the loader over the rows/s of the fastest loop over tiny.yaml's model."""
     with TemporaryDirectory() as folder:
         what = configured([TINY], f"--data.init_args.cache={folder}")
-        data, model = what.data, what.model
+        data, model = what.datamodule, what.model
         assert isinstance(data, TextData)
         assert isinstance(model, CausalLM)
         data.prepare_data()

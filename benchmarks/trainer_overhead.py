@@ -6,7 +6,6 @@ is written and timed in every round, its time spread over the steps between two)
 loader. "bare" is Lightning without bar, logger and checkpoints; "plain" is Lightning as it comes.
 """
 
-import logging
 import os
 import warnings
 from collections.abc import Callable
@@ -14,11 +13,12 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
+from typing import Any
 
 import lightning as L
 import yaml
 
-from benchmarks.configured import Run, configured
+from benchmarks.configured import Configured, configured
 from benchmarks.hand_written import HandWrittenLoop
 from benchmarks.harness import Bench, run
 from benchmarks.pairs import Estimate, Timings, estimate
@@ -62,11 +62,11 @@ class Contest:
     ):
         self.folder = folder
         self.num_steps = num_steps
-        self.run = describe(folder, options, row_length, batch_size)
-        self.rival = describe(folder, options, row_length, batch_size)  # its own weights, as hot
-        assert isinstance(self.run.model, CausalLM)
-        batches = list(islice(ready(self.run), 50))
-        self.loop = HandWrittenLoop(self.run.model, batches)
+        self.watch = Stopwatch(2, num_steps)
+        config = write_config(folder, options, row_length, batch_size, self.watch.max_steps)
+        self.run, self.rival, own = (configured([TINY, config]) for _ in range(3))
+        assert isinstance(own.model, CausalLM)
+        self.loop = HandWrittenLoop(own.model, first_batches(own, 50))
         self.saving: list[float] = []
 
     def hand_written(self) -> float:
@@ -75,14 +75,13 @@ class Contest:
 
     def ours(self) -> float:
         """Our trainer, seconds a step, its share of a checkpoint included."""
-        watch = Stopwatch(2, self.num_steps)
-        trainer = self.run.trainer(max_steps=watch.max_steps)
-        trainer.callbacks.append(watch)
-        self._fit(trainer, self.run)
+        trainer = self.run.fresh_trainer()
+        trainer.callbacks.append(self.watch)
+        took = self._fit(trainer, self.run)
         start = perf_counter()
         trainer.save_checkpoint(self.folder / "timed.ckpt")
         self.saving.append(perf_counter() - start)
-        return watch.seconds_a_step + self.saving[-1] / CHECKPOINT_STEPS
+        return took + self.saving[-1] / CHECKPOINT_STEPS
 
     def bare(self) -> float:
         """Lightning without bar, logger and checkpoints, seconds a step."""
@@ -93,27 +92,28 @@ class Contest:
         return self._rival()
 
     def _rival(self, **options: bool) -> float:
-        watch = Stopwatch(2, self.num_steps)
         trainer = L.Trainer(
             accelerator="cpu",
-            max_steps=watch.max_steps,
+            max_steps=self.watch.max_steps,
             gradient_clip_val=1.0,
             enable_model_summary=False,
-            callbacks=[watch],
+            callbacks=[self.watch],
             default_root_dir=self.folder,
             **options,
         )
-        self._fit(trainer, self.rival)
-        return watch.seconds_a_step
+        return self._fit(trainer, self.rival)
 
-    @staticmethod
-    def _fit(trainer: L.Trainer, what: Run) -> None:
+    def _fit(self, trainer: L.Trainer, what: Configured) -> float:
+        self.watch.marks.clear()
         with on_a_terminal():
-            trainer.fit(what.model, what.data)
+            trainer.fit(what.model, what.datamodule)
+        return self.watch.seconds_a_step
 
 
-def describe(folder: Path, options: Options, row_length: int, batch_size: int) -> Run:
-    """A run of the given size, on made-up stories."""
+def write_config(
+    folder: Path, options: Options, row_length: int, batch_size: int, max_steps: int
+) -> Path:
+    """What a run of the given size, on made-up stories, changes of tiny.yaml."""
     text = {"class_path": "datamodules.stories.StoryText", "init_args": {"num": 2000}}
     data = {
         "train": [text],
@@ -128,7 +128,7 @@ def describe(folder: Path, options: Options, row_length: int, batch_size: int) -
     trainer = {
         "accelerator": "cpu",
         "devices": 1,
-        "max_steps": 10**6,
+        "max_steps": max_steps,
         "val_check_interval": None,
         "logger": {"init_args": {"root": str(folder / "runs")}},
     }
@@ -139,14 +139,14 @@ def describe(folder: Path, options: Options, row_length: int, batch_size: int) -
     }
     path = folder / "size.yaml"
     path.write_text(yaml.safe_dump(config))
-    return configured([TINY, path])
+    return path
 
 
-def ready(what: Run):  # type: ignore[no-untyped-def]
-    """The batches of a run's loader."""
-    what.data.prepare_data()
-    what.data.setup("fit")
-    return iter(what.data.train_dataloader())
+def first_batches(what: Configured, number: int) -> list[Any]:
+    """The first batches of a run's own loader."""
+    what.datamodule.prepare_data()
+    what.datamodule.setup("fit")
+    return list(islice(what.datamodule.train_dataloader(), number))
 
 
 def calibrated(
@@ -180,8 +180,6 @@ def milliseconds(seconds: Estimate) -> Estimate:
 
 def measure(bench: Bench) -> None:
     """Training step / hand-written loop, and ms above a bare Trainer.fit."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
     os.environ["HF_HUB_OFFLINE"] = "1"
     with TemporaryDirectory() as folder:

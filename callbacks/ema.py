@@ -96,6 +96,10 @@ class EMA(L.Callback):
 
     @torch.no_grad()
     def _swap_out(self, pl_module: L.LightningModule) -> None:
+        for part in pl_module.modules():
+            reshard = getattr(part, "reshard", None)  # a forward leaves sharded weights gathered
+            if reshard is not None:
+                reshard()
         parameters = trainable(pl_module)
         for name, value in self.swapped.items():
             local(parameters[name]).copy_(value)

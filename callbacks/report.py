@@ -1,7 +1,6 @@
 """One line every log interval: losses, learning rate, speed, memory; and one line at the end."""
 
 import shlex
-import sys
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol, cast
@@ -9,6 +8,7 @@ from typing import Any, Protocol, cast
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from typing_extensions import override
 
@@ -21,6 +21,7 @@ class Meter(Protocol):
     """What a system counts while it trains."""
 
     num_targets: int
+    unit: str
 
     def means(self, reduce: Any = None) -> dict[str, float]:
         """Read the means since the last reading."""
@@ -70,6 +71,14 @@ class Report(L.Callback):
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._pause()
 
+    @override
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        metrics = trainer.callback_metrics.items()
+        row = {name: float(value) for name, value in metrics if name.startswith("validate/")}
+        if row and trainer.state.fn == "fit" and not trainer.sanity_checking:
+            parts = [f"{name} {value:.4f}" for name, value in row.items()]
+            trainer.print(" · ".join([f"step {trainer.global_step}", *parts]))
+
     def _pause(self) -> None:
         if self.since is not None:
             self.busy += perf_counter() - self.since
@@ -110,7 +119,7 @@ class Report(L.Callback):
         row = {f"train/{name}": value for name, value in means.items()}
         row["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
         if self.busy and meter.num_targets:
-            row |= self._speed(meter.num_targets * ranks, ranks)
+            row |= self._speed(meter, ranks)
         row["memory_bytes"] = peak_memory(pl_module.device)
         meter.num_targets, self.busy, self.reported = 0, 0.0, step
         self.since = perf_counter()
@@ -119,10 +128,10 @@ class Report(L.Callback):
             trainer.logger.log_metrics(row, step)
         trainer.print(line(step, row, trainer.max_steps))
 
-    def _speed(self, num_targets: int, ranks: int) -> dict[str, float]:
-        rate = num_targets / self.busy
+    def _speed(self, meter: Meter, ranks: int) -> dict[str, float]:
+        rate = meter.num_targets * ranks / self.busy
         flops = rate * self.flops_per_target
-        speed = {"tokens_per_second": rate}
+        speed = {f"{meter.unit}_per_second": rate}
         if flops:
             share = flops / ranks / self.matmul_rate
             speed |= {"flop_per_second": flops, "matmul_share": share}
@@ -131,7 +140,8 @@ class Report(L.Callback):
     @override
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.logger is not None and trainer.logger.log_dir:
-            say_goodbye(trainer, Path(trainer.logger.log_dir))
+            can_predict = is_overridden("predict_step", pl_module, L.LightningModule)
+            say_goodbye(trainer, Path(trainer.logger.log_dir), can_predict)
 
 
 def meter_of(module: L.LightningModule) -> Meter:
@@ -160,8 +170,9 @@ def line(step: int, row: dict[str, float], max_steps: int) -> str:
     of = f"/{max_steps}" if max_steps > 0 else ""
     losses = [f"{k.removeprefix('train/')} {v:.4f}" for k, v in row.items() if "train/" in k]
     parts = [f"step {step}{of}", *losses, f"lr {row['learning_rate']:.2e}"]
-    if "tokens_per_second" in row:
-        parts.append(f"{si(row['tokens_per_second'])} tokens/s")
+    for name, value in row.items():
+        if name.endswith("_per_second") and name != "flop_per_second":
+            parts.append(f"{si(value)}{name.removesuffix('_per_second')}/s")
     if "flop_per_second" in row:
         share = row["matmul_share"]
         parts.append(f"{si(row['flop_per_second'])}FLOP/s ({share:.0%} of matmul)")
@@ -179,21 +190,20 @@ def si(value: float) -> str:
 
 
 @rank_zero_only
-def say_goodbye(trainer: L.Trainer, folder: Path) -> None:
+def say_goodbye(trainer: L.Trainer, folder: Path, can_predict: bool) -> None:
     """Say where everything is and how to go on."""
-    checkpoint = trainer.checkpoint_callback
-    path = checkpoint.best_model_path if isinstance(checkpoint, ModelCheckpoint) else ""
-    path = (checkpoint.last_model_path or path) if isinstance(checkpoint, ModelCheckpoint) else path
-    print(f"run folder   {folder}", file=sys.stdout)
+    print(f"run folder   {folder}")
     if (folder / "samples").is_dir():
         print(f"samples      {folder / 'samples'}")
-    if path:
-        path = (
-            str(Path(path).relative_to(Path.cwd()))
-            if Path(path).is_relative_to(Path.cwd())
-            else path
-        )
-        command = (
-            f"--config {shlex.quote(str(folder / 'config.yaml'))} --ckpt_path {shlex.quote(path)}"
-        )
-        print(f"checkpoint   {path}\nsample from it: python cli.py predict {command}")
+    callback = trainer.checkpoint_callback
+    if not isinstance(callback, ModelCheckpoint):
+        return
+    path = Path(callback.last_model_path or callback.best_model_path)
+    if path == Path():
+        return
+    path = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    print(f"checkpoint   {path}")
+    if can_predict:
+        config = shlex.quote(str(folder / "config.yaml"))
+        command = f"--config {config} --ckpt_path {shlex.quote(str(path))}"
+        print(f"sample from it: python cli.py predict {command}")

@@ -10,16 +10,60 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import override
 
-from datamodules.loader import Batch, ResumableLoader
+from datamodules.loader import Batch, EvaluationLoader, Items, ResumableLoader
+from datamodules.order import Order
 
 
 class ResumableData(L.LightningDataModule):
-    """Keeps the state of the training loader; a subclass passes its loader through `resume`."""
+    """Makes the loaders of a subclass and keeps the state of the training loader."""
 
     def __init__(self) -> None:
         super().__init__()
         self._loader: ResumableLoader | None = None
         self._restored: dict[str, int] | None = None
+
+    def training_loader(
+        self, items: Items, order: Order, batch_size: int, num_workers: int = 0
+    ) -> ResumableLoader:
+        """The training loader of this device, as the trainer wants it and where the run stopped.
+
+        Args:
+            items: Where batches are built.
+            order: Which item stands where in the stream.
+            batch_size: Samples per device and micro-batch.
+            num_workers: Processes that build batches; 0 builds them in the training process.
+        """
+        trainer = self.trainer
+        loader = ResumableLoader(
+            items,
+            order,
+            batch_size,
+            *self.place(),
+            num_workers,
+            window=1 if trainer is None else trainer.accumulate_grad_batches,
+            limit=1.0 if trainer is None else trainer.limit_train_batches,
+        )
+        if trainer is not None and trainer.overfit_batches:  # type: ignore[attr-defined]
+            loader.repeat_epoch()
+        return self.resume(loader)
+
+    def evaluation_loader(
+        self, items: Items, num_items: int, batch_size: int, num_workers: int = 0
+    ) -> EvaluationLoader:
+        """Every item once, split over the devices.
+
+        Args:
+            items: Where batches are built.
+            num_items: Number of items.
+            batch_size: Items per device and batch.
+            num_workers: Processes that build batches; 0 builds them in the training process.
+        """
+        return EvaluationLoader(items, num_items, batch_size, *self.place(), num_workers)
+
+    def place(self) -> tuple[int, int]:
+        """Rank and number among the devices that see different data."""
+        place = None if self.trainer is None else self.trainer.distributed_sampler_kwargs
+        return (0, 1) if place is None else (place["rank"], place["num_replicas"])
 
     def resume(self, loader: ResumableLoader) -> ResumableLoader:
         """Set a fresh training loader to where the run stopped, and watch over it from now on.

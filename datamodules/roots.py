@@ -27,4 +27,7 @@ def _hint(variable: str, default: str, path: str) -> str:
         return ""
     state = f"is set to {value}" if value else "is not set"
     kind = "models" if variable.endswith("MODELS") else "data"
-    return f"The environment variable {variable} {state}; it must point at the {kind}."
+    return (
+        f"The environment variable {variable} {state}; it must point at the {kind}. "
+        "README.md names the public source of each set."
+    )

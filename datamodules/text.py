@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from datamodules.census import Census
 from datamodules.corpus import origin, tokenised
@@ -125,26 +125,14 @@ class TextData(ResumableData):
                 self._pack(part)
         if stage == "fit":
             for name, share in self.mixture_report().items():
-                rank_zero_info(share.describe(name))
+                rank_zero_only(print)(share.describe(name))
 
     def train_dataloader(self) -> ResumableLoader:
         """The endless stream of training rows."""
-        rows, trainer = self._rows["train"], self.trainer
+        rows = self._rows["train"]
         weights = [source.weight for source in self.sources["train"]]
-        rank, world_size = self._place()
-        loader = ResumableLoader(
-            rows,
-            Mixture(rows.sizes, weights, self.seed),
-            self.batch_size,
-            rank,
-            world_size,
-            self.num_workers,
-            window=1 if trainer is None else trainer.accumulate_grad_batches,
-            limit=1.0 if trainer is None else trainer.limit_train_batches,
-        )
-        if trainer is not None and trainer.overfit_batches:  # type: ignore[attr-defined]
-            loader.repeat_epoch()
-        return self.resume(loader)
+        order = Mixture(rows.sizes, weights, self.seed)
+        return self.training_loader(rows, order, self.batch_size, self.num_workers)
 
     def val_dataloader(self) -> EvaluationLoader | list[EvaluationLoader]:
         """Every validation row once; an empty list where there is no validation text."""
@@ -205,11 +193,6 @@ class TextData(ResumableData):
         command = None if self.trainer is None else self.trainer.state.fn
         return "fit" if command is None else command.value
 
-    def _place(self) -> tuple[int, int]:
-        """Rank and number among the devices that see different data."""
-        place = None if self.trainer is None else self.trainer.distributed_sampler_kwargs
-        return (0, 1) if place is None else (place["rank"], place["num_replicas"])
-
     def _tokenizer(self) -> TextTokenizer:
         if self._vocabulary is None:
             self._vocabulary = load_tokenizer(self.tokenizer)
@@ -246,7 +229,4 @@ class TextData(ResumableData):
         return best_fit(lengths, self.row_length, self.long_documents)
 
     def _evaluation(self, items: TextRows | Prompts) -> EvaluationLoader:
-        rank, world_size = self._place()
-        return EvaluationLoader(
-            items, len(items), self.eval_batch_size, rank, world_size, self.num_workers
-        )
+        return self.evaluation_loader(items, len(items), self.eval_batch_size, self.num_workers)

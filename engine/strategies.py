@@ -20,7 +20,7 @@ class FSDP2(ModelParallelStrategy):
     """
 
     methods = ("loss", "generate")
-    """What a system calls of its network besides `forward`; each gathers the weights it needs."""
+    """What systems call of their networks besides `forward`; each gathers the weights it needs."""
 
     def __init__(
         self,
@@ -53,7 +53,8 @@ class FSDP2(ModelParallelStrategy):
             fully_shard(block, mesh=mesh)
         fully_shard(network, mesh=mesh)
         for method in self.methods:
-            register_fsdp_forward_method(network, method)
+            if hasattr(network, method):
+                register_fsdp_forward_method(network, method)
         super().setup(trainer)
 
 

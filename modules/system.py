@@ -148,6 +148,16 @@ class System(L.LightningModule):
             value if self.num_ranks == 1 else self.trainer.strategy.reduce(value, reduce_op="sum")
         )
 
+    def report(self, row: dict[str, float]) -> None:
+        """Log quantities of an evaluation under the number of optimizer steps taken so far.
+
+        Args:
+            row: Values by name, `stage/quantity`, the same on every rank.
+        """
+        self.log_dict(row, logger=False)  # for tables and monitors; its own step number is one off
+        if self.logger is not None:
+            self.logger.log_metrics(row, self.global_step)
+
     # Checkpoints
 
     @override

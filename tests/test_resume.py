@@ -49,7 +49,9 @@ def test_a_resumed_run_with_accumulation_is_the_uninterrupted_one(config):
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
 def test_a_resumed_run_on_two_ranks_is_the_uninterrupted_one(config, strategy):
+    validate = "--trainer.val_check_interval=2"
     extra = [f"--config=configs/strategy/{strategy}.yaml", "--data.init_args.batch_size=2", EMA]
+    extra += [validate]
     whole = fit_on_ranks(config, 2, *extra, steps(6))
     first = fit_on_ranks(config, 2, *extra, steps(3))
     last = f"--ckpt_path={first / 'checkpoints' / 'last.ckpt'}"

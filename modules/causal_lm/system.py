@@ -81,6 +81,7 @@ class CausalLM(System):
         self.make_network = network
         self.tokenizer_source = tokenizer
         self.generation = generation
+        self.meter.unit = "tokens"
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -141,7 +142,7 @@ class CausalLM(System):
         quantities = {"loss": loss, "perplexity": exp(min(loss, 700.0))}
         if num_bytes > 0:
             quantities["bits_per_byte"] = nats / log(2) / num_bytes
-        self.log_dict({f"{stage}/{name}": value for name, value in quantities.items()})
+        self.report({f"{stage}/{name}": value for name, value in quantities.items()})
 
     # Generation and export
 

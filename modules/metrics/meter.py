@@ -14,9 +14,13 @@ class Meter:
 
     A mean is sum of totals over sum of counts, over micro-batches, steps and ranks alike, so that a
     short batch weighs as little as it should. Adding costs one small kernel and no host sync.
+
+    Args:
+        unit: What a target is called where its rate is reported, in the plural.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str = "targets") -> None:
+        self.unit = unit
         self.totals: dict[str, Tensor] = {}
         self.counts: dict[str, float] = {}
         self.latest: dict[str, Tensor] = {}

@@ -1,4 +1,3 @@
-import logging
 from collections import Counter
 from itertools import islice
 
@@ -129,16 +128,15 @@ def test_a_mixture_follows_its_weights_and_repeats_no_row_too_early(make):
         assert max(own) - min(own) <= 1
 
 
-def test_the_report_states_shares_in_tokens(make, caplog):
+def test_the_report_states_shares_in_tokens(make, capsys):
     sources = [StoryText(60), StoryText(60, weight=3.0)]
-    with caplog.at_level(logging.INFO):
-        data = ready(make(train=sources))
+    data = ready(make(train=sources))
     report = data.mixture_report()
     assert list(report) == ["stories:60:0", "stories:60:0 #2"]
     assert [share.asked for share in report.values()] == [0.25, 0.75]
     assert sum(share.realised for share in report.values()) == pytest.approx(1.0)
     assert report["stories:60:0"].realised == pytest.approx(0.25, abs=0.02)
-    assert "stories:60:0 #2: 60 documents" in caplog.text
+    assert "stories:60:0 #2: 60 documents" in capsys.readouterr().out
 
 
 def test_a_document_too_long_is_named_with_its_origin(make):

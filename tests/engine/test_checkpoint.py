@@ -71,7 +71,7 @@ class Gadget:
 
 def test_a_checkpoint_with_code_in_it_is_not_run(tmp_path):
     torch.save({"a": Gadget()}, tmp_path / "a.ckpt")
-    with pytest.raises(Exception, match="Unsupported|weights_only"):
+    with pytest.raises(Exception, match=r"Unsupported|weights_only"):
         IO.load_checkpoint(tmp_path / "a.ckpt", weights_only=None)
 
 

@@ -177,5 +177,12 @@ def test_predict_continues_every_prompt_once_and_in_order(config):
 
 
 def test_a_tokenizer_larger_than_the_embedding_is_refused_before_training(config):
-    with pytest.raises(ValueError, match="300 ids, the embedding .options of llama. 200 rows"):
+    with pytest.raises(ValueError, match=r"300 ids, the embedding .options of llama. 200 rows"):
         fit(config, "--model.init_args.network.init_args.options.vocab_size=200")
+
+
+@pytest.mark.slow
+def test_a_compiled_network_trains_as_an_eager_one(config):
+    eager = fit(config, NO_DROPOUT)
+    compiled = fit(config, NO_DROPOUT, "--model.init_args.compile=true")
+    assert losses(compiled) == pytest.approx(losses(eager), rel=1e-4)

@@ -62,3 +62,15 @@ def test_a_scale_is_obeyed():
     layout = Documents.of([4, 5], q.device)
     flat = document_attention(q, k, v, layout, scale=1e-9)  # all scores alike: plain means
     torch.testing.assert_close(flat[3], v[:4].mean(0))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
+def test_the_variable_length_kernel_equals_the_loop(lengths):
+    q, k, v = (x.detach().cuda().bfloat16().requires_grad_() for x in draw(sum(lengths), 4, 2))
+    out = document_attention(q, k, v, Documents.of(lengths, q.device))
+    wanted = loop(*(x.detach().cpu() for x in (q, k, v)), lengths)
+    torch.testing.assert_close(out.cpu().double(), wanted, rtol=2e-2, atol=2e-2)
+    out.float().square().sum().backward()
+    assert all(x.grad.isfinite().all() for x in (q, k, v))
