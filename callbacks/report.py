@@ -172,7 +172,7 @@ def line(step: int, row: dict[str, float], max_steps: int) -> str:
     parts = [f"step {step}{of}", *losses, f"lr {row['learning_rate']:.2e}"]
     for name, value in row.items():
         if name.endswith("_per_second") and name != "flop_per_second":
-            parts.append(f"{si(value)}{name.removesuffix('_per_second')}/s")
+            parts.append(f"{si(value).strip()} {name.removesuffix('_per_second')}/s")
     if "flop_per_second" in row:
         share = row["matmul_share"]
         parts.append(f"{si(row['flop_per_second'])}FLOP/s ({share:.0%} of matmul)")
