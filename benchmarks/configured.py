@@ -24,7 +24,8 @@ class Configured(Door):
     @override
     def instantiate_trainer(self, **kwargs: object) -> Trainer:
         trainer = LightningCLI.instantiate_trainer(self, **kwargs)
-        trainer.callbacks.insert(0, StepSeeds(int(self.config.seed_everything)))
+        seeds = StepSeeds(int(self.config.seed_everything))
+        trainer.callbacks.insert(0, seeds)  # type: ignore[attr-defined]
         assert isinstance(trainer, Trainer)
         return trainer
 
@@ -32,7 +33,8 @@ class Configured(Door):
         """A trainer that has not trained yet, with callbacks and a run folder of its own."""
         kept = self.model, self.datamodule
         self.instantiate_classes()
-        trainer: Trainer = self.trainer
+        trainer = self.trainer
+        assert isinstance(trainer, Trainer)
         self.model, self.datamodule = kept
         return trainer
 

@@ -111,7 +111,7 @@ def interleave(
 
 def trusted(attempt: Callable[[], Timings], max_attempts: int = 3) -> Timings:
     """Time again until the control equals itself; the last attempt, void, where it never does."""
-    for _ in range(max_attempts):
+    for number in range(1, max_attempts + 1):  # noqa: B007 - the last one is returned
         timings = attempt()
         if not timings.is_void:
             break

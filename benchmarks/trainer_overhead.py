@@ -81,7 +81,7 @@ class Contest:
     def ours(self) -> float:
         """Our trainer, seconds a step, its share of a checkpoint included."""
         trainer = self.run.fresh_trainer()
-        trainer.callbacks.append(self.watch)
+        trainer.callbacks.append(self.watch)  # type: ignore[attr-defined]
         took = self._fit(trainer, self.run)
         start = perf_counter()
         trainer.save_checkpoint(self.folder / "timed.ckpt")
@@ -96,7 +96,7 @@ class Contest:
         """Lightning with the bar, logger and checkpoints that it comes with, seconds a step."""
         return self._rival()
 
-    def _rival(self, **options: bool) -> float:
+    def _rival(self, **options: Any) -> float:
         trainer = L.Trainer(
             accelerator="cpu",
             max_steps=self.watch.max_steps,
