@@ -39,7 +39,12 @@ class Bench:
         print(f"[{monotonic() - self.started:5.0f} s] {text}", file=sys.stderr, flush=True)
 
     def time(
-        self, what: str, measures: Mapping[str, Measure], control: str, num_rounds: int = 15
+        self,
+        what: str,
+        measures: Mapping[str, Measure],
+        control: str,
+        num_rounds: int = 15,
+        num_quick: int = 3,
     ) -> Timings:
         """Time things against each other, again where the control fails.
 
@@ -48,8 +53,10 @@ class Bench:
             measures: What to time.
             control: Which of them is timed twice a round.
             num_rounds: Rounds of a full run.
+            num_quick: Rounds of a quick one.
         """
-        rounds, discarded = (3, 1) if self.quick else (num_rounds, max(1, num_rounds // 5))
+        rounds = num_quick if self.quick else num_rounds
+        discarded = rounds // 5 if rounds >= 5 else int(rounds > 1)
 
         def attempt() -> Timings:
             return interleave(measures, control, rounds, discarded, tell)

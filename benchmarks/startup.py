@@ -5,7 +5,6 @@ import subprocess
 import sys
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from benchmarks.configured import configured
@@ -17,6 +16,8 @@ from modules.causal_lm.system import CausalLM
 
 ROOT = Path(__file__).parent.parent
 TINY = Path("configs/causal_lm/tiny.yaml")
+NUM_READ = 10
+"""Batches that the loader is timed over."""
 
 
 def process(*words: str) -> Measure:
@@ -36,32 +37,32 @@ def start_up(bench: Bench) -> None:
         "import lightning": process("-c", "import lightning"),
         "fit --help": process("cli.py", "fit", "--help"),
     }
-    timings = bench.time("start-up", measures, "import lightning", 1 if bench.quick else 15)
+    timings = bench.time("start-up", measures, "import lightning", num_rounds=5, num_quick=1)
     ratio = timings.ratio("fit --help", "import lightning")
     bench.row(14, "cli.py fit --help / import lightning", ratio, 1.3, timings, limit=1.0)
 
 
 def loader(bench: Bench) -> None:
     """Rows/s of the loader over the rows/s of the fastest loop over tiny.yaml's model."""
-    with TemporaryDirectory() as folder:
-        what = configured([TINY], f"--data.init_args.cache={folder}")
-        data, model = what.datamodule, what.model
-        assert isinstance(data, TextData)
-        assert isinstance(model, CausalLM)
-        data.prepare_data()
-        data.setup("fit")
-        stream = iter(data.train_dataloader())
-        loop = HandWrittenLoop(model, list(islice(stream, 8)))
+    what = configured([TINY])
+    data, model = what.datamodule, what.model
+    assert isinstance(data, TextData)
+    assert isinstance(model, CausalLM)
+    data.prepare_data()
+    data.setup("fit")
+    stream = iter(data.train_dataloader())
+    loop = HandWrittenLoop(model, list(islice(stream, 8)))
 
-        def read() -> float:
-            start = perf_counter()
-            read_rows = sum(len(batch["row_B"]) for batch in islice(stream, 40))  # type: ignore[arg-type,misc]
-            return (perf_counter() - start) / read_rows
+    def read() -> float:
+        start = perf_counter()
+        for _ in islice(stream, NUM_READ):
+            pass
+        return (perf_counter() - start) / (NUM_READ * data.batch_size)
 
-        def train() -> float:
-            return loop.seconds_a_step(3, 1) / data.batch_size
+    def train() -> float:
+        return loop.seconds_a_step(3, 1) / data.batch_size
 
-        timings = bench.time("loader", {"loader": read, "model": train}, "model")
+    timings = bench.time("loader", {"loader": read, "model": train}, "model")
     rows = {name: 1 / timings.time(name).median for name in ("loader", "model")}
     bench.say(f"loader {rows['loader']:.0f} rows/s, model {rows['model']:.1f} rows/s")
     ratio = timings.ratio("model", "loader")
