@@ -1,6 +1,7 @@
 """Builds what a config describes, as `cli.py fit` would, without running it."""
 
 import logging
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def configured(configs: Sequence[Path | str], *overrides: str) -> Configured:
     """
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
     return Configured(
         LightningModule,
         LightningDataModule,

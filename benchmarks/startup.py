@@ -62,7 +62,7 @@ def loader(bench: Bench) -> None:
     def train() -> float:
         return loop.seconds_a_step(3, 1) / data.batch_size
 
-    timings = bench.time("loader", {"loader": read, "model": train}, "model")
+    timings = bench.time("loader", {"loader": read, "model": train}, "model", num_quick=1)
     rows = {name: 1 / timings.time(name).median for name in ("loader", "model")}
     bench.say(f"loader {rows['loader']:.0f} rows/s, model {rows['model']:.1f} rows/s")
     ratio = timings.ratio("model", "loader")
