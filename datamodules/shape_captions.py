@@ -1,0 +1,132 @@
+"""What scenes look like, in words: a small grammar, and back.
+
+A caption has an opening and one clause a shape, joined by "and". All captions are made, and read
+again, from the same tables, so that one is the exact inverse of the other.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from random import Random
+
+from datamodules.documents import Document
+from datamodules.shape_scenes import COLOURS, FORMS, RADII, Part, Scene, Shape, scene
+from datamodules.text_source import TextSource
+
+GRAMMAR = 1
+"""Version of words and scenes; raised when a caption changes, so that tokens are made anew."""
+WORDINGS = {
+    "top left": ("in the top left", "in the top left corner"),
+    "top": ("at the top",),
+    "top right": ("in the top right", "in the top right corner"),
+    "left": ("on the left", "on the left side"),
+    "centre": ("in the centre", "in the middle"),
+    "right": ("on the right", "on the right side"),
+    "bottom left": ("in the bottom left", "in the bottom left corner"),
+    "bottom": ("at the bottom",),
+    "bottom right": ("in the bottom right", "in the bottom right corner"),
+}
+"""How each place may be called."""
+CALLED = {wording: place for place, wordings in WORDINGS.items() for wording in wordings}
+"""The place that each wording means."""
+FRAMES = (
+    ("", "{thing} {place}"),
+    ("there is ", "{thing} {place}"),
+    ("a picture of ", "{thing} {place}"),
+    ("", "{place} is {thing}"),
+)
+"""Openings, and how the clauses go on after them."""
+AND = " and "
+
+
+def caption(scene: Scene, rng: Random) -> str:
+    """Say what a scene shows: colour, form, size and place of every shape.
+
+    Args:
+        scene: The scene.
+        rng: Chooses the wording, and which shape comes first.
+
+    Returns:
+        Lower case, on one line, without a full stop.
+    """
+    opening, clause = rng.choice(FRAMES)
+    shapes = rng.sample(scene.shapes, len(scene.shapes))
+    return opening + AND.join(
+        clause.format(
+            thing=f"a {shape.size} {shape.colour} {shape.form}",
+            place=rng.choice(WORDINGS[shape.place]),
+        )
+        for shape in shapes
+    )
+
+
+def parse(text: str) -> tuple[Shape, ...]:
+    """The shapes that a caption names, in its order.
+
+    Raises:
+        ValueError: It is not a caption of this grammar.
+    """
+    for opening, clause in FRAMES:
+        found = [pattern(clause).fullmatch(part) for part in text[len(opening) :].split(AND)]
+        if text.startswith(opening) and all(found):
+            return tuple(shape_of(match) for match in found if match)
+    raise ValueError(f"not a caption of shapes: {text!r}")
+
+
+@cache
+def pattern(clause: str) -> re.Pattern[str]:
+    """What the clauses of a frame look like."""
+    sizes, colours, forms = ("|".join(words) for words in (RADII, COLOURS, FORMS))
+    thing = f"a (?P<size>{sizes}) (?P<colour>{colours}) (?P<form>{forms})"
+    return re.compile(clause.format(thing=thing, place=f"(?P<place>{'|'.join(CALLED)})"))
+
+
+def shape_of(match: re.Match[str]) -> Shape:
+    """The shape that a clause names."""
+    return Shape(match["colour"], match["form"], match["size"], CALLED[match["place"]])
+
+
+class ShapeCaptions(TextSource):
+    """Captions of made-up scenes; needs no file.
+
+    By default the words of all pairs of a colour and a form occur together, as in what any
+    pretrained language model has read; what is held out is their pictures.
+
+    Args:
+        num: Number of captions.
+        seed: Another seed makes other scenes: keep those of training and test apart.
+        part: Which pairs of colour and form may occur.
+        weight: Share of the rows of an epoch, relative to the other sources; above 0.
+
+    Raises:
+        ValueError: `num` is below 1.
+    """
+
+    def __init__(self, num: int, seed: int = 0, part: Part = "all", weight: float = 1.0):
+        super().__init__(weight)
+        if num < 1:
+            raise ValueError(f"num must be at least 1, got {num}.")
+        self.num = num
+        self.seed = seed
+        self.part: Part = part
+
+    @property
+    def name(self) -> str:
+        """Number, seed and part."""
+        return f"captions:{self.num}:{self.seed}:{self.part}"
+
+    def fingerprint(self) -> str:
+        """Version of the grammar, number, seed and part."""
+        return json.dumps(["ShapeCaptions", GRAMMAR, self.num, self.seed, self.part])
+
+    def documents(self) -> Iterator[Document]:
+        """The captions 0 to `num` of this seed."""
+        for index in range(self.num):
+            text = numbered_caption(self.seed, index, self.part)
+            yield Document(text, f"{self.name}:{index + 1}")
+
+
+def numbered_caption(seed: int, index: int, part: Part = "all") -> str:
+    """A caption of scene number `index`, always the same for the same arguments."""
+    return caption(scene(seed, index, part), Random(f"caption/{part}/{seed}/{index}"))
