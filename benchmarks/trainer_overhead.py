@@ -4,8 +4,9 @@ Short fits and stretches of the loop take turns. Ours is the trainer of configs/
 that it switches on: report and logs every 10 steps, progress bar on a terminal, checkpoints (one
 is written and timed in every round, its time spread over the steps between two), our resumable
 loader. "bare" is Lightning without bar, logger and checkpoints; "plain" is Lightning as it comes.
-One thread computes: what is measured is Python's, and two threads wait for each other on a core
-that somebody else uses.
+Stretches are short and many, so that a machine whose speed drifts slows all four alike. One thread
+computes: what is measured is Python's, and two threads wait for each other on a core that somebody
+else uses.
 """
 
 import os
@@ -190,8 +191,8 @@ def measure(bench: Bench) -> None:
     torch.set_num_threads(1)
     with TemporaryDirectory() as folder:
         bench.say("calibrating")
-        slow = calibrated(Path(folder), MIDDLE, 128, 0.1, 10 if bench.quick else 20)
-        timings = compare(bench, "100 ms steps", slow, 15)
+        slow = calibrated(Path(folder), MIDDLE, 128, 0.1, 10)
+        timings = compare(bench, "100 ms steps", slow, 25)
         bench.row(
             1,
             "step / hand-written loop, 100 ms steps",
@@ -201,8 +202,8 @@ def measure(bench: Bench) -> None:
             peer=timings.ratio("plain", "hand-written"),
             limit=1.0,
         )
-        fast = calibrated(Path(folder), SMALL, 64, 0.005, 60 if bench.quick else 200)
-        timings = compare(bench, "5 ms steps", fast, 15)
+        fast = calibrated(Path(folder), SMALL, 64, 0.005, 40)
+        timings = compare(bench, "5 ms steps", fast, 60)
         bench.row(
             1,
             "ms above a bare Trainer.fit, 5 ms steps",

@@ -1,0 +1,1 @@
+"""LMFusion: image experts beside a frozen language model."""

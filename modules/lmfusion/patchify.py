@@ -1,0 +1,124 @@
+"""Between latent images and patch vectors (Transfusion, sec. 3; LMFusion, eq. 6 and 14).
+
+The diffusion step comes in here and nowhere else: the transformer has no time input.
+
+Shape legend: I = images, C, H, W = channels and size of a latent, n = patches of an image,
+P = I * n, D = width of the transformer, F = width of the time embedding.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from typing_extensions import override
+
+Skips = list[Tensor]
+"""What the way down keeps for the way up."""
+
+
+class Patchifier(nn.Module):
+    """Turns latents into patch vectors and back.
+
+    Args:
+        size: Height and width of a latent.
+        stride: Latent pixels along the side of a patch.
+
+    Raises:
+        ValueError: Patches do not fill the latent.
+    """
+
+    def __init__(self, size: int, stride: int):
+        super().__init__()
+        if size % stride:
+            raise ValueError(f"patches of {stride} x {stride} do not fill latents of side {size}")
+        self.size = size
+        self.side = size // stride
+
+    @property
+    def num_patches(self) -> int:
+        """n, patches of an image, in raster order."""
+        return self.side**2
+
+    @abstractmethod
+    def down(self, latent_ICHW: Tensor, step_I: Tensor) -> tuple[Tensor, Skips]:
+        """Patch vectors [P, D] of noised latents, and what the way up needs."""
+
+    @abstractmethod
+    def up(self, hidden_PD: Tensor, step_I: Tensor, skips: Skips) -> Tensor:
+        """The prediction [I, C, H, W] that the transformer's output stands for."""
+
+    def check(self, latent_ICHW: Tensor, channels: int) -> None:
+        """Refuse latents of another shape."""
+        wanted = (channels, self.size, self.size)
+        if latent_ICHW.shape[1:] != wanted:
+            raise ValueError(f"latents are {tuple(latent_ICHW.shape[1:])}, the network's {wanted}")
+
+
+Shape = Callable[[int], Patchifier]
+"""Builds a patchifier for a transformer of the given width; YAML gives class and options."""
+
+
+class TimeEmbedding(nn.Module):
+    """Sines and cosines of the diffusion step (Vaswani et al., 2017), through an MLP.
+
+    Args:
+        width: F, of the result.
+        num_waves: Number of wavelengths.
+        longest: Longest wavelength over 2 pi, in steps.
+    """
+
+    def __init__(self, width: int, num_waves: int = 64, longest: float = 10_000.0):
+        super().__init__()
+        self.num_waves = num_waves
+        self.longest = longest
+        self.inner = nn.Linear(2 * num_waves, width)
+        self.outer = nn.Linear(width, width)
+
+    @override
+    def forward(self, step_I: Tensor) -> Tensor:
+        """[I, F] of steps of any real type."""
+        power = torch.arange(self.num_waves, device=step_I.device) / self.num_waves
+        angle = step_I.float()[:, None] * self.longest**-power
+        wave = torch.cat([angle.sin(), angle.cos()], dim=-1).to(self.inner.weight.dtype)
+        return self.outer(F.silu(self.inner(wave)))
+
+
+class LinearPatchifier(Patchifier):
+    """One linear layer down, one up; the time embedding is added to every patch before the first.
+
+    Args:
+        width: D.
+        size: Height and width of a latent.
+        channels: C.
+        patch: Latent pixels along the side of a patch.
+    """
+
+    def __init__(self, width: int, size: int = 32, channels: int = 8, patch: int = 2):
+        super().__init__(size, patch)
+        self.channels = channels
+        self.patch = patch
+        inputs = channels * patch * patch
+        self.time = TimeEmbedding(inputs)
+        self.encode = nn.Linear(inputs, width)
+        self.decode = zero(nn.Linear(width, inputs))
+
+    @override
+    def down(self, latent_ICHW: Tensor, step_I: Tensor) -> tuple[Tensor, Skips]:
+        self.check(latent_ICHW, self.channels)
+        pixel = F.pixel_unshuffle(latent_ICHW, self.patch).flatten(2).transpose(1, 2)
+        return self.encode(pixel + self.time(step_I)[:, None]).flatten(0, 1), []
+
+    @override
+    def up(self, hidden_PD: Tensor, step_I: Tensor, skips: Skips) -> Tensor:
+        pixel = self.decode(hidden_PD).unflatten(0, (-1, self.num_patches)).transpose(1, 2)
+        return F.pixel_shuffle(pixel.unflatten(2, (self.side, self.side)), self.patch)
+
+
+def zero(layer: nn.Linear | nn.Conv2d) -> nn.Linear | nn.Conv2d:
+    """The layer with a weight and bias of zero: at first it predicts nothing."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer

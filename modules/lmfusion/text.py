@@ -1,0 +1,106 @@
+"""The language model beside which images are learnt, taken apart.
+
+Shape legend: D = width, V = vocabulary.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from modules.causal_lm.architecture import Option, check_source, make_config
+
+NEEDED = ("input_layernorm", "self_attn", "post_attention_layernorm", "mlp")
+"""Parts of a Llama block."""
+EXTRA = ("q_norm", "k_norm", "pre_feedforward_layernorm", "sinks")
+"""Parts of other architectures' blocks, which a Llama block does not have."""
+
+
+@dataclass(frozen=True)
+class TextParts:
+    """A Llama-like causal language model: Llama 2 and 3, Mistral, Qwen2.
+
+    Attributes:
+        embed: Token embedding, [V, D].
+        layers: Decoder layers.
+        norm: Final norm.
+        head: Output layer, [V, D].
+        rotary: Gives cosines and sines of positions.
+    """
+
+    embed: nn.Embedding
+    layers: list[nn.Module]
+    norm: nn.Module
+    head: nn.Linear
+    rotary: nn.Module
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return int(self.embed.embedding_dim)
+
+    @staticmethod
+    def of(model: Any) -> "TextParts":
+        """Take a `transformers` model apart.
+
+        Raises:
+            ValueError: Its blocks are not those of a Llama; names what is different.
+        """
+        body = model.get_decoder()
+        check_block(type(model).__name__, body.layers[0])
+        check_window(body)
+        head = model.get_output_embeddings()
+        return TextParts(body.embed_tokens, list(body.layers), body.norm, head, body.rotary_emb)
+
+
+def check_block(name: str, layer: Any) -> None:
+    """Refuse blocks that do more than a Llama's, or less."""
+    missing = [part for part in NEEDED if not hasattr(layer, part)]
+    extra = [part for part in EXTRA if hasattr(layer, part) or hasattr(layer.self_attn, part)]
+    if missing or extra:
+        reason = f"lack {', '.join(missing)}" if missing else f"have {', '.join(extra)}"
+        raise ValueError(f"{name} is no Llama-like model: its blocks {reason}")
+
+
+def check_window(body: Any) -> None:
+    """Refuse layers that see only a window of what came before."""
+    kinds = set(getattr(body.config, "layer_types", None) or ())
+    window = getattr(body.config, "sliding_window", None)
+    uses = "sliding_attention" in kinds or (not kinds and window is not None)
+    if uses and window < getattr(body.config, "max_position_embeddings", 0):
+        raise ValueError(f"{type(body).__name__} attends within windows of {window} tokens only")
+
+
+def load(source: str, revision: str = "main") -> TextParts:
+    """The parts of a pretrained model.
+
+    Args:
+        source: Local folder or hub id.
+        revision: Branch, tag or commit on the hub.
+
+    Raises:
+        FileNotFoundError: A local folder that is not there.
+        ValueError: No Llama-like model.
+    """
+    from transformers import AutoModelForCausalLM
+
+    check_source(source)
+    return TextParts.of(
+        AutoModelForCausalLM.from_pretrained(
+            source, revision=revision, dtype=torch.get_default_dtype()
+        )
+    )
+
+
+def scratch(vocab_size: int, options: dict[str, Option]) -> TextParts:
+    """The parts of a Llama with random weights.
+
+    Args:
+        vocab_size: V.
+        options: Of transformers' LlamaConfig.
+    """
+    from transformers import AutoModelForCausalLM
+
+    config = make_config("llama", {"vocab_size": vocab_size, **options})
+    return TextParts.of(AutoModelForCausalLM.from_config(config, dtype=torch.get_default_dtype()))
