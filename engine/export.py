@@ -1,9 +1,14 @@
 """From a checkpoint to weights in memory, without a training run around them."""
 
+from typing import Literal
+
 import lightning as L
 import torch
 
 from engine.checkpoint import SafeCheckpointIO
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+"""What the weights of an exported model can be stored in."""
 
 
 def load_for_export(model: L.LightningModule, ckpt_path: str | None, ema: bool) -> str:
@@ -31,3 +36,21 @@ def load_for_export(model: L.LightningModule, ckpt_path: str | None, ema: bool) 
         for name, value in average["weights"].items():
             parameters[name].copy_(value)
     return f"the averaged weights of {ckpt_path}"
+
+
+def store_as(model: L.LightningModule, dtype: Dtype) -> None:
+    """Turn all floating-point weights of a model into another dtype.
+
+    Args:
+        model: The system; changed in place.
+        dtype: What to store them in.
+
+    Raises:
+        ValueError: A finite weight is too large for the dtype; names it and its value.
+    """
+    wanted: torch.dtype = getattr(torch, dtype)
+    for name, parameter in model.named_parameters():
+        greatest = parameter.detach().abs().max()
+        if greatest.isfinite() and not greatest.to(wanted).isfinite():
+            raise ValueError(f"{name} holds {greatest:.3g}, which {dtype} cannot; take bfloat16")
+    model.to(wanted)

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import lightning as L
 from lightning.pytorch.trainer.states import TrainerFn
 
-from engine.export import load_for_export
+from engine.export import Dtype, load_for_export, store_as
 from engine.tokenizer import train_tokenizer
 
 
@@ -37,6 +37,7 @@ class Trainer(L.Trainer):
         ckpt_path: str | None = None,
         folder: str = "exported",
         ema: bool = True,
+        dtype: Dtype | None = None,
     ) -> None:
         """Write a trained model as a folder that other software opens.
 
@@ -46,10 +47,12 @@ class Trainer(L.Trainer):
             ckpt_path: Checkpoint to export; without one, the weights the config starts from.
             folder: Where to write; must be new or empty.
             ema: Whether to export the averaged weights where the checkpoint holds them.
+            dtype: What to store the weights in; None keeps them as they were trained.
 
         Raises:
             TypeError: The system has no export.
             FileExistsError: The folder holds something.
+            ValueError: A weight is too large for the dtype.
         """
         if not isinstance(model, Exportable):
             raise TypeError(f"{type(model).__name__} cannot be exported")
@@ -57,6 +60,8 @@ class Trainer(L.Trainer):
         if target.exists() and any(target.iterdir()):
             raise FileExistsError(f"{target} is not empty; give --folder a new one")
         source = load_for_export(model, ckpt_path, ema)
+        if dtype is not None:
+            store_as(model, dtype)
         target.mkdir(parents=True, exist_ok=True)
         model.export(target)
         print(f"exported {source} to {target}")

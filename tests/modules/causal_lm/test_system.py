@@ -186,3 +186,20 @@ def test_a_compiled_network_trains_as_an_eager_one(config):
     eager = fit(config, NO_DROPOUT)
     compiled = fit(config, NO_DROPOUT, "--model.init_args.compile=true")
     assert losses(compiled) == pytest.approx(losses(eager), rel=1e-4)
+
+
+def test_an_export_in_another_dtype_is_the_rounded_weights(config, tmp_path):
+    checkpoint = fit(config) / "checkpoints" / "last.ckpt"
+    for dtype in ("bfloat16", "float16"):
+        arguments = [f"--config={config}", f"--ckpt_path={checkpoint}", f"--dtype={dtype}"]
+        main(["export", *arguments, f"--folder={tmp_path / dtype}"])
+
+        from safetensors.torch import load_file
+
+        stored = load_file(tmp_path / dtype / "model.safetensors")
+        trained = torch.load(checkpoint, weights_only=True)["state_dict"]
+        assert stored
+        for name, value in stored.items():
+            expected = trained[f"network.model.{name}"].to(getattr(torch, dtype))
+            assert torch.equal(value, expected)
+        assert json.loads((tmp_path / dtype / "config.json").read_text())["dtype"] == dtype

@@ -1,0 +1,82 @@
+"""What stands in `assets/` does what its README says."""
+
+from contextlib import suppress
+from math import exp
+from pathlib import Path
+
+import pytest
+import torch
+
+from datamodules.shape_captions import numbered_caption, parse
+from datamodules.shape_scenes import COLOURS, FORMS, Shape
+from datamodules.stories import story
+
+ASSETS = Path(__file__).parent.parent / "assets"
+FOLDERS = sorted(path for path in ASSETS.iterdir() if path.is_dir())
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(ASSETS / "captions_bpe")
+
+
+@pytest.fixture(scope="module")
+def llama():
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(ASSETS / "captions_llama", dtype=torch.float32)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+def test_every_asset_is_small_and_the_readme_says_where_it_is_from(folder):
+    assert sum(file.stat().st_size for file in folder.iterdir()) <= 2 * 2**20
+    assert f"--folder assets/{folder.name}" in (ASSETS / "README.md").read_text()
+
+
+def test_every_word_of_a_caption_is_one_token_and_any_text_comes_back(tokenizer):
+    for index in range(500):
+        text = numbered_caption(5, index)
+        assert len(tokenizer.tokenize(text)) == len(text.split())
+    for text in ("Grün, größer, 🎈!", "a\tB\n\x00", story(0, 0)):
+        assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
+
+
+def test_the_llama_brings_its_tokenizer(tokenizer, llama):
+    theirs = (ASSETS / "captions_llama" / "tokenizer.json").read_bytes()
+    assert theirs == (ASSETS / "captions_bpe" / "tokenizer.json").read_bytes()
+    assert llama.config.vocab_size == len(tokenizer)
+
+
+def perplexity(model, tokenizer, texts):
+    nats, num = 0.0, 0
+    end = tokenizer.eos_token_id
+    with torch.no_grad():
+        for text in texts:
+            token = torch.tensor([[end, *tokenizer.encode(text, add_special_tokens=False), end]])
+            nats += model(token, labels=token).loss.item() * (token.shape[1] - 1)
+            num += token.shape[1] - 1
+    return exp(nats / num)
+
+
+def test_the_llama_knows_captions_and_stories(tokenizer, llama):
+    captions = [numbered_caption(2, index) for index in range(50)]
+    assert perplexity(llama, tokenizer, captions) < 2.5
+    assert perplexity(llama, tokenizer, [story(2, index) for index in range(5)]) < 2.5
+
+
+@pytest.mark.parametrize("start", ["a", "there is a", "on the left is", "a picture of a"])
+def test_the_llama_writes_captions_of_all_kinds(start, tokenizer, llama):
+    torch.manual_seed(0)
+    end = tokenizer.eos_token_id
+    token = torch.tensor([[end, *tokenizer.encode(start, add_special_tokens=False)]] * 50)
+    made = llama.generate(token, do_sample=True, top_k=0, max_new_tokens=30, pad_token_id=end)
+    parsed: list[tuple[Shape, ...]] = []
+    for text in tokenizer.batch_decode(made, skip_special_tokens=True):
+        with suppress(ValueError):
+            parsed.append(parse(text))
+    assert len(parsed) >= 45
+    assert {len(shapes) for shapes in parsed} >= {1, 2}
+    assert {shape.colour for shapes in parsed for shape in shapes} == {*COLOURS}
+    assert {shape.form for shapes in parsed for shape in shapes} == {*FORMS}
