@@ -1,0 +1,166 @@
+"""From samples of all sources to documents, and from documents to batches."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.documents import Reject
+from datamodules.fusion_batch import FusionDocument, FusionImage, collate, length
+from datamodules.fusion_source import FusionSource, Interleaved, Pair, Segment
+from datamodules.loader import Batch
+from datamodules.order import Order
+from datamodules.pictures import latent
+from datamodules.quarantine import UnusableError
+from datamodules.tokenizer import TextTokenizer
+
+TRIES = 100
+"""Samples of a source that are tried, a bad one's substitutes included."""
+
+
+@dataclass(frozen=True)
+class Composer:
+    """Turns a sample into a document.
+
+    Attributes:
+        tokenizer: What turns text into ids.
+        latent_shape: Channels, height and width of latents.
+        num_patches: Patches of an image.
+        row_length: Positions of the longest document.
+        caption_first: Probability that a caption stands before its image, in [0, 1].
+        caption_dropout: Probability that a caption which would stand there is left out.
+    """
+
+    tokenizer: TextTokenizer
+    latent_shape: tuple[int, int, int]
+    num_patches: int
+    row_length: int
+    caption_first: float = 0.8
+    caption_dropout: float = 0.0
+
+    def document(self, sample: Pair | Interleaved, rng: Random) -> FusionDocument:
+        """Start token, then the segments; after a text at the end comes the end token.
+
+        Args:
+            sample: A pair, whose order is drawn, or a document that keeps its own.
+            rng: What the order is drawn with.
+
+        Raises:
+            UnusableError: An image is broken or the document is too long.
+        """
+        segments = self.arrange(sample, rng) if isinstance(sample, Pair) else sample
+        texts = [s for s in segments if isinstance(s, str)]
+        ids = iter(self.tokenizer.encode(texts) if texts else [])
+        is_text = [isinstance(s, str) for s in segments]
+        document: FusionDocument = [[self.tokenizer.start]]
+        for place, segment in enumerate(segments):
+            if isinstance(segment, str):
+                document.append(next(ids))
+            else:
+                pixels = latent(segment.image, self.latent_shape)
+                is_first = not any(is_text[:place]) and any(is_text[place:])
+                document.append(FusionImage(pixels, segment.is_target, is_first))
+        if is_text and is_text[-1]:
+            document.append([self.tokenizer.eos])
+        size = length(document, self.num_patches)
+        if size > self.row_length:
+            raise UnusableError(f"{size} positions, but row_length is {self.row_length}")
+        return document
+
+    def arrange(self, pair: Pair, rng: Random) -> Interleaved:
+        """Draw which caption is taken, where it stands, and whether it is left out."""
+        caption = rng.choice(pair.captions)
+        is_first, is_dropped = rng.random(), rng.random()
+        image = Segment(pair.image, is_target=True)
+        if is_first >= self.caption_first:
+            return [image, caption]
+        return [image] if is_dropped < self.caption_dropout else [caption, image]
+
+
+class Draws:
+    """Another order whose ids also say at which place of the stream they stand.
+
+    The id of item i at position p is p * num_items + i, so that what is drawn by chance for it
+    differs from pass to pass, and is the same again in a run that is resumed.
+
+    Args:
+        order: The other order.
+    """
+
+    def __init__(self, order: Order):
+        self.order = order
+        self.num_items = order.num_items
+
+    def items(self, start: int, stop: int) -> NDArray[np.int64]:
+        """The ids at positions `start` to `stop` of the stream, int64 [stop - start]."""
+        return np.arange(start, stop) * self.num_items + self.order.items(start, stop)
+
+
+class FusionItems:
+    """The documents of several sources as one sequence that collates itself.
+
+    Args:
+        sources: The sources; ids of documents run on from one to the next.
+        composer: What turns a sample into a document.
+        seed: Seed of all that is drawn by chance.
+        replace: Whether a document in a bad one's place counts as one, as in training; else it
+            is a filler.
+    """
+
+    def __init__(
+        self, sources: Sequence[FusionSource], composer: Composer, seed: int, replace: bool
+    ):
+        self.sources = list(sources)
+        self.composer = composer
+        self.seed = seed
+        self.replace = replace
+        self.sizes = [len(source) for source in self.sources]
+        self._first = np.cumsum([0, *self.sizes])
+
+    def __len__(self) -> int:
+        """Number of documents, bad ones included."""
+        return sum(self.sizes)
+
+    def batch(self, ids: NDArray[np.int64], num_real: int) -> Batch:
+        """One batch; documents from `num_real` on are fillers.
+
+        Args:
+            ids: What `Draws` gives, or plain numbers of documents.
+            num_real: How many documents, from the front, count.
+
+        Returns:
+            What `fusion_batch.collate` gives; where samples were bad also `rejects`.
+        """
+        found = [self.take(int(draw)) for draw in ids]
+        row_D = [
+            row if d < num_real and (self.replace or reject is None) else -1
+            for d, (_, row, reject) in enumerate(found)
+        ]
+        rejects = [reject for _, _, reject in found[:num_real] if reject is not None]
+        documents = [document for document, _, _ in found]
+        composer = self.composer
+        batch = collate(documents, row_D, composer.num_patches, composer.latent_shape)
+        return batch | ({"rejects": rejects} if rejects else {})
+
+    def take(self, draw: int) -> tuple[FusionDocument, int, Reject | None]:
+        """A document, its id, and what was wrong with the one that was drawn, if anything.
+
+        In a bad one's place comes another of its source, drawn by chance and not the next one, as
+        bad ones often stand together; where no good one is found, an empty one with the id -1.
+        """
+        turn, number = divmod(draw, len(self))
+        which = int(np.searchsorted(self._first, number, side="right")) - 1
+        source, first = self.sources[which], int(self._first[which])
+        rng = Random(f"{self.seed}/{turn}/{number}")
+        index, rejected = number - first, None
+        for _ in range(TRIES):
+            try:
+                document = self.composer.document(source.sample(index, rng), rng)
+            except UnusableError as error:
+                rejected = rejected or Reject(source.place(index), str(error))
+                index = rng.randrange(self.sizes[which])
+            else:
+                return document, first + index, rejected
+        return [[self.composer.tokenizer.start]], -1, rejected

@@ -1,0 +1,155 @@
+"""Pairs of images and captions from a folder or from a dataset of the Hugging Face hub."""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+from datamodules.fusion_source import (
+    FileSource,
+    FusionSource,
+    Pair,
+    image_bytes,
+    read_image,
+    require_column,
+    texts,
+)
+from datamodules.lines import Lines
+from datamodules.quarantine import UnusableError
+from datamodules.roots import missing
+from datamodules.text_source import describe
+
+if TYPE_CHECKING:  # the import takes seconds
+    from datasets import Dataset
+
+
+class ImageTextFolder(FileSource):
+    """One pair a line of `metadata.jsonl`, which lies beside its images.
+
+    Args:
+        path: A folder that holds one or more `metadata.jsonl`, such a file, or a glob.
+        image: The key of the image's file name, which counts from the folder of the line.
+        caption: The key of the caption, a text or a list of texts.
+        weight: Share of the documents of an epoch, relative to the other sources; above 0.
+    """
+
+    suffix = "metadata.jsonl"
+
+    def __init__(
+        self, path: str, image: str = "file_name", caption: str = "text", weight: float = 1.0
+    ):
+        super().__init__(path, weight)
+        self.image = image
+        self.caption = caption
+
+    @override
+    def options(self) -> list[object]:
+        return [self.image, self.caption]
+
+    @override
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    @override
+    def place(self, index: int) -> str:
+        return self._lines.place(index)
+
+    @override
+    def sample(self, index: int, rng: Random) -> Pair:
+        record = self._lines.record(index)
+        name = record.get(self.image)
+        if not isinstance(name, str):
+            raise UnusableError(f"no file name under {self.image!r}")
+        captions = texts(record.get(self.caption))
+        return Pair(read_image(self._lines.file(index).parent / name), captions)
+
+    @cached_property
+    def _lines(self) -> Lines:
+        return Lines(self.files())
+
+
+class ImageTextHub(FusionSource):
+    """One pair a row of a dataset of the Hugging Face hub, or of a local copy.
+
+    Args:
+        name: Name on the hub, or a folder that `datasets` can read.
+        config: Name of the configuration, where there are several.
+        split: The split to read, such as `train` or `train[:10%]`.
+        image: The column of the images.
+        caption: The column of the captions, texts or lists of texts.
+        revision: Commit or tag.
+        weight: Share of the documents of an epoch, relative to the other sources; above 0.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: str | None = None,
+        split: str = "train",
+        image: str = "image",
+        caption: str = "caption",
+        revision: str | None = None,
+        weight: float = 1.0,
+    ):
+        super().__init__(weight)
+        self.dataset = name
+        self.config = config
+        self.split = split
+        self.image = image
+        self.caption = caption
+        self.revision = revision
+
+    @property
+    @override
+    def name(self) -> str:
+        return ":".join(filter(None, [self.dataset, self.config, self.split]))
+
+    @override
+    def fingerprint(self) -> str:
+        """All arguments but the weight; of a local copy also the files."""
+        files = describe(file for file in sorted(Path(self.dataset).rglob("*")) if file.is_file())
+        options = [self.name, self.image, self.caption, self.revision]
+        return json.dumps(["ImageTextHub", *options, files])
+
+    @override
+    def prepare(self) -> None:
+        _ = self._rows
+
+    @override
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @override
+    def place(self, index: int) -> str:
+        return f"{self.name}:{index + 1}"
+
+    @override
+    def sample(self, index: int, rng: Random) -> Pair:
+        try:
+            row = self._rows[index]
+        except UnicodeDecodeError as error:
+            raise UnusableError(f"caption: not UTF-8 at byte {error.start}") from error
+        cell = row[self.image] or {}
+        image = image_bytes(cell.get("bytes"), cell.get("path"), Path(self.dataset))
+        return Pair(image, texts(row[self.caption]))
+
+    @cached_property
+    def _rows(self) -> "Dataset":
+        """The rows, which `datasets` maps into memory.
+
+        Raises:
+            FileNotFoundError: The dataset looks like a folder, but is none.
+            ValueError: It lacks a column.
+        """
+        from datasets import Image, load_dataset
+
+        if self.dataset.startswith((".", "/")) and not Path(self.dataset).exists():
+            raise missing(self.dataset)
+        rows = load_dataset(self.dataset, self.config, split=self.split, revision=self.revision)
+        for column in (self.image, self.caption):
+            require_column(column, rows.column_names, self.name)
+        rows = rows.select_columns([self.image, self.caption])
+        return rows.cast_column(self.image, Image(decode=False))
