@@ -30,6 +30,24 @@ class StepCheckpoints(ModelCheckpoint):
             **newest,
         )
 
+    @property
+    @override
+    def state_key(self) -> str:
+        """Lightning asks for it at every hook, and its own is slow to put together."""
+        return "StepCheckpoints"
+
+    @override
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        if trainer.global_step % self._every_n_train_steps == 0:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
     @override
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._last_global_step_saved == trainer.global_step:

@@ -48,7 +48,7 @@ class TextParts:
             ValueError: Its blocks are not those of a Llama; names what is different.
         """
         body = model.get_decoder()
-        check_block(type(model).__name__, body.layers[0])
+        check_block(type(model).__name__, getattr(body, "layers", [nn.Module()])[0])
         check_window(body)
         head = model.get_output_embeddings()
         return TextParts(body.embed_tokens, list(body.layers), body.norm, head, body.rotary_emb)
@@ -57,7 +57,8 @@ class TextParts:
 def check_block(name: str, layer: Any) -> None:
     """Refuse blocks that do more than a Llama's, or less."""
     missing = [part for part in NEEDED if not hasattr(layer, part)]
-    extra = [part for part in EXTRA if hasattr(layer, part) or hasattr(layer.self_attn, part)]
+    inner = getattr(layer, "self_attn", None)
+    extra = [part for part in EXTRA if hasattr(layer, part) or hasattr(inner, part)]
     if missing or extra:
         reason = f"lack {', '.join(missing)}" if missing else f"have {', '.join(extra)}"
         raise ValueError(f"{name} is no Llama-like model: its blocks {reason}")
