@@ -43,7 +43,8 @@ class Door(LightningCLI):
     @override
     def subcommands() -> dict[str, set[str]]:
         wired = {"model", "datamodule"}
-        return {**LightningCLI.subcommands(), "export": wired, "tokenizer": wired}
+        ours = {"export": wired, "tokenizer": wired, "latents": wired}
+        return {**LightningCLI.subcommands(), **ours}
 
     @override
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:

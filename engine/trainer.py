@@ -1,4 +1,4 @@
-"""Lightning's Trainer, with the two commands that it lacks."""
+"""Lightning's Trainer, with the three commands that it lacks."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,8 +27,16 @@ class Texts(Protocol):
         """The training texts, one after another."""
 
 
+@runtime_checkable
+class Images(Protocol):
+    """Data whose images can be encoded."""
+
+    def write_latents(self, vae: str, folder: Path) -> Iterator[str]:
+        """Encode the images of each source in turn; yields a line about each."""
+
+
 class Trainer(L.Trainer):
-    """Fits, validates, tests, predicts, exports and trains tokenizers."""
+    """Fits, validates, tests, predicts, exports, trains tokenizers and encodes images."""
 
     def export(
         self,
@@ -90,3 +98,28 @@ class Trainer(L.Trainer):
             raise TypeError(f"{type(datamodule).__name__} has no texts to train a tokenizer from")
         self.state.fn = TrainerFn.FITTING
         print(train_tokenizer(datamodule.training_documents(), vocab_size, Path(folder)))
+
+    def latents(
+        self,
+        model: L.LightningModule,
+        datamodule: L.LightningDataModule,
+        vae: str,
+        folder: str,
+        ckpt_path: str | None = None,
+    ) -> None:
+        """Encode the images of a config's data once, for runs that read their latents.
+
+        Args:
+            model: Not used.
+            datamodule: The data; their `image_size` is the side of what is encoded, in pixels.
+            vae: Folder or hub name of an AutoencoderKL of diffusers.
+            folder: Where to write; gets a folder a source.
+            ckpt_path: Not used.
+
+        Raises:
+            TypeError: The data have no images.
+        """
+        if not isinstance(datamodule, Images):
+            raise TypeError(f"{type(datamodule).__name__} has no images to encode")
+        for line in datamodule.write_latents(vae, Path(folder)):
+            print(line)

@@ -15,6 +15,7 @@ from datamodules.image_text import ImageTextFolder
 from datamodules.interleaved import InterleavedJsonl
 from datamodules.shape_pairs import ShapePairs
 from datamodules.tokenizer import load_tokenizer
+from modules.lmfusion.system import FusionBatch
 from tests.datamodules.images import NUM, bomb, caption, encoded, write_folder
 
 BOI, EOI = -1, -2
@@ -78,6 +79,11 @@ def test_a_batch_holds_start_caption_image_or_start_image_caption_end(make, tmp_
         assert batch["step_targets"] == batch["num_targets"]
         last = {1.0: BOI, 0.0: vocabulary.eos}[caption_first]
         assert last in batch["label_T"].tolist()
+
+
+def test_a_batch_holds_all_that_the_system_claims(make):
+    batch = next(iter(ready(make(ShapePairs(9), image_size=32)).train_dataloader()))
+    assert {*batch} >= {*FusionBatch.__annotations__}
 
 
 def test_caption_order_and_dropout_have_their_rates_and_change_from_epoch_to_epoch(make):
