@@ -120,11 +120,19 @@ class LanguageModel(nn.Module):
         """Compile the inner model; attention stays as it is, whatever the documents' lengths."""
         self.model.compile(*args, **kwargs)
 
-    def export(self, folder: Path) -> None:
-        """Write a Hugging Face folder; adapters are merged into the weights they adapt."""
+    def export(self, folder: Path, tokenizer: Any) -> None:
+        """Write a Hugging Face folder; adapters are merged into the weights they adapt.
+
+        Args:
+            folder: Where to write.
+            tokenizer: Written beside the weights; its start and end become the model's.
+        """
         merge = getattr(self.model, "merge_and_unload", None)
         model = merge() if merge is not None else self.model
+        for config in (model.config, model.generation_config):
+            set_ends(config, tokenizer)
         model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
 
 
 def checkpoint_activations(model: Any) -> None:
@@ -132,6 +140,15 @@ def checkpoint_activations(model: Any) -> None:
     old = "gradient_checkpointing_enable"
     name = "activation_checkpointing_enable"
     getattr(model, name if hasattr(model, name) else old)({"use_reentrant": False})
+
+
+def set_ends(config: Any, tokenizer: Any) -> None:
+    """Let a config start and end texts as the tokenizer does; more ends than one are kept."""
+    for name in ("bos_token_id", "eos_token_id"):
+        ours, theirs = getattr(tokenizer, name), getattr(config, name, None)
+        known = theirs if isinstance(theirs, list) else [theirs]
+        if ours is not None and ours not in known:
+            setattr(config, name, ours)
 
 
 def is_sharded(module: nn.Module) -> bool:

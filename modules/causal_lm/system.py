@@ -177,5 +177,4 @@ class CausalLM(System):
 
     def export(self, folder: Path) -> None:
         """Write a Hugging Face folder with weights, config and tokenizer."""
-        self.language_model.export(folder)
-        self.tokenizer.save_pretrained(folder)
+        self.language_model.export(folder, self.tokenizer)

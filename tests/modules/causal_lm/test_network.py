@@ -1,8 +1,10 @@
 import copy
+import json
 
 import pytest
 import torch
 from torch.utils.checkpoint import checkpoint  # noqa: F401 - imported before memory is measured
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from modules.causal_lm.lora import Lora, adapt
 from modules.causal_lm.loss import IGNORE, next_token_loss
@@ -132,7 +134,8 @@ def test_adapters_train_alone_and_start_as_nothing(make_network):
     assert all("lora_" in name for name in trained)
 
 
-def test_an_exported_adapter_is_merged(make_network, tmp_path):
+def test_an_exported_adapter_is_merged(make_network, tmp_path, tokenizer_folder):
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
     network = make_network()
     network.model = adapt(network.model, Lora(rank=2))
     for name, p in network.named_parameters():
@@ -141,9 +144,22 @@ def test_an_exported_adapter_is_merged(make_network, tmp_path):
     token, _, position = batch()
     with torch.no_grad():
         expected = network(token, position, LENGTHS)
-        copy.deepcopy(network).export(tmp_path)
+        copy.deepcopy(network).export(tmp_path, tokenizer)
         loaded = Pretrained(300, str(tmp_path)).eval()
         torch.testing.assert_close(loaded(token, position, LENGTHS), expected, rtol=0, atol=1e-5)
+
+
+def test_an_export_starts_and_ends_texts_as_the_tokenizer_does(
+    make_network, tmp_path, tokenizer_folder
+):
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    network = make_network()
+    assert network.model.config.eos_token_id != tokenizer.eos_token_id
+    network.export(tmp_path, tokenizer)
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert written["eos_token_id"] == tokenizer.eos_token_id
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path).generation_config
+    assert loaded.eos_token_id == tokenizer.eos_token_id
 
 
 def test_bfloat16_is_taken_from_the_context(options):
