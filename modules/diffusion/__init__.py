@@ -1,0 +1,1 @@
+"""Gaussian diffusion: schedules, the forward process, samplers, guidance."""
