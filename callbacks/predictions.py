@@ -1,18 +1,21 @@
-"""What `predict` returns, as JSON lines in the run folder."""
+"""What `predict` returns, as JSON lines and PNG files in the run folder."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
+from PIL import Image
 from typing_extensions import override
 
 
 class JsonLines(L.Callback):
     """Appends the records of each predicted batch to `predictions.jsonl`, as they come.
 
-    Records are dictionaries; batches of anything else are passed over. Ranks above 0 write
-    `predictions.<rank>.jsonl`.
+    Records are dictionaries; batches of anything else are passed over. A picture in a record (a
+    uint8 tensor [H, W, 3]) becomes a file in `pictures/`, and its path stands in the record. Ranks
+    above 0 write `predictions.<rank>.jsonl`.
 
     Args:
         show: Number of records that are printed as well.
@@ -35,6 +38,11 @@ class JsonLines(L.Callback):
         records = [r for r in outputs or [] if isinstance(r, dict)]
         if not records or trainer.logger is None or not trainer.logger.log_dir:
             return
+        folder = self._path(trainer).parent / "pictures"
+        first = f"{trainer.global_rank}_" if trainer.world_size > 1 else ""
+        for number, record in enumerate(records, start=self.shown):
+            for key, value in record.items():
+                record[key] = written(value, folder / f"{first}{number:05d}")
         with self._path(trainer).open("a") as file:
             file.writelines(json.dumps(r, ensure_ascii=False) + "\n" for r in records)
         for record in records[: max(0, self.show - self.shown)]:
@@ -54,3 +62,19 @@ class JsonLines(L.Callback):
         path = Path(trainer.logger.log_dir) / f"predictions{name}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+
+def written(value: Any, path: Path) -> Any:
+    """The value with every picture in it written to a file and replaced by the file's path.
+
+    Args:
+        value: Part of a record.
+        path: Of the file, without its ending; a list adds the number of the place.
+    """
+    if isinstance(value, list):
+        return [written(one, path.with_name(f"{path.name}_{i}")) for i, one in enumerate(value)]
+    if not isinstance(value, torch.Tensor):
+        return value
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(value.cpu().numpy()).save(path.with_suffix(".png"))
+    return str(path.with_suffix(".png"))

@@ -72,17 +72,25 @@ class System(L.LightningModule):
 
     @override
     def configure_optimizers(self) -> Any:
-        trainable = [p for p in self.parameters() if p.requires_grad]
-        if not trainable:
+        groups = self.parameter_groups()
+        if not groups:
             raise ValueError("nothing to train: every parameter of the network is frozen")
-        matrices = {"params": [p for p in trainable if p.ndim >= 2]}
-        vectors = {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0}
-        optimizer = self.make_optimizer([g for g in (matrices, vectors) if g["params"]])
+        optimizer = self.make_optimizer(groups)
+        for group in optimizer.param_groups:
+            group["lr"] *= group.pop("lr_ratio", 1.0)
         self.configured = [
             {k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups
         ]
         schedule = {"scheduler": self.make_scheduler(optimizer), "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Trainable parameters as the optimizer takes them; vectors are not decayed.
+
+        A system that trains parts at different rates gives groups an `lr_ratio`, a factor on the
+        optimizer's learning rate.
+        """
+        return decayed_or_not([p for p in self.parameters() if p.requires_grad])
 
     @override
     def on_train_start(self) -> None:
@@ -214,6 +222,18 @@ class System(L.LightningModule):
                 f"{self.checkpoint_name()} was trained beside frozen weights {source}, but the "
                 f"config loads {self.frozen_source}: another source, or another part is frozen"
             )
+
+
+def decayed_or_not(parameters: list[nn.Parameter], **options: Any) -> list[dict[str, Any]]:
+    """Groups of matrices, with weight decay, and of vectors (norms, biases), without.
+
+    Args:
+        parameters: Trainable ones.
+        options: Of both groups.
+    """
+    matrices = {"params": [p for p in parameters if p.ndim >= 2]}
+    vectors = {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0}
+    return [group | options for group in (matrices, vectors) if group["params"]]
 
 
 def full(value: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ Shape legend: W = prefix text, L = later text, P = patches, U = L + P live posit
 S = W + U, D = width, H = query heads, G = key-value heads, K = head size.
 """
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -122,8 +123,9 @@ class Block(nn.Module):
     def __init__(self, text: nn.Module, separation: Separation, checkpoint_activations: bool):
         super().__init__()
         self.text = text
-        copies = {"deep": deepcopy, "shallow": ImageFFN, "none": lambda layer: None}
-        self.image = copies[separation](text)
+        copies: dict[str, Callable[[Any], nn.Module]] = {"deep": deepcopy, "shallow": ImageFFN}
+        own = copies.get(separation)
+        self.image: nn.Module | None = None if own is None else own(text)
         if self.image is not None:
             self.image.requires_grad_(True)
         self.separation = separation

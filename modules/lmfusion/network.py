@@ -4,6 +4,7 @@ Shape legend: T = text positions, P = patches, S = T + P, I = images, n = patche
 D = width, V = vocabulary of the language model; W, L as in `experts`.
 """
 
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from modules.causal_lm.architecture import Option
 from modules.lmfusion.cache import Cache, Extension, visible
 from modules.lmfusion.experts import Block, Layout, Separation, States
 from modules.lmfusion.mask import PREFIX, Plan, Runs
-from modules.lmfusion.patchify import Patchifier, Shape
+from modules.lmfusion.patchify import Patchifier, Shape, Skips
 from modules.lmfusion.text import TextParts, load, scratch
 from modules.nn.attention import Documents
 
@@ -80,6 +81,13 @@ class FusionNetwork(nn.Module):
         self.mark = nn.Parameter(row.mean(0).repeat(2, 1))
         self.boi_output = nn.Parameter(self.head.weight.detach().float().mean(0))
 
+    def text_parameters(self) -> Iterator[nn.Parameter]:
+        """The language model's own parameters, frozen or not."""
+        for part in (self.embed, self.norm, self.head):
+            yield from part.parameters()
+        for block in self.blocks:
+            yield from block.text.parameters()  # type: ignore[union-attr]
+
     @override
     def forward(
         self,
@@ -100,9 +108,9 @@ class FusionNetwork(nn.Module):
             runs: The segments of the batch.
             read_prefix: Whether the hidden states of the prefix are wanted as well.
         """
-        if len(latent_ICHW) == 0:
-            patch_PD, skips = self.embed.weight.new_zeros(0, self.embed.embedding_dim), []
-        else:
+        skips: Skips = []
+        patch_PD = self.embed.weight.new_zeros(0, self.embed.embedding_dim)
+        if len(latent_ICHW) > 0:
             patch_PD, skips = self.patchifier.down(latent_ICHW, step_I)
         x, layout = self.lay_out(token_T, position_S, patch_PD, runs)
         for number, block in enumerate(self.blocks):

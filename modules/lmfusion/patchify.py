@@ -22,6 +22,7 @@ class Patchifier(nn.Module):
     """Turns latents into patch vectors and back.
 
     Args:
+        channels: Of a latent.
         size: Height and width of a latent.
         stride: Latent pixels along the side of a patch.
 
@@ -29,8 +30,9 @@ class Patchifier(nn.Module):
         ValueError: Patches do not fill the latent.
     """
 
-    def __init__(self, size: int, stride: int):
+    def __init__(self, channels: int, size: int, stride: int):
         super().__init__()
+        self.channels = channels
         if size % stride:
             raise ValueError(f"patches of {stride} x {stride} do not fill latents of side {size}")
         self.size = size
@@ -49,11 +51,16 @@ class Patchifier(nn.Module):
     def up(self, hidden_PD: Tensor, step_I: Tensor, skips: Skips) -> Tensor:
         """The prediction [I, C, H, W] that the transformer's output stands for."""
 
-    def check(self, latent_ICHW: Tensor, channels: int) -> None:
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of a latent."""
+        return self.channels, self.size, self.size
+
+    def check(self, latent_ICHW: Tensor) -> None:
         """Refuse latents of another shape."""
-        wanted = (channels, self.size, self.size)
-        if latent_ICHW.shape[1:] != wanted:
-            raise ValueError(f"latents are {tuple(latent_ICHW.shape[1:])}, the network's {wanted}")
+        found = tuple(latent_ICHW.shape[1:])
+        if found != self.shape:
+            raise ValueError(f"latents are {found}, the network's {self.shape}")
 
 
 Shape = Callable[[int], Patchifier]
@@ -96,8 +103,7 @@ class LinearPatchifier(Patchifier):
     """
 
     def __init__(self, width: int, size: int = 32, channels: int = 8, patch: int = 2):
-        super().__init__(size, patch)
-        self.channels = channels
+        super().__init__(channels, size, patch)
         self.patch = patch
         inputs = channels * patch * patch
         self.time = TimeEmbedding(inputs)
@@ -106,7 +112,7 @@ class LinearPatchifier(Patchifier):
 
     @override
     def down(self, latent_ICHW: Tensor, step_I: Tensor) -> tuple[Tensor, Skips]:
-        self.check(latent_ICHW, self.channels)
+        self.check(latent_ICHW)
         pixel = F.pixel_unshuffle(latent_ICHW, self.patch).flatten(2).transpose(1, 2)
         return self.encode(pixel + self.time(step_I)[:, None]).flatten(0, 1), []
 

@@ -1,9 +1,23 @@
 """LMFusion as a Lightning system: which losses, which parameters, what to log."""
 
-from typing import TypedDict
+from functools import cached_property
+from math import exp
+from typing import Any, Protocol, TypedDict
 
 import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
+from typing_extensions import override
+
+from modules.diffusion.process import Prediction, min_snr_weight
+from modules.diffusion.schedule import CosineSchedule, Schedule
+from modules.lmfusion.answer import answer
+from modules.lmfusion.generate import Generation, Prompt
+from modules.lmfusion.loss import image_loss, text_loss
+from modules.lmfusion.mask import Runs
+from modules.lmfusion.network import FusionNetwork, Predicted
+from modules.lmfusion.noise import Noised, add, draw_steps
+from modules.system import System, constant, decayed_or_not
 
 
 class FusionBatch(TypedDict):
@@ -26,6 +40,7 @@ class FusionBatch(TypedDict):
         kind_N: 0 prefix text, 1 later text, 2 image: the runs in sequence order.
         document_N: Number of each run's document.
         length_N: Positions of each run.
+        num_prefix: Positions of prefix text.
         num_targets: Labels that are not -100 ("text"), those among later text ("later"), and
             images to be predicted ("image").
         step_targets: The same over all micro-batches of the optimizer step, on this rank.
@@ -43,6 +58,236 @@ class FusionBatch(TypedDict):
     kind_N: list[int]
     document_N: list[int]
     length_N: list[int]
+    num_prefix: int
     num_targets: dict[str, int]
     step_targets: dict[str, int]
     row_D: list[int]
+
+
+class PromptBatch(TypedDict):
+    """What `predict` gets; a device that has nothing left to do gets an empty list."""
+
+    prompt: list[Prompt]
+
+
+class Builder(Protocol):
+    """Makes the network when the strategy is ready for it; YAML gives class and options."""
+
+    def __call__(self) -> FusionNetwork:
+        """Build it."""
+
+
+class LMFusion(System):
+    """Train image experts beside a frozen language model (Shi et al., 2024).
+
+    Args:
+        network: Builds the network; called once, under the strategy's own context.
+        tokenizer: Local folder or hub id; the same as the data's.
+        schedule: Signal left at each diffusion step.
+        prediction: What the network predicts of an image: the paper's eps, v or x_0.
+        image_weight: The paper's lambda.
+        text_weight: Weight of the text loss.
+        noise_limit: Largest step of an image that stands before its caption (Transfusion,
+            table 8); none where None.
+        min_snr: Bound of the min-SNR weights (Hang et al., 2023); all weights are 1 where None.
+        text_ratio: Learning rate of the text path over that of the images, where it is trained.
+        optimizer: Builds the optimizer from the trainable parameters.
+        scheduler: Builds the learning-rate schedule from that optimizer.
+        generation: How images are drawn and text is written.
+        compile: Whether to compile the network with torch.compile.
+    """
+
+    def __init__(
+        self,
+        network: Builder,
+        tokenizer: str,
+        schedule: Schedule = CosineSchedule(),  # noqa: B008 - frozen
+        prediction: Prediction = "eps",
+        image_weight: float = 5.0,
+        text_weight: float = 1.0,
+        noise_limit: int | None = 500,
+        min_snr: float | None = None,
+        text_ratio: float = 1.0,
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        scheduler: LRSchedulerCallable = constant,
+        generation: Generation = Generation(),  # noqa: B008 - frozen
+        compile: bool = False,
+    ):
+        super().__init__(optimizer, scheduler, compile)
+        self.save_hyperparameters()
+        self.make_network = network
+        self.tokenizer_source = tokenizer
+        self.schedule = schedule
+        self.prediction = prediction
+        self.image_weight = image_weight
+        self.text_weight = text_weight
+        self.noise_limit = noise_limit
+        self.min_snr = min_snr
+        self.text_ratio = text_ratio
+        self.generation = generation
+        self.meter.unit = "images"
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer, read when first needed."""
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(self.tokenizer_source)
+
+    @override
+    def build(self) -> FusionNetwork:
+        return self.make_network()
+
+    @property
+    def fusion(self) -> FusionNetwork:
+        """The network, once it is built."""
+        assert isinstance(self.network, FusionNetwork)
+        return self.network
+
+    @override
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        text = {id(p) for p in self.fusion.text_parameters()}
+        trained = [p for p in self.parameters() if p.requires_grad]
+        image = decayed_or_not([p for p in trained if id(p) not in text])
+        return image + decayed_or_not(
+            [p for p in trained if id(p) in text], lr_ratio=self.text_ratio
+        )
+
+    # Losses
+
+    def training_step(self, batch: FusionBatch, batch_idx: int) -> Tensor:
+        """L_text + lambda L_image, each averaged over the targets of the whole step (sec. 3.2)."""
+        noised = self.noise(batch)
+        out = self.predict_noise(batch, noised)
+        count, whole = batch["num_targets"], batch["step_targets"]
+        image = self.image_total(batch, noised, out)
+        text = self.later_text_total(batch, out)
+        self.meter.add("image", image, count["image"])
+        self.meter.add("text", text, count["later"] if self.fusion.freeze_text else count["text"])
+        self.meter.num_targets += count["image"]
+        loss = self.image_weight * self.step_mean(image, whole["image"])
+        return loss + self.text_weight * self.step_mean(text, whole["text"])
+
+    def noise(self, batch: FusionBatch, generator: torch.Generator | None = None) -> Noised:
+        """The batch's images, noised to steps drawn at random."""
+        first, is_target = batch["is_first_I"], batch["is_target_I"]
+        steps = self.schedule.num_steps
+        step_I = draw_steps(is_target, first, steps, self.noise_limit, generator)
+        return add(batch["latent_ICHW"], step_I, self.schedule, self.prediction, generator)
+
+    def predict_noise(
+        self, batch: FusionBatch, noised: Noised, read_prefix: bool = False
+    ) -> Predicted:
+        """The network over a batch."""
+        runs = Runs(batch["kind_N"], batch["document_N"], batch["length_N"])
+        where = batch["token_T"], batch["position_S"]
+        out: Predicted = self.fusion(
+            *where, noised.latent_ICHW, noised.step_I, runs, read_prefix=read_prefix
+        )
+        return out
+
+    def image_total(self, batch: FusionBatch, noised: Noised, out: Predicted) -> Tensor:
+        """Sum of the image losses."""
+        weight_I = batch["is_target_I"].float()
+        if self.min_snr is not None:
+            weight_I = weight_I * min_snr_weight(self.prediction, noised.abar_I, self.min_snr)
+        return image_loss(out.noise_ICHW, noised.target_ICHW, weight_I)
+
+    def later_text_total(self, batch: FusionBatch, out: Predicted) -> Tensor:
+        """Sum of the text losses that can train anything.
+
+        The loss on frozen text before the first image has no gradient; the output layer is not
+        even computed for it. All text counts in the denominator, as in the paper's objective.
+        """
+        frozen = self.fusion.freeze_text
+        if batch["num_targets"]["later" if frozen else "text"] == 0:
+            return self.fusion.boi_output.sum() * 0.0
+        label_L = batch["label_T"][batch["num_prefix"] if frozen else 0 :]
+        return text_loss(self.fusion.logits(out.later_LD), label_L)
+
+    # Evaluation
+
+    def on_validation_epoch_start(self) -> None:
+        """Start the sums of text loss, image loss and their counts."""
+        self.evaluation = self.sum_over_ranks(torch.zeros(4))
+
+    def validation_step(self, batch: FusionBatch, batch_idx: int) -> None:
+        """Add the losses of a batch, at steps and noise that are the same at every validation."""
+        dice = torch.Generator(self.device).manual_seed(
+            batch_idx * self.num_ranks + self.global_rank
+        )
+        noised = self.noise(batch, dice)
+        out = self.predict_noise(batch, noised, read_prefix=self.fusion.freeze_text)
+        hidden = out.later_LD if out.prefix_WD is None else torch.cat([out.prefix_WD, out.later_LD])
+        self.evaluation[0] += text_loss(self.fusion.logits(hidden), batch["label_T"])
+        self.evaluation[1] += batch["num_targets"]["text"]
+        weight_I = batch["is_target_I"].float()
+        self.evaluation[2] += image_loss(out.noise_ICHW, noised.target_ICHW, weight_I)
+        self.evaluation[3] += batch["num_targets"]["image"]
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the exact means over all ranks."""
+        self._log_evaluation("validate")
+
+    on_test_epoch_start = on_validation_epoch_start
+    test_step = validation_step
+
+    def on_test_epoch_end(self) -> None:
+        """Log the exact means over all ranks."""
+        self._log_evaluation("test")
+
+    def _log_evaluation(self, stage: str) -> None:
+        nats, targets, error, images = self.sum_over_ranks(self.evaluation).tolist()
+        if targets + images == 0:
+            raise ValueError(f"{stage}: no batch had a target")
+        row = {}
+        if images:
+            row["image"] = error / images
+        if targets:
+            row |= {"text": nats / targets, "perplexity": exp(min(nats / targets, 700.0))}
+        self.report({f"{stage}/{name}": value for name, value in row.items()})
+
+    # Generation
+
+    def predict_step(self, batch: PromptBatch, batch_idx: int) -> list[dict[str, Any]]:
+        """Draw and write; one record each, pictures as uint8 [H, W, 3]."""
+        prompts = batch["prompt"]
+        return [
+            {"prompt": prompt["name"], **self.record(added)}
+            for prompt, added in zip(prompts, self.answer(prompts), strict=True)
+        ]
+
+    def answer(self, prompts: list[Prompt]) -> list[list[Tensor]]:
+        """Token ids and latents that follow each prompt."""
+        how = self.generation
+        sampler = how.sampler(self.schedule, self.prediction)
+        end = self.tokenizer.eos_token_id
+        return answer(self.fusion, prompts, self.fusion.patchifier.shape, sampler, how, end)
+
+    def record(self, added: list[Tensor]) -> dict[str, Any]:
+        """What was added to a prompt, as text and pictures in order."""
+        parts: list[Any] = []
+        for one in added:
+            if one.ndim == 1:
+                parts.append(self.tokenizer.decode(one, skip_special_tokens=True))
+            else:
+                parts.append(picture(one))
+        return {"answer": [part for part in parts if not isinstance(part, str) or part]}
+
+    def draw(self, captions: list[str]) -> Tensor:
+        """Pictures of captions, uint8 [N, H, W, 3]."""
+        start = self.tokenizer.bos_token_id
+        start = self.tokenizer.eos_token_id if start is None else start
+        encode = self.tokenizer.encode
+        ids = [[start, *encode(caption, add_special_tokens=False)] for caption in captions]
+        prompts = [
+            Prompt(name=caption, segments=[torch.tensor(row)], want="image")
+            for caption, row in zip(captions, ids, strict=True)
+        ]
+        return torch.stack([picture(added[0]) for added in self.answer(prompts)])
+
+
+def picture(latent_CHW: Tensor) -> Tensor:
+    """Pixels in [-1, 1] as uint8 [H, W, C]."""
+    pixel = (latent_CHW.float().clamp(-1, 1) + 1) * 127.5
+    return pixel.round().byte().permute(1, 2, 0).cpu()

@@ -67,8 +67,8 @@ def check_block(name: str, layer: Any) -> None:
 def check_window(body: Any) -> None:
     """Refuse layers that see only a window of what came before."""
     kinds = set(getattr(body.config, "layer_types", None) or ())
-    window = getattr(body.config, "sliding_window", None)
-    uses = "sliding_attention" in kinds or (not kinds and window is not None)
+    window = getattr(body.config, "sliding_window", None) or 0
+    uses = "sliding_attention" in kinds or (not kinds and window > 0)
     if uses and window < getattr(body.config, "max_position_embeddings", 0):
         raise ValueError(f"{type(body).__name__} attends within windows of {window} tokens only")
 

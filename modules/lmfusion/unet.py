@@ -10,6 +10,7 @@ Shape legend: as in `patchify`.
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -44,8 +45,7 @@ class UNetPatchifier(Patchifier):
         unshuffle: int = 1,
         head_size: int = 64,
     ):
-        super().__init__(size, unshuffle * 2 ** (len(widths) - 1))
-        self.channels = channels
+        super().__init__(channels, size, unshuffle * 2 ** (len(widths) - 1))
         self.unshuffle = unshuffle
         self.time = TimeEmbedding(time_width)
         inputs = channels * unshuffle**2
@@ -59,7 +59,7 @@ class UNetPatchifier(Patchifier):
 
     @override
     def down(self, latent_ICHW: Tensor, step_I: Tensor) -> tuple[Tensor, Skips]:
-        self.check(latent_ICHW, self.channels)
+        self.check(latent_ICHW)
         first = self.first(F.pixel_unshuffle(latent_ICHW, self.unshuffle))
         skips = self.downward(first, F.silu(self.time(step_I)))
         patch_InD = self.encode(skips[-1].flatten(2).transpose(1, 2))
@@ -94,7 +94,7 @@ class Downward(nn.Module):
             if number > 0:
                 x = self.halve[number - 1](x)
                 skips.append(x)
-            for block in blocks:  # type: ignore[union-attr]
+            for block in cast(nn.ModuleList, blocks):
                 x = block(x, time_IF)
                 skips.append(x)
         return skips
@@ -120,7 +120,7 @@ class Upward(nn.Module):
         for number, blocks in enumerate(self.levels):
             if number > 0:
                 x = self.enlarge[number - 1](F.interpolate(x, scale_factor=2.0, mode="nearest"))
-            for block in blocks:  # type: ignore[union-attr]
+            for block in cast(nn.ModuleList, blocks):
                 x = block(torch.cat([x, rest.pop()], dim=1), time_IF)
         return x
 

@@ -1,0 +1,75 @@
+"""Pictures while training: a fixed set of captions, drawn after validations, as one grid."""
+
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import lightning as L
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from typing_extensions import override
+
+
+@runtime_checkable
+class Artist(Protocol):
+    """A system that draws captions."""
+
+    def draw(self, captions: list[str]) -> Tensor:
+        """Pictures, uint8 [N, H, W, 3]."""
+
+
+class CaptionPictures(L.Callback):
+    """Draws fixed captions after every validation, with the weights that were validated.
+
+    Writes `samples/step_<step>.png`, a grid in reading order, and the captions beside it.
+
+    Args:
+        captions: What to draw.
+        columns: Pictures in a row of the grid.
+        scale: Pixels of the grid for each pixel of a picture.
+    """
+
+    def __init__(self, captions: list[str], columns: int = 8, scale: int = 3):
+        self.captions = captions
+        self.columns = columns
+        self.scale = scale
+
+    @override
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        if not isinstance(pl_module, Artist):
+            raise TypeError(f"{type(pl_module).__name__} has no draw(captions)")
+
+    @override
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.sanity_checking or trainer.logger is None:
+            return
+        assert isinstance(pl_module, Artist)
+        with torch.random.fork_rng():
+            pictures = pl_module.draw(self.captions)  # every rank: weights may be sharded
+        if trainer.is_global_zero and trainer.logger.log_dir:
+            folder = Path(trainer.logger.log_dir) / "samples"
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / f"step_{trainer.global_step:07d}.png"
+            grid(pictures.numpy(), self.columns, self.scale).save(path)
+            (folder / "captions.txt").write_text("\n".join(self.captions) + "\n")
+            trainer.print(f"step {trainer.global_step} pictures: {path}")
+
+
+def grid(picture_NHWC: np.ndarray, columns: int, scale: int = 1, gap: int = 2) -> Image.Image:
+    """Pictures in rows, on white.
+
+    Args:
+        picture_NHWC: uint8, all of one size.
+        columns: Pictures in a row.
+        scale: Pixels for each pixel.
+        gap: White pixels between pictures.
+    """
+    num, height, width, channels = picture_NHWC.shape
+    rows = -(-num // columns)
+    shape = rows * (height + gap) - gap, min(num, columns) * (width + gap) - gap, channels
+    sheet = np.full(shape, 255, np.uint8)
+    for i, picture in enumerate(picture_NHWC):
+        top, left = i // columns * (height + gap), i % columns * (width + gap)
+        sheet[top : top + height, left : left + width] = picture
+    return Image.fromarray(sheet.repeat(scale, 0).repeat(scale, 1))

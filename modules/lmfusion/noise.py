@@ -1,0 +1,81 @@
+"""What noise the images of a batch get (Transfusion, sec. 2.2, 3 and 4.1). I = images."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from modules.diffusion.process import Prediction, add_noise, target
+from modules.diffusion.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Noised:
+    """Images on their way to noise.
+
+    Attributes:
+        latent_ICHW: x_t; clean where the image is context.
+        step_I: t; 0 where the image is context.
+        target_ICHW: What the network is to predict.
+        abar_I: Signal left.
+    """
+
+    latent_ICHW: Tensor
+    step_I: Tensor
+    target_ICHW: Tensor
+    abar_I: Tensor
+
+
+def draw_steps(
+    is_target_I: Tensor,
+    is_first_I: Tensor,
+    num_steps: int,
+    limit: int | None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """One step for each image, spread evenly over the batch.
+
+    The steps of a batch are strata: image i of I draws from the i-th of I equal parts of the
+    schedule, in shuffled order, so that every batch sees all noise levels; each image's own step
+    is uniform all the same.
+
+    Args:
+        is_target_I: False where the image is context: its step is 0.
+        is_first_I: Whether an image stands before its caption.
+        num_steps: T.
+        limit: Largest step of images that stand first (Transfusion, table 8); none where None.
+        generator: Where the draws come from.
+    """
+    num, device = len(is_target_I), is_target_I.device
+    place = torch.rand(num, generator=generator, device=device)
+    order = torch.randperm(num, generator=generator, device=device)
+    uniform_I = (order + place) / max(1, num)
+    largest_I = torch.full_like(uniform_I, num_steps)
+    if limit is not None:
+        largest_I = largest_I.where(~is_first_I, limit)
+    step_I = (uniform_I * largest_I).long().clamp(max=num_steps - 1) + 1
+    return step_I.where(is_target_I, 0)
+
+
+def add(
+    latent_ICHW: Tensor,
+    step_I: Tensor,
+    schedule: Schedule,
+    kind: Prediction,
+    generator: torch.Generator | None = None,
+) -> Noised:
+    """Noise images to their steps.
+
+    Args:
+        latent_ICHW: Clean latents.
+        step_I: Steps, 0 for context.
+        schedule: Signal left at each step.
+        kind: What the network predicts.
+        generator: Where the noise comes from.
+    """
+    noise = torch.randn(
+        latent_ICHW.shape, generator=generator, device=latent_ICHW.device, dtype=latent_ICHW.dtype
+    )
+    abar_I = schedule.signal(step_I)
+    noised = add_noise(latent_ICHW, noise, abar_I)
+    return Noised(noised, step_I, target(kind, latent_ICHW, noise, abar_I), abar_I)
