@@ -30,7 +30,11 @@ def gaussian(
         if len(generators) != shape[0]:
             raise ValueError(f"{len(generators)} generators for {shape[0]} samples")
         parts = [_draw(shape[1:], generator, dtype) for generator in generators]
-        return torch.stack(parts).to(device) if parts else torch.empty(*shape, device=device)
+        return (
+            torch.stack(parts).to(device)
+            if parts
+            else torch.empty(*shape, device=device, dtype=dtype)
+        )
     if generators is None:
         return torch.randn(*shape, device=device, dtype=dtype)
     return _draw(shape, generators, dtype).to(device)

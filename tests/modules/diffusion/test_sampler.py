@@ -265,3 +265,18 @@ def test_a_sampler_can_be_asked_for_in_yaml():
     sampler = made.sampler(CosineSchedule(), "v")
     assert (sampler.solver, sampler.num_steps, sampler.limit) == (DDIM(0.5), 25, Clip())
     assert sampler.prediction == "v"
+
+
+@pytest.mark.parametrize("solver", [DDPM(), DDIM(0.5), DPMSolver()], ids=repr)
+def test_samples_stay_on_their_device_whatever_the_generators_is(solver):
+    """The meta device refuses to meet another, as a GPU would."""
+    for limit in (Clip(), DynamicThreshold()):
+        sampler = Sampler(CosineSchedule(), "v", solver, 10, limit=limit)
+        x = sampler.sample(network, noise(2, 3).to("meta"), torch.Generator())
+        assert x.device.type == "meta"
+        assert x.shape == (2, 3)
+
+
+def test_no_sample_needs_no_generator():
+    sampler = Sampler(LinearSchedule(), "eps", DDPM(), 10)
+    assert sampler.sample(network, torch.zeros(0, 4), []).shape == (0, 4)
