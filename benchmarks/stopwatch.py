@@ -1,6 +1,7 @@
 """Times steps inside a fit, and a terminal for its progress bar."""
 
 import io
+from collections.abc import Callable
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from time import perf_counter
 from typing import Any
@@ -17,9 +18,11 @@ class Stopwatch(L.Callback):
     Args:
         num_warm: Steps before the first reading.
         num_steps: Steps between the readings.
+        clock: What is read, in seconds.
     """
 
-    def __init__(self, num_warm: int, num_steps: int):
+    def __init__(self, num_warm: int, num_steps: int, clock: Callable[[], float] = perf_counter):
+        self.clock = clock
         self.num_warm = num_warm
         self.num_steps = num_steps
         self.marks: list[float] = []
@@ -29,7 +32,7 @@ class Stopwatch(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         if trainer.global_step in (self.num_warm, self.num_warm + self.num_steps):
-            self.marks.append(perf_counter())
+            self.marks.append(self.clock())
 
     @property
     def max_steps(self) -> int:

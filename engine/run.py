@@ -55,11 +55,13 @@ class RunLogger(CSVLogger):
 
     def _write_events(self, metrics: dict[str, Any], step: int | None) -> None:
         if self.events is None:
-            from torch.utils.tensorboard import SummaryWriter
+            from torch.utils.tensorboard import FileWriter
 
-            self.events = SummaryWriter(self.log_dir)
-        for name, value in metrics.items():
-            self.events.add_scalar(name, value, step)
+            self.events = FileWriter(self.log_dir)
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        values = [Summary.Value(tag=k, simple_value=float(v)) for k, v in metrics.items()]
+        self.events.add_summary(Summary(value=values), step)  # one event a step, not one a value
 
     @rank_zero_only
     @override
