@@ -41,7 +41,8 @@ class FusionData(ResumableData):
             the sources hold stored latents.
         channels: Channels of it: 3 for pixels, else those of the autoencoder.
         num_patches: Patches that the network makes of an image; a square number.
-        row_length: Positions of the longest document; an image takes two more than it has patches.
+        row_length: Positions of the longest document; an image takes two more than it has patches,
+            one more where it ends the document.
         batch_size: Documents per device and micro-batch.
         eval_batch_size: The same outside of training; None takes `batch_size`.
         caption_first: Probability that a caption stands before its image, else after it
@@ -238,7 +239,7 @@ class FusionData(ResumableData):
             "image_size": 1,
             "channels": 1,
             "num_patches": 1,
-            "row_length": self.num_patches + 3,
+            "row_length": self.num_patches + 2,
             "batch_size": 1,
             "eval_batch_size": 1,
             "num_workers": 0,

@@ -47,8 +47,9 @@ FusionDocument = list[list[int] | FusionImage]
 
 
 def length(document: FusionDocument, num_patches: int) -> int:
-    """Positions of a document; an image takes two more than it has patches."""
-    return sum(len(s) if isinstance(s, list) else num_patches + 2 for s in document)
+    """Positions of a document; an image takes two more than it has patches, one more at the end."""
+    ends_open = bool(document) and isinstance(document[-1], FusionImage)
+    return sum(len(s) if isinstance(s, list) else num_patches + 2 for s in document) - ends_open
 
 
 def collate(
@@ -110,9 +111,13 @@ def collate(
 
 
 def _elements(document: FusionDocument, num_patches: int) -> list[int]:
-    """The sequence of one document: ids, and each image as BOI, its patches, EOI."""
+    """The sequence of one document: ids, and each image as BOI, its patches, EOI.
+
+    An EOI that ends the document is left out: nothing follows that could look at it.
+    """
     image = [BOI, *[PATCH] * num_patches, EOI]
-    return [e for s in document for e in (s if isinstance(s, list) else image)]
+    elements = [e for s in document for e in (s if isinstance(s, list) else image)]
+    return elements[:-1] if elements[-1] == EOI else elements
 
 
 def _labels(element_S: Array, first_S: Array) -> Array:

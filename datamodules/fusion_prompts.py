@@ -31,9 +31,9 @@ Latent = Callable[[Picture], NDArray[np.float32]]
 class FusionPrompts:
     """Prompts as batches.
 
-    A batch holds `prompt`, a list of dicts: `name`; `segments`, a list of token ids (int64 [L], the
-    first one led by the start token) and clean images (float32 [C, H, W]); and `want`, one of
-    `WANTS`. A device that has nothing left to do gets an empty list.
+    A batch holds `prompt`, a list of dicts: `name`; `number`, from 0; `segments`, a list of token
+    ids (int64 [L], the first one led by the start token) and clean images (float32 [C, H, W]); and
+    `want`, one of `WANTS`. A device that has nothing left to do gets an empty list.
 
     Args:
         prompts: Name, segments and want of each.
@@ -54,13 +54,12 @@ class FusionPrompts:
 
     def batch(self, ids: NDArray[np.int64], num_real: int) -> Batch:
         """The real prompts."""
-        chosen = [self.prompts[i] for i in ids[:num_real].tolist()]
-        return {
-            "prompt": [
-                {"name": name, "segments": self._tensors(name, segments), "want": want}
-                for name, segments, want in chosen
-            ]
-        }
+        return {"prompt": [self._prompt(number) for number in ids[:num_real].tolist()]}
+
+    def _prompt(self, number: int) -> dict[str, object]:
+        name, segments, want = self.prompts[number]
+        tensors = self._tensors(name, segments)
+        return {"name": name, "number": number, "segments": tensors, "want": want}
 
     def _tensors(self, name: str, segments: Interleaved) -> list[Tensor]:
         start, tensors = [self.tokenizer.start], []

@@ -19,8 +19,10 @@ class FSDP2(ModelParallelStrategy):
         backend: Communication backend; torch's choice for the device where None.
     """
 
-    methods = ("loss", "generate")
+    methods = ("loss", "generate", "extend_text", "extend_image")
     """What systems call of their networks besides `forward`; each gathers the weights it needs."""
+    block_methods = ("extend",)
+    """What networks call of their blocks besides `forward`."""
 
     def __init__(
         self,
@@ -49,12 +51,15 @@ class FSDP2(ModelParallelStrategy):
         if not isinstance(network, nn.Module):
             raise TypeError(f"{type(self.lightning_module).__name__} has no network to shard")
         mesh = self.device_mesh["data_parallel"]
-        for block in find_blocks(network, self.blocks):
-            fully_shard(block, mesh=mesh)
-        fully_shard(network, mesh=mesh)
-        for method in self.methods:
-            if hasattr(network, method):
-                register_fsdp_forward_method(network, method)
+        blocks = find_blocks(network, self.blocks)
+        for module in (*blocks, network):
+            fully_shard(module, mesh=mesh)
+        named = [(network, name) for name in self.methods]
+        for module, name in named + [
+            (block, name) for block in blocks for name in self.block_methods
+        ]:
+            if hasattr(module, name):
+                register_fsdp_forward_method(module, name)
         super().setup(trainer)
 
 

@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,6 +11,64 @@ from torch import Tensor
 from modules.diffusion.sampler import Sampler
 from modules.lmfusion.generate import Generation, Prompt, continue_document, draw, write
 from modules.lmfusion.network import FusionNetwork
+from modules.lmfusion.pace import Pace
+from modules.lmfusion.pixels import Pixels
+
+
+@dataclass(frozen=True)
+class Author:
+    """Answers prompts in text and pictures.
+
+    Attributes:
+        network: The network.
+        tokenizer: A transformers tokenizer; its end-of-text token ends a text.
+        pixels: What turns latents into pictures.
+        sampler: How to denoise.
+        how: Lengths, temperature, guidance and seed.
+    """
+
+    network: FusionNetwork
+    tokenizer: Any
+    pixels: Pixels
+    sampler: Sampler
+    how: Generation
+
+    def answer(self, prompts: Sequence[Prompt]) -> list[list[Tensor]]:
+        """Token ids and latents that follow each prompt."""
+        shape, end = self.network.patchifier.shape, self.tokenizer.eos_token_id
+        return answer(self.network, prompts, shape, self.sampler, self.how, end)
+
+    def records(self, prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
+        """Name, prompt and continuation of each, as texts and pictures, uint8 [H, W, 3]."""
+        return [
+            {
+                "name": prompt["name"],
+                "prompt": self.shown(prompt["segments"]),
+                "continuation": self.shown(added),
+            }
+            for prompt, added in zip(prompts, self.answer(prompts), strict=True)
+        ]
+
+    def shown(self, segments: Sequence[Tensor]) -> list[str | Tensor]:
+        """Token ids as text and latents as pictures, in order; empty texts are left out."""
+        parts = [
+            self.pixels.of(segment[None])[0]
+            if segment.ndim > 1
+            else self.tokenizer.decode(segment, skip_special_tokens=True).strip()
+            for segment in segments
+        ]
+        return [part for part in parts if not isinstance(part, str) or part]
+
+    def draw(self, captions: Sequence[str]) -> Tensor:
+        """Pictures of captions, uint8 [N, H, W, 3]."""
+        start = self.tokenizer.bos_token_id
+        start = self.tokenizer.eos_token_id if start is None else start
+        prompts: list[Prompt] = []
+        for number, caption in enumerate(captions):
+            ids = [start, *self.tokenizer.encode(caption, add_special_tokens=False)]
+            segments = [torch.tensor(ids)]
+            prompts.append(Prompt(name=caption, number=number, segments=segments, want="image"))
+        return self.pixels.of(torch.stack([added[0] for added in self.answer(prompts)]))
 
 
 def answer(
@@ -18,7 +78,6 @@ def answer(
     sampler: Sampler,
     how: Generation,
     end: int,
-    numbers: Sequence[int] | None = None,
 ) -> list[list[Tensor]]:
     """What follows each prompt: token ids [t] and clean latents [C, H, W].
 
@@ -29,21 +88,19 @@ def answer(
         sampler: How to denoise.
         how: Lengths, temperature, guidance and seed.
         end: Token id that ends a text.
-        numbers: Number of each prompt; it and the seed decide the noise. 0, 1, ... where None.
     """
-    numbers = range(len(prompts)) if numbers is None else numbers
     alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for place, prompt in enumerate(prompts):
         alike[structure(prompt)].append(place)
     answers: list[list[Tensor]] = [[] for _ in prompts]
     for (want, *_), places in alike.items():
         segments = [prompts[place]["segments"] for place in places]
-        dice = [generator(how.seed, numbers[place]) for place in places]
+        dice = [generator(how.seed, prompts[place]["number"]) for place in places]
         if want == "image":
             drawn = draw(network, segments, shape, sampler, how.guidance, dice)
             found = [[latent] for latent in drawn]
         elif want == "text":
-            found = [[torch.tensor(ids)] for ids in write(network, segments, how, end)]
+            found = [[text] for text in write(network, segments, how, end, dice)]
         else:
             found = [
                 continue_document(network, one, shape, sampler, how, end, die)
@@ -51,6 +108,7 @@ def answer(
             ]
         for place, one in zip(places, found, strict=True):
             answers[place] = one
+    Pace(network).wait()
     return answers
 
 
@@ -60,5 +118,5 @@ def structure(prompt: Prompt) -> tuple[object, ...]:
 
 
 def generator(seed: int, number: int) -> torch.Generator:
-    """The noise of one prompt, whatever batch it is in."""
+    """The dice of one prompt, whatever batch it is in."""
     return torch.Generator().manual_seed(seed * 1_000_003 + number)

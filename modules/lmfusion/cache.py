@@ -38,7 +38,11 @@ class Cache:
             shape: B, M, G, K.
             like: Gives dtype and device.
         """
-        empty = [[like.new_zeros(shape) for _ in range(num_blocks)] for _ in range(2)]
+        dtype, device = like.dtype, like.device  # `like` itself may be sharded
+        empty = [
+            [torch.zeros(shape, dtype=dtype, device=device) for _ in range(num_blocks)]
+            for _ in range(2)
+        ]
         length_B = torch.zeros(shape[0], dtype=torch.int64, device=like.device)
         return Cache(empty[0], empty[1], length_B)
 

@@ -3,9 +3,11 @@
 Text is written token by token. An image starts as noise in the places of its patches; every
 denoising step overwrites them, so that the network never sees an older step.
 
-Shape legend: R = sequences, B = prompts; R = 2 B where guidance needs each without its text.
+Shape legend: R = sequences, B = prompts; R = 2 B where guidance needs each without its text;
+D = width, V = vocabulary.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypedDict
 
@@ -20,7 +22,7 @@ from modules.diffusion.sampler import Sampler
 from modules.diffusion.schedule import Schedule
 from modules.diffusion.solver import DPMSolver, Solver
 from modules.diffusion.spacing import Spacing
-from modules.lmfusion.cache import Cache
+from modules.lmfusion.canvas import Canvas, feed, length, without_text
 from modules.lmfusion.network import BOI, EOI, FusionNetwork
 
 Want = Literal["image", "text", "both"]
@@ -31,11 +33,13 @@ class Prompt(TypedDict):
 
     Attributes:
         name: For messages and files.
+        number: Its place among all prompts; it and the seed decide what is drawn by chance.
         segments: Token ids [t], the first led by the start token, and clean latents [C, H, W].
         want: An image, text, or text in which the network places images itself.
     """
 
     name: str
+    number: int
     segments: list[Tensor]
     want: Want
 
@@ -50,10 +54,10 @@ class Generation:
         solver: Rule of a denoising step.
         spacing: Which of the schedule's steps are visited.
         limit: Keeps predicted clean latents in the range of the data.
-        max_new_tokens: Tokens of a text, at most.
+        max_new_tokens: Tokens of a text, at most; in a text with images each of them counts as one.
         max_images: Images that the network may place in one document.
         temperature: Divides the logits; 0 takes the most likely token, as the paper does.
-        seed: Of the noise; prompt number i of a run always starts from the same.
+        seed: Of noise and sampled tokens; prompt number i of a run always gets the same.
     """
 
     num_steps: int = 50
@@ -66,89 +70,17 @@ class Generation:
     temperature: float = 0.0
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot be generated."""
+        for name, least in (("num_steps", 1), ("max_new_tokens", 1), ("max_images", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.temperature < 0:
+            raise ValueError(f"temperature must not be negative, got {self.temperature}")
+
     def sampler(self, schedule: Schedule, prediction: Prediction) -> Sampler:
         """The sampler for a network that predicts so under that schedule."""
         return Sampler(schedule, prediction, self.solver, self.num_steps, self.spacing, self.limit)
-
-
-class Canvas:
-    """Documents that grow by text and images, all by the same kind at a time.
-
-    Args:
-        network: The network.
-        num_rows: R.
-        num_slots: Positions that the longest document may reach.
-        device: Where the network is.
-    """
-
-    def __init__(self, network: FusionNetwork, num_rows: int, num_slots: int):
-        self.network = network
-        self.cache: Cache = network.empty_cache(num_rows, num_slots)
-        self.device = self.cache.length_B.device
-        self.num_rows = num_rows
-
-    def read(self, texts: list[Tensor]) -> Tensor:
-        """Add one text to each document; hidden state [R, D] of each text's last token."""
-        count = torch.tensor([len(text) for text in texts])
-        token = torch.zeros(len(texts), int(count.max()), dtype=torch.int64)
-        for row, text in zip(token, texts, strict=True):
-            row[: len(text)] = text
-        count = count.to(self.device)
-        hidden = self.network.extend_text(token.to(self.device), self.cache, count)
-        return hidden[torch.arange(len(texts)), (count - 1).clamp(min=0)]
-
-    def mark(self, code: int) -> Tensor:
-        """Add `BOI` or `EOI` to every document."""
-        return self.read([torch.tensor([code])] * self.num_rows)
-
-    def look(self, latent: Tensor) -> Tensor:
-        """Add a clean image [C, H, W] to each of R documents, marks included."""
-        self.mark(BOI)
-        self.place(latent)
-        return self.mark(EOI)
-
-    def place(self, latent: Tensor) -> None:
-        """Keep clean patches in the place of whatever was drawn there."""
-        step = torch.zeros(len(latent), dtype=torch.int64, device=self.device)
-        self.network.extend_image(latent.to(self.device), step, self.cache, keep=True)
-
-    def draw(self, noise: Tensor, sampler: Sampler, guidance: Guidance) -> Tensor:
-        """Draw an image at the end of each document, which `BOI` has opened; latents of B.
-
-        Args:
-            noise: Standard normal, for the first B documents.
-            sampler: How.
-            guidance: If on, the second half of the documents are the first without their text.
-        """
-
-        def predict(x_t: Tensor, step: Tensor) -> Tensor:
-            return self.network.extend_image(x_t, step, self.cache, keep=False)
-
-        x_0 = sampler.sample(guidance.wrap(predict), noise)
-        self.place(torch.cat([x_0] * (self.num_rows // len(x_0))))
-        return x_0
-
-
-def without_text(segments: list[Tensor]) -> list[Tensor]:
-    """A prompt with the start token and its images alone."""
-    first, *rest = segments
-    return [first[:1], *(s[:0] if s.ndim == 1 else s for s in rest)]
-
-
-def feed(canvas: Canvas, rows: list[list[Tensor]]) -> Tensor | None:
-    """Add all segments of documents of one structure; last hidden states where text ends them."""
-    hidden = None
-    for segments in zip(*rows, strict=True):
-        if segments[0].ndim > 1:
-            hidden = canvas.look(torch.stack(segments))
-        elif any(len(segment) for segment in segments):
-            hidden = canvas.read(list(segments))
-    return hidden
-
-
-def length(segments: list[Tensor], num_patches: int) -> int:
-    """Positions of a document."""
-    return sum(len(s) if s.ndim == 1 else num_patches + 2 for s in segments)
 
 
 @torch.no_grad()
@@ -184,8 +116,12 @@ def draw(
 
 @torch.no_grad()
 def write(
-    network: FusionNetwork, prompts: list[list[Tensor]], how: Generation, end: int
-) -> list[list[int]]:
+    network: FusionNetwork,
+    prompts: list[list[Tensor]],
+    how: Generation,
+    end: int,
+    generators: list[torch.Generator],
+) -> list[Tensor]:
     """Text after each prompt, until its end token; images are not placed.
 
     Args:
@@ -193,6 +129,7 @@ def write(
         prompts: Segments of prompts of one structure.
         how: Length and temperature.
         end: Token id that ends a text.
+        generators: One a prompt, for sampled tokens.
 
     Returns:
         Token ids without the end.
@@ -200,26 +137,28 @@ def write(
     num = network.patchifier.num_patches
     slots = max(length(p, num) for p in prompts) + how.max_new_tokens
     canvas = Canvas(network, len(prompts), slots)
-    hidden = feed(canvas, prompts)
-    assert hidden is not None
+    feed(canvas, prompts)
     written: list[list[int]] = [[] for _ in prompts]
     running = torch.ones(len(prompts), dtype=torch.bool)
     for _ in range(how.max_new_tokens):
-        token = choose(network.logits(hidden)[:, :-1], how.temperature).cpu()
+        logits_BV = network.logits(canvas.hidden_RD)[:, :-1]
+        token = choose(logits_BV, how.temperature, generators)
         running &= token != end
         if not running.any():
             break
         for row in running.nonzero().flatten().tolist():
             written[row].append(int(token[row]))
-        hidden = canvas.read([t[None][: int(r)] for t, r in zip(token, running, strict=True)])
-    return written
+        canvas.read([t[None][: int(r)] for t, r in zip(token, running, strict=True)])
+    return [torch.tensor(ids, dtype=torch.int64) for ids in written]
 
 
-def choose(logits_BV: Tensor, temperature: float) -> Tensor:
-    """The next element of each document, [B]."""
+def choose(logits_BV: Tensor, temperature: float, generators: Sequence[torch.Generator]) -> Tensor:
+    """The next element of each document, [B], on the CPU."""
     if temperature == 0:
-        return logits_BV.argmax(-1)
-    return torch.multinomial((logits_BV / temperature).softmax(-1), 1)[:, 0]
+        return logits_BV.argmax(-1).cpu()
+    share_BV = (logits_BV.float() / temperature).softmax(-1).cpu()
+    rows = zip(share_BV, generators, strict=True)
+    return torch.cat([torch.multinomial(row, 1, generator=die) for row, die in rows])
 
 
 @torch.no_grad()
@@ -241,7 +180,7 @@ def continue_document(
         sampler: How to denoise.
         how: Bounds, temperature and guidance.
         end: Token id that ends the document.
-        generator: Of the noise.
+        generator: Of noise and sampled tokens.
 
     Returns:
         What was added: token ids and latents.
@@ -250,25 +189,20 @@ def continue_document(
     num = network.patchifier.num_patches
     slots = length(segments, num) + how.max_new_tokens + how.max_images * (num + 2)
     canvas = Canvas(network, len(rows), slots)
-    hidden = feed(canvas, rows)
-    assert hidden is not None
-    added: list[Tensor] = []
-    text: list[int] = []
-    num_images = 0
+    feed(canvas, rows)
+    added, text, num_images = [], torch.empty(0, dtype=torch.int64), 0
     for _ in range(how.max_new_tokens):
-        token = int(choose(network.logits(hidden[:1]), how.temperature))
-        is_image = token == network.embed.num_embeddings
-        if token == end or (is_image and num_images == how.max_images):
+        token = choose(network.logits(canvas.hidden_RD[:1]), how.temperature, [generator])
+        is_image = int(token) == network.embed.num_embeddings
+        if int(token) == end or (is_image and num_images == how.max_images):
             break
         if not is_image:
-            text.append(token)
-            hidden = canvas.read(
-                [torch.tensor([token])] + [torch.tensor([]).long()] * (len(rows) - 1)
-            )
+            text = torch.cat([text, token])
+            canvas.read([token, *[token[:0]] * (len(rows) - 1)])  # guidance is away from text
             continue
         canvas.mark(BOI)
         noise = gaussian((1, *shape), [generator], canvas.device)
-        added += [torch.tensor(text), canvas.draw(noise, sampler, how.guidance)[0]]
-        text, num_images = [], num_images + 1
-        hidden = canvas.mark(EOI)
-    return [*added, torch.tensor(text)]
+        added += [text, canvas.draw(noise, sampler, how.guidance)[0]]
+        text, num_images = text[:0], num_images + 1
+        canvas.mark(EOI)
+    return [*added, text]

@@ -21,9 +21,13 @@ def text_loss(logits_TV: Tensor, label_T: Tensor) -> Tensor:
         logits_TV: Scores of the V token ids and, last, of BOI.
         label_T: Token id, `BOI` or `IGNORE`.
     """
-    boi = logits_TV.shape[-1] - 1
-    label_T = label_T.masked_fill(label_T == BOI, boi)
+    label_T = class_of(label_T, logits_TV.shape[-1] - 1)
     return F.cross_entropy(logits_TV.float(), label_T, ignore_index=IGNORE, reduction="sum")
+
+
+def class_of(label_T: Tensor, vocab_size: int) -> Tensor:
+    """Labels as columns of the logits: BOI's is the last."""
+    return label_T.masked_fill(label_T == BOI, vocab_size)
 
 
 def image_loss(predicted_ICHW: Tensor, target_ICHW: Tensor, weight_I: Tensor) -> Tensor:

@@ -50,11 +50,11 @@ def draw_steps(
     place = torch.rand(num, generator=generator, device=device)
     order = torch.randperm(num, generator=generator, device=device)
     uniform_I = (order + place) / max(1, num)
-    largest_I = torch.full_like(uniform_I, num_steps)
+    largest_I = torch.full_like(order, num_steps)
     if limit is not None:
         largest_I = largest_I.where(~is_first_I, limit)
-    step_I = (uniform_I * largest_I).long().clamp(max=num_steps - 1) + 1
-    return step_I.where(is_target_I, 0)
+    step_I = (uniform_I * largest_I).long() + 1
+    return step_I.minimum(largest_I).where(is_target_I, 0)  # a uniform may round up to 1
 
 
 def add(

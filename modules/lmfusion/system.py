@@ -2,7 +2,7 @@
 
 from functools import cached_property
 from math import exp
-from typing import Any, Protocol, TypedDict
+from typing import Any, Protocol, TypedDict, cast
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -11,12 +11,15 @@ from typing_extensions import override
 
 from modules.diffusion.process import Prediction, min_snr_weight
 from modules.diffusion.schedule import CosineSchedule, Schedule
-from modules.lmfusion.answer import answer
+from modules.lmfusion.answer import Author
+from modules.lmfusion.boi import boi_loss, sample
+from modules.lmfusion.filler import with_image
 from modules.lmfusion.generate import Generation, Prompt
 from modules.lmfusion.loss import image_loss, text_loss
 from modules.lmfusion.mask import Runs
 from modules.lmfusion.network import FusionNetwork, Predicted
 from modules.lmfusion.noise import Noised, add, draw_steps
+from modules.lmfusion.pixels import Pixels
 from modules.system import System, constant, decayed_or_not
 
 
@@ -25,7 +28,8 @@ class FusionBatch(TypedDict):
 
     T = text positions, I = images, n = patches of an image, P = I * n, S = T + P, N = runs. Text
     is ordered: first all prefix text (before the first image of its document; the whole of a
-    document without images), document by document, then all later text. Numbers are plain Python.
+    document without images), document by document, then all later text. Every image stands between
+    -1 and -2; a -2 at a document's end is left out. Numbers are plain Python.
 
     Attributes:
         token_T: Token ids; -1 opens an image, -2 closes one. int64.
@@ -87,6 +91,9 @@ class LMFusion(System):
         prediction: What the network predicts of an image: the paper's eps, v or x_0.
         image_weight: The paper's lambda.
         text_weight: Weight of the text loss.
+        boi_weight: Weight of the part of the text loss that teaches, beside a frozen language
+            model, when an image begins (see `boi`); at `text_weight` both are the whole text loss.
+            At 0 the network draws only where it is told to.
         noise_limit: Largest step of an image that stands before its caption (Transfusion,
             table 8); none where None.
         min_snr: Bound of the min-SNR weights (Hang et al., 2023); all weights are 1 where None.
@@ -94,6 +101,8 @@ class LMFusion(System):
         optimizer: Builds the optimizer from the trainable parameters.
         scheduler: Builds the learning-rate schedule from that optimizer.
         generation: How images are drawn and text is written.
+        vae: The autoencoder behind the data's latents, to decode pictures; None where latents are
+            pixels. Local folder or hub id.
         compile: Whether to compile the network with torch.compile.
     """
 
@@ -105,12 +114,14 @@ class LMFusion(System):
         prediction: Prediction = "eps",
         image_weight: float = 5.0,
         text_weight: float = 1.0,
+        boi_weight: float = 0.0,
         noise_limit: int | None = 500,
         min_snr: float | None = None,
         text_ratio: float = 1.0,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         scheduler: LRSchedulerCallable = constant,
         generation: Generation = Generation(),  # noqa: B008 - frozen
+        vae: str | None = None,
         compile: bool = False,
     ):
         super().__init__(optimizer, scheduler, compile)
@@ -121,10 +132,12 @@ class LMFusion(System):
         self.prediction = prediction
         self.image_weight = image_weight
         self.text_weight = text_weight
+        self.boi_weight = boi_weight
         self.noise_limit = noise_limit
         self.min_snr = min_snr
         self.text_ratio = text_ratio
         self.generation = generation
+        self.pixels = Pixels(vae)
         self.meter.unit = "images"
 
     @cached_property
@@ -136,7 +149,13 @@ class LMFusion(System):
 
     @override
     def build(self) -> FusionNetwork:
-        return self.make_network()
+        network = self.make_network()
+        if self.boi_weight and not network.freeze_text:
+            raise ValueError(
+                f"boi_weight is {self.boi_weight}, but the language model is trained, and BOI's "
+                "row with it: leave it at 0"
+            )
+        return network
 
     @property
     def fusion(self) -> FusionNetwork:
@@ -157,33 +176,45 @@ class LMFusion(System):
 
     def training_step(self, batch: FusionBatch, batch_idx: int) -> Tensor:
         """L_text + lambda L_image, each averaged over the targets of the whole step (sec. 3.2)."""
+        batch = self.with_image(batch)
         noised = self.noise(batch)
-        out = self.predict_noise(batch, noised)
+        out = self.predict_noise(batch, noised, read_prefix=self.boi_weight > 0)
         count, whole = batch["num_targets"], batch["step_targets"]
         image = self.image_total(batch, noised, out)
         text = self.later_text_total(batch, out)
+        loss = self.image_weight * self.step_mean(image, whole["image"])
+        loss = loss + self.text_weight * self.step_mean(text, whole["text"])
+        if out.prefix_WD is not None:
+            when = sample(self.runs(batch), batch["row_D"]).to(self.device)
+            boi = boi_loss(self.fusion.logits, out.prefix_WD, batch["label_T"], when)
+            self.meter.add("prefix", boi, when.num_positions)
+            loss = loss + self.boi_weight * self.step_mean(boi, whole["text"])
+        self.meter.add("loss", loss, 1)
         self.meter.add("image", image, count["image"])
         self.meter.add("text", text, count["later"] if self.fusion.freeze_text else count["text"])
         self.meter.num_targets += count["image"]
-        loss = self.image_weight * self.step_mean(image, whole["image"])
-        return loss + self.text_weight * self.step_mean(text, whole["text"])
+        return loss
+
+    def with_image(self, batch: FusionBatch) -> FusionBatch:
+        """The batch, with an image that trains nothing where it has none (see `filler`)."""
+        patchifier = self.fusion.patchifier
+        size = patchifier.shape, patchifier.num_patches
+        has_image = len(batch["is_target_I"]) > 0
+        return batch if has_image else cast(FusionBatch, with_image(batch, *size))
 
     def noise(self, batch: FusionBatch, generator: torch.Generator | None = None) -> Noised:
         """The batch's images, noised to steps drawn at random."""
-        first, is_target = batch["is_first_I"], batch["is_target_I"]
-        steps = self.schedule.num_steps
-        step_I = draw_steps(is_target, first, steps, self.noise_limit, generator)
+        which, num_steps = (batch["is_target_I"], batch["is_first_I"]), self.schedule.num_steps
+        step_I = draw_steps(*which, num_steps, self.noise_limit, generator)
         return add(batch["latent_ICHW"], step_I, self.schedule, self.prediction, generator)
 
     def predict_noise(
         self, batch: FusionBatch, noised: Noised, read_prefix: bool = False
     ) -> Predicted:
         """The network over a batch."""
-        runs = Runs(batch["kind_N"], batch["document_N"], batch["length_N"])
         where = batch["token_T"], batch["position_S"]
-        out: Predicted = self.fusion(
-            *where, noised.latent_ICHW, noised.step_I, runs, read_prefix=read_prefix
-        )
+        images = noised.latent_ICHW, noised.step_I
+        out: Predicted = self.fusion(*where, *images, self.runs(batch), read_prefix=read_prefix)
         return out
 
     def image_total(self, batch: FusionBatch, noised: Noised, out: Predicted) -> Tensor:
@@ -200,10 +231,15 @@ class LMFusion(System):
         even computed for it. All text counts in the denominator, as in the paper's objective.
         """
         frozen = self.fusion.freeze_text
-        if batch["num_targets"]["later" if frozen else "text"] == 0:
+        if frozen and batch["num_targets"]["later"] == 0:
             return self.fusion.boi_output.sum() * 0.0
         label_L = batch["label_T"][batch["num_prefix"] if frozen else 0 :]
         return text_loss(self.fusion.logits(out.later_LD), label_L)
+
+    @staticmethod
+    def runs(batch: FusionBatch) -> Runs:
+        """The segments of a batch."""
+        return Runs(batch["kind_N"], batch["document_N"], batch["length_N"])
 
     # Evaluation
 
@@ -251,43 +287,14 @@ class LMFusion(System):
 
     def predict_step(self, batch: PromptBatch, batch_idx: int) -> list[dict[str, Any]]:
         """Draw and write; one record each, pictures as uint8 [H, W, 3]."""
-        prompts = batch["prompt"]
-        return [
-            {"prompt": prompt["name"], **self.record(added)}
-            for prompt, added in zip(prompts, self.answer(prompts), strict=True)
-        ]
-
-    def answer(self, prompts: list[Prompt]) -> list[list[Tensor]]:
-        """Token ids and latents that follow each prompt."""
-        how = self.generation
-        sampler = how.sampler(self.schedule, self.prediction)
-        end = self.tokenizer.eos_token_id
-        return answer(self.fusion, prompts, self.fusion.patchifier.shape, sampler, how, end)
-
-    def record(self, added: list[Tensor]) -> dict[str, Any]:
-        """What was added to a prompt, as text and pictures in order."""
-        parts: list[Any] = []
-        for one in added:
-            if one.ndim == 1:
-                parts.append(self.tokenizer.decode(one, skip_special_tokens=True))
-            else:
-                parts.append(picture(one))
-        return {"answer": [part for part in parts if not isinstance(part, str) or part]}
+        return self.author.records(batch["prompt"])
 
     def draw(self, captions: list[str]) -> Tensor:
         """Pictures of captions, uint8 [N, H, W, 3]."""
-        start = self.tokenizer.bos_token_id
-        start = self.tokenizer.eos_token_id if start is None else start
-        encode = self.tokenizer.encode
-        ids = [[start, *encode(caption, add_special_tokens=False)] for caption in captions]
-        prompts = [
-            Prompt(name=caption, segments=[torch.tensor(row)], want="image")
-            for caption, row in zip(captions, ids, strict=True)
-        ]
-        return torch.stack([picture(added[0]) for added in self.answer(prompts)])
+        return self.author.draw(captions)
 
-
-def picture(latent_CHW: Tensor) -> Tensor:
-    """Pixels in [-1, 1] as uint8 [H, W, C]."""
-    pixel = (latent_CHW.float().clamp(-1, 1) + 1) * 127.5
-    return pixel.round().byte().permute(1, 2, 0).cpu()
+    @property
+    def author(self) -> Author:
+        """What answers prompts."""
+        sampler = self.generation.sampler(self.schedule, self.prediction)
+        return Author(self.fusion, self.tokenizer, self.pixels, sampler, self.generation)

@@ -39,6 +39,8 @@ def plain(documents: list[FusionDocument], rows: list[int]) -> dict[str, list[ob
                 images.append((segment, rows[d] >= 0))
                 patches = [("patch", 2, number)] * N
                 sequence += [(BOI, 1, -1), *patches, (EOI, 1, -1)]
+        if sequence[-1][0] == EOI:
+            sequence.pop()
         for i, (element, kind, of) in enumerate(sequence):
             following = sequence[i + 1][0] if i + 1 < len(sequence) else IGNORE
             label = following if following != "patch" and rows[d] >= 0 else IGNORE
@@ -84,11 +86,11 @@ def test_a_batch_is_that_of_the_plain_loop(order, rows):
 
 def test_a_caption_and_its_image_in_plain_numbers():
     batch = as_lists(collate([DOCUMENTS[0]], [0], N, SHAPE))
-    assert batch["token_T"] == [0, 11, 12, 13, BOI, EOI]
-    assert batch["label_T"] == [11, 12, 13, BOI, IGNORE, IGNORE]
-    assert batch["position_S"] == [0, 1, 2, 3, 4, 9, 5, 6, 7, 8]
-    assert batch["image_id_S"] == [-1] * 6 + [0] * 4
-    assert (batch["kind_N"], batch["length_N"]) == ([0, 1, 2, 1], [4, 1, 4, 1])
+    assert batch["token_T"] == [0, 11, 12, 13, BOI]
+    assert batch["label_T"] == [11, 12, 13, BOI, IGNORE]
+    assert batch["position_S"] == [0, 1, 2, 3, 4, 5, 6, 7, 8]
+    assert batch["image_id_S"] == [-1] * 5 + [0] * 4
+    assert (batch["kind_N"], batch["length_N"]) == ([0, 1, 2], [4, 1, 4])
     assert batch["num_targets"] == {"text": 4, "later": 0, "image": 1}
 
 

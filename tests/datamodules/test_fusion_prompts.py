@@ -34,6 +34,7 @@ def test_captions_ask_for_images(predict, tokenizer_folder):
         assert as_lists(prompt) == [[vocabulary.start, *ids]], text
         assert prompt["segments"][0].dtype == torch.int64
     assert [prompt["name"] for prompt in prompts] == ["0", "1", "2"]
+    assert [prompt["number"] for prompt in prompts] == [0, 1, 2]
     assert as_lists(predict(None)[0]) == [[vocabulary.start]]
 
 

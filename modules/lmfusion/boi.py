@@ -1,0 +1,87 @@
+"""When to draw: the loss that teaches BOI's output row beside a frozen language model.
+
+The text loss on prefix text trains nothing but that one row, and the language model's head over all
+of the prefix would be dear. So every position where an image follows is taken, and of the others,
+where the row should stay low, only as many, chosen at random and weighted so that the gradient is
+on average that of the whole text loss.
+
+Shape legend: K = positions taken, W = prefix text, T = all text positions, D = width,
+V = vocabulary without BOI.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from modules.lmfusion.loss import class_of
+from modules.lmfusion.mask import PREFIX, Runs
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some positions of the prefix.
+
+    Attributes:
+        index_K: Which.
+        weight_K: How many positions each stands for.
+        num_positions: Positions that have a label, taken or not.
+    """
+
+    index_K: Tensor
+    weight_K: Tensor
+    num_positions: int
+
+    def to(self, device: torch.device) -> "Sample":
+        """The same, on a device that is not waited for."""
+        index_K, weight_K = (
+            values.to(device, non_blocking=True) for values in (self.index_K, self.weight_K)
+        )
+        return Sample(index_K, weight_K, self.num_positions)
+
+
+def sample(runs: Runs, row_D: Sequence[int]) -> Sample:
+    """All positions where an image follows, and as many others; plain numbers in, no device.
+
+    Args:
+        runs: The segments of the batch.
+        row_D: Number of each document, below 0 for one that has no labels.
+    """
+    kind, document, length = (
+        torch.tensor(list(numbers), dtype=torch.int64)
+        for numbers in (runs.kind_N, runs.document_N, runs.length_N)
+    )
+    following = torch.cat([document[1:], document.new_full((1,), -1)])
+    is_prefix = kind == PREFIX
+    is_real = (torch.tensor(list(row_D), dtype=torch.int64) >= 0)[document[is_prefix]]
+    is_followed = (following == document)[is_prefix]
+    end = length[is_prefix].cumsum(0)
+    boi = (end - 1)[is_real & is_followed]
+    # the last position of a run has no token as its label
+    num_others = ((length[is_prefix] - 1) * is_real).cumsum(0)
+    total = int(num_others[-1]) if len(num_others) else 0
+    picked = torch.randint(max(1, total), (max(1, len(boi)) if total else 0,))
+    run = torch.searchsorted(num_others, picked, right=True)
+    others = (end - 1)[run] - (num_others[run] - picked)
+    weight = torch.ones(len(boi) + len(others))
+    weight[len(boi) :] = total / max(1, len(others))
+    return Sample(torch.cat([boi, others]), weight, total + len(boi))
+
+
+def boi_loss(
+    logits: Callable[[Tensor], Tensor], prefix_WD: Tensor, label_T: Tensor, chosen: Sample
+) -> Tensor:
+    """Estimate of the sum of the text loss over the prefix, in nats, float32.
+
+    Args:
+        logits: Scores [K, V + 1] of the token ids and, last, of BOI, from hidden states.
+        prefix_WD: Last hidden states of the prefix.
+        label_T: Token ids and `BOI`; those of the prefix come first.
+        chosen: The positions to look at.
+    """
+    logits_KV = logits(prefix_WD[chosen.index_K])
+    label_K = class_of(label_T[chosen.index_K], logits_KV.shape[-1] - 1)
+    nats_K = F.cross_entropy(logits_KV.float(), label_K, reduction="none")
+    return (nats_K * chosen.weight_K).sum()
