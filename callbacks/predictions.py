@@ -5,17 +5,24 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from PIL import Image
 from typing_extensions import override
+
+from callbacks.pictures import grid
+
+LARGEST_GRID = 64
+"""Pictures of a grid, at most."""
 
 
 class JsonLines(L.Callback):
     """Appends the records of each predicted batch to `predictions.jsonl`, as they come.
 
     Records are dictionaries; batches of anything else are passed over. A picture in a record (a
-    uint8 tensor [H, W, 3]) becomes a file in `pictures/`, and its path stands in the record. Ranks
-    above 0 write `predictions.<rank>.jsonl`.
+    uint8 tensor [H, W, 3], alone or in a list) becomes a file in `pictures/`, and its path stands
+    in the record. The first 64 pictures under the records' last keys make `pictures/grid.png` as
+    well. Ranks above 0 write `predictions.<rank>.jsonl`.
 
     Args:
         show: Number of records that are printed as well.
@@ -24,6 +31,7 @@ class JsonLines(L.Callback):
     def __init__(self, show: int = 8):
         self.show = show
         self.shown = 0
+        self.drawn: list[np.ndarray] = []
 
     @override
     def on_predict_batch_end(
@@ -38,21 +46,36 @@ class JsonLines(L.Callback):
         records = [r for r in outputs or [] if isinstance(r, dict)]
         if not records or trainer.logger is None or not trainer.logger.log_dir:
             return
-        folder = self._path(trainer).parent / "pictures"
-        first = f"{trainer.global_rank}_" if trainer.world_size > 1 else ""
         for number, record in enumerate(records, start=self.shown):
+            self.drawn += pictures_in(list(record.values())[-1])
+            path = self._folder(trainer) / f"{self._prefix(trainer)}{number:05d}"
             for key, value in record.items():
-                record[key] = written(value, folder / f"{first}{number:05d}")
+                record[key] = written(value, path.with_name(f"{path.name}_{key}"))
+        del self.drawn[LARGEST_GRID:]
         with self._path(trainer).open("a") as file:
             file.writelines(json.dumps(r, ensure_ascii=False) + "\n" for r in records)
         for record in records[: max(0, self.show - self.shown)]:
-            trainer.print("".join(str(value) for value in record.values()), "\n", sep="\n")
+            trainer.print(line(record), "\n", sep="\n")
         self.shown += len(records)
 
     @override
     def on_predict_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self.shown:
-            trainer.print(f"predictions  {self._path(trainer)}")
+        if not self.shown:
+            return
+        alike = [p for p in self.drawn if p.shape == self.drawn[0].shape]
+        if len(alike) > 1:
+            path = self._folder(trainer) / f"{self._prefix(trainer)}grid.png"
+            grid(np.stack(alike), columns=8, scale=max(1, 96 // alike[0].shape[0])).save(path)
+            trainer.print(f"pictures     {path}")
+        trainer.print(f"predictions  {self._path(trainer)}")
+
+    @staticmethod
+    def _prefix(trainer: L.Trainer) -> str:
+        """What keeps the pictures of ranks apart."""
+        return f"{trainer.global_rank}_" if trainer.world_size > 1 else ""
+
+    def _folder(self, trainer: L.Trainer) -> Path:
+        return self._path(trainer).parent / "pictures"
 
     @staticmethod
     def _path(trainer: L.Trainer) -> Path:
@@ -78,3 +101,17 @@ def written(value: Any, path: Path) -> Any:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(value.cpu().numpy()).save(path.with_suffix(".png"))
     return str(path.with_suffix(".png"))
+
+
+def pictures_in(value: Any) -> list[np.ndarray]:
+    """The pictures of a record's part, in order."""
+    values = value if isinstance(value, list) else [value]
+    return [one.cpu().numpy() for one in values if isinstance(one, torch.Tensor)]
+
+
+def line(record: dict[str, Any]) -> str:
+    """A record for people: a text and its continuation in one, parts of other kinds apart."""
+    if all(isinstance(value, str) for value in record.values()):
+        return "".join(record.values())
+    listed = [value if isinstance(value, list) else [value] for value in record.values()]
+    return " | ".join(" ".join(map(str, parts)) for parts in listed)

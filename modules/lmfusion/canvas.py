@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from modules.diffusion.guidance import Guidance
+from modules.diffusion.noise import gaussian
 from modules.diffusion.sampler import Sampler
 from modules.lmfusion.cache import Cache
 from modules.lmfusion.network import BOI, EOI, FusionNetwork
@@ -32,6 +33,7 @@ class Canvas:
         self.network = network
         self.cache: Cache = network.empty_cache(num_rows, num_slots)
         self.device = self.cache.length_B.device
+        self.dtype = network.mark.dtype
         self.num_rows = num_rows
         self.pace = Pace(network)
         self.hidden_RD = torch.empty(0)
@@ -63,24 +65,39 @@ class Canvas:
         """Keep clean patches in the place of whatever was drawn there."""
         step = torch.zeros(len(latent), dtype=torch.int64, device=self.device)
         self.pace.step()
-        self.network.extend_image(latent.to(self.device), step, self.cache, keep=True)
+        self.network.extend_image(latent.to(self.device, self.dtype), step, self.cache, keep=True)
 
-    def draw(self, noise: Tensor, sampler: Sampler, guidance: Guidance) -> Tensor:
-        """Draw an image at the end of each document, which `BOI` has opened; latents of B.
+    def draw(
+        self,
+        shape: tuple[int, ...],
+        sampler: Sampler,
+        guidance: Guidance,
+        generators: Sequence[torch.Generator],
+    ) -> Tensor:
+        """Draw an image at the end of each document, marks included; latents of B.
+
+        Samples are kept at least in single precision, whatever the network computes in.
 
         Args:
-            noise: Standard normal, for the first B documents.
+            shape: Of a latent, (C, H, W).
             sampler: How.
             guidance: If on, the second half of the documents are the first without their text.
+            generators: One for each of the first B documents.
         """
+        self.mark(BOI)
 
         def predict(x_t: Tensor, step: Tensor) -> Tensor:
             self.pace.step()
-            return self.network.extend_image(x_t, step, self.cache, keep=False)
+            return self.network.extend_image(x_t.to(self.dtype), step, self.cache, keep=False)
 
-        x_0 = sampler.sample(guidance.wrap(predict), noise)
-        self.place(torch.cat([x_0] * (self.num_rows // len(x_0))))
-        return x_0
+        dtype = torch.promote_types(self.dtype, torch.float32)
+        noise = gaussian((len(generators), *shape), generators, self.device, dtype)
+        return sampler.sample(guidance.wrap(predict), noise, generators)
+
+    def keep(self, latent: Tensor) -> None:
+        """Let what was drawn stand in all documents, so that text can follow."""
+        self.place(torch.cat([latent] * (self.num_rows // len(latent))))
+        self.mark(EOI)
 
 
 def without_text(segments: list[Tensor]) -> list[Tensor]:

@@ -16,14 +16,13 @@ from torch import Tensor
 
 from modules.diffusion.guidance import Guidance
 from modules.diffusion.limit import Limit
-from modules.diffusion.noise import gaussian
 from modules.diffusion.process import Prediction
 from modules.diffusion.sampler import Sampler
 from modules.diffusion.schedule import Schedule
 from modules.diffusion.solver import DPMSolver, Solver
 from modules.diffusion.spacing import Spacing
 from modules.lmfusion.canvas import Canvas, feed, length, without_text
-from modules.lmfusion.network import BOI, EOI, FusionNetwork
+from modules.lmfusion.network import FusionNetwork
 
 Want = Literal["image", "text", "both"]
 
@@ -109,9 +108,7 @@ def draw(
     num = network.patchifier.num_patches
     canvas = Canvas(network, len(rows), max(length(r, num) for r in rows) + num + 2)
     feed(canvas, rows)
-    canvas.mark(BOI)
-    noise = gaussian((len(prompts), *shape), generators, canvas.device)
-    return canvas.draw(noise, sampler, guidance)
+    return canvas.draw(shape, sampler, guidance, generators)
 
 
 @torch.no_grad()
@@ -200,9 +197,8 @@ def continue_document(
             text = torch.cat([text, token])
             canvas.read([token, *[token[:0]] * (len(rows) - 1)])  # guidance is away from text
             continue
-        canvas.mark(BOI)
-        noise = gaussian((1, *shape), [generator], canvas.device)
-        added += [text, canvas.draw(noise, sampler, how.guidance)[0]]
+        image = canvas.draw(shape, sampler, how.guidance, [generator])
+        canvas.keep(image)
+        added += [text, image[0]]
         text, num_images = text[:0], num_images + 1
-        canvas.mark(EOI)
     return [*added, text]

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+import torch
+from lightning import LightningModule
+from PIL import Image
+
+from callbacks.pictures import CaptionPictures, grid
+from tests.modules.lmfusion.small_run import EMA, write_config, write_llama
+from tests.runs import fit
+
+CAPTIONS = '{"class_path": "callbacks.pictures.CaptionPictures", "init_args": %s}'
+
+
+def test_a_grid_holds_the_pictures_in_reading_order_on_white():
+    pictures = np.stack([np.full((2, 3, 3), value, np.uint8) for value in (10, 20, 30)])
+    sheet = np.asarray(grid(pictures, columns=2, scale=2, gap=1))
+    assert sheet.shape == (2 * (2 + 1 + 2), 2 * (3 + 1 + 3), 3)
+    assert (sheet[:4, :6] == 10).all()
+    assert (sheet[:4, 8:] == 20).all()
+    assert (sheet[6:, :6] == 30).all()
+    assert (sheet[4:6] == 255).all()
+    assert (sheet[6:, 8:] == 255).all()
+    assert grid(pictures[:1], columns=8).size == (3, 2)
+
+
+def test_a_system_that_cannot_draw_is_refused_by_name():
+    with pytest.raises(TypeError, match=r"LightningModule has no draw\(captions\)"):
+        CaptionPictures(["a"]).setup(None, LightningModule(), "fit")
+
+
+def test_captions_are_drawn_after_every_validation_and_change_nothing(tmp_path, tokenizer_folder):
+    config = write_config(tmp_path, write_llama(tmp_path / "llama"), tokenizer_folder)
+    init = '{"captions": ["a red ring", "", "a cat"], "columns": 2, "scale": 1}'
+    extra = [EMA, "--trainer.val_check_interval=2"]
+    run = fit(config, *extra, f"--trainer.callbacks+={CAPTIONS % init}")
+    drawn = sorted((run / "samples").glob("*.png"))
+    assert [path.name for path in drawn] == ["step_0000002.png", "step_0000004.png"]
+    assert Image.open(drawn[0]).size == (66, 66)
+    assert (run / "samples" / "captions.txt").read_text() == "a red ring\n\na cat\n"
+    plain = fit(config, *extra)
+    one, other = (
+        torch.load(path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for path in (run, plain)
+    )
+    assert all(torch.equal(one[name], other[name]) for name in other)
