@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from engine.checkpoint import newest
 from engine.checks import refuse_impossible
+from engine.hooks import skip_idle_hooks
 from engine.messages import PlainParser, refuse
 from engine.randomness import StepSeeds
 from engine.run import config_paths, run_name
@@ -72,6 +73,7 @@ class Door(LightningCLI):
         trainer = super().instantiate_trainer(**kwargs)
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
         callbacks.insert(0, StepSeeds(int(self.config[self.subcommand].seed_everything)))
+        skip_idle_hooks(callbacks)
         assert isinstance(trainer, Trainer)
         return trainer
 

@@ -10,6 +10,7 @@ from lightning.pytorch.cli import LightningCLI
 from typing_extensions import override
 
 from cli import BASE, Door
+from engine.hooks import skip_idle_hooks
 from engine.messages import PlainParser
 from engine.randomness import StepSeeds
 from engine.trainer import Trainer
@@ -27,6 +28,7 @@ class Configured(Door):
         trainer = LightningCLI.instantiate_trainer(self, **kwargs)
         seeds = StepSeeds(int(self.config.seed_everything))
         trainer.callbacks.insert(0, seeds)  # type: ignore[attr-defined]
+        skip_idle_hooks(trainer.callbacks)  # type: ignore[attr-defined]
         assert isinstance(trainer, Trainer)
         return trainer
 
