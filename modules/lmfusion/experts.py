@@ -80,7 +80,7 @@ class Path:
     def project(self, x_TD: Tensor, rotary: tuple[Tensor, Tensor]) -> Projected:
         """Norm, Q, K and V, and the rotary embedding of queries and keys."""
         inner = self.attention.self_attn
-        x_TD = self.attention.input_layernorm(x_TD)
+        x_TD = fitted(self.attention.input_layernorm(x_TD), inner.q_proj)
         query, key, value = (
             linear(x_TD).unflatten(-1, (-1, inner.head_dim))
             for linear in (inner.q_proj, inner.k_proj, inner.v_proj)
@@ -89,8 +89,17 @@ class Path:
 
     def finish(self, x_TD: Tensor, attended_THK: Tensor) -> Tensor:
         """O and FFN, each added to the residual stream."""
-        x_TD = x_TD + self.attention.self_attn.o_proj(attended_THK.flatten(1))
-        return x_TD + self.ffn.mlp(self.ffn.post_attention_layernorm(x_TD))
+        output = self.attention.self_attn.o_proj
+        x_TD = x_TD + output(fitted(attended_THK.flatten(1), output))
+        inner_TD = fitted(self.ffn.post_attention_layernorm(x_TD), self.ffn.mlp.down_proj)
+        return x_TD + self.ffn.mlp(inner_TD)
+
+
+def fitted(x_TD: Tensor, layer: Any) -> Tensor:
+    """The input in the type of a layer's weight, which autocast, where it is on, sees to itself."""
+    dtype = layer.weight.dtype
+    is_as_it_is = torch.is_autocast_enabled(x_TD.device.type) or not dtype.is_floating_point
+    return x_TD if is_as_it_is else x_TD.to(dtype)
 
 
 def rotate(x_THK: Tensor, cos_TK: Tensor, sin_TK: Tensor) -> Tensor:
@@ -127,7 +136,7 @@ class Block(nn.Module):
         own = copies.get(separation)
         self.image: nn.Module | None = None if own is None else own(text)
         if self.image is not None:
-            self.image.requires_grad_(True)
+            self.image.to(torch.get_default_dtype()).requires_grad_(True)
         self.separation = separation
         self.checkpoint_activations = checkpoint_activations
 

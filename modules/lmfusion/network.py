@@ -18,7 +18,7 @@ from modules.lmfusion.cache import Cache, Extension, visible
 from modules.lmfusion.experts import Block, Layout, Separation, States
 from modules.lmfusion.mask import PREFIX, Plan, Runs
 from modules.lmfusion.patchify import Patchifier, Shape, Skips
-from modules.lmfusion.text import TextParts, load, scratch
+from modules.lmfusion.text import TextParts, TextType, load, scratch
 from modules.nn.attention import Documents
 
 BOI, EOI = -1, -2
@@ -75,7 +75,8 @@ class FusionNetwork(nn.Module):
         self.blocks = nn.ModuleList(
             Block(layer, separation, activation_checkpointing) for layer in text.layers
         )
-        self.image_norm = deepcopy(text.norm).requires_grad_(True)
+        own_norm = deepcopy(text.norm).to(torch.get_default_dtype())
+        self.image_norm = own_norm.requires_grad_(True)
         self.patchifier = patchifier
         row = self.embed.weight.detach().float()
         self.mark = nn.Parameter(row.mean(0).repeat(2, 1))
@@ -108,11 +109,24 @@ class FusionNetwork(nn.Module):
             runs: The segments of the batch.
             read_prefix: Whether the hidden states of the prefix are wanted as well.
         """
+        text = self.embed_text(token_T, runs)
+        return self.predict(text, position_S, latent_ICHW, step_I, runs, read_prefix)
+
+    def predict(
+        self,
+        text: tuple[Tensor, Tensor],
+        position_S: Tensor,
+        latent_ICHW: Tensor,
+        step_I: Tensor,
+        runs: Runs,
+        read_prefix: bool,
+    ) -> Predicted:
+        """The same from the embeddings of prefix and later text."""
         skips: Skips = []
         patch_PD = self.embed.weight.new_zeros(0, self.embed.embedding_dim)
         if len(latent_ICHW) > 0:
             patch_PD, skips = self.patchifier.down(latent_ICHW, step_I)
-        x, layout = self.lay_out(token_T, position_S, patch_PD, runs)
+        x, layout = self.lay_out(text, position_S, patch_PD, runs)
         for number, block in enumerate(self.blocks):
             last = number == len(self.blocks) - 1
             x = block(x, layout, finish_prefix=read_prefix or not last)
@@ -122,23 +136,27 @@ class FusionNetwork(nn.Module):
         prefix = self.norm(x.prefix_WD) if read_prefix else None
         return Predicted(noise, self.norm(x.later_LD), prefix)
 
+    def embed_text(self, token_T: Tensor, runs: Runs) -> tuple[Tensor, Tensor]:
+        """Embeddings of the prefix and of later text; a model that is trained has no prefix."""
+        W = sum(runs.lengths(PREFIX)) if self.freeze_text else 0
+        return self.embed(token_T[:W]), self.embed_live(token_T[W:])
+
     def lay_out(
-        self, token_T: Tensor, position_S: Tensor, patch_PD: Tensor, runs: Runs
+        self, text: tuple[Tensor, Tensor], position_S: Tensor, patch_PD: Tensor, runs: Runs
     ) -> tuple[States, Layout]:
-        """Embeddings and positions; a language model that is trained has no prefix."""
+        """Embeddings and positions."""
         lengths = runs.lengths(PREFIX) if self.freeze_text else []
-        plan = Plan.of(runs, token_T.device, live_prefix=not self.freeze_text)
-        prefix = Documents.of(lengths, token_T.device) if lengths else None
-        W = sum(lengths)
+        plan = Plan.of(runs, patch_PD.device, live_prefix=not self.freeze_text)
+        prefix = Documents.of(lengths, patch_PD.device) if lengths else None
         cos_1SK, sin_1SK = self.rotary(patch_PD, position_S[None])
         layout = Layout(cos_1SK[0], sin_1SK[0], prefix, plan)
-        return States(self.embed(token_T[:W]), self.embed_live(token_T[W:]), patch_PD), layout
+        return States(*text, patch_PD), layout
 
-    def embed_live(self, token_L: Tensor) -> Tensor:
-        """Embeddings of text that may hold BOI and EOI."""
-        text_LD = self.embed(token_L.clamp(min=0))
-        mark_LD = self.mark[(-1 - token_L).clamp(min=0)].to(text_LD.dtype)
-        return torch.where((token_L < 0)[:, None], mark_LD, text_LD)
+    def embed_live(self, token: Tensor) -> Tensor:
+        """Embeddings of text that may hold BOI and EOI; of any shape."""
+        text = self.embed(token.clamp(min=0))
+        mark = self.mark[(-1 - token).clamp(min=0)].to(text.dtype)
+        return torch.where((token < 0)[..., None], mark, text)
 
     def empty_cache(self, num_sequences: int, num_slots: int) -> Cache:
         """A cache for so many sequences of at most so many positions."""
@@ -156,9 +174,12 @@ class FusionNetwork(nn.Module):
             cache: Grows by the new positions.
             count_B: How many tokens of each sequence are real; all where None.
         """
-        x_TD = self.embed_live(token_BQ.flatten())
-        hidden_BQD = self._extend(x_TD, token_BQ.shape[1], False, cache)
-        cache.length_B += token_BQ.shape[1] if count_B is None else count_B
+        return self.extend_embedded(self.embed_live(token_BQ), cache, count_B)
+
+    def extend_embedded(self, x_BQD: Tensor, cache: Cache, count_B: Tensor | None) -> Tensor:
+        """The same from embeddings."""
+        hidden_BQD = self._extend(x_BQD.flatten(0, 1), x_BQD.shape[1], False, cache)
+        cache.length_B += x_BQD.shape[1] if count_B is None else count_B
         return self.norm(hidden_BQD)
 
     @torch.no_grad()
@@ -204,6 +225,11 @@ class BesideLlama(FusionNetwork):
         freeze_text: Whether the language model stays as it is.
         activation_checkpointing: Whether blocks are computed again in backward.
         revision: Branch, tag or commit on the hub.
+        text_dtype: In what the weights of a frozen language model are kept, whatever the precision
+            of those that are trained.
+
+    Raises:
+        ValueError: A type for weights that are not frozen.
     """
 
     def __init__(
@@ -214,8 +240,14 @@ class BesideLlama(FusionNetwork):
         freeze_text: bool = True,
         activation_checkpointing: bool = False,
         revision: str = "main",
+        text_dtype: TextType = None,
     ):
-        text = load(source, revision)
+        if text_dtype is not None and not freeze_text:
+            raise ValueError(
+                f"text_dtype is {text_dtype}, but freeze_text is false: weights that are trained "
+                "have the trainer's precision; leave text_dtype out"
+            )
+        text = load(source, revision, text_dtype)
         super().__init__(
             text, patchifier(text.width), separation, freeze_text, activation_checkpointing
         )

@@ -4,17 +4,20 @@ Shape legend: D = width, V = vocabulary.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from modules.causal_lm.architecture import Option, check_source, make_config
+from modules.nn.rotary import ExactRotary
 
 NEEDED = ("input_layernorm", "self_attn", "post_attention_layernorm", "mlp")
 """Parts of a Llama block."""
 EXTRA = ("q_norm", "k_norm", "pre_feedforward_layernorm", "sinks")
 """Parts of other architectures' blocks, which a Llama block does not have."""
+TextType = Literal["bfloat16"] | None
+"""In what the weights of a frozen language model are kept; as all others where None."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ class TextParts:
         check_block(type(model).__name__, getattr(body, "layers", [nn.Module()])[0])
         check_window(body)
         head = model.get_output_embeddings()
-        return TextParts(body.embed_tokens, list(body.layers), body.norm, head, body.rotary_emb)
+        rotary = ExactRotary(body.rotary_emb)
+        return TextParts(body.embed_tokens, list(body.layers), body.norm, head, rotary)
 
 
 def check_block(name: str, layer: Any) -> None:
@@ -73,12 +77,13 @@ def check_window(body: Any) -> None:
         raise ValueError(f"{type(body).__name__} attends within windows of {window} tokens only")
 
 
-def load(source: str, revision: str = "main") -> TextParts:
+def load(source: str, revision: str = "main", text_dtype: TextType = None) -> TextParts:
     """The parts of a pretrained model.
 
     Args:
         source: Local folder or hub id.
         revision: Branch, tag or commit on the hub.
+        text_dtype: In what its weights are kept.
 
     Raises:
         FileNotFoundError: A local folder that is not there.
@@ -88,10 +93,13 @@ def load(source: str, revision: str = "main") -> TextParts:
 
     check_source(source)
     return TextParts.of(
-        AutoModelForCausalLM.from_pretrained(
-            source, revision=revision, dtype=torch.get_default_dtype()
-        )
+        AutoModelForCausalLM.from_pretrained(source, revision=revision, dtype=kept_in(text_dtype))
     )
+
+
+def kept_in(text_dtype: TextType) -> torch.dtype:
+    """The type that a config names, or that of all weights."""
+    return torch.bfloat16 if text_dtype == "bfloat16" else torch.get_default_dtype()
 
 
 def scratch(vocab_size: int, options: dict[str, Option]) -> TextParts:
