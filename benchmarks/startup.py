@@ -22,7 +22,7 @@ NUM_READ = 10
 
 
 def process(*words: str) -> Measure:
-    """Processor time of a fresh Python process; on a shared machine the wall's says more of others."""
+    """Processor time of a fresh Python process; the wall's would tell of a machine's other users."""
 
     def spent() -> float:
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
