@@ -22,7 +22,7 @@ NUM_READ = 10
 
 
 def process(*words: str) -> Measure:
-    """Processor time of a fresh Python process; the wall's would tell of a machine's other users."""
+    """Processor time of a fresh Python process; other users' work is not in it."""
 
     def spent() -> float:
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
