@@ -108,6 +108,11 @@ class BesideLlava(FusionNetwork):
             text = prefix_WD, later_LD
         return self.predict(text, position_S, latent_ICHW, step_I, runs, read_prefix)
 
+    @override
+    def extras(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """The batch's key `seen`, where it has one: images that are understood."""
+        return {"seen": batch["seen"]} if "seen" in batch else {}
+
     def place(self, text_D: Tensor, token: Tensor, seen: Seen) -> Tensor:
         """Embeddings of any shape, those of placeholders replaced by what vision sees.
 

@@ -4,10 +4,10 @@ Shape legend: T = text positions, P = patches, S = T + P, I = images, n = patche
 D = width, V = vocabulary of the language model; W, L as in `experts`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -136,6 +136,10 @@ class FusionNetwork(nn.Module):
         prefix = self.norm(x.prefix_WD) if read_prefix else None
         return Predicted(noise, self.norm(x.later_LD), prefix)
 
+    def extras(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """What else of a batch `forward` takes, by name."""
+        return {}
+
     def embed_text(self, token_T: Tensor, runs: Runs) -> tuple[Tensor, Tensor]:
         """Embeddings of the prefix and of later text; a model that is trained has no prefix."""
         W = sum(runs.lengths(PREFIX)) if self.freeze_text else 0
@@ -213,6 +217,13 @@ class FusionNetwork(nn.Module):
         text_TV = self.head(hidden_TD)
         boi_T1 = hidden_TD @ self.boi_output.to(hidden_TD.dtype)[:, None]
         return torch.cat([text_TV, boi_T1.to(text_TV.dtype)], dim=-1)
+
+
+class Builder(Protocol):
+    """Makes the network when the strategy is ready for it; YAML gives class and options."""
+
+    def __call__(self) -> FusionNetwork:
+        """Build it."""
 
 
 class BesideLlama(FusionNetwork):

@@ -1,8 +1,7 @@
 """LMFusion as a Lightning system: which losses, which parameters, what to log."""
 
 from functools import cached_property
-from math import exp
-from typing import Any, Protocol, TypedDict, cast
+from typing import Any, TypedDict, cast
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -13,11 +12,12 @@ from modules.diffusion.process import Prediction, min_snr_weight
 from modules.diffusion.schedule import CosineSchedule, Schedule
 from modules.lmfusion.answer import Author
 from modules.lmfusion.boi import boi_loss, sample
+from modules.lmfusion.evaluate import Judge, Trial, mean_losses
 from modules.lmfusion.filler import with_image
 from modules.lmfusion.generate import Generation, Prompt
 from modules.lmfusion.loss import image_loss, text_loss
 from modules.lmfusion.mask import Runs
-from modules.lmfusion.network import FusionNetwork, Predicted
+from modules.lmfusion.network import Builder, FusionNetwork, Predicted
 from modules.lmfusion.noise import Noised, add, draw_steps
 from modules.lmfusion.pixels import Pixels
 from modules.system import System, constant, decayed_or_not
@@ -74,13 +74,6 @@ class PromptBatch(TypedDict):
     prompt: list[Prompt]
 
 
-class Builder(Protocol):
-    """Makes the network when the strategy is ready for it; YAML gives class and options."""
-
-    def __call__(self) -> FusionNetwork:
-        """Build it."""
-
-
 class LMFusion(System):
     """Train image experts beside a frozen language model (Shi et al., 2024).
 
@@ -103,6 +96,7 @@ class LMFusion(System):
         generation: How images are drawn and text is written.
         vae: The autoencoder behind the data's latents, to decode pictures; None where latents are
             pixels. Local folder or hub id.
+        judge: What the test measures of pictures and captions; losses and perplexity where None.
         compile: Whether to compile the network with torch.compile.
     """
 
@@ -122,6 +116,7 @@ class LMFusion(System):
         scheduler: LRSchedulerCallable = constant,
         generation: Generation = Generation(),  # noqa: B008 - frozen
         vae: str | None = None,
+        judge: Judge | None = None,
         compile: bool = False,
     ):
         super().__init__(optimizer, scheduler, compile)
@@ -138,6 +133,7 @@ class LMFusion(System):
         self.text_ratio = text_ratio
         self.generation = generation
         self.pixels = Pixels(vae)
+        self.judge = judge
         self.meter.unit = "images"
 
     @cached_property
@@ -214,7 +210,8 @@ class LMFusion(System):
         """The network over a batch."""
         where = batch["token_T"], batch["position_S"]
         images = noised.latent_ICHW, noised.step_I
-        out: Predicted = self.fusion(*where, *images, self.runs(batch), read_prefix=read_prefix)
+        more = {"read_prefix": read_prefix, **self.fusion.extras(batch)}
+        out: Predicted = self.fusion(*where, *images, self.runs(batch), **more)
         return out
 
     def image_total(self, batch: FusionBatch, noised: Noised, out: Predicted) -> Tensor:
@@ -263,24 +260,25 @@ class LMFusion(System):
 
     def on_validation_epoch_end(self) -> None:
         """Log the exact means over all ranks."""
-        self._log_evaluation("validate")
+        self._log_evaluation("validate", {})
 
-    on_test_epoch_start = on_validation_epoch_start
-    test_step = validation_step
+    def on_test_epoch_start(self) -> None:
+        """Start the sums, and what is judged by other models."""
+        self.on_validation_epoch_start()
+        self.trial: Trial | None = None if self.judge is None else self.judge.begin(self.device)
+
+    def test_step(self, batch: FusionBatch, batch_idx: int) -> None:
+        """Add the losses of a batch, draw and describe what stands in it."""
+        self.validation_step(batch, batch_idx)
+        if self.trial is not None:
+            self.trial.add(batch, self.author)
 
     def on_test_epoch_end(self) -> None:
-        """Log the exact means over all ranks."""
-        self._log_evaluation("test")
+        """Log the exact means over all ranks, and the judgement."""
+        self._log_evaluation("test", self.trial.row(self.sum_over_ranks) if self.trial else {})
 
-    def _log_evaluation(self, stage: str) -> None:
-        nats, targets, error, images = self.sum_over_ranks(self.evaluation).tolist()
-        if targets + images == 0:
-            raise ValueError(f"{stage}: no batch had a target")
-        row = {}
-        if images:
-            row["image"] = error / images
-        if targets:
-            row |= {"text": nats / targets, "perplexity": exp(min(nats / targets, 700.0))}
+    def _log_evaluation(self, stage: str, more: dict[str, float]) -> None:
+        row = mean_losses(self.sum_over_ranks(self.evaluation).tolist(), stage) | more
         self.report({f"{stage}/{name}": value for name, value in row.items()})
 
     # Generation

@@ -8,7 +8,10 @@ from transformers import AutoModelForCausalLM
 from modules.lmfusion.mask import PREFIX, Runs
 from modules.lmfusion.network import BOI, EOI, BesideLlama
 from modules.lmfusion.patchify import LinearPatchifier
+from modules.lmfusion.system import LMFusion
 from tests.modules.lmfusion.parts import VOCABULARY, arrange, llama
+from tests.modules.lmfusion.small_run import noise_of_each_image, rows, write_config, write_llama
+from tests.runs import fit, fit_on_ranks, weights
 
 PRECISIONS = {
     "32-true": (torch.float32, nullcontext),
@@ -97,3 +100,20 @@ def test_half_precision_text_stays_near_full_precision(folder, precision):
 def test_a_type_for_text_that_is_trained_is_refused(folder):
     with pytest.raises(ValueError, match="text_dtype is bfloat16, but freeze_text is false"):
         BesideLlama(folder, lambda width: None, freeze_text=False, text_dtype="bfloat16")
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_shards_of_both_types_train_as_one_process(
+    precision, tmp_path, tokenizer_folder, monkeypatch
+):
+    monkeypatch.setattr(LMFusion, "noise", noise_of_each_image)
+    config = write_config(tmp_path, write_llama(tmp_path / "llama"), tokenizer_folder)
+    kept = "--model.init_args.network.init_args.text_dtype=bfloat16"
+    extra = [kept, f"--trainer.precision={precision}"]
+    alone = fit(config, *extra)
+    layers = ["--config=configs/strategy/fsdp2.yaml", "--data.init_args.batch_size=2"]
+    together = fit_on_ranks(config, 2, *extra, *layers)
+    for name in ("train/loss", "train/image", "train/text"):
+        assert rows(together, name) == pytest.approx(rows(alone, name), rel=1e-2), name
+    for run in (alone, together):
+        assert {value.dtype for value in weights(run).values()} == {torch.float32}

@@ -1,0 +1,210 @@
+"""What the test says of pictures and captions (LMFusion, sec. 4.1).
+
+A document that is one image with one caption is used twice: the caption is drawn, for the Frechet
+distance and the CLIP score; the image is described, for CIDEr.
+
+Shape legend: T = text positions, I = images, C, H, W = channels, height and width of latents,
+N = pictures.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import exp
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from modules.lmfusion.answer import Author
+from modules.lmfusion.generate import Prompt, Want
+from modules.lmfusion.likeness import Likeness, counted, over_ranks
+from modules.metrics.cider import Cider
+from modules.metrics.meter import Reduce
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image and its caption, from a test document.
+
+    Attributes:
+        row: Number of the document; with the seed it decides what is drawn by chance.
+        caption_T: Token ids without start and end.
+        latent_CHW: The image.
+    """
+
+    row: int
+    caption_T: Tensor
+    latent_CHW: Tensor
+
+
+def pairs(batch: Mapping[str, Any], end: int) -> list[Pair]:
+    """The documents of a batch that are one image with one caption, in either order.
+
+    Args:
+        batch: As `system.FusionBatch` says.
+        end: Token id that ends a text.
+    """
+    token_T, document_S, image_id_S = (
+        batch[name].cpu() for name in ("token_T", "document_S", "image_id_S")
+    )
+    found = []
+    for number, row in enumerate(batch["row_D"]):
+        is_own_S = document_S == number
+        text_T = token_T[is_own_S[: len(token_T)]]
+        text_T = text_T[text_T >= 0][1:]  # without marks, without the start token
+        text_T = text_T[:-1] if len(text_T) and int(text_T[-1]) == end else text_T
+        image = image_id_S[is_own_S & (image_id_S >= 0)].unique().tolist()
+        if row >= 0 and len(image) == 1 and len(text_T):
+            found.append(Pair(row, text_T, batch["latent_ICHW"][image[0]]))
+    return found
+
+
+class Judge:
+    """Which measures the test takes beside losses and perplexity; models are the user's.
+
+    Args:
+        features: Builds what turns pictures into features for the Frechet distance, such as
+            `modules.metrics.features.Inception`; not measured where None.
+        statistics: An .npz file with mean and covariance of real pictures' features, pytorch-fid's
+            or one of ours; written after the test where it is not there. The test's own pictures
+            are taken where None.
+        clip: Local folder or hub id of a CLIP for the CLIP score; not measured where None.
+        cider: Whether test images are described and the captions compared by CIDEr-D; the only
+            reference of an image is the caption in its document.
+
+    Raises:
+        ValueError: There are statistics, but no features to compare with them.
+    """
+
+    def __init__(
+        self,
+        features: Callable[[], nn.Module] | None = None,
+        statistics: str | None = None,
+        clip: str | None = None,
+        cider: bool = True,
+    ):
+        if statistics is not None and features is None:
+            raise ValueError(f"judge has statistics {statistics}, but no features to compare")
+        self.features = features
+        self.statistics = statistics
+        self.clip = clip
+        self.cider = cider
+
+    def begin(self, device: torch.device) -> "Trial":
+        """A test that is about to run; reads the models."""
+        return Trial(self, device)
+
+
+class Trial:
+    """One run of the test.
+
+    Args:
+        judge: What is measured.
+        device: Where the user's models run.
+    """
+
+    def __init__(self, judge: Judge, device: torch.device):
+        self.judge = judge
+        self.device = device
+        self.likeness: Likeness | None = None
+        if judge.features is not None:
+            self.likeness = Likeness(judge.features, judge.statistics, device)
+        self.score: Any = None
+        if judge.clip is not None:
+            from modules.metrics.clip_score import ClipScore  # takes seconds
+
+            self.score = ClipScore(judge.clip, device=device)
+        self.fit = torch.zeros(2, dtype=torch.float64)
+        self.said: list[tuple[int, str, str]] = []
+
+    def add(self, batch: Mapping[str, Any], author: Author) -> None:
+        """Draw and describe the pairs of a batch; every rank must call as often."""
+        found = pairs(batch, author.tokenizer.eos_token_id)
+        if self.likeness is not None or self.score is not None:
+            self.add_pictures(found, author)
+        if self.judge.cider:
+            self.add_captions(found, author)
+
+    def add_pictures(self, found: Sequence[Pair], author: Author) -> None:
+        """Draw captions, compare with images and with the captions themselves."""
+        prompts = [prompt(p, [started(p.caption_T, author)], "image") for p in found]
+        drawn = [added[0] for added in author.answer(prompts)]
+        if found:
+            with torch.autocast(self.device.type, enabled=False):  # the user's models as they are
+                self.compare(found, pixels(author, drawn), author)
+
+    def compare(self, found: Sequence[Pair], picture_NCHW: Tensor, author: Author) -> None:
+        """Compare what was drawn."""
+        if self.likeness is not None:
+            self.likeness.add(picture_NCHW, pixels(author, [p.latent_CHW for p in found]))
+        if self.score is not None:
+            captions = [author.tokenizer.decode(p.caption_T) for p in found]
+            self.fit[0] += self.score(picture_NCHW, captions).double().sum().cpu()
+            self.fit[1] += len(found)
+
+    def add_captions(self, found: Sequence[Pair], author: Author) -> None:
+        """Describe images."""
+        empty = torch.empty(0, dtype=torch.int64)
+        prompts = [prompt(p, [started(empty, author), p.latent_CHW], "text") for p in found]
+        for pair, (written, *_) in zip(found, author.answer(prompts), strict=True):
+            texts = [author.tokenizer.decode(ids) for ids in (written, pair.caption_T)]
+            self.said.append((pair.row, texts[0], texts[1]))
+
+    def row(self, reduce: Reduce) -> dict[str, float]:
+        """The measures over all ranks, by name; every rank must call.
+
+        Args:
+            reduce: Sums a tensor over all ranks.
+
+        Raises:
+            ValueError: No test document was an image with a caption.
+        """
+        row = {}
+        if self.likeness is not None:
+            row["frechet"] = self.likeness.distance(reduce)
+        if self.score is not None:
+            total, count = reduce(self.fit).tolist()
+            row["clip_score"] = total / counted(count)
+        if self.judge.cider:
+            row["cider"] = cider(over_ranks(self.said))
+        return row
+
+
+def mean_losses(sums: Sequence[float], stage: str) -> dict[str, float]:
+    """Text loss in nats a label, perplexity, image loss; of what there was.
+
+    Args:
+        sums: Of text losses, labels, image losses, images.
+        stage: For the message.
+    """
+    nats, targets, error, images = sums
+    if targets + images == 0:
+        raise ValueError(f"{stage}: no batch had a target")
+    row = {"image": error / images} if images else {}
+    if targets:
+        row |= {"text": nats / targets, "perplexity": exp(min(nats / targets, 700.0))}
+    return row
+
+
+def prompt(pair: Pair, segments: list[Tensor], want: Want) -> Prompt:
+    """What is asked of the network."""
+    return Prompt(name=str(pair.row), number=pair.row, segments=segments, want=want)
+
+
+def started(ids_T: Tensor, author: Author) -> Tensor:
+    """Token ids behind the start token."""
+    start = author.tokenizer.bos_token_id
+    start = author.tokenizer.eos_token_id if start is None else start
+    return torch.cat([torch.tensor([start]), ids_T])
+
+
+def pixels(author: Author, latents: Sequence[Tensor]) -> Tensor:
+    """Pictures as RGB in [0, 1], [N, 3, height, width]."""
+    return author.pixels.of(torch.stack(list(latents))).permute(0, 3, 1, 2).float() / 255
+
+
+def cider(said: Sequence[tuple[int, str, str]]) -> float:
+    """Mean CIDEr-D of (row, written, reference), in the order of the rows."""
+    counted(len(said))
+    references = [[reference] for _, _, reference in sorted(said)]
+    return Cider.from_references(references).mean([w for _, w, _ in sorted(said)], references)
