@@ -6,6 +6,7 @@ import torch
 
 from cli import main
 from tests.conftest import TEXTS
+from tests.fusion_stand_ins import shortened, write_fusion_stand_ins
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 SHARED = {"strategy", "sweep"}
@@ -36,6 +37,7 @@ def stand_ins(tmp_path_factory, tokenizer_folder, monkeypatch) -> Path:
         folder = root / "models" / name
         LlamaForCausalLM(config).save_pretrained(folder)
         AutoTokenizer.from_pretrained(tokenizer_folder).save_pretrained(folder)
+    write_fusion_stand_ins(root / "data", root / "models", tokenizer_folder)
     return root
 
 
@@ -55,7 +57,10 @@ def train_three_steps(config: Path, folder: Path, *extra: str) -> Path:
 
 @pytest.mark.parametrize("config", RUNS, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_every_config_trains_three_steps(config, tmp_path, stand_ins, cache, capsys):
-    run = train_three_steps(config, tmp_path, cache)
+    is_fusion = config.parent.name == "lmfusion"
+    run = train_three_steps(
+        config, tmp_path, *(shortened(config, tmp_path) if is_fusion else [cache])
+    )
     assert run.parent == tmp_path / "runs" / config.parent.name / config.stem
     assert {"config.yaml", "metrics.csv", "samples", "checkpoints"} <= {
         p.name for p in run.iterdir()
