@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test needs the network
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes of two threads would fight
 
 import pytest
 
