@@ -98,8 +98,9 @@ class Path:
 def fitted(x_TD: Tensor, layer: Any) -> Tensor:
     """The input in the type of a layer's weight, which autocast, where it is on, sees to itself."""
     dtype = layer.weight.dtype
-    is_as_it_is = torch.is_autocast_enabled(x_TD.device.type) or not dtype.is_floating_point
-    return x_TD if is_as_it_is else x_TD.to(dtype)
+    if x_TD.dtype == dtype or not dtype.is_floating_point:  # quantised layers see to it as well
+        return x_TD
+    return x_TD if torch.is_autocast_enabled(x_TD.device.type) else x_TD.to(dtype)
 
 
 def rotate(x_THK: Tensor, cos_TK: Tensor, sin_TK: Tensor) -> Tensor:

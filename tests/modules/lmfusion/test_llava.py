@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from transformers import (
@@ -9,10 +10,12 @@ from transformers import (
     LlavaNextForConditionalGeneration,
 )
 
+from datamodules.fusion_batch import FusionImage, collate
 from modules.lmfusion.llava import BesideLlava
 from modules.lmfusion.mask import PREFIX, Runs
 from modules.lmfusion.network import BOI, EOI, FusionNetwork
 from modules.lmfusion.patchify import LinearPatchifier
+from modules.lmfusion.system import LMFusion
 from tests.modules.lmfusion.parts import VOCABULARY, arrange, llama
 
 PLACE = VOCABULARY - 1
@@ -127,6 +130,21 @@ def test_only_the_new_tower_is_trained_and_it_sees_what_llava_sees(pair):
     other = seen | {"pixel_values": -seen["pixel_values"]}
     changed = network(token, position, latent, step, runs, seen=other).noise_ICHW
     assert (noise - changed).abs().max() > 1e-6
+
+
+def test_a_batch_may_bring_images_that_are_understood(pair):
+    model, network, seen = pair
+    randomise(network)
+    system = LMFusion(lambda: network, tokenizer="")
+    system.configure_model()
+    picture = FusionImage(np.zeros((3, 8, 8), np.float32), True, False)
+    document = [[1, 2], understood(model, seen)[2:].tolist(), picture]
+    batch = collate([document], [0], 16, (3, 8, 8))
+    noised = system.noise(batch, torch.Generator().manual_seed(0))
+    found = system.predict_noise(batch | {"seen": seen}, noised).noise_ICHW
+    where = batch["token_T"], batch["position_S"], noised.latent_ICHW, noised.step_I
+    assert torch.equal(found, network(*where, system.runs(batch), seen=seen).noise_ICHW)
+    assert not torch.equal(found, system.predict_noise(batch, noised).noise_ICHW)
 
 
 def test_features_without_a_place_are_refused(pair):
