@@ -1,5 +1,6 @@
 """Pictures while training: a fixed set of captions, drawn after validations, as one grid."""
 
+import json
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -25,13 +26,15 @@ class CaptionPictures(L.Callback):
     Writes `samples/step_<step>.png`, a grid in reading order, and the captions beside it.
 
     Args:
-        captions: What to draw.
+        captions: What to draw; or a file as `predict` takes it, whose plain captions are drawn:
+            `.txt` with one a line, or `.jsonl` with a key `prompt`. None draws one without text.
         columns: Pictures in a row of the grid.
         scale: Pixels of the grid for each pixel of a picture.
     """
 
-    def __init__(self, captions: list[str], columns: int = 8, scale: int = 3):
-        self.captions = captions
+    def __init__(self, captions: list[str] | str | None, columns: int = 8, scale: int = 3):
+        self.source = captions
+        self.captions = captions if isinstance(captions, list) else [""]
         self.columns = columns
         self.scale = scale
 
@@ -39,6 +42,8 @@ class CaptionPictures(L.Callback):
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         if not isinstance(pl_module, Artist):
             raise TypeError(f"{type(pl_module).__name__} has no draw(captions)")
+        if isinstance(self.source, str) and stage != "predict":
+            self.captions = read_captions(Path(self.source))
 
     @override
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -54,6 +59,22 @@ class CaptionPictures(L.Callback):
             grid(pictures.numpy(), self.columns, self.scale).save(path)
             (folder / "captions.txt").write_text("\n".join(self.captions) + "\n")
             trainer.print(f"step {trainer.global_step} pictures: {path}")
+
+
+def read_captions(path: Path) -> list[str]:
+    """The captions in a file, at least one.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It holds no caption.
+    """
+    lines = [line for line in path.read_text().splitlines() if line.strip()]
+    if path.suffix == ".jsonl":
+        records = [json.loads(line) for line in lines]
+        lines = [str(record["prompt"]) for record in records if "prompt" in record]
+    if not lines:
+        raise ValueError(f"{path} holds no caption to draw")
+    return lines
 
 
 def grid(picture_NHWC: np.ndarray, columns: int, scale: int = 1, gap: int = 2) -> Image.Image:

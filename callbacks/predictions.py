@@ -32,6 +32,12 @@ class JsonLines(L.Callback):
         self.show = show
         self.shown = 0
         self.drawn: list[np.ndarray] = []
+        self.run: Path | None = None
+
+    @override
+    def on_predict_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        has_folder = trainer.logger is not None and trainer.log_dir  # all ranks hear rank 0's
+        self.run = Path(str(trainer.log_dir)) if has_folder else None
 
     @override
     def on_predict_batch_end(
@@ -44,15 +50,16 @@ class JsonLines(L.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         records = [r for r in outputs or [] if isinstance(r, dict)]
-        if not records or trainer.logger is None or not trainer.logger.log_dir:
+        if not records or self.run is None:
             return
+        self.run.mkdir(parents=True, exist_ok=True)
         for number, record in enumerate(records, start=self.shown):
             self.drawn += pictures_in(list(record.values())[-1])
-            path = self._folder(trainer) / f"{self._prefix(trainer)}{number:05d}"
+            path = self.run / "pictures" / f"{prefix(trainer)}{number:05d}"
             for key, value in record.items():
                 record[key] = written(value, path.with_name(f"{path.name}_{key}"))
         del self.drawn[LARGEST_GRID:]
-        with self._path(trainer).open("a") as file:
+        with jsonl(self.run, trainer.global_rank).open("a") as file:
             file.writelines(json.dumps(r, ensure_ascii=False) + "\n" for r in records)
         for record in records[: max(0, self.show - self.shown)]:
             trainer.print(line(record), "\n", sep="\n")
@@ -60,31 +67,24 @@ class JsonLines(L.Callback):
 
     @override
     def on_predict_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if not self.shown:
+        if not self.shown or self.run is None:
             return
         alike = [p for p in self.drawn if p.shape == self.drawn[0].shape]
         if len(alike) > 1:
-            path = self._folder(trainer) / f"{self._prefix(trainer)}grid.png"
+            path = self.run / "pictures" / f"{prefix(trainer)}grid.png"
             grid(np.stack(alike), columns=8, scale=max(1, 96 // alike[0].shape[0])).save(path)
             trainer.print(f"pictures     {path}")
-        trainer.print(f"predictions  {self._path(trainer)}")
+        trainer.print(f"predictions  {jsonl(self.run, trainer.global_rank)}")
 
-    @staticmethod
-    def _prefix(trainer: L.Trainer) -> str:
-        """What keeps the pictures of ranks apart."""
-        return f"{trainer.global_rank}_" if trainer.world_size > 1 else ""
 
-    def _folder(self, trainer: L.Trainer) -> Path:
-        return self._path(trainer).parent / "pictures"
+def prefix(trainer: L.Trainer) -> str:
+    """What keeps the pictures of ranks apart."""
+    return f"{trainer.global_rank}_" if trainer.world_size > 1 else ""
 
-    @staticmethod
-    def _path(trainer: L.Trainer) -> Path:
-        assert trainer.logger is not None
-        assert trainer.logger.log_dir
-        name = "" if trainer.global_rank == 0 else f".{trainer.global_rank}"
-        path = Path(trainer.logger.log_dir) / f"predictions{name}.jsonl"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
+
+def jsonl(run: Path, rank: int) -> Path:
+    """The file of a rank."""
+    return run / ("predictions.jsonl" if rank == 0 else f"predictions.{rank}.jsonl")
 
 
 def written(value: Any, path: Path) -> Any:

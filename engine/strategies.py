@@ -1,10 +1,15 @@
 """Parallelism, decided from outside: networks are written for one device."""
 
+from pathlib import Path
+from typing import Any
+
 import lightning as L
 import torch
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import nn
 from typing_extensions import override
+
+from engine.checkpoint import verify
 
 
 class FSDP2(ModelParallelStrategy):
@@ -61,6 +66,41 @@ class FSDP2(ModelParallelStrategy):
             if hasattr(module, name):
                 register_fsdp_forward_method(module, name)
         super().setup(trainer)
+
+    @override
+    def load_checkpoint(
+        self, checkpoint_path: str | Path, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Load what is trained; frozen weights, which checkpoints leave out, are there already.
+
+        Raises:
+            ValueError: The file was damaged, or a trainable parameter is missing or unknown.
+        """
+        path, module = Path(self.broadcast(checkpoint_path)), self.lightning_module
+        assert module is not None
+        if path.is_file():
+            verify(path)
+            refuse_other_model(path, module)
+        strict = module.strict_loading
+        module.strict_loading = False
+        try:
+            return super().load_checkpoint(path, weights_only)
+        finally:
+            module.strict_loading = strict
+
+
+def refuse_other_model(checkpoint: Path, module: nn.Module) -> None:
+    """Raise a ValueError unless a checkpoint holds exactly the module's state."""
+    found = torch.load(checkpoint, mmap=True, map_location="cpu", weights_only=True)["state_dict"]
+    wanted = module.state_dict()
+    missing = [name for name in wanted if name not in found]
+    unknown = [name for name in found if name not in wanted]
+    both = ((name, found[name].shape, wanted[name].shape) for name in wanted if name in found)
+    other = [f"{name} {tuple(a)}, here {tuple(b)}" for name, a, b in both if a != b]
+    kinds = (("missing", missing), ("unknown", unknown), ("other shape", other))
+    reasons = [f"{len(names)} {kind}: {names[0]}" for kind, names in kinds if names]
+    if reasons:
+        raise ValueError(f"{checkpoint} is the checkpoint of another model: {'; '.join(reasons)}")
 
 
 def find_blocks(network: nn.Module, names: list[str] | None) -> list[nn.Module]:

@@ -183,11 +183,12 @@ class LMFusion(System):
         if out.prefix_WD is not None:
             when = sample(self.runs(batch), batch["row_D"]).to(self.device)
             boi = boi_loss(self.fusion.logits, out.prefix_WD, batch["label_T"], when)
-            self.meter.add("prefix", boi, when.num_positions)
             loss = loss + self.boi_weight * self.step_mean(boi, whole["text"])
         self.meter.add("loss", loss, 1)
         self.meter.add("image", image, count["image"])
         self.meter.add("text", text, count["later"] if self.fusion.freeze_text else count["text"])
+        if out.prefix_WD is not None:
+            self.meter.add("prefix", boi, when.num_positions)
         self.meter.num_targets += count["image"]
         return loss
 

@@ -23,6 +23,28 @@ def test_a_grid_holds_the_pictures_in_reading_order_on_white():
     assert grid(pictures[:1], columns=8).size == (3, 2)
 
 
+class Artist(LightningModule):
+    def draw(self, captions):
+        """Never called."""
+
+
+def test_captions_may_stand_in_the_file_that_predict_takes(tmp_path):
+    (tmp_path / "a.txt").write_text("a red ring\n\na cat\n")
+    (tmp_path / "b.jsonl").write_text('{"image": "x.png"}\n{"prompt": "a cat", "want": "both"}\n')
+    (tmp_path / "c.jsonl").write_text('{"image": "x.png"}\n')
+
+    def captions(name, stage):
+        callback = CaptionPictures(str(tmp_path / name))
+        callback.setup(None, Artist(), stage)
+        return callback.captions
+
+    assert captions("a.txt", "fit") == ["a red ring", "a cat"]
+    assert captions("b.jsonl", "fit") == ["a cat"]
+    captions("c.jsonl", "predict")  # nothing is drawn there
+    with pytest.raises(ValueError, match=r"c\.jsonl holds no caption"):
+        captions("c.jsonl", "fit")
+
+
 def test_a_system_that_cannot_draw_is_refused_by_name():
     with pytest.raises(TypeError, match=r"LightningModule has no draw\(captions\)"):
         CaptionPictures(["a"]).setup(None, LightningModule(), "fit")

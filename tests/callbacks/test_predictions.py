@@ -11,7 +11,8 @@ from callbacks.predictions import JsonLines
 def trainer(folder, rank=0, world=1):
     said = []
     return SimpleNamespace(
-        logger=SimpleNamespace(log_dir=str(folder)),
+        logger=True,
+        log_dir=str(folder),
         global_rank=rank,
         world_size=world,
         print=lambda *parts, **_: said.append(parts[0]),
@@ -29,6 +30,7 @@ def lines(path):
 
 def predicted(run, *batches, show=8):
     callback = JsonLines(show)
+    callback.on_predict_start(run, None)
     for batch in batches:
         callback.on_predict_batch_end(run, None, batch, None, 0)
     callback.on_predict_end(run, None)

@@ -103,3 +103,20 @@ def test_other_positions_are_drawn_evenly():
     expected = torch.zeros(13)
     expected[[0, 1, 2, 4, 5]] = 0.2
     torch.testing.assert_close(share, expected, rtol=0, atol=0.03)
+
+
+def test_bois_row_learns_to_be_the_likeliest_where_an_image_follows_and_nowhere_else():
+    torch.manual_seed(0)
+    hidden, label, head = torch.randn(13, 32), torch.tensor(LABELS), torch.randn(30, 32)
+    row = torch.zeros(32, requires_grad=True)
+
+    def logits(hidden_KD):
+        return torch.cat([hidden_KD @ head.T, hidden_KD @ row[:, None]], -1)
+
+    optimizer = torch.optim.Adam([row], lr=0.05)
+    for _ in range(300):
+        optimizer.zero_grad()
+        boi_loss(logits, hidden, label, sample(RUNS, ROWS)).backward()
+        optimizer.step()
+    begins = logits(hidden)[:8].argmax(-1) == 30
+    assert begins.nonzero().flatten().tolist() == [3, 7]

@@ -1,0 +1,268 @@
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import AutoModelForCausalLM
+
+from cli import main
+from modules.lmfusion.mask import PREFIX, Runs
+from modules.lmfusion.system import LMFusion
+from tests.modules.lmfusion.small_run import (
+    EMA,
+    noise_of_each_image,
+    predict_on_ranks,
+    rows,
+    write_config,
+    write_llama,
+)
+from tests.runs import fit, fit_on_ranks, losses, newest_run, weights
+
+BOI_WEIGHT = "--model.init_args.boi_weight=1.0"
+
+
+@pytest.fixture
+def llama(tmp_path):
+    return write_llama(tmp_path / "llama")
+
+
+@pytest.fixture
+def config(tmp_path, llama, tokenizer_folder):
+    return write_config(tmp_path, llama, tokenizer_folder)
+
+
+@pytest.fixture
+def own_noise(monkeypatch):
+    """Noise that is an image's own, so that batches can be cut in any way."""
+    monkeypatch.setattr(LMFusion, "noise", noise_of_each_image)
+
+
+def steps(number):
+    return f"--trainer.max_steps={number}"
+
+
+def last(run):
+    return f"--ckpt_path={run / 'checkpoints' / 'last.ckpt'}"
+
+
+def loaded(run):
+    return LMFusion.load_from_checkpoint(run / "checkpoints" / "last.ckpt").eval()
+
+
+@torch.no_grad()
+def text_logits(system, token):
+    none = torch.zeros(0, 3, 32, 32), torch.zeros(0)
+    runs = Runs([PREFIX], [0], [len(token)])
+    out = system.fusion(token, torch.arange(len(token)), *none, runs, read_prefix=True)
+    return system.fusion.logits(out.prefix_WD)[:, :-1]
+
+
+def test_training_leaves_the_language_model_as_it_was_to_the_last_bit(config, llama):
+    run = fit(config, BOI_WEIGHT)  # FrozenGuard compares sums before and after
+    model = AutoModelForCausalLM.from_pretrained(llama).eval()
+    token = torch.randint(300, (40,))
+    with torch.no_grad():
+        wanted = model(token[None]).logits[0]
+    system = loaded(run)
+    assert torch.equal(text_logits(system, token), wanted)
+    fresh = LMFusion(system.make_network, system.tokenizer_source)
+    fresh.configure_model()
+    before = dict(fresh.named_parameters())
+    moved = {n for n, p in system.named_parameters() if not torch.equal(p, before[n])}
+    assert moved == {n for n, p in system.named_parameters() if p.requires_grad}
+
+
+def test_checkpoints_leave_frozen_weights_out_and_reload_exactly(config, llama):
+    run = fit(config)
+    state = weights(run)
+    system = loaded(run)
+    assert set(state) == {n for n, p in system.named_parameters() if p.requires_grad}
+    assert not any(".text." in name or "head" in name for name in state)
+    assert all(torch.equal(dict(system.named_parameters())[n], v) for n, v in state.items())
+
+    path = run / "checkpoints" / "less.ckpt"
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    del checkpoint["state_dict"]["network.mark"]
+    torch.save(checkpoint, path)
+    with pytest.raises(ValueError, match=r"1 missing: network\.mark"):
+        LMFusion.load_from_checkpoint(path)
+    write_llama(llama, seed=2)
+    with pytest.raises(ValueError, match=r"trained beside frozen weights .* but the config loads"):
+        fit(config, last(run), steps(6))
+
+
+@pytest.mark.parametrize("boi_weight", [0.0, 0.5])
+def test_one_batch_of_eight_and_eight_of_one_train_alike(
+    config, own_noise, monkeypatch, boi_weight
+):
+    from modules.lmfusion import boi
+
+    def every(high, size):  # every other position, so that nothing is left to chance
+        return torch.arange(high if size[0] else 0)
+
+    if boi_weight:
+        monkeypatch.setattr(boi.torch, "randint", every)
+    extra = [f"--model.init_args.boi_weight={boi_weight}"]
+    whole = fit(config, *extra, "--data.init_args.batch_size=8")
+    cut = ["--data.init_args.batch_size=1", "--trainer.accumulate_grad_batches=8"]
+    parts = fit(config, *extra, *cut)
+    for name in ("train/loss", "train/image", "train/text", "train/gradient_norm"):
+        assert rows(parts, name) == pytest.approx(rows(whole, name), rel=1e-4), name
+    for name, value in weights(whole).items():
+        torch.testing.assert_close(weights(parts)[name], value, rtol=1e-2, atol=1e-4)
+
+
+def test_the_logged_loss_is_the_weighted_sum_over_all_targets(config, monkeypatch):
+    batches = []
+    step = LMFusion.training_step
+
+    def watched(self, batch, batch_idx):
+        batches.append(batch["num_targets"])
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(LMFusion, "training_step", watched)
+    weighted = ["--model.init_args.text_weight=0.5", "--model.init_args.image_weight=3"]
+    run = fit(config, *weighted, "--data.init_args.caption_first=0.2")
+    triples = zip(
+        *(rows(run, f"train/{n}") for n in ("loss", "image", "text")), batches, strict=True
+    )
+    for loss, image, text, count in triples:
+        expected = 3 * image + 0.5 * text * count["later"] / count["text"]
+        assert loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_resumed_run_is_the_uninterrupted_one(config):
+    """The noise is drawn anew in every step; 13 is in the second epoch, 3 and 13 within one."""
+    extra = [EMA, BOI_WEIGHT, "--trainer.val_check_interval=5"]
+    whole = fit(config, *extra, steps(16))
+    for k in (3, 13):
+        resumed = fit(config, *extra, last(fit(config, *extra, steps(k))), steps(16))
+        assert losses(resumed) == losses(whole)[k:]
+        one, other = (
+            torch.load(r / "checkpoints" / "last.ckpt", weights_only=True) for r in (whole, resumed)
+        )
+        for key in ("state_dict", "optimizer_states", "ema"):
+            torch.testing.assert_close(one[key], other[key], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_two_ranks_train_as_one_process(config, own_noise, strategy):
+    alone = fit(config)
+    layers = [f"--config=configs/strategy/{strategy}.yaml", "--data.init_args.batch_size=2"]
+    together = fit_on_ranks(config, 2, *layers)
+    assert set(weights(together)) == set(weights(alone))
+    for name in ("train/loss", "train/image", "train/text", "train/gradient_norm"):
+        assert rows(together, name) == pytest.approx(rows(alone, name), rel=1e-4), name
+    for name, value in weights(alone).items():
+        torch.testing.assert_close(weights(together)[name], value, rtol=1e-2, atol=1e-4)
+
+
+def texts_and_pictures(folder):
+    """Documents of text alone, and of images alone."""
+    folder.mkdir()
+    Image.fromarray(np.full((32, 32, 3), 99, np.uint8)).save(folder / "grey.png")
+    kinds = [
+        [{"text": "The cat sat on the mat."}],
+        [{"generate": "grey.png"}],
+        [{"generate": "grey.png"}, {"text": "The cat"}],
+    ]
+    for number, kind in enumerate(kinds):
+        (folder / f"{number}.jsonl").write_text(json.dumps({"segments": kind}) + "\n")
+    sources = [
+        {
+            "class_path": "datamodules.interleaved.InterleavedJsonl",
+            "init_args": {"path": str(folder / f"{number}.jsonl")},
+        }
+        for number in range(3)
+    ]
+    return f"--data.init_args.train={json.dumps(sources)}"
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+@pytest.mark.parametrize(
+    "extra",
+    [[], [BOI_WEIGHT], ["--model.init_args.network.init_args.freeze_text=false"]],
+    ids=["frozen", "taught to draw", "trained"],
+)
+def test_a_rank_without_images_or_later_text_keeps_up(config, own_noise, tmp_path, strategy, extra):
+    """One document a rank: text alone, an image alone, or an image with text after it."""
+    extra = [*extra, texts_and_pictures(tmp_path / "mixed"), steps(6)]
+    alone = fit(config, *extra, "--data.init_args.batch_size=2")
+    layers = [f"--config=configs/strategy/{strategy}.yaml", "--data.init_args.batch_size=1"]
+    together = fit_on_ranks(config, 2, *extra, *layers)
+    if BOI_WEIGHT not in extra:  # there each rank draws its own positions
+        assert losses(together) == pytest.approx(losses(alone), rel=1e-3)
+    assert len(losses(together)) == 6
+
+
+def test_where_no_text_is_frozen_bois_row_needs_no_lesson_of_its_own(config):
+    trained = "--model.init_args.network.init_args.freeze_text=false"
+    with pytest.raises(ValueError, match=r"boi_weight is 1.0, but the language model is trained"):
+        fit(config, BOI_WEIGHT, trained)
+
+
+def prompts(folder):
+    """A caption, an image to caption, an edit, and a text in which images may stand."""
+    Image.fromarray(np.full((32, 32, 3), 99, np.uint8)).save(folder / "grey.png")
+    edit = [{"image": "grey.png"}, {"text": "make it red"}]
+    lines = [
+        {"prompt": "a red ring", "name": "ring"},
+        {"image": "grey.png"},
+        {"segments": edit, "want": "image"},
+        {"prompt": "a", "want": "both"},
+        {"prompt": "a blue ring"},
+    ]
+    (folder / "prompts.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return f"--data.init_args.prompts={folder / 'prompts.jsonl'}"
+
+
+def records(run):
+    files = sorted(run.glob("predictions*.jsonl"))
+    found = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    return {record["name"]: record for record in found}
+
+
+def pixels(part):
+    return np.asarray(Image.open(part)).astype(int)
+
+
+def test_predict_answers_captions_images_edits_and_texts(config, tmp_path):
+    extra = [last(fit(config)), prompts(tmp_path)]
+    main(["predict", f"--config={config}", *extra, "--data.init_args.eval_batch_size=2"])
+    found = records(newest_run(config))
+    assert list(found) == ["ring", "1", "2", "3", "4"]
+    assert found["ring"]["prompt"] == ["a red ring"]
+    assert pixels(found["ring"]["continuation"][0]).shape == (32, 32, 3)
+    assert (pixels(found["1"]["prompt"][0]) == 99).all()
+    assert all(isinstance(part, str) for part in found["1"]["continuation"])
+    assert found["2"]["prompt"][1] == "make it red"
+    assert pixels(found["2"]["continuation"][0]).shape == (32, 32, 3)
+    assert os.path.isfile(newest_run(config) / "pictures" / "grid.png")
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_ranks_with_different_prompts_answer_as_one_process(config, tmp_path, strategy):
+    """Five prompts on two ranks: one rank has two, of another kind and length."""
+    extra = [last(fit(config)), prompts(tmp_path), "--data.init_args.eval_batch_size=3"]
+    main(["predict", f"--config={config}", *extra])
+    alone = records(newest_run(config))
+    together = records(
+        predict_on_ranks(config, f"--config=configs/strategy/{strategy}.yaml", *extra)
+    )
+    assert alone.keys() == together.keys()
+    for name, record in alone.items():
+        for one, other in zip(record["continuation"], together[name]["continuation"], strict=True):
+            if one.endswith(".png"):
+                assert abs(pixels(one) - pixels(other)).max() <= 1
+            else:
+                assert one == other
+
+
+def test_the_validate_command_measures_what_training_measured(config):
+    run = fit(config, EMA, "--trainer.val_check_interval=4")
+    main(["validate", f"--config={config}", EMA, last(run)])
+    for name in ("validate/image", "validate/text"):
+        again = rows(newest_run(config), name)
+        assert again == pytest.approx(rows(run, name), rel=1e-9)
