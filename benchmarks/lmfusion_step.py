@@ -1,0 +1,172 @@
+"""Time of a training step of LMFusion over a dense step that trains everything on the same tokens.
+
+The dense network is the same code without separation and without anything frozen. The limit is the
+ratio of the FLOPs that both must compute (`fusion_minimum`) at the benchmark's own shapes, so it is
+not that of Llama-3-8B, where it is 0.90 at 40 and 0.52 at 512 text tokens. A step is forward,
+backward and AdamW, in float32. The peer is LMFusion with tokens picked by boolean masks in every
+layer, a dense mask and the loss on all text.
+
+Where `transfusion-pytorch` is installed, its tokens/s are compared with those of our own dense
+network at as many parameters.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.util import find_spec
+from time import perf_counter
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.fusion_cases import Case, Size, loss
+from benchmarks.fusion_minimum import least_flops
+from benchmarks.harness import Bench, run
+from benchmarks.naive_fusion import Rows, naive_loss
+from engine.machine import synchronise
+
+SIZE = Size(384, 1344, 3, 6, 2, 1024)
+LENGTHS = {40: (30, 40, 50), 512: (384, 640)}
+"""Text tokens of each document, by their mean."""
+SLACK = 1.10
+"""Step over dense step, over the limit."""
+RIVAL = "transfusion-pytorch"
+
+
+class TrainingStep:
+    """A hand-written step; times itself.
+
+    Args:
+        module: Whose trainable parameters are trained.
+        forward: Computes the loss of a batch that is always the same.
+        device: Where it runs.
+    """
+
+    def __init__(self, module: nn.Module, forward: Callable[[], Tensor], device: torch.device):
+        trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        self.num_trained = sum(parameter.numel() for parameter in trained)
+        self.optimizer = torch.optim.AdamW(trained, lr=1e-5, fused=True)
+        self.forward = forward
+        self.device = device
+
+    def __call__(self) -> float:
+        """Train one step; seconds."""
+        synchronise(self.device)
+        start = perf_counter()
+        self.optimizer.zero_grad()
+        self.forward().backward()
+        self.optimizer.step()
+        synchronise(self.device)
+        return perf_counter() - start
+
+
+def our_step(size: Size, case: Case, device: torch.device, dense: bool = False) -> TrainingStep:
+    """A step of LMFusion, or of the dense network."""
+    system = size.build("none", False) if dense else size.build()
+    return TrainingStep(system.to(device), partial(loss, system, case.to(device)), device)
+
+
+def naive_step(size: Size, case: Case, device: torch.device) -> TrainingStep:
+    """A step of LMFusion by boolean masks."""
+    system, rows = size.build().to(device), Rows.of(case).to(device)
+    forward = partial(naive_loss, system, case.to(device), rows, "boolean")
+    return TrainingStep(system, forward, device)
+
+
+def compare(bench: Bench, size: Size, mean: int) -> None:
+    """One length of captions."""
+    case = Case.of(size, LENGTHS[mean])
+    measures = {
+        "dense": our_step(size, case, bench.device, dense=True),
+        "ours": our_step(size, case, bench.device),
+        "boolean": naive_step(size, case, bench.device),
+    }
+    limit = least_flops(size, case.runs) / least_flops(size, case.runs, frozen=False)
+    what = f"{mean} text tokens"
+    timings = bench.time(what, measures, "ours")
+    for name in measures:
+        seconds = timings.time(name).median
+        bench.say(f"  {name}: {seconds * 1e3:.0f} ms a step, {timings.ratio(name, 'dense')}")
+    bench.details[what] |= {
+        "size": vars(size),
+        "num_tokens": LENGTHS[mean],
+        "trained": {name: step.num_trained for name, step in measures.items()},
+    }
+    bench.row(
+        3,
+        f"LMFusion step / dense step, caption first, {what}",
+        timings.ratio("ours", "dense"),
+        SLACK * limit,
+        timings,
+        peer=timings.ratio("boolean", "dense"),
+        limit=limit,
+    )
+
+
+RIVAL_SIZE = {"dim": 192, "depth": 6}
+"""10.3 million parameters of transfusion-pytorch."""
+OUR_SIZE = Size(320, 1240, 6, 5, 5, 1024, side=16)
+"""As many of ours, and as many blocks."""
+NUM_DOCUMENTS, NUM_TOKENS = 16, 24
+
+
+def rival_step(size: Size, num_tokens: Sequence[int], device: torch.device) -> TrainingStep:
+    """A step of transfusion-pytorch over documents of the same shape."""
+    from transfusion_pytorch import Transfusion  # type: ignore[import-not-found, unused-ignore]
+
+    torch.manual_seed(0)
+    width = size.channels * size.patch**2
+    network = Transfusion(
+        num_text_tokens=size.vocab_size,
+        dim_latent=width,
+        modality_default_shape=(size.num_patches,),
+        prob_uncond=0.0,
+        transformer=RIVAL_SIZE,
+    ).to(device)
+    documents = [
+        [
+            torch.randint(size.vocab_size, (length,), device=device),
+            torch.randn(size.num_patches, width, device=device),
+        ]
+        for length in num_tokens
+    ]
+    return TrainingStep(network, partial(network, documents), device)
+
+
+def compare_with_rival(bench: Bench) -> None:
+    """Tokens/s of our dense network over those of transfusion-pytorch."""
+    if find_spec("transfusion_pytorch") is None:
+        command = f"uv run --with {RIVAL} python -m benchmarks.{bench.name}"
+        bench.say(f"{RIVAL} is not installed, its row is left out; with it: {command}")
+        return
+    lengths = [NUM_TOKENS] * NUM_DOCUMENTS
+    measures = {
+        "ours": our_step(OUR_SIZE, Case.of(OUR_SIZE, lengths), bench.device, dense=True),
+        RIVAL: rival_step(OUR_SIZE, lengths, bench.device),
+    }
+    timings = bench.time(RIVAL, measures, "ours", num_quick=2)
+    num_tokens = NUM_DOCUMENTS * (NUM_TOKENS + OUR_SIZE.num_patches)
+    rates = {name: num_tokens / timings.time(name).median for name in measures}
+    trained = {name: step.num_trained for name, step in measures.items()}
+    for name, rate in rates.items():
+        bench.say(f"  {name}: {rate:.0f} tokens/s, {trained[name] / 1e6:.2f} M parameters")
+    bench.details[RIVAL] |= {"tokens_per_second": rates, "trained": trained}
+    bench.row(
+        3,
+        f"tokens/s / those of {RIVAL}, dense, 10.3 M parameters",
+        timings.ratio(RIVAL, "ours"),
+        1.0,
+        timings,
+        peer=1.0,
+        at_least=True,
+    )
+
+
+def measure(bench: Bench) -> None:
+    """Step of LMFusion / dense step that trains everything on the same tokens."""
+    for mean in LENGTHS:
+        compare(bench, SIZE, mean)
+    compare_with_rival(bench)
+
+
+if __name__ == "__main__":
+    run("lmfusion_step", measure)
