@@ -21,9 +21,12 @@ from modules.lmfusion.attention import run_attention
 from modules.lmfusion.cache import Extension
 from modules.lmfusion.mask import Plan
 from modules.nn.attention import Documents, document_attention
+from modules.nn.norm import thrifty
 
 Separation = Literal["deep", "shallow", "none"]
 """What images have of their own: norms, attention and FFN; norm and FFN; nothing."""
+
+NORMS = ("input_layernorm", "post_attention_layernorm")
 
 
 class States(NamedTuple):
@@ -81,11 +84,23 @@ class Path:
         """Norm, Q, K and V, and the rotary embedding of queries and keys."""
         inner = self.attention.self_attn
         x_TD = fitted(self.attention.input_layernorm(x_TD), inner.q_proj)
-        query, key, value = (
-            linear(x_TD).unflatten(-1, (-1, inner.head_dim))
-            for linear in (inner.q_proj, inner.k_proj, inner.v_proj)
-        )
-        return rotate(query, *rotary), rotate(key, *rotary), value
+        return rotate(self.heads(inner.q_proj, x_TD), *rotary), *self.keys(x_TD, rotary)
+
+    def project_keys(self, x_TD: Tensor, rotary: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """The same without Q."""
+        inner = self.attention.self_attn
+        return self.keys(fitted(self.attention.input_layernorm(x_TD), inner.k_proj), rotary)
+
+    def keys(self, x_TD: Tensor, rotary: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """K and V of normed positions, and the rotary embedding of keys."""
+        inner = self.attention.self_attn
+        key, value = (self.heads(linear, x_TD) for linear in (inner.k_proj, inner.v_proj))
+        return rotate(key, *rotary), value
+
+    def heads(self, linear: Any, x_TD: Tensor) -> Tensor:
+        """What a linear layer gives, head by head."""
+        out: Tensor = linear(x_TD)
+        return out.unflatten(-1, (-1, self.attention.self_attn.head_dim))
 
     def finish(self, x_TD: Tensor, attended_THK: Tensor) -> Tensor:
         """O and FFN, each added to the residual stream."""
@@ -132,6 +147,8 @@ class Block(nn.Module):
 
     def __init__(self, text: nn.Module, separation: Separation, checkpoint_activations: bool):
         super().__init__()
+        for name in NORMS:
+            setattr(text, name, thrifty(getattr(text, name)))
         self.text = text
         copies: dict[str, Callable[[Any], nn.Module]] = {"deep": deepcopy, "shallow": ImageFFN}
         own = copies.get(separation)
@@ -182,11 +199,12 @@ class Block(nn.Module):
         Returns:
             The stream after this block (unchanged without `finish`), keys and values.
         """
-        query, key, value = self.text_path.project(x_WD, layout.rotary(0, len(x_WD)))
-        if finish and layout.prefix is not None:
-            attended = document_attention(query, key, value, layout.prefix, self.scale)
-            x_WD = self.text_path.finish(x_WD, attended)
-        return x_WD, key, value
+        rotary = layout.rotary(0, len(x_WD))
+        if not finish or layout.prefix is None:
+            return x_WD, *self.text_path.project_keys(x_WD, rotary)
+        query, key, value = self.text_path.project(x_WD, rotary)
+        attended = document_attention(query, key, value, layout.prefix, self.scale)
+        return self.text_path.finish(x_WD, attended), key, value
 
     def live(
         self, later_LD: Tensor, patch_PD: Tensor, key_WGK: Tensor, value_WGK: Tensor, layout: Layout
@@ -198,7 +216,8 @@ class Block(nn.Module):
         query, key, value = (torch.cat(pair) for pair in zip(text, image, strict=True))
         key, value = torch.cat([key_WGK, key]), torch.cat([value_WGK, value])
         attended_UHK = run_attention(query, key, value, layout.plan, self.scale)
-        later, patch = attended_UHK.split([L, P])
+        # O of patches is trained and keeps its input: in one storage it would keep the text's too
+        later, patch = (part.clone() for part in attended_UHK.split([L, P]))
         return self.text_path.finish(later_LD, later), self.image_path.finish(patch_PD, patch)
 
     def extend(self, x_TD: Tensor, number: int, is_image: bool, extension: Extension) -> Tensor:

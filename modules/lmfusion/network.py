@@ -20,6 +20,7 @@ from modules.lmfusion.mask import PREFIX, Plan, Runs
 from modules.lmfusion.patchify import Patchifier, Shape, Skips
 from modules.lmfusion.text import TextParts, TextType, load, scratch
 from modules.nn.attention import Documents
+from modules.nn.norm import thrifty
 
 BOI, EOI = -1, -2
 """Codes of the tokens that open and close an image; all others are the tokenizer's ids."""
@@ -67,7 +68,7 @@ class FusionNetwork(nn.Module):
         super().__init__()
         self.freeze_text = freeze_text
         self.embed = text.embed
-        self.norm = text.norm
+        self.norm = thrifty(text.norm)
         self.head = text.head
         self.rotary = text.rotary
         for part in (self.embed, self.norm, self.head, *text.layers):
@@ -75,7 +76,7 @@ class FusionNetwork(nn.Module):
         self.blocks = nn.ModuleList(
             Block(layer, separation, activation_checkpointing) for layer in text.layers
         )
-        own_norm = deepcopy(text.norm).to(torch.get_default_dtype())
+        own_norm = deepcopy(self.norm).to(torch.get_default_dtype())
         self.image_norm = own_norm.requires_grad_(True)
         self.patchifier = patchifier
         row = self.embed.weight.detach().float()

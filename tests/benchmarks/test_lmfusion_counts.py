@@ -1,13 +1,16 @@
+from dataclasses import replace
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.counting import executed_flops, saved_bytes
-from benchmarks.fusion_cases import Case, Size, loss, whole_loss
+from benchmarks.fusion_cases import LLAMA_3_8B, Case, Size, loss, spread, whole_loss
 from benchmarks.fusion_minimum import least_bytes, least_flops
 from benchmarks.harness import Bench
-from benchmarks.lmfusion_flops import Entrants, check_losses, check_meta, count
+from benchmarks.lmfusion_flops import GOAL_BYTES, Entrants, check_losses, check_meta, count
 from benchmarks.naive_fusion import Rows, left_to_autograd, naive_loss
 from modules.lmfusion.mask import hybrid_mask
 from tests.benchmarks.fusion_brute import brute_bytes, brute_flops
@@ -52,10 +55,17 @@ def test_ours_computes_the_least_and_what_the_fused_kernel_and_boi_add():
     keys = prefix + 1
     extra += 2 * width * 7 * keys + 4 * width**2
     extra += 2 * (width**2 + 3 * width * TINY.intermediate)
-    extra += 2 * prefix * width**2  # queries of the prefix in the last block
     system = TINY.build()
     executed = executed_flops(lambda: loss(system, case))
     assert executed == least_flops(TINY, case.runs) + num_documents * extra
+
+
+@ORDERS
+def test_ours_keeps_hardly_more_than_the_least(caption_first):
+    size = replace(LLAMA_3_8B, num_layers=4)
+    system, case = size.build(device="meta"), Case.of(size, spread(512), caption_first)
+    kept = saved_bytes(partial(loss, system, case.to("meta")), system.parameters())
+    assert kept <= GOAL_BYTES * least_bytes(size, case.runs)
 
 
 @ORDERS

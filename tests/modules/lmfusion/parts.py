@@ -12,6 +12,7 @@ from modules.lmfusion.network import BOI, EOI, FusionNetwork
 from modules.lmfusion.patchify import LinearPatchifier, Patchifier
 from modules.lmfusion.text import TextParts
 from modules.lmfusion.unet import UNetPatchifier
+from modules.nn.norm import RMSNorm
 
 VOCABULARY = 50
 Document = list[int | tuple[int]]
@@ -58,10 +59,10 @@ def fusion(patchifier: Patchifier | None = None, **options) -> FusionNetwork:
 
 
 def with_exact_norms(network: FusionNetwork) -> FusionNetwork:
-    """The norms of transformers compute in float32, too coarse for differences of losses."""
+    """The norms of a Llama compute in float32, too coarse for differences of losses."""
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
-            if isinstance(child, LlamaRMSNorm):
+            if isinstance(child, (LlamaRMSNorm, RMSNorm)):
                 norm = torch.nn.RMSNorm(32, eps=child.variance_epsilon)
                 norm.weight = child.weight
                 setattr(module, name, norm)

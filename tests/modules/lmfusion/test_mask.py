@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.autograd.graph import saved_tensors_hooks
 
 from modules.lmfusion.attention import run_attention
 from modules.lmfusion.mask import Plan, hybrid_mask
@@ -50,6 +51,17 @@ def test_attention_by_runs_is_attention_under_the_mask(n, live_prefix):
     weight = score.masked_fill(~mask, -torch.inf).softmax(-1)
     wanted = torch.einsum("hqs,shk->qhk", weight, value)[start:]
     torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-10)
+
+
+def test_keys_and_values_are_kept_at_their_own_width():
+    _, _, runs = arrange([[1, 2, 3, -1, (0,), -2, 4, 5]], 16)
+    q, k, v = (torch.randn(24, heads, 5, requires_grad=True) for heads in (8, 2, 2))
+    plan, sizes = Plan.of(runs, live_prefix=True), []
+    with saved_tensors_hooks(lambda t: sizes.append(t.numel()) or t, lambda t: t):
+        run_attention(q, k, v, plan, scale=0.3)
+    most_queries = max(g.num_runs * g.num_queries for g in plan.groups) * q[0].numel()
+    most_keys = max(g.num_runs * g.num_keys for g in plan.groups) * k[0].numel()
+    assert max(sizes) == max(most_queries, most_keys)
 
 
 def test_work_grows_with_the_documents_and_not_with_their_square():
