@@ -84,6 +84,7 @@ class Bench:
         peer: float | Estimate | None = None,
         limit: float | None = None,
         at_least: bool = False,
+        paper: str | None = None,
     ) -> None:
         """Add a row to the table.
 
@@ -96,6 +97,7 @@ class Bench:
             peer: The same quantity of what others would use.
             limit: The best that any program could reach.
             at_least: Whether more is better.
+            paper: What the paper found.
         """
         named = {"value": value, "peer": peer}
         spread = {key: asdict(one) for key, one in named.items() if isinstance(one, Estimate)}
@@ -104,7 +106,9 @@ class Bench:
         void = not self.quick and any(one.is_void for one in timings)
         found = None if peer is None else middle(peer)
         counts = not self.quick
-        self.rows.append(Row(row, what, middle(value), goal, found, limit, at_least, counts, void))
+        self.rows.append(
+            Row(row, what, middle(value), goal, found, limit, at_least, paper, counts, void)
+        )
 
     def close(self) -> int:
         """Print the table, keep a full result, print the last line; the exit code."""

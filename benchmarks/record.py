@@ -22,6 +22,7 @@ class Row:
         peer: The same quantity of what others would use, where there is one.
         limit: The best that any program could reach, where that is known.
         at_least: Whether the value should be at least the goal, rather than at most.
+        paper: What the paper found, where the row is one of a claim.
         counts: Whether this run may say that the goal is met; a quick run may not.
         void: Whether the control of the timing behind the value failed.
     """
@@ -33,6 +34,7 @@ class Row:
     peer: float | None = None
     limit: float | None = None
     at_least: bool = False
+    paper: str | None = None
     counts: bool = True
     void: bool = False
 
@@ -45,7 +47,8 @@ class Row:
 
     def as_json(self) -> dict[str, Any]:
         """The row as it stands in the last line."""
-        names = ("row", "what", "value", "peer", "limit", "goal", "met")
+        bound = "limit" if self.paper is None else "paper"
+        names = ("row", "what", "value", "peer", bound, "goal", "met")
         fields = {name: rounded(getattr(self, name)) for name in names}
         return fields | ({"void": True} if self.void else {})
 
@@ -87,7 +90,7 @@ def cells(row: Row) -> tuple[str, ...]:
 def write(name: str, rows: Sequence[Row], conditions: dict[str, Any], details: Any) -> Path:
     """Keep a full result: rows, the machine it was measured on, and what lies behind the rows."""
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+    path = RESULTS / f"{name.replace('.', '_')}.json"
     content = {
         "name": name,
         "rows": [row.as_json() for row in rows],

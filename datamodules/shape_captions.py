@@ -97,16 +97,28 @@ class ShapeCaptions(TextSource):
         num: Number of captions.
         seed: Another seed makes other scenes: keep those of training and test apart.
         part: Which pairs of colour and form may occur.
+        restated: Probability that a caption is followed by one to three more of the same scene, a
+            sentence each: what a model can only foretell if it knows what stood where.
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
 
     Raises:
-        ValueError: `num` is below 1.
+        ValueError: `num` is below 1, or `restated` is no probability.
     """
 
-    def __init__(self, num: int, seed: int = 0, part: Part = "all", weight: float = 1.0):
+    def __init__(
+        self,
+        num: int,
+        seed: int = 0,
+        part: Part = "all",
+        restated: float = 0.0,
+        weight: float = 1.0,
+    ):
         super().__init__(weight)
         if num < 1:
             raise ValueError(f"num must be at least 1, got {num}.")
+        if not 0 <= restated <= 1:
+            raise ValueError(f"restated must be within [0, 1], got {restated}.")
+        self.restated = restated
         self.num = num
         self.seed = seed
         self.part: Part = part
@@ -117,13 +129,19 @@ class ShapeCaptions(TextSource):
         return f"captions:{self.num}:{self.seed}:{self.part}"
 
     def fingerprint(self) -> str:
-        """Version of the grammar, number, seed and part."""
-        return json.dumps(["ShapeCaptions", GRAMMAR, self.num, self.seed, self.part])
+        """Version of the grammar, number, seed, part and how often captions are restated."""
+        told = self.num, self.seed, self.part, self.restated
+        return json.dumps(["ShapeCaptions", GRAMMAR, *told])
 
     def documents(self) -> Iterator[Document]:
         """The captions 0 to `num` of this seed."""
         for index in range(self.num):
             text = numbered_caption(self.seed, index, self.part)
+            rng = Random(f"restated/{self.part}/{self.seed}/{index}")
+            if rng.random() < self.restated:
+                shown = scene(self.seed, index, self.part)
+                again = [caption(shown, rng) for _ in range(rng.randint(1, 3))]
+                text = ". ".join([text, *again])
             yield Document(text, f"{self.name}:{index + 1}")
 
 

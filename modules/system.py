@@ -1,7 +1,7 @@
 """What every system shares: one network, its trainable part, denominators, checkpoints."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import lightning as L
@@ -90,7 +90,12 @@ class System(L.LightningModule):
         A system that trains parts at different rates gives groups an `lr_ratio`, a factor on the
         optimizer's learning rate.
         """
-        return decayed_or_not([p for p in self.parameters() if p.requires_grad])
+        return decayed_or_not([p for p in self.parameters() if p.requires_grad], self.hidden())
+
+    def hidden(self) -> Iterable[nn.Parameter]:
+        """Parameters inside transformer blocks: those of all lists of modules, unless overridden."""
+        lists = [m for m in self.modules() if isinstance(m, nn.ModuleList)]
+        return [p for blocks in lists for p in blocks.parameters()]
 
     @override
     def on_train_start(self) -> None:
@@ -224,16 +229,25 @@ class System(L.LightningModule):
             )
 
 
-def decayed_or_not(parameters: list[nn.Parameter], **options: Any) -> list[dict[str, Any]]:
+def decayed_or_not(
+    parameters: list[nn.Parameter], hidden: Iterable[nn.Parameter], **options: Any
+) -> list[dict[str, Any]]:
     """Groups of matrices, with weight decay, and of vectors (norms, biases), without.
 
     Args:
         parameters: Trainable ones.
-        options: Of both groups.
+        hidden: Parameters inside transformer blocks; their matrices are a group of their own,
+            marked `is_hidden`, for optimizers that treat them apart.
+        options: Of all groups.
     """
-    matrices = {"params": [p for p in parameters if p.ndim >= 2]}
-    vectors = {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0}
-    return [group | options for group in (matrices, vectors) if group["params"]]
+    inside = {id(p) for p in hidden}
+    matrices = [p for p in parameters if p.ndim >= 2]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in matrices if id(p) in inside], "is_hidden": True},
+        {"params": [p for p in matrices if id(p) not in inside], "is_hidden": False},
+        {"params": [p for p in parameters if p.ndim < 2], "is_hidden": False, "weight_decay": 0.0},
+    ]
+    return [group | options for group in groups if group["params"]]
 
 
 def full(value: Tensor) -> Tensor:

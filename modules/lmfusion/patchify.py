@@ -100,26 +100,59 @@ class LinearPatchifier(Patchifier):
         size: Height and width of a latent.
         channels: C.
         patch: Latent pixels along the side of a patch.
+        places: Whether each place has a vector of its own, trained, added behind the first layer.
+            The papers speak of the rotary embedding alone, which tells a patch how far it is from
+            others, but hardly where it is: our choice.
+        gain: Factor on the first layer's weights at the start; below 1, noise drowns less of time
+            and place.
     """
 
-    def __init__(self, width: int, size: int = 32, channels: int = 8, patch: int = 2):
+    def __init__(
+        self,
+        width: int,
+        size: int = 32,
+        channels: int = 8,
+        patch: int = 2,
+        places: bool = False,
+        gain: float = 1.0,
+    ):
         super().__init__(channels, size, patch)
         self.patch = patch
         inputs = channels * patch * patch
         self.time = TimeEmbedding(inputs)
         self.encode = nn.Linear(inputs, width)
+        with torch.no_grad():
+            self.encode.weight.mul_(gain)
         self.decode = zero(nn.Linear(width, inputs))
+        self.place_nD = nn.Parameter(grid_waves(self.side, width)) if places else None
 
     @override
     def down(self, latent_ICHW: Tensor, step_I: Tensor) -> tuple[Tensor, Skips]:
         self.check(latent_ICHW)
         pixel = F.pixel_unshuffle(latent_ICHW, self.patch).flatten(2).transpose(1, 2)
-        return self.encode(pixel + self.time(step_I)[:, None]).flatten(0, 1), []
+        patch_InD = self.encode(pixel + self.time(step_I)[:, None])
+        if self.place_nD is not None:
+            patch_InD = patch_InD + self.place_nD.to(patch_InD.dtype)
+        return patch_InD.flatten(0, 1), []
 
     @override
     def up(self, hidden_PD: Tensor, step_I: Tensor, skips: Skips) -> Tensor:
         pixel = self.decode(hidden_PD).unflatten(0, (-1, self.num_patches)).transpose(1, 2)
         return F.pixel_shuffle(pixel.unflatten(2, (self.side, self.side)), self.patch)
+
+
+def grid_waves(side: int, width: int) -> Tensor:
+    """Sines and cosines of column and row of each place of a square grid, [side^2, width].
+
+    Raises:
+        ValueError: The width is no multiple of 4.
+    """
+    if width % 4:
+        raise ValueError(f"places need a width that is a multiple of 4, got {width}")
+    rate_K = 100.0 ** (-torch.arange(width // 4) / (width // 4))
+    row_n, column_n = torch.arange(side).repeat_interleave(side), torch.arange(side).repeat(side)
+    angles = [axis_n[:, None] * rate_K for axis_n in (column_n, row_n)]
+    return torch.cat([wave for angle in angles for wave in (angle.sin(), angle.cos())], dim=1)
 
 
 def zero(layer: nn.Linear | nn.Conv2d) -> nn.Linear | nn.Conv2d:

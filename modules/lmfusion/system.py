@@ -1,11 +1,12 @@
 """LMFusion as a Lightning system: which losses, which parameters, what to log."""
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, TypedDict, cast
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import override
 
 from modules.diffusion.process import Prediction, min_snr_weight
@@ -160,13 +161,17 @@ class LMFusion(System):
         return self.network
 
     @override
+    def hidden(self) -> Iterable[nn.Parameter]:
+        return self.fusion.blocks.parameters()
+
+    @override
     def parameter_groups(self) -> list[dict[str, Any]]:
         text = {id(p) for p in self.fusion.text_parameters()}
         trained = [p for p in self.parameters() if p.requires_grad]
-        image = decayed_or_not([p for p in trained if id(p) not in text])
-        return image + decayed_or_not(
-            [p for p in trained if id(p) in text], lr_ratio=self.text_ratio
-        )
+        hidden = list(self.hidden())
+        image = decayed_or_not([p for p in trained if id(p) not in text], hidden)
+        tuned = [p for p in trained if id(p) in text]
+        return image + decayed_or_not(tuned, hidden, lr_ratio=self.text_ratio)
 
     # Losses
 

@@ -140,3 +140,11 @@ def test_a_void_run_says_so_and_ends_with_its_own_code(monkeypatch, tmp_path, ca
     assert line["met"] is None
     assert line["rows"][0]["met"] is None
     assert not list(tmp_path.iterdir())
+
+
+def test_a_claims_row_says_what_the_paper_found_in_place_of_a_limit():
+    row = Row(1, "quantity", 0.5, 0.8, at_least=True, paper="0.9").as_json()
+    assert row["paper"] == "0.9"
+    assert "limit" not in row
+    assert row["met"] is False
+    assert "paper" not in Row(1, "quantity", 0.5, 0.8).as_json()

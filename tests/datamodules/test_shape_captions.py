@@ -117,3 +117,23 @@ def test_the_fingerprint_tells_the_parameters_apart():
 def test_no_caption_at_all_is_refused():
     with pytest.raises(ValueError, match="num must be at least 1, got 0"):
         ShapeCaptions(0)
+
+
+def test_restated_captions_are_of_the_same_scene():
+    texts = [document.text for document in ShapeCaptions(400, restated=0.5).documents()]
+    plain = [document.text for document in ShapeCaptions(400).documents()]
+    lengths = set()
+    for text, first in zip(texts, plain, strict=True):
+        sentences = text.split(". ")
+        assert sentences[0] == first
+        assert all({*parse(s)} == {*parse(first)} for s in sentences)
+        lengths.add(len(sentences))
+    assert lengths == {1, 2, 3, 4}
+    restated = sum(". " in text for text in texts)
+    assert 150 < restated < 250
+    assert ShapeCaptions(9).fingerprint() != ShapeCaptions(9, restated=0.5).fingerprint()
+
+
+def test_a_share_of_restated_captions_that_is_no_probability_is_refused():
+    with pytest.raises(ValueError, match=r"within \[0, 1\], got 2"):
+        ShapeCaptions(1, restated=2)

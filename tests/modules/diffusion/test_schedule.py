@@ -4,7 +4,7 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
-from modules.diffusion.schedule import CosineSchedule, LinearSchedule, log_snr
+from modules.diffusion.schedule import CosineSchedule, LinearSchedule, ShiftedSchedule, log_snr
 
 
 def formula(t: int, num_steps: int, s: float) -> float:
@@ -85,3 +85,24 @@ def test_what_is_no_schedule_is_refused():
         LinearSchedule(10, 0.1, 0.01)
     with pytest.raises(TypeError, match="whole"):
         LinearSchedule(10).signal(torch.tensor(1.5))
+
+
+def test_a_shift_moves_log_snr_and_a_shift_back_undoes_it():
+    step = torch.arange(1, 1000)
+    cosine = CosineSchedule()
+    shifted = ShiftedSchedule(cosine, 0.125)
+    moved = log_snr(shifted.signal(step)) - log_snr(cosine.signal(step))
+    torch.testing.assert_close(moved, torch.full_like(moved, 2 * math.log(0.125)))
+    back = ShiftedSchedule(shifted, 8.0)
+    torch.testing.assert_close(back.signal(step), cosine.signal(step))
+    assert shifted.num_steps == 1000
+    assert shifted.signal(torch.tensor(0)) == 1
+    assert hash(shifted) == hash(ShiftedSchedule(cosine, 0.125))
+
+
+def test_a_shift_by_one_changes_nothing_and_by_zero_is_refused():
+    step = torch.arange(1001)
+    same = ShiftedSchedule(LinearSchedule(), 1.0).signal(step)
+    torch.testing.assert_close(same, LinearSchedule().signal(step))
+    with pytest.raises(ValueError, match="above 0, got 0"):
+        ShiftedSchedule(LinearSchedule(), 0)

@@ -1,0 +1,134 @@
+"""Trains what a config describes, for a claim: the model, its cost, and what it knows of text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from math import exp
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from benchmarks.configured import configured
+from engine.flops import FlopCounter
+from modules.lmfusion.mask import LATER, PREFIX, Runs
+from modules.lmfusion.network import FusionNetwork
+from modules.lmfusion.system import LMFusion
+
+CONFIGS = Path(__file__).parent.parent.parent / "configs" / "lmfusion"
+NEVER = 10**9
+"""Steps between validations in training."""
+COUNTED = 4
+"""Batches of which the operations of a step are the mean."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model that a config trained.
+
+    Attributes:
+        system: The model, ready to draw.
+        num_steps: Optimizer steps.
+        flops: Floating-point operations executed in training.
+        minutes: Wall-clock time of training.
+        losses: Of the validation at the end: text in nats a token, perplexity, image.
+    """
+
+    system: LMFusion
+    num_steps: int
+    flops: float
+    minutes: float
+    losses: dict[str, float]
+
+
+def train(config: str, num_steps: int | None, *overrides: str) -> Trained:
+    """Fit a config of lmfusion, as the command line would, and validate at the end.
+
+    Args:
+        config: Its name.
+        num_steps: Optimizer steps, which the learning rate follows; None takes the config's own.
+        overrides: Further options, as on the command line.
+    """
+    steps = [] if num_steps is None else [f"--trainer.max_steps={num_steps}"]
+    built = configured(
+        [CONFIGS / f"{config}.yaml"],
+        *steps,
+        f"--trainer.val_check_interval={NEVER}",
+        "--trainer.logger=false",
+        "--trainer.callbacks=[]",
+        "--trainer.enable_checkpointing=false",
+        "--trainer.enable_progress_bar=false",
+        *overrides,
+    )
+    system: Any = built.model
+    start = monotonic()
+    built.trainer.fit(system, built.datamodule)
+    minutes = (monotonic() - start) / 60
+    num_steps = built.trainer.global_step
+    built.trainer.validate(system, built.datamodule, verbose=False)
+    found = built.trainer.callback_metrics
+    losses = {name.removeprefix("validate/"): float(value) for name, value in found.items()}
+    system.eval()
+    return Trained(system, num_steps, num_steps * flops_a_step(built), minutes, losses)
+
+
+def flops_a_step(built: Any) -> float:
+    """Operations of forward and backward, executed; the mean of some batches."""
+    system: LMFusion = built.model
+    total = 0
+    for batch in islice(built.datamodule.train_dataloader(), COUNTED):
+        batch.pop("rejects", None)
+        with FlopCounter() as counter:
+            noised = system.noise(batch)
+            out = system.predict_noise(batch, noised)
+            loss = system.image_total(batch, noised, out) + system.later_text_total(batch, out)
+            loss.backward()
+        system.zero_grad()
+        total += counter.total
+    return total / COUNTED
+
+
+@torch.no_grad()
+def text_logits(network: FusionNetwork, token_T: Tensor) -> Tensor:
+    """Scores [T, V] of the language model's own tokens, of a document of text alone."""
+    none = torch.zeros(0, *network.patchifier.shape), torch.zeros(0)
+    kind = PREFIX if network.freeze_text else LATER
+    runs = Runs([kind], [0], [len(token_T)])
+    out = network(token_T, torch.arange(len(token_T)), *none, runs, read_prefix=True)
+    hidden_TD = out.prefix_WD if network.freeze_text else out.later_LD
+    assert hidden_TD is not None
+    return network.logits(hidden_TD)[:, :-1]
+
+
+def tokens(tokenizer: Any, text: str) -> Tensor:
+    """Ids of a text, behind the start token and before the end token."""
+    end = tokenizer.eos_token_id
+    return torch.tensor([end, *tokenizer.encode(text, add_special_tokens=False), end])
+
+
+def perplexity(system: LMFusion, texts: Sequence[str]) -> float:
+    """Perplexity a token of texts alone, ends included."""
+    nats, count = 0.0, 0
+    for text in texts:
+        token_T = tokens(system.tokenizer, text)
+        logits_TV = text_logits(system.fusion, token_T[:-1]).double()
+        nats += float(cross_entropy(logits_TV, token_T[1:], reduction="sum"))
+        count += len(token_T) - 1
+    return exp(nats / count)
+
+
+@torch.no_grad()
+def num_different(system: LMFusion, source: str, texts: Sequence[str]) -> int:
+    """How many logits of texts alone are not, to the last bit, those of the model in a folder."""
+    from transformers import AutoModelForCausalLM
+
+    reference = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32).eval()
+    different = 0
+    for text in texts:
+        token_T = tokens(system.tokenizer, text)
+        wanted_TV = reference(token_T[None]).logits[0]
+        different += int((text_logits(system.fusion, token_T) != wanted_TV).sum())
+    return different
