@@ -1,7 +1,8 @@
-"""What the words of a caption mean, in plain sentences: roses are red, a square has four corners.
+"""What the words of a caption mean, in plain sentences: a rose is red, a square has four corners.
 
-In captions alone one colour could stand for another and one form for another, so that a language
-model keeps them all but alike. Any text of the world tells them apart; these sentences do it here.
+In captions alone one colour could stand for another, one form for another and left for right, so
+that a language model keeps them all but alike. Any text of the world tells them apart; these
+sentences do it here.
 """
 
 import json
@@ -13,7 +14,9 @@ from datamodules.text_source import TextSource
 
 GRAMMAR = 1
 """Version of the sentences; raised when they change, so that tokens are made anew."""
-COLOURED = {
+Table = dict[str, tuple[str, ...]]
+"""What is said of each word."""
+COLOURED: Table = {
     "red": ("a rose", "a brick", "a cherry", "blood"),
     "orange": ("a carrot", "a pumpkin", "rust", "a fox"),
     "yellow": ("the sun", "a lemon", "butter", "straw"),
@@ -24,7 +27,7 @@ COLOURED = {
     "white": ("snow", "milk", "salt", "a swan"),
 }
 """Things of each colour."""
-TRAITS = {
+TRAITS: Table = {
     "circle": ("is round and full", "is like a coin", "has no corners", "is like the moon"),
     "square": ("has four corners", "is like a box", "has four sides", "is like a window"),
     "triangle": ("has three corners", "is like a roof", "has three sides", "points up like a tent"),
@@ -32,28 +35,36 @@ TRAITS = {
     "ring": ("has a hole", "is like a wheel", "is round and empty", "fits on a finger"),
 }
 """What is true of each form."""
-SIZES = {
+SIZES: Table = {
     "small": ("an ant", "a crumb", "a seed", "a bead"),
     "large": ("a house", "a whale", "a hill", "an elephant"),
 }
 """Things of each size."""
+PLACED: Table = {
+    "top": ("a hat", "a roof", "a crown", "the moon"),
+    "bottom": ("a shoe", "a root", "a cellar", "the ground"),
+    "left": ("the heart", "the west", "the first page", "a clock at nine"),
+    "right": ("the east", "the last page", "a writing hand", "a clock at three"),
+    "centre": ("the core", "a hub", "a target"),
+    "middle": ("a belt", "noon", "a waist"),
+}
+"""Things of each place."""
 
 
 def sentence(rng: Random) -> str:
     """One true sentence."""
-    kind = rng.choice(["colour", "form", "form", "size"])
-    if kind == "form":
+    words = rng.choice([TRAITS, TRAITS, COLOURED, SIZES, PLACED])
+    if words is TRAITS:
         form = rng.choice(list(TRAITS))
         trait = rng.choice(TRAITS[form])
         return rng.choice([f"a {form} {trait}.", f"what {trait} is a {form}."])
-    words = COLOURED if kind == "colour" else SIZES
     word = rng.choice(list(words))
     thing = rng.choice(words[word])
     return rng.choice([f"{thing} is {word}.", f"{word} like {thing}.", f"as {word} as {thing}."])
 
 
 class ShapeWords(TextSource):
-    """True sentences about colours, forms and sizes, a few to a document; needs no file.
+    """True sentences about colours, forms, sizes and places, a few to a document; needs no file.
 
     Args:
         num: Number of documents.

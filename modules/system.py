@@ -93,7 +93,7 @@ class System(L.LightningModule):
         return decayed_or_not([p for p in self.parameters() if p.requires_grad], self.hidden())
 
     def hidden(self) -> Iterable[nn.Parameter]:
-        """Parameters inside transformer blocks: those of all lists of modules, unless overridden."""
+        """Parameters inside transformer blocks: of all lists of modules, unless overridden."""
         lists = [m for m in self.modules() if isinstance(m, nn.ModuleList)]
         return [p for blocks in lists for p in blocks.parameters()]
 

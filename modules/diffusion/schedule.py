@@ -7,7 +7,7 @@ It comes in float64, so that 1 - abar keeps its digits near t = 0, and abar near
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cache
-from math import pi
+from math import log, pi
 
 import torch
 from torch import Tensor
@@ -108,24 +108,29 @@ class LinearSchedule(Schedule):
 
 @dataclass(frozen=True)
 class ShiftedSchedule(Schedule):
-    """Another schedule, with more noise at every step (Hoogeboom et al., 2023, eq. 4).
+    """Another schedule, its log-SNR moved (Hoogeboom et al., 2023, sec. 3.1) and drawn together.
 
     Where neighbouring pixels say the same, noise hides less of an image: one twice as wide, or of
-    large plain areas, is still read at steps at which its caption should matter. The amplitude of
-    the signal over that of the noise is multiplied by `factor`, log-SNR moves by 2 log(factor).
+    large plain areas, is still read at steps at which its caption should matter.
+
+        log-SNR(t) = spread * log-SNR of the other(t) + 2 log(factor)
 
     Attributes:
         schedule: The other schedule.
         factor: On alpha / sigma; below 1 there is more noise. The paper's 64 / width.
+        spread: Below 1 more steps are spent around the noise level of the middle step, where the
+            cosine schedule has a log-SNR of about 0. The paper has none: our choice.
     """
 
     schedule: Schedule
     factor: float
+    spread: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse what is no schedule."""
-        if self.factor <= 0:
-            raise ValueError(f"factor must be above 0, got {self.factor}")
+        for name in ("factor", "spread"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
 
     @property
     def num_steps(self) -> int:  # type: ignore[override]
@@ -134,9 +139,8 @@ class ShiftedSchedule(Schedule):
 
     def signal(self, step: Tensor) -> Tensor:
         """Signal left, abar_t, where the other schedule takes such steps."""
-        abar = self.schedule.signal(step)
-        kept = self.factor**2 * abar
-        return kept / (kept + (1 - abar))
+        log_snr_t = log_snr(self.schedule.signal(step))
+        return torch.sigmoid(self.spread * log_snr_t + 2 * log(self.factor))
 
 
 def log_snr(abar: Tensor) -> Tensor:

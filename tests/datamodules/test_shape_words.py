@@ -3,22 +3,23 @@ from random import Random
 
 import pytest
 
-from datamodules.shape_scenes import COLOURS, FORMS, RADII
-from datamodules.shape_words import COLOURED, SIZES, TRAITS, ShapeWords, sentence
+from datamodules.shape_scenes import COLOURS, FORMS, PLACES, RADII
+from datamodules.shape_words import COLOURED, PLACED, SIZES, TRAITS, ShapeWords, sentence
 
 
 def test_every_word_of_a_scene_is_told_apart_from_its_like():
     assert {*COLOURED} == {*COLOURS}
     assert {*TRAITS} == {*FORMS}
     assert {*SIZES} == {*RADII}
-    for words in (COLOURED, TRAITS, SIZES):
+    assert {*PLACED} == {word for place in PLACES for word in place.split()} | {"middle"}
+    for words in (COLOURED, TRAITS, SIZES, PLACED):
         told = [one for some in words.values() for one in some]
         assert len({*told}) == len(told)
 
 
 def test_sentences_say_only_what_is_true():
     rng = Random(0)
-    meant = {**COLOURED, **SIZES, **TRAITS}
+    meant = {**COLOURED, **SIZES, **PLACED, **TRAITS}
     seen = defaultdict(set)
     for _ in range(3000):
         text = sentence(rng)

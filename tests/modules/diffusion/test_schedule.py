@@ -97,6 +97,10 @@ def test_a_shift_moves_log_snr_and_a_shift_back_undoes_it():
     torch.testing.assert_close(back.signal(step), cosine.signal(step))
     assert shifted.num_steps == 1000
     assert shifted.signal(torch.tensor(0)) == 1
+    drawn = ShiftedSchedule(cosine, 0.125, spread=0.5)
+    moved = log_snr(drawn.signal(step)) - log_snr(cosine.signal(step)) / 2
+    torch.testing.assert_close(moved, torch.full_like(moved, 2 * math.log(0.125)))
+    assert drawn.signal(torch.tensor(0)) == 1
     assert hash(shifted) == hash(ShiftedSchedule(cosine, 0.125))
 
 
@@ -106,3 +110,5 @@ def test_a_shift_by_one_changes_nothing_and_by_zero_is_refused():
     torch.testing.assert_close(same, LinearSchedule().signal(step))
     with pytest.raises(ValueError, match="above 0, got 0"):
         ShiftedSchedule(LinearSchedule(), 0)
+    with pytest.raises(ValueError, match="spread must be above 0, got -1"):
+        ShiftedSchedule(LinearSchedule(), 1, -1)
