@@ -6,13 +6,13 @@ again, from the same tables, so that one is the exact inverse of the other.
 
 import json
 import re
-from collections.abc import Iterator
 from functools import cache
 from random import Random
 
-from datamodules.documents import Document
+from typing_extensions import override
+
 from datamodules.shape_scenes import COLOURS, FORMS, RADII, Part, Scene, Shape, scene
-from datamodules.text_source import TextSource
+from datamodules.text_source import MadeUpText
 
 GRAMMAR = 1
 """Version of words and scenes; raised when a caption changes, so that tokens are made anew."""
@@ -87,8 +87,8 @@ def shape_of(match: re.Match[str]) -> Shape:
     return Shape(match["colour"], match["form"], match["size"], CALLED[match["place"]])
 
 
-class ShapeCaptions(TextSource):
-    """Captions of made-up scenes; needs no file.
+class ShapeCaptions(MadeUpText):
+    """Captions of made-up scenes.
 
     By default the words of all pairs of a colour and a form occur together, as in what any
     pretrained language model has read; what is held out is their pictures.
@@ -105,6 +105,9 @@ class ShapeCaptions(TextSource):
         ValueError: `num` is below 1, or `restated` is no probability.
     """
 
+    kind = "captions"
+    grammar = GRAMMAR
+
     def __init__(
         self,
         num: int,
@@ -113,36 +116,29 @@ class ShapeCaptions(TextSource):
         restated: float = 0.0,
         weight: float = 1.0,
     ):
-        super().__init__(weight)
-        if num < 1:
-            raise ValueError(f"num must be at least 1, got {num}.")
+        super().__init__(num, seed, weight)
         if not 0 <= restated <= 1:
             raise ValueError(f"restated must be within [0, 1], got {restated}.")
         self.restated = restated
-        self.num = num
-        self.seed = seed
         self.part: Part = part
 
     @property
+    @override
     def name(self) -> str:
-        """Number, seed and part."""
-        return f"captions:{self.num}:{self.seed}:{self.part}"
+        return f"{super().name}:{self.part}"
 
+    @override
     def fingerprint(self) -> str:
-        """Version of the grammar, number, seed, part and how often captions are restated."""
-        told = self.num, self.seed, self.part, self.restated
-        return json.dumps(["ShapeCaptions", GRAMMAR, *told])
+        return json.dumps([super().fingerprint(), self.part, self.restated])
 
-    def documents(self) -> Iterator[Document]:
-        """The captions 0 to `num` of this seed."""
-        for index in range(self.num):
-            text = numbered_caption(self.seed, index, self.part)
-            rng = Random(f"restated/{self.part}/{self.seed}/{index}")
-            if rng.random() < self.restated:
-                shown = scene(self.seed, index, self.part)
-                again = [caption(shown, rng) for _ in range(rng.randint(1, 3))]
-                text = ". ".join([text, *again])
-            yield Document(text, f"{self.name}:{index + 1}")
+    @override
+    def text(self, index: int) -> str:
+        text = numbered_caption(self.seed, index, self.part)
+        rng = Random(f"restated/{self.part}/{self.seed}/{index}")
+        if rng.random() >= self.restated:
+            return text
+        shown = scene(self.seed, index, self.part)
+        return ". ".join([text, *(caption(shown, rng) for _ in range(rng.randint(1, 3)))])
 
 
 def numbered_caption(seed: int, index: int, part: Part = "all") -> str:

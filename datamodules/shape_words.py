@@ -5,15 +5,12 @@ that a language model keeps them all but alike. Any text of the world tells them
 sentences do it here.
 """
 
-import json
-from collections.abc import Iterator
 from random import Random
 
-from datamodules.documents import Document
-from datamodules.text_source import TextSource
+from typing_extensions import override
 
-GRAMMAR = 1
-"""Version of the sentences; raised when they change, so that tokens are made anew."""
+from datamodules.text_source import MadeUpText
+
 Table = dict[str, tuple[str, ...]]
 """What is said of each word."""
 COLOURED: Table = {
@@ -63,37 +60,13 @@ def sentence(rng: Random) -> str:
     return rng.choice([f"{thing} is {word}.", f"{word} like {thing}.", f"as {word} as {thing}."])
 
 
-class ShapeWords(TextSource):
-    """True sentences about colours, forms, sizes and places, a few to a document; needs no file.
+class ShapeWords(MadeUpText):
+    """True sentences about colours, forms, sizes and places, four to eight to a document."""
 
-    Args:
-        num: Number of documents.
-        seed: Another seed makes other documents.
-        weight: Share of the rows of an epoch, relative to the other sources; above 0.
+    kind = "words"
+    grammar = 1
 
-    Raises:
-        ValueError: `num` is below 1.
-    """
-
-    def __init__(self, num: int, seed: int = 0, weight: float = 1.0):
-        super().__init__(weight)
-        if num < 1:
-            raise ValueError(f"num must be at least 1, got {num}.")
-        self.num = num
-        self.seed = seed
-
-    @property
-    def name(self) -> str:
-        """Number and seed."""
-        return f"words:{self.num}:{self.seed}"
-
-    def fingerprint(self) -> str:
-        """Version of the sentences, number and seed."""
-        return json.dumps(["ShapeWords", GRAMMAR, self.num, self.seed])
-
-    def documents(self) -> Iterator[Document]:
-        """The documents 0 to `num` of this seed, of four to eight sentences."""
-        for index in range(self.num):
-            rng = Random(f"words/{self.seed}/{index}")
-            text = " ".join(sentence(rng) for _ in range(rng.randint(4, 8)))
-            yield Document(text, f"{self.name}:{index + 1}")
+    @override
+    def text(self, index: int) -> str:
+        rng = Random(f"words/{self.seed}/{index}")
+        return " ".join(sentence(rng) for _ in range(rng.randint(4, 8)))

@@ -5,6 +5,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from glob import glob
 from pathlib import Path
+from typing import ClassVar
+
+from typing_extensions import override
 
 from datamodules.documents import Document, Reject
 from datamodules.roots import missing
@@ -32,6 +35,49 @@ class TextSource(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """A text that changes when the documents may have changed."""
+
+
+class MadeUpText(TextSource):
+    """Documents that are made up by number, each always the same; needs no file.
+
+    Args:
+        num: Number of documents.
+        seed: Another seed makes other documents: keep those of training and test apart.
+        weight: Share of the rows of an epoch, relative to the other sources; above 0.
+
+    Raises:
+        ValueError: `num` is below 1.
+    """
+
+    kind: ClassVar[str]
+    """The first part of the name."""
+    grammar: ClassVar[int]
+    """Version of what is made up; raised when a document changes, so that tokens are made anew."""
+
+    def __init__(self, num: int, seed: int = 0, weight: float = 1.0):
+        super().__init__(weight)
+        if num < 1:
+            raise ValueError(f"num must be at least 1, got {num}.")
+        self.num = num
+        self.seed = seed
+
+    @property
+    @override
+    def name(self) -> str:
+        return f"{self.kind}:{self.num}:{self.seed}"
+
+    @override
+    def fingerprint(self) -> str:
+        return json.dumps([type(self).__name__, self.grammar, self.num, self.seed])
+
+    @override
+    def documents(self) -> Iterator[Document]:
+        for index in range(self.num):
+            yield Document(self.text(index), f"{self.name}:{index + 1}")
+
+    @abstractmethod
+    def text(self, index: int) -> str:
+        """Document number `index` of this seed."""
 
 
 class FileText(TextSource):
