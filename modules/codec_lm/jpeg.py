@@ -1,0 +1,157 @@
+"""Pictures as sequences of bytes: baseline JPEG files without their tables (Han et al., 2024).
+
+Files are Pillow's own (libjpeg). What is the same in all of them, quantisation and Huffman tables,
+and if wished the header, is cut out and put back when a file is wanted.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from modules.codec_lm.grammar import Grammar
+from modules.codec_lm.huffman import read_tables
+from modules.codec_lm.markers import SOS, segments
+from modules.codec_lm.scan import Scan
+
+Picture = NDArray[np.uint8]
+Sampling = Literal["4:2:0", "4:4:4", "grey"]
+Restart = Literal["mcu", "row", "none"]
+TABLES, BODY = 1, 2
+"""Pillow's stream types: tables alone, and the picture alone."""
+EOI = b"\xff\xd9"
+CELL = {"4:2:0": 16, "4:4:4": 8, "grey": 8}
+"""Side of a minimum coded unit (MCU), in pixels."""
+BLOCKS = {"4:2:0": (0, 0, 0, 0, 1, 1), "4:4:4": (0, 1, 1), "grey": (0,)}
+"""Kind of component, luminance or chrominance, of the blocks of an MCU."""
+
+
+@dataclass(frozen=True)
+class JpegCodec:
+    """JPEG files of one size and setting, as a language model sees them.
+
+    The settings are the paper's (app. D) unless said otherwise.
+
+    Attributes:
+        height: Of pictures, in pixels.
+        width: Likewise.
+        quality: libjpeg's quality, 1 to 100.
+        sampling: Chrominance at half the resolution ("4:2:0") or the whole, or none.
+        restart: A restart marker behind every MCU, behind every row of them, or none.
+        keep_header: Whether sequences keep the header, which is the same in all, and the
+            end-of-image marker.
+
+    Raises:
+        ValueError: A number is out of bounds.
+        RuntimeError: This build of libjpeg writes files that cannot be taken apart in this way.
+    """
+
+    height: int
+    width: int
+    quality: int = 25
+    sampling: Sampling = "4:2:0"
+    restart: Restart = "mcu"
+    keep_header: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse bad numbers, and a libjpeg that does not do."""
+        for name, least, most in (("height", 1, 65500), ("width", 1, 65500), ("quality", 1, 100)):
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(
+                    f"{name} must be within [{least}, {most}], got {getattr(self, name)}."
+                )
+        self.check()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height and width, and 3 if there are colours."""
+        return (self.height, self.width) + (() if self.sampling == "grey" else (3,))
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows of MCUs, and MCUs of a row."""
+        side = CELL[self.sampling]
+        return -(-self.height // side), -(-self.width // side)
+
+    def save(self, picture: Picture, **options: Any) -> bytes:
+        """A whole file, or a part of it."""
+        if picture.shape != self.shape or picture.dtype != np.uint8:
+            raise ValueError(
+                f"pictures are uint8 {self.shape}, got {picture.dtype} {picture.shape}."
+            )
+        if self.sampling != "grey":
+            options["subsampling"] = self.sampling
+        if self.restart != "none":
+            options |= {f"restart_marker_{'blocks' if self.restart == 'mcu' else 'rows'}": 1}
+        file = BytesIO()
+        Image.fromarray(picture).save(file, "JPEG", quality=self.quality, **options)
+        return file.getvalue()
+
+    def encode(self, picture: Picture) -> bytes:
+        """The sequence of a picture.
+
+        Args:
+            picture: uint8 [H, W, 3], or [H, W] if grey.
+
+        Raises:
+            ValueError: The picture has another shape.
+        """
+        body = self.save(picture, streamtype=BODY)
+        return body if self.keep_header else body[len(self.header) : -len(EOI)]
+
+    def file(self, sequence: bytes) -> bytes:
+        """The file that a sequence stands for; every JPEG decoder opens it if it is whole."""
+        body = sequence if self.keep_header else self.header + sequence + EOI
+        return body[:2] + self.tables[2:-2] + body[2:]
+
+    def decode(self, sequence: bytes) -> Picture:
+        """The picture of a sequence.
+
+        Raises:
+            OSError: It is none.
+        """
+        return np.asarray(Image.open(BytesIO(self.file(sequence))))
+
+    @cached_property
+    def tables(self) -> bytes:
+        """The stream of quantisation and Huffman tables."""
+        return self.save(np.zeros(self.shape, np.uint8), streamtype=TABLES)
+
+    @cached_property
+    def header(self) -> bytes:
+        """What all sequences begin with: everything before the scan."""
+        body = self.save(np.zeros(self.shape, np.uint8), streamtype=BODY)
+        return body[: last(body).end]
+
+    @cached_property
+    def grammar(self) -> Grammar:
+        """Which byte may follow which."""
+        rows, columns = self.grid
+        interval = {"mcu": 1, "row": columns, "none": rows * columns}[self.restart]
+        scan = Scan(tuple(read_tables(self.tables)), BLOCKS[self.sampling])
+        header = self.header if self.keep_header else b""
+        return Grammar(scan, rows * columns, interval, header, self.keep_header)
+
+    def check(self) -> None:
+        """Take a file apart and put it together again."""
+        dice = np.random.default_rng(0)
+        picture = dice.integers(0, 256, self.shape, dtype=np.uint8)
+        body = self.save(picture, streamtype=BODY)
+        if not body.startswith(self.header) or not body.endswith(EOI):
+            raise RuntimeError("this libjpeg writes headers that depend on the picture.")
+        with Image.open(BytesIO(self.save(picture))) as whole:
+            is_equal = np.array_equal(np.asarray(whole), self.decode(self.encode(picture)))
+        if not is_equal:
+            raise RuntimeError("this libjpeg's tables and picture do not make up the whole file.")
+
+
+def last(body: bytes) -> Any:
+    """The segment that begins the scan."""
+    *_, segment = segments(body)
+    if segment.marker != SOS:
+        raise ValueError("the file has no scan.")
+    return segment

@@ -1,0 +1,60 @@
+"""Segments of a JPEG file (ITU-T T.81, annex B), as much of them as baseline files need."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+SOI, EOI, SOS, DHT, DQT, DRI, SOF0 = 0xD8, 0xD9, 0xDA, 0xC4, 0xDB, 0xDD, 0xC0
+RST0 = 0xD0
+"""The first of eight restart markers, which follow one another in turn."""
+BARE = frozenset({SOI, EOI, 0x01, *range(RST0, RST0 + 8)})
+"""Markers without a length."""
+FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""Markers that begin a frame; its kind is the marker."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A marker and what it carries.
+
+    Attributes:
+        marker: The byte behind FF.
+        start: Where the FF stands.
+        end: One past the segment's last byte.
+        body: What follows the length.
+    """
+
+    marker: int
+    start: int
+    end: int
+    body: bytes
+
+
+def segments(file: bytes) -> Iterator[Segment]:
+    """The segments up to the first scan, or to the end of a file without one.
+
+    Raises:
+        ValueError: The file does not begin as a JPEG, or ends or goes astray inside its header.
+    """
+    if file[:2] != b"\xff\xd8":
+        raise ValueError(f"a JPEG begins with FF D8, this with {file[:2].hex(' ') or 'nothing'}.")
+    at = 0
+    while True:
+        start = at
+        while at < len(file) and file[at] == 0xFF:
+            at += 1  # any number of FF may fill up
+        if at == start or at >= len(file):
+            raise ValueError(f"the header breaks off at byte {start} of {len(file)}.")
+        marker, at = file[at], at + 1
+        if marker in BARE:
+            yield Segment(marker, start, at, b"")
+        else:
+            size = int.from_bytes(file[at : at + 2], "big")
+            if size < 2 or at + size > len(file):
+                raise ValueError(
+                    f"segment FF {marker:02X} at byte {start} wants {size} bytes, the file has "
+                    f"{len(file) - at} more."
+                )
+            yield Segment(marker, start, at + size, file[at + 2 : at + size])
+            at += size
+        if marker in (EOI, SOS):
+            return

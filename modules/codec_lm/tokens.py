@@ -1,0 +1,132 @@
+"""Which token may come next: the byte grammar, walked along the bytes of every token.
+
+Shape legend: V = tokens of the vocabulary.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modules.codec_lm.grammar import Grammar, Place
+from modules.codec_lm.spelling import unspell
+
+Tree = dict[int, "Node"]
+
+
+@dataclass
+class Node:
+    """A common beginning of several tokens.
+
+    Attributes:
+        token: The token that ends here, if one does.
+        more: By the byte that follows.
+    """
+
+    token: int | None
+    more: Tree
+
+
+@dataclass(frozen=True)
+class TokenGrammar:
+    """The grammar of files over a byte-pair vocabulary.
+
+    Attributes:
+        grammar: That of bytes.
+        words: Bytes of each token; None for those that spell none. Every byte is a token.
+        end: The token that ends a file.
+    """
+
+    grammar: Grammar
+    words: Sequence[bytes | None]
+    end: int
+
+    def __post_init__(self) -> None:
+        """Refuse a vocabulary that can get stuck."""
+        missing = {bytes([byte]) for byte in range(256)} - set(self.words)
+        if missing:
+            raise ValueError(f"{len(missing)} bytes are no tokens, such as {min(missing).hex()}.")
+
+    @classmethod
+    def of(cls, grammar: Grammar, tokenizer: Any) -> "TokenGrammar":
+        """The grammar over a Hugging Face tokenizer whose tokens spell bytes."""
+        names = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+        special = set(tokenizer.all_special_ids)
+        words = [None if n in special else unspell(name) for n, name in enumerate(names)]
+        return cls(grammar, words, tokenizer.eos_token_id)
+
+    @cached_property
+    def tree(self) -> Tree:
+        """All tokens by their bytes."""
+        root = Node(None, {})
+        for token, word in enumerate(self.words):
+            node = root
+            for byte in word or b"":
+                node = node.more.setdefault(byte, Node(None, {}))
+            if word:
+                node.token = token
+        return root.more
+
+    @cached_property
+    def singles(self) -> NDArray[np.int64]:
+        """Token of each of the 256 bytes, [256]."""
+        number = {word: token for token, word in enumerate(self.words)}
+        return np.array([number[bytes([byte])] for byte in range(256)])
+
+    def legal(self, place: Place, budget: int | None = None) -> NDArray[np.bool_]:
+        """Which tokens may come next, [V].
+
+        Args:
+            place: Where the writer stands.
+            budget: Tokens that may still be written, the end included; None where there is no
+                limit. A byte may need a token of its own.
+
+        Raises:
+            ValueError: The budget does not suffice for any end.
+        """
+        legal_V = np.zeros(len(self.words), np.bool_)
+        if self.grammar.is_end(place):
+            legal_V[self.end] = True
+            return legal_V
+        left = None if budget is None else budget - 1
+        legal_V[self.singles[self.grammar.legal(place, left)]] = True
+        begins = self.grammar.legal(place)
+        for byte, node in self.branches:
+            if begins[byte]:
+                behind = self.grammar.advance(place, byte)
+                legal_V[list(self._longer(node.more, behind, left))] = True
+        return legal_V
+
+    @cached_property
+    def branches(self) -> list[tuple[int, Node]]:
+        """First bytes of tokens of two bytes or more."""
+        return [(byte, node) for byte, node in self.tree.items() if node.more]
+
+    def _longer(self, tree: Tree, place: Place, left: int | None) -> Iterator[int]:
+        """The tokens of a tree that may be written from a place."""
+        legal_V = self.grammar.legal(place)
+        for byte, node in tree.items():
+            if not legal_V[byte]:
+                continue
+            behind = self.grammar.advance(place, byte)
+            fits = left is None or self.grammar.cost(behind) <= left - 1
+            if node.token is not None and fits:
+                yield node.token
+            if node.more:
+                yield from self._longer(node.more, behind, left)
+
+    def advance(self, place: Place, token: int) -> Place:
+        """Where a token leads; the end of a file leads nowhere else.
+
+        Raises:
+            ValueError: The token is not legal.
+        """
+        word = self.words[token]
+        if word is None:
+            if token == self.end and self.grammar.is_end(place):
+                return place
+            raise ValueError(f"token {token} is not legal here: {place}.")
+        return self.grammar.walk(place, word)
