@@ -21,8 +21,9 @@ class JsonLines(L.Callback):
 
     Records are dictionaries; batches of anything else are passed over. A picture in a record (a
     uint8 tensor [H, W, 3], alone or in a list) becomes a file in `pictures/`, and its path stands
-    in the record. The first 64 pictures under the records' last keys make `pictures/grid.png` as
-    well. Ranks above 0 write `predictions.<rank>.jsonl`.
+    in the record; so do bytes, whose key is the ending of their file. The first 64 pictures under
+    the records' last keys make `pictures/grid.png` as well. Ranks above 0 write
+    `predictions.<rank>.jsonl`.
 
     Args:
         show: Number of records that are printed as well.
@@ -96,9 +97,14 @@ def written(value: Any, path: Path) -> Any:
     """
     if isinstance(value, list):
         return [written(one, path.with_name(f"{path.name}_{i}")) for i, one in enumerate(value)]
-    if not isinstance(value, torch.Tensor):
+    if not isinstance(value, torch.Tensor | bytes):
         return value
     path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(value, bytes):
+        stem, _, ending = path.name.rpartition("_")
+        file = path.with_name(f"{stem}.{ending}")
+        file.write_bytes(value)
+        return str(file)
     Image.fromarray(value.cpu().numpy()).save(path.with_suffix(".png"))
     return str(path.with_suffix(".png"))
 

@@ -11,10 +11,17 @@ class Document:
     Attributes:
         text: The text, not empty.
         origin: File and line or row, counted from 1, such as `train.parquet:17`.
+        num_bytes: What it was made from, in bytes; None counts the text in UTF-8.
     """
 
     text: str
     origin: str
+    num_bytes: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes behind the text."""
+        return len(self.text.encode()) if self.num_bytes is None else self.num_bytes
 
 
 @dataclass(frozen=True)

@@ -45,10 +45,11 @@ class TextTokenizer:
         return self.backend(texts, add_special_tokens=False, **quiet)["input_ids"]
 
     def encode_documents(self, documents: Iterable[Document]) -> Iterator[tuple[list[int], int]]:
-        """Ids with start and eos, and UTF-8 bytes, of each document."""
-        for chunk in _chunks(document.text for document in documents):
-            for text, ids in zip(chunk, self.encode(chunk), strict=True):
-                yield [self.start, *ids, self.eos], len(text.encode())
+        """Ids with start and eos, and the bytes behind them, of each document."""
+        for chunk in _chunks(documents):
+            texts = [document.text for document in chunk]
+            for document, ids in zip(chunk, self.encode(texts), strict=True):
+                yield [self.start, *ids, self.eos], document.size
 
 
 def load_tokenizer(name: str) -> TextTokenizer:
@@ -101,13 +102,13 @@ def _looks_local(name: str) -> bool:
     )
 
 
-def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
-    """The texts in order, in lists of a bearable size."""
-    chunk: list[str] = []
+def _chunks(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """The documents in order, in lists of a bearable size."""
+    chunk: list[Document] = []
     size = 0
-    for text in texts:
-        chunk.append(text)
-        size += len(text)
+    for document in documents:
+        chunk.append(document)
+        size += len(document.text)
         if len(chunk) == CHUNK_DOCUMENTS or size >= CHUNK_CHARACTERS:
             yield chunk
             chunk, size = [], 0

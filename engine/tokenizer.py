@@ -1,24 +1,28 @@
-"""Trains a byte-level BPE tokenizer."""
+"""Trains a BPE tokenizer: of the bytes of texts, or of an alphabet of its own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 END = "<|endoftext|>"
 """Starts and ends a document."""
 
 
-def train_tokenizer(documents: Iterator[str], vocab_size: int, folder: Path) -> str:
-    """Train byte-level BPE and save it as a Hugging Face tokenizer folder.
+def train_tokenizer(
+    documents: Iterator[str], vocab_size: int, folder: Path, alphabet: Sequence[str] | None = None
+) -> str:
+    """Train BPE and save it as a Hugging Face tokenizer folder.
 
     Every text can be encoded and comes back the same, since all 256 bytes are tokens.
 
     Args:
         documents: Texts.
-        vocab_size: Number of ids; at least 257.
+        vocab_size: Number of ids; at least one more than there are bytes or characters.
         folder: Where to write.
+        alphabet: Characters of texts that are no language, such as spelt files: all of them become
+            tokens, and words may have any length. None takes the bytes of UTF-8, and words.
 
     Returns:
-        One line: size, documents, bytes per token on the last thousand documents.
+        One line: size, documents, bytes (or characters) per token on the last thousand documents.
 
     Raises:
         ValueError: Too small a vocabulary, or no text.
@@ -26,15 +30,19 @@ def train_tokenizer(documents: Iterator[str], vocab_size: int, folder: Path) -> 
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    if vocab_size < 257:
-        raise ValueError(f"vocab_size must hold 256 bytes and the end of text, got {vocab_size}")
+    characters = pre_tokenizers.ByteLevel.alphabet() if alphabet is None else list(alphabet)
+    if vocab_size < len(characters) + 1:
+        raise ValueError(
+            f"vocab_size must hold {len(characters)} bytes and the end of text, got {vocab_size}"
+        )
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
+    if alphabet is None:
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+    else:
+        tokenizer.decoder = decoders.Fuse()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        special_tokens=[END],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        vocab_size=vocab_size, special_tokens=[END], initial_alphabet=characters
     )
     probe = Tail()
     tokenizer.train_from_iterator(probe.watch(documents), trainer)
@@ -43,7 +51,7 @@ def train_tokenizer(documents: Iterator[str], vocab_size: int, folder: Path) -> 
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token=END, eos_token=END, clean_up_tokenization_spaces=False
     ).save_pretrained(folder)
-    num_bytes = sum(len(text.encode()) for text in probe.last)
+    num_bytes = sum(len(text.encode() if alphabet is None else text) for text in probe.last)
     num_tokens = sum(len(encoding.ids) for encoding in tokenizer.encode_batch(probe.last))
     return (
         f"{tokenizer.get_vocab_size()} tokens from {probe.count} documents, "

@@ -97,7 +97,8 @@ class Trainer(L.Trainer):
         if not isinstance(datamodule, Texts):
             raise TypeError(f"{type(datamodule).__name__} has no texts to train a tokenizer from")
         self.state.fn = TrainerFn.FITTING
-        print(train_tokenizer(datamodule.training_documents(), vocab_size, Path(folder)))
+        texts, alphabet = datamodule.training_documents(), getattr(datamodule, "alphabet", None)
+        print(train_tokenizer(texts, vocab_size, Path(folder), alphabet))
 
     def latents(
         self,

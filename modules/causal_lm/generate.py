@@ -3,6 +3,7 @@
 Shape legend: B = prompts, L = longest prompt, N = longest sequence with its continuation.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -10,6 +11,9 @@ import torch
 from torch import Tensor
 
 from modules.causal_lm.network import LanguageModel
+
+Processor = Callable[[Tensor, Tensor], Tensor]
+"""From the tokens so far [B, N] and the scores of the next one [B, V] to other scores [B, V]."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ def generate(
     mask_BL: Tensor,
     tokenizer: Any,
     how: Generation,
+    processors: Sequence[Processor] = (),
 ) -> Tensor:
     """Continue left-padded prompts.
 
@@ -76,6 +81,7 @@ def generate(
         mask_BL: True where a token is real.
         tokenizer: Its end-of-text token ends a text, and its strings find the stops.
         how: How tokens are chosen.
+        processors: Change the scores of the next tokens before one is chosen.
 
     Returns:
         Token ids [B, N], the prompts included; behind an end, padding.
@@ -91,6 +97,10 @@ def generate(
         )
     end = tokenizer.eos_token_id
     arguments = how.arguments()
+    if processors:
+        from transformers import LogitsProcessorList
+
+        arguments["logits_processor"] = LogitsProcessorList(processors)
     if how.stop:
         arguments |= {"stop_strings": how.stop, "tokenizer": tokenizer}
     return network.generate(

@@ -4,19 +4,21 @@ Files are Pillow's own (libjpeg). What is the same in all of them, quantisation 
 and if wished the header, is cut out and put back when a file is wanted.
 """
 
-from dataclasses import dataclass
+import json
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from io import BytesIO
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, features
 
 from modules.codec_lm.grammar import Grammar
 from modules.codec_lm.huffman import read_tables
 from modules.codec_lm.markers import SOS, segments
 from modules.codec_lm.scan import Scan
+from modules.codec_lm.spelling import ALPHABET, spell
 
 Picture = NDArray[np.uint8]
 Sampling = Literal["4:2:0", "4:4:4", "grey"]
@@ -102,6 +104,55 @@ class JpegCodec:
         """
         body = self.save(picture, streamtype=BODY)
         return body if self.keep_header else body[len(self.header) : -len(EOI)]
+
+    def text(self, picture: Picture) -> str:
+        """The sequence of a picture, spelt for a tokenizer."""
+        return spell(self.encode(picture))
+
+    def beginning(self, picture: Picture, share: float) -> str:
+        """The first part of a picture, spelt: whole MCUs, and no marker behind the last one.
+
+        Args:
+            picture: As `encode` takes it.
+            share: Of the picture's MCUs, in [0, 1), rounded down; the paper's r. Without restart
+                markers, MCUs end within bytes: the part then ends with the last whole byte of them.
+        """
+        if not 0 <= share < 1:
+            raise ValueError(f"share must be within [0, 1), got {share}.")
+        rows, columns = self.grid
+        wanted, grammar = int(share * rows * columns), self.grammar
+        if wanted == 0:
+            return ""
+        place, sequence = grammar.start, self.encode(picture)
+        for number, byte in enumerate(sequence):
+            place = grammar.advance(place, byte)
+            if place.done > wanted or (place.done == wanted and place.phase == "marker"):
+                return spell(sequence[: number + (place.done == wanted)])
+        return spell(sequence)
+
+    def complaint(self, sequence: bytes) -> str | None:
+        """What libjpeg says of a file, warnings included; None where it has nothing to say."""
+        from simplejpeg import decode_jpeg
+
+        try:
+            decode_jpeg(self.file(sequence), "GRAY" if self.sampling == "grey" else "RGB")
+        except ValueError as error:
+            return str(error)
+        return None
+
+    @property
+    def ending(self) -> str:
+        """Of the names of files."""
+        return "jpg"
+
+    @property
+    def alphabet(self) -> list[str]:
+        """All characters of such texts."""
+        return ALPHABET
+
+    def fingerprint(self) -> str:
+        """Settings, and what this build of libjpeg makes of them."""
+        return json.dumps([type(self).__name__, *astuple(self), features.version("jpg")])
 
     def file(self, sequence: bytes) -> bytes:
         """The file that a sequence stands for; every JPEG decoder opens it if it is whole."""

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from simplejpeg import decode_jpeg
 
 from modules.codec_lm.jpeg import JpegCodec
 
@@ -18,12 +17,8 @@ CASES = pytest.mark.parametrize(("sampling", "restart", "keep_header"), SETTINGS
 
 
 def is_sound(codec, sequence):
-    """Whether libjpeg opens the file without a warning; simplejpeg makes warnings errors."""
-    try:
-        decode_jpeg(codec.file(sequence), "GRAY" if codec.sampling == "grey" else "RGB")
-    except ValueError:
-        return False
-    return True
+    """Whether libjpeg opens the file without a warning."""
+    return codec.complaint(sequence) is None
 
 
 def picture(codec, dice):

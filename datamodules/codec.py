@@ -1,0 +1,203 @@
+"""Pictures as the bytes of compressed files, spelt as text: rows for a language model of files."""
+
+import json
+from collections.abc import Iterator
+from random import Random
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from typing_extensions import override
+
+from datamodules.documents import Document, Reject
+from datamodules.fusion_source import FusionSource, Pair
+from datamodules.loader import EvaluationLoader
+from datamodules.packing import LongDocuments
+from datamodules.pictures import square
+from datamodules.prompts import Prompts
+from datamodules.quarantine import UnusableError
+from datamodules.text import TextData
+from datamodules.text_source import TextSource
+
+Pixels = NDArray[np.uint8]
+
+
+class Codec(Protocol):
+    """What turns pictures into texts of bytes."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height, width, and 3 if there are colours."""
+
+    @property
+    def alphabet(self) -> list[str]:
+        """The character of each of the 256 bytes."""
+
+    def text(self, picture: Pixels) -> str:
+        """The file of a picture, a character a byte."""
+
+    def beginning(self, picture: Pixels, share: float) -> str:
+        """The file up to a share of the picture."""
+
+    def fingerprint(self) -> str:
+        """A text that changes when files may have changed."""
+
+
+class CodecText(TextSource):
+    """The files of a source's pictures.
+
+    Args:
+        pictures: Where they come from; captions are passed over.
+        codec: What makes files of them.
+    """
+
+    def __init__(self, pictures: FusionSource, codec: Codec):
+        super().__init__(pictures.weight)
+        self.pictures = pictures
+        self.codec = codec
+
+    @property
+    @override
+    def name(self) -> str:
+        return self.pictures.name
+
+    @override
+    def fingerprint(self) -> str:
+        return json.dumps(["CodecText", self.pictures.fingerprint(), self.codec.fingerprint()])
+
+    @override
+    def documents(self) -> Iterator[Document | Reject]:
+        self.pictures.prepare()
+        for index in range(len(self.pictures)):
+            place = self.pictures.place(index)
+            try:
+                text = self.codec.text(self.pixels(index))
+            except UnusableError as error:
+                yield Reject(place, str(error))
+            else:
+                yield Document(text, place, len(text))
+
+    def pixels(self, index: int) -> Pixels:
+        """A picture as the codec takes it: the central square, resized.
+
+        Raises:
+            UnusableError: The picture is broken, or the document is not one picture.
+        """
+        found = self.pictures.sample(index, Random(index))
+        if not isinstance(found, Pair):
+            raise UnusableError("a document of several parts")
+        height, width, *colours = self.codec.shape
+        if height != width:
+            raise ValueError(f"pictures are cut to squares, but the codec's are {height}x{width}.")
+        pixels_HWC = square(found.image, height)
+        return pixels_HWC if colours else np.asarray(Image.fromarray(pixels_HWC).convert("L"))
+
+
+class CodecData(TextData):
+    """Files of pictures, tokenised once and packed; `predict` asks for new or finished ones.
+
+    Args:
+        codec: What makes files of pictures.
+        tokenizer: Folder of a tokenizer of spelt bytes; see the command `tokenizer`.
+        train: Sources of training pictures; each gets rows in proportion to its weight.
+        validate: Sources of validation pictures.
+        test: Sources of test pictures, whose beginnings are finished.
+        row_length: Tokens of a row.
+        packing: best_fit keeps files whole; concatenate cuts them where a row ends, as the paper.
+        long_documents: What best_fit does with a file longer than a row.
+        batch_size: Rows per device and micro-batch.
+        eval_batch_size: The same outside of training; None takes `batch_size`.
+        num_workers: Processes that build batches; 0 builds them in the training process.
+        cache: Folder for the tokenised files.
+        seed: Seed of the order of the rows; apart from the trainer's.
+        num_samples: Pictures that predict makes.
+        share: Share of a test picture that they begin with (the paper's r); 0 makes new ones.
+        max_bad_rate: Share of unusable pictures in a source above which the run stops.
+
+    Raises:
+        ValueError: A number is out of bounds, or there are no training pictures.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        tokenizer: str,
+        train: list[FusionSource],
+        validate: list[FusionSource] | None = None,
+        test: list[FusionSource] | None = None,
+        row_length: int = 1024,
+        packing: Literal["best_fit", "concatenate"] = "best_fit",
+        long_documents: LongDocuments = "error",
+        batch_size: int = 8,
+        eval_batch_size: int | None = None,
+        num_workers: int = 0,
+        cache: str = ".cache/tokens",
+        seed: int = 0,
+        num_samples: int = 32,
+        share: float = 0.0,
+        max_bad_rate: float = 0.01,
+    ):
+        if num_samples < 1:
+            raise ValueError(f"num_samples must be at least 1, got {num_samples}.")
+        if not 0 <= share < 1:
+            raise ValueError(f"share must be within [0, 1), got {share}.")
+        sources = [[CodecText(s, codec) for s in some or []] for some in (train, validate, test)]
+        super().__init__(
+            tokenizer=tokenizer,
+            train=list(sources[0]),
+            validate=list(sources[1]),
+            test=list(sources[2]),
+            row_length=row_length,
+            packing=packing,
+            long_documents=long_documents,
+            batch_size=batch_size,
+            eval_batch_size=eval_batch_size,
+            num_workers=num_workers,
+            cache=cache,
+            seed=seed,
+            max_bad_rate=max_bad_rate,
+        )
+        self.codec = codec
+        self.unfinished = sources[2]
+        self.num_samples = num_samples
+        self.share = share
+
+    @property
+    def alphabet(self) -> list[str]:
+        """Characters of the texts, for whoever trains a tokenizer."""
+        return self.codec.alphabet
+
+    @override
+    def predict_dataloader(self) -> EvaluationLoader:
+        """Every file to be made, once.
+
+        Raises:
+            ValueError: Pictures shall be finished, but there are not enough.
+        """
+        names, texts = [f"sample {n + 1}" for n in range(self.num_samples)], [""] * self.num_samples
+        if self.share:
+            found = list(self._beginnings())
+            if len(found) < self.num_samples:
+                raise ValueError(
+                    f"num_samples is {self.num_samples}, but test has {len(found)} pictures."
+                )
+            names, texts = [list(column) for column in zip(*found, strict=True)]
+        vocabulary = self._tokenizer()
+        ids = [[vocabulary.start, *tokens] for tokens in vocabulary.encode(texts)]
+        return self._evaluation(Prompts(names, ids, vocabulary.pad))
+
+    def _beginnings(self) -> Iterator[tuple[str, str]]:
+        """Places of test pictures and how their files begin."""
+        num = 0
+        for source in self.unfinished:
+            source.pictures.prepare()
+            for index in range(len(source.pictures)):
+                if num == self.num_samples:
+                    return
+                try:
+                    pixels = source.pixels(index)
+                except UnusableError:
+                    continue
+                yield source.pictures.place(index), self.codec.beginning(pixels, self.share)
+                num += 1

@@ -1,0 +1,96 @@
+"""Files from a language model of their bytes.
+
+Shape legend: B = files, L = longest beginning, N = longest file, V = tokens.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from modules.causal_lm.network import LanguageModel
+from modules.codec_lm.grammar import Place
+from modules.codec_lm.tokens import TokenGrammar
+
+
+class LegalTokens:
+    """Leaves the next tokens that a grammar allows; every file ends properly within its budget.
+
+    For one call of `generate`: it keeps where each file stands.
+
+    Args:
+        tokens: The grammar.
+        token_BL: Beginnings, padded on the left, each with a start token.
+        mask_BL: True where a token is real.
+        budget: Tokens behind the beginnings, at most, the end included.
+
+    Raises:
+        ValueError: A beginning is no beginning of a file, or the budget does not suffice.
+    """
+
+    def __init__(self, tokens: TokenGrammar, token_BL: Tensor, mask_BL: Tensor, budget: int):
+        self.tokens = tokens
+        self.length = token_BL.shape[1]
+        self.budget = budget
+        self.places: list[Place] = []
+        for token, is_real in zip(token_BL.cpu(), mask_BL.cpu(), strict=True):
+            place = tokens.grammar.start
+            for one in token[is_real].tolist()[1:]:
+                place = tokens.advance(place, one)
+            need = tokens.grammar.cost(place) + 1
+            if budget < need:
+                raise ValueError(
+                    f"max_new_tokens is {budget}, but a file may need {need} more to end properly."
+                )
+            self.places.append(place)
+        self.is_over = [False] * len(self.places)
+
+    def __call__(self, token_BN: Tensor, score_BV: Tensor) -> Tensor:
+        """Scores with minus infinity where a token is not legal."""
+        num_written = token_BN.shape[1] - self.length
+        if num_written:
+            for row, token in enumerate(token_BN[:, -1].tolist()):
+                self._write(row, token)
+        left = self.budget - num_written
+        rows = [self._legal(row, left) for row in range(len(self.places))]
+        legal_BV = torch.from_numpy(np.stack(rows)).to(score_BV.device)
+        beyond = score_BV.shape[1] - legal_BV.shape[1]  # a table may have more rows than tokens
+        legal_BV = torch.nn.functional.pad(legal_BV, (0, beyond))
+        return score_BV.masked_fill(~legal_BV, -torch.inf)
+
+    def _write(self, row: int, token: int) -> None:
+        if self.is_over[row]:
+            return
+        self.is_over[row] = token == self.tokens.end
+        self.places[row] = self.tokens.advance(self.places[row], token)
+
+    def _legal(self, row: int, left: int) -> np.ndarray:
+        return self.tokens.legal(self.places[row], None if self.is_over[row] else left)
+
+
+@torch.no_grad()
+def likelihood(network: LanguageModel, token_BN: Tensor, num_given: int, end: int) -> Tensor:
+    """Nats of what was written behind each beginning, its end included, [B].
+
+    Args:
+        network: The model.
+        token_BN: Files, beginnings padded on the left with `end`.
+        num_given: Positions of the beginnings, padding included.
+        end: The token that ends a file; what follows it does not count.
+    """
+    mask_BN = torch.ones_like(token_BN, dtype=torch.bool)
+    start = (token_BN[:, :num_given] != end).long().cumsum(1) > 0
+    start[:, -1] = True
+    first = start.long().argmax(1) - 1  # the start token, which is `end` as well
+    mask_BN[:, :num_given] = torch.arange(num_given, device=token_BN.device) >= first[:, None]
+    written = token_BN[:, num_given:]
+    ends_before = ((written == end).long().cumsum(1) - (written == end).long()) > 0
+    with network.generating() as model:
+        position = (mask_BN.long().cumsum(1) - 1).clamp(min=0)
+        logits = model(
+            input_ids=token_BN, attention_mask=mask_BN.long(), position_ids=position
+        ).logits
+    score = logits[:, num_given - 1 : -1].float().log_softmax(-1)
+    nats: Any = -score.gather(2, written[..., None])[..., 0]
+    return nats.masked_fill(ends_before, 0.0).sum(1)

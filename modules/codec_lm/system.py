@@ -1,0 +1,143 @@
+"""JPEG-LM as a Lightning system: a causal language model whose texts are files."""
+
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from numpy.typing import NDArray
+from torch import Tensor
+from typing_extensions import override
+
+from modules.causal_lm.generate import Generation, generate
+from modules.causal_lm.network import Builder
+from modules.causal_lm.system import CausalLM, PromptBatch
+from modules.codec_lm.generate import LegalTokens, likelihood
+from modules.codec_lm.grammar import Grammar
+from modules.codec_lm.tokens import TokenGrammar
+from modules.system import constant
+
+CHANCE = Generation(max_new_tokens=1024, temperature=1.0, top_k=None)
+"""Files as the model gives them."""
+
+
+class Codec(Protocol):
+    """What makes files of sequences of bytes."""
+
+    @property
+    def grammar(self) -> Grammar:
+        """Which byte may follow which."""
+
+    @property
+    def ending(self) -> str:
+        """Of the names of files, without the dot."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height, width, and 3 if there are colours."""
+
+    def file(self, sequence: bytes) -> bytes:
+        """The file of a sequence."""
+
+    def decode(self, sequence: bytes) -> NDArray[np.uint8]:
+        """The picture of a sequence."""
+
+    def complaint(self, sequence: bytes) -> str | None:
+        """What is wrong with a file, as a strict decoder says it; None where nothing is."""
+
+
+class CodecLM(CausalLM):
+    """Train a language model on the bytes of compressed files (Han et al., 2024).
+
+    Args:
+        network: Builds the language model; called once, under the strategy's own context.
+        tokenizer: Folder of a tokenizer of spelt bytes; the same as the data's.
+        codec: The codec behind the data; the same as the data's.
+        optimizer: Builds the optimizer from the trainable parameters.
+        scheduler: Builds the learning-rate schedule from that optimizer.
+        generation: How `predict` and the pictures drawn while training choose tokens.
+        constrained: Whether only bytes are written that keep the file sound.
+        compile: Whether to compile the network with torch.compile.
+    """
+
+    def __init__(
+        self,
+        network: Builder,
+        tokenizer: str,
+        codec: Codec,
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        scheduler: LRSchedulerCallable = constant,
+        generation: Generation = CHANCE,
+        constrained: bool = True,
+        compile: bool = False,
+    ):
+        super().__init__(network, tokenizer, optimizer, scheduler, generation, compile)
+        self.save_hyperparameters()
+        self.codec = codec
+        self.constrained = constrained
+
+    @cached_property
+    def tokens(self) -> TokenGrammar:
+        """The codec's grammar over the vocabulary."""
+        return TokenGrammar.of(self.codec.grammar, self.tokenizer)
+
+    @override
+    def predict_step(self, batch: PromptBatch, batch_idx: int) -> list[dict[str, Any]]:  # type: ignore[override]
+        """Write files; one record each, the picture last."""
+        token_BL, mask_BL = batch["token_BL"], batch["mask_BL"]
+        token_BN = self.write(token_BL, mask_BL)
+        nats = likelihood(self.language_model, token_BN, token_BL.shape[1], self.tokens.end)
+        rows = zip(batch["prompt"], token_BN, mask_BL, nats.tolist(), strict=True)
+        return [
+            {"prompt": name, "nats": cost, **self.record(token_N, is_real_L)}
+            for name, token_N, is_real_L, cost in rows
+        ]
+
+    def write(self, token_BL: Tensor, mask_BL: Tensor) -> Tensor:
+        """Files [B, N] that begin as told, padded on the left, with the end token behind them."""
+        how = self.generation
+        rules = (
+            [LegalTokens(self.tokens, token_BL, mask_BL, how.max_new_tokens)]
+            if self.constrained
+            else []
+        )
+        return generate(self.language_model, token_BL, mask_BL, self.tokenizer, how, rules)
+
+    def record(self, token_N: Tensor, is_real_L: Tensor) -> dict[str, Any]:
+        """What is said of a file.
+
+        Args:
+            token_N: The file behind its padding.
+            is_real_L: Which of the first tokens are no padding.
+        """
+        given = token_N[: len(is_real_L)][is_real_L].tolist()[1:]
+        written = token_N[len(is_real_L) :].tolist()
+        end = self.tokens.end
+        has_end = end in written
+        written = written[: written.index(end)] if has_end else written
+        sequence = b"".join(self.tokens.words[token] or b"" for token in given + written)
+        return {
+            "given": len(given),
+            "written": len(written),
+            "has_end": has_end,
+            "complaint": self.codec.complaint(sequence),
+            self.codec.ending: self.codec.file(sequence),
+            "continuation": torch.from_numpy(self.picture(sequence)),
+        }
+
+    def picture(self, sequence: bytes) -> NDArray[np.uint8]:
+        """The picture of a file in RGB; grey where it cannot be opened."""
+        try:
+            picture = self.codec.decode(sequence)
+        except (OSError, ValueError):
+            picture = np.full(self.codec.shape, 128, np.uint8)
+        return np.array(picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2))
+
+    def draw(self, captions: list[str]) -> Tensor:
+        """New pictures, as many as there are captions, which do not matter: uint8 [N, H, W, 3]."""
+        token_BL = torch.full((len(captions), 1), self.tokens.end, device=self.device)
+        token_BN = self.write(token_BL, torch.ones_like(token_BL, dtype=torch.bool))
+        real = torch.ones(1, dtype=torch.bool)
+        found = [self.record(row.cpu(), real)["continuation"] for row in token_BN]
+        return torch.stack(found)
