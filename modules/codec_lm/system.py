@@ -83,7 +83,7 @@ class CodecLM(CausalLM):
         return TokenGrammar.of(self.codec.grammar, self.tokenizer)
 
     @override
-    def predict_step(self, batch: PromptBatch, batch_idx: int) -> list[dict[str, Any]]:  # type: ignore[override]
+    def predict_step(self, batch: PromptBatch, batch_idx: int) -> list[dict[str, Any]]:
         """Write files; one record each, the picture last."""
         token_BL, mask_BL = batch["token_BL"], batch["mask_BL"]
         token_BN = self.write(token_BL, mask_BL)

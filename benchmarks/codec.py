@@ -1,0 +1,136 @@
+"""What files cost beside the language model: encoding, tokens, packing, and the grammar.
+
+Encoding is compared with Pillow's own `save` of whole files of the same setting. Tokens are timed
+on texts of 10 and of 80 kB. The grammar's cost is that of masking one token of one file, over one
+cached decoding step, batch 1, of the model of `configs/jpeg_lm/digits.yaml`.
+"""
+
+from collections.abc import Callable
+from itertools import cycle
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from benchmarks.configured import configured
+from benchmarks.harness import Bench, run
+from benchmarks.pairs import Measure
+from modules.codec_lm.jpeg import JpegCodec
+from modules.codec_lm.system import CodecLM
+
+DIGITS = Path("configs/jpeg_lm/digits.yaml")
+SHORT, LONG = 10_000, 80_000
+"""Characters of the texts."""
+NUM_PICTURES = 16
+NUM_FILES = 200
+BUDGET = 10_000
+"""Tokens that files may have: far from any limit."""
+
+
+def timed(work: Callable[[], Any]) -> Measure:
+    """Seconds of some work."""
+
+    def seconds() -> float:
+        start = perf_counter()
+        work()
+        return perf_counter() - start
+
+    return seconds
+
+
+def pictures(codec: JpegCodec, num: int) -> list[NDArray[np.uint8]]:
+    """Smooth pictures with some detail."""
+    dice = np.random.default_rng(0)
+    side = max(2, codec.height // 8)
+    shape = side, side, *codec.shape[2:]
+    small = [Image.fromarray(dice.integers(0, 256, shape, dtype=np.uint8)) for _ in range(num)]
+    return [np.asarray(one.resize((codec.width, codec.height))) for one in small]
+
+
+def encoding(bench: Bench) -> None:
+    """Pictures to bytes, against Pillow."""
+    codec = JpegCodec(256, 256)
+    shown = pictures(codec, NUM_PICTURES)
+    measures = {
+        "Pillow": timed(lambda: [codec.save(one) for one in shown]),
+        "ours": timed(lambda: [codec.encode(one) for one in shown]),
+    }
+    timings = bench.time("encoding", measures, "Pillow", num_rounds=30)
+    ratio = timings.ratio("ours", "Pillow")
+    bench.row(8, "picture to bytes, time / Pillow's encode", ratio, 1.3, timings, limit=1.0)
+    bench.details["pictures/s"] = NUM_PICTURES / timings.time("ours").median
+
+
+def tokens(bench: Bench, system: CodecLM) -> None:
+    """How tokenising grows with the length of a file."""
+    codec = JpegCodec(256, 256, quality=75)
+    text = "".join(codec.text(one) for one in pictures(codec, 8))
+    text *= -(-LONG // len(text))
+    encode = system.tokenizer.backend_tokenizer.encode
+    measures = {
+        "10 kB": timed(lambda: encode(text[:SHORT])),
+        "80 kB": timed(lambda: encode(text[:LONG])),
+    }
+    timings = bench.time("tokens", measures, "10 kB", num_rounds=30)
+    ratio = timings.ratio("80 kB", "10 kB")
+    bench.row(8, "BPE t(80 kB) / t(10 kB)", ratio, 9.0, timings, limit=8.0)
+    bench.details["MB/s"] = LONG / 1e6 / timings.time("80 kB").median
+
+
+def packing(bench: Bench, data: Any) -> None:
+    """How full rows of whole files are."""
+    data.prepare_data()
+    data.setup("fit")
+    (share,) = data.mixture_report().values()
+    bench.row(8, "packing fill, whole files", share.fill, 0.98, limit=1.0, at_least=True)
+
+
+def grammar(bench: Bench, system: CodecLM) -> None:
+    """Masking one token over decoding it; every round masks a file that was not seen before."""
+    tokens, codec = system.tokens, system.codec
+    assert isinstance(codec, JpegCodec)
+    files = cycle(system.tokenizer.encode(codec.text(one)) for one in pictures(codec, NUM_FILES))
+
+    def mask() -> float:
+        file, place = next(files), tokens.grammar.start
+        start = perf_counter()
+        for token in file:
+            tokens.legal(place, BUDGET)
+            place = tokens.advance(place, token)
+        return (perf_counter() - start) / len(file)
+
+    def decode() -> float:
+        file, past = next(files), None
+        start = perf_counter()
+        with torch.no_grad(), system.language_model.generating() as model:
+            for token in file:
+                out = model(input_ids=torch.tensor([[token]]), past_key_values=past, use_cache=True)
+                past = out.past_key_values
+        return (perf_counter() - start) / len(file)
+
+    timings = bench.time("grammar", {"mask": mask, "decode": decode}, "decode", num_rounds=20)
+    bench.details["microseconds to mask a token"] = timings.time("mask").median * 1e6
+    what = "grammar's cost of a token / cached decoding step of 1 M parameters"
+    bench.row(9, what, timings.ratio("mask", "decode"), 0.10, timings)
+
+
+def measure(bench: Bench) -> None:
+    """All of it."""
+    torch.set_num_threads(1)
+    what = configured([DIGITS])
+    system = what.model
+    assert isinstance(system, CodecLM)
+    system.configure_model()
+    system.eval()
+    encoding(bench)
+    tokens(bench, system)
+    packing(bench, what.datamodule)
+    grammar(bench, system)
+
+
+if __name__ == "__main__":
+    run("codec", measure)

@@ -1,0 +1,70 @@
+"""Pictures as texts of file bytes."""
+
+from random import Random
+
+import numpy as np
+import pytest
+
+from datamodules.codec import CodecText
+from datamodules.digits import TENTHS, Digits
+from datamodules.documents import Document, Reject
+from datamodules.fusion_source import FusionSource, Pair
+from modules.codec_lm.jpeg import JpegCodec
+from modules.codec_lm.spelling import unspell
+
+GREY = JpegCodec(16, 16, sampling="grey", keep_header=False)
+
+
+class Some(FusionSource):
+    """A picture, a broken one, and a white one."""
+
+    name = "some"
+
+    def __len__(self):
+        return 3
+
+    def place(self, index):
+        return f"some:{index + 1}"
+
+    def sample(self, index, rng):
+        dice = np.random.default_rng(index)
+        pictures = [dice.integers(0, 256, (20, 30, 3), dtype=np.uint8), b"no picture"]
+        return Pair([*pictures, np.full((8, 8, 3), 255, np.uint8)][index], ["a caption"])
+
+    def fingerprint(self):
+        return "some"
+
+
+def test_pictures_become_texts_and_broken_ones_are_told():
+    first, broken, white = CodecText(Some(), JpegCodec(16, 16)).documents()
+    assert isinstance(first, Document)
+    assert first.size == len(unspell(first.text)) == len(first.text)
+    assert broken == Reject("some:2", "not an image of a known format")
+    picture = JpegCodec(16, 16).decode(unspell(white.text))
+    assert (picture == 255).all()
+
+
+def test_grey_files_are_the_brightness_of_colours():
+    *_, white = CodecText(Some(), GREY).documents()
+    assert (GREY.decode(unspell(white.text)) == 255).all()
+
+
+def test_the_fingerprint_follows_the_codec():
+    other = JpegCodec(16, 16, quality=50, sampling="grey", keep_header=False)
+    assert CodecText(Some(), GREY).fingerprint() != CodecText(Some(), other).fingerprint()
+
+
+def test_pictures_that_are_no_squares_are_refused():
+    with pytest.raises(ValueError, match="the codec's are 8x16"):
+        next(CodecText(Some(), JpegCodec(8, 16)).documents())
+
+
+def test_every_digit_is_in_one_split():
+    pytest.importorskip("sklearn")
+    assert sorted(tenth for some in TENTHS.values() for tenth in some) == list(range(10))
+    parts = [Digits(split) for split in TENTHS]
+    assert sum(map(len, parts)) == 1797
+    pair = parts[0].sample(0, Random(0))
+    assert pair.captions == ["0"]
+    assert pair.image.shape == (8, 8, 3)
+    assert pair.image.max() == 239  # 15 of 16

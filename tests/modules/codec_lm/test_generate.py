@@ -1,0 +1,122 @@
+"""Files from a tiny untrained language model."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from engine.tokenizer import train_tokenizer
+from modules.causal_lm.generate import Generation
+from modules.causal_lm.network import FromConfig
+from modules.codec_lm.generate import LegalTokens, likelihood
+from modules.codec_lm.jpeg import JpegCodec
+from modules.codec_lm.system import CodecLM
+from tests.modules.codec_lm.test_grammar import picture
+
+CODEC = JpegCodec(16, 16, sampling="grey", keep_header=False)
+OPTIONS = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+}
+
+
+@pytest.fixture(scope="module")
+def tokenizer_of_files(tmp_path_factory):
+    dice = np.random.default_rng(0)
+    texts = [CODEC.text(picture(CODEC, dice)) for _ in range(40)]
+    folder = tmp_path_factory.mktemp("files_bpe")
+    told = train_tokenizer(iter(texts), 280, folder, CODEC.alphabet)
+    assert told.startswith("280 tokens from 40 documents")
+    return str(folder)
+
+
+@pytest.fixture
+def system(tokenizer_of_files):
+    torch.manual_seed(0)
+    system = CodecLM(
+        partial(FromConfig, model_type="llama", options=OPTIONS),
+        tokenizer_of_files,
+        CODEC,
+        generation=Generation(max_new_tokens=120, temperature=1.0, top_k=None),
+    )
+    system.configure_model()
+    return system.eval()
+
+
+def prompts(system, texts):
+    end = system.tokenizer.eos_token_id
+    ids = [[end, *system.tokenizer.encode(text, add_special_tokens=False)] for text in texts]
+    longest = max(map(len, ids))
+    token = torch.tensor([[end] * (longest - len(row)) + row for row in ids])
+    mask = torch.tensor([[False] * (longest - len(row)) + [True] * len(row) for row in ids])
+    return {"token_BL": token, "mask_BL": mask, "prompt": [f"file {n}" for n in range(len(ids))]}
+
+
+def test_tokens_of_files_come_back_the_same(system):
+    text = CODEC.text(picture(CODEC, np.random.default_rng(1)))
+    ids = system.tokenizer.encode(text, add_special_tokens=False)
+    assert system.tokenizer.decode(ids) == text
+    assert len(ids) < len(text)
+
+
+def test_every_file_of_an_untrained_model_opens(system):
+    shown = picture(CODEC, np.random.default_rng(2))
+    texts = ["", CODEC.beginning(shown, 0.25), CODEC.beginning(shown, 0.75), ""]
+    for record in system.predict_step(prompts(system, texts), 0):
+        assert record["has_end"]
+        assert record["complaint"] is None
+        assert record["written"] <= 120
+        assert record["jpg"].startswith(b"\xff\xd8")
+        assert record["continuation"].shape == (16, 16, 3)
+
+
+def test_a_finished_file_keeps_its_beginning(system):
+    shown = np.kron(np.eye(2, dtype=np.uint8) * 200, np.ones((8, 8), np.uint8))
+    (record,) = system.predict_step(prompts(system, [CODEC.beginning(shown, 0.5)]), 0)
+    wanted = torch.tensor(CODEC.decode(CODEC.encode(shown)))
+    assert torch.equal(record["continuation"][:8, :, 0], wanted[:8])
+
+
+def test_without_the_grammar_files_of_an_untrained_model_are_broken(system):
+    system.constrained = False
+    records = system.predict_step(prompts(system, [""] * 8), 0)
+    assert any(record["complaint"] is not None for record in records)
+    assert all(record["continuation"].shape == (16, 16, 3) for record in records)
+
+
+def test_the_likelihood_is_that_of_one_file_after_the_other(system):
+    batch = prompts(system, ["", CODEC.beginning(np.full((16, 16), 90, np.uint8), 0.5)])
+    token_BN = system.write(batch["token_BL"], batch["mask_BL"])
+    length, end = batch["token_BL"].shape[1], system.tokens.end
+    found = likelihood(system.language_model, token_BN, length, end)
+    for row, is_real, nats in zip(token_BN, batch["mask_BL"], found, strict=True):
+        given, written = row[:length][is_real].tolist(), row[length:].tolist()
+        written = written[: written.index(end) + 1]
+        alone = torch.tensor([given + written])
+        with torch.no_grad(), system.language_model.generating() as model:
+            score = model(input_ids=alone).logits[0].log_softmax(-1)
+        wanted = -sum(score[len(given) - 1 + n, token] for n, token in enumerate(written))
+        torch.testing.assert_close(nats, wanted, rtol=1e-4, atol=1e-3)
+
+
+def test_a_budget_that_is_too_small_is_refused_with_both_numbers(system):
+    batch = prompts(system, [""])
+    with pytest.raises(ValueError, match=r"max_new_tokens is 3, but a file may need \d+ more"):
+        LegalTokens(system.tokens, batch["token_BL"], batch["mask_BL"], 3)
+
+
+def test_a_beginning_that_is_none_is_refused(system):
+    end = system.tokens.end
+    with pytest.raises(ValueError, match="not legal"):
+        LegalTokens(system.tokens, torch.tensor([[end, end]]), torch.ones(1, 2).bool(), 99)
+
+
+def test_drawn_pictures_are_as_many_as_captions(system):
+    drawn = system.draw([""] * 3)
+    assert drawn.shape == (3, 16, 16, 3)
+    assert drawn.dtype == torch.uint8
