@@ -8,11 +8,13 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 from typing_extensions import override
 
 from modules.causal_lm.generate import Generation, generate
 from modules.causal_lm.network import Builder
-from modules.causal_lm.system import CausalLM, PromptBatch
+from modules.causal_lm.system import CausalLM, PromptBatch, TokenBatch
+from modules.codec_lm.analysis import NAMES, class_sums, label_classes
 from modules.codec_lm.generate import LegalTokens, likelihood
 from modules.codec_lm.grammar import Grammar
 from modules.codec_lm.tokens import TokenGrammar
@@ -81,6 +83,37 @@ class CodecLM(CausalLM):
     def tokens(self) -> TokenGrammar:
         """The codec's grammar over the vocabulary."""
         return TokenGrammar.of(self.codec.grammar, self.tokenizer)
+
+    # Test
+
+    @override
+    def on_test_epoch_start(self) -> None:
+        """Start the sums, of every class of bytes as well."""
+        super().on_test_epoch_start()
+        self.class_sums = self.sum_over_ranks(torch.zeros(2, len(NAMES)))
+
+    @override
+    def test_step(self, batch: TokenBatch, batch_idx: int) -> None:
+        """Add nats, targets and bytes of a batch, and the nats of every class of bytes."""
+        names = ("token_BL", "position_BL", "length_N")
+        logits = self.language_model(*(batch[name] for name in names))  # type: ignore[literal-required]
+        label_BL = batch["label_BL"]
+        nats = cross_entropy(logits.flatten(0, 1).float(), label_BL.flatten(), reduction="none")
+        self.evaluation[0] += nats.sum()
+        self.evaluation[1] += batch["num_targets"]
+        self.evaluation[2] += batch["num_bytes"]
+        class_BL = label_classes(self.tokens, label_BL, batch["position_BL"])
+        self.class_sums += class_sums(nats.view_as(label_BL), class_BL)
+
+    @override
+    def on_test_epoch_end(self) -> None:
+        """Log the exact means over all ranks: of everything, and nats a token of each class."""
+        super().on_test_epoch_end()
+        nats, count = self.sum_over_ranks(self.class_sums).tolist()
+        found = {n: a / b for n, a, b in zip(NAMES, nats, count, strict=True) if b}
+        self.report({f"test/nats_{name}": value for name, value in found.items()})
+
+    # Generation
 
     @override
     def predict_step(self, batch: PromptBatch, batch_idx: int) -> list[dict[str, Any]]:
