@@ -73,11 +73,16 @@ class Report(L.Callback):
 
     @override
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        metrics = trainer.callback_metrics.items()
-        row = {name: float(value) for name, value in metrics if name.startswith("validate/")}
+        row = found(trainer, "validate/")
         if row and trainer.state.fn == "fit" and not trainer.sanity_checking:
             parts = [f"{name} {value:.4f}" for name, value in row.items()]
             trainer.print(" · ".join([f"step {trainer.global_step}", *parts]))
+        elif trainer.state.fn == "validate":
+            show(trainer, row)
+
+    @override
+    def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        show(trainer, found(trainer, "test/"))
 
     def _pause(self) -> None:
         if self.since is not None:
@@ -207,3 +212,18 @@ def say_goodbye(trainer: L.Trainer, folder: Path, can_predict: bool) -> None:
         config = shlex.quote(str(folder / "config.yaml"))
         command = f"--config {config} --ckpt_path {shlex.quote(str(path))}"
         print(f"sample from it: python cli.py predict {command}")
+
+
+def found(trainer: L.Trainer, prefix: str) -> dict[str, float]:
+    """What an evaluation logged, by name."""
+    metrics = trainer.callback_metrics.items()
+    return {name: float(value) for name, value in metrics if name.startswith(prefix)}
+
+
+def show(trainer: L.Trainer, row: dict[str, float]) -> None:
+    """Print what a command that only evaluates found, one quantity a line."""
+    width = max(map(len, row), default=0)
+    for name, value in row.items():
+        trainer.print(f"{name:<{width}}  {value:.6g}")
+    if trainer.logger is not None and trainer.log_dir:
+        trainer.print(f"run folder   {trainer.log_dir}")

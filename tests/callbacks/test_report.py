@@ -1,6 +1,11 @@
+import csv
+from pathlib import Path
+
 import pytest
+import yaml
 
 from callbacks.report import check_finite, line, si
+from cli import main
 from tests.runs import fit, metrics, write_config
 
 
@@ -46,3 +51,23 @@ def test_a_reported_loss_is_the_mean_over_its_interval(tmp_path, text_file, toke
     together = metrics(fit(config, "--trainer.log_every_n_steps=4"))
     losses = [row["train/loss"] for row in each]
     assert min(losses) < together[0]["train/loss"] < max(losses)
+
+
+@pytest.mark.parametrize(("command", "stage"), [("validate", "validate"), ("test", "test")])
+def test_a_command_that_evaluates_prints_what_it_found(
+    command, stage, tmp_path, text_file, tokenizer_folder, capsys
+):
+    config = write_config(tmp_path, text_file, tokenizer_folder)
+    run = fit(config, "--trainer.max_steps=2")
+    checkpoint = run / "checkpoints" / "last.ckpt"
+    again = yaml.safe_load(config.read_text())
+    again["data"]["init_args"]["test"] = again["data"]["init_args"]["validate"]
+    config.write_text(yaml.safe_dump(again))
+    capsys.readouterr()
+    main([command, f"--config={config}", f"--ckpt_path={checkpoint}"])
+    told = capsys.readouterr().out.splitlines()
+    loss = next(one for one in told if one.startswith(f"{stage}/loss"))
+    folder = next(one for one in told if one.startswith("run folder")).split()[-1]
+    with (Path(folder) / "metrics.csv").open() as file:
+        logged = float(list(csv.DictReader(file))[-1][f"{stage}/loss"])
+    assert float(loss.split()[-1]) == pytest.approx(logged, rel=1e-4)

@@ -1,6 +1,7 @@
 """JPEG files taken apart and put together."""
 
 from io import BytesIO
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -76,7 +77,7 @@ def test_tables_are_prefix_codes_of_all_symbols():
         assert len(set(table.rest.values())) == 162
         for code in (table.first, table.rest):
             words = sorted(code)
-            assert not any(b.startswith(a) for a, b in zip(words, words[1:], strict=False))
+            assert not any(b.startswith(a) for a, b in pairwise(words))
 
 
 def test_a_canonical_code_counts_upwards():
