@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from typing_extensions import override
 
 from datamodules.fusion_source import FusionSource, Pair
@@ -20,6 +21,10 @@ TENTHS: dict[Split, tuple[int, ...]] = {
 """Last digits of the numbers of each split's pictures."""
 BRIGHTEST = 16
 """Largest value of a pixel."""
+SIDE = 32
+"""Width and height of copies, in pixels."""
+TURN, SHIFT = 12.0, 2.5
+"""How far a copy is turned at most, in degrees, and moved at most, in pixels."""
 
 
 class Digits(FusionSource):
@@ -27,12 +32,20 @@ class Digits(FusionSource):
 
     Args:
         split: Eight, one and one tenth of them.
+        copies: How often each is there: once as it is, and else a little turned and moved, at 32 x
+            32 pixels.
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
+
+    Raises:
+        ValueError: `copies` is below 1.
     """
 
-    def __init__(self, split: Split = "train", weight: float = 1.0):
+    def __init__(self, split: Split = "train", copies: int = 1, weight: float = 1.0):
         super().__init__(weight)
+        if copies < 1:
+            raise ValueError(f"copies must be at least 1, got {copies}.")
         self.split: Split = split
+        self.copies = copies
 
     @cached_property
     def _digits(self) -> tuple[NDArray[np.uint8], list[int]]:
@@ -50,11 +63,11 @@ class Digits(FusionSource):
 
     @override
     def fingerprint(self) -> str:
-        return json.dumps(["Digits", self.split])
+        return json.dumps(["Digits", self.split, self.copies, TURN, SHIFT])
 
     @override
     def __len__(self) -> int:
-        return len(self._digits[1])
+        return len(self._digits[1]) * self.copies
 
     @override
     def place(self, index: int) -> str:
@@ -63,4 +76,16 @@ class Digits(FusionSource):
     @override
     def sample(self, index: int, rng: Random) -> Pair:
         grey_NHW, names = self._digits
-        return Pair(np.repeat(grey_NHW[index, :, :, None], 3, axis=2), [str(names[index])])
+        copy, number = divmod(index, len(names))
+        grey_HW = grey_NHW[number]
+        if copy:
+            grey_HW = moved(grey_HW, Random(f"{self.split}/{index}"))
+        return Pair(np.repeat(grey_HW[:, :, None], 3, axis=2), [str(names[number])])
+
+
+def moved(grey_HW: NDArray[np.uint8], dice: Random) -> NDArray[np.uint8]:
+    """A picture enlarged to 32 x 32 pixels, a little turned and moved."""
+    large = Image.fromarray(grey_HW).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    shift = dice.uniform(-SHIFT, SHIFT), dice.uniform(-SHIFT, SHIFT)
+    turn = dice.uniform(-TURN, TURN)
+    return np.asarray(large.rotate(turn, Image.Resampling.BICUBIC, translate=shift))

@@ -68,3 +68,15 @@ def test_every_digit_is_in_one_split():
     assert pair.captions == ["0"]
     assert pair.image.shape == (8, 8, 3)
     assert pair.image.max() == 239  # 15 of 16
+
+
+def test_copies_of_a_digit_differ_and_come_back_the_same():
+    pytest.importorskip("sklearn")
+    digits = Digits("test", copies=3)
+    num = len(Digits("test"))
+    assert len(digits) == 3 * num
+    first, second, third = (digits.sample(5 + n * num, Random(0)) for n in range(3))
+    assert first.captions == second.captions == third.captions
+    assert second.image.shape == (32, 32, 3)
+    assert not np.array_equal(second.image, third.image)
+    assert np.array_equal(second.image, digits.sample(5 + num, Random(1)).image)
