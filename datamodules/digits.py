@@ -88,4 +88,5 @@ def moved(grey_HW: NDArray[np.uint8], dice: Random) -> NDArray[np.uint8]:
     large = Image.fromarray(grey_HW).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
     shift = dice.uniform(-SHIFT, SHIFT), dice.uniform(-SHIFT, SHIFT)
     turn = dice.uniform(-TURN, TURN)
-    return np.asarray(large.rotate(turn, Image.Resampling.BICUBIC, translate=shift))
+    bicubic = Image.Resampling.BICUBIC
+    return np.asarray(large.rotate(turn, bicubic, translate=shift))  # type: ignore[arg-type] # fractions do
