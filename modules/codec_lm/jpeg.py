@@ -6,7 +6,7 @@ and if wished the header, is cut out and put back when a file is wanted.
 
 import json
 from dataclasses import astuple, dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from io import BytesIO
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from PIL import Image, features
 
 from modules.codec_lm.grammar import Grammar
 from modules.codec_lm.huffman import read_tables
-from modules.codec_lm.markers import SOS, segments
+from modules.codec_lm.markers import DHT, SOS, segments
 from modules.codec_lm.scan import Scan
 from modules.codec_lm.spelling import ALPHABET, spell
 
@@ -25,7 +25,7 @@ Sampling = Literal["4:2:0", "4:4:4", "grey"]
 Restart = Literal["mcu", "row", "none"]
 TABLES, BODY = 1, 2
 """Pillow's stream types: tables alone, and the picture alone."""
-EOI = b"\xff\xd9"
+SOI, EOI = b"\xff\xd8", b"\xff\xd9"
 CELL = {"4:2:0": 16, "4:4:4": 8, "grey": 8}
 """Side of a minimum coded unit (MCU), in pixels."""
 BLOCKS = {"4:2:0": (0, 0, 0, 0, 1, 1), "4:4:4": (0, 1, 1), "grey": (0,)}
@@ -183,7 +183,9 @@ class JpegCodec:
         """Which byte may follow which."""
         rows, columns = self.grid
         interval = {"mcu": 1, "row": columns, "none": rows * columns}[self.restart]
-        scan = Scan(tuple(read_tables(self.tables)), BLOCKS[self.sampling])
+        found = [s for s in segments(self.tables) if s.marker == DHT]
+        codes = SOI + b"".join(self.tables[s.start : s.end] for s in found) + EOI
+        scan = make_scan(codes, BLOCKS[self.sampling])
         header = self.header if self.keep_header else b""
         return Grammar(scan, rows * columns, interval, header, self.keep_header)
 
@@ -198,6 +200,12 @@ class JpegCodec:
             is_equal = np.array_equal(np.asarray(whole), self.decode(self.encode(picture)))
         if not is_equal:
             raise RuntimeError("this libjpeg's tables and picture do not make up the whole file.")
+
+
+@cache
+def make_scan(codes: bytes, blocks: tuple[int, ...]) -> Scan:
+    """The automaton of some Huffman codes, made once; other qualities have the same."""
+    return Scan(tuple(read_tables(codes)), blocks)
 
 
 def last(body: bytes) -> Any:
