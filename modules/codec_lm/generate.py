@@ -3,8 +3,6 @@
 Shape legend: B = files, L = longest beginning, N = longest file, V = tokens.
 """
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -70,27 +68,22 @@ class LegalTokens:
 
 
 @torch.no_grad()
-def likelihood(network: LanguageModel, token_BN: Tensor, num_given: int, end: int) -> Tensor:
+def likelihood(network: LanguageModel, token_BN: Tensor, mask_BL: Tensor, end: int) -> Tensor:
     """Nats of what was written behind each beginning, its end included, [B].
 
     Args:
         network: The model.
-        token_BN: Files, beginnings padded on the left with `end`.
-        num_given: Positions of the beginnings, padding included.
+        token_BN: Files; the first L positions are their beginnings, padded on the left.
+        mask_BL: True where a token of a beginning is real.
         end: The token that ends a file; what follows it does not count.
     """
-    mask_BN = torch.ones_like(token_BN, dtype=torch.bool)
-    start = (token_BN[:, :num_given] != end).long().cumsum(1) > 0
-    start[:, -1] = True
-    first = start.long().argmax(1) - 1  # the start token, which is `end` as well
-    mask_BN[:, :num_given] = torch.arange(num_given, device=token_BN.device) >= first[:, None]
+    num_given = mask_BL.shape[1]
     written = token_BN[:, num_given:]
-    ends_before = ((written == end).long().cumsum(1) - (written == end).long()) > 0
+    mask_BN = torch.cat([mask_BL, torch.ones_like(written, dtype=torch.bool)], dim=1).long()
+    is_end = (written == end).long()
     with network.generating() as model:
-        position = (mask_BN.long().cumsum(1) - 1).clamp(min=0)
-        logits = model(
-            input_ids=token_BN, attention_mask=mask_BN.long(), position_ids=position
-        ).logits
+        position = (mask_BN.cumsum(1) - 1).clamp(min=0)
+        logits = model(input_ids=token_BN, attention_mask=mask_BN, position_ids=position).logits
     score = logits[:, num_given - 1 : -1].float().log_softmax(-1)
-    nats: Any = -score.gather(2, written[..., None])[..., 0]
-    return nats.masked_fill(ends_before, 0.0).sum(1)
+    nats: Tensor = -score.gather(2, written[..., None])[..., 0]
+    return nats.masked_fill(is_end.cumsum(1) > is_end, 0.0).sum(1)

@@ -16,8 +16,8 @@ from PIL import Image, features
 
 from modules.codec_lm.grammar import Grammar
 from modules.codec_lm.huffman import read_tables
-from modules.codec_lm.markers import DHT, SOS, segments
-from modules.codec_lm.scan import Scan
+from modules.codec_lm.markers import DHT, SOS, Segment, segments
+from modules.codec_lm.scan import FULL, Scan
 from modules.codec_lm.spelling import ALPHABET, spell
 
 Picture = NDArray[np.uint8]
@@ -126,8 +126,10 @@ class JpegCodec:
         place, sequence = grammar.start, self.encode(picture)
         for number, byte in enumerate(sequence):
             place = grammar.advance(place, byte)
-            if place.done > wanted or (place.done == wanted and place.phase == "marker"):
-                return spell(sequence[: number + (place.done == wanted)])
+            if place.done < wanted or (place.phase == "stuffing" and place.at in (0, FULL)):
+                continue
+            is_whole = place.done == wanted and (place.phase == "marker" or place.at == 0)
+            return spell(sequence[: number + is_whole])
         return spell(sequence)
 
     def complaint(self, sequence: bytes) -> str | None:
@@ -208,7 +210,7 @@ def make_scan(codes: bytes, blocks: tuple[int, ...]) -> Scan:
     return Scan(tuple(read_tables(codes)), blocks)
 
 
-def last(body: bytes) -> Any:
+def last(body: bytes) -> Segment:
     """The segment that begins the scan."""
     *_, segment = segments(body)
     if segment.marker != SOS:

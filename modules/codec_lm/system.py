@@ -120,7 +120,7 @@ class CodecLM(CausalLM):
         """Write files; one record each, the picture last."""
         token_BL, mask_BL = batch["token_BL"], batch["mask_BL"]
         token_BN = self.write(token_BL, mask_BL)
-        nats = likelihood(self.language_model, token_BN, token_BL.shape[1], self.tokens.end)
+        nats = likelihood(self.language_model, token_BN, mask_BL, self.tokens.end)
         rows = zip(batch["prompt"], token_BN, mask_BL, nats.tolist(), strict=True)
         return [
             {"prompt": name, "nats": cost, **self.record(token_N, is_real_L)}

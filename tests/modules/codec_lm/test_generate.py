@@ -93,7 +93,7 @@ def test_the_likelihood_is_that_of_one_file_after_the_other(system):
     batch = prompts(system, ["", CODEC.beginning(np.full((16, 16), 90, np.uint8), 0.5)])
     token_BN = system.write(batch["token_BL"], batch["mask_BL"])
     length, end = batch["token_BL"].shape[1], system.tokens.end
-    found = likelihood(system.language_model, token_BN, length, end)
+    found = likelihood(system.language_model, token_BN, batch["mask_BL"], end)
     for row, is_real, nats in zip(token_BN, batch["mask_BL"], found, strict=True):
         given, written = row[:length][is_real].tolist(), row[length:].tolist()
         written = written[: written.index(end) + 1]
