@@ -91,12 +91,12 @@ def packing(bench: Bench, data: Any) -> None:
 
 def grammar(bench: Bench, system: CodecLM) -> None:
     """Masking one token over decoding it; every round masks a file that was not seen before."""
-    tokens, codec = system.tokens, system.codec
+    tokens, codec = system.rules, system.codec
     assert isinstance(codec, JpegCodec)
     files = cycle(system.tokenizer.encode(codec.text(one)) for one in pictures(codec, NUM_FILES))
 
     def mask() -> float:
-        file, place = next(files), tokens.grammar.start
+        file, place = next(files), tokens.start
         start = perf_counter()
         for token in file:
             tokens.legal(place, BUDGET)

@@ -3,22 +3,23 @@
 Shape legend: B = files, L = longest beginning, N = longest file, V = tokens.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from modules.causal_lm.network import LanguageModel
-from modules.codec_lm.grammar import Place
-from modules.codec_lm.tokens import TokenGrammar
+from modules.codec_lm.rules import Rules
 
 
 class LegalTokens:
-    """Leaves the next tokens that a grammar allows; every file ends properly within its budget.
+    """Leaves the next tokens that the rules allow; every file ends properly within its budget.
 
     For one call of `generate`: it keeps where each file stands.
 
     Args:
-        tokens: The grammar.
+        rules: Of the vocabulary.
         token_BL: Beginnings, padded on the left, each with a start token.
         mask_BL: True where a token is real.
         budget: Tokens behind the beginnings, at most, the end included.
@@ -27,16 +28,16 @@ class LegalTokens:
         ValueError: A beginning is no beginning of a file, or the budget does not suffice.
     """
 
-    def __init__(self, tokens: TokenGrammar, token_BL: Tensor, mask_BL: Tensor, budget: int):
-        self.tokens = tokens
+    def __init__(self, rules: Rules, token_BL: Tensor, mask_BL: Tensor, budget: int):
+        self.rules = rules
         self.length = token_BL.shape[1]
         self.budget = budget
-        self.places: list[Place] = []
+        self.places: list[Any] = []
         for token, is_real in zip(token_BL.cpu(), mask_BL.cpu(), strict=True):
-            place = tokens.grammar.start
+            place = rules.start
             for one in token[is_real].tolist()[1:]:
-                place = tokens.advance(place, one)
-            need = tokens.grammar.cost(place) + 1
+                place = rules.advance(place, one)
+            need = rules.need(place)
             if budget < need:
                 raise ValueError(
                     f"max_new_tokens is {budget}, but a file may need {need} more to end properly."
@@ -60,11 +61,11 @@ class LegalTokens:
     def _write(self, row: int, token: int) -> None:
         if self.is_over[row]:
             return
-        self.is_over[row] = token == self.tokens.end
-        self.places[row] = self.tokens.advance(self.places[row], token)
+        self.is_over[row] = token == self.rules.end
+        self.places[row] = self.rules.advance(self.places[row], token)
 
     def _legal(self, row: int, left: int) -> np.ndarray:
-        return self.tokens.legal(self.places[row], None if self.is_over[row] else left)
+        return self.rules.legal(self.places[row], None if self.is_over[row] else left)
 
 
 @torch.no_grad()

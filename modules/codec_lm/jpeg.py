@@ -19,6 +19,7 @@ from modules.codec_lm.huffman import read_tables
 from modules.codec_lm.markers import DHT, SOS, Segment, segments
 from modules.codec_lm.scan import FULL, Scan
 from modules.codec_lm.spelling import ALPHABET, spell
+from modules.codec_lm.tokens import TokenGrammar
 
 Picture = NDArray[np.uint8]
 Sampling = Literal["4:2:0", "4:4:4", "grey"]
@@ -190,6 +191,10 @@ class JpegCodec:
         scan = make_scan(codes, BLOCKS[self.sampling])
         header = self.header if self.keep_header else b""
         return Grammar(scan, rows * columns, interval, header, self.keep_header)
+
+    def rules(self, tokenizer: Any) -> TokenGrammar:
+        """Which token of a Hugging Face tokenizer of spelt bytes may come next."""
+        return TokenGrammar.of(self.grammar, tokenizer)
 
     def check(self) -> None:
         """Take a file apart and put it together again."""

@@ -14,10 +14,9 @@ from typing_extensions import override
 from modules.causal_lm.generate import Generation, generate
 from modules.causal_lm.network import Builder
 from modules.causal_lm.system import CausalLM, PromptBatch, TokenBatch
-from modules.codec_lm.analysis import NAMES, class_sums, label_classes
+from modules.codec_lm.analysis import kind_sums, label_kinds
 from modules.codec_lm.generate import LegalTokens, likelihood
-from modules.codec_lm.grammar import Grammar
-from modules.codec_lm.tokens import TokenGrammar
+from modules.codec_lm.rules import Rules
 from modules.system import constant
 
 CHANCE = Generation(max_new_tokens=1024, temperature=1.0, top_k=None)
@@ -27,9 +26,8 @@ CHANCE = Generation(max_new_tokens=1024, temperature=1.0, top_k=None)
 class Codec(Protocol):
     """What makes files of sequences of bytes."""
 
-    @property
-    def grammar(self) -> Grammar:
-        """Which byte may follow which."""
+    def rules(self, tokenizer: Any) -> Rules:
+        """Which token of a Hugging Face tokenizer may come next."""
 
     @property
     def ending(self) -> str:
@@ -37,13 +35,17 @@ class Codec(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Height, width, and 3 if there are colours."""
+        """Of what a file shows: [H, W], [H, W, 3], or frames [T, H, W, 3]."""
 
     def file(self, sequence: bytes) -> bytes:
         """The file of a sequence."""
 
     def decode(self, sequence: bytes) -> NDArray[np.uint8]:
-        """The picture of a sequence."""
+        """What the file of a sequence shows, uint8 of that shape.
+
+        Raises:
+            OSError: It cannot be opened.
+        """
 
     def complaint(self, sequence: bytes) -> str | None:
         """What is wrong with a file, as a strict decoder says it; None where nothing is."""
@@ -80,21 +82,21 @@ class CodecLM(CausalLM):
         self.constrained = constrained
 
     @cached_property
-    def tokens(self) -> TokenGrammar:
-        """The codec's grammar over the vocabulary."""
-        return TokenGrammar.of(self.codec.grammar, self.tokenizer)
+    def rules(self) -> Rules:
+        """The codec's rules over the vocabulary."""
+        return self.codec.rules(self.tokenizer)
 
     # Test
 
     @override
     def on_test_epoch_start(self) -> None:
-        """Start the sums, of every class of bytes as well."""
+        """Start the sums, of every kind of token as well."""
         super().on_test_epoch_start()
-        self.class_sums = self.sum_over_ranks(torch.zeros(2, len(NAMES)))
+        self.kind_sums = self.sum_over_ranks(torch.zeros(2, len(self.rules.kinds)))
 
     @override
     def test_step(self, batch: TokenBatch, batch_idx: int) -> None:
-        """Add nats, targets and bytes of a batch, and the nats of every class of bytes."""
+        """Add nats, targets and bytes of a batch, and the nats of every kind of token."""
         names = ("token_BL", "position_BL", "length_N")
         logits = self.language_model(*(batch[name] for name in names))  # type: ignore[literal-required]
         label_BL = batch["label_BL"]
@@ -102,15 +104,15 @@ class CodecLM(CausalLM):
         self.evaluation[0] += nats.sum()
         self.evaluation[1] += batch["num_targets"]
         self.evaluation[2] += batch["num_bytes"]
-        class_BL = label_classes(self.tokens, label_BL, batch["position_BL"])
-        self.class_sums += class_sums(nats.view_as(label_BL), class_BL)
+        kind_BL = label_kinds(self.rules, label_BL, batch["position_BL"])
+        self.kind_sums += kind_sums(nats.view_as(label_BL), kind_BL, len(self.rules.kinds))
 
     @override
     def on_test_epoch_end(self) -> None:
-        """Log the exact means over all ranks: of everything, and nats a token of each class."""
+        """Log the exact means over all ranks: of everything, and nats a token of each kind."""
         super().on_test_epoch_end()
-        nats, count = self.sum_over_ranks(self.class_sums).tolist()
-        found = {n: a / b for n, a, b in zip(NAMES, nats, count, strict=True) if b}
+        nats, count = self.sum_over_ranks(self.kind_sums).tolist()
+        found = {n: a / b for n, a, b in zip(self.rules.kinds, nats, count, strict=True) if b}
         self.report({f"test/nats_{name}": value for name, value in found.items()})
 
     # Generation
@@ -120,7 +122,7 @@ class CodecLM(CausalLM):
         """Write files; one record each, the picture last."""
         token_BL, mask_BL = batch["token_BL"], batch["mask_BL"]
         token_BN = self.write(token_BL, mask_BL)
-        nats = likelihood(self.language_model, token_BN, mask_BL, self.tokens.end)
+        nats = likelihood(self.language_model, token_BN, mask_BL, self.rules.end)
         rows = zip(batch["prompt"], token_BN, mask_BL, nats.tolist(), strict=True)
         return [
             {"prompt": name, "nats": cost, **self.record(token_N, is_real_L)}
@@ -131,7 +133,7 @@ class CodecLM(CausalLM):
         """Files [B, N] that begin as told, padded on the left, with the end token behind them."""
         how = self.generation
         rules = (
-            [LegalTokens(self.tokens, token_BL, mask_BL, how.max_new_tokens)]
+            [LegalTokens(self.rules, token_BL, mask_BL, how.max_new_tokens)]
             if self.constrained
             else []
         )
@@ -146,10 +148,10 @@ class CodecLM(CausalLM):
         """
         given = token_N[: len(is_real_L)][is_real_L].tolist()[1:]
         written = token_N[len(is_real_L) :].tolist()
-        end = self.tokens.end
+        end = self.rules.end
         has_end = end in written
         written = written[: written.index(end)] if has_end else written
-        sequence = b"".join(self.tokens.words[token] or b"" for token in given + written)
+        sequence = self.rules.sequence(given + written)
         return {
             "given": len(given),
             "written": len(written),
@@ -160,17 +162,24 @@ class CodecLM(CausalLM):
         }
 
     def picture(self, sequence: bytes) -> NDArray[np.uint8]:
-        """The picture of a file in RGB; grey where it cannot be opened."""
+        """What a file shows, as `in_rgb` lays it out; grey where it cannot be opened."""
         try:
             picture = self.codec.decode(sequence)
         except (OSError, ValueError):
             picture = np.full(self.codec.shape, 128, np.uint8)
-        return np.array(picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2))
+        return in_rgb(picture)
 
     def draw(self, captions: list[str]) -> Tensor:
         """New pictures, as many as there are captions, which do not matter: uint8 [N, H, W, 3]."""
-        token_BL = torch.full((len(captions), 1), self.tokens.end, device=self.device)
+        token_BL = torch.full((len(captions), 1), self.rules.end, device=self.device)
         token_BN = self.write(token_BL, torch.ones_like(token_BL, dtype=torch.bool))
         real = torch.ones(1, dtype=torch.bool)
         found = [self.record(row.cpu(), real)["continuation"] for row in token_BN]
         return torch.stack(found)
+
+
+def in_rgb(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture in RGB, [H, W, 3], writable; the frames of a clip side by side."""
+    if picture.ndim == 4:
+        return np.concatenate(list(picture), axis=1)
+    return np.array(picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2))

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from modules.codec_lm.classes import CLASSES, classes, vote
 from modules.codec_lm.grammar import Grammar, Place
+from modules.codec_lm.rules import FINISH
 from modules.codec_lm.spelling import unspell
 
 Tree = dict[int, "Node"]
@@ -57,6 +59,16 @@ class TokenGrammar:
         special = set(tokenizer.all_special_ids)
         words = [None if n in special else unspell(name) for n, name in enumerate(names)]
         return cls(grammar, words, tokenizer.eos_token_id)
+
+    @property
+    def start(self) -> Place:
+        """Before the first byte."""
+        return self.grammar.start
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What tokens can say: as most of their bytes."""
+        return (*CLASSES, FINISH)
 
     @cached_property
     def tree(self) -> Tree:
@@ -130,3 +142,21 @@ class TokenGrammar:
                 return place
             raise ValueError(f"token {token} is not legal here: {place}.")
         return self.grammar.walk(place, word)
+
+    def need(self, place: Place) -> int:
+        """Tokens that suffice to end properly, the end included: a byte may need one of its own."""
+        return self.grammar.cost(place) + 1
+
+    def sequence(self, tokens: Sequence[int]) -> bytes:
+        """The bytes that tokens spell."""
+        return b"".join(self.words[token] or b"" for token in tokens)
+
+    def name(self, tokens: Sequence[int]) -> list[int]:
+        """Number in `kinds` of what each token of a file says; empty if it begins no file."""
+        words = [self.words[token] or b"" for token in tokens]
+        try:
+            of_bytes = iter(classes(self.grammar, b"".join(words)))
+        except ValueError:
+            return []
+        named = [[next(of_bytes) for _ in word] for word in words]
+        return [self.kinds.index(vote(some) if some else FINISH) for some in named]

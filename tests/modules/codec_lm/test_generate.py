@@ -92,7 +92,7 @@ def test_without_the_grammar_files_of_an_untrained_model_are_broken(system):
 def test_the_likelihood_is_that_of_one_file_after_the_other(system):
     batch = prompts(system, ["", CODEC.beginning(np.full((16, 16), 90, np.uint8), 0.5)])
     token_BN = system.write(batch["token_BL"], batch["mask_BL"])
-    length, end = batch["token_BL"].shape[1], system.tokens.end
+    length, end = batch["token_BL"].shape[1], system.rules.end
     found = likelihood(system.language_model, token_BN, batch["mask_BL"], end)
     for row, is_real, nats in zip(token_BN, batch["mask_BL"], found, strict=True):
         given, written = row[:length][is_real].tolist(), row[length:].tolist()
@@ -107,13 +107,13 @@ def test_the_likelihood_is_that_of_one_file_after_the_other(system):
 def test_a_budget_that_is_too_small_is_refused_with_both_numbers(system):
     batch = prompts(system, [""])
     with pytest.raises(ValueError, match=r"max_new_tokens is 3, but a file may need \d+ more"):
-        LegalTokens(system.tokens, batch["token_BL"], batch["mask_BL"], 3)
+        LegalTokens(system.rules, batch["token_BL"], batch["mask_BL"], 3)
 
 
 def test_a_beginning_that_is_none_is_refused(system):
-    end = system.tokens.end
+    end = system.rules.end
     with pytest.raises(ValueError, match="not legal"):
-        LegalTokens(system.tokens, torch.tensor([[end, end]]), torch.ones(1, 2).bool(), 99)
+        LegalTokens(system.rules, torch.tensor([[end, end]]), torch.ones(1, 2).bool(), 99)
 
 
 def test_drawn_pictures_are_as_many_as_captions(system):
