@@ -17,6 +17,7 @@ from PIL import Image, features
 from modules.codec_lm.grammar import Grammar
 from modules.codec_lm.huffman import read_tables
 from modules.codec_lm.markers import DHT, SOS, Segment, segments
+from modules.codec_lm.rules import Rules
 from modules.codec_lm.scan import FULL, Scan
 from modules.codec_lm.spelling import ALPHABET, spell
 from modules.codec_lm.tokens import TokenGrammar
@@ -192,7 +193,7 @@ class JpegCodec:
         header = self.header if self.keep_header else b""
         return Grammar(scan, rows * columns, interval, header, self.keep_header)
 
-    def rules(self, tokenizer: Any) -> TokenGrammar:
+    def rules(self, tokenizer: Any) -> Rules:
         """Which token of a Hugging Face tokenizer of spelt bytes may come next."""
         return TokenGrammar.of(self.grammar, tokenizer)
 
