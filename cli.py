@@ -44,7 +44,7 @@ class Door(LightningCLI):
     @override
     def subcommands() -> dict[str, set[str]]:
         wired = {"model", "datamodule"}
-        ours = {"export": wired, "tokenizer": wired, "latents": wired}
+        ours = {"export": wired, "tokenizer": wired, "palette": wired, "latents": wired}
         return {**LightningCLI.subcommands(), **ours}
 
     @override

@@ -1,13 +1,16 @@
-"""Lightning's Trainer, with the three commands that it lacks."""
+"""Lightning's Trainer, with the four commands that it lacks."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import lightning as L
+import numpy as np
 from lightning.pytorch.trainer.states import TrainerFn
+from numpy.typing import NDArray
 
 from engine.export import Dtype, load_for_export, store_as
+from engine.palette import train_palette
 from engine.tokenizer import train_tokenizer
 
 
@@ -35,8 +38,16 @@ class Images(Protocol):
         """Encode the images of each source in turn; yields a line about each."""
 
 
+@runtime_checkable
+class Pictures(Protocol):
+    """Data of whose pictures a palette can be made."""
+
+    def training_pictures(self) -> Iterator[NDArray[np.uint8]]:
+        """The training pictures, uint8 [H, W, 3], one after another."""
+
+
 class Trainer(L.Trainer):
-    """Fits, validates, tests, predicts, exports, trains tokenizers and encodes images."""
+    """Fits, validates, tests, predicts, exports, trains tokenizers, makes palettes and latents."""
 
     def export(
         self,
@@ -99,6 +110,32 @@ class Trainer(L.Trainer):
         self.state.fn = TrainerFn.FITTING
         texts, alphabet = datamodule.training_documents(), getattr(datamodule, "alphabet", None)
         print(train_tokenizer(texts, vocab_size, Path(folder), alphabet))
+
+    def palette(
+        self,
+        model: L.LightningModule,
+        datamodule: L.LightningDataModule,
+        folder: str,
+        num_colours: int = 512,
+        seed: int = 0,
+        ckpt_path: str | None = None,
+    ) -> None:
+        """Find the colours that stand for all others, from the training pictures of a config.
+
+        Args:
+            model: Not used.
+            datamodule: The data.
+            folder: Where to write the palette.
+            num_colours: Number of colours.
+            seed: Of the pixels that are looked at and of the clusters.
+            ckpt_path: Not used.
+
+        Raises:
+            TypeError: The data are no pictures.
+        """
+        if not isinstance(datamodule, Pictures):
+            raise TypeError(f"{type(datamodule).__name__} has no pictures to make a palette of")
+        print(train_palette(datamodule.training_pictures(), num_colours, Path(folder), seed))
 
     def latents(
         self,

@@ -1,0 +1,118 @@
+"""Pictures of several sources, and batches of them.
+
+Shape legend: B = pictures, C = channels, H = W = side.
+"""
+
+from collections.abc import Sequence
+from random import Random
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from datamodules.documents import Reject
+from datamodules.fusion_documents import TRIES
+from datamodules.fusion_source import FusionSource, Pair
+from datamodules.loader import Batch
+from datamodules.pictures import square
+from datamodules.quarantine import UnusableError
+
+Pixels = NDArray[np.uint8]
+
+
+class PictureItems:
+    """The pictures of several sources as one sequence that collates itself.
+
+    Args:
+        sources: Where they come from; captions are passed over. Ids run on from one to the next.
+        size: Side of the pictures, in pixels.
+        channels: 1 for grey, 3 for colours.
+        seed: Seed of what sources draw by chance.
+        replace: Whether another picture comes in a bad one's place, as in training; else there is
+            one less.
+    """
+
+    def __init__(
+        self, sources: Sequence[FusionSource], size: int, channels: int, seed: int, replace: bool
+    ):
+        self.sources = list(sources)
+        self.size = size
+        self.channels = channels
+        self.seed = seed
+        self.replace = replace
+        self.sizes = [len(source) for source in self.sources]
+        self._first = np.cumsum([0, *self.sizes])
+
+    def __len__(self) -> int:
+        """Number of pictures, bad ones included."""
+        return sum(self.sizes)
+
+    def batch(self, ids: NDArray[np.int64], num_real: int) -> Batch:
+        """The real pictures of one batch; what was wrong with bad ones stands in `rejects`.
+
+        Args:
+            ids: What `Draws` gives, or plain numbers of pictures.
+            num_real: How many pictures, from the front, are wanted.
+        """
+        found = [self.take(int(draw)) for draw in ids[:num_real]]
+        pixels = [pixels for pixels, _, _ in found if pixels is not None]
+        row_B = [row for _, row, _ in found if row >= 0]
+        shape = len(pixels), self.channels, self.size, self.size
+        pixel_BCHW = np.empty(shape, np.float32)
+        for b, picture in enumerate(pixels):
+            pixel_BCHW[b] = scaled(picture)
+        rejects = [reject for _, _, reject in found if reject is not None]
+        return {
+            "pixel_BCHW": torch.from_numpy(pixel_BCHW),
+            "num_targets": len(pixels),
+            "row_B": row_B,
+            "place": [self.place(row) for row in row_B],
+            **({"rejects": rejects} if rejects else {}),
+        }
+
+    def place(self, row: int) -> str:
+        """Where a picture stands."""
+        which = self._which(row)
+        return self.sources[which].place(row - int(self._first[which]))
+
+    def _which(self, row: int) -> int:
+        return int(np.searchsorted(self._first, row, side="right")) - 1
+
+    def take(self, draw: int) -> tuple[Pixels | None, int, Reject | None]:
+        """A picture, its id, and what was wrong with the one that was drawn, if anything.
+
+        Returns:
+            No picture and the id -1 where it is bad and none shall take its place, or none can.
+        """
+        turn, number = divmod(draw, len(self))
+        which = self._which(number)
+        source, first = self.sources[which], int(self._first[which])
+        rng = Random(f"{self.seed}/{turn}/{number}")
+        index, rejected = number - first, None
+        for _ in range(TRIES if self.replace else 1):
+            try:
+                return read(source, index, rng, self.size, self.channels), first + index, rejected
+            except UnusableError as error:
+                rejected = rejected or Reject(source.place(index), str(error))
+                index = rng.randrange(self.sizes[which])
+        return None, -1, rejected
+
+
+def read(source: FusionSource, index: int, rng: Random, size: int, channels: int) -> Pixels:
+    """A picture of a source: the central square, resized; uint8 [H, W] if grey, else [H, W, 3].
+
+    Raises:
+        UnusableError: The picture is broken, or the document is not one picture.
+    """
+    found = source.sample(index, rng)
+    if not isinstance(found, Pair):
+        raise UnusableError("a document of several parts")
+    pixels_HWC = square(found.image, size)
+    return pixels_HWC if channels == 3 else np.asarray(Image.fromarray(pixels_HWC).convert("L"))
+
+
+def scaled(picture: Pixels) -> NDArray[np.float32]:
+    """Pixels in [-1, 1], channels first: float32 [C, H, W]."""
+    pixel_HWC = picture.reshape(*picture.shape[:2], -1)
+    return pixel_HWC.transpose(2, 0, 1).astype(np.float32) / np.float32(127.5) - np.float32(1)

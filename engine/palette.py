@@ -1,0 +1,81 @@
+"""Finds the colours of a palette: k-means among the pixels of pictures."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+FILE = "palette.npy"
+"""Colours, uint8 [K, 3], in the folder of a palette."""
+NUM_PIXELS = 1_000_000
+"""Pixels that are looked at, about; every picture gives as many."""
+
+
+def train_palette(
+    pictures: Iterator[NDArray[np.uint8]], num_colours: int, folder: Path, seed: int = 0
+) -> str:
+    """Cluster pixels in RGB (Chen et al., 2020, sec. 3.2) and write the centres.
+
+    Args:
+        pictures: uint8 [H, W, 3] each.
+        num_colours: K.
+        folder: Where to write.
+        seed: Of the pixels that are looked at, and of the clusters.
+
+    Returns:
+        One line: colours, pictures, mean squared error of a value in 0 to 255.
+
+    Raises:
+        ValueError: Fewer colours than two, grey pictures, or fewer kinds of pixels than colours.
+    """
+    from sklearn.cluster import MiniBatchKMeans
+
+    if num_colours < 2:
+        raise ValueError(f"num_colours must be at least 2, got {num_colours}")
+    pixel_NC, num_pictures = sample(pictures, np.random.default_rng(seed))
+    if len(np.unique(pixel_NC, axis=0)) < num_colours:
+        raise ValueError(f"the pictures have fewer than num_colours={num_colours} colours")
+    means = MiniBatchKMeans(num_colours, batch_size=16384, n_init=1, random_state=seed)
+    means.fit(pixel_NC.astype(np.float32))
+    colours = np.round(np.clip(means.cluster_centers_, 0, 255)).astype(np.uint8)
+    colours = colours[np.lexsort(colours.T)]  # clusters have no order of their own
+    error = ((means.cluster_centers_[means.labels_] - pixel_NC) ** 2).mean()
+    write(colours, folder)
+    told = f"{len(colours)} colours from {num_pictures} pictures"
+    return f"{told}, mean squared error {error:.1f}: {folder}"
+
+
+def sample(
+    pictures: Iterator[NDArray[np.uint8]], dice: np.random.Generator
+) -> tuple[NDArray[np.uint8], int]:
+    """Pixels [N, 3] of all pictures, as many of each, and how many pictures there are."""
+    held: list[NDArray[np.uint8]] = []
+    num, total, keep = 0, 0, NUM_PIXELS
+    for picture in pictures:
+        if picture.ndim != 3:
+            raise ValueError("grey pictures need no palette; set data.init_args.channels to 3")
+        num += 1
+        pixels = picture.reshape(-1, 3)
+        held.append(dice.permutation(pixels)[:keep])
+        total += len(held[-1])
+        if total > 2 * NUM_PIXELS:
+            keep = max(1, NUM_PIXELS // num)
+            held = [some[:keep] for some in held]
+            total = sum(map(len, held))
+    if not num:
+        raise ValueError("no pictures to make a palette of")
+    return np.concatenate(held), num
+
+
+def write(colours: NDArray[np.uint8], folder: Path) -> None:
+    """Write the file of a palette, all or nothing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / f".{FILE}.{os.getpid()}.partial"
+    try:
+        with draft.open("wb") as file:
+            np.save(file, colours)
+        os.replace(draft, folder / FILE)
+    finally:
+        draft.unlink(missing_ok=True)
