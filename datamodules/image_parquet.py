@@ -29,7 +29,7 @@ class ImageTextParquet(FileSource):
     Args:
         path: A file, a folder of `.parquet` files or a glob.
         image: The column of the images; a path counts from the folder of its file.
-        caption: The column of the captions, texts or lists of texts.
+        caption: The column of the captions, texts or lists of texts; None where there are none.
         where: Columns and the value each must have, such as `split: train`.
         cache: Folder of the Arrow files.
         weight: Share of the documents of an epoch, relative to the other sources; above 0.
@@ -41,7 +41,7 @@ class ImageTextParquet(FileSource):
         self,
         path: str,
         image: str = "image",
-        caption: str = "caption",
+        caption: str | None = "caption",
         where: dict[str, str] | None = None,
         cache: str = ".cache/images",
         weight: float = 1.0,
@@ -72,7 +72,7 @@ class ImageTextParquet(FileSource):
     def sample(self, index: int, rng: Random) -> Pair:
         bytes_and_path = self._cell("bytes", index), self._cell("path", index)
         image = image_bytes(*bytes_and_path, self._file(index).parent)
-        return Pair(image, texts(self._cell("caption", index)))
+        return Pair(image, texts(self._cell("caption", index)) if self.caption else [""])
 
     def _file(self, index: int) -> Path:
         return self._found[int(str(self._cell("file", index)))]
@@ -125,7 +125,7 @@ class ImageTextParquet(FileSource):
             table = pq.ParquetFile(file)
         except pa.ArrowInvalid as error:
             raise ValueError(f"{file} cannot be read as Parquet: {error}") from error
-        columns = [self.image, self.caption, *self.where]
+        columns = [self.image, *([self.caption] if self.caption else []), *self.where]
         for column in columns:
             require_column(column, table.schema_arrow.names, str(file))
         start = 1
@@ -133,11 +133,19 @@ class ImageTextParquet(FileSource):
             kept = self._kept(batch)
             rows = pa.array(range(start, start + len(batch)), pa.int64()).filter(kept)
             image = _image(batch.column(self.image), f"{file}: column {self.image!r}")
-            caption = _captions(batch.column(self.caption), f"{file}: column {self.caption!r}")
+            caption = self._captions(batch, file)
             files = pa.array([number] * len(rows), pa.int32())
             columns_out = [files, rows, *(part.filter(kept) for part in (*image, caption))]
             yield pa.RecordBatch.from_arrays(columns_out, schema=_schema())
             start += len(batch)
+
+    def _captions(self, batch: "pa.RecordBatch", file: Path) -> "pa.Array":
+        """A list of texts for each row, empty where there are no captions."""
+        import pyarrow as pa
+
+        if self.caption is None:
+            return pa.array([[]] * len(batch), _schema().field("caption").type)
+        return _captions(batch.column(self.caption), f"{file}: column {self.caption!r}")
 
     def _kept(self, batch: "pa.RecordBatch") -> "pa.BooleanArray":
         """Which rows fulfil the conditions."""

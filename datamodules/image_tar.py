@@ -33,7 +33,8 @@ class ImageTextTar(FileSource):
 
     Args:
         path: A file, a folder of `.tar` files or a glob.
-        caption: The key of the caption in a `.json` member; a `.txt` member is the caption.
+        caption: The key of the caption in a `.json` member; a `.txt` member is the caption. None
+            where there are none.
         cache: Folder of the indices.
         weight: Share of the documents of an epoch, relative to the other sources; above 0.
     """
@@ -43,7 +44,7 @@ class ImageTextTar(FileSource):
     def __init__(
         self,
         path: str,
-        caption: str = "caption",
+        caption: str | None = "caption",
         cache: str = ".cache/images",
         weight: float = 1.0,
     ):
@@ -72,10 +73,12 @@ class ImageTextTar(FileSource):
         _, start, size, text_start, text_size, is_json = self._index[0][index].tolist()
         if size < 0:
             raise UnusableError(f"no image ({', '.join(IMAGES)})")
-        if text_size < 0:
+        if text_size < 0 and self.caption:
             raise UnusableError(f"no caption ({', '.join(TEXTS)})")
         with self._shard(index).open("rb") as file:
             image = _read(file.fileno(), start, size)
+            if self.caption is None:
+                return Pair(image, [""])
             text = _read(file.fileno(), text_start, text_size)
         return Pair(image, texts(self._of_json(text) if is_json else text))
 

@@ -71,6 +71,58 @@ class ImageTextFolder(FileSource):
         return Lines(self.files())
 
 
+class ImageFiles(FileSource):
+    """Pictures without captions: every image file below a folder.
+
+    Args:
+        path: A folder, a file or a glob.
+        endings: Of the files' names, without the dot, in lower case.
+        weight: Share of the documents of an epoch, relative to the other sources; above 0.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        endings: tuple[str, ...] = ("jpg", "jpeg", "png", "webp"),
+        weight: float = 1.0,
+    ):
+        super().__init__(path, weight)
+        self.endings = endings
+
+    @override
+    def options(self) -> list[object]:
+        return [*self.endings]
+
+    @override
+    def files(self) -> list[Path]:
+        """The image files, sorted.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        wanted = {f".{ending}" for ending in self.endings}
+        found = [file for file in super().files() if file.suffix.lower() in wanted]
+        if not found:
+            raise FileNotFoundError(f"{self.path} holds no file of {', '.join(self.endings)}.")
+        return found
+
+    @cached_property
+    def _found(self) -> list[Path]:
+        return self.files()
+
+    @override
+    def __len__(self) -> int:
+        return len(self._found)
+
+    @override
+    def place(self, index: int) -> str:
+        return str(self._found[index])
+
+    @override
+    def sample(self, index: int, rng: Random) -> Pair:
+        return Pair(read_image(self._found[index]), [""])
+
+
 class ImageTextHub(FusionSource):
     """One pair a row of a dataset of the Hugging Face hub, or of a local copy.
 

@@ -5,17 +5,13 @@ import pytest
 import torch
 
 from cli import main
+from tests.codec_stand_ins import shortened_files, write_codec_stand_ins
 from tests.conftest import TEXTS
 from tests.fusion_stand_ins import shortened, write_fusion_stand_ins
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 SHARED = {"strategy", "sweep"}
 RUNS = sorted(p for p in CONFIGS.glob("*/*.yaml") if p.parent.name not in SHARED)
-HURRIED = [
-    "--model.init_args.constrained=false",
-    '--data.init_args.train=[{"class_path": "datamodules.digits.Digits"}]',
-]
-"""Files may break off, and there are few."""
 STRATEGIES = sorted((CONFIGS / "strategy").glob("*.yaml"))
 
 
@@ -43,6 +39,7 @@ def stand_ins(tmp_path_factory, tokenizer_folder, monkeypatch) -> Path:
         LlamaForCausalLM(config).save_pretrained(folder)
         AutoTokenizer.from_pretrained(tokenizer_folder).save_pretrained(folder)
     write_fusion_stand_ins(root / "data", root / "models", tokenizer_folder)
+    write_codec_stand_ins(root / "data")
     return root
 
 
@@ -62,9 +59,12 @@ def train_three_steps(config: Path, folder: Path, *extra: str) -> Path:
 
 @pytest.mark.parametrize("config", RUNS, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_every_config_trains_three_steps(config, tmp_path, stand_ins, cache, capsys):
-    room = config.parent.name
-    fusion = shortened(config, tmp_path) if room == "lmfusion" else [cache]
-    run = train_three_steps(config, tmp_path, *fusion, *(HURRIED if room == "jpeg_lm" else []))
+    flags = {
+        "causal_lm": lambda: [cache],
+        "lmfusion": lambda: shortened(config, tmp_path),
+        "jpeg_lm": lambda: [cache, *shortened_files(config, tmp_path)],
+    }[config.parent.name]()
+    run = train_three_steps(config, tmp_path, *flags)
     assert run.parent == tmp_path / "runs" / config.parent.name / config.stem
     assert {"config.yaml", "metrics.csv", "samples", "checkpoints"} <= {
         p.name for p in run.iterdir()

@@ -10,7 +10,7 @@ import pytest
 from datamodules.fusion_source import FusionSource, Pair, Segment
 from datamodules.image_parquet import ImageTextParquet
 from datamodules.image_tar import ImageTextTar
-from datamodules.image_text import ImageTextFolder, ImageTextHub
+from datamodules.image_text import ImageFiles, ImageTextFolder, ImageTextHub
 from datamodules.interleaved import InterleavedJsonl
 from datamodules.pictures import square
 from datamodules.quarantine import UnusableError
@@ -283,3 +283,23 @@ def test_the_emoji_have_their_splits_and_sizes(tmp_path):
         pairs = [drawn(source, index) for index in range(0, size, 40)]
         assert all(square(pair.image, 32).shape == (32, 32, 3) for pair in pairs)
         assert all(len(pair.captions) == 1 for pair in pairs)
+
+
+def test_pictures_may_have_no_captions(tmp_path):
+    folder = tmp_path / "files"
+    write_folder(folder)
+    (folder / "notes.txt").write_text("no picture")
+    table = write_parquet(tmp_path / "a.parquet", cells(), n=list(range(NUM)))
+    tar = write_tar(tmp_path / "a.tar", [(f"{i:02}.png", encoded(i)) for i in range(NUM)])
+    sources = [
+        ImageFiles(str(folder)),
+        ImageTextParquet(table, caption=None, cache=str(tmp_path / "c")),
+        ImageTextTar(tar, caption=None, cache=str(tmp_path / "c")),
+    ]
+    for source in sources:
+        source.prepare()
+        assert len(source) == NUM
+        assert drawn(source, 1).captions == [""]
+    assert sources[0].place(1) == str(folder / "1.png")
+    with pytest.raises(FileNotFoundError, match="holds no file of gif"):
+        len(ImageFiles(str(folder), ("gif",)))

@@ -1,0 +1,77 @@
+"""Small data under the names that the configs of file models use."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+from omegaconf import OmegaConf
+from PIL import Image
+
+from modules.codec_lm.spelling import ALPHABET
+
+TINY = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+}
+NUM = 12
+
+
+def write_codec_stand_ins(data: Path) -> None:
+    """Pictures in Parquet and in folders, and a tokenizer of bytes."""
+    from engine.tokenizer import train_tokenizer
+
+    for name, side in (("mnist", 28), ("cifar10", 32)):
+        for part in ("train", "test"):
+            write_parquet(data / name / f"{part}.parquet", side)
+    write_parquet(data / "emoji" / "emoji72.parquet", 64)
+    for part in ("train", "validate"):
+        (data / "images" / part).mkdir(parents=True)
+        for number in range(2):
+            (data / "images" / part / f"{number}.png").write_bytes(picture(number, 64))
+    train_tokenizer(iter(ALPHABET), 257, data / "jpeg_bpe", ALPHABET)
+
+
+def picture(number: int, side: int) -> bytes:
+    """A smooth picture as a PNG file."""
+    small = np.random.default_rng(number).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(small).resize((side, side)).save(file, "PNG")
+    return file.getvalue()
+
+
+def write_parquet(path: Path, side: int) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [
+        {
+            "image": {"bytes": picture(number, side), "path": f"{number}.png"},
+            "split": ("train", "val", "test")[number % 3],
+        }
+        for number in range(NUM)
+    ]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+
+
+def shortened_files(config: Path, cache: Path) -> list[str]:
+    """Flags that make three steps of a config of a file model cheap."""
+    loaded = OmegaConf.load(config)
+    flags = ["--model.init_args.constrained=false", "--data.init_args.num_samples=2"]
+    if loaded.trainer.get("accumulate_grad_batches"):
+        prefix = "--model.init_args.network.init_args.options"
+        flags += [f"{prefix}.{name}={value}" for name, value in TINY.items()]
+        flags += ["--trainer.accumulate_grad_batches=2", "--data.init_args.share=0"]
+    for part in ("train", "validate", "test"):
+        found = OmegaConf.to_container(loaded.data.init_args, resolve=True).get(part, [])
+        for source in found:
+            if source["class_path"].endswith("ImageTextParquet"):
+                source["init_args"]["cache"] = str(cache)
+            if source["class_path"].endswith("Digits"):
+                source["init_args"].pop("copies", None)
+        flags += [f"--data.init_args.{part}={json.dumps(found)}"] if found else []
+    return flags

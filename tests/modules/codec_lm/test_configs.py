@@ -1,0 +1,48 @@
+"""What the configs of file models say."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from modules.causal_lm.network import FromConfig
+from modules.codec_lm.jpeg import JpegCodec
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+
+
+def read(name):
+    return OmegaConf.to_container(OmegaConf.load(CONFIGS / f"{name}.yaml"), resolve=True)
+
+
+def num_parameters(config, tokenizer_size):
+    network = config["model"]["init_args"]["network"]["init_args"]
+    with torch.device("meta"):
+        model = FromConfig(tokenizer_size, **network)
+    return sum(p.numel() for p in model.parameters())
+
+
+def test_the_papers_network_is_llama_2_7b_with_a_small_vocabulary():
+    llama_2_7b, vocabulary, width = 6_738_415_616, 32_000, 4096
+    wanted = llama_2_7b + 2 * (320 - vocabulary) * width  # embedding and output layer
+    assert num_parameters(read("jpeg_lm/paper_7b"), 320) == wanted == 6_478_893_056
+
+
+def test_the_papers_recipe_is_the_papers():
+    config = read("jpeg_lm/paper_7b")
+    model, data = config["model"]["init_args"], config["data"]["init_args"]
+    assert model["optimizer"]["init_args"]["lr"] == 3e-4
+    assert (data["row_length"], data["packing"]) == (12_288, "concatenate")
+    codec = JpegCodec(**data["codec"]["init_args"])
+    assert codec == JpegCodec(256, 256)
+    assert (codec.quality, codec.sampling, codec.restart) == (25, "4:2:0", "mcu")
+    assert len(codec.header) == 59
+    assert codec.grammar.num_mcus == 256
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10", "emoji"])
+def test_the_small_configs_share_one_llama(name):
+    network = read(f"jpeg_lm/{name}")["model"]["init_args"]["network"]["init_args"]
+    digits = read("jpeg_lm/digits")["model"]["init_args"]["network"]["init_args"]
+    assert {**network["options"], "max_position_embeddings": 512} == digits["options"]
