@@ -3,6 +3,8 @@
 Shape legend: B = rows, L = row length, K = kinds.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -21,14 +23,27 @@ def label_kinds(rules: Rules, label_BL: Tensor, position_BL: Tensor) -> Tensor:
         position_BL: Position inside the file, whose first token is the start token.
     """
     found = torch.full_like(label_BL, NOTHING)
+    for row, start, labels in pieces(label_BL, position_BL):
+        named = rules.name(labels)
+        found[row, start : start + len(named)] = torch.tensor(named, dtype=found.dtype)
+    return found.to(label_BL.device)
+
+
+def pieces(label_BL: Tensor, position_BL: Tensor) -> Iterator[tuple[int, int, list[int]]]:
+    """Row, first position and labels of every file, or cut piece of one, in packed rows."""
     for row, (labels, positions) in enumerate(
         zip(label_BL.tolist(), position_BL.tolist(), strict=True)
     ):
         starts = [at for at, position in enumerate(positions) if position == 0]
         for start, stop in zip(starts, [*starts[1:], len(labels)], strict=True):
-            named = rules.name([label for label in labels[start:stop] if label >= 0])
-            found[row, start : start + len(named)] = torch.tensor(named, dtype=found.dtype)
-    return found.to(label_BL.device)
+            yield row, start, [label for label in labels[start:stop] if label >= 0]
+
+
+def whole_files(rules: Rules, label_BL: Tensor, position_BL: Tensor) -> Iterator[bytes]:
+    """The sequences of the files that stand uncut in packed rows."""
+    for _, _, labels in pieces(label_BL, position_BL):
+        if labels and labels[-1] == rules.end and rules.name(labels):
+            yield rules.sequence(labels)
 
 
 def kind_sums(nats_BL: Tensor, kind_BL: Tensor, num_kinds: int) -> Tensor:

@@ -14,7 +14,8 @@ from typing_extensions import override
 from modules.causal_lm.generate import Generation, generate
 from modules.causal_lm.network import Builder
 from modules.causal_lm.system import CausalLM, PromptBatch, TokenBatch
-from modules.codec_lm.analysis import kind_sums, label_kinds
+from modules.codec_lm.analysis import kind_sums, label_kinds, whole_files
+from modules.codec_lm.evaluate import Judge, as_images
 from modules.codec_lm.generate import LegalTokens, likelihood
 from modules.codec_lm.rules import Rules
 from modules.system import constant
@@ -62,6 +63,7 @@ class CodecLM(CausalLM):
         scheduler: Builds the learning-rate schedule from that optimizer.
         generation: How `predict` and the pictures drawn while training choose tokens.
         constrained: Whether only bytes are written that keep the file sound.
+        judge: Draws and judges new pictures in the test; only losses are tested where None.
         compile: Whether to compile the network with torch.compile.
     """
 
@@ -74,12 +76,14 @@ class CodecLM(CausalLM):
         scheduler: LRSchedulerCallable = constant,
         generation: Generation = CHANCE,
         constrained: bool = True,
+        judge: Judge | None = None,
         compile: bool = False,
     ):
         super().__init__(network, tokenizer, optimizer, scheduler, generation, compile)
         self.save_hyperparameters()
         self.codec = codec
         self.constrained = constrained
+        self.judge = judge
 
     @cached_property
     def rules(self) -> Rules:
@@ -93,6 +97,7 @@ class CodecLM(CausalLM):
         """Start the sums, of every kind of token as well."""
         super().on_test_epoch_start()
         self.kind_sums = self.sum_over_ranks(torch.zeros(2, len(self.rules.kinds)))
+        self.likeness = None if self.judge is None else self.judge.begin(self.device)
 
     @override
     def test_step(self, batch: TokenBatch, batch_idx: int) -> None:
@@ -106,6 +111,11 @@ class CodecLM(CausalLM):
         self.evaluation[2] += batch["num_bytes"]
         kind_BL = label_kinds(self.rules, label_BL, batch["position_BL"])
         self.kind_sums += kind_sums(nats.view_as(label_BL), kind_BL, len(self.rules.kinds))
+        if self.likeness is not None:
+            found = list(whole_files(self.rules, label_BL, batch["position_BL"]))
+            if found:
+                shown = torch.from_numpy(np.stack([self.picture(one) for one in found]))
+                self.likeness.add_real(as_images(shown))
 
     @override
     def on_test_epoch_end(self) -> None:
@@ -114,6 +124,18 @@ class CodecLM(CausalLM):
         nats, count = self.sum_over_ranks(self.kind_sums).tolist()
         found = {n: a / b for n, a, b in zip(self.rules.kinds, nats, count, strict=True) if b}
         self.report({f"test/nats_{name}": value for name, value in found.items()})
+        if self.judge is not None:
+            self.report(self.judged(self.judge))
+
+    def judged(self, judge: Judge) -> dict[str, float]:
+        """The Frechet distance of new pictures, and how many they are; all ranks draw."""
+        assert self.likeness is not None
+        batches = judge.batches(self.trainer.world_size)
+        for num in batches:
+            self.likeness.add_drawn(as_images(self.draw([""] * num)))
+        distance = self.likeness.distance(self.sum_over_ranks)
+        drawn = float(sum(batches) * self.trainer.world_size)
+        return {"test/frechet": distance, "test/frechet_pictures": drawn}
 
     # Generation
 

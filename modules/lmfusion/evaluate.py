@@ -17,9 +17,11 @@ from torch import Tensor, nn
 
 from modules.lmfusion.answer import Author
 from modules.lmfusion.generate import Prompt, Want
-from modules.lmfusion.likeness import Likeness, counted, over_ranks
+from modules.metrics.likeness import Likeness, counted, over_ranks
 from modules.metrics.cider import Cider
 from modules.metrics.meter import Reduce
+
+LACK = "test: no document is one image with one caption, nothing to judge"
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ class Trial:
             row["frechet"] = self.likeness.distance(reduce)
         if self.score is not None:
             total, count = reduce(self.fit).tolist()
-            row["clip_score"] = total / counted(count)
+            row["clip_score"] = total / counted(count, LACK)
         if self.judge.cider:
             row["cider"] = cider(over_ranks(self.said))
         return row
@@ -205,6 +207,6 @@ def pixels(author: Author, latents: Sequence[Tensor]) -> Tensor:
 
 def cider(said: Sequence[tuple[int, str, str]]) -> float:
     """Mean CIDEr-D of (row, written, reference), in the order of the rows."""
-    counted(len(said))
+    counted(len(said), LACK)
     references = [[reference] for _, _, reference in sorted(said)]
     return Cider.from_references(references).mean([w for _, w, _ in sorted(said)], references)

@@ -32,13 +32,21 @@ class Likeness:
         self.drawn: FeatureSums | None = None
         self.real: FeatureSums | None = None
 
-    @torch.no_grad()
     def add(self, drawn_NCHW: Tensor, real_NCHW: Tensor) -> None:
-        """Add pictures, RGB in [0, 1]."""
-        self.drawn = self.sums(self.drawn, drawn_NCHW)
-        if not self.is_known:
-            self.real = self.sums(self.real, real_NCHW)
+        """Add pictures of both kinds, RGB in [0, 1]."""
+        self.add_drawn(drawn_NCHW)
+        self.add_real(real_NCHW)
 
+    def add_drawn(self, picture_NCHW: Tensor) -> None:
+        """Add drawn pictures, RGB in [0, 1]."""
+        self.drawn = self.sums(self.drawn, picture_NCHW)
+
+    def add_real(self, picture_NCHW: Tensor) -> None:
+        """Add real pictures, RGB in [0, 1]; passed over where their statistics are known."""
+        if not self.is_known:
+            self.real = self.sums(self.real, picture_NCHW)
+
+    @torch.no_grad()
     def sums(self, before: FeatureSums | None, picture_NCHW: Tensor) -> FeatureSums:
         """The sums with some pictures more."""
         feature_ND = self.extract(picture_NCHW.to(self.device))
@@ -63,10 +71,10 @@ class Likeness:
         return own.over_ranks(lambda value: reduce(value).cpu()).gaussian()
 
 
-def counted(number: float) -> float:
-    """The number, if it is not 0."""
+def counted(number: float, lack: str = "test: no picture to judge") -> float:
+    """The number, if it is not 0; else a ValueError that names the lack."""
     if not number:
-        raise ValueError("test: no document is one image with one caption, nothing to judge")
+        raise ValueError(lack)
     return number
 
 

@@ -1,0 +1,57 @@
+"""How near new pictures are to those of the test: the Frechet distance over any features.
+
+Shape legend: N = pictures, C, H, W = channels, height and width.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from modules.metrics.likeness import Likeness
+
+
+class Judge:
+    """What the test measures beside losses; the features are the user's.
+
+    Args:
+        features: Builds what turns pictures into features, such as
+            `modules.metrics.features.Inception`.
+        statistics: An .npz file with mean and covariance of real pictures' features, pytorch-fid's
+            or one of ours; written after the test where it is not there. Where None, the test's own
+            files as the codec shows them are taken, all of them: equally compressed pictures.
+        num: How many new pictures are drawn, over all ranks.
+        batch_size: How many side by side.
+
+    Raises:
+        ValueError: A number is below its least.
+    """
+
+    def __init__(
+        self,
+        features: Callable[[], nn.Module],
+        statistics: str | None = None,
+        num: int = 1000,
+        batch_size: int = 100,
+    ):
+        for name, value, least in (("num", num, 2), ("batch_size", batch_size, 1)):
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}.")
+        self.features = features
+        self.statistics = statistics
+        self.num = num
+        self.batch_size = batch_size
+
+    def begin(self, device: torch.device) -> Likeness:
+        """A test that is about to run; reads the features' weights."""
+        return Likeness(self.features, self.statistics, device)
+
+    def batches(self, num_ranks: int) -> list[int]:
+        """How many pictures each batch of a rank draws; the same on every rank."""
+        own = -(-self.num // num_ranks)
+        return [min(self.batch_size, own - at) for at in range(0, own, self.batch_size)]
+
+
+def as_images(picture_NHWC: Tensor) -> Tensor:
+    """Bytes as RGB in [0, 1], [N, C, H, W]."""
+    return picture_NHWC.permute(0, 3, 1, 2).float() / 255

@@ -1,0 +1,79 @@
+"""New pictures against those of the test."""
+
+import lightning as L
+import numpy as np
+import pytest
+import torch
+
+from modules.codec_lm.evaluate import Judge, as_images
+from modules.metrics.frechet import Gaussian, frechet_distance
+from tests.modules.codec_lm.test_generate import CODEC, system, tokenizer_of_files  # noqa: F401
+from tests.modules.codec_lm.test_grammar import picture
+
+
+class Corners(torch.nn.Module):
+    """Brightness of three places."""
+
+    title = "corners"
+
+    def forward(self, image_NCHW):
+        return image_NCHW[:, 0, (0, 5, 15), (0, 9, 15)]
+
+
+def rows(system, texts):  # noqa: F811
+    """Two files and the beginning of one in a row."""
+    end = system.rules.end
+    token, label, position, length = [], [], [], []
+    for number, text in enumerate(texts):
+        ids = [end, *system.tokenizer.encode(text, add_special_tokens=False), end]
+        ids = ids[:-20] if number == len(texts) - 1 else ids
+        token += ids
+        label += [*ids[1:], -100]
+        position += range(len(ids))
+        length.append(len(ids))
+    return {
+        "token_BL": torch.tensor([token]),
+        "label_BL": torch.tensor([label]),
+        "position_BL": torch.tensor([position]),
+        "length_N": length,
+        "num_targets": sum(one >= 0 for one in label),
+        "step_targets": 1,
+        "num_bytes": 1.0,
+    }
+
+
+def moments(pictures):
+    features = Corners()(as_images(pictures)).double().numpy()
+    return Gaussian(torch.tensor(features.mean(0)), torch.tensor(np.cov(features.T)))
+
+
+def test_the_distance_is_that_of_drawn_pictures_to_whole_test_files(system, monkeypatch):  # noqa: F811
+    dice = np.random.default_rng(0)
+    shown = [picture(CODEC, dice) for _ in range(7)]
+    drawn = torch.from_numpy(dice.integers(0, 256, (5, 16, 16, 3), dtype=np.uint8))
+    left = list(drawn)
+    system.judge = Judge(Corners, num=5, batch_size=3)
+    monkeypatch.setattr(system, "draw", lambda names: torch.stack([left.pop(0) for _ in names]))
+    texts = [CODEC.text(one) for one in shown]
+    batches = [rows(system, texts[:4]), rows(system, texts[4:])]
+    trainer = L.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
+    loader = torch.utils.data.DataLoader(batches, batch_size=None)
+    trainer.test(system, loader, verbose=False)
+    found = trainer.callback_metrics
+    whole = [n for n in range(7) if n not in (3, 6)]
+    pictures = np.stack([CODEC.decode(CODEC.encode(shown[n])) for n in whole])
+    real = torch.from_numpy(np.repeat(pictures[..., None], 3, axis=3))
+    wanted = frechet_distance(moments(drawn), moments(real))
+    assert float(found["test/frechet"]) == pytest.approx(wanted, rel=1e-4)
+    assert found["test/frechet_pictures"] == 5
+
+
+def test_ranks_share_the_drawing():
+    judge = Judge(Corners, num=10, batch_size=4)
+    assert judge.batches(1) == [4, 4, 2]
+    assert judge.batches(3) == [4]
+
+
+def test_too_few_pictures_are_refused():
+    with pytest.raises(ValueError, match="num must be at least 2, got 1"):
+        Judge(Corners, num=1)
