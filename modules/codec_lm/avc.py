@@ -10,14 +10,18 @@ Shape legend: T = frames, H, W = height and width in pixels.
 import json
 from dataclasses import astuple, dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from modules.codec_lm import x264
+from modules.codec_lm.avc_classes import AVC
+from modules.codec_lm.avc_grammar import AvcGrammar
 from modules.codec_lm.nal import IDR_SLICE, SLICE, join, units
 from modules.codec_lm.parameters import Parameters, read_parameters
 from modules.codec_lm.slices import Headers, Position, ending
 from modules.codec_lm.spelling import ALPHABET, spell
+from modules.codec_lm.tokens import TokenGrammar
 from modules.codec_lm.x264 import Clip
 
 FIRST = (
@@ -25,6 +29,8 @@ FIRST = (
     (Position("refresh", 0, 0), Position("refresh", 0, 1)),
 )
 """The first two pictures, ordinarily, and where all hang on no other."""
+DEFAULT_GOP = 250
+"""x264's own."""
 BOUNDS = {"frames": (1, 10_000), "height": (2, 4096), "width": (2, 4096), "qp": (1, 51)}
 
 
@@ -163,6 +169,25 @@ class AvcCodec:
         if trouble is None and len(found) != self.frames:
             return f"{len(found)} frames and not {self.frames}"
         return trouble
+
+    @cached_property
+    def grammar(self) -> AvcGrammar:
+        """Which byte may follow which.
+
+        Raises:
+            ValueError: Slices have more than one macroblock each.
+        """
+        if self.slice_max_mbs != 1:
+            raise ValueError(
+                f"slice_max_mbs is {self.slice_max_mbs}, but only slices of one macroblock have a "
+                "grammar: set it to 1."
+            )
+        gop = DEFAULT_GOP if self.gop is None else self.gop
+        return AvcGrammar(self.headers, self.frames, gop)
+
+    def rules(self, tokenizer: Any) -> TokenGrammar:
+        """Which token of a Hugging Face tokenizer of spelt bytes may come next."""
+        return TokenGrammar.of(self.grammar, tokenizer, AVC)
 
     # What x264 makes of these settings
 

@@ -1,7 +1,8 @@
 """What each byte of a JPEG file says: marker, size of a first coefficient, amplitude, and so on."""
 
 from collections import Counter
-from typing import Literal, get_args
+from collections.abc import Sequence
+from typing import Literal, TypeVar, get_args
 
 from modules.codec_lm.bits import DONE, END, START
 from modules.codec_lm.grammar import Grammar, Place
@@ -12,6 +13,7 @@ Class = Literal["header", "marker", "stuffing", "dc", "ac", "amplitude", "end", 
 of a run and a size; bits of a coefficient; the code that says that the rest of a block is zero;
 bits that fill up a byte."""
 CLASSES: tuple[Class, ...] = get_args(Class)
+Name = TypeVar("Name", bound=str)
 
 
 def classes(grammar: Grammar, sequence: bytes) -> list[Class]:
@@ -45,7 +47,7 @@ def outside(place: Place) -> Class:
     return "stuffing" if place.phase == "stuffing" else "marker"
 
 
-def vote(bits: list[Class]) -> Class:
+def vote(bits: Sequence[Name]) -> Name:
     """The class of most bits; the first one of those that tie."""
     return Counter(bits).most_common(1)[0][0]
 

@@ -125,28 +125,39 @@ class Grammar:
         """Restart markers before the one behind `done` MCUs."""
         return done // self.interval - 1
 
+    def reach(self, place: Place, byte: int) -> Place | None:
+        """Where a byte leads; None where it is not legal."""
+        phase, at, done = place
+        if phase == "scan":
+            leap = self.scan.leap(at, self.left(done))
+            state = int(leap.state_V[byte])
+            if state == ILLEGAL:
+                return None
+            done += int(leap.ended_V[byte])
+            return Place("stuffing", state, done) if byte == 0xFF else self._at(state, done)
+        return self._beside_scan(place) if byte == self.forced(place) else None
+
+    def _beside_scan(self, place: Place) -> Place:
+        """Where the only legal byte leads."""
+        phase, at, done = place
+        if phase == "header":
+            return self._at(0, 0) if at + 1 == len(self.header) else Place(phase, at + 1, 0)
+        if phase == "stuffing":
+            return self._at(at, done)
+        if phase == "marker":
+            return Place("number", 0, done)
+        return Place("end", 0, done) if done == self.num_mcus else Place("scan", 0, done)
+
     def advance(self, place: Place, byte: int) -> Place:
         """Where a byte leads.
 
         Raises:
             ValueError: The byte is not legal.
         """
-        phase, at, done = place
-        if phase == "scan":
-            leap = self.scan.leap(at, self.left(done))
-            state = int(leap.state_V[byte])
-            if state != ILLEGAL:
-                done += int(leap.ended_V[byte])
-                return Place("stuffing", state, done) if byte == 0xFF else self._at(state, done)
-        elif byte == self.forced(place):
-            if phase == "header":
-                return self._at(0, 0) if at + 1 == len(self.header) else Place(phase, at + 1, 0)
-            if phase == "stuffing":
-                return self._at(at, done)
-            if phase == "marker":
-                return Place("number", 0, done)
-            return Place("end", 0, done) if done == self.num_mcus else Place("scan", 0, done)
-        raise ValueError(f"byte {byte:02X} is not legal here: {place}.")
+        behind = self.reach(place, byte)
+        if behind is None:
+            raise ValueError(f"byte {byte:02X} is not legal here: {place}.")
+        return behind
 
     def _at(self, state: int, done: int) -> Place:
         """Inside an interval, or behind it."""

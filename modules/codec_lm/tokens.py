@@ -3,20 +3,62 @@
 Shape legend: V = tokens of the vocabulary.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modules.codec_lm.classes import CLASSES, classes, vote
-from modules.codec_lm.grammar import Grammar, Place
 from modules.codec_lm.rules import FINISH
 from modules.codec_lm.spelling import unspell
 
 Tree = dict[int, "Node"]
+
+
+class ByteGrammar(Protocol):
+    """Which byte may come next in a file. A place is where a writer stands; it never changes."""
+
+    @property
+    def start(self) -> Any:
+        """Before the first byte."""
+
+    def is_end(self, place: Any) -> bool:
+        """Whether the file is complete."""
+
+    def legal(self, place: Any, budget: int | None = None) -> NDArray[np.bool_]:
+        """Which of the 256 bytes may come next, and leave a proper end within the budget."""
+
+    def reach(self, place: Any, byte: int) -> Any | None:
+        """Where a byte leads; None where it is not legal."""
+
+    def walk(self, place: Any, text: Iterable[int]) -> Any:
+        """Where several bytes lead.
+
+        Raises:
+            ValueError: One of them is not legal.
+        """
+
+    def cost(self, place: Any) -> int:
+        """Bytes that suffice to end properly."""
+
+
+class Naming(NamedTuple):
+    """What bytes of a file say.
+
+    Attributes:
+        classes: All of it.
+        name: The class of each byte, by the grammar, of a file or the beginning of one; a
+            ValueError where it is neither.
+    """
+
+    classes: tuple[str, ...]
+    name: Callable[[Any, bytes], Sequence[str]]
+
+
+JPEG = Naming(CLASSES, classes)
 
 
 @dataclass
@@ -40,11 +82,13 @@ class TokenGrammar:
         grammar: That of bytes.
         words: Bytes of each token; None for those that spell none. Every byte is a token.
         end: The token that ends a file.
+        naming: What bytes say.
     """
 
-    grammar: Grammar
+    grammar: ByteGrammar
     words: Sequence[bytes | None]
     end: int
+    naming: Naming = JPEG
 
     def __post_init__(self) -> None:
         """Refuse a vocabulary that can get stuck."""
@@ -53,22 +97,22 @@ class TokenGrammar:
             raise ValueError(f"{len(missing)} bytes are no tokens, such as {min(missing).hex()}.")
 
     @classmethod
-    def of(cls, grammar: Grammar, tokenizer: Any) -> "TokenGrammar":
+    def of(cls, grammar: ByteGrammar, tokenizer: Any, naming: Naming = JPEG) -> "TokenGrammar":
         """The grammar over a Hugging Face tokenizer whose tokens spell bytes."""
         names = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
         special = set(tokenizer.all_special_ids)
         words = [None if n in special else unspell(name) for n, name in enumerate(names)]
-        return cls(grammar, words, tokenizer.eos_token_id)
+        return cls(grammar, words, tokenizer.eos_token_id, naming)
 
     @property
-    def start(self) -> Place:
+    def start(self) -> Any:
         """Before the first byte."""
         return self.grammar.start
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """What tokens can say: as most of their bytes."""
-        return (*CLASSES, FINISH)
+        return (*self.naming.classes, FINISH)
 
     @cached_property
     def tree(self) -> Tree:
@@ -88,7 +132,7 @@ class TokenGrammar:
         number = {word: token for token, word in enumerate(self.words)}
         return np.array([number[bytes([byte])] for byte in range(256)])
 
-    def legal(self, place: Place, budget: int | None = None) -> NDArray[np.bool_]:
+    def legal(self, place: Any, budget: int | None = None) -> NDArray[np.bool_]:
         """Which tokens may come next, [V].
 
         Args:
@@ -105,10 +149,9 @@ class TokenGrammar:
             return legal_V
         left = None if budget is None else budget - 1
         legal_V[self.singles[self.grammar.legal(place, left)]] = True
-        begins = self.grammar.legal(place)
         for byte, node in self.branches:
-            if begins[byte]:
-                behind = self.grammar.advance(place, byte)
+            behind = self.grammar.reach(place, byte)
+            if behind is not None:
                 legal_V[list(self._longer(node.more, behind, left))] = True
         return legal_V
 
@@ -117,20 +160,19 @@ class TokenGrammar:
         """First bytes of tokens of two bytes or more."""
         return [(byte, node) for byte, node in self.tree.items() if node.more]
 
-    def _longer(self, tree: Tree, place: Place, left: int | None) -> Iterator[int]:
+    def _longer(self, tree: Tree, place: Any, left: int | None) -> Iterator[int]:
         """The tokens of a tree that may be written from a place."""
-        legal_V = self.grammar.legal(place)
         for byte, node in tree.items():
-            if not legal_V[byte]:
+            behind = self.grammar.reach(place, byte)
+            if behind is None:
                 continue
-            behind = self.grammar.advance(place, byte)
             fits = left is None or self.grammar.cost(behind) <= left - 1
             if node.token is not None and fits:
                 yield node.token
             if node.more:
                 yield from self._longer(node.more, behind, left)
 
-    def advance(self, place: Place, token: int) -> Place:
+    def advance(self, place: Any, token: int) -> Any:
         """Where a token leads; the end of a file leads nowhere else.
 
         Raises:
@@ -143,7 +185,7 @@ class TokenGrammar:
             raise ValueError(f"token {token} is not legal here: {place}.")
         return self.grammar.walk(place, word)
 
-    def need(self, place: Place) -> int:
+    def need(self, place: Any) -> int:
         """Tokens that suffice to end properly, the end included: a byte may need one of its own."""
         return self.grammar.cost(place) + 1
 
@@ -155,7 +197,7 @@ class TokenGrammar:
         """Number in `kinds` of what each token of a file says; empty if it begins no file."""
         words = [self.words[token] or b"" for token in tokens]
         try:
-            of_bytes = iter(classes(self.grammar, b"".join(words)))
+            of_bytes = iter(self.naming.name(self.grammar, b"".join(words)))
         except ValueError:
             return []
         named = [[next(of_bytes) for _ in word] for word in words]
