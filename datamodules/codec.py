@@ -1,4 +1,4 @@
-"""Pictures as the bytes of compressed files, spelt as text: rows for a language model of files."""
+"""Pictures and clips as bytes of compressed files, spelt: rows for a language model of files."""
 
 import json
 from collections.abc import Iterator
@@ -19,16 +19,20 @@ from datamodules.prompts import Prompts
 from datamodules.quarantine import UnusableError
 from datamodules.text import TextData
 from datamodules.text_source import TextSource
+from datamodules.video import ClipSource
 
 Pixels = NDArray[np.uint8]
+Source = FusionSource | ClipSource
+CLIP = 4
+"""Dimensions of a clip: frames, height, width, colours."""
 
 
 class Codec(Protocol):
-    """What turns pictures into texts of bytes."""
+    """What turns pictures, or clips, into texts of bytes."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Height, width, and 3 if there are colours."""
+        """Frames if it takes clips, height, width, and 3 if there are colours."""
 
     @property
     def alphabet(self) -> list[str]:
@@ -45,15 +49,22 @@ class Codec(Protocol):
 
 
 class CodecText(TextSource):
-    """The files of a source's pictures.
+    """The files of a source's pictures or clips.
 
     Args:
         pictures: Where they come from; captions are passed over.
         codec: What makes files of them.
+
+    Raises:
+        ValueError: The codec takes clips and the source has pictures, or the other way about.
     """
 
-    def __init__(self, pictures: FusionSource, codec: Codec):
+    def __init__(self, pictures: Source, codec: Codec):
         super().__init__(pictures.weight)
+        is_of_clips = isinstance(pictures, ClipSource)
+        if is_of_clips != (len(codec.shape) == CLIP):
+            takes, has = ("pictures", "clips") if is_of_clips else ("clips", "pictures")
+            raise ValueError(f"the codec takes {takes}, but {pictures.name} has {has}.")
         self.pictures = pictures
         self.codec = codec
 
@@ -79,11 +90,14 @@ class CodecText(TextSource):
                 yield Document(text, place, len(text))
 
     def pixels(self, index: int) -> Pixels:
-        """A picture as the codec takes it: the central square, resized.
+        """A picture as the codec takes it, the central square, resized; or a clip.
 
         Raises:
-            UnusableError: The picture is broken, or the document is not one picture.
+            UnusableError: It is broken, or the document is not one picture.
         """
+        if isinstance(self.pictures, ClipSource):
+            frames, height, width, _ = self.codec.shape
+            return self.pictures.clip(index, (frames, height, width))
         found = self.pictures.sample(index, Random(index))
         if not isinstance(found, Pair):
             raise UnusableError("a document of several parts")
@@ -95,12 +109,12 @@ class CodecText(TextSource):
 
 
 class CodecData(TextData):
-    """Files of pictures, tokenised once and packed; `predict` asks for new or finished ones.
+    """Files of pictures or clips, tokenised once and packed; `predict` wants new or finished ones.
 
     Args:
-        codec: What makes files of pictures.
+        codec: What makes files of pictures, or of clips.
         tokenizer: Folder of a tokenizer of spelt bytes; see the command `tokenizer`.
-        train: Sources of training pictures; each gets rows in proportion to its weight.
+        train: Sources of training pictures, or clips; each gets rows in proportion to its weight.
         validate: Sources of validation pictures.
         test: Sources of test pictures, whose beginnings are finished.
         row_length: Tokens of a row.
@@ -112,7 +126,8 @@ class CodecData(TextData):
         cache: Folder for the tokenised files.
         seed: Seed of the order of the rows; apart from the trainer's.
         num_samples: Pictures that predict makes.
-        share: Share of a test picture that they begin with (the paper's r); 0 makes new ones.
+        share: Share of a test picture that they begin with (the paper's r), or of the frames of a
+            clip; 0 makes new ones.
         max_bad_rate: Share of unusable pictures in a source above which the run stops.
 
     Raises:
@@ -123,9 +138,9 @@ class CodecData(TextData):
         self,
         codec: Codec,
         tokenizer: str,
-        train: list[FusionSource],
-        validate: list[FusionSource] | None = None,
-        test: list[FusionSource] | None = None,
+        train: list[Source],
+        validate: list[Source] | None = None,
+        test: list[Source] | None = None,
         row_length: int = 1024,
         packing: Literal["best_fit", "concatenate"] = "best_fit",
         long_documents: LongDocuments = "error",
