@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from modules.codec_lm.codes import Codes, FixedLength, pack, spell_codes, unpack
+from modules.codec_lm.rules import Rules
 from modules.codec_lm.spelling import FIRST
 
 Picture = NDArray[np.uint8]
@@ -85,7 +86,7 @@ class CodeCodec(ABC):
 
     # For the system
 
-    def rules(self, tokenizer: Any) -> FixedLength:
+    def rules(self, tokenizer: Any) -> Rules:
         """Which token of a Hugging Face tokenizer of single codes may come next."""
         return FixedLength.of(self.num_kinds, self.length, tokenizer)
 

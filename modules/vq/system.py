@@ -1,0 +1,237 @@
+"""VQ-VAE as a Lightning system: which losses, how the codebook moves, what to log."""
+
+from collections.abc import Callable
+from math import log10
+from pathlib import Path
+from typing import Any, TypedDict
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
+from typing_extensions import override
+
+from modules.nn.vector_quantiser import code_sums, exact, perplexity
+from modules.nn.vq_vae import Coded, VQNetwork, write_network
+from modules.system import System, constant
+from modules.vq.loss import commitment, reconstruction
+
+Builder = Callable[[], VQNetwork]
+NUM_SUMS = 3
+"""Sums of an evaluation: squared error, commitment, pictures."""
+
+
+class PictureBatch(TypedDict):
+    """Pictures: what a datamodule yields to train a VQ-VAE.
+
+    B = pictures; outside of training there may be fewer than a batch, or none.
+
+    Attributes:
+        pixel_BCHW: Pixels in [-1, 1], float32; one channel or three.
+        num_targets: B.
+        step_targets: The same over all micro-batches of the optimizer step, on this rank.
+        row_B: Number of each picture.
+        place: Where each stands.
+    """
+
+    pixel_BCHW: Tensor
+    num_targets: int
+    step_targets: int
+    row_B: list[int]
+    place: list[str]
+
+
+class VQVAE(System):
+    """Train an autoencoder with a codebook in its middle (van den Oord et al., 2017).
+
+    The codebook is no parameter: after every optimizer step's gradients its codes move by the sums
+    over all micro-batches and ranks, so that both see the same codebook however a step is split.
+
+    Args:
+        network: Builds the network; called once, under the strategy's own context.
+        commitment_weight: The paper's beta.
+        free_steps: Steps at the beginning without a codebook, which then begins where pictures are:
+            codes that begin among the vectors of an untrained encoder all but collapse at first.
+        optimizer: Builds the optimizer from the trainable parameters.
+        scheduler: Builds the learning-rate schedule from that optimizer.
+        compile: Whether to compile the network with torch.compile.
+    """
+
+    def __init__(
+        self,
+        network: Builder,
+        commitment_weight: float = 0.25,
+        free_steps: int = 100,
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        scheduler: LRSchedulerCallable = constant,
+        compile: bool = False,
+    ):
+        super().__init__(optimizer, scheduler, compile)
+        self.save_hyperparameters()
+        self.make_network = network
+        self.commitment_weight = commitment_weight
+        self.free_steps = free_steps
+        self.meter.unit = "pictures"
+        self.has_begun = False
+        self.step_sums: Tensor | None = None
+        self.shown: Tensor | None = None
+
+    @override
+    def build(self) -> VQNetwork:
+        return self.make_network()
+
+    @property
+    def autoencoder(self) -> VQNetwork:
+        """The network, once it is built."""
+        assert isinstance(self.network, VQNetwork)
+        return self.network
+
+    # Training
+
+    @override
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        self.has_begun = bool(self.autoencoder.quantiser.has_begun)
+
+    def training_step(self, batch: PictureBatch, batch_idx: int) -> Tensor:
+        """Squared error and commitment, averaged over the pictures of the whole step (eq. 3)."""
+        pixel, num = batch["pixel_BCHW"], batch["num_targets"]
+        if not self.has_begun and self.global_step >= self.free_steps:
+            self.begin(pixel)
+        coded: Coded = self.autoencoder(pixel, quantise=self.has_begun)
+        error = total = reconstruction(coded.pixel_BCHW, pixel).sum()
+        if self.has_begun:
+            self.observe(coded)
+            distance = commitment(coded.z_ND, coded.quantised_ND, num).sum()
+            self.meter.add("commitment", distance, num)
+            total = error + self.commitment_weight * distance
+        self.meter.add("loss", total, num)
+        self.meter.add("error", error, num)
+        self.meter.num_targets += num
+        return self.step_mean(total, batch["step_targets"])
+
+    # Codebook
+
+    @torch.no_grad()
+    def begin(self, pixel_BCHW: Tensor) -> None:
+        """Put all codes where pictures of a batch are."""
+        vector_KD = self.sum_over_ranks(self.candidates(self.autoencoder.encode(pixel_BCHW)))
+        self.autoencoder.quantiser.begin(vector_KD)
+        self.has_begun = True
+
+    @torch.no_grad()
+    def observe(self, coded: Coded) -> None:
+        """Count what a micro-batch does to the codebook, for the end of the step."""
+        num_codes = self.autoencoder.quantiser.num_codes
+        count_K, sum_KD = code_sums(coded.z_ND, coded.number_N, num_codes)
+        vector_KD = self.candidates(coded.z_ND)
+        before = 0.0 if self.step_sums is None else self.step_sums[:, : 1 + sum_KD.shape[1]]
+        sums = torch.cat([count_K[:, None], sum_KD], dim=1) + before
+        self.step_sums = torch.cat([sums, vector_KD], dim=1)
+        self.meter.add("perplexity", perplexity(count_K), 1)
+
+    def candidates(self, z_ND: Tensor) -> Tensor:
+        """A vector for each code, drawn by chance; zero where it is another rank's turn.
+
+        Returns:
+            [K, D] in double precision; summed over ranks, the same on all of them.
+        """
+        num_codes = self.autoencoder.quantiser.num_codes
+        chosen = torch.randint(len(z_ND), (num_codes,), device=z_ND.device)
+        turn_K = torch.arange(num_codes, device=z_ND.device) % self.num_ranks
+        is_ours_K = turn_K == self.global_rank % self.num_ranks
+        return exact(z_ND)[chosen] * is_ours_K[:, None]
+
+    @override
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Move the codebook; the gradients of the step are those of the old one."""
+        if self.step_sums is None:
+            return
+        width = self.autoencoder.sizes.code_size
+        sums = self.sum_over_ranks(self.step_sums).split([1, width, width], dim=1)
+        num_dead = self.autoencoder.quantiser.update(sums[0][:, 0], sums[1], sums[2])
+        self.meter.keep("revived", num_dead)
+        self.step_sums = None
+
+    # Evaluation
+
+    def on_validation_epoch_start(self) -> None:
+        """Start the sums, and those of every code."""
+        num_codes = self.autoencoder.quantiser.num_codes
+        self.evaluation = self.sum_over_ranks(torch.zeros(NUM_SUMS + num_codes))
+
+    def validation_step(self, batch: PictureBatch, batch_idx: int) -> None:
+        """Add error, commitment and codes of a batch."""
+        num, pixel = batch["num_targets"], batch["pixel_BCHW"]
+        if num == 0:
+            return
+        coded: Coded = self.autoencoder(pixel)
+        bounded = coded.pixel_BCHW.clamp(-1, 1)
+        self.evaluation[0] += reconstruction(bounded / 2, pixel / 2).sum()
+        self.evaluation[1] += commitment(coded.z_ND, coded.quantised_ND, num).sum()
+        self.evaluation[2] += num
+        num_codes = self.autoencoder.quantiser.num_codes
+        self.evaluation[NUM_SUMS:] += torch.bincount(coded.number_N, minlength=num_codes)
+        if batch_idx == 0:
+            self.shown = torch.stack([as_pictures(pixel), as_pictures(bounded)], dim=1)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the exact means over all ranks."""
+        self._log_evaluation("validate")
+
+    on_test_epoch_start = on_validation_epoch_start
+    test_step = validation_step
+
+    def on_test_epoch_end(self) -> None:
+        """Log the exact means over all ranks."""
+        self._log_evaluation("test")
+
+    def _log_evaluation(self, stage: str) -> None:
+        sums = self.sum_over_ranks(self.evaluation)
+        error, distance, num = sums[:NUM_SUMS].tolist()
+        if num == 0:
+            raise ValueError(f"{stage}: there was no picture")
+        count_K = sums[NUM_SUMS:]
+        row = {
+            "mse": error / num,
+            "psnr": -10 * log10(max(error / num, 1e-12)),
+            "commitment": distance / num,
+            "perplexity": perplexity(count_K).item(),
+            "used": (count_K > 0).float().mean().item(),
+        }
+        self.report({f"{stage}/{name}": value for name, value in row.items()})
+
+    # Pictures and export
+
+    def predict_step(self, batch: PictureBatch, batch_idx: int) -> list[dict[str, Any]]:
+        """Pictures and what their codes show; one record each, both as uint8 [H, W, 3]."""
+        if batch["num_targets"] == 0:
+            return []
+        coded: Coded = self.autoencoder(batch["pixel_BCHW"])
+        shown = as_pictures(coded.pixel_BCHW)
+        number_BN = coded.number_N.view(len(shown), -1).tolist()
+        rows = zip(batch["place"], number_BN, as_pictures(batch["pixel_BCHW"]), shown, strict=True)
+        return [
+            {"prompt": place, "codes": codes, "original": original, "continuation": picture}
+            for place, codes, original, picture in rows
+        ]
+
+    def draw(self, captions: list[str]) -> Tensor:
+        """Pictures of the last validation, each beside what its codes show: uint8 [N, H, W, 3].
+
+        Args:
+            captions: As many as pictures are wanted, at most; what they say does not matter.
+        """
+        size = self.autoencoder.sizes.size
+        if self.shown is None:
+            return torch.full((1, size, size, 3), 255, dtype=torch.uint8)
+        return self.shown.flatten(0, 1)[: len(captions)]
+
+    def export(self, folder: Path) -> None:
+        """Write a folder that `codec_lm.vq.VqCodec` reads: weights and sizes."""
+        write_network(self.autoencoder, folder)
+
+
+def as_pictures(pixel_BCHW: Tensor) -> Tensor:
+    """Pixels in [-1, 1] as pictures in RGB, uint8 [B, H, W, 3], on the CPU."""
+    pixel = ((pixel_BCHW.float().clamp(-1, 1) + 1) * 127.5).round().byte()
+    return pixel.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu()
