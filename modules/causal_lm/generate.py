@@ -27,7 +27,8 @@ class Generation:
         top_p: Probability mass of most likely tokens kept (Holtzman et al., 2020).
         repetition_penalty: Divides the positive scores of tokens that were seen; 1 is none.
         stop: Strings that end a text.
-        cache: Growing key-value cache, or one of fixed size that torch.compile can reuse.
+        cache: Key-value cache that grows in place (`modules.causal_lm.cache`), or one of fixed size
+            that torch.compile can reuse.
     """
 
     max_new_tokens: int = 128
@@ -59,7 +60,6 @@ class Generation:
             "max_new_tokens": self.max_new_tokens,
             "do_sample": not greedy,
             "repetition_penalty": self.repetition_penalty,
-            "cache_implementation": self.cache,
             **({} if greedy else sampling),
         }
 
@@ -97,6 +97,12 @@ def generate(
         )
     end = tokenizer.eos_token_id
     arguments = how.arguments()
+    if how.cache == "dynamic":
+        from modules.causal_lm.cache import roomy_cache  # imports transformers, which takes seconds
+
+        arguments["past_key_values"] = roomy_cache(network.model.config)
+    else:
+        arguments["cache_implementation"] = how.cache
     if processors:
         from transformers import LogitsProcessorList
 
