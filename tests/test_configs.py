@@ -8,6 +8,7 @@ from cli import main
 from tests.codec_stand_ins import shortened_files, write_codec_stand_ins
 from tests.conftest import TEXTS
 from tests.fusion_stand_ins import shortened, write_fusion_stand_ins
+from tests.vq_stand_ins import shortened_pictures, untrained
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 SHARED = {"strategy", "sweep"}
@@ -52,8 +53,9 @@ def cache(tmp_path_factory) -> str:
 def train_three_steps(config: Path, folder: Path, *extra: str) -> Path:
     layers = [f"--config={layer}" for layer in (config, CONFIGS / "debug.yaml")]
     root = f"--trainer.logger.init_args.root={folder / 'runs'}"
-    short = "--model.init_args.generation.max_new_tokens=8"
-    main(["fit", *layers, root, short, *extra])
+    writes = config.parent.name != "vq"
+    short = ["--model.init_args.generation.max_new_tokens=8"] if writes else []
+    main(["fit", *layers, root, *short, *extra])
     return max((folder / "runs").glob("*/*/*"), key=lambda path: path.stat().st_mtime)
 
 
@@ -62,7 +64,12 @@ def test_every_config_trains_three_steps(config, tmp_path, stand_ins, cache, cap
     flags = {
         "causal_lm": lambda: [cache],
         "lmfusion": lambda: shortened(config, tmp_path),
-        "jpeg_lm": lambda: [cache, *shortened_files(config, tmp_path)],
+        "jpeg_lm": lambda: [
+            cache,
+            *shortened_files(config, tmp_path),
+            *untrained(config, tmp_path),
+        ],
+        "vq": lambda: shortened_pictures(config, tmp_path),
     }[config.parent.name]()
     run = train_three_steps(config, tmp_path, *flags)
     assert run.parent == tmp_path / "runs" / config.parent.name / config.stem
