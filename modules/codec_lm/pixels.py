@@ -31,13 +31,13 @@ class PixelCodec(CodeCodec):
     Attributes:
         height: Of pictures, in pixels.
         width: Likewise.
-        palette: Folder of the colours, as the command `palette` writes it; None takes grey levels.
+        palette: Folder of the colours, as the command `palette` writes it, read when first needed;
+            None takes grey levels.
         levels: Grey levels, black and white among them and as far apart as can be.
         scale: Side of the square of pixels that a code stands for, by their mean.
 
     Raises:
-        ValueError: A number is out of bounds, or the folder holds no palette.
-        FileNotFoundError: There is no such folder.
+        ValueError: A number is out of bounds.
     """
 
     height: int
@@ -47,7 +47,7 @@ class PixelCodec(CodeCodec):
     scale: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse bad numbers and a palette that is not there."""
+        """Refuse bad numbers."""
         for name, most in (("height", 65535), ("width", 65535), ("scale", 65535)):
             if not 1 <= getattr(self, name) <= most:
                 raise ValueError(f"{name} must be within [1, {most}], got {getattr(self, name)}.")
@@ -58,7 +58,6 @@ class PixelCodec(CodeCodec):
                 f"scale must divide height and width, but {self.scale} does not divide "
                 f"{self.height}x{self.width}."
             )
-        _ = self.colours
 
     @property
     @override
@@ -77,7 +76,12 @@ class PixelCodec(CodeCodec):
 
     @cached_property
     def colours(self) -> Picture:
-        """Of each code, uint8: [levels], or [K, 3] of a palette."""
+        """Of each code, uint8: [levels], or [K, 3] of a palette.
+
+        Raises:
+            FileNotFoundError: There is no such folder.
+            ValueError: It holds no palette.
+        """
         if self.palette is None:
             return np.round(np.linspace(0, BRIGHTEST, self.levels)).astype(np.uint8)
         return read_palette(Path(self.palette))

@@ -29,24 +29,25 @@ class VqCodec(CodeCodec):
 
     Attributes:
         network: Folder that the command `export` wrote of a `vq` config, or a checkpoint of its
-            training, a file that ends in `.ckpt`.
-
-    Raises:
-        FileNotFoundError: There is no such folder or file.
-        ValueError: It holds something else, or too many codes to be characters.
+            training, a file that ends in `.ckpt`; read when first needed.
     """
 
     network: str
 
-    def __post_init__(self) -> None:
-        """Read the network, lest a run fails late."""
-        if self.num_kinds > MOST:
-            raise ValueError(f"{self.network} has {self.num_kinds} codes, at most {MOST} do.")
-
     @cached_property
     def autoencoder(self) -> VQNetwork:
-        """The network, frozen."""
-        return read_network(Path(self.network))
+        """The network, frozen.
+
+        Raises:
+            FileNotFoundError: There is no such folder or file.
+            ValueError: It holds something else, or too many codes to be characters.
+        """
+        found = read_network(Path(self.network))
+        if found.sizes.num_codes > MOST:
+            raise ValueError(
+                f"{self.network} has {found.sizes.num_codes} codes, {MOST} at most do."
+            )
+        return found
 
     @property
     @override

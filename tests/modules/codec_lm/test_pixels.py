@@ -108,13 +108,13 @@ def test_a_picture_of_another_shape_is_refused(palette):
 
 def test_a_palette_that_is_not_there_is_told_with_the_command_that_makes_it(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"python cli\.py palette --config"):
-        PixelCodec(8, 8, str(tmp_path / "none"))
+        PixelCodec(8, 8, str(tmp_path / "none")).fingerprint()
 
 
 def test_a_palette_of_something_else_is_refused(tmp_path):
     np.save(tmp_path / "palette.npy", np.zeros((4, 3)))
     with pytest.raises(ValueError, match=r"it holds float64 \[4, 3\]"):
-        PixelCodec(8, 8, str(tmp_path))
+        PixelCodec(8, 8, str(tmp_path)).fingerprint()
     (tmp_path / "palette.npy").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="holds no array"):
-        PixelCodec(8, 8, str(tmp_path))
+        PixelCodec(8, 8, str(tmp_path)).fingerprint()

@@ -67,7 +67,7 @@ def test_a_codec_travels_without_its_weights_and_keeps_its_fingerprint(codec, tm
 
 def test_a_network_that_is_not_there_is_told_with_the_command_that_makes_it(tmp_path):
     with pytest.raises(FileNotFoundError, match=rf"python cli\.py export .* --folder {tmp_path}"):
-        VqCodec(str(tmp_path / "none"))
+        VqCodec(str(tmp_path / "none")).fingerprint()
 
 
 def test_a_picture_of_another_shape_is_refused(codec):
