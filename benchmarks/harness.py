@@ -24,11 +24,19 @@ class Bench:
         name: Module name of the benchmark.
         quick: Whether only to show that it runs.
         device: Where things are measured.
+        size: How much longer than on two cores things train; of claims that take it.
     """
 
-    def __init__(self, name: str, quick: bool = False, device: torch.device | None = None):
+    def __init__(
+        self,
+        name: str,
+        quick: bool = False,
+        device: torch.device | None = None,
+        size: float = 1.0,
+    ):
         self.name = name
         self.quick = quick
+        self.size = size
         self.device = device or torch.device("cpu")
         self.rows: list[Row] = []
         self.details: dict[str, Any] = {}
@@ -126,16 +134,26 @@ def middle(value: float | Estimate) -> float:
     return value.median if isinstance(value, Estimate) else float(value)
 
 
-def run(name: str, body: Callable[[Bench], None], device: torch.device | None = None) -> None:
+def run(
+    name: str,
+    body: Callable[[Bench], None],
+    device: torch.device | None = None,
+    sized: bool = False,
+) -> None:
     """The main of every benchmark: parse the command line, measure, report, exit.
 
     Args:
         name: Module name of the benchmark.
         body: Measures and adds rows.
         device: Where things are measured; the CPU where None.
+        sized: Whether it takes `--size`; results of another size than 1 get a file of their own.
     """
     parser = argparse.ArgumentParser(f"python -m benchmarks.{name}", description=body.__doc__)
     parser.add_argument("--quick", action="store_true", help="under a minute; only shows it runs")
-    bench = Bench(name, parser.parse_args().quick, device)
+    if sized:
+        parser.add_argument("--size", type=float, default=1.0, help="times the steps of training")
+    told = parser.parse_args()
+    size = told.size if sized else 1.0
+    bench = Bench(name if size == 1 else f"{name}.size{size:g}", told.quick, device, size)
     body(bench)
     raise SystemExit(bench.close())

@@ -31,6 +31,7 @@ class ImageTextParquet(FileSource):
         image: The column of the images; a path counts from the folder of its file.
         caption: The column of the captions, texts or lists of texts; None where there are none.
         where: Columns and the value each must have, such as `split: train`.
+        num: How many of these rows are taken, the first ones; all where None.
         cache: Folder of the Arrow files.
         weight: Share of the documents of an epoch, relative to the other sources; above 0.
     """
@@ -43,10 +44,14 @@ class ImageTextParquet(FileSource):
         image: str = "image",
         caption: str | None = "caption",
         where: dict[str, str] | None = None,
+        num: int | None = None,
         cache: str = ".cache/images",
         weight: float = 1.0,
     ):
         super().__init__(path, weight)
+        if num is not None and num < 1:
+            raise ValueError(f"num must be at least 1, got {num}.")
+        self.num = num
         self.image = image
         self.caption = caption
         self.where = where or {}
@@ -57,12 +62,18 @@ class ImageTextParquet(FileSource):
         return [self.image, self.caption, sorted(self.where.items())]
 
     @override
+    def fingerprint(self) -> str:
+        whole = super().fingerprint()
+        return whole if self.num is None else f"{whole} {self.num}"
+
+    @override
     def prepare(self) -> None:
         _ = self._rows
 
     @override
     def __len__(self) -> int:
-        return int(self._rows.num_rows)
+        known = int(self._rows.num_rows)
+        return known if self.num is None else min(self.num, known)
 
     @override
     def place(self, index: int) -> str:
@@ -89,7 +100,7 @@ class ImageTextParquet(FileSource):
         """The rows, mapped into memory; written first where they are not there."""
         import pyarrow as pa
 
-        digest = hashlib.sha256(self.fingerprint().encode()).hexdigest()[:24]
+        digest = hashlib.sha256(super().fingerprint().encode()).hexdigest()[:24]
         path = Path(self.cache) / f"{digest}.arrow"
         if not path.is_file():
             self._write(path)

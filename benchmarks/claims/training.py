@@ -44,17 +44,11 @@ class Trained:
     losses: dict[str, float]
 
 
-def train(config: str, num_steps: int | None, *overrides: str) -> Trained:
-    """Fit a config of lmfusion, as the command line would, and validate at the end.
-
-    Args:
-        config: Its name.
-        num_steps: Optimizer steps, which the learning rate follows; None takes the config's own.
-        overrides: Further options, as on the command line.
-    """
+def bare(config: Path, num_steps: int | None, *overrides: str) -> Any:
+    """What a config describes, without logger, callbacks and checkpoints."""
     steps = [] if num_steps is None else [f"--trainer.max_steps={num_steps}"]
-    built = configured(
-        [CONFIGS / f"{config}.yaml"],
+    return configured(
+        [config],
         *steps,
         f"--trainer.val_check_interval={NEVER}",
         "--trainer.logger=false",
@@ -63,16 +57,32 @@ def train(config: str, num_steps: int | None, *overrides: str) -> Trained:
         "--trainer.enable_progress_bar=false",
         *overrides,
     )
-    system: Any = built.model
+
+
+def fit(built: Any) -> tuple[float, dict[str, float]]:
+    """Train, as the command line would, and validate at the end; minutes, and what was found."""
     start = monotonic()
-    built.trainer.fit(system, built.datamodule)
+    built.trainer.fit(built.model, built.datamodule)
     minutes = (monotonic() - start) / 60
-    num_steps = built.trainer.global_step
-    built.trainer.validate(system, built.datamodule, verbose=False)
+    built.trainer.validate(built.model, built.datamodule, verbose=False)
+    built.model.eval()
     found = built.trainer.callback_metrics
-    losses = {name.removeprefix("validate/"): float(value) for name, value in found.items()}
-    system.eval()
-    return Trained(system, num_steps, num_steps * flops_a_step(built), minutes, losses)
+    return minutes, {n.removeprefix("validate/"): float(value) for n, value in found.items()}
+
+
+def train(config: str, num_steps: int | None, *overrides: str) -> Trained:
+    """Fit a config of lmfusion, as the command line would, and validate at the end.
+
+    Args:
+        config: Its name.
+        num_steps: Optimizer steps, which the learning rate follows; None takes the config's own.
+        overrides: Further options, as on the command line.
+    """
+    built = bare(CONFIGS / f"{config}.yaml", num_steps, *overrides)
+    minutes, losses = fit(built)
+    num_steps = built.trainer.global_step
+    flops = num_steps * flops_a_step(built)
+    return Trained(built.model, num_steps, flops, minutes, losses)
 
 
 def flops_a_step(built: Any) -> float:

@@ -303,3 +303,14 @@ def test_pictures_may_have_no_captions(tmp_path):
     assert sources[0].place(1) == str(folder / "1.png")
     with pytest.raises(FileNotFoundError, match="holds no file of gif"):
         len(ImageFiles(str(folder), ("gif",)))
+
+
+def test_the_first_rows_alone_are_other_data_from_the_same_cache(tmp_path):
+    path = write_parquet(tmp_path / "a.parquet", cells(), caption=captions())
+    few, whole = (ImageTextParquet(path, num=n, cache=str(tmp_path / "c")) for n in (3, None))
+    assert (len(few), len(whole)) == (3, NUM)
+    assert few.fingerprint() != whole.fingerprint()
+    assert len(list((tmp_path / "c").iterdir())) == 1
+    assert len(ImageTextParquet(path, num=99, cache=str(tmp_path / "c"))) == NUM
+    with pytest.raises(ValueError, match="num must be at least 1, got 0"):
+        ImageTextParquet(path, num=0)

@@ -1,0 +1,303 @@
+"""JPEG-LM's claims at laptop scale: `python -m benchmarks.claims.codec_lm`, `--size 10` for longer.
+
+1. A plain Llama draws better on the bytes of JPEG files than on the codes of a VQ-VAE or on pixels,
+   at equal parameters and operations of training (sec. 5; MNIST, unconditional).
+2. It finishes pictures better, whatever share it is given (sec. 5; emoji).
+3. Restart markers keep the damage of a wrong byte local (sec. 3).
+4. Its advantage over codes grows where classes are rare (sec. 6).
+5. On the bytes of H.264 files it goes on with clips (sec. 4.2).
+
+The VQ-VAEs are trained apart, and their operations are not counted, as in the paper.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.claims import clips
+from benchmarks.claims.files import (
+    Files,
+    Pictures,
+    coded,
+    distance,
+    draw,
+    features,
+    finish,
+    raw,
+    train_autoencoder,
+    train_files,
+)
+from benchmarks.harness import Bench, run
+from datamodules.image_parquet import ImageTextParquet
+from modules.codec_lm.corruption import Damage, study
+from modules.codec_lm.jpeg import JpegCodec, Restart
+from modules.metrics.features import TorchScript
+
+SHARES = (0.25, 0.5, 0.75)
+PAPER = {0.25: "272.12 / 302.92", 0.5: "123.09 / 172.73", 0.75: "34.21 / 71.88"}
+"""FID on ImageNet, JPEG-LM / VQ transformer (table 1)."""
+KINDS = ("jpeg", "vq", "pixels")
+
+NUM_MNIST, NUM_FEW = 60_000, 6_000
+"""Training pictures of MNIST, and those that the model of pixels has time for at size 1."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is trained and drawn.
+
+    Attributes:
+        num_steps: Steps of the JPEG models; the others get as many operations.
+        num_vq_steps: Steps of the VQ-VAEs; None takes the configs' own.
+        num_drawn: New pictures of a seed.
+        num_references: Test pictures behind the distances of new ones.
+        num_finished: Test pictures to be finished; all there are, at most.
+        num_seeds: Sampling seeds.
+        num_corrupted: Pictures with a wrong byte.
+        num_clips: Clips to go on with.
+    """
+
+    num_steps: int
+    num_vq_steps: int | None
+    num_drawn: int
+    num_references: int
+    num_finished: int
+    num_seeds: int
+    num_corrupted: int
+    num_clips: int
+
+
+FULL = Scale(500, None, 1000, 5000, 166, 3, 300, 50)
+QUICK = Scale(2, 2, 2, 4, 2, 1, 4, 2)
+
+
+class Claims:
+    """The claims, one after the other.
+
+    Args:
+        bench: Takes the rows.
+    """
+
+    def __init__(self, bench: Bench):
+        self.bench = bench
+        self.scale = QUICK if bench.quick else FULL
+        models = Path(os.environ.get("TRAINER_MODELS", "models"))
+        self.extract = TorchScript(models / "cifar_resnet56" / "features.ts")
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of the JPEG models."""
+        return max(1, round(self.scale.num_steps * self.bench.size))
+
+    def fit(self, name: str, config: str, flops: float | None, *overrides: str) -> Files:
+        """Train, and keep what it took."""
+        self.bench.say(f"{name}: trains {config}")
+        steps = self.num_steps if flops is None else None
+        files = train_files(config, steps, flops, *overrides)
+        parameters = sum(p.numel() for p in files.system.parameters())
+        self.bench.details[name] = {
+            "config": config,
+            "steps": files.num_steps,
+            "files": files.num_files,
+            "parameters": parameters,
+            "tera_flops": files.flops / 1e12,
+            "minutes": files.minutes,
+            "validation": files.losses,
+        }
+        self.bench.say(
+            f"{name}: {files.num_steps} steps, {files.num_files} files, {parameters} parameters, "
+            f"{files.minutes:.1f} minutes, {files.flops / 1e12:.2f} TFLOP, {files.losses}"
+        )
+        return files
+
+    def trio(self, data: str) -> dict[str, Files]:
+        """JPEG, VQ and pixels on one set, at equal operations."""
+        jpeg = self.fit(f"{data} jpeg", f"jpeg_lm/{data}", None)
+        self.bench.say(f"{data}: trains the VQ-VAE")
+        folder, minutes, losses = train_autoencoder(data, self.scale.num_vq_steps)
+        self.bench.details[f"{data} VQ-VAE"] = {"minutes": minutes, "validation": losses}
+        self.bench.say(f"{data} VQ-VAE: {minutes:.1f} minutes, {losses}")
+        option = f"--data.init_args.codec.init_args.network={folder}"
+        vq = self.fit(f"{data} vq", f"jpeg_lm/{data}_vq", jpeg.flops, option)
+        pixels = self.fit(f"{data} pixels", f"jpeg_lm/{data}_pixels", jpeg.flops, *self.few(data))
+        return dict(zip(KINDS, (jpeg, vq, pixels), strict=True))
+
+    def few(self, data: str) -> list[str]:
+        """No more pictures than are trained on: 784 pixels each are much to tokenise."""
+        if data != "mnist":
+            return []
+        num = min(NUM_MNIST, round(NUM_FEW * max(1.0, self.bench.size)))
+        source = {
+            "class_path": "datamodules.image_parquet.ImageTextParquet",
+            "init_args": {
+                "path": str(data_folder() / "mnist" / "train.parquet"),
+                "caption": None,
+                "num": num,
+            },
+        }
+        return [f"--data.init_args.train={json.dumps([source])}"]
+
+    # 1
+
+    def unconditional(self) -> None:
+        """New digits, against raw test pictures and against the same as JPEG files."""
+        models = self.trio("mnist")
+        shown = raw(models["jpeg"], self.scale.num_references)
+        references = {
+            "raw": features(self.extract, shown),
+            "as JPEG": features(self.extract, coded(models["jpeg"], shown)),
+        }
+        between = distance(*references.values())
+        self.bench.details["mnist"] = {"references": len(shown), "as JPEG to raw": between}
+        found: dict[str, dict[str, float]] = {}
+        for kind, model in models.items():
+            drawn = [draw(model, self.scale.num_drawn, s) for s in range(self.scale.num_seeds)]
+            seen = [features(self.extract, one) for one in drawn]
+            each = {
+                name: [distance(one, reference) for one in seen]
+                for name, reference in references.items()
+            }
+            found[kind] = {name: float(np.mean(values)) for name, values in each.items()}
+            self.bench.details[f"mnist {kind}"]["frechet"] = each
+            self.bench.say(f"mnist {kind}: Frechet {each}")
+        for other in KINDS[1:]:
+            for name in references:
+                ratio = found["jpeg"][name] / found[other][name]
+                paper = "121.35 / 155.51" if other == "vq" else None
+                what = f"MNIST, new: Frechet distance to {name}, JPEG-LM / {other}"
+                what += f" ({found['jpeg'][name]:.2f} / {found[other][name]:.2f})"
+                self.bench.row(1, what, ratio, 1.0, paper=paper)
+
+    # 2 and 4
+
+    def completion(self) -> None:
+        """Emoji finished from their beginnings."""
+        models = self.trio("emoji")
+        shown = raw(models["jpeg"], self.scale.num_finished)
+        wanted = features(self.extract, shown)
+        half = {}
+        for share in SHARES:
+            found = {}
+            for kind, model in models.items():
+                told = [
+                    finish(model, len(shown), share, seed) for seed in range(self.scale.num_seeds)
+                ]
+                seen = [features(self.extract, pictures) for pictures, _ in told]
+                each = [distance(one, wanted) for one in seen]
+                found[kind] = float(np.mean(each))
+                kept = self.bench.details[f"emoji {kind}"]
+                kept[f"frechet, r = {share}"] = each
+                kept[f"unsound, r = {share}"] = float(np.mean([unsound for _, unsound in told]))
+                if share == 0.5:
+                    half[kind] = torch.stack(seen)
+                self.bench.say(f"emoji {kind}, r = {share}: Frechet {each}")
+            for other in KINDS[1:]:
+                what = f"emoji, r = {share}: Frechet distance, JPEG-LM / {other}"
+                what += f" ({found['jpeg']:.2f} / {found[other]:.2f})"
+                paper = PAPER[share] if other == "vq" else None
+                self.bench.row(2, what, found["jpeg"] / found[other], 1.0, paper=paper)
+        self.bench.details["emoji"] = {"pictures": len(shown)}
+        self.long_tail(models["jpeg"], half, wanted)
+
+    def long_tail(self, model: Files, half: dict[str, Any], wanted: Any) -> None:
+        """Advantage over VQ by class, against how often the class is trained on."""
+        from scipy.stats import spearmanr  # type: ignore[import-untyped]
+
+        sources = model.data.sources
+        train, test = categories(sources["train"]), categories(sources["test"])[: len(wanted)]
+        error = {
+            kind: (half[kind] - wanted).square().sum(-1).mean(0).numpy() for kind in ("jpeg", "vq")
+        }
+        rows = []
+        for name in sorted({*test}):
+            chosen = np.array([one == name for one in test])
+            apart = float((error["jpeg"] - error["vq"])[chosen].mean())
+            rows.append((name, train.count(name), int(chosen.sum()), apart))
+        self.bench.details["long tail"] = rows
+        known = [row for row in rows if row[1]]
+        if len(known) < 3:
+            rho, p = float("nan"), float("nan")
+        else:
+            rho, p = spearmanr([row[1] for row in known], [row[3] for row in known])
+        what = f"rank correlation, class frequency and JPEG's error less VQ's (p = {p:.2g})"
+        self.bench.row(4, what, float(rho), 0.0, paper="positive, p = 0.0002", at_least=True)
+
+    # 3
+
+    def corruption(self) -> None:
+        """One wrong byte in a file, by how often restart markers stand in it."""
+        source = ImageTextParquet(
+            str(data_folder() / "emoji" / "emoji72.parquet"),
+            caption=None,
+            where={"split": "train"},
+        )
+        source.prepare()
+        found: dict[str, dict[str, float]] = {}
+        restarts: tuple[Restart, ...] = ("mcu", "row", "none")
+        for restart in restarts:
+            codec = JpegCodec(64, 64, restart=restart)
+            pictures = [decoded(source, n) for n in range(self.scale.num_corrupted)]
+            found[restart] = summary(study(codec, pictures))
+            self.bench.say(f"a wrong byte, restart {restart}: {found[restart]}")
+        self.bench.details["corruption, emoji of 64 x 64"] = found
+        for better, worse in (("mcu", "row"), ("row", "none")):
+            ratio = found[better]["share of MCUs"] / found[worse]["share of MCUs"]
+            what = f"share of MCUs that a wrong byte changes, restart {better} / {worse}"
+            self.bench.row(3, what, ratio, 1.0, paper="restart markers keep errors local")
+
+
+def data_folder() -> Path:
+    """Where the data lie."""
+    return Path(os.environ.get("TRAINER_DATA", "data"))
+
+
+def categories(sources: Sequence[Any]) -> list[str]:
+    """Category of every picture of a source of emoji, in its order."""
+    import pyarrow.parquet as pq
+
+    (text,) = sources
+    source = text.pictures
+    table = pq.read_table(source.path, columns=["category", "split"]).to_pylist()
+    return [row["category"] for row in table if row["split"] == source.where["split"]]
+
+
+def decoded(source: ImageTextParquet, index: int) -> Pictures:
+    """A picture of 64 x 64 in RGB."""
+    from random import Random
+
+    from datamodules.fusion_source import Pair
+    from datamodules.pictures import square
+
+    found = source.sample(index, Random(index))
+    assert isinstance(found, Pair)
+    return square(found.image, 64)
+
+
+def summary(found: Sequence[Damage]) -> dict[str, float]:
+    """Rates and means over files."""
+    return {
+        "opens": float(np.mean([one.opens for one in found])),
+        "libjpeg is silent": float(np.mean([one.is_silent for one in found])),
+        "squared error": float(np.nanmean([one.squared_error for one in found])),
+        "share of MCUs": float(np.nanmean([one.share for one in found])),
+        "median share of MCUs": float(np.nanmedian([one.share for one in found])),
+    }
+
+
+def measure(bench: Bench) -> None:
+    """What JPEG-LM and AVC-LM claim; at most 45 minutes on two cores at size 1."""
+    claims = Claims(bench)
+    claims.corruption()
+    claims.unconditional()
+    claims.completion()
+    clips.measure(bench, claims.num_steps, claims.scale.num_clips)
+
+
+if __name__ == "__main__":
+    run("claims.codec_lm", measure, sized=True)
