@@ -4,6 +4,7 @@ import io
 import json
 from pathlib import Path
 
+import av
 import numpy as np
 from omegaconf import OmegaConf
 from PIL import Image
@@ -21,7 +22,7 @@ NUM = 12
 
 
 def write_codec_stand_ins(data: Path) -> None:
-    """Pictures in Parquet and in folders, and a tokenizer of bytes."""
+    """Pictures in Parquet and in folders, videos, and tokenizers of bytes."""
     from engine.tokenizer import train_tokenizer
 
     for name, side in (("mnist", 28), ("cifar10", 32)):
@@ -32,7 +33,12 @@ def write_codec_stand_ins(data: Path) -> None:
         (data / "images" / part).mkdir(parents=True)
         for number in range(2):
             (data / "images" / part / f"{number}.png").write_bytes(picture(number, 64))
-    train_tokenizer(iter(ALPHABET), 257, data / "jpeg_bpe", ALPHABET)
+    for part in ("train", "validate"):
+        (data / "videos" / part).mkdir(parents=True)
+        for number in range(2):
+            write_video(data / "videos" / part / f"{number}.mp4", number)
+    for name in ("jpeg_bpe", "avc_bpe"):
+        train_tokenizer(iter(ALPHABET), 257, data / name, ALPHABET)
 
 
 def picture(number: int, side: int) -> bytes:
@@ -41,6 +47,19 @@ def picture(number: int, side: int) -> bytes:
     file = io.BytesIO()
     Image.fromarray(small).resize((side, side)).save(file, "PNG")
     return file.getvalue()
+
+
+def write_video(path: Path, number: int) -> None:
+    """Five seconds of a smooth picture that moves."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=6)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        wide = np.asarray(Image.open(io.BytesIO(picture(number, 128))))
+        for at in range(32):
+            frame_HWC = np.ascontiguousarray(wide[at : at + 48, at : at + 64])
+            frame = av.VideoFrame.from_ndarray(frame_HWC, format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
 
 
 def write_parquet(path: Path, side: int) -> None:
@@ -66,9 +85,13 @@ def shortened_files(config: Path, cache: Path) -> list[str]:
         prefix = "--model.init_args.network.init_args.options"
         flags += [f"{prefix}.{name}={value}" for name, value in TINY.items()]
         flags += ["--trainer.accumulate_grad_batches=2", "--data.init_args.share=0"]
+        flags += ["--data.init_args.row_length=2048"]
     for part in ("train", "validate", "test"):
         found = OmegaConf.to_container(loaded.data.init_args, resolve=True).get(part, [])
         for source in found:
+            if source["class_path"].endswith("MovingPictures"):
+                source["init_args"]["num"] = NUM
+                source["init_args"]["pictures"]["init_args"]["cache"] = str(cache)
             if source["class_path"].endswith("ImageTextParquet"):
                 source["init_args"]["cache"] = str(cache)
             if source["class_path"].endswith("Digits"):

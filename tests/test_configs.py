@@ -13,6 +13,8 @@ from tests.vq_stand_ins import shortened_pictures, untrained
 CONFIGS = Path(__file__).parent.parent / "configs"
 SHARED = {"strategy", "sweep"}
 RUNS = sorted(p for p in CONFIGS.glob("*/*.yaml") if p.parent.name not in SHARED)
+SPLIT = "--data.init_args.long_documents=split"
+"""Stand-ins are longer than what the rows are made for."""
 STRATEGIES = sorted((CONFIGS / "strategy").glob("*.yaml"))
 
 
@@ -69,6 +71,7 @@ def test_every_config_trains_three_steps(config, tmp_path, stand_ins, cache, cap
             *shortened_files(config, tmp_path),
             *untrained(config, tmp_path),
         ],
+        "avc_lm": lambda: [cache, *shortened_files(config, tmp_path), SPLIT],
         "vq": lambda: shortened_pictures(config, tmp_path),
     }[config.parent.name]()
     run = train_three_steps(config, tmp_path, *flags)

@@ -19,6 +19,7 @@ from modules.codec_lm.avc_classes import AVC
 from modules.codec_lm.avc_grammar import AvcGrammar
 from modules.codec_lm.nal import IDR_SLICE, SLICE, join, units
 from modules.codec_lm.parameters import Parameters, read_parameters
+from modules.codec_lm.rules import Rules
 from modules.codec_lm.slices import Headers, Position, ending
 from modules.codec_lm.spelling import ALPHABET, spell
 from modules.codec_lm.tokens import TokenGrammar
@@ -114,20 +115,20 @@ class AvcCodec:
         """
         return b"".join(self.pictures(clip))
 
-    def text(self, clip: Clip) -> str:
+    def text(self, picture: Clip) -> str:
         """The sequence of a clip, spelt for a tokenizer."""
-        return spell(self.encode(clip))
+        return spell(self.encode(picture))
 
-    def beginning(self, clip: Clip, share: float) -> str:
+    def beginning(self, picture: Clip, share: float) -> str:
         """The first frames of a clip, spelt.
 
         Args:
-            clip: As `pictures` takes it.
+            picture: A clip, as `pictures` takes it.
             share: Of the clip's frames, in [0, 1), rounded down.
         """
         if not 0 <= share < 1:
             raise ValueError(f"share must be within [0, 1), got {share}.")
-        return spell(b"".join(self.pictures(clip)[: self.given(share)]))
+        return spell(b"".join(self.pictures(picture)[: self.given(share)]))
 
     def given(self, share: float) -> int:
         """Frames that a share of a clip is."""
@@ -185,7 +186,7 @@ class AvcCodec:
         gop = DEFAULT_GOP if self.gop is None else self.gop
         return AvcGrammar(self.headers, self.frames, gop)
 
-    def rules(self, tokenizer: Any) -> TokenGrammar:
+    def rules(self, tokenizer: Any) -> Rules:
         """Which token of a Hugging Face tokenizer of spelt bytes may come next."""
         return TokenGrammar.of(self.grammar, tokenizer, AVC)
 

@@ -20,8 +20,9 @@ from modules.codec_lm.payload import NUM_BYTES, leaps, opening, reach, reference
 from modules.codec_lm.shortest import ShortPictures, following
 from modules.codec_lm.slices import LOOP, MARK, Headers, Kind, Position
 
-SLACK = 48
-"""Bytes by which one byte of a slice may make the shortest way to the end longer, and more."""
+SLACK = 12
+"""Bytes by which one byte of a slice may make the shortest way to the end longer: twice what a
+search for the worst byte found."""
 Phase = Literal["code", "mark", "payload", "escaped", "end"]
 """In a start code; at the byte that tells the unit's type; in a slice; behind an escape in it; at
 the end."""
@@ -240,6 +241,10 @@ class AvcGrammar:
         slices = self.short.slices(position, place.macroblock + 1)
         own = payload.cost(way(place.state), place.zeros)
         return own + slices + self.short.pictures(place.frame, position)
+
+    def slack(self, num: int) -> int:
+        """By how much that may grow at most while so many bytes are written."""
+        return num * SLACK + (num // len(FIRST) + 1) * self.short.stillness
 
     @cached_property
     def short(self) -> ShortPictures:

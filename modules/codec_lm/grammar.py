@@ -186,6 +186,10 @@ class Grammar:
         left = self.left(done)
         return self.scan.cost(at, left) + self._behind(done + left)
 
+    def slack(self, num: int) -> int:
+        """By how much that may grow at most while so many bytes are written."""
+        return num * SLACK
+
     def _behind(self, done: int) -> int:
         """The fewest bytes behind the interval that ends with `done` MCUs."""
         return self._behinds[-(-(self.num_mcus - done) // self.interval)]

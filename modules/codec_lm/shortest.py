@@ -50,6 +50,15 @@ class ShortPictures:
     def _rests(self) -> dict[Position, list[int]]:
         return {}
 
+    @cached_property
+    def stillness(self) -> int:
+        """Bytes that a stream takes more, at most, if one of its pictures hangs on no other."""
+        num = self.headers.parameters.max_references
+        moving = [self.slices(Position("moving", since, 0), 0) for since in range(1, num + 2)]
+        still = max(self.slices(Position("refresh", 0, n), 0) for n in range(LOOP))
+        behind = sum(one - min(moving) for one in moving)  # a refresh: few to hang on
+        return still - min(moving) + behind
+
     def _measure(self, position: Position) -> list[int]:
         rests = [0]
         for macroblock in reversed(range(self.headers.parameters.num_macroblocks)):

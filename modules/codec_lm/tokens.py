@@ -44,6 +44,9 @@ class ByteGrammar(Protocol):
     def cost(self, place: Any) -> int:
         """Bytes that suffice to end properly."""
 
+    def slack(self, num: int) -> int:
+        """By how much that may grow at most while so many bytes are written."""
+
 
 class Naming(NamedTuple):
     """What bytes of a file say.
@@ -149,11 +152,18 @@ class TokenGrammar:
             return legal_V
         left = None if budget is None else budget - 1
         legal_V[self.singles[self.grammar.legal(place, left)]] = True
+        if left is not None and left > self.grammar.cost(place) + self.most:
+            left = None  # every token fits
         for byte, node in self.branches:
             behind = self.grammar.reach(place, byte)
             if behind is not None:
                 legal_V[list(self._longer(node.more, behind, left))] = True
         return legal_V
+
+    @cached_property
+    def most(self) -> int:
+        """By how much the way to the end may grow at most with one token."""
+        return self.grammar.slack(max(len(word) for word in self.words if word))
 
     @cached_property
     def branches(self) -> list[tuple[int, Node]]:

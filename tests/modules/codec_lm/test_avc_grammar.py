@@ -107,6 +107,19 @@ def test_the_limit_of_the_budget_changes_nothing_while_there_is_room(gop, seed):
         place = grammar.advance(place, int(dice.choice(legal)))
 
 
+@pytest.mark.parametrize("gop", [None, 4])
+def test_no_token_makes_the_way_longer_than_the_slack(gop):
+    grammar, dice = AvcCodec(16, 18, 8, gop=gop).grammar, np.random.default_rng(10)
+    for _ in range(3):
+        place, costs = grammar.start, []
+        while not grammar.is_end(place):
+            costs.append(grammar.cost(place))
+            place = grammar.advance(place, int(dice.choice(np.flatnonzero(grammar.legal(place)))))
+        for num in (1, 5, 14):
+            grown = np.array(costs[num:]) - np.array(costs[:-num])
+            assert grown.max() <= grammar.slack(num)
+
+
 def test_what_is_legal_is_what_can_be_reached():
     dice = np.random.default_rng(3)
     grammar = AvcCodec(16, 32, 2).grammar
