@@ -3,12 +3,16 @@
 Encoding is compared with Pillow's own `save` of whole files of the same setting. Tokens are timed
 on texts of 10 and of 80 kB. The grammar's cost is that of masking one token of one file, over one
 cached decoding step, batch 1, of the model of `configs/jpeg_lm/digits.yaml`.
+
+Cached decoding is of a Llama of 110 million parameters in float32, batch 1: the bytes of its
+weights per second, over the bytes that a large copy reads and writes per second.
 """
 
 from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 from time import perf_counter
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +23,8 @@ from PIL import Image
 from benchmarks.configured import configured
 from benchmarks.harness import Bench, run
 from benchmarks.pairs import Measure
+from modules.causal_lm.generate import Generation, generate
+from modules.causal_lm.network import FromConfig, LanguageModel
 from modules.codec_lm.jpeg import JpegCodec
 from modules.codec_lm.system import CodecLM
 
@@ -27,6 +33,10 @@ SHORT, LONG = 10_000, 80_000
 """Characters of the texts."""
 NUM_PICTURES = 16
 NUM_FILES = 200
+NUM_DECODED = 64
+"""Tokens that a large model writes at a time."""
+COPIED = 256 * 2**20
+"""Bytes of a large copy."""
 BUDGET = 10_000
 """Tokens that files may have: far from any limit."""
 
@@ -118,8 +128,71 @@ def grammar(bench: Bench, system: CodecLM) -> None:
     bench.row(9, what, timings.ratio("mask", "decode"), 0.10, timings)
 
 
+def large() -> LanguageModel:
+    """A Llama of 85 million parameters in blocks and 25 million in its tables."""
+    options: dict[str, Any] = {
+        "vocab_size": 16_000,
+        "hidden_size": 768,
+        "intermediate_size": 2048,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "num_key_value_heads": 12,
+    }
+    return FromConfig(16_000, options).eval()
+
+
+def decoding(bench: Bench) -> None:
+    """Cached decoding of a large model, through our `generate` and through transformers' alone."""
+    model = large()
+    read = [p for name, p in model.named_parameters() if "embed_tokens" not in name]
+    num_bytes = sum(p.numel() * p.element_size() for p in read)
+    start = torch.ones(1, 1, dtype=torch.int64)
+    source = torch.ones(COPIED // 4)
+    target = torch.empty_like(source)
+    how = Generation(max_new_tokens=NUM_DECODED, temperature=0)
+    tokenizer = SimpleNamespace(eos_token_id=None, pad_token_id=0)
+    mask = torch.ones_like(start, dtype=torch.bool)
+
+    def ours() -> None:
+        generate(model, start, mask, tokenizer, how)
+
+    def theirs() -> None:
+        wanted = {"max_new_tokens": NUM_DECODED, "do_sample": False, "pad_token_id": 0}
+        model.generate(start, mask, eos_token_id=None, **wanted)
+
+    def per_byte(work: Callable[[], Any], count: int) -> Measure:
+        seconds = timed(work)
+        return lambda: seconds() / count
+
+    measures = {
+        "copy": per_byte(lambda: target.copy_(source), 2 * COPIED),
+        "ours": per_byte(ours, num_bytes * NUM_DECODED),
+        "transformers": per_byte(theirs, num_bytes * NUM_DECODED),
+    }
+    timings = bench.time("decoding", measures, "ours")
+    what = "cached decoding, 110 M parameters, batch 1: weight bytes/s / copied bytes/s"
+    ours_rate, peer = (timings.ratio("copy", name) for name in ("ours", "transformers"))
+    bench.row(9, what, ours_rate, 0.60, timings, peer=peer, limit=1.0, at_least=True)
+    bench.details["tokens/s"] = 1 / (timings.time("ours").median * num_bytes)
+
+
+def forced(bench: Bench, system: CodecLM) -> None:
+    """How many tokens of files are the only legal ones, and need no model."""
+    tokens, codec = system.rules, system.codec
+    assert isinstance(codec, JpegCodec)
+    only, total = 0, 0
+    for one in pictures(codec, NUM_FILES):
+        place = tokens.start
+        for token in system.tokenizer.encode(codec.text(one)):
+            only += int(tokens.legal(place, BUDGET).sum() == 1)
+            total += 1
+            place = tokens.advance(place, token)
+    bench.details["share of tokens that are forced"] = only / total
+
+
 def measure(bench: Bench) -> None:
     """All of it."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     what = configured([DIGITS])
     system = what.model
@@ -130,6 +203,9 @@ def measure(bench: Bench) -> None:
     tokens(bench, system)
     packing(bench, what.datamodule)
     grammar(bench, system)
+    forced(bench, system)
+    torch.set_num_threads(threads)
+    decoding(bench)
 
 
 if __name__ == "__main__":

@@ -4,12 +4,14 @@ Shape legend: B = prompts, L = longest prompt, N = longest sequence with its con
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from modules.causal_lm.layout import columns_together, pays
 from modules.causal_lm.network import LanguageModel
 
 Processor = Callable[[Tensor, Tensor], Tensor]
@@ -109,13 +111,15 @@ def generate(
         arguments["logits_processor"] = LogitsProcessorList(processors)
     if how.stop:
         arguments |= {"stop_strings": how.stop, "tokenizer": tokenizer}
-    return network.generate(
-        token_BL,
-        mask_BL,
-        eos_token_id=end,
-        pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end,
-        **arguments,
-    )
+    few = pays(token_BL.shape[0], how.max_new_tokens, token_BL.device)
+    with columns_together(network.model) if few else nullcontext():
+        return network.generate(
+            token_BL,
+            mask_BL,
+            eos_token_id=end,
+            pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end,
+            **arguments,
+        )
 
 
 def cut(text: str, stops: list[str]) -> str:
