@@ -40,12 +40,14 @@ FRAMES = (
 AND = " and "
 
 
-def caption(scene: Scene, rng: Random) -> str:
+def caption(scene: Scene, rng: Random, glossed: float = 0.0) -> str:
     """Say what a scene shows: colour, form, size and place of every shape.
 
     Args:
         scene: The scene.
         rng: Chooses the wording, and which shape comes first.
+        glossed: Probability that a clause is followed by a gloss; the caption then is none that
+            `parse` reads.
 
     Returns:
         Lower case, on one line, without a full stop.
@@ -57,8 +59,19 @@ def caption(scene: Scene, rng: Random) -> str:
             thing=f"a {shape.size} {shape.colour} {shape.form}",
             place=rng.choice(WORDINGS[shape.place]),
         )
+        + (gloss(shape, rng) if glossed and rng.random() < glossed else "")
         for shape in shapes
     )
+
+
+def gloss(shape: Shape, rng: Random) -> str:
+    """Some of the words for a shape once more, in any order, right behind its clause.
+
+    The word that ends the clause must foretell them all, so that a small language model gathers
+    there what the clause said, as a large one does of itself.
+    """
+    words = [shape.size, shape.colour, shape.form, *shape.place.split()]
+    return "".join(f" {word}" for word in rng.sample(words, rng.randint(1, len(words))))
 
 
 def parse(text: str) -> tuple[Shape, ...]:
@@ -99,10 +112,11 @@ class ShapeCaptions(MadeUpText):
         part: Which pairs of colour and form may occur.
         restated: Probability that a caption is followed by one to three more of the same scene, a
             sentence each: what a model can only foretell if it knows what stood where.
+        glossed: Probability that a clause is followed by some of its words again, in any order.
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
 
     Raises:
-        ValueError: `num` is below 1, or `restated` is no probability.
+        ValueError: `num` is below 1, or `restated` or `glossed` is no probability.
     """
 
     kind = "captions"
@@ -114,12 +128,15 @@ class ShapeCaptions(MadeUpText):
         seed: int = 0,
         part: Part = "all",
         restated: float = 0.0,
+        glossed: float = 0.0,
         weight: float = 1.0,
     ):
         super().__init__(num, seed, weight)
-        if not 0 <= restated <= 1:
-            raise ValueError(f"restated must be within [0, 1], got {restated}.")
+        for name, value in (("restated", restated), ("glossed", glossed)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} must be within [0, 1], got {value}.")
         self.restated = restated
+        self.glossed = glossed
         self.part: Part = part
 
     @property
@@ -129,18 +146,19 @@ class ShapeCaptions(MadeUpText):
 
     @override
     def fingerprint(self) -> str:
-        return json.dumps([super().fingerprint(), self.part, self.restated])
+        return json.dumps([super().fingerprint(), self.part, self.restated, self.glossed])
 
     @override
     def text(self, index: int) -> str:
-        text = numbered_caption(self.seed, index, self.part)
+        text = numbered_caption(self.seed, index, self.part, self.glossed)
         rng = Random(f"restated/{self.part}/{self.seed}/{index}")
         if rng.random() >= self.restated:
             return text
         shown = scene(self.seed, index, self.part)
-        return ". ".join([text, *(caption(shown, rng) for _ in range(rng.randint(1, 3)))])
+        more = (caption(shown, rng, self.glossed) for _ in range(rng.randint(1, 3)))
+        return ". ".join([text, *more])
 
 
-def numbered_caption(seed: int, index: int, part: Part = "all") -> str:
+def numbered_caption(seed: int, index: int, part: Part = "all", glossed: float = 0.0) -> str:
     """A caption of scene number `index`, always the same for the same arguments."""
-    return caption(scene(seed, index, part), Random(f"caption/{part}/{seed}/{index}"))
+    return caption(scene(seed, index, part), Random(f"caption/{part}/{seed}/{index}"), glossed)
