@@ -85,7 +85,7 @@ def _with_kept(found: list[Block]) -> tuple[Block, ...]:
 
 def keep(totals: tuple[int, ...], kept: frozenset[int]) -> tuple[int, ...]:
     """Zeros in place of what nothing hangs on any more."""
-    return tuple(total if n in kept else 0 for n, total in enumerate(totals))
+    return tuple([total if n in kept else 0 for n, total in enumerate(totals)])  # a list is faster
 
 
 @cache

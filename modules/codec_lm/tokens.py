@@ -3,6 +3,7 @@
 Shape legend: V = tokens of the vocabulary.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -152,35 +153,51 @@ class TokenGrammar:
             return legal_V
         left = None if budget is None else budget - 1
         legal_V[self.singles[self.grammar.legal(place, left)]] = True
-        if left is not None and left > self.grammar.cost(place) + self.most:
-            left = None  # every token fits
+        sure = self.longest if left is None else self._sure(left - self.grammar.cost(place))
         for byte, node in self.branches:
             behind = self.grammar.reach(place, byte)
             if behind is not None:
-                legal_V[list(self._longer(node.more, behind, left))] = True
+                found = self._longer(node.more, behind, 2, sure, (left or 0) - 1)
+                legal_V[list(found)] = True
         return legal_V
 
     @cached_property
-    def most(self) -> int:
-        """By how much the way to the end may grow at most with one token."""
-        return self.grammar.slack(max(len(word) for word in self.words if word))
+    def longest(self) -> int:
+        """Bytes of the longest token."""
+        return max(len(word) for word in self.words if word)
+
+    @cached_property
+    def slacks(self) -> list[int]:
+        """By how much the way to the end may grow with a token, by its bytes."""
+        return [self.grammar.slack(num) for num in range(self.longest + 1)]
+
+    def _sure(self, spare: int) -> int:
+        """Bytes up to which every token leaves a proper end, if so many are to spare."""
+        return bisect_left(self.slacks, spare) - 1
 
     @cached_property
     def branches(self) -> list[tuple[int, Node]]:
         """First bytes of tokens of two bytes or more."""
         return [(byte, node) for byte, node in self.tree.items() if node.more]
 
-    def _longer(self, tree: Tree, place: Any, left: int | None) -> Iterator[int]:
-        """The tokens of a tree that may be written from a place."""
+    def _longer(self, tree: Tree, place: Any, size: int, sure: int, left: int) -> Iterator[int]:
+        """The tokens of a tree that may be written from a place.
+
+        Args:
+            tree: By their next byte.
+            place: Behind the bytes before.
+            size: Bytes of those tokens that end with the next byte.
+            sure: Bytes up to which tokens are known to fit.
+            left: Bytes that may be written behind a token.
+        """
         for byte, node in tree.items():
             behind = self.grammar.reach(place, byte)
             if behind is None:
                 continue
-            fits = left is None or self.grammar.cost(behind) <= left - 1
-            if node.token is not None and fits:
+            if node.token is not None and (size <= sure or self.grammar.cost(behind) <= left):
                 yield node.token
             if node.more:
-                yield from self._longer(node.more, behind, left)
+                yield from self._longer(node.more, behind, size + 1, sure, left)
 
     def advance(self, place: Any, token: int) -> Any:
         """Where a token leads; the end of a file leads nowhere else.
