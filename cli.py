@@ -14,7 +14,7 @@ from typing_extensions import override
 from engine.checkpoint import newest
 from engine.checks import refuse_impossible
 from engine.hooks import skip_idle_hooks
-from engine.messages import PlainParser, refuse
+from engine.messages import PlainParser, refuse, refuse_arguments
 from engine.randomness import StepSeeds
 from engine.run import config_paths, run_name
 from engine.trainer import Trainer
@@ -67,6 +67,14 @@ class Door(LightningCLI):
                     Path(logger.init_args.root, logger.init_args.name)
                 )
         refuse_impossible(str(self.subcommand), config)
+
+    @override
+    def instantiate_classes(self) -> None:
+        """Build everything; what a class has against its arguments is told in one line."""
+        try:
+            super().instantiate_classes()
+        except (OSError, RuntimeError, ValueError) as error:
+            refuse_arguments(error)
 
     @override
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:

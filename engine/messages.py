@@ -20,6 +20,19 @@ def refuse(reason: str) -> NoReturn:
     raise SystemExit(2)
 
 
+def refuse_arguments(error: Exception) -> NoReturn:
+    """End with what a class said of its arguments, out of all that the parser wrapped around it.
+
+    The environment variable JSONARGPARSE_DEBUG lets the error through.
+    """
+    if "JSONARGPARSE_DEBUG" in os.environ:
+        raise error
+    first: BaseException = error
+    while first.__cause__ is not None:
+        first = first.__cause__
+    refuse(str(first))
+
+
 class PlainParser(LightningArgumentParser):
     """A parser whose errors are one line: file, key, the nearest right key.
 
