@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 MOST_ROWS = 4
 """Rows up to which it pays."""
@@ -39,6 +39,6 @@ def columns_together(model: nn.Module) -> Iterator[None]:
             weight.data = weight.data.contiguous()
 
 
-def is_plain(weight: nn.Parameter) -> bool:
+def is_plain(weight: Tensor) -> bool:
     """Whether a weight is one whole matrix of floating-point numbers."""
     return type(weight) is nn.Parameter and weight.is_floating_point() and weight.ndim == 2
