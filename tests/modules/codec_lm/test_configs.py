@@ -45,4 +45,4 @@ def test_the_papers_recipe_is_the_papers():
 def test_the_small_configs_share_one_llama(name):
     network = read(f"jpeg_lm/{name}")["model"]["init_args"]["network"]["init_args"]
     digits = read("jpeg_lm/digits")["model"]["init_args"]["network"]["init_args"]
-    assert {**network["options"], "max_position_embeddings": 512} == digits["options"]
+    assert {**network["options"], "max_position_embeddings": 1024} == digits["options"]
