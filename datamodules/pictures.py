@@ -70,6 +70,8 @@ def square(picture: Picture, size: int) -> NDArray[np.uint8]:
         raise UnusableError(f"a decompression bomb: {error}") from error
     except Image.UnidentifiedImageError as error:
         raise UnusableError("not an image of a known format") from error
+    except UnusableError:
+        raise
     except Exception as error:  # decoders of broken files raise nearly anything
         raise UnusableError(f"a broken image: {error or type(error).__name__}") from error
 
@@ -78,10 +80,23 @@ def _open(file: bytes, size: int) -> Image.Image:
     """An upright RGB image on white."""
     image: Image.Image = Image.open(io.BytesIO(file))
     image.draft("RGB", (2 * size, 2 * size))  # a large JPEG is decoded at a fraction of its size
-    image = ImageOps.exif_transpose(image)
+    image = _eight_bits(ImageOps.exif_transpose(image))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """An image of at most 8 bits a pixel and colour; Pillow would clip larger ones to white.
+
+    Raises:
+        UnusableError: Nothing says which value is white.
+    """
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise UnusableError(f"32-bit pixels ({image.mode}) of an unknown range")
     return image
 
 

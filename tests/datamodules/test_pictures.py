@@ -90,3 +90,22 @@ def test_stored_latents_pass_and_must_fit():
         latent(stored, (3, 2, 2))
     with pytest.raises(ValueError, match=r"channels is 4"):
         latent(pixels(0), (4, 8, 8))
+
+
+def file_of(image, kind):
+    file = io.BytesIO()
+    image.save(file, kind)
+    return file.getvalue()
+
+
+def test_sixteen_bits_become_eight_and_are_not_clipped():
+    deep = np.arange(0, 65536, 1024, dtype=np.uint16).reshape(8, 8)
+    found = square(file_of(Image.fromarray(deep), "PNG"), 8)
+    assert np.array_equal(found, np.repeat((deep // 256).astype(np.uint8)[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_numbers_of_an_unknown_range_are_refused(dtype):
+    image = Image.fromarray(np.arange(64, dtype=dtype).reshape(8, 8))
+    with pytest.raises(UnusableError, match=r"32-bit pixels \([IF]\) of an unknown range"):
+        square(file_of(image, "TIFF"), 8)
