@@ -22,6 +22,7 @@ import torch
 
 from benchmarks.claims import clips
 from benchmarks.claims.files import (
+    COLUMNS,
     Files,
     Pictures,
     coded,
@@ -30,6 +31,7 @@ from benchmarks.claims.files import (
     features,
     finish,
     raw,
+    show,
     train_autoencoder,
     train_files,
 )
@@ -172,6 +174,7 @@ class Claims:
             }
             found[kind] = {name: float(np.mean(values)) for name, values in each.items()}
             self.bench.details[f"mnist {kind}"]["frechet"] = each
+            show(f"mnist_{kind}", drawn[0], drawn[0][COLUMNS:])
             self.bench.say(f"mnist {kind}: Frechet {each}")
         for other in KINDS[1:]:
             for name in references:
@@ -188,7 +191,7 @@ class Claims:
         models = self.trio("emoji")
         shown = raw(models["jpeg"], self.scale.num_finished)
         wanted = features(self.extract, shown)
-        half = {}
+        half, sheet = {}, [shown]
         for share in SHARES:
             found = {}
             for kind, model in models.items():
@@ -203,12 +206,14 @@ class Claims:
                 kept[f"unsound, r = {share}"] = float(np.mean([unsound for _, unsound in told]))
                 if share == 0.5:
                     half[kind] = torch.stack(seen)
+                    sheet.append(told[0][0])
                 self.bench.say(f"emoji {kind}, r = {share}: Frechet {each}")
             for other in KINDS[1:]:
                 what = f"emoji, r = {share}: Frechet distance, JPEG-LM / {other}"
                 what += f" ({found['jpeg']:.2f} / {found[other]:.2f})"
                 paper = PAPER[share] if other == "vq" else None
                 self.bench.row(2, what, found["jpeg"] / found[other], 1.0, paper=paper)
+        show("emoji_half", *sheet)
         self.bench.details["emoji"] = {"pictures": len(shown)}
         self.long_tail(models["jpeg"], half, wanted)
 

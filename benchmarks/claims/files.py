@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.claims.training import COUNTED, bare, fit
+from callbacks.pictures import grid
 from engine.flops import FlopCounter
 from modules.codec_lm.evaluate import as_images
 from modules.codec_lm.system import CodecLM
@@ -27,6 +28,8 @@ Pictures = NDArray[np.uint8]
 """RGB, [N, H, W, 3]."""
 BATCH = 125
 """Files written side by side."""
+SHEETS, COLUMNS = Path("runs") / "claims", 8
+"""Where sheets of pictures go, and pictures of a row."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,15 @@ def rgb(pictures: Sequence[NDArray[np.uint8]]) -> Pictures:
     """Grey pictures repeated, others as they are."""
     whole = np.stack(pictures)
     return whole if whole.ndim == 4 else np.repeat(whole[..., None], 3, axis=3)
+
+
+def show(name: str, *rows: Pictures) -> Path:
+    """Write a sheet of rows of pictures, for people; eight a row."""
+    path = SHEETS / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shown = np.concatenate([row[:COLUMNS] for row in rows])
+    grid(shown, COLUMNS, scale=max(1, 96 // shown.shape[1])).save(path)
+    return path
 
 
 # Distances

@@ -29,6 +29,21 @@ def test_the_papers_network_is_llama_2_7b_with_a_small_vocabulary():
     assert num_parameters(read("jpeg_lm/paper_7b"), 320) == wanted == 6_478_893_056
 
 
+def test_the_papers_network_for_clips_is_the_same_with_its_own_vocabulary():
+    wanted = 6_738_415_616 + 2 * (1024 - 32_000) * 4096
+    assert num_parameters(read("avc_lm/paper_7b"), 1024) == wanted == 6_484_660_224
+
+
+def test_the_papers_recipe_for_clips_is_the_papers():
+    config = read("avc_lm/paper_7b")
+    model, data = config["model"]["init_args"], config["data"]["init_args"]
+    assert model["optimizer"]["init_args"]["lr"] == 3e-4
+    assert (data["row_length"], data["packing"]) == (32_768, "concatenate")
+    codec = data["codec"]["init_args"]
+    assert (codec["height"], codec["width"], codec["frames"]) == (144, 256, 15)
+    assert (codec["qp"], codec["fps"], codec["slice_max_mbs"]) == (37, 3, 1)
+
+
 def test_the_papers_recipe_is_the_papers():
     config = read("jpeg_lm/paper_7b")
     model, data = config["model"]["init_args"], config["data"]["init_args"]
