@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.claims import clips
+from benchmarks.claims import clips, corruption
 from benchmarks.claims.files import (
     COLUMNS,
     Files,
-    Pictures,
     coded,
+    data_folder,
     distance,
     draw,
     features,
@@ -36,9 +36,6 @@ from benchmarks.claims.files import (
     train_files,
 )
 from benchmarks.harness import Bench, run
-from datamodules.image_parquet import ImageTextParquet
-from modules.codec_lm.corruption import Damage, study
-from modules.codec_lm.jpeg import JpegCodec, Restart
 from modules.metrics.features import TorchScript
 
 SHARES = (0.25, 0.5, 0.75)
@@ -240,34 +237,6 @@ class Claims:
         what = f"rank correlation, class frequency and JPEG's error less VQ's (p = {p:.2g})"
         self.bench.row(4, what, float(rho), 0.0, paper="positive, p = 0.0002", at_least=True)
 
-    # 3
-
-    def corruption(self) -> None:
-        """One wrong byte in a file, by how often restart markers stand in it."""
-        source = ImageTextParquet(
-            str(data_folder() / "emoji" / "emoji72.parquet"),
-            caption=None,
-            where={"split": "train"},
-        )
-        source.prepare()
-        found: dict[str, dict[str, float]] = {}
-        restarts: tuple[Restart, ...] = ("mcu", "row", "none")
-        for restart in restarts:
-            codec = JpegCodec(64, 64, restart=restart)
-            pictures = [decoded(source, n) for n in range(self.scale.num_corrupted)]
-            found[restart] = summary(study(codec, pictures))
-            self.bench.say(f"a wrong byte, restart {restart}: {found[restart]}")
-        self.bench.details["corruption, emoji of 64 x 64"] = found
-        for better, worse in (("mcu", "row"), ("row", "none")):
-            ratio = found[better]["share of MCUs"] / found[worse]["share of MCUs"]
-            what = f"share of MCUs that a wrong byte changes, restart {better} / {worse}"
-            self.bench.row(3, what, ratio, 1.0, paper="restart markers keep errors local")
-
-
-def data_folder() -> Path:
-    """Where the data lie."""
-    return Path(os.environ.get("TRAINER_DATA", "data"))
-
 
 def categories(sources: Sequence[Any]) -> list[str]:
     """Category of every picture of a source of emoji, in its order."""
@@ -279,33 +248,10 @@ def categories(sources: Sequence[Any]) -> list[str]:
     return [row["category"] for row in table if row["split"] == source.where["split"]]
 
 
-def decoded(source: ImageTextParquet, index: int) -> Pictures:
-    """A picture of 64 x 64 in RGB."""
-    from random import Random
-
-    from datamodules.fusion_source import Pair
-    from datamodules.pictures import square
-
-    found = source.sample(index, Random(index))
-    assert isinstance(found, Pair)
-    return square(found.image, 64)
-
-
-def summary(found: Sequence[Damage]) -> dict[str, float]:
-    """Rates and means over files."""
-    return {
-        "opens": float(np.mean([one.opens for one in found])),
-        "libjpeg is silent": float(np.mean([one.is_silent for one in found])),
-        "squared error": float(np.nanmean([one.squared_error for one in found])),
-        "share of MCUs": float(np.nanmean([one.share for one in found])),
-        "median share of MCUs": float(np.nanmedian([one.share for one in found])),
-    }
-
-
 def measure(bench: Bench) -> None:
     """What JPEG-LM and AVC-LM claim; at most 45 minutes on two cores at size 1."""
     claims = Claims(bench)
-    claims.corruption()
+    corruption.measure(bench, claims.scale.num_corrupted)
     claims.unconditional()
     claims.completion()
     clips.measure(bench, claims.num_steps, claims.scale.num_clips)

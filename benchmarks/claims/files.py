@@ -3,6 +3,7 @@
 Shape legend: N = pictures, H, W = their size, D = features.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -53,6 +54,11 @@ class Files:
     flops: float
     minutes: float
     losses: dict[str, float]
+
+
+def data_folder() -> Path:
+    """Where the data lie."""
+    return Path(os.environ.get("TRAINER_DATA", "data"))
 
 
 def train_autoencoder(config: str, num_steps: int | None) -> tuple[str, float, dict[str, float]]:

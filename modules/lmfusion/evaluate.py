@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from modules.lmfusion.answer import Author
 from modules.lmfusion.generate import Prompt, Want
-from modules.metrics.likeness import Likeness, counted, over_ranks
 from modules.metrics.cider import Cider
+from modules.metrics.likeness import Likeness, counted, over_ranks
 from modules.metrics.meter import Reduce
 
 LACK = "test: no document is one image with one caption, nothing to judge"
