@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from time import monotonic
 from typing import Any
@@ -25,6 +25,7 @@ class Bench:
         quick: Whether only to show that it runs.
         device: Where things are measured.
         size: How much longer than on two cores things train; of claims that take it.
+        part: Which part alone is run; all where None.
     """
 
     def __init__(
@@ -33,14 +34,20 @@ class Bench:
         quick: bool = False,
         device: torch.device | None = None,
         size: float = 1.0,
+        part: str | None = None,
     ):
         self.name = name
         self.quick = quick
         self.size = size
+        self.part = part
         self.device = device or torch.device("cpu")
         self.rows: list[Row] = []
         self.details: dict[str, Any] = {}
         self.started = monotonic()
+
+    def wants(self, part: str) -> bool:
+        """Whether a part is to be run."""
+        return self.part in (None, part)
 
     def say(self, text: str) -> None:
         """Show progress, on standard error."""
@@ -139,6 +146,7 @@ def run(
     body: Callable[[Bench], None],
     device: torch.device | None = None,
     sized: bool = False,
+    parts: Sequence[str] = (),
 ) -> None:
     """The main of every benchmark: parse the command line, measure, report, exit.
 
@@ -147,13 +155,17 @@ def run(
         body: Measures and adds rows.
         device: Where things are measured; the CPU where None.
         sized: Whether it takes `--size`; results of another size than 1 get a file of their own.
+        parts: What `--part` may run alone; its results get a file of their own as well.
     """
     parser = argparse.ArgumentParser(f"python -m benchmarks.{name}", description=body.__doc__)
     parser.add_argument("--quick", action="store_true", help="under a minute; only shows it runs")
     if sized:
         parser.add_argument("--size", type=float, default=1.0, help="times the steps of training")
-    told = parser.parse_args()
-    size = told.size if sized else 1.0
-    bench = Bench(name if size == 1 else f"{name}.size{size:g}", told.quick, device, size)
+    if parts:
+        parser.add_argument("--part", choices=parts, help="run this part alone")
+    told = vars(parser.parse_args())
+    size, part = told.get("size", 1.0), told.get("part")
+    named = [name, *([part] if part else []), *([] if size == 1 else [f"size{size:g}"])]
+    bench = Bench(".".join(named), told["quick"], device, size, part)
     body(bench)
     raise SystemExit(bench.close())

@@ -42,6 +42,7 @@ SHARES = (0.25, 0.5, 0.75)
 PAPER = {0.25: "272.12 / 302.92", 0.5: "123.09 / 172.73", 0.75: "34.21 / 71.88"}
 """FID on ImageNet, JPEG-LM / VQ transformer (table 1)."""
 KINDS = ("jpeg", "vq", "pixels")
+PARTS = ("corruption", "new", "finished", "clips")
 
 NUM_MNIST, NUM_QUICK = 60_000, 100
 """Training pictures of MNIST, and of either set in a quick run."""
@@ -251,11 +252,15 @@ def categories(sources: Sequence[Any]) -> list[str]:
 def measure(bench: Bench) -> None:
     """What JPEG-LM and AVC-LM claim; at most 45 minutes on two cores at size 1."""
     claims = Claims(bench)
-    corruption.measure(bench, claims.scale.num_corrupted)
-    claims.unconditional()
-    claims.completion()
-    clips.measure(bench, claims.num_steps, claims.scale.num_clips)
+    if bench.wants("corruption"):
+        corruption.measure(bench, claims.scale.num_corrupted)
+    if bench.wants("new"):
+        claims.unconditional()
+    if bench.wants("finished"):
+        claims.completion()
+    if bench.wants("clips"):
+        clips.measure(bench, claims.num_steps, claims.scale.num_clips)
 
 
 if __name__ == "__main__":
-    run("claims.codec_lm", measure, sized=True)
+    run("claims.codec_lm", measure, sized=True, parts=PARTS)
