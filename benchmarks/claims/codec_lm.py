@@ -75,7 +75,7 @@ class Scale:
     num_clips: int
 
 
-FULL = Scale(300, None, 1000, 5000, 166, 3, 300, 50)
+FULL = Scale(300, None, 1000, 5000, 100, 3, 300, 50)
 QUICK = Scale(2, 2, 2, 4, 2, 1, 4, 2)
 
 
