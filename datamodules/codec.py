@@ -19,6 +19,7 @@ from datamodules.prompts import Prompts
 from datamodules.quarantine import UnusableError
 from datamodules.text import TextData
 from datamodules.text_source import TextSource
+from datamodules.tokenizer import TextTokenizer
 from datamodules.video import ClipSource
 
 Pixels = NDArray[np.uint8]
@@ -190,20 +191,21 @@ class CodecData(TextData):
         Raises:
             ValueError: Pictures shall be finished, but there are not enough.
         """
-        names, texts = [f"sample {n + 1}" for n in range(self.num_samples)], [""] * self.num_samples
+        vocabulary = self._tokenizer()
+        names = [f"sample {n + 1}" for n in range(self.num_samples)]
+        begun: list[list[int]] = [[]] * self.num_samples
         if self.share:
-            found = list(self._beginnings())
+            found = list(self._beginnings(vocabulary))
             if len(found) < self.num_samples:
                 raise ValueError(
                     f"num_samples is {self.num_samples}, but test has {len(found)} pictures."
                 )
-            names, texts = [list(column) for column in zip(*found, strict=True)]
-        vocabulary = self._tokenizer()
-        ids = [[vocabulary.start, *tokens] for tokens in vocabulary.encode(texts)]
+            names, begun = [place for place, _ in found], [tokens for _, tokens in found]
+        ids = [[vocabulary.start, *tokens] for tokens in begun]
         return self._evaluation(Prompts(names, ids, vocabulary.pad))
 
-    def _beginnings(self) -> Iterator[tuple[str, str]]:
-        """Places of test pictures and how their files begin."""
+    def _beginnings(self, vocabulary: TextTokenizer) -> Iterator[tuple[str, list[int]]]:
+        """Places of test pictures and how the tokens of their files begin."""
         num = 0
         for source in self.unfinished:
             source.pictures.prepare()
@@ -214,5 +216,23 @@ class CodecData(TextData):
                     pixels = source.pixels(index)
                 except UnusableError:
                     continue
-                yield source.pictures.place(index), self.codec.beginning(pixels, self.share)
+                given = len(self.codec.beginning(pixels, self.share))
+                tokens = begin(vocabulary, self.codec.text(pixels), given)
+                yield source.pictures.place(index), tokens
                 num += 1
+
+
+def begin(vocabulary: TextTokenizer, text: str, given: int) -> list[int]:
+    """The tokens of a whole file that lie within its first characters.
+
+    A beginning tokenised by itself would end in tokens that whole files do not have there, and
+    behind which a model has learnt nothing. So up to a token's bytes less are given.
+
+    Args:
+        vocabulary: Whose tokens are named by the characters they spell.
+        text: The file, spelt.
+        given: Characters of the beginning.
+    """
+    (ids,) = vocabulary.encode([text])
+    ends = np.cumsum([len(name) for name in vocabulary.backend.convert_ids_to_tokens(ids)])
+    return ids[: int(np.searchsorted(ends, given, side="right"))]

@@ -5,10 +5,11 @@ from random import Random
 import numpy as np
 import pytest
 
-from datamodules.codec import CodecText
+from datamodules.codec import CodecText, begin
 from datamodules.digits import TENTHS, Digits
 from datamodules.documents import Document, Reject
 from datamodules.fusion_source import FusionSource, Pair
+from datamodules.tokenizer import load_tokenizer
 from modules.codec_lm.jpeg import JpegCodec
 from modules.codec_lm.spelling import unspell
 
@@ -80,3 +81,23 @@ def test_copies_of_a_digit_differ_and_come_back_the_same():
     assert second.image.shape == (32, 32, 3)
     assert not np.array_equal(second.image, third.image)
     assert np.array_equal(second.image, digits.sample(5 + num, Random(1)).image)
+
+
+def test_a_beginning_has_the_tokens_of_its_whole_file():
+    codec = JpegCodec(32, 32, sampling="grey", keep_header=False)
+    vocabulary = load_tokenizer("assets/digits_bpe")
+    source = CodecText(Digits("test"), codec)
+    shorter = 0
+    for index in range(20):
+        pixels = source.pixels(index)
+        text, given = codec.text(pixels), codec.beginning(pixels, 0.5)
+        (whole,) = vocabulary.encode([text])
+        tokens = begin(vocabulary, text, len(given))
+        spelt = vocabulary.backend.decode(tokens)
+        assert tokens == whole[: len(tokens)]
+        assert given.startswith(spelt)
+        following = vocabulary.backend.decode(whole[: len(tokens) + 1])
+        assert len(following) > len(given)
+        shorter += len(spelt) < len(given)
+    assert shorter  # a token crosses the border now and then
+    assert begin(vocabulary, text, 0) == []
