@@ -7,14 +7,13 @@ from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from typing_extensions import override
 
 from datamodules.documents import Document, Reject
-from datamodules.fusion_source import FusionSource, Pair
+from datamodules.fusion_source import FusionSource
 from datamodules.loader import EvaluationLoader
 from datamodules.packing import LongDocuments
-from datamodules.pictures import square
+from datamodules.picture_items import read
 from datamodules.prompts import Prompts
 from datamodules.quarantine import UnusableError
 from datamodules.text import TextData
@@ -99,14 +98,10 @@ class CodecText(TextSource):
         if isinstance(self.pictures, ClipSource):
             frames, height, width, _ = self.codec.shape
             return self.pictures.clip(index, (frames, height, width))
-        found = self.pictures.sample(index, Random(index))
-        if not isinstance(found, Pair):
-            raise UnusableError("a document of several parts")
         height, width, *colours = self.codec.shape
         if height != width:
             raise ValueError(f"pictures are cut to squares, but the codec's are {height}x{width}.")
-        pixels_HWC = square(found.image, height)
-        return pixels_HWC if colours else np.asarray(Image.fromarray(pixels_HWC).convert("L"))
+        return read(self.pictures, index, Random(index), height, 3 if colours else 1)
 
 
 class CodecData(TextData):

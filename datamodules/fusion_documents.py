@@ -6,18 +6,16 @@ from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from datamodules.documents import Reject
 from datamodules.fusion_batch import FusionDocument, FusionImage, collate, length
 from datamodules.fusion_source import FusionSource, Interleaved, Pair, Segment
 from datamodules.loader import Batch
-from datamodules.order import Order
 from datamodules.pictures import latent
 from datamodules.quarantine import UnusableError
+from datamodules.sampled import SourceItems
 from datamodules.tokenizer import TextTokenizer
-
-TRIES = 100
-"""Samples of a source that are tried, a bad one's substitutes included."""
 
 
 @dataclass(frozen=True)
@@ -79,26 +77,7 @@ class Composer:
         return [image] if is_dropped < self.caption_dropout else [caption, image]
 
 
-class Draws:
-    """Another order whose ids also say at which place of the stream they stand.
-
-    The id of item i at position p is p * num_items + i, so that what is drawn by chance for it
-    differs from pass to pass, and is the same again in a run that is resumed.
-
-    Args:
-        order: The other order.
-    """
-
-    def __init__(self, order: Order):
-        self.order = order
-        self.num_items = order.num_items
-
-    def items(self, start: int, stop: int) -> NDArray[np.int64]:
-        """The ids at positions `start` to `stop` of the stream, int64 [stop - start]."""
-        return np.arange(start, stop) * self.num_items + self.order.items(start, stop)
-
-
-class FusionItems:
+class FusionItems(SourceItems[FusionDocument]):
     """The documents of several sources as one sequence that collates itself.
 
     Args:
@@ -112,17 +91,14 @@ class FusionItems:
     def __init__(
         self, sources: Sequence[FusionSource], composer: Composer, seed: int, replace: bool
     ):
-        self.sources = list(sources)
+        super().__init__(sources, seed, replace)
         self.composer = composer
-        self.seed = seed
-        self.replace = replace
-        self.sizes = [len(source) for source in self.sources]
-        self._first = np.cumsum([0, *self.sizes])
 
-    def __len__(self) -> int:
-        """Number of documents, bad ones included."""
-        return sum(self.sizes)
+    @override
+    def read(self, source: FusionSource, index: int, rng: Random) -> FusionDocument:
+        return self.composer.document(source.sample(index, rng), rng)
 
+    @override
     def batch(self, ids: NDArray[np.int64], num_real: int) -> Batch:
         """One batch; documents from `num_real` on are fillers.
 
@@ -145,22 +121,7 @@ class FusionItems:
         return batch | ({"rejects": rejects} if rejects else {})
 
     def take(self, draw: int) -> tuple[FusionDocument, int, Reject | None]:
-        """A document, its id, and what was wrong with the one that was drawn, if anything.
-
-        In a bad one's place comes another of its source, drawn by chance and not the next one, as
-        bad ones often stand together; where no good one is found, an empty one with the id -1.
-        """
-        turn, number = divmod(draw, len(self))
-        which = int(np.searchsorted(self._first, number, side="right")) - 1
-        source, first = self.sources[which], int(self._first[which])
-        rng = Random(f"{self.seed}/{turn}/{number}")
-        index, rejected = number - first, None
-        for _ in range(TRIES):
-            try:
-                document = self.composer.document(source.sample(index, rng), rng)
-            except UnusableError as error:
-                rejected = rejected or Reject(source.place(index), str(error))
-                index = rng.randrange(self.sizes[which])
-            else:
-                return document, first + index, rejected
-        return [[self.composer.tokenizer.start]], -1, rejected
+        """As `draw`; an empty document where no good one is found."""
+        document, row, rejected = self.draw(draw)
+        empty: FusionDocument = [[self.composer.tokenizer.start]]
+        return empty if document is None else document, row, rejected

@@ -121,3 +121,22 @@ def apportion(total: int, weights: Sequence[float]) -> list[int]:
     while counts.sum() > total:
         counts[np.argmax(np.where(counts > 1, counts - quota, -np.inf))] -= 1
     return counts.tolist()
+
+
+class Draws:
+    """Another order whose ids also say at which place of the stream they stand.
+
+    The id of item i at position p is p * num_items + i, so that what is drawn by chance for it
+    differs from pass to pass, and is the same again in a run that is resumed.
+
+    Args:
+        order: The other order.
+    """
+
+    def __init__(self, order: Order):
+        self.order = order
+        self.num_items = order.num_items
+
+    def items(self, start: int, stop: int) -> NDArray[np.int64]:
+        """The ids at positions `start` to `stop` of the stream, int64 [stop - start]."""
+        return np.arange(start, stop) * self.num_items + self.order.items(start, stop)

@@ -10,18 +10,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from typing_extensions import override
 
 from datamodules.documents import Reject
-from datamodules.fusion_documents import TRIES
 from datamodules.fusion_source import FusionSource, Pair
 from datamodules.loader import Batch
 from datamodules.pictures import square
 from datamodules.quarantine import UnusableError
+from datamodules.sampled import TRIES, SourceItems
 
 Pixels = NDArray[np.uint8]
 
 
-class PictureItems:
+class PictureItems(SourceItems[Pixels]):
     """The pictures of several sources as one sequence that collates itself.
 
     Args:
@@ -36,18 +37,15 @@ class PictureItems:
     def __init__(
         self, sources: Sequence[FusionSource], size: int, channels: int, seed: int, replace: bool
     ):
-        self.sources = list(sources)
+        super().__init__(sources, seed, replace)
         self.size = size
         self.channels = channels
-        self.seed = seed
-        self.replace = replace
-        self.sizes = [len(source) for source in self.sources]
-        self._first = np.cumsum([0, *self.sizes])
 
-    def __len__(self) -> int:
-        """Number of pictures, bad ones included."""
-        return sum(self.sizes)
+    @override
+    def read(self, source: FusionSource, index: int, rng: Random) -> Pixels:
+        return read(source, index, rng, self.size, self.channels)
 
+    @override
     def batch(self, ids: NDArray[np.int64], num_real: int) -> Batch:
         """The real pictures of one batch; what was wrong with bad ones stands in `rejects`.
 
@@ -71,32 +69,9 @@ class PictureItems:
             **({"rejects": rejects} if rejects else {}),
         }
 
-    def place(self, row: int) -> str:
-        """Where a picture stands."""
-        which = self._which(row)
-        return self.sources[which].place(row - int(self._first[which]))
-
-    def _which(self, row: int) -> int:
-        return int(np.searchsorted(self._first, row, side="right")) - 1
-
     def take(self, draw: int) -> tuple[Pixels | None, int, Reject | None]:
-        """A picture, its id, and what was wrong with the one that was drawn, if anything.
-
-        Returns:
-            No picture and the id -1 where it is bad and none shall take its place, or none can.
-        """
-        turn, number = divmod(draw, len(self))
-        which = self._which(number)
-        source, first = self.sources[which], int(self._first[which])
-        rng = Random(f"{self.seed}/{turn}/{number}")
-        index, rejected = number - first, None
-        for _ in range(TRIES if self.replace else 1):
-            try:
-                return read(source, index, rng, self.size, self.channels), first + index, rejected
-            except UnusableError as error:
-                rejected = rejected or Reject(source.place(index), str(error))
-                index = rng.randrange(self.sizes[which])
-        return None, -1, rejected
+        """As `draw`; no picture where it is bad and none shall take its place."""
+        return self.draw(draw, TRIES if self.replace else 1)
 
 
 def read(source: FusionSource, index: int, rng: Random, size: int, channels: int) -> Pixels:

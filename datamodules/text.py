@@ -27,6 +27,7 @@ import numpy as np
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from datamodules.census import Census
+from datamodules.checks import check_bounds, check_shares, check_sources
 from datamodules.corpus import origin, tokenised
 from datamodules.loader import EvaluationLoader, ResumableLoader
 from datamodules.order import Mixture
@@ -175,18 +176,9 @@ class TextData(ResumableData):
             "num_workers": 0,
             "seed": 0,
         }
-        for name, bound in least.items():
-            if vars(self)[name] < bound:
-                raise ValueError(f"{name} must be at least {bound}, got {vars(self)[name]}.")
-        if not 0.0 <= self.max_bad_rate <= 1.0:
-            raise ValueError(f"max_bad_rate must be within [0, 1], got {self.max_bad_rate}.")
-        if not self.sources["train"]:
-            raise ValueError("train is empty: give it at least one source of text.")
-        for source in self.sources["train"]:
-            if not source.weight > 0:
-                raise ValueError(
-                    f"the weight of {source.name} must be above 0, got {source.weight}."
-                )
+        check_bounds(vars(self), least)
+        check_shares(vars(self), ["max_bad_rate"])
+        check_sources(self.sources["train"], "text")
 
     def _command(self) -> str:
         """What the trainer was asked to do; without one, fit."""

@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from random import Random
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.claims.files import data_folder
 from benchmarks.harness import Bench
-from datamodules.fusion_source import Pair
 from datamodules.image_parquet import ImageTextParquet
-from datamodules.pictures import square
+from datamodules.picture_items import read
 from modules.codec_lm.corruption import Damage, study
 from modules.codec_lm.jpeg import JpegCodec, Restart
 
@@ -24,7 +22,7 @@ def measure(bench: Bench, num: int) -> None:
     path = data_folder() / "emoji" / "emoji72.parquet"
     source = ImageTextParquet(str(path), caption=None, where={"split": "train"})
     source.prepare()
-    pictures = [decoded(source, index) for index in range(num)]
+    pictures = [read(source, index, Random(index), SIDE, channels=3) for index in range(num)]
     found: dict[str, dict[str, float]] = {}
     for restart in RESTARTS:
         found[restart] = summary(study(JpegCodec(SIDE, SIDE, restart=restart), pictures))
@@ -34,13 +32,6 @@ def measure(bench: Bench, num: int) -> None:
         ratio = found[better]["share of MCUs"] / found[worse]["share of MCUs"]
         what = f"share of MCUs that a wrong byte changes, restart {better} / {worse}"
         bench.row(3, what, ratio, 1.0, paper="restart markers keep errors local")
-
-
-def decoded(source: ImageTextParquet, index: int) -> NDArray[np.uint8]:
-    """A picture in RGB."""
-    found = source.sample(index, Random(index))
-    assert isinstance(found, Pair)
-    return square(found.image, SIDE)
 
 
 def summary(found: Sequence[Damage]) -> dict[str, float]:

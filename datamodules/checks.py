@@ -1,0 +1,42 @@
+"""What all datamodules ask of their arguments."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+
+class Weighted(Protocol):
+    """A source with a share."""
+
+    weight: float
+
+    @property
+    def name(self) -> str:
+        """A short name for logs."""
+
+
+def check_bounds(values: Mapping[str, Any], least: Mapping[str, int]) -> None:
+    """Raise a ValueError where a value is below its least; names both."""
+    for name, bound in least.items():
+        if values[name] < bound:
+            raise ValueError(f"{name} must be at least {bound}, got {values[name]}.")
+
+
+def check_shares(values: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Raise a ValueError where a value is outside of [0, 1]."""
+    for name in names:
+        if not 0.0 <= values[name] <= 1.0:
+            raise ValueError(f"{name} must be within [0, 1], got {values[name]}.")
+
+
+def check_sources(train: Sequence[Weighted], kind: str) -> None:
+    """Raise a ValueError where there is no training source, or one without a weight.
+
+    Args:
+        train: The sources.
+        kind: What they are sources of.
+    """
+    if not train:
+        raise ValueError(f"train is empty: give it at least one source of {kind}.")
+    for source in train:
+        if not source.weight > 0:
+            raise ValueError(f"the weight of {source.name} must be above 0, got {source.weight}.")
