@@ -5,18 +5,20 @@ its end, has written as many pictures as a clip has, each with all its macrobloc
 for each, and every slice one that a decoder reads to its last bit without a complaint.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from math import inf
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from modules.codec_lm import payload
+from modules.codec_lm.byte_grammar import NUM_BYTES, ByteGrammar
 from modules.codec_lm.macroblock import State
 from modules.codec_lm.nal import ESCAPE, FIRST, START
-from modules.codec_lm.payload import NUM_BYTES, leaps, opening, reach, references, way
+from modules.codec_lm.payload import leaps, opening, reach, references, way
 from modules.codec_lm.shortest import ShortPictures, following
 from modules.codec_lm.slices import LOOP, MARK, Headers, Kind, Position
 
@@ -55,7 +57,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class AvcGrammar:
+class AvcGrammar(ByteGrammar[Place]):
     """All streams of one length, size and setting.
 
     Attributes:
@@ -69,6 +71,7 @@ class AvcGrammar:
     gop: int
 
     @property
+    @override
     def start(self) -> Place:
         """Before the first byte."""
         return Place("code", 0, 0, NOTHING)
@@ -78,42 +81,20 @@ class AvcGrammar:
         """Of a picture."""
         return self.headers.parameters.num_macroblocks
 
+    @override
     def is_end(self, place: Place) -> bool:
         """Whether the stream is complete."""
         return place.phase == "end"
 
     # Which byte
 
-    def legal(self, place: Place, budget: int | None = None) -> NDArray[np.bool_]:
-        """Which of the 256 bytes may come next, [V].
-
-        Args:
-            place: Where the writer stands.
-            budget: Bytes that may still be written; None where there is no limit. Bytes after which
-                no proper end fits are not legal.
-
-        Raises:
-            ValueError: The budget does not suffice for any end.
-        """
-        legal_V = self._legal(place)
-        if budget is None:
-            return legal_V
-        need = self.cost(place)
-        if budget < need:
-            raise ValueError(f"{budget} bytes are left, the shortest end needs {need}.")
-        if budget >= need + SLACK and not self.chooses(place):
-            return legal_V
-        fits_V = np.zeros(NUM_BYTES, np.bool_)
-        for byte in np.flatnonzero(legal_V).tolist():
-            fits_V[byte] = self.cost(self.advance(place, byte)) <= budget - 1
-        return fits_V
-
     def chooses(self, place: Place) -> bool:
         """Whether the next byte may choose the kind of a whole picture."""
         is_header = place.state is not None and place.state[1].step == "header"
         return place.macroblock == 0 and (place.phase == "mark" or is_header)
 
-    def _legal(self, place: Place) -> NDArray[np.bool_]:
+    @override
+    def mask(self, place: Place) -> NDArray[np.bool_]:
         if place.state is not None:
             return payload_mask(place.state, place.zeros, place.phase == "escaped")
         legal_V = np.zeros(NUM_BYTES, np.bool_)
@@ -141,6 +122,7 @@ class AvcGrammar:
             return ["refresh"]
         return ["refresh", "still", "moving"]
 
+    @override
     def reach(self, place: Place, byte: int) -> Place | None:
         """Where a byte leads; None where it is not legal."""
         if place.phase == "code":
@@ -197,6 +179,7 @@ class AvcGrammar:
         kind: Kind = "moving" if references(state) else "still"
         return following(place.position, "refresh" if place.is_refresh else kind)
 
+    @override
     def advance(self, place: Place, byte: int) -> Place:
         """Where a byte leads.
 
@@ -211,21 +194,9 @@ class AvcGrammar:
             )
         return behind
 
-    def walk(self, place: Place, text: Iterable[int]) -> Place:
-        """Where several bytes lead.
-
-        Raises:
-            ValueError: One of them is not legal; says which.
-        """
-        for number, byte in enumerate(text):
-            try:
-                place = self.advance(place, byte)
-            except ValueError as error:
-                raise ValueError(f"byte {number}: {error}") from None
-        return place
-
     # The shortest way to the end
 
+    @override
     def cost(self, place: Place) -> int:
         """The fewest bytes to a proper end, or hardly more."""
         if place.phase == "end":
@@ -242,6 +213,11 @@ class AvcGrammar:
         own = payload.cost(way(place.state), place.zeros)
         return own + slices + self.short.pictures(place.frame, position)
 
+    @override
+    def margin(self, place: Place) -> float:
+        return inf if self.chooses(place) else SLACK
+
+    @override
     def slack(self, num: int) -> int:
         """By how much that may grow at most while so many bytes are written."""
         return num * SLACK + (num // len(FIRST) + 1) * self.short.stillness

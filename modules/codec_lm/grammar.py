@@ -4,19 +4,19 @@ Whoever writes only bytes that it calls legal, from the start until it says that
 end, has written a file that every decoder opens without a warning.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from modules.codec_lm.bits import ILLEGAL
+from modules.codec_lm.byte_grammar import NUM_BYTES, ByteGrammar
 from modules.codec_lm.markers import EOI, RST0
 from modules.codec_lm.scan import FULL, Scan
 
-NUM_BYTES = 256
 SLACK = 8
 """Bytes by which one byte may make the shortest way to the end longer, and more."""
 
@@ -40,7 +40,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Grammar:
+class Grammar(ByteGrammar[Place]):
     """All files of one size and setting.
 
     Attributes:
@@ -58,10 +58,12 @@ class Grammar:
     has_end: bool = True
 
     @property
+    @override
     def start(self) -> Place:
         """Before the first byte."""
         return Place("header", 0, 0) if self.header else Place("scan", 0, 0)
 
+    @override
     def is_end(self, place: Place) -> bool:
         """Whether the file is complete."""
         return place.phase == "end"
@@ -70,34 +72,8 @@ class Grammar:
         """MCUs left in the interval that is being written."""
         return min(self.interval - done % self.interval, self.num_mcus - done)
 
-    def legal(self, place: Place, budget: int | None = None) -> NDArray[np.bool_]:
-        """Which of the 256 bytes may come next.
-
-        Args:
-            place: Where the writer stands.
-            budget: Bytes that may still be written; None where there is no limit. Bytes after which
-                no proper end fits are not legal.
-
-        Raises:
-            ValueError: The budget does not suffice for any end.
-        """
-        legal_V = self._legal(place)
-        if budget is None:
-            return legal_V
-        need = self.cost(place)
-        if budget < need:
-            raise ValueError(f"{budget} bytes are left, the shortest end needs {need}.")
-        if budget >= need + SLACK:
-            return legal_V
-        fits = [byte for byte in np.flatnonzero(legal_V) if self._fits(place, int(byte), budget)]
-        legal_V = np.zeros(NUM_BYTES, np.bool_)
-        legal_V[fits] = True
-        return legal_V
-
-    def _fits(self, place: Place, byte: int, budget: int) -> bool:
-        return self.cost(self.advance(place, byte)) <= budget - 1
-
-    def _legal(self, place: Place) -> NDArray[np.bool_]:
+    @override
+    def mask(self, place: Place) -> NDArray[np.bool_]:
         if place.phase == "scan":
             return self.scan.leap(place.at, self.left(place.done)).state_V != ILLEGAL
         legal_V = np.zeros(NUM_BYTES, np.bool_)
@@ -117,7 +93,7 @@ class Grammar:
         if place.phase == "number":
             return EOI if place.done == self.num_mcus else RST0 + self._restarts(place.done) % 8
         if place.phase == "scan":
-            legal = np.flatnonzero(self._legal(place))
+            legal = np.flatnonzero(self.mask(place))
             return int(legal[0]) if len(legal) == 1 else None
         return None
 
@@ -125,6 +101,7 @@ class Grammar:
         """Restart markers before the one behind `done` MCUs."""
         return done // self.interval - 1
 
+    @override
     def reach(self, place: Place, byte: int) -> Place | None:
         """Where a byte leads; None where it is not legal."""
         phase, at, done = place
@@ -148,6 +125,7 @@ class Grammar:
             return Place("number", 0, done)
         return Place("end", 0, done) if done == self.num_mcus else Place("scan", 0, done)
 
+    @override
     def advance(self, place: Place, byte: int) -> Place:
         """Where a byte leads.
 
@@ -169,6 +147,7 @@ class Grammar:
 
     # The shortest way to the end
 
+    @override
     def cost(self, place: Place) -> int:
         """The fewest bytes to a proper end."""
         phase, at, done = place
@@ -186,6 +165,11 @@ class Grammar:
         left = self.left(done)
         return self.scan.cost(at, left) + self._behind(done + left)
 
+    @override
+    def margin(self, place: Place) -> float:
+        return SLACK
+
+    @override
     def slack(self, num: int) -> int:
         """By how much that may grow at most while so many bytes are written."""
         return num * SLACK
@@ -206,19 +190,6 @@ class Grammar:
         return found
 
     # Whole files
-
-    def walk(self, place: Place, text: Iterable[int]) -> Place:
-        """Where several bytes lead.
-
-        Raises:
-            ValueError: One of them is not legal; says which.
-        """
-        for number, byte in enumerate(text):
-            try:
-                place = self.advance(place, byte)
-            except ValueError as error:
-                raise ValueError(f"byte {number}: {error}") from None
-        return place
 
     def forced_run(self, place: Place) -> tuple[bytes, Place]:
         """The bytes that must come next, and where they lead."""

@@ -12,7 +12,6 @@ from modules.codec_lm.words import leaf, tree
 
 STILL_WEIGHT = 10_000
 """Bits that a picture costs if it hangs on nothing, roughly."""
-NUM_BYTES = 256
 
 
 @lru_cache(1 << 12)

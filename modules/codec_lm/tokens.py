@@ -4,49 +4,20 @@ Shape legend: V = tokens of the vocabulary.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from modules.codec_lm.byte_grammar import ByteGrammar
 from modules.codec_lm.classes import CLASSES, classes, vote
 from modules.codec_lm.rules import FINISH
 from modules.codec_lm.spelling import unspell
 
 Tree = dict[int, "Node"]
-
-
-class ByteGrammar(Protocol):
-    """Which byte may come next in a file. A place is where a writer stands; it never changes."""
-
-    @property
-    def start(self) -> Any:
-        """Before the first byte."""
-
-    def is_end(self, place: Any) -> bool:
-        """Whether the file is complete."""
-
-    def legal(self, place: Any, budget: int | None = None) -> NDArray[np.bool_]:
-        """Which of the 256 bytes may come next, and leave a proper end within the budget."""
-
-    def reach(self, place: Any, byte: int) -> Any | None:
-        """Where a byte leads; None where it is not legal."""
-
-    def walk(self, place: Any, text: Iterable[int]) -> Any:
-        """Where several bytes lead.
-
-        Raises:
-            ValueError: One of them is not legal.
-        """
-
-    def cost(self, place: Any) -> int:
-        """Bytes that suffice to end properly."""
-
-    def slack(self, num: int) -> int:
-        """By how much that may grow at most while so many bytes are written."""
 
 
 class Naming(NamedTuple):
@@ -89,7 +60,7 @@ class TokenGrammar:
         naming: What bytes say.
     """
 
-    grammar: ByteGrammar
+    grammar: ByteGrammar[Any]
     words: Sequence[bytes | None]
     end: int
     naming: Naming = JPEG
@@ -101,7 +72,7 @@ class TokenGrammar:
             raise ValueError(f"{len(missing)} bytes are no tokens, such as {min(missing).hex()}.")
 
     @classmethod
-    def of(cls, grammar: ByteGrammar, tokenizer: Any, naming: Naming = JPEG) -> "TokenGrammar":
+    def of(cls, grammar: ByteGrammar[Any], tokenizer: Any, naming: Naming = JPEG) -> "TokenGrammar":
         """The grammar over a Hugging Face tokenizer whose tokens spell bytes."""
         names = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
         special = set(tokenizer.all_special_ids)

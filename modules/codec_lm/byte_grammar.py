@@ -1,0 +1,89 @@
+"""What grammars of bytes share: which byte may come next, with how much left to a proper end."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+P = TypeVar("P")
+NUM_BYTES = 256
+
+
+class ByteGrammar(ABC, Generic[P]):
+    """Which byte may come next in a file. A place, of type P, is where a writer stands."""
+
+    @property
+    @abstractmethod
+    def start(self) -> P:
+        """Before the first byte."""
+
+    @abstractmethod
+    def is_end(self, place: P) -> bool:
+        """Whether the file is complete."""
+
+    @abstractmethod
+    def mask(self, place: P) -> NDArray[np.bool_]:
+        """Which of the 256 bytes may come next, whatever they cost."""
+
+    @abstractmethod
+    def reach(self, place: P, byte: int) -> P | None:
+        """Where a byte leads; None where it is not legal."""
+
+    @abstractmethod
+    def advance(self, place: P, byte: int) -> P:
+        """Where a byte leads.
+
+        Raises:
+            ValueError: The byte is not legal.
+        """
+
+    @abstractmethod
+    def cost(self, place: P) -> int:
+        """Bytes that suffice to end properly."""
+
+    @abstractmethod
+    def margin(self, place: P) -> float:
+        """By how much one byte from here may raise that, at most."""
+
+    @abstractmethod
+    def slack(self, num: int) -> int:
+        """By how much that may grow at most while so many bytes are written."""
+
+    def legal(self, place: P, budget: int | None = None) -> NDArray[np.bool_]:
+        """Which of the 256 bytes may come next.
+
+        Args:
+            place: Where the writer stands.
+            budget: Bytes that may still be written; None where there is no limit. Bytes after which
+                no proper end fits are not legal.
+
+        Raises:
+            ValueError: The budget does not suffice for any end.
+        """
+        legal_V = self.mask(place)
+        if budget is None:
+            return legal_V
+        need = self.cost(place)
+        if budget < need:
+            raise ValueError(f"{budget} bytes are left, the shortest end needs {need}.")
+        if budget >= need + self.margin(place):
+            return legal_V
+        fits_V = np.zeros(NUM_BYTES, np.bool_)
+        for byte in np.flatnonzero(legal_V).tolist():
+            fits_V[byte] = self.cost(self.advance(place, byte)) <= budget - 1
+        return fits_V
+
+    def walk(self, place: P, text: Iterable[int]) -> P:
+        """Where several bytes lead.
+
+        Raises:
+            ValueError: One of them is not legal; says which.
+        """
+        for number, byte in enumerate(text):
+            try:
+                place = self.advance(place, byte)
+            except ValueError as error:
+                raise ValueError(f"byte {number}: {error}") from None
+        return place
