@@ -1,17 +1,9 @@
 """What all datamodules ask of their arguments."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-
-class Weighted(Protocol):
-    """A source with a share."""
-
-    weight: float
-
-    @property
-    def name(self) -> str:
-        """A short name for logs."""
+from datamodules.source import Source
 
 
 def check_bounds(values: Mapping[str, Any], least: Mapping[str, int]) -> None:
@@ -28,7 +20,7 @@ def check_shares(values: Mapping[str, Any], names: Iterable[str]) -> None:
             raise ValueError(f"{name} must be within [0, 1], got {values[name]}.")
 
 
-def check_sources(train: Sequence[Weighted], kind: str) -> None:
+def check_sources(train: Sequence[Source], kind: str) -> None:
     """Raise a ValueError where there is no training source, or one without a weight.
 
     Args:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import glob
@@ -13,6 +13,7 @@ from datamodules.documents import Reject, judge
 from datamodules.pictures import Picture
 from datamodules.quarantine import UnusableError
 from datamodules.roots import missing
+from datamodules.source import NumberedSource
 from datamodules.text_source import describe
 
 
@@ -46,28 +47,12 @@ Interleaved = list[str | Segment]
 """Text and images of one document, in order."""
 
 
-class FusionSource(ABC):
+class FusionSource(NumberedSource):
     """A named, weighted supply of documents, each found by its index.
 
     Args:
         weight: Share of the documents of an epoch, relative to the other sources; above 0.
     """
-
-    def __init__(self, weight: float = 1.0):
-        self.weight = weight
-
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """A short name for logs."""
-
-    @abstractmethod
-    def __len__(self) -> int:
-        """Number of documents, unusable ones included."""
-
-    @abstractmethod
-    def place(self, index: int) -> str:
-        """Where a document stands, such as `train.parquet:17`, counted from 1."""
 
     @abstractmethod
     def sample(self, index: int, rng: Random) -> Pair | Interleaved:
@@ -80,13 +65,6 @@ class FusionSource(ABC):
         Raises:
             UnusableError: The document is broken; says how.
         """
-
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """A text that changes when the documents may have changed."""
-
-    def prepare(self) -> None:  # noqa: B027 - most sources have nothing to prepare
-        """Make what reading needs on disk; called on one process a node before any sample."""
 
 
 class FileSource(FusionSource):

@@ -1,7 +1,7 @@
 """What a source of text is, and what all sources that read files share."""
 
 import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from glob import glob
 from pathlib import Path
@@ -11,30 +11,19 @@ from typing_extensions import override
 
 from datamodules.documents import Document, Reject
 from datamodules.roots import missing
+from datamodules.source import Source
 
 
-class TextSource(ABC):
+class TextSource(Source):
     """A named, weighted supply of documents.
 
     Args:
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
     """
 
-    def __init__(self, weight: float = 1.0):
-        self.weight = weight
-
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """A short name for logs."""
-
     @abstractmethod
     def documents(self) -> Iterator[Document | Reject]:
         """The documents in a fixed order; what cannot be used comes as a `Reject`."""
-
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """A text that changes when the documents may have changed."""
 
 
 class MadeUpText(TextSource):

@@ -4,7 +4,7 @@ Shape legend: T = frames, H, W = height and width in pixels, C = 3 colours.
 """
 
 import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
 from fractions import Fraction
 from glob import glob
@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from datamodules.quarantine import UnusableError
 from datamodules.roots import missing
+from datamodules.source import NumberedSource
 from datamodules.text_source import describe
 
 if TYPE_CHECKING:  # the import takes long
@@ -32,28 +33,12 @@ GUESS = 25
 """Frames a second of a stream that does not say it, as FFmpeg has it."""
 
 
-class ClipSource(ABC):
+class ClipSource(NumberedSource):
     """A named, weighted supply of clips, each found by its index.
 
     Args:
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
     """
-
-    def __init__(self, weight: float = 1.0):
-        self.weight = weight
-
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """A short name for logs."""
-
-    @abstractmethod
-    def __len__(self) -> int:
-        """Number of clips, unusable ones included."""
-
-    @abstractmethod
-    def place(self, index: int) -> str:
-        """Where a clip stands, such as the path of its file."""
 
     @abstractmethod
     def clip(self, index: int, shape: tuple[int, int, int]) -> Clip:
@@ -69,13 +54,6 @@ class ClipSource(ABC):
         Raises:
             UnusableError: The clip is broken or too short; says how.
         """
-
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """A text that changes when the clips may have changed."""
-
-    def prepare(self) -> None:  # noqa: B027 - most sources have nothing to prepare
-        """Make what reading needs on disk; called on one process a node before any clip."""
 
 
 class VideoFiles(ClipSource):

@@ -1,0 +1,38 @@
+"""What every supply of documents, pictures or clips has."""
+
+from abc import ABC, abstractmethod
+
+
+class Source(ABC):
+    """A named, weighted supply.
+
+    Args:
+        weight: Share of the rows of an epoch, relative to the other sources; above 0.
+    """
+
+    def __init__(self, weight: float = 1.0):
+        self.weight = weight
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """A short name for logs."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A text that changes when what it supplies may have changed."""
+
+
+class NumberedSource(Source):
+    """A supply of which each thing is found by its number."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of things, unusable ones included."""
+
+    @abstractmethod
+    def place(self, index: int) -> str:
+        """Where a thing stands, such as `train.parquet:17`, counted from 1."""
+
+    def prepare(self) -> None:
+        """Make what reading needs on disk; called on one process a node before any is read."""
