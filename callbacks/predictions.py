@@ -27,10 +27,13 @@ class JsonLines(L.Callback):
 
     Args:
         show: Number of records that are printed as well.
+        path: File that is appended to instead, such as one that an earlier run left half-finished;
+            a last line that breaks off stays and gets its end.
     """
 
-    def __init__(self, show: int = 8):
+    def __init__(self, show: int = 8, path: str | None = None):
         self.show = show
+        self.path = path
         self.shown = 0
         self.drawn: list[np.ndarray] = []
         self.run: Path | None = None
@@ -60,8 +63,10 @@ class JsonLines(L.Callback):
             for key, value in record.items():
                 record[key] = written(value, path.with_name(f"{path.name}_{key}"))
         del self.drawn[LARGEST_GRID:]
-        with jsonl(self.run, trainer.global_rank).open("a") as file:
-            file.writelines(json.dumps(r, ensure_ascii=False) + "\n" for r in records)
+        file = self.file(trainer.global_rank)
+        end_line(file)
+        with file.open("a", encoding="utf-8") as opened:
+            opened.writelines(json.dumps(r, ensure_ascii=False) + "\n" for r in records)
         for record in records[: max(0, self.show - self.shown)]:
             trainer.print(line(record), "\n", sep="\n")
         self.shown += len(records)
@@ -75,7 +80,12 @@ class JsonLines(L.Callback):
             path = self.run / "pictures" / f"{prefix(trainer)}grid.png"
             grid(np.stack(alike), columns=8, scale=max(1, 96 // alike[0].shape[0])).save(path)
             trainer.print(f"pictures     {path}")
-        trainer.print(f"predictions  {jsonl(self.run, trainer.global_rank)}")
+        trainer.print(f"predictions  {self.file(trainer.global_rank)}")
+
+    def file(self, rank: int) -> Path:
+        """Where the records of a rank go."""
+        assert self.run is not None
+        return jsonl(Path(self.path) if self.path else self.run / "predictions.jsonl", rank)
 
 
 def prefix(trainer: L.Trainer) -> str:
@@ -83,9 +93,19 @@ def prefix(trainer: L.Trainer) -> str:
     return f"{trainer.global_rank}_" if trainer.world_size > 1 else ""
 
 
-def jsonl(run: Path, rank: int) -> Path:
+def jsonl(path: Path, rank: int) -> Path:
     """The file of a rank."""
-    return run / ("predictions.jsonl" if rank == 0 else f"predictions.{rank}.jsonl")
+    return path if rank == 0 else path.with_name(f"{path.stem}.{rank}{path.suffix}")
+
+
+def end_line(path: Path) -> None:
+    """Begin a new line in a file whose last one has no end, and make its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_file() and path.stat().st_size:
+        with path.open("rb+") as file:
+            file.seek(-1, 2)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
 
 
 def written(value: Any, path: Path) -> Any:
@@ -116,8 +136,18 @@ def pictures_in(value: Any) -> list[np.ndarray]:
 
 
 def line(record: dict[str, Any]) -> str:
-    """A record for people: a text and its continuation in one, parts of other kinds apart."""
-    if all(isinstance(value, str) for value in record.values()):
+    """A record for people: a text and its continuation in one, parts of other kinds apart.
+
+    Tables, which are lists of dictionaries, stand in the file alone.
+    """
+    if all(isinstance(value, str) for value in record.values()) and "id" not in record:
         return "".join(record.values())
     listed = [value if isinstance(value, list) else [value] for value in record.values()]
-    return " | ".join(" ".join(map(str, parts)) for parts in listed)
+    shown = [parts for parts in listed if not any(map(is_table, parts))]
+    return " | ".join(" ".join(map(str, parts)) for parts in shown)
+
+
+def is_table(value: Any) -> bool:
+    """Whether a value is a dictionary, or a list of them."""
+    first = value[0] if isinstance(value, list) and value else value
+    return isinstance(first, dict)

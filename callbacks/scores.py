@@ -1,0 +1,49 @@
+"""What a test said of every text, as a table in the run folder."""
+
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import lightning as L
+from typing_extensions import override
+
+
+@runtime_checkable
+class Scoring(Protocol):
+    """A system that says something of each text of a test."""
+
+    def scores(self) -> dict[str, list[Any]]:
+        """A column a name, all of the same length."""
+
+
+class Scores(L.Callback):
+    """Writes `scores.parquet` after a test.
+
+    Raises:
+        TypeError: The system scores no texts.
+    """
+
+    @override
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        if not isinstance(pl_module, Scoring):
+            raise TypeError(f"{type(pl_module).__name__} has no scores()")
+
+    @override
+    def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        has_folder = trainer.logger is not None and trainer.log_dir  # all ranks hear rank 0's
+        if not has_folder or not trainer.is_global_zero:
+            return
+        assert isinstance(pl_module, Scoring)
+        path = Path(str(trainer.log_dir)) / "scores.parquet"
+        write_table(pl_module.scores(), path)
+        trainer.print(f"scores       {path}")
+
+
+def write_table(columns: dict[str, list[Any]], path: Path) -> None:
+    """Write a Parquet file; it has its name only when it is whole."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    pq.write_table(pa.table(columns), partial)
+    partial.replace(path)

@@ -1,0 +1,53 @@
+"""Models that a config names."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+Kind = Literal["causal", "encoder_decoder"]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A model of a Hugging Face folder or hub id, for reading only.
+
+    Attributes:
+        path: Folder or hub id.
+        kind: Whether there is an encoder.
+        dtype: Of its weights; `auto` takes the file's.
+        device: Where it stays, such as cuda:1; where the run is, if None.
+        revision: Branch, tag or commit on the hub.
+        attention: Implementation of attention in transformers.
+        tokenizer: Folder or hub id, where it is not the model's.
+    """
+
+    path: str
+    kind: Kind = "causal"
+    dtype: Dtype = "auto"
+    device: str | None = None
+    revision: str = "main"
+    attention: str = "sdpa"
+    tokenizer: str | None = None
+
+    def load(self) -> tuple[Any, Any]:
+        """The model, in evaluation mode and without gradients, and its tokenizer.
+
+        Raises:
+            FileNotFoundError: A local folder that is not there.
+        """
+        from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+
+        if self.path.startswith((".", "/")) and not Path(self.path).is_dir():
+            raise FileNotFoundError(f"there is no folder {self.path}")
+        auto = AutoModelForCausalLM if self.kind == "causal" else AutoModelForSeq2SeqLM
+        dtype = self.dtype if self.dtype == "auto" else getattr(torch, self.dtype)
+        model = auto.from_pretrained(
+            self.path, revision=self.revision, dtype=dtype, attn_implementation=self.attention
+        )
+        model.requires_grad_(False).eval()
+        if self.device is not None:
+            model.to(self.device)
+        return model, AutoTokenizer.from_pretrained(self.tokenizer or self.path)
