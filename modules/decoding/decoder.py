@@ -14,8 +14,6 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import torch
-
 from modules.causal_lm.generate import cut
 from modules.decoding.branches import Branches, Question
 from modules.decoding.generate import generate
@@ -92,7 +90,8 @@ class Decoder:
         if self.num_cut > before:
             warnings.warn(
                 f"{self.num_cut - before} of {len(questions)} questions were too long: the end of "
-                f"their {self.cut_field} was cut off for all branches alike ({self.num_cut} so far)",
+                f"their {self.cut_field} was cut off for all branches alike "
+                f"({self.num_cut} so far)",
                 stacklevel=3,
             )
         return [list(told) for told in zip(*rows, strict=True)]
@@ -140,8 +139,8 @@ class Decoder:
             max_new_tokens: Of an answer, at most.
             stop: Strings that end an answer and are left out of it.
             streamer: Of transformers.
-            arguments: Of transformers' `generate`, such as do_sample, temperature, top_p, num_beams,
-                num_return_sequences.
+            arguments: Of transformers' `generate`, such as do_sample, temperature, top_p,
+                num_beams, num_return_sequences.
 
         Returns:
             The answers, several of a question together.
@@ -149,6 +148,7 @@ class Decoder:
         if not questions:
             return []
         told = self.prompts(questions, max_new_tokens)
+        ends = self.ends(arguments.pop("eos_token_id", None))
         sequences = generate(
             self.branches,
             told,
@@ -157,17 +157,23 @@ class Decoder:
             stop_strings=stop,
             streamer=streamer,
             max_new_tokens=max_new_tokens,
+            eos_token_id=sorted(ends) or None,
             **arguments,
         )
         sequences = getattr(sequences, "sequences", sequences)
         repeats = len(sequences) // len(questions)
         is_encoded = self.branches.first.model.config.is_encoder_decoder
         num_told = 1 if is_encoded else max(map(len, told[0]))
-        ends = ends_of(self.branches.first.model, self.tokenizer, arguments)
         return [
             self._written(told[0][row // repeats], new, ends, stop, row // repeats)
             for row, new in enumerate(sequences[:, num_told:].tolist())
         ]
+
+    def ends(self, asked: int | list[int] | None) -> set[int]:
+        """Ids that end a text: as asked, or the model's, or the tokenizer's."""
+        known = self.branches.first.model.generation_config.eos_token_id
+        found = next((e for e in (asked, known, self.tokenizer.eos_token_id) if e is not None), [])
+        return set(found) if isinstance(found, list) else {int(found)}
 
     def _written(
         self, prompt: list[int], new: list[int], ends: set[int], stop: Sequence[str], number: int
@@ -226,11 +232,3 @@ class Decoder:
             raise ValueError(f"the continuation {text!r} has no token")
         return list(ids)
 
-
-def ends_of(model: Any, tokenizer: Any, arguments: dict[str, Any]) -> set[int]:
-    """Ids that end a text in a call of `generate`."""
-    found = arguments.get("eos_token_id", model.generation_config.eos_token_id)
-    found = tokenizer.eos_token_id if found is None else found
-    if isinstance(found, torch.Tensor):
-        found = found.tolist()
-    return set() if found is None else set(found) if isinstance(found, list) else {found}

@@ -104,7 +104,7 @@ class Decoding(L.LightningModule):
         for number, name in enumerate(batch["id"]):
             mine = [i for i, one in enumerate(written) if one.question == number]
             texts = [written[i].text for i in mine]
-            record = {"id": name, **batch["question"][number]}
+            record: dict[str, Any] = {"id": name, **batch["question"][number]}
             if self.per_token:
                 tokens = [told[i] for i in mine]
                 record["tokens"] = tokens[0] if self.num_answers == 1 else tokens
@@ -144,7 +144,9 @@ class Decoding(L.LightningModule):
             return
         found = {"choice_accuracy": self._choices(batch)}
         if self.measures:
-            pairs = zip(batch["question"], self.first_answers(batch), batch["reference"], strict=True)
+            pairs = zip(
+                batch["question"], self.first_answers(batch), batch["reference"], strict=True
+            )
             answers = [Answered(question, text, wanted) for question, text, wanted in pairs]
             for measure in self.measures:
                 found |= measure.score(answers)
@@ -200,4 +202,3 @@ def token_records(names: list[str], likelihood: Likelihood) -> list[dict[str, An
         }
         for n, name in enumerate(names)
     ]
-

@@ -1,0 +1,1 @@
+"""Decoding-time methods: context-aware decoding, proxy-tuning, in-context alignment."""

@@ -1,0 +1,142 @@
+"""In-context alignment: like demonstrations make an untuned model follow instructions (Han, 2023).
+
+For each question, demonstrations that ask something alike are retrieved, packed into a budget of
+tokens, and laid before the question, the most similar one last.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from modules.decoding.demonstrations import Demonstration, Pool
+from modules.decoding.packing import Budget, Packing, pack
+from modules.decoding.retrieval import Retriever
+from modules.decoding.templates import ExampleAnswers, Template, num_tokens
+
+
+class AlignedPrompt(NamedTuple):
+    """A prompt and what stands in it.
+
+    Attributes:
+        text: The prompt; to be tokenised without special tokens.
+        shown: The demonstrations in the prompt's order, the most similar one last.
+        scores: How well each suits, as the retriever says.
+        packing: What was kept of the candidates, and how much was not.
+    """
+
+    text: str
+    shown: list[Demonstration]
+    scores: list[float]
+    packing: Packing
+
+
+class InContextAlignment:
+    """Makes prompts for an untuned model.
+
+    Args:
+        pool: Questions with good answers.
+        retriever: Builds what finds demonstrations, from the prompts of the pool; nothing is
+            demonstrated where None.
+        template: Writes prompts; the paper's where None.
+        budget: What demonstrations may take.
+        num_candidates: How many demonstrations are retrieved before packing.
+        keep_same: Whether a question may retrieve demonstrations of itself, whose answers would be
+            given away where questions are taken from the pool.
+
+    Raises:
+        ValueError: `num_candidates` is below 1.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        retriever: Callable[[list[str]], Retriever] | None,
+        template: Template | None = None,
+        budget: Budget = Budget(),  # noqa: B008 - frozen
+        num_candidates: int = 20,
+        keep_same: bool = False,
+    ):
+        if num_candidates < 1:
+            raise ValueError(f"num_candidates must be at least 1, got {num_candidates}.")
+        self.pool = pool
+        self.make_retriever = retriever
+        self.template = ExampleAnswers() if template is None else template
+        self.budget = budget
+        self.num_candidates = num_candidates
+        self.keep_same = keep_same
+
+    @property
+    def stops(self) -> list[str]:
+        """Strings that end an answer."""
+        return self.template.stops
+
+    def prompt(self, question: Mapping[str, str], tokenizer: Any) -> str:
+        """The prompt of one question."""
+        return self.prompts([question], tokenizer)[0]
+
+    def prompts(self, questions: Sequence[Mapping[str, str]], tokenizer: Any) -> list[str]:
+        """The prompts of several questions, each as if it were alone."""
+        return [one.text for one in self.aligned(questions, tokenizer)]
+
+    def aligned(
+        self, questions: Sequence[Mapping[str, str]], tokenizer: Any
+    ) -> list[AlignedPrompt]:
+        """The prompts with their demonstrations.
+
+        Args:
+            questions: What is asked, by the fields of the pool's template.
+            tokenizer: Of the model that reads the prompts.
+
+        Raises:
+            ValueError: A question lacks a field, or is empty.
+        """
+        texts = [self.pool.question(one) for one in questions]
+        candidates = self.candidates(texts)
+        pairs = zip(texts, candidates, strict=True)
+        return [self._packed(text, found, tokenizer) for text, found in pairs]
+
+    def candidates(self, texts: list[str]) -> list[list[tuple[int, float]]]:
+        """Numbers of demonstrations and their scores for each question, the best first."""
+        if self.make_retriever is None:
+            return [[] for _ in texts]
+        left_out = [set() if self.keep_same else set(self.pool.same(text)) for text in texts]
+        wanted = self.num_candidates + max(map(len, left_out), default=0)
+        index_QK, score_QK = self.retriever.rank(texts, wanted)
+        found = []
+        for index_K, score_K, out in zip(index_QK, score_QK, left_out, strict=True):
+            pairs = zip(index_K.tolist(), score_K.tolist(), strict=True)
+            found.append([pair for pair in pairs if pair[0] not in out][: self.num_candidates])
+        return found
+
+    @cached_property
+    def retriever(self) -> Retriever:
+        """What finds demonstrations, built when first needed.
+
+        Raises:
+            ValueError: The config names none.
+        """
+        if self.make_retriever is None:
+            raise ValueError("there is no retriever, and nothing to demonstrate.")
+        return self.make_retriever(self.pool.prompts)
+
+    def _packed(self, text: str, found: list[tuple[int, float]], tokenizer: Any) -> AlignedPrompt:
+        candidates = [self.pool.demonstrations[number] for number, _ in found]
+        lengths = [self.template.length(one, tokenizer) for one in candidates]
+        packing = pack(lengths, self.budget)
+        prompt, shown = self._written(text, candidates, packing, tokenizer)
+        while shown and self._is_too_long(prompt, tokenizer):
+            packing = packing.without_last(lengths)
+            prompt, shown = self._written(text, candidates, packing, tokenizer)
+        scores = [found[place][1] for place in packing.kept[::-1]]
+        return AlignedPrompt(prompt, shown, scores, packing)
+
+    def _written(
+        self, text: str, candidates: Sequence[Demonstration], packing: Packing, tokenizer: Any
+    ) -> tuple[str, list[Demonstration]]:
+        """The prompt and the demonstrations in it."""
+        shown = [candidates[place] for place in packing.kept[::-1]]
+        return self.template.render(shown, text, tokenizer), shown
+
+    def _is_too_long(self, prompt: str, tokenizer: Any) -> bool:
+        most = self.budget.prompt
+        return most is not None and num_tokens(prompt, tokenizer) > most

@@ -1,0 +1,113 @@
+"""Answers in a JSONL file that a run may leave half-finished and the next one goes on with."""
+
+import json
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+Record = dict[str, Any]
+
+
+def answered(path: str | Path, key: str) -> dict[Any, Record]:
+    """What a file already holds.
+
+    A last line that breaks off, as after a kill, is passed over with a warning.
+
+    Args:
+        path: The file; need not be there.
+        key: Field that tells the records apart.
+
+    Returns:
+        The records by that field, in order; of repeats, the first.
+
+    Raises:
+        ValueError: A line before the last one is no JSON object, or has no such field.
+    """
+    path = Path(path)
+    records: dict[Any, Record] = {}
+    lines = path.read_bytes().split(b"\n") if path.is_file() else []
+    repeats = 0
+    for number, line in enumerate(lines, start=1):
+        record = parsed(line)
+        if record is None and number == len(lines) and line.strip():
+            warnings.warn(f"{path}:{number} breaks off; it is answered again.", stacklevel=2)
+        elif record is not None and isinstance(record.get(key), str | int):
+            repeats += record[key] in records
+            records.setdefault(record[key], record)
+        elif line.strip():
+            raise ValueError(f"{path}:{number} is no JSON object with a text or number {key!r}.")
+    if repeats:
+        warnings.warn(f"{path} holds {repeats} repeats of {key!r}; the first counts.", stacklevel=2)
+    return records
+
+
+def parsed(line: bytes) -> Record | None:
+    """The JSON object of a line; None where it is none."""
+    try:
+        record = json.loads(line)
+    except ValueError:  # UnicodeDecodeError is one
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def answer_all(
+    path: str | Path,
+    key: str,
+    questions: Iterable[Mapping[str, Any]],
+    answer: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+) -> list[Record]:
+    """Answer what a file does not hold yet; each answer is on disk before the next is asked for.
+
+    Args:
+        path: The file; what it holds stays, but for a last line that breaks off.
+        key: Field that tells the questions apart, and their records.
+        questions: With that field.
+        answer: Makes a record of a question; the field is added to it.
+
+    Returns:
+        The records of all questions, in their order.
+
+    Raises:
+        ValueError: A question has no such field, two share it, or the file cannot be read
+            (`answered`).
+    """
+    questions = list(questions)
+    names = keys(questions, key)
+    records = answered(path, key)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    mend(Path(path))
+    with Path(path).open("a", encoding="utf-8") as file:
+        for name, question in zip(names, questions, strict=True):
+            if name not in records:
+                records[name] = {key: name, **answer(question)}
+                file.write(json.dumps(records[name], ensure_ascii=False) + "\n")
+                file.flush()
+    return [records[name] for name in names]
+
+
+def keys(questions: Iterable[Mapping[str, Any]], key: str) -> list[Any]:
+    """The field of each question; all different."""
+    names = [question.get(key) for question in questions]
+    for number, name in enumerate(names, start=1):
+        if not isinstance(name, str | int):
+            raise ValueError(f"question {number} has no text or number {key!r}.")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"two questions have the {key!r} {twice!r}.")
+    return names
+
+
+def mend(path: Path) -> None:
+    """Cut off a last line that breaks off, or end one that lacks only its end."""
+    if not path.is_file():
+        return
+    whole, newline, last = path.read_bytes().rpartition(b"\n")
+    if not last:
+        return
+    if parsed(last) is not None:
+        with path.open("ab") as file:
+            file.write(b"\n")
+    else:
+        with path.open("r+b") as file:
+            file.truncate(len(whole) + len(newline))

@@ -1,0 +1,142 @@
+"""How demonstrations and a question become one prompt.
+
+Tokenise the prompts without special tokens (`add_special_tokens=False`): the paper's have none, and
+a chat template writes its own.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from modules.decoding.demonstrations import Demonstration
+
+ASKED = "{prompt}"
+"""Where a question stands in a template."""
+GAP = "\n\n"
+"""Between demonstrations."""
+
+
+class Template(Protocol):
+    """Writes prompts."""
+
+    @property
+    def stops(self) -> list[str]:
+        """Strings that end an answer, since the model then asks by itself."""
+
+    def render(self, shown: Sequence[Demonstration], question: str, tokenizer: Any) -> str:
+        """The prompt; demonstrations stand in the order in which they are given."""
+
+    def length(self, demonstration: Demonstration, tokenizer: Any) -> int:
+        """Tokens that a demonstration adds to a prompt."""
+
+
+class ExampleAnswers:
+    """Questions each with an example answer, the last of which is to be written (Han, 2023).
+
+    Args:
+        query: What stands before an answer; the apostrophe is U+2019, as in the paper.
+
+    Raises:
+        ValueError: `query` has no place for the question.
+    """
+
+    def __init__(self, query: str = f"Question: {ASKED}{GAP}Here\u2019s an example answer:"):
+        if ASKED not in query:
+            raise ValueError(f"query must hold {ASKED} where the question stands, got {query!r}.")
+        self.query = query
+
+    @property
+    def stops(self) -> list[str]:
+        """A new line that begins as a question does; none where nothing stands before one."""
+        label = self.query.split(ASKED)[0].strip()
+        return [f"\n{label}"] if label else []
+
+    def render(self, shown: Sequence[Demonstration], question: str, tokenizer: Any) -> str:
+        """Demonstrations with an empty line behind each, then the question."""
+        return "".join(map(self._answered, shown)) + self._asked(question)
+
+    def length(self, demonstration: Demonstration, tokenizer: Any) -> int:
+        """Tokens of the demonstration and the empty line behind it."""
+        return num_tokens(self._answered(demonstration), tokenizer)
+
+    def _asked(self, question: str) -> str:
+        return self.query.replace(ASKED, question)
+
+    def _answered(self, one: Demonstration) -> str:
+        return f"{self._asked(one.prompt)} {one.response}{GAP}"
+
+
+class ZeroShot(ExampleAnswers):
+    """The question alone: the baseline of an untuned model (Han, 2023).
+
+    Args:
+        query: What stands before the answer.
+    """
+
+    def __init__(self, query: str = f"Question: {ASKED}{GAP}Answer:"):
+        super().__init__(query)
+
+    def render(self, shown: Sequence[Demonstration], question: str, tokenizer: Any) -> str:
+        """The question; demonstrations are left out."""
+        return self._asked(question)
+
+    def length(self, demonstration: Demonstration, tokenizer: Any) -> int:
+        """Nothing, since none is shown."""
+        return 0
+
+
+class Chat:
+    """Demonstrations as earlier turns, by the tokenizer's own chat template.
+
+    Args:
+        system: What the system says first; nothing where None.
+    """
+
+    def __init__(self, system: str | None = None):
+        self.system = system
+
+    @property
+    def stops(self) -> list[str]:
+        """None: a turn ends with the tokenizer's own token."""
+        return []
+
+    def render(self, shown: Sequence[Demonstration], question: str, tokenizer: Any) -> str:
+        """The turns, and the beginning of the answer's.
+
+        Raises:
+            ValueError: The tokenizer has no chat template.
+        """
+        turns = [turn for one in shown for turn in turns_of(one)]
+        return self._written([*turns, {"role": "user", "content": question}], tokenizer)
+
+    def length(self, demonstration: Demonstration, tokenizer: Any) -> int:
+        """Tokens that two turns add behind others."""
+        texts = [
+            self.render([demonstration] * num, demonstration.prompt, tokenizer) for num in (1, 2)
+        ]
+        one, two = (num_tokens(text, tokenizer) for text in texts)
+        return two - one
+
+    def _written(self, turns: list[dict[str, str]], tokenizer: Any) -> str:
+        if tokenizer.chat_template is None:
+            raise ValueError(
+                f"the tokenizer {tokenizer.name_or_path!r} has no chat template;"
+                " modules.decoding.templates.ExampleAnswers needs none."
+            )
+        first = [] if self.system is None else [{"role": "system", "content": self.system}]
+        text: str = tokenizer.apply_chat_template(
+            first + turns, tokenize=False, add_generation_prompt=True
+        )
+        return text
+
+
+def turns_of(one: Demonstration) -> list[dict[str, str]]:
+    """A demonstration as what a user and an assistant say."""
+    return [
+        {"role": "user", "content": one.prompt},
+        {"role": "assistant", "content": one.response},
+    ]
+
+
+def num_tokens(text: str, tokenizer: Any) -> int:
+    """Tokens of a text, no special ones added."""
+    return len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])

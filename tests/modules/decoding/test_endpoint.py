@@ -1,0 +1,230 @@
+"""A client of an OpenAI-compatible endpoint, against one on this machine."""
+
+import socket
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from math import exp, log
+
+import pytest
+
+from modules.decoding.endpoint import Endpoint, EndpointError, Patience, seconds
+from modules.decoding.next_tokens import Candidate, listed, next_of_chat, next_of_text, told
+from tests.endpoint_stand_ins import serving
+
+GOOD = (200, {}, {"choices": [{"text": "yes", "message": {"content": "yes"}}]})
+BUSY = (429, {}, {"error": {"message": "Slow down\n please."}})
+KEY = "sk-very-secret"
+
+
+@pytest.fixture
+def client():
+    """Makes a client of a served endpoint that notes its pauses instead of sleeping."""
+
+    def make(served, **arguments):
+        endpoint = Endpoint(served.url, "tiny", sleep=lambda s: pauses.append(s), **arguments)
+        endpoint.pauses = pauses
+        return endpoint
+
+    pauses = []
+    return make
+
+
+def test_a_request_holds_the_model_the_options_and_what_is_extra(client):
+    with serving(script=[GOOD, GOOD]) as served:
+        endpoint = client(served, extra={"seed": 7, "max_tokens": None})
+        assert endpoint.complete([1, 2], max_tokens=3)["text"] == "yes"
+        assert endpoint.reply([{"role": "user", "content": "?"}]) == "yes"
+    assert served.requests[0][0] == "/v1/completions"
+    assert served.requests[0][2] == {"model": "tiny", "prompt": [1, 2], "seed": 7}
+    assert served.requests[1][0] == "/v1/chat/completions"
+    assert "Authorization" not in served.requests[0][1]
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_passing_failure_is_tried_again_after_pauses_that_double(client, status):
+    with serving(script=[(status, {}, {})] * 3 + [GOOD]) as served:
+        endpoint = client(served)
+        assert endpoint.complete("x")["text"] == "yes"
+    assert endpoint.pauses == [1.0, 2.0, 4.0]
+
+
+def test_tries_are_bounded_and_the_error_names_path_status_and_tries(client):
+    with serving(script=[BUSY] * 9) as served:
+        endpoint = client(served, patience=Patience(tries=3))
+        wanted = r"^/v1/completions: status 429: Slow down please \(3 tries\)\.$"
+        with pytest.raises(EndpointError, match=wanted):
+            endpoint.complete("x")
+    assert len(served.requests) == 3
+    assert endpoint.pauses == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+def test_a_refusal_is_told_at_once(client, status):
+    with serving(script=[(status, {}, b"<html>no\nsuch model</html>")] * 2) as served:
+        with pytest.raises(EndpointError, match=rf"status {status}: <html>no such.* \(1 try\)"):
+            client(served).complete("x")
+    assert len(served.requests) == 1
+
+
+def test_a_retry_after_is_kept_whether_seconds_or_a_date(client):
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
+    script = [(429, {"Retry-After": "7.5"}, {}), (503, {"Retry-After": later}, {}), GOOD]
+    with serving(script=script) as served:
+        endpoint = client(served)
+        endpoint.complete("x")
+    assert endpoint.pauses[0] == 7.5
+    assert 20 < endpoint.pauses[1] <= 30
+    assert seconds("soon") == seconds(None) == seconds("-3") == 0.0
+
+
+def test_a_retry_after_beyond_patience_ends_the_call(client):
+    with serving(script=[(429, {"Retry-After": "3600"}, {})] * 2) as served:
+        endpoint = client(served)
+        with pytest.raises(EndpointError, match=r"429.* \(1 try; it asks to wait 3600 s\)"):
+            endpoint.complete("x")
+    assert endpoint.pauses == []
+
+
+def test_pauses_are_bounded():
+    patience = Patience(pause=1.0, longest=10.0)
+    assert [patience.before(n, 0.0) for n in (1, 4, 5, 50)] == [1.0, 8.0, 10.0, 10.0]
+    assert patience.before(1, 9.0) == 9.0
+
+
+def test_silence_is_given_up_and_tried_again(client):
+    with serving(script=[1.0, GOOD, GOOD]) as served:
+        endpoint = client(served, patience=Patience(timeout=0.5))
+        assert endpoint.complete("x")["text"] == "yes"
+    assert endpoint.pauses[0] == 1.0
+
+
+def test_lasting_silence_is_told(client):
+    with serving(script=[0.3, GOOD]) as served:
+        endpoint = client(served, patience=Patience(tries=1, timeout=0.1))
+        with pytest.raises(EndpointError, match=r"no answer: nothing came for 0\.1 s \(1 try\)"):
+            endpoint.complete("x")
+
+
+def test_nobody_there_is_told(monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    endpoint = Endpoint(url, "tiny", patience=Patience(tries=2), sleep=lambda s: None)
+    with pytest.raises(EndpointError, match=r"^/v1/completions: no answer: .*\(2 tries\)"):
+        endpoint.complete("x")
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[1]", b"\xff"])
+def test_an_answer_that_is_no_json_object_is_tried_again(client, body):
+    with serving(script=[(200, {}, body), GOOD, (200, {}, {"choices": []})]) as served:
+        endpoint = client(served)
+        assert endpoint.complete("x")["text"] == "yes"
+        with pytest.raises(EndpointError, match="/v1/completions: the answer has no choices"):
+            endpoint.complete("x")
+
+
+# Keys
+
+
+def test_the_key_goes_into_the_header_and_nowhere_else(client, monkeypatch):
+    monkeypatch.setenv("SOME_KEY", KEY)
+    quoting = {"error": {"message": f"your key {KEY} is odd"}}
+    script = [GOOD, (401, {}, quoting), (400, {}, quoting)]
+    with serving(script=script) as served:
+        endpoint = client(served, key_variable="SOME_KEY")
+        endpoint.complete("x")
+        with pytest.raises(EndpointError, match=r"^/v1/completions: status 401 \(1 try\)\.$"):
+            endpoint.complete("x")
+        with pytest.raises(EndpointError, match=r"your key \*\*\* is odd"):
+            endpoint.complete("x")
+    assert served.requests[0][1]["Authorization"] == f"Bearer {KEY}"
+    assert KEY not in str(vars(endpoint))
+
+
+def test_a_missing_key_is_told_by_its_variable(monkeypatch):
+    monkeypatch.delenv("SOME_KEY", raising=False)
+    with pytest.raises(ValueError, match="SOME_KEY of the key is not set"):
+        Endpoint("http://localhost/v1", "tiny", "SOME_KEY")
+
+
+def test_a_redirect_is_not_followed(client, monkeypatch):
+    monkeypatch.setenv("SOME_KEY", KEY)
+    with serving() as other, serving() as served:
+        served.script = [(302, {"Location": other.url}, {}), (307, {"Location": other.url}, {})]
+        for status in (302, 307):
+            with pytest.raises(EndpointError, match=f"status {status}"):
+                client(served, key_variable="SOME_KEY").complete("x")
+        assert other.requests == []
+
+
+def test_addresses_that_cannot_be_or_hold_a_password_are_refused():
+    with pytest.raises(ValueError, match="must start with http"):
+        Endpoint("localhost:8000/v1", "tiny")
+    with pytest.raises(ValueError, match="holds a user or a password") as told_of:
+        Endpoint("http://me:secret@localhost/v1", "tiny")
+    assert "secret" not in str(told_of.value)
+
+
+def test_patience_without_end_or_beginning_is_refused():
+    with pytest.raises(ValueError, match="tries must be at least 1, got 0"):
+        Patience(tries=0)
+    with pytest.raises(ValueError, match="timeout must be above 0"):
+        Patience(timeout=0)
+    with pytest.raises(ValueError, match="pause must not be negative"):
+        Patience(pause=-1)
+
+
+# Next tokens
+
+
+def table(**logprobs):
+    drawn = max(logprobs, key=logprobs.get)
+    return {"logprobs": {"tokens": [drawn], "top_logprobs": [logprobs]}}
+
+
+def test_both_forms_tell_the_same(client):
+    entries = [{"token": t, "logprob": log(p)} for t, p in (("a", 0.6), ("b", 0.3))]
+    lists = {"logprobs": {"content": [{**entries[0], "top_logprobs": entries}]}}
+    script = [(200, {}, {"choices": [one]}) for one in (table(a=log(0.6), b=log(0.3)), lists)]
+    with serving(script=script) as served:
+        endpoint = client(served)
+        text = next_of_text(endpoint, "x", 2)
+        chat = next_of_chat(endpoint, [{"role": "user", "content": "x"}], 2)
+    assert text == chat
+    assert [one.token for one in text.candidates] == ["a", "b"]
+    assert text.cap == pytest.approx(0.3)
+    fields = served.requests[0][2], served.requests[1][2]
+    assert [one["max_tokens"] for one in fields] == [1, 1]
+    assert fields[0]["logprobs"] == fields[1]["top_logprobs"] == 2
+
+
+def test_a_drawn_token_below_the_likeliest_does_not_lower_the_cap():
+    entries = [Candidate(t, log(p)) for t, p in (("a", 0.5), ("b", 0.2), ("z", 0.001))]
+    found = listed(entries, "z", 2)
+    assert found.cap == pytest.approx(0.2)
+    assert len(found.candidates) == 3
+
+
+def test_a_list_with_something_missing_has_no_cap():
+    entries = [Candidate(t, log(p)) for t, p in (("a", 0.5), ("b", 0.2))]
+    assert listed(entries, "a", 3).cap == 1.0
+    assert listed(entries, "b", 2).cap == 1.0  # b may be drawn, and another one lost
+    assert listed([*entries, Candidate("c", -9999.0)], "a", 3).cap == 1.0
+
+
+def test_bytes_are_read():
+    entry = {"token": "\ufffd", "logprob": -0.1, "bytes": [0xC3]}
+    found = told({"logprobs": {"content": [{**entry, "top_logprobs": [entry]}]}}, 1, "/p")
+    assert found.candidates == [Candidate("\ufffd", -0.1, b"\xc3")]
+    assert found.cap == exp(-0.1)
+
+
+def test_an_ended_text_tells_none_but_a_silent_one_is_an_error():
+    assert told({"finish_reason": "stop", "text": "", "logprobs": None}, 5, "/p").candidates == []
+    with pytest.raises(EndpointError, match="/p: the answer has no log-probabilities of 5"):
+        told({"finish_reason": "length", "text": "a", "logprobs": None}, 5, "/p")
+    with pytest.raises(EndpointError, match="no log-probabilities"):
+        told({"finish_reason": "stop", "text": "a"}, 5, "/p")
+    with pytest.raises(EndpointError, match="unknown form"):
+        told({"logprobs": {"content": [{"top_logprobs": [3]}]}}, 5, "/p")
