@@ -4,13 +4,15 @@ Shape legend: B = questions, S = sequences (questions times beams or samples), N
 V = tokens of the first branch's vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from modules.causal_lm.layout import columns_together, pays
 from modules.decoding.branches import Branches
 from modules.decoding.rows import CacheKind, Ids, Rows, rows_of
 from modules.decoding.vocabulary import Alignment
@@ -41,6 +43,8 @@ class Ensemble:
     ):
         check_prompts(branches, prompts)
         self.branches = branches
+        self.num_new = num_new
+        self.layouts: ExitStack | None = None
         self.num_questions = len(prompts[0])
         models = [one.model for one in branches.branches]
         self.members = by_model(models)
@@ -73,8 +77,24 @@ class Ensemble:
                 logits = rows.step(self._tokens(new_SN, which))
             for k, part in zip(which, logits.chunk(len(which)), strict=True):
                 parts[k] = part.to(token_SN.device, non_blocking=True)
+        if is_first:
+            self._lay_out(token_SN.shape[0])
         in_order = [parts[k] for k in range(len(parts))]
         return combined(self.branches, self.alignments, in_order)
+
+    @contextmanager
+    def few_at_a_time(self) -> Iterator[None]:
+        """Inside, weights lie as a CPU reads them fastest for few rows, once prompts are read."""
+        with ExitStack() as self.layouts:
+            yield
+        self.layouts = None
+
+    def _lay_out(self, num_sequences: int) -> None:
+        if self.layouts is None:
+            return
+        for rows, which in zip(self.rows, self.members, strict=True):
+            if pays(len(which) * num_sequences, self.num_new, rows.device):
+                self.layouts.enter_context(columns_together(rows.model))
 
     def reorder(self, row_S: Tensor) -> None:
         """Put other sequences in the places of these."""

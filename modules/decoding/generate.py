@@ -155,7 +155,8 @@ class CombinedDecoding:
         together = Together(model, ensemble)
         loop = getattr(GenerationMixin, LOOPS[mode])
         synced = given.get("synced_gpus", False)
-        return loop(together, input_ids, **common, synced_gpus=synced, use_cache=True)
+        with ensemble.few_at_a_time():
+            return loop(together, input_ids, **common, synced_gpus=synced, use_cache=True)
 
     def _check(self, model: Any, token_SN: Tensor, ensemble: Ensemble) -> None:
         if model is not self.branches.first.model:

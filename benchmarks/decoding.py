@@ -1,0 +1,179 @@
+"""What combined decoding costs a token, beside what it must.
+
+Context-aware decoding reads two rows of one model; it is compared with a bare loop over a cached
+forward pass of two rows, with plain decoding, and with the guidance of transformers.
+
+Proxy-tuning reads three models; it is compared with reading all their weights once a token at the
+rate at which plain decoding of the large model reads its own, and with three calls one behind the
+other as the models' own `forward` makes them. Weights are larger than any cache.
+"""
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.harness import Bench, run
+from benchmarks.pairs import Measure
+from modules.decoding.branches import Branch, Branches
+from modules.decoding.generate import generate
+
+VOCABULARY = 16_000
+LARGE = {"hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 12}
+SMALL = {"hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 8}
+HEADS = 8
+NUM_NEW = 48
+"""Tokens written at a time."""
+GIVEN, OTHER = 24, 8
+"""Tokens of a prompt with and without its context."""
+GREEDY: dict[str, Any] = {"do_sample": False, "max_new_tokens": NUM_NEW, "pad_token_id": 0}
+
+
+class Silent:
+    """The ids that a loop needs of a tokenizer: there is no end of a text."""
+
+    pad_token_id = 0
+    eos_token_id = None
+    bos_token_id = None
+
+
+TOKENIZER = Silent()
+
+
+def llama(seed: int, sizes: dict[str, int]) -> Any:
+    """A random Llama whose texts never end."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    named = {"num_attention_heads": HEADS, "num_key_value_heads": HEADS, **sizes}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=VOCABULARY, **named)).eval()
+    model.generation_config.eos_token_id = None
+    return model
+
+
+def weight_bytes(model: Any) -> int:
+    """Bytes that are read for a token: all but the table of embeddings."""
+    named = model.named_parameters()
+    return sum(p.numel() * p.element_size() for name, p in named if "embed_tokens" not in name)
+
+
+def no_prompt(question: Any, tokenizer: Any) -> str:
+    """Prompts are given as tokens."""
+    raise NotImplementedError
+
+
+def branch(model: Any, weight: float) -> Branch:
+    """A branch without a prompt of its own."""
+    return Branch(model, TOKENIZER, no_prompt, weight)
+
+
+def tokens(num: int, seed: int) -> list[int]:
+    """A prompt."""
+    return torch.randint(
+        1, VOCABULARY, (num,), generator=torch.Generator().manual_seed(seed)
+    ).tolist()
+
+
+def per_token(work: Callable[[], Any]) -> Measure:
+    """Seconds of some work for each token that it writes."""
+
+    def seconds() -> float:
+        start = perf_counter()
+        work()
+        return (perf_counter() - start) / NUM_NEW
+
+    return seconds
+
+
+@torch.no_grad()
+def forward_loop(model: Any, token_BL: Tensor) -> None:
+    """A cached forward pass a token, and the arg max, as one writes it by hand."""
+    out = model(input_ids=token_BL, use_cache=True)
+    for _ in range(NUM_NEW - 1):
+        token_B1 = out.logits[:, -1:].argmax(-1)
+        out = model(input_ids=token_B1, past_key_values=out.past_key_values, use_cache=True)
+    out.logits[:, -1:].argmax(-1)
+
+
+def context_aware(bench: Bench, model: Any) -> None:
+    """Two rows of one model."""
+    pair = Branches((branch(model, 1.5), branch(model, -0.5)))
+    told, other = tokens(GIVEN, 0), tokens(OTHER, 1)
+    token_1L, other_1L = torch.tensor([told]), torch.tensor([other])
+    mask = {"attention_mask": torch.ones_like(token_1L)}
+    guidance = {"guidance_scale": 1.5, "negative_prompt_ids": other_1L}
+    two_rows = torch.tensor([told, tokens(GIVEN, 2)])
+    measures = {
+        "ours": per_token(lambda: generate(pair, [[told], [other]], **GREEDY)),
+        "two rows": per_token(lambda: forward_loop(model, two_rows)),
+        "plain": per_token(lambda: model.generate(token_1L, **mask, **GREEDY)),
+        "transformers": per_token(lambda: model.generate(token_1L, **mask, **guidance, **GREEDY)),
+    }
+    bench.details["greatest difference of logits"] = difference(pair, told, other)
+    timings = bench.time("context-aware", measures, "two rows")
+    ratio, peer = (timings.ratio(name, "two rows") for name in ("ours", "transformers"))
+    what = "context-aware decoding, per token / cached forward of two rows"
+    bench.row(10, what, ratio, 1.05, timings, peer=peer, limit=1.0)
+    for name in ("ours", "two rows", "transformers"):
+        bench.details[f"{name} / plain decoding"] = timings.ratio(name, "plain").median
+
+
+@torch.no_grad()
+def difference(pair: Branches, told: list[int], other: list[int]) -> float:
+    """Of the last step's logits from a pass over everything, without a cache."""
+    how = {**GREEDY, "output_logits": True, "return_dict_in_generate": True}
+    out = generate(pair, [[told], [other]], **how)
+    written = out.sequences[0, len(told) : -1].tolist()
+    logits = [
+        one.weight * one.model(torch.tensor([ids + written])).logits[0, -1]
+        for one, ids in zip(pair.branches, (told, other), strict=True)
+    ]
+    return float((out.logits[-1][0] - sum(logits)).abs().max())
+
+
+def proxy(bench: Bench, large: Any) -> None:
+    """Three models."""
+    expert, antiexpert = llama(1, SMALL), llama(2, SMALL)
+    models = (large, expert, antiexpert)
+    three = Branches(tuple(branch(m, w) for m, w in zip(models, (1, 1, -1), strict=True)))
+    told = tokens(GIVEN, 0)
+    token_1L = torch.tensor([told])
+    mask = {"attention_mask": torch.ones_like(token_1L)}
+
+    def sequential() -> None:
+        for model in models:
+            model.generate(token_1L, **mask, **GREEDY)
+
+    measures = {
+        "ours": per_token(lambda: generate(three, [[told]] * 3, **GREEDY)),
+        "base": per_token(lambda: forward_loop(large, token_1L)),
+        "sequential": per_token(sequential),
+    }
+    bound = sum(map(weight_bytes, models)) / weight_bytes(large)
+    timings = bench.time("proxy-tuning", measures, "base")
+    ours, peer = (timings.ratio(name, "base") for name in ("ours", "sequential"))
+    what = f"proxy-tuning, per token / weight bytes at the base's rate ({bound:.2f} x base)"
+    bench.row(11, what, scaled(ours, bound), 1.15, timings, peer=scaled(peer, bound), limit=1.0)
+    bench.details["bound"] = bound
+
+
+def scaled(one: Any, by: float) -> Any:
+    """An estimate over a number."""
+    return type(one)(one.median / by, one.low / by, one.high / by)
+
+
+def measure(bench: Bench) -> None:
+    """Both."""
+    large = llama(0, LARGE)
+    bench.details["parameters"] = {
+        "large": sum(p.numel() for p in large.parameters()),
+        "small": sum(p.numel() for p in llama(1, SMALL).parameters()),
+    }
+    context_aware(bench, large)
+    proxy(bench, large)
+
+
+if __name__ == "__main__":
+    run("decoding", measure)

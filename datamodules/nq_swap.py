@@ -1,0 +1,92 @@
+"""NQ-Swap: questions whose document was changed to contradict what models have memorised.
+
+Two forms are read. One object a question, with `document`, `question` and `answers`; or the form
+of context-aware decoding (Shi et al., 2024): two lines share an `input_index`, whose prompts stand
+in `context_string`, with the document where `assigned_process` is 0 and without it where it is 1.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from typing_extensions import override
+
+from datamodules.documents import Reject
+from datamodules.quarantine import UnusableError
+from datamodules.question import Question, QuestionSource
+from datamodules.question_rows import Record, cell, jsonl_rows, text, texts
+
+Half = tuple[str, Record]
+"""A line of a pair: where it stands, and the object."""
+
+
+class NQSwap(QuestionSource):
+    """Questions with the fields `prompt` (with the document), `question` and `context`.
+
+    The document alone, `context`, is missing where the prompt without a document is not the end
+    of the one with it, as in files that word both differently.
+
+    Args:
+        path: A file, a folder of `.jsonl` files or a glob.
+    """
+
+    def __init__(self, path: str):
+        self.path = path
+
+    @property
+    @override
+    def name(self) -> str:
+        return "/".join(Path(self.path).parts[-2:])
+
+    @override
+    def questions(self) -> Iterator[Question | Reject]:
+        waiting: dict[tuple[str, str], Half] = {}
+        for place, record in jsonl_rows(self.path):
+            try:
+                if isinstance(record, Reject):
+                    yield record
+                elif "assigned_process" not in record:
+                    yield plain(place, record)
+                else:
+                    key = place.rpartition(":")[0], str(cell(record, "input_index"))
+                    if key in waiting:
+                        yield paired(waiting.pop(key), (place, record))
+                    else:
+                        waiting[key] = place, record
+            except UnusableError as error:
+                yield Reject(place, str(error))
+        for (_, index), (place, _) in waiting.items():
+            yield Reject(place, f"the only line with input_index {index}")
+
+
+def plain(place: str, record: Record) -> Question:
+    """The question of one object.
+
+    Raises:
+        UnusableError: A key is missing or holds something else.
+    """
+    context = text(cell(record, "document"), "document")
+    question = text(cell(record, "question"), "question")
+    if not question:
+        raise UnusableError("'question' is empty")
+    prompt = f"{context} {question}" if context else question
+    fields = {"context": context, "question": question, "prompt": prompt}
+    return Question(place, place, fields, texts(cell(record, "answers"), "answers"))
+
+
+def paired(one: Half, other: Half) -> Question:
+    """The question of two lines, in either order.
+
+    Raises:
+        UnusableError: They are not the two prompts of one question.
+    """
+    halves = {cell(record, "assigned_process"): (place, record) for place, record in (one, other)}
+    if set(halves) != {0, 1}:
+        raise UnusableError(f"assigned_process is not 0 and 1 here and in {one[0]}")
+    (place, first), (_, second) = halves[0], halves[1]
+    prompt, question = (text(cell(r, "context_string"), "context_string") for r in (first, second))
+    if not prompt or not question:
+        raise UnusableError(f"'context_string' is empty here or in {one[0]}")
+    fields = {"question": question, "prompt": prompt}
+    if prompt.endswith(question):
+        fields["context"] = prompt.removesuffix(question).strip()
+    return Question(place, place, fields, texts(cell(first, "gold_answers"), "gold_answers"))
