@@ -12,7 +12,10 @@ from tests.vq_stand_ins import shortened_pictures, untrained
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 SHARED = {"strategy", "sweep"}
-RUNS = sorted(p for p in CONFIGS.glob("*/*.yaml") if p.parent.name not in SHARED)
+READERS = {"decoding"}
+"""Folders of what trains nothing."""
+RUNS = sorted(p for p in CONFIGS.glob("*/*.yaml") if p.parent.name not in SHARED | READERS)
+READS = sorted(p for name in READERS for p in CONFIGS.glob(f"{name}/*.yaml"))
 SPLIT = "--data.init_args.long_documents=split"
 """Stand-ins are longer than what the rows are made for."""
 STRATEGIES = sorted((CONFIGS / "strategy").glob("*.yaml"))
@@ -85,6 +88,24 @@ def test_every_config_trains_three_steps(config, tmp_path, stand_ins, cache, cap
     main([*command, "--trainer.accelerator=cpu"])
     predictions = next(run.parent.glob("*/predictions.jsonl")).read_text().splitlines()
     assert all({"prompt", "continuation"} <= set(json.loads(p)) for p in predictions)
+
+
+@pytest.mark.parametrize("config", READS, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_every_config_that_trains_nothing_parses(config, capsys):
+    """They are run in the tests of their rooms."""
+    with pytest.raises(SystemExit) as end:
+        main(["predict", f"--config={config}", "--print_config"])
+    assert end.value.code in (0, None)
+    assert "class_path: modules.decoding.system" in capsys.readouterr().out
+
+
+def test_the_papers_models_lie_over_a_config_of_decoding(capsys):
+    layers = ["proxy_tuning.yaml", "models/llama2_13b_chat.yaml"]
+    told = [f"--config={CONFIGS / 'decoding' / layer}" for layer in layers]
+    with pytest.raises(SystemExit) as end:
+        main(["predict", *told, "--print_config"])
+    assert end.value.code in (0, None)
+    assert "[INST] {question} [/INST]" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda p: p.stem)

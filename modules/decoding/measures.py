@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 from modules.decoding.branches import Question
 from modules.metrics.bert_score import BertScore
-from modules.metrics.factuality import Classifier, factuality
+from modules.metrics.factuality import FactualityScorer, factuality
 from modules.metrics.overlap import RULES, rouge
 
 Rule = Literal["exact", "first_line", "begins", "contains"]
@@ -31,7 +31,7 @@ class Measure(Protocol):
     """Judges answers."""
 
     @property
-    def names(self) -> list[str]:
+    def names(self) -> Sequence[str]:
         """Of its quantities."""
 
     def score(self, answers: Sequence[Answered]) -> dict[str, list[float]]:
@@ -85,35 +85,43 @@ class BertPrecision:
         field: What answers are compared with.
     """
 
-    names = ("bert_precision",)
+    names = ("bert_precision", "bert_precision_empty", "bert_precision_cut")
 
-    def __init__(self, path: str, layer: int, field: str = "context"):
+    def __init__(self, path: str, layer: int, field: str = "article"):
         self.scorer = BertScore(path, layer)
         self.field = field
 
     def score(self, answers: Sequence[Answered]) -> dict[str, list[float]]:
-        """Of each answer; an empty one has 0."""
+        """Of each answer, an empty one has 0; which are empty; and texts cut a pair, on average."""
         texts = [one.question[self.field] for one in answers]
         found = self.scorer.score([one.text for one in answers], texts)
-        return {self.names[0]: found.precision_N.tolist()}
+        cut = [found.num_cut / len(answers)] * len(answers)
+        return dict(
+            zip(self.names, (found.precision_N.tolist(), are_empty(answers), cut), strict=True)
+        )
 
 
 class Faithful:
-    """A classifier's probability that an answer is true to a field of the question.
+    """How true answers are to a field of the question, as a scorer sees it.
 
     Args:
-        classifier: Such as FactKB.
+        scorer: Such as the classifier FactKB.
         field: What answers are compared with.
     """
 
-    names = ("factuality",)
+    names = ("factuality", "factuality_empty")
 
-    def __init__(self, classifier: Classifier, field: str = "context"):
-        self.classifier = classifier
+    def __init__(self, scorer: FactualityScorer, field: str = "article"):
+        self.scorer = scorer
         self.field = field
 
     def score(self, answers: Sequence[Answered]) -> dict[str, list[float]]:
-        """Of each answer; an empty one has 0."""
+        """Of each answer, an empty one has 0; and which are empty."""
         texts = [one.question[self.field] for one in answers]
-        found = factuality(self.classifier, texts, [one.text for one in answers])
-        return {self.names[0]: list(found.scores)}
+        found = factuality(self.scorer, texts, [one.text for one in answers])
+        return dict(zip(self.names, (list(found.scores), are_empty(answers)), strict=True))
+
+
+def are_empty(answers: Sequence[Answered]) -> list[float]:
+    """1 for each answer without a word, 0 for others."""
+    return [float(not one.text.strip()) for one in answers]
