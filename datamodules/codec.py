@@ -6,6 +6,7 @@ from random import Random
 from typing import Literal, Protocol
 
 import numpy as np
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from numpy.typing import NDArray
 from typing_extensions import override
 
@@ -13,7 +14,7 @@ from datamodules.documents import Document, Reject
 from datamodules.fusion_source import FusionSource
 from datamodules.loader import EvaluationLoader
 from datamodules.packing import LongDocuments
-from datamodules.picture_items import read
+from datamodules.picture_items import shaped, stored
 from datamodules.prompts import Prompts
 from datamodules.quarantine import UnusableError
 from datamodules.text import TextData
@@ -23,6 +24,8 @@ from datamodules.video import ClipSource
 
 Pixels = NDArray[np.uint8]
 Source = FusionSource | ClipSource
+JPEG = b"\xff\xd8"
+"""How JPEG files begin."""
 CLIP = 4
 """Dimensions of a clip: frames, height, width, colours."""
 
@@ -55,6 +58,9 @@ class CodecText(TextSource):
         pictures: Where they come from; captions are passed over.
         codec: What makes files of them.
 
+    Attributes:
+        num_coded_before: Of the pictures or clips read so far, those that had losses already.
+
     Raises:
         ValueError: The codec takes clips and the source has pictures, or the other way about.
     """
@@ -67,6 +73,7 @@ class CodecText(TextSource):
             raise ValueError(f"the codec takes {takes}, but {pictures.name} has {has}.")
         self.pictures = pictures
         self.codec = codec
+        self.num_coded_before = 0
 
     @property
     @override
@@ -80,6 +87,7 @@ class CodecText(TextSource):
     @override
     def documents(self) -> Iterator[Document | Reject]:
         self.pictures.prepare()
+        self.num_coded_before = 0
         for index in range(len(self.pictures)):
             place = self.pictures.place(index)
             try:
@@ -88,6 +96,11 @@ class CodecText(TextSource):
                 yield Reject(place, str(error))
             else:
                 yield Document(text, place, len(text))
+        if self.num_coded_before:
+            rank_zero_warn(
+                f"{self.name}: {self.num_coded_before} of {len(self.pictures)} were compressed with "
+                "losses already; they were decoded and coded again, and both losses add up."
+            )
 
     def pixels(self, index: int) -> Pixels:
         """A picture as the codec takes it, the central square, resized; or a clip.
@@ -96,12 +109,15 @@ class CodecText(TextSource):
             UnusableError: It is broken, or the document is not one picture.
         """
         if isinstance(self.pictures, ClipSource):
+            self.num_coded_before += self.pictures.is_of_files
             frames, height, width, _ = self.codec.shape
             return self.pictures.clip(index, (frames, height, width))
         height, width, *colours = self.codec.shape
         if height != width:
             raise ValueError(f"pictures are cut to squares, but the codec's are {height}x{width}.")
-        return read(self.pictures, index, Random(index), height, 3 if colours else 1)
+        picture = stored(self.pictures, index, Random(index))
+        self.num_coded_before += isinstance(picture, bytes) and picture.startswith(JPEG)
+        return shaped(picture, height, 3 if colours else 1)
 
 
 class CodecData(TextData):

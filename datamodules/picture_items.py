@@ -15,7 +15,7 @@ from typing_extensions import override
 from datamodules.documents import Reject
 from datamodules.fusion_source import FusionSource, Pair
 from datamodules.loader import Batch
-from datamodules.pictures import square
+from datamodules.pictures import Picture, square
 from datamodules.quarantine import UnusableError
 from datamodules.sampled import TRIES, SourceItems
 
@@ -80,10 +80,28 @@ def read(source: FusionSource, index: int, rng: Random, size: int, channels: int
     Raises:
         UnusableError: The picture is broken, or the document is not one picture.
     """
+    return shaped(stored(source, index, rng), size, channels)
+
+
+def stored(source: FusionSource, index: int, rng: Random) -> Picture:
+    """A picture as its source holds it.
+
+    Raises:
+        UnusableError: It cannot be read, or the document is not one picture.
+    """
     found = source.sample(index, rng)
     if not isinstance(found, Pair):
         raise UnusableError("a document of several parts")
-    pixels_HWC = square(found.image, size)
+    return found.image
+
+
+def shaped(picture: Picture, size: int, channels: int) -> Pixels:
+    """The central square of a picture, resized; uint8 [H, W] if grey, else [H, W, 3].
+
+    Raises:
+        UnusableError: The picture is broken.
+    """
+    pixels_HWC = square(picture, size)
     return pixels_HWC if channels == 3 else np.asarray(Image.fromarray(pixels_HWC).convert("L"))
 
 

@@ -10,7 +10,7 @@ from fractions import Fraction
 from glob import glob
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,12 @@ class ClipSource(NumberedSource):
 
     Args:
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
+
+    Attributes:
+        is_of_files: Whether clips come from compressed videos, and have their losses.
     """
+
+    is_of_files: ClassVar[bool] = False
 
     @abstractmethod
     def clip(self, index: int, shape: tuple[int, int, int]) -> Clip:
@@ -70,6 +75,8 @@ class VideoFiles(ClipSource):
     Raises:
         ValueError: `fps` is below 1.
     """
+
+    is_of_files = True
 
     def __init__(self, path: str, fps: int = 3, weight: float = 1.0):
         super().__init__(weight)

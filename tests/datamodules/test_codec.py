@@ -45,6 +45,24 @@ def test_pictures_become_texts_and_broken_ones_are_told():
     assert (picture == 255).all()
 
 
+class Photos(Some):
+    """A picture without losses, and the same as a JPEG file."""
+
+    def __len__(self):
+        return 2
+
+    def sample(self, index, rng):
+        picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        return Pair([picture, JpegCodec(16, 16).save(picture)][index], ["a caption"])
+
+
+def test_pictures_that_are_coded_a_second_time_are_counted_and_told():
+    source = CodecText(Photos(), JpegCodec(16, 16))
+    with pytest.warns(UserWarning, match="some: 1 of 2 were compressed with losses already"):
+        list(source.documents())
+    assert source.num_coded_before == 1
+
+
 def test_grey_files_are_the_brightness_of_colours():
     *_, white = CodecText(Some(), GREY).documents()
     assert (GREY.decode(unspell(white.text)) == 255).all()
