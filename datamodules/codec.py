@@ -98,8 +98,8 @@ class CodecText(TextSource):
                 yield Document(text, place, len(text))
         if self.num_coded_before:
             rank_zero_warn(
-                f"{self.name}: {self.num_coded_before} of {len(self.pictures)} were compressed with "
-                "losses already; they were decoded and coded again, and both losses add up."
+                f"{self.name}: {self.num_coded_before} of {len(self.pictures)} were compressed "
+                "with losses already; they were decoded and coded again, and both losses add up."
             )
 
     def pixels(self, index: int) -> Pixels:
