@@ -8,6 +8,7 @@ from modules.decoding.branches import Branch
 
 VOCABULARY = 37
 KINDS = ("gpt2", "llama", "t5", "bart")
+OTHERS = ("opt", "bloom", "mistral", "gemma2", "qwen2")
 
 
 class Numbers:
@@ -66,6 +67,8 @@ def tiny(kind, seed=0, size=VOCABULARY, width=32, spread=1.5):
             tie_word_embeddings=False,
         )
         model = t.T5ForConditionalGeneration(config)
+    elif kind in OTHERS:
+        model = other(kind, size, width)
     else:
         config = t.BartConfig(
             vocab_size=size,
@@ -99,6 +102,27 @@ def tiny(kind, seed=0, size=VOCABULARY, width=32, spread=1.5):
 def nothing(question, tokenizer):
     """A prompt for tests that give token ids themselves."""
     raise AssertionError("this test gives token ids")
+
+
+def other(kind, size, width):
+    """Models that place tokens in other ways: by bias, by offset, in a window."""
+    import transformers as t
+
+    wide = {"hidden_size": width, "num_hidden_layers": 2, "num_attention_heads": 4}
+    gated = {**wide, "intermediate_size": 2 * width, "num_key_value_heads": 2}
+    config = {
+        "opt": lambda: t.OPTConfig(
+            **wide, ffn_dim=2 * width, word_embed_proj_dim=width, max_position_embeddings=64
+        ),
+        "bloom": lambda: t.BloomConfig(hidden_size=width, n_layer=2, n_head=4),
+        "mistral": lambda: t.MistralConfig(**gated, sliding_window=6),
+        "gemma2": lambda: t.Gemma2Config(**gated, head_dim=8, sliding_window=6),
+        "qwen2": lambda: t.Qwen2Config(**gated),
+    }[kind]()
+    config.vocab_size = size
+    for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
+        setattr(config, name, None)
+    return t.AutoModelForCausalLM.from_config(config)
 
 
 def branch(model, weight=1.0, name="model", size=None, **more):

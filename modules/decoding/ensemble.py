@@ -65,6 +65,8 @@ class Ensemble:
                 what follows. Sequences of a question stand together.
         """
         new_SN = token_SN[:, self.num_read :]
+        if not new_SN.shape[1]:  # this rank is done, but sharded models need it in every step
+            new_SN = token_SN[:, -1:]
         is_first = not self.num_read
         self.num_read = token_SN.shape[1]
         repeats = token_SN.shape[0] // self.num_questions

@@ -17,6 +17,7 @@ from transformers import GenerationConfig, GenerationMixin
 from transformers.generation import GenerationMode
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from modules.causal_lm.network import is_sharded
 from modules.decoding.branches import Branches
 from modules.decoding.ensemble import Ensemble
 from modules.decoding.rows import CacheKind, Ids, fill_up
@@ -148,13 +149,13 @@ class CombinedDecoding:
         if self.streamer is not None:
             common["streamer"] = self.streamer
         if self.branches.is_plain and not self.share_prompts:
-            return loop(model, input_ids, **common, **{"synced_gpus": False, **given})
+            return loop(model, input_ids, **common, **{"synced_gpus": is_sharded(model), **given})
         num_new = int(generation_config.max_length) - input_ids.shape[1]
         ensemble = Ensemble(self.branches, self.prompts, num_new, self.cache)
         self._check(model, input_ids, ensemble)
         together = Together(model, ensemble)
         loop = getattr(GenerationMixin, LOOPS[mode])
-        synced = given.get("synced_gpus", False)
+        synced = any(is_sharded(one.model) for one in self.branches.branches)
         with ensemble.few_at_a_time():
             return loop(together, input_ids, **common, synced_gpus=synced, use_cache=True)
 

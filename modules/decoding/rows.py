@@ -201,9 +201,12 @@ def rows_of(model: Any, prompts: Sequence[Ids], num_new: int, cache: CacheKind) 
     """The kind of rows that a model needs.
 
     Raises:
-        ValueError: Prompt and continuation exceed the model's context.
+        ValueError: Prompt and continuation exceed the model's context, or it has no cache of keys
+            and values.
     """
     room, longest = prompt_room(model, num_new), max(map(len, prompts))
+    if "past_key_values" not in signature(model.forward).parameters:
+        raise ValueError(f"{type(model).__name__} has no key-value cache to decode with")
     if room is not None and longest > room:
         behind = f" with {num_new} new ones" if not model.config.is_encoder_decoder else ""
         raise ValueError(

@@ -5,6 +5,7 @@ from modules.decoding.branches import Branches
 from modules.decoding.generate import generate
 from tests.decoding_stand_ins import (
     KINDS,
+    OTHERS,
     branch,
     doubled,
     plain_beams,
@@ -66,6 +67,19 @@ def test_greedy_decoding_is_the_plain_loop(kind, method, num):
         for n in range(NEW):
             wanted = plain_logits(models, question, found[b][:n])
             torch.testing.assert_close(out.logits[n][b].double(), wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_models_that_place_tokens_otherwise_are_decoded_as_the_plain_loop_does(kind):
+    branches, told = make(kind, "both")
+    found = [
+        new_tokens(branches, told, generate(branches, told, max_new_tokens=6, **how))
+        for how in ({"do_sample": False}, {"do_sample": False, "num_beams": 3})
+    ]
+    models = doubled(branches)
+    for b, question in enumerate(per_question(told, 5)):
+        assert found[0][b] == plain_greedy(models, question, 6)
+        assert found[1][b] == plain_beams(models, question, 6, 3)
 
 
 @pytest.mark.parametrize("num", BATCHES)
@@ -261,6 +275,15 @@ def test_prompts_that_do_not_fit_the_context_are_refused_with_the_numbers():
     told = [prompts(1, (60,)), prompts(1, (3,))]
     with pytest.raises(ValueError, match=r"60 tokens with 8 new ones .* context of 64"):
         generate(branches, told, max_new_tokens=8)
+
+
+def test_models_without_keys_and_values_are_refused_by_name():
+    import transformers as t
+
+    config = t.MambaConfig(vocab_size=37, hidden_size=16, num_hidden_layers=1, state_size=4)
+    pair = Branches((branch(tiny("llama"), 0.5), branch(t.MambaForCausalLM(config), 0.5)))
+    with pytest.raises(ValueError, match="MambaForCausalLM has no key-value cache"):
+        generate(pair, [[[3]], [[3]]], max_new_tokens=2)
 
 
 def test_a_prompt_without_a_token_is_refused():
