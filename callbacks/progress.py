@@ -22,6 +22,11 @@ class StepBar(ProgressBar):
         self.drawn = 0.0
         self.enabled = True
 
+    @property
+    def is_enabled(self) -> bool:
+        """Whether it may be drawn; Lightning asks before it prints."""
+        return self.enabled
+
     @override
     def disable(self) -> None:
         self.enabled = False

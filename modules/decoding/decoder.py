@@ -16,13 +16,12 @@ from typing import Any, NamedTuple
 
 from modules.causal_lm.generate import cut
 from modules.decoding.branches import Branches, Question
+from modules.decoding.fitting import excess, fitted, without_end
 from modules.decoding.generate import generate
 from modules.decoding.likelihood import Likelihood, loglikelihood
-from modules.decoding.prompts import encode, shortened
-from modules.decoding.rows import CacheKind, prompt_room
+from modules.decoding.prompts import encode
+from modules.decoding.rows import CacheKind
 
-TRIES = 8
-"""How often a field is shortened; texts that were cut may have a few tokens more than foreseen."""
 Told = list[list[list[int]]]
 """Token ids of prompts, by branch and question."""
 
@@ -97,29 +96,13 @@ class Decoder:
         return [list(told) for told in zip(*rows, strict=True)]
 
     def _fitting(self, question: Question, num_new: int) -> list[list[int]]:
-        shorter: Question | None = question
-        for attempt in range(TRIES):
-            assert shorter is not None
-            told = [encode(one.prompt, shorter, one.tokenizer) for one in self.branches.branches]
-            excess = self._excess(told, num_new)
-            if excess <= 0:
-                self.num_cut += attempt > 0
-                return told
-            shorter = shortened(shorter, self.cut_field, excess, self.tokenizer)
-            if shorter is None:
-                break
-        raise ValueError(
-            f"a prompt is {excess} tokens longer than a model can take with {num_new} new ones, "
-            f"and its field {self.cut_field!r} has no more to cut"
+        whole = fitted(
+            question,
+            lambda one: excess(self.branches, one, num_new),
+            lambda one, num: without_end(one, self.cut_field, num, self.tokenizer),
         )
-
-    def _excess(self, told: list[list[int]], num_new: int) -> int:
-        """Tokens by which the longest prompt exceeds its model's context."""
-        rooms = [prompt_room(one.model, num_new) for one in self.branches.branches]
-        return max(
-            len(ids) - room if room is not None else 0
-            for ids, room in zip(told, rooms, strict=True)
-        )
+        self.num_cut += whole is not question
+        return [encode(one.prompt, whole, one.tokenizer) for one in self.branches.branches]
 
     # Texts
 
@@ -231,4 +214,3 @@ class Decoder:
         if not ids:
             raise ValueError(f"the continuation {text!r} has no token")
         return list(ids)
-

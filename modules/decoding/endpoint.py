@@ -90,7 +90,7 @@ class Endpoint:
         patience: Tries and waits.
         extra: What every request holds beside or instead of ours, such as
             `{"return_tokens_as_token_ids": True}`; None takes a field away.
-        sleep: Waits for some seconds.
+        sleep: Waits for some seconds; the clock where None.
 
     Raises:
         ValueError: The address is none of http(s) or holds a password, or the variable is not set.
@@ -103,7 +103,7 @@ class Endpoint:
         key_variable: str | None = None,
         patience: Patience = Patience(),
         extra: Mapping[str, Any] | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
     ):
         parts = urlsplit(base_url)
         if parts.password or parts.username:
@@ -115,7 +115,7 @@ class Endpoint:
         self.key_variable = key_variable
         self.patience = patience
         self.extra = dict(extra or {})
-        self.sleep = sleep
+        self.sleep = time.sleep if sleep is None else sleep
         self.opener = urllib.request.build_opener(NoRedirect)
         self.key()  # told now rather than at the first call
 

@@ -1,6 +1,5 @@
 """How a branch words a question."""
 
-from collections.abc import Mapping, Sequence
 from string import Formatter
 from typing import Any
 
@@ -99,17 +98,3 @@ def encode(prompt: Prompt, question: Question, tokenizer: Any) -> list[int]:
     if not ids and special:
         ids = [tokenizer.eos_token_id if start is None else start]
     return ids
-
-
-def shortened(
-    question: Question,
-    field: str,
-    excess: int,
-    tokenizer: Any,
-) -> Mapping[str, str] | None:
-    """The question with the end of a field cut off; None where the field is not that long."""
-    ids: Sequence[int] = tokenizer.encode(question.get(field, ""), add_special_tokens=False)
-    if len(ids) <= excess:
-        return None
-    kept = tokenizer.decode(ids[: len(ids) - excess], skip_special_tokens=True)
-    return {**question, field: kept}

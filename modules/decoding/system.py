@@ -1,18 +1,37 @@
-"""Decoding as a Lightning system: `predict` answers questions, `test` judges answers."""
+"""Decoding as Lightning systems: `predict` answers questions, `test` measures answers.
 
+`Decoding` combines models that are here, `RemoteDecoding` tunes one behind an endpoint by proxy,
+`Judging` lets a judge compare two answers to each question.
+"""
+
+import warnings
+from collections.abc import Iterable
 from typing import Any, TypedDict
 
 import lightning as L
-import torch
 from torch import nn
 from typing_extensions import override
 
 from modules.causal_lm.generate import Generation
-from modules.decoding.branches import Branches, Question
+from modules.decoding.answers import Record
+from modules.decoding.blackbox import Sampling
+from modules.decoding.branches import Question
 from modules.decoding.decoder import Decoder, Written
-from modules.decoding.likelihood import Likelihood
+from modules.decoding.judging import Comparison, PretrainedJudge, Sides
 from modules.decoding.measures import Answered, Measure
 from modules.decoding.methods import Method
+from modules.decoding.records import (
+    Asker,
+    Means,
+    Totals,
+    by_token,
+    earlier,
+    gathered,
+    naming,
+    right_choices,
+)
+from modules.decoding.remote import Remote, RemoteProxyTuned
+from modules.decoding.verdicts import Judge
 
 GREEDY = Generation(max_new_tokens=128, temperature=0.0)
 """The most likely tokens."""
@@ -74,7 +93,7 @@ class Decoding(L.LightningModule):
         if self.decoder is not None:
             return
         branches = self.method.load()
-        self.network = nn.ModuleList(movable(branches))
+        self.network = nn.ModuleList(movable(one.model for one in branches.branches))
         cache, share = self.generation.cache, self.num_answers > 1
         self.decoder = Decoder(branches, self.cut_field, cache, share)
 
@@ -98,8 +117,9 @@ class Decoding(L.LightningModule):
 
     def predict_step(self, batch: QuestionBatch, batch_idx: int) -> list[dict[str, Any]]:
         """Answer questions; one record each."""
+        assert self.decoder is not None
         written = self.answers(list(batch["question"]))
-        told = self._by_token(list(batch["question"]), written)
+        told = by_token(self.decoder, batch["question"], written) if self.per_token else []
         records = []
         for number, name in enumerate(batch["id"]):
             mine = [i for i, one in enumerate(written) if one.question == number]
@@ -112,21 +132,6 @@ class Decoding(L.LightningModule):
             records.append(record)
         return records
 
-    def _by_token(self, questions: list[Question], written: list[Written]) -> list[Any]:
-        """What all branches think of every token of every answer."""
-        if not self.per_token or not written:
-            return []
-        assert self.decoder is not None
-        asked = [questions[one.question] for one in written]
-        found = self.decoder.loglikelihood(
-            asked, [one.tokens for one in written], len(questions), by_branch=True
-        )
-        names = self.decoder.tokenizer.convert_ids_to_tokens
-        return [
-            token_records(names(one.tokens), likelihood)
-            for one, likelihood in zip(written, found, strict=True)
-        ]
-
     # Test
 
     @property
@@ -135,14 +140,16 @@ class Decoding(L.LightningModule):
         return ["choice_accuracy", *(name for one in self.measures for name in one.names)]
 
     def on_test_epoch_start(self) -> None:
-        """Start the sums and counts of all quantities."""
-        self.sums = torch.zeros(2, len(self.quantities), dtype=torch.float64, device=self.device)
+        """Start the means of all quantities."""
+        self.means = Means(self.quantities, self.device)
 
     def test_step(self, batch: QuestionBatch, batch_idx: int) -> None:
         """Judge answers and choices."""
         if not batch["id"]:
             return
-        found = {"choice_accuracy": self._choices(batch)}
+        assert self.decoder is not None
+        asked = batch["question"], batch["choices"], batch["answer"]
+        found = {"choice_accuracy": right_choices(self.decoder, *asked)}
         if self.measures:
             pairs = zip(
                 batch["question"], self.first_answers(batch), batch["reference"], strict=True
@@ -150,55 +157,119 @@ class Decoding(L.LightningModule):
             answers = [Answered(question, text, wanted) for question, text, wanted in pairs]
             for measure in self.measures:
                 found |= measure.score(answers)
-        for place, name in enumerate(self.quantities):
-            self.sums[0, place] += sum(found[name])
-            self.sums[1, place] += len(found[name])
+        self.means.add(found)
 
     def first_answers(self, batch: QuestionBatch) -> list[str]:
         """The first answer to each question."""
         written = self.answers(list(batch["question"]))
         return [one.text for one in written[:: max(1, self.num_answers)]]
 
-    def _choices(self, batch: QuestionBatch) -> list[float]:
-        """1 for each question whose right choice is the most likely one, 0 for others."""
-        assert self.decoder is not None
-        asked = [(b, choice) for b, choices in enumerate(batch["choices"]) for choice in choices]
-        questions = [batch["question"][b] for b, _ in asked]
-        found = self.decoder.loglikelihood(questions, [text for _, text in asked])
-        right = []
-        for b, answer in enumerate(batch["answer"]):
-            scores = [one.total for (q, _), one in zip(asked, found, strict=True) if q == b]
-            if scores:
-                right.append(float(max(range(len(scores)), key=scores.__getitem__) == answer))
-        return right
-
     def on_test_epoch_end(self) -> None:
         """Log the means over all ranks, and how many questions they are of."""
-        sums = self.trainer.strategy.reduce(self.sums, reduce_op="sum")
-        total, count = sums.tolist()
-        row = {}
-        for name, value, num in zip(self.quantities, total, count, strict=True):
-            if num:
-                row[f"test/{name}"] = value / num
-                row[f"test/{name}_count"] = num
+        sums = self.trainer.strategy.reduce(self.means.sums, reduce_op="sum")
+        row = {f"test/{name}": value for name, value in self.means.row(sums).items()}
         self.log_dict(row, logger=False)
         if self.logger is not None:
             self.logger.log_metrics(row, self.global_step)
 
 
-def movable(branches: Branches) -> list[nn.Module]:
+# One question after the other
+
+
+class OneByOne(L.LightningModule):
+    """Ask one question after the other, and tell in the end what all records come to.
+
+    Args:
+        asker: Makes a record of each question; what it needs is loaded when the run begins.
+        answers: Records that an earlier run left, a file or a glob; they count in the end, too.
+    """
+
+    def __init__(self, asker: Asker, answers: str | None = None):
+        super().__init__()
+        self.asker = asker
+        self.answers = answers
+        self.network: nn.ModuleList | None = None
+        self.before = dict[str, Record]()
+        self.records = list[Record]()
+
+    @override
+    def configure_model(self) -> None:
+        if self.network is None:
+            self.network = nn.ModuleList(movable(self.asker.load()))
+
+    def on_predict_start(self) -> None:
+        """Read what there is before anything is added to it."""
+        self.before, self.records = earlier(self.answers), []
+
+    def predict_step(self, batch: QuestionBatch, batch_idx: int) -> list[Record]:
+        """Ask; one record a question."""
+        if len(batch["id"]) > 1:
+            warnings.warn("records are written by batches; batch_size 1 loses none", stacklevel=2)
+        made = []
+        columns = (batch[name] for name in ("id", "question", "choices", "answer"))
+        for name, question, choices, right in zip(*columns, strict=True):
+            with naming(name):
+                made.append({"id": name, **question, **self.asker.ask(question, choices, right)})
+        self.records += made
+        return made
+
+    def on_predict_epoch_end(self) -> None:
+        """Tell what the records of all ranks and of earlier runs come to."""
+        made = {str(one["id"]): one for one in gathered(self.records)}
+        records = list((self.before | made).values())
+        totals = self.asker.totals(records) if records else Totals("there was no question", {})
+        self.trainer.print(totals.text)
+        if self.logger is not None and totals.row:
+            self.logger.log_metrics({f"predict/{k}": v for k, v in totals.row.items()}, 0)
+
+
+class RemoteDecoding(OneByOne):
+    """Answer questions by a model behind an endpoint, tuned by proxy.
+
+    A question with choices, each of one token, gets one of them; any other gets a text.
+
+    Args:
+        method: The endpoint, the local experts and the prompt.
+        sampling: How tokens are chosen; where it names no end, the tokenizer's ends a text.
+        per_token: Whether every token is written with its probability and the bounds.
+        answers: Records that an earlier run left; they count in the end, too.
+    """
+
+    def __init__(
+        self,
+        method: RemoteProxyTuned,
+        sampling: Sampling = Sampling(),  # noqa: B008 - frozen
+        per_token: bool = False,
+        answers: str | None = None,
+    ):
+        super().__init__(Remote(method, sampling, per_token), answers)
+
+
+class Judging(OneByOne):
+    """Let a judge compare two answers to each question, in both orders.
+
+    Args:
+        judge: By an endpoint, or a local model that is loaded when the run begins.
+        sides: Fields that hold the question and the answers.
+        margin: Greatest difference of scores that is a tie.
+        group: Field that is the same in questions that are not independent; all are where None.
+        level: Share of the bootstrap's draws within the interval of the win rate.
+        answers: Records that an earlier run left; they count in the end, too.
+    """
+
+    def __init__(
+        self,
+        judge: Judge | PretrainedJudge,
+        sides: Sides = Sides(),  # noqa: B008 - frozen
+        margin: float = 0.0,
+        group: str | None = None,
+        level: float = 0.95,
+        answers: str | None = None,
+    ):
+        super().__init__(Comparison(judge, sides, margin, group, level), answers)
+
+
+def movable(models: Iterable[Any]) -> list[nn.Module]:
     """Models that go where the run is: all but those that were put on a device by name."""
-    models = {id(one.model): one.model for one in branches.branches}
-    return [one for one in models.values() if one.device.type == "cpu"]
-
-
-def token_records(names: list[str], likelihood: Likelihood) -> list[dict[str, Any]]:
-    """Log-probabilities of each token, combined and by branch, in nats."""
-    return [
-        {
-            "token": name,
-            "combined": round(likelihood.tokens[n], 4),
-            **{branch: round(scores[n], 4) for branch, scores in likelihood.branches.items()},
-        }
-        for n, name in enumerate(names)
-    ]
+    different = {id(one): one for one in models}
+    return [one for one in different.values() if one.device.type == "cpu"]

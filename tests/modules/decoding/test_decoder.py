@@ -106,7 +106,7 @@ def test_both_branches_see_the_same_cut_context():
 
 def test_a_question_that_is_too_long_without_its_context_is_refused_with_the_number():
     long = {"context": "1 2", "question": "3 " * 70}
-    with pytest.raises(ValueError, match=r"12 tokens longer .* 'context' has no more to cut"):
+    with pytest.raises(ValueError, match=r"12 tokens longer .* nothing more can be cut off"):
         Decoder(cad(tiny("llama"))).prompts([long], 4)
 
 

@@ -1,0 +1,166 @@
+"""Records of answers: what is written of each question, and what many of them come to."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from glob import glob
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from modules.decoding.answers import Record, parsed
+from modules.decoding.branches import Question
+from modules.decoding.decoder import Decoder, Written
+from modules.decoding.endpoint import EndpointError
+from modules.decoding.likelihood import Likelihood
+
+
+class Totals(NamedTuple):
+    """What records come to.
+
+    Attributes:
+        text: For people.
+        row: Quantities by name, for the log.
+    """
+
+    text: str
+    row: dict[str, float]
+
+
+class Asker(Protocol):
+    """Makes a record of a question, by asking a model that is somewhere else."""
+
+    def load(self) -> Sequence[Any]:
+        """Load what is needed here; the local models."""
+
+    def ask(self, question: Question, choices: Sequence[str], right: int) -> Record:
+        """What the record of a question says beside its id and fields.
+
+        Args:
+            question: What is asked.
+            choices: Continuations to choose from; may be none.
+            right: Number of the right one; -1 where it is not known.
+        """
+
+    def totals(self, records: Sequence[Record]) -> Totals:
+        """What all records come to; there is at least one."""
+
+
+class Means:
+    """Means of quantities, each over what it could be measured of.
+
+    Args:
+        names: Of the quantities, in order.
+        device: Where sums and counts are, so that they can be added up over ranks.
+    """
+
+    def __init__(self, names: Sequence[str], device: torch.device):
+        self.names = names
+        self.sums = torch.zeros(2, len(names), dtype=torch.float64, device=device)
+
+    def add(self, found: Mapping[str, Sequence[float]]) -> None:
+        """Add values of every quantity."""
+        for place, name in enumerate(self.names):
+            self.sums[0, place] += sum(found[name])
+            self.sums[1, place] += len(found[name])
+
+    def row(self, sums: Tensor) -> dict[str, float]:
+        """Means and counts of quantities that were measured, of sums and counts over all ranks."""
+        row = dict[str, float]()
+        for name, total, num in zip(self.names, *sums.tolist(), strict=True):
+            if num:
+                row |= {name: total / num, f"{name}_count": num}
+        return row
+
+
+# By choice and by token
+
+
+def right_choices(
+    decoder: Decoder,
+    questions: Sequence[Question],
+    choices: Sequence[Sequence[str]],
+    answers: Sequence[int],
+) -> list[float]:
+    """1 for each question whose right choice is the most likely one, 0 for others.
+
+    Args:
+        decoder: Tells how likely choices are.
+        questions: What is asked.
+        choices: Continuations of each; questions without any are passed over.
+        answers: Numbers of the right ones.
+    """
+    asked = [(q, choice) for q, several in enumerate(choices) for choice in several]
+    found = decoder.loglikelihood([questions[q] for q, _ in asked], [text for _, text in asked])
+    right = []
+    for number, answer in enumerate(answers):
+        scores = [one.total for (q, _), one in zip(asked, found, strict=True) if q == number]
+        if scores:
+            right.append(float(max(range(len(scores)), key=scores.__getitem__) == answer))
+    return right
+
+
+def by_token(
+    decoder: Decoder, questions: Sequence[Question], written: Sequence[Written]
+) -> list[Any]:
+    """What all branches think of every token of every answer."""
+    if not written:
+        return []
+    asked = [questions[one.question] for one in written]
+    tokens = [one.tokens for one in written]
+    found = decoder.loglikelihood(asked, tokens, len(questions), by_branch=True)
+    names = decoder.tokenizer.convert_ids_to_tokens
+    return [token_records(names(ids), one) for ids, one in zip(tokens, found, strict=True)]
+
+
+def token_records(names: list[str], likelihood: Likelihood) -> list[Record]:
+    """Log-probabilities of each token, combined and by branch, in nats."""
+    return [
+        {
+            "token": name,
+            "combined": round(likelihood.tokens[n], 4),
+            **{branch: round(scores[n], 4) for branch, scores in likelihood.branches.items()},
+        }
+        for n, name in enumerate(names)
+    ]
+
+
+# Of several runs and ranks
+
+
+def earlier(path: str | None) -> dict[str, Record]:
+    """Records by id that a file or a glob of files holds; lines that are none are passed over.
+
+    Of repeats the first counts.
+    """
+    names = [] if path is None else [path] if Path(path).is_file() else sorted(glob(path))
+    found: dict[str, Record] = {}
+    for name in names:
+        for line in Path(name).read_bytes().splitlines():
+            record = parsed(line)
+            if record is not None and isinstance(record.get("id"), str | int):
+                found.setdefault(str(record["id"]), record)
+    return found
+
+
+def gathered(records: Iterable[Record]) -> list[Record]:
+    """The records of all ranks, in order of the ranks."""
+    own = list(records)
+    if not (dist.is_available() and dist.is_initialized()):
+        return own
+    parts: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(parts, own)
+    return [one for part in parts for one in part]
+
+
+@contextmanager
+def naming(question: str) -> Iterator[None]:
+    """Inside, what goes wrong is told with the question's id."""
+    try:
+        yield
+    except EndpointError as error:
+        raise EndpointError(f"question {question!r}: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"question {question!r}: {error}") from error

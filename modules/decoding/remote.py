@@ -1,0 +1,251 @@
+"""Proxy-tuning of a model behind an endpoint, as a config names it, and its records."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from modules.decoding.answers import Record
+from modules.decoding.blackbox import BlackBox, Continuation, Sampling
+from modules.decoding.branches import Branch, Question
+from modules.decoding.choices import Answer, accuracy, choose
+from modules.decoding.endpoint import Endpoint, Patience
+from modules.decoding.fitting import fitted, without_end
+from modules.decoding.listing import ChatListing, Listing, TextListing
+from modules.decoding.methods import Wording, branches_of, worded
+from modules.decoding.offsets import LocalOffsets, prompt_ids
+from modules.decoding.records import Totals
+from modules.decoding.rows import prompt_room
+from modules.decoding.sources import Pretrained
+from modules.decoding.spelling import Form, Spelling
+from modules.decoding.vocabulary import check_same
+
+
+class Server(Endpoint):
+    """An endpoint as a config names it.
+
+    Args:
+        base_url: Such as `http://127.0.0.1:8000/v1`.
+        model: The model's name there.
+        key_variable: Environment variable that holds the key; None where none is needed.
+        patience: Tries and waits.
+        extra: What every request holds beside or instead of ours; None takes a field away.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        key_variable: str | None = None,
+        patience: Patience = Patience(),  # noqa: B008 - frozen
+        extra: dict[str, bool | int | float | str | None] | None = None,
+    ):
+        super().__init__(base_url, model, key_variable, patience, extra)
+
+
+@dataclass(frozen=True)
+class RemoteProxyTuned:
+    """Proxy-tuning (Liu et al., 2024) of a model that tells its likeliest tokens only.
+
+    Attributes:
+        endpoint: The base.
+        expert: Small tuned model.
+        antiexpert: The small model before it was tuned.
+        listing: Whether the base continues a `text` (/completions) or answers a `chat`
+            (/chat/completions).
+        top_k: Tokens that the base is asked for, K.
+        prompt: The base's prompt; of a chat, what the user says.
+        expert_prompt: The expert's, with `{prompt}` for the base's; the same where None.
+        alpha: Weight of what the expert says beyond the anti-expert.
+        cut_field: Field whose end is cut off where a prompt is too long for an expert.
+        as_ids: Whether a text is given to the base as ids of the experts' tokenizer, not as text.
+        going_on: Fields of a request that make a chat go on with a half-finished answer
+            (`ChatListing`).
+        forms: Ways in which the endpoint may write tokens (`Spelling`).
+    """
+
+    endpoint: Server
+    expert: Pretrained
+    antiexpert: Pretrained
+    listing: Literal["text", "chat"] = "text"
+    top_k: int = 5
+    prompt: Wording = "{question}"
+    expert_prompt: Wording | None = None
+    alpha: float = 1.0
+    cut_field: str = "context"
+    as_ids: bool = False
+    going_on: dict[str, bool | int | str] | None = None
+    forms: list[Form] = field(default_factory=lambda: ["text", "decoded", "piece"])
+
+    def load(self) -> tuple[Branch, Branch]:
+        """Load the experts, each with the base's prompt.
+
+        Raises:
+            ValueError: Their vocabularies differ.
+        """
+        prompt = worded(self.prompt)
+        expert, antiexpert = branches_of((self.expert, self.antiexpert), (prompt, prompt))
+        check_same(expert.tokenizer, antiexpert.tokenizer, "the anti-expert")
+        return expert, antiexpert
+
+    def base(self, tokenizer: Any) -> Listing:
+        """The base."""
+        if self.listing == "chat":
+            return ChatListing(self.endpoint, self.top_k, self.going_on)
+        return TextListing(self.endpoint, self.top_k, tokenizer if self.as_ids else None)
+
+    def reworded(self, tokenizer: Any) -> Callable[[str], str]:
+        """Makes the expert's prompt of the base's."""
+        if self.expert_prompt is None:
+            return str
+        wording = worded(self.expert_prompt)
+        return lambda prompt: wording({"prompt": prompt}, tokenizer)
+
+
+class Remote:
+    """Answers questions by a model behind an endpoint.
+
+    Args:
+        method: The base, experts, prompts and weights.
+        how: How tokens are chosen; where it names no end, the tokenizer's ends a text.
+        per_token: Whether records tell every token.
+
+    Attributes:
+        num_cut: Questions that were cut so far.
+    """
+
+    def __init__(self, method: RemoteProxyTuned, how: Sampling, per_token: bool = False):
+        self.method = method
+        self.how = how
+        self.per_token = per_token
+        self.num_cut = 0
+
+    def load(self) -> list[Any]:
+        """Load the experts."""
+        expert, antiexpert = self.method.load()
+        self.tokenizer, self.prompt = expert.tokenizer, expert.prompt
+        self.models = [expert.model, antiexpert.model]
+        self.reworded = self.method.reworded(self.tokenizer)
+        offsets = LocalOffsets(
+            expert.model, antiexpert.model, self.tokenizer, self.method.alpha, self.reworded
+        )
+        spelling = Spelling(self.tokenizer, self.method.forms)
+        how = self.how if self.how.end else replace(self.how, end=ends(self.tokenizer))
+        self.box = BlackBox(self.method.base(self.tokenizer), offsets, spelling, how)
+        return self.models
+
+    def ask(self, question: Question, choices: Sequence[str], right: int) -> Record:
+        """A text, or one of the choices, ready for JSON."""
+        if not choices:
+            return written(self.write(question), self.per_token)
+        return chosen(self.choose(question, choices), choices[right] if right >= 0 else None)
+
+    def write(self, question: Question) -> Continuation:
+        """Answer a question token by token."""
+        return self.box.write(self._prompt(question, self.how.max_new_tokens))
+
+    def choose(self, question: Question, choices: Sequence[str]) -> Answer:
+        """Choose one of several single tokens, each with or without a space before it."""
+        named = {choice: (choice.strip(), " " + choice.strip()) for choice in choices}
+        return choose(self.box, self._prompt(question, 1), named)
+
+    def totals(self, records: Sequence[Record]) -> Totals:
+        """Counts of texts and choices, and accuracies."""
+        return totals(records)
+
+    def _prompt(self, question: Question, num_new: int) -> str:
+        """The base's prompt, of a question cut so that the experts can read it."""
+        field = self.method.cut_field
+        short = fitted(
+            question,
+            lambda one: self._excess(one, num_new),
+            lambda one, over: without_end(one, field, over, self.tokenizer),
+        )
+        if short is not question:
+            self.num_cut += 1
+            warnings.warn(
+                f"a question was too long for the experts: the end of its {field} was cut off, "
+                f"for the base, too ({self.num_cut} so far)",
+                stacklevel=3,
+            )
+        return self.prompt(short, self.tokenizer)
+
+    def _excess(self, question: Question, num_new: int) -> int:
+        prompt = self.prompt(question, self.tokenizer)
+        told = [self.reworded(prompt), prompt]
+        lengths = [len(prompt_ids(self.tokenizer, one)) for one in told]
+        rooms = [prompt_room(model, num_new) for model in self.models]
+        pairs = zip(lengths, rooms, strict=True)
+        return max(0 if room is None else length - room for length, room in pairs)
+
+
+def ends(tokenizer: Any) -> list[int]:
+    """The id that ends a text, if there is one."""
+    return [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
+
+
+# Records
+
+
+def written(found: Continuation, per_token: bool) -> Record:
+    """A text with its counts, ready for JSON; its tokens on request."""
+    tokens = [
+        {
+            "token": one.text,
+            "p": round(one.p, 6),
+            "low": round(one.low, 6),
+            "high": round(one.high, 6),
+            "certain": one.certain,
+        }
+        for one in found.tokens
+    ]
+    return {
+        **({"tokens": tokens} if per_token else {}),
+        "num_tokens": len(found.tokens),
+        "num_certain": sum(one.certain for one in found.tokens),
+        "num_unknown": sum(one.unknown for one in found.tokens),
+        "certain": found.is_certain,
+        "ended": found.ended,
+        "continuation": found.text,
+    }
+
+
+def chosen(found: Answer, right: str | None) -> Record:
+    """An answer to a question with choices, ready for JSON.
+
+    Args:
+        found: The answer.
+        right: The right one, where it is known.
+    """
+    return {
+        "probability": {name: round(p, 6) for name, p in found.probability.items()},
+        "dropped": found.dropped,
+        "num_unknown": found.unknown,
+        "certain": found.certain,
+        "right": right,
+        "base_choice": found.base_choice,
+        "choice": found.choice,
+    }
+
+
+def totals(records: Sequence[Record]) -> Totals:
+    """How many texts and choices there are, how many of them certain, and how many right."""
+    texts = [one for one in records if "ended" in one]
+    picked = [one for one in records if "choice" in one]
+    tested = [one for one in picked if one["right"] is not None]
+    lines, row = list[str](), dict[str, float]()
+    if texts:
+        row |= {"texts": len(texts), "certain_texts": sum(one["certain"] for one in texts)}
+        lines.append(f"texts        {len(texts)}, of which {row['certain_texts']} are certain")
+    if picked:
+        row |= {"choices": len(picked), "certain_choices": sum(one["certain"] for one in picked)}
+        lines.append(f"choices      {len(picked)}, of which {row['certain_choices']} are certain")
+    if tested:
+        for name in ("base_choice", "choice"):
+            found = accuracy([one[name] for one in tested], [one["right"] for one in tested])
+            row |= {f"{name}_accuracy": found.of_all, f"{name}_unanswered": found.unanswered}
+            lines.append(
+                f"{name:12} {found.of_all:.1%} right of {found.num}, {found.of_answered:.1%} of "
+                f"those answered; {found.unanswered} without an answer"
+            )
+    return Totals("\n".join(lines), row)
