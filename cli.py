@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from engine.checkpoint import newest
 from engine.checks import refuse_impossible
+from engine.grid import main as grid
 from engine.hooks import skip_idle_hooks
 from engine.messages import PlainParser, refuse, refuse_arguments
 from engine.randomness import StepSeeds
@@ -96,6 +97,10 @@ def newest_or_refuse(folder: Path) -> str:
 
 def main(args: ArgsType = None) -> None:
     """Run a subcommand; `args` lets a test enter by the very same door."""
+    told = sys.argv[1:] if args is None else args
+    if isinstance(told, list) and told[:1] == ["grid"]:
+        grid(told[1:], main)
+        return
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)  # no advertisements
     warnings.filterwarnings("ignore", module=r"lightning\.pytorch\.utilities\._pytree")

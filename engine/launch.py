@@ -1,0 +1,138 @@
+"""Runs the commands of one cell of a grid, in this process or in one each, and tells a failure."""
+
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from types import FrameType
+
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from engine.cells import Cell
+
+DOOR = Path(__file__).parent.parent / "cli.py"
+Door = Callable[[list[str]], None]
+"""Runs a command line, as `cli.main` does."""
+Say = Callable[[str], None]
+"""Shows a line of progress."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A command that ended badly.
+
+    Attributes:
+        cell: Name of the cell.
+        command: Name of the command.
+        reason: The last line that it printed.
+        log: File with all lines.
+    """
+
+    cell: str
+    command: str
+    reason: str
+    log: Path
+
+    def __str__(self) -> str:
+        """As it is told."""
+        return f"{self.cell} {self.command} failed: {self.reason} (see {self.log})"
+
+
+class Stopped(SystemExit):
+    """Somebody ended the grid by SIGTERM."""
+
+
+def stop(signum: int, frame: FrameType | None) -> None:
+    """Handle the signal at once, whatever runs."""
+    raise Stopped(128 + signum)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Within it, SIGTERM ends everything; Lightning would end one command, as if it were done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def finish(cell: Cell, door: Door | None, say: Say, place: str) -> Failure | None:
+    """Run the commands of a cell that have no receipt; those behind one that fails are left.
+
+    Args:
+        cell: The cell, prepared.
+        door: What runs a command line in this process; where None, each gets its own.
+        say: Shows progress.
+        place: Which cell of how many, for progress.
+    """
+    if cell.is_finished:
+        say(f"[{place}] {cell.name}: was finished before")
+        return None
+    for name in cell.commands:
+        if cell.receipt(name):
+            continue
+        resumed, log = cell.resumed(name), cell.folder / f"{name}.log"
+        if cell.is_other(name):
+            return told(
+                cell, name, "its configs have changed since the grid began", log, say, place
+            )
+        say(f"[{place}] {cell.name} {name}{' goes on' if resumed else ''}")
+        start, args = monotonic(), cell.args(name) + resumed
+        if not (run_here(door, args, log) if door else run_apart(args, log)):
+            return told(cell, name, last_line(log), log, say, place)
+        cell.sign(name, monotonic() - start)
+        say(f"[{place}] {cell.name} {name}: {monotonic() - start:.1f} s")
+    return None
+
+
+def told(cell: Cell, name: str, reason: str, log: Path, say: Say, place: str) -> Failure:
+    """A failure, once it is shown."""
+    failure = Failure(cell.name, name, reason, log)
+    say(f"[{place}] {failure}")
+    return failure
+
+
+def run_apart(args: list[str], log: Path) -> bool:
+    """Run a command line in a process of its own; whether it ended well."""
+    with log.open("a") as file:
+        return not subprocess.run(
+            [sys.executable, str(DOOR), *args], stdout=file, stderr=file, check=False
+        ).returncode
+
+
+def run_here(door: Door, args: list[str], log: Path) -> bool:
+    """Run a command line in this process; whether it ended well.
+
+    Raises:
+        KeyboardInterrupt: Somebody stopped it, also where Lightning turned that into an exit.
+        Stopped: The same by SIGTERM.
+    """
+    with log.open("a") as file, redirect_stdout(file), redirect_stderr(file):
+        try:
+            door(args)
+        except (Stopped, SIGTERMException) as error:
+            raise Stopped(128 + signal.SIGTERM) from error
+        except SystemExit as error:
+            if isinstance(error.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from error
+            return not error.code
+        except Exception:
+            traceback.print_exc()
+            return False
+    return True
+
+
+def last_line(log: Path) -> str:
+    """The last line of a file that is not empty."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else "it printed nothing"
