@@ -1,0 +1,135 @@
+"""The matrix of detectors against the forward and backward passes alone that it takes.
+
+A cell of `configs/detector/matrix.yaml` is trained and tested as the grid does it: reading the
+config and the texts, choosing them, calibration, logs, checkpoint and scores. Its passes alone are
+the same batches, built before the clock starts: forward and backward of every training step,
+forward of every validation and test text. Tokenising happens once for all cells and counts once.
+
+Cells are long, so rounds are few; the clock is the processor time of this process and one thread
+computes, as somebody else's work on a shared machine takes longer than what is measured.
+"""
+
+from collections.abc import Sequence
+from itertools import cycle, islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import process_time
+from typing import Any
+
+import torch
+
+from benchmarks.claims.detectors import QUICK, planned
+from benchmarks.configured import configured
+from benchmarks.harness import Bench, run
+from cli import main as door
+from engine.cells import Cell
+from engine.launch import finish
+from modules.detector.loss import classification_loss
+from modules.detector.system import Detector, TextBatch
+
+GOAL = 1.2
+DETECTOR = {"kind": "encoder", "detector": "pooled", "seed": "seed1"}
+SHORT = {"trainer.max_steps": 20, "trainer.val_check_interval": 10}
+"""Steps of a cell in a quick run; overheads then weigh more."""
+ROUNDS = 3
+
+
+def the_cell(folder: Path, cache: Path, quick: bool) -> tuple[Cell, int]:
+    """The cell that is measured, in a fresh folder, and how many of its kind the matrix has."""
+    grid = planned(quick=False)
+    grid.folder = folder
+    grid.options["data.init_args.cache"] = str(cache)
+    grid.commands = {name: grid.commands[name] for name in ("fit", "test")}
+    if quick:
+        grid.options.update(QUICK | SHORT)
+    cells = [cell for cell in grid.cells() if cell.choices["kind"] == DETECTOR["kind"]]
+    return next(cell for cell in cells if cell.choices == DETECTOR), len(cells)
+
+
+class Contest:
+    """One cell, as the grid runs it and as nothing but its passes.
+
+    Args:
+        cache: Folder of the tokenised texts.
+        quick: Whether the cell is a short one.
+    """
+
+    def __init__(self, cache: Path, quick: bool):
+        self.cache = cache
+        self.quick = quick
+        start = process_time()
+        self.system, self.train, self.judged = self.batches()
+        self.seconds_before = process_time() - start
+
+    def batches(self) -> tuple[Detector, list[TextBatch], list[TextBatch]]:
+        """The network, and all batches of a cell in training and outside of it."""
+        with TemporaryDirectory() as folder:
+            cell, _ = the_cell(Path(folder), self.cache, self.quick)
+            cell.prepare()
+            built: Any = configured([*cell.configs, cell.config("fit")], "--trainer.logger=false")
+        data, steps = built.datamodule, built.trainer.max_steps
+        data.prepare_data()
+        data.setup("fit")
+        built.model.configure_model()
+        checks = steps // built.trainer.val_check_interval
+        judged = [*data.test_dataloader(), *(list(data.val_dataloader()) * checks)]
+        epoch = list(data.train_dataloader())
+        return built.model, list(islice(cycle(epoch), steps)), judged
+
+    def cell_seconds(self) -> float:
+        """Train and test the cell in a fresh folder; processor seconds."""
+        with TemporaryDirectory() as folder:
+            cell, _ = the_cell(Path(folder), self.cache, self.quick)
+            start = process_time()
+            cell.prepare()
+            failure = finish(cell, door, lambda line: None, "1/1")
+            took = process_time() - start
+        if failure:
+            raise RuntimeError(str(failure))
+        return took
+
+    def passes_seconds(self) -> float:
+        """Its forward and backward passes alone; processor seconds."""
+        start = process_time()
+        self.system.train()
+        for batch in self.train:
+            logits = self.system.logits(batch)
+            classification_loss(logits, batch["label_N"], None).backward()
+        self.system.zero_grad()
+        self.system.eval()
+        with torch.no_grad():
+            for batch in self.judged:
+                self.system.logits(batch)
+        return process_time() - start
+
+
+def padding(batches: Sequence[TextBatch]) -> float:
+    """Share of the positions of some batches that is padding."""
+    real = sum(int(batch["mask_WL"].sum()) for batch in batches)
+    return 1 - real / sum(batch["mask_WL"].numel() for batch in batches)
+
+
+def measure(bench: Bench) -> None:
+    """The whole matrix / its forward and backward passes alone."""
+    torch.set_num_threads(1)
+    with TemporaryDirectory() as cache:
+        cold = Contest(Path(cache), bench.quick).seconds_before
+        contest = Contest(Path(cache), bench.quick)
+        once = cold - contest.seconds_before
+        bench.say(f"tokenising all texts once: {once:.1f} s")
+        measures = {"cell": contest.cell_seconds, "passes": contest.passes_seconds}
+        timings = bench.time("cell", measures, "passes", ROUNDS, num_quick=1)
+        _, num = the_cell(Path(cache), Path(cache), bench.quick)
+    train, judged = padding(contest.train), padding(contest.judged)
+    bench.say(f"padding: {train:.3f} of training, {judged:.3f} of evaluation")
+    bench.details["cell"] |= {"tokenising": once, "cells": num, "padding": [train, judged]}
+    cell, passes = timings.time("cell").median, timings.time("passes").median
+    whole = (num * cell + once) / (num * passes)
+    what = f"matrix of {num} encoders / its forward and backward passes"
+    bench.row(6, what, whole, GOAL, timings, limit=1.0)
+    bench.row(6, "one cell / its passes", timings.ratio("cell", "passes"), GOAL, timings, limit=1.0)
+    bench.row(6, "share of evaluation that is padding", judged, 0.05)
+
+
+if __name__ == "__main__":
+    run("detector_matrix", measure)

@@ -1,0 +1,125 @@
+"""Beginnings of human texts for a language model to continue, which makes pairs for detectors.
+
+A prediction batch is that of `datamodules.prompts`, and (B = prompts):
+
+- `pair_B`: list[dict]; `pair_id`, `domain` and `split` of each human text, and its whole `text`.
+"""
+
+from functools import cached_property
+from glob import glob
+from pathlib import Path
+
+import numpy as np
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from datamodules.checks import check_bounds
+from datamodules.documents import Reject
+from datamodules.labelled_text import LabelledRow, LabelledText
+from datamodules.loader import Batch, EvaluationLoader
+from datamodules.prompts import Prompts
+from datamodules.resumable import ResumableData
+from datamodules.table import jsonl_rows
+from datamodules.tokenizer import load_tokenizer
+
+
+class PairPrompts(Prompts):
+    """Prompts that know the human texts that they begin.
+
+    Args:
+        rows: The human texts.
+        prompts: The beginning of each.
+        ids: Start and token ids of each prompt.
+        pad: Id that fills up on the left.
+    """
+
+    def __init__(self, rows: list[LabelledRow], prompts: list[str], ids: list[list[int]], pad: int):
+        super().__init__(prompts, ids, pad)
+        self.rows = rows
+
+    @override
+    def batch(self, ids: NDArray[np.int64], num_real: int) -> Batch:
+        batch = super().batch(ids, num_real)
+        names = ("pair_id", "domain", "split", "text")
+        known = [self.rows[i] for i in ids[: max(1, num_real)].tolist()]
+        return batch | {"pair_B": [{name: getattr(row, name) for name in names} for row in known]}
+
+
+class HumanPrompts(ResumableData):
+    """The first words of each human text that no file of continuations has yet.
+
+    Args:
+        tokenizer: Folder or hub name of the language model's tokenizer.
+        sources: Tables of texts; only human ones are taken, each once, its longest cut.
+        prompt_words: Words of a prompt.
+        least_words: Human texts shorter than that are passed over.
+        written: Files of earlier runs, as a path or a glob; human texts that they have a
+            continuation of are passed over, so that a run that was stopped goes on.
+        num: Human texts that are continued, at most; all where None.
+        batch_size: Prompts per device that are continued together.
+
+    Raises:
+        ValueError: A number is out of bounds.
+    """
+
+    def __init__(
+        self,
+        tokenizer: str,
+        sources: list[LabelledText],
+        prompt_words: int = 20,
+        least_words: int = 60,
+        written: str | None = None,
+        num: int | None = None,
+        batch_size: int = 16,
+    ):
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.sources = sources
+        self.prompt_words = prompt_words
+        self.least_words = least_words
+        self.written = written
+        self.num = num
+        self.batch_size = batch_size
+        check_bounds(vars(self), dict.fromkeys(("prompt_words", "least_words", "batch_size"), 1))
+
+    @cached_property
+    def rows(self) -> list[LabelledRow]:
+        """The human texts that are to be continued."""
+        longest: dict[str, LabelledRow] = {}
+        for row in (row for source in self.sources for row in source.rows if row.is_human):
+            known = longest.setdefault(row.pair_id, row)
+            if len(row.text) > len(known.text):
+                longest[row.pair_id] = row
+        done = self.done()
+        fit = [row for row in longest.values() if len(row.text.split()) >= self.least_words]
+        wanted = fit[: self.num]
+        left = [row for row in wanted if row.pair_id not in done]
+        short = len(longest) - len(fit)
+        rank_zero_only(print)(
+            f"{len(longest):,} human texts: {short:,} shorter than {self.least_words} words, "
+            f"{len(wanted) - len(left):,} continued before, {len(left):,} to go"
+        )
+        return left
+
+    def done(self) -> set[str]:
+        """Human texts that have a continuation."""
+        files = [] if self.written is None else sorted(map(Path, glob(self.written)))
+        records = (record for file in files for record, _ in jsonl_rows(file, ["pair_id"]))
+        # a line that was cut off by a kill counts for nothing
+        good = [one for one in records if not isinstance(one, Reject)]
+        return {str(one["pair_id"]) for one in good if one.get("label") != "human"}
+
+    def predict_dataloader(self) -> EvaluationLoader:
+        """Every prompt once.
+
+        Raises:
+            ValueError: There is none left.
+        """
+        if not self.rows:
+            raise ValueError(f"nothing to write: all human texts are continued in {self.written}.")
+        known = load_tokenizer(self.tokenizer)
+        prompts = [" ".join(row.text.split()[: self.prompt_words]) for row in self.rows]
+        ids = [[known.start, *tokens] for tokens in known.encode(prompts)]
+        items = PairPrompts(self.rows, prompts, ids, known.pad)
+        return self.evaluation_loader(items, len(items), self.batch_size)

@@ -1,0 +1,185 @@
+"""Tables of labelled texts: who wrote each, in which domain, and which texts belong together."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+from typing_extensions import override
+
+from datamodules.documents import Document, Reject, judge
+from datamodules.table import SUFFIXES, read_table
+from datamodules.text_source import FileText
+
+FIELDS = ("text", "label", "generator", "domain", "pair_id", "paired_generator", "split")
+"""What is known of a text; only the first two must be there."""
+HUMAN = "human"
+"""Label of what a person wrote."""
+LARGEST_CONTROL = 0.05
+"""Share of control characters above which a text counts as binary."""
+LONGEST_WORD = 40
+"""Characters; shorter texts without a space are one word, longer ones may be in a language
+that writes no spaces."""
+
+
+@dataclass(frozen=True)
+class LabelledRow:
+    """A text and what is known of it.
+
+    Attributes:
+        text: The text.
+        label: Name of its class, such as `human`.
+        origin: File and row, counted from 1.
+        generator: Who wrote it; empty where nothing says so.
+        domain: What it is about; empty where nothing says so.
+        pair_id: Human text that it is or that it continues.
+        paired_generator: Generator to whose pair it belongs; empty where nothing says so.
+        split: Part of the data that it belongs to; empty where nothing says so.
+    """
+
+    text: str
+    label: str
+    origin: str
+    generator: str = ""
+    domain: str = ""
+    pair_id: str = ""
+    paired_generator: str = ""
+    split: str = ""
+
+    @property
+    def is_human(self) -> bool:
+        """Whether a person wrote it."""
+        return self.label == HUMAN
+
+
+class LabelledText(FileText):
+    """Texts with labels from Parquet, CSV or JSONL files.
+
+    Args:
+        path: A file, a folder (every such file below it) or a glob.
+        labels: What the labels of the file mean, such as `{"1": human, "0": machine}`; None takes
+            them as they are.
+        columns: Column of each field whose column has another name than the field: `text`, `label`,
+            `generator`, `domain`, `pair_id`, `paired_generator`, `split`.
+        values: Fields that are the same for all rows, such as `{split: train}`.
+        delimiter: What stands between two cells of CSV.
+        skip_words: Words at the beginning of every text that are left out, such as a prompt that
+            human and machine text share.
+        weight: Not used; all texts are drawn alike.
+
+    Raises:
+        ValueError: `columns` or `values` name what is no field.
+    """
+
+    kinds: ClassVar[tuple[str, ...]] = FIELDS
+
+    def __init__(
+        self,
+        path: str,
+        labels: dict[str, str] | None = None,
+        columns: dict[str, str] | None = None,
+        values: dict[str, str] | None = None,
+        delimiter: str = ",",
+        skip_words: int = 0,
+        weight: float = 1.0,
+    ):
+        super().__init__(path, weight)
+        self.labels = labels
+        self.columns = columns or {}
+        self.values = values or {}
+        self.delimiter = delimiter
+        self.skip_words = skip_words
+        for name in [*self.columns, *self.values]:
+            if name not in FIELDS:
+                raise ValueError(f"{name!r} is no field of a text; those are {', '.join(FIELDS)}.")
+
+    @override
+    def files(self) -> list[Path]:
+        found = super().files()
+        readable = [file for file in found if file.suffix in SUFFIXES]
+        if not readable:
+            raise ValueError(f"{found[0]} must end in one of {', '.join(SUFFIXES)}.")
+        return readable
+
+    @override
+    def options(self) -> list[object]:
+        return [self.labels, self.columns, self.values, self.delimiter, self.skip_words]
+
+    @override
+    def documents(self) -> Iterator[Document | Reject]:
+        for row in self._all:
+            yield row if isinstance(row, Reject) else Document(row.text, row.origin)
+
+    @cached_property
+    def rows(self) -> list[LabelledRow]:
+        """The usable rows, in the order of `documents`."""
+        return [row for row in self._all if isinstance(row, LabelledRow)]
+
+    @cached_property
+    def _all(self) -> list[LabelledRow | Reject]:
+        return [self._row(cells, origin) for cells, origin in self._cells()]
+
+    def _cells(self) -> Iterator[tuple[dict[str, object] | Reject, str]]:
+        """Fields of every row, and where it stands."""
+        needed = [self.columns.get(name, name) for name in ("text", "label")]
+        needed += self.columns.values()
+        absent = {self.columns.get(name, name) for name in self.values}
+        needed = [name for name in dict.fromkeys(needed) if name not in absent]
+        for file in self.files():
+            yield from read_table(file, needed, self.delimiter)
+
+    def _row(self, cells: dict[str, object] | Reject, origin: str) -> LabelledRow | Reject:
+        if isinstance(cells, Reject):
+            return cells
+        found = {name: cells.get(self.columns.get(name, name)) for name in FIELDS} | self.values
+        document = judge(found["text"], origin)
+        if isinstance(document, Reject):
+            return document
+        text = without_words(document.text, self.skip_words)
+        if reason := unreadable(text):
+            return Reject(origin, reason)
+        if found["label"] is None or found["label"] == "":
+            return Reject(origin, "no label")
+        label = self._meaning(str(found["label"]), origin)
+        told = {name: "" if found[name] is None else str(found[name]) for name in FIELDS[2:]}
+        return LabelledRow(text, label, origin, **completed(told, text, label))
+
+    def _meaning(self, value: str, origin: str) -> str:
+        """The class that a label of the file stands for."""
+        if self.labels is None:
+            return value
+        if value not in self.labels:
+            known = ", ".join(self.labels)
+            raise ValueError(f"{origin}: label {value!r} is none of {known}; see `labels`.")
+        return self.labels[value]
+
+
+def without_words(text: str, num: int) -> str:
+    """A text without its first words."""
+    return re.sub(rf"^\s*(?:\S+\s+){{0,{num}}}", "", text, count=1) if num else text
+
+
+def completed(told: dict[str, str], text: str, label: str) -> dict[str, str]:
+    """Fields of a row, those that follow from others filled in.
+
+    A text without a pair is a pair of its own; the same text is the same pair.
+    """
+    pair = told["pair_id"] or hashlib.sha256(" ".join(text.split()).encode()).hexdigest()[:16]
+    generator = told["generator"] or (HUMAN if label == HUMAN else "")
+    paired = told["paired_generator"] or ("" if label == HUMAN else generator)
+    return told | {"pair_id": pair, "generator": generator, "paired_generator": paired}
+
+
+def unreadable(text: str) -> str:
+    """Why nothing can be said of who wrote a text, in a few words; empty where it can be read."""
+    control = sum((ord(c) < 32 and not c.isspace()) or c in "\x7f\ufffd" for c in text)
+    if control > LARGEST_CONTROL * len(text):
+        return f"binary: {control} of {len(text)} characters are no text"
+    if not text.strip():
+        return "empty"
+    if len(text.split()) < 2 and len(text) <= LONGEST_WORD:
+        return "a single word"
+    return ""

@@ -1,0 +1,273 @@
+"""Labelled texts for detectors of machine-written text, and texts to be judged.
+
+A batch is a dict (N = texts, W = their windows, L = tokens of the longest window); outside of
+training it may hold fewer texts than a batch has, or none:
+
+- `token_WL`: int64; windows of texts, each with start and end, padded on the right.
+- `mask_WL`: bool; True = real token.
+- `windows_N`: list[int]; windows of each text, in order; they sum to W. One each in training.
+- `label_N`: int64; number of the class among `classes`; -100 where it is not known.
+- `num_targets`: int; N. `step_targets`: the same over one optimizer step on this device.
+- `row_N`: list[int]; number of each text among those of all sources.
+- `text_N`, `pair_id_N`, `generator_N`, `domain_N`: list[str]; `generator` is `human` where a person
+  wrote it.
+- `paired_generator_N`: list[str]; generator to whose pair each belongs, empty where it has none.
+- `attack_N`: list[str]; what was done to each, `none` for a text as it is.
+- `problem_N`: list[str]; why a text cannot be judged, empty where it can; such a one has no window.
+- `place_N`: list[str]; file and row.
+- `density_N`: list[float]; tokens a byte of each text: high where its language is another one.
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from datamodules.attacks import Attack
+from datamodules.bucketed import Bucketed
+from datamodules.checks import check_bounds, check_shares
+from datamodules.corpus import tokenised
+from datamodules.judged_texts import read_judged
+from datamodules.labelled_text import LabelledText
+from datamodules.loader import EvaluationLoader, ResumableLoader
+from datamodules.order import Draws, Mixture
+from datamodules.resumable import ResumableData
+from datamodules.selection import Selection, choose
+from datamodules.text import STAGES, Stage
+from datamodules.text_table import TextTable
+from datamodules.token_file import TokenFile
+from datamodules.tokenizer import TextTokenizer, load_tokenizer
+from datamodules.windows import Item, TextItems, Tokens
+
+
+class MachineTextData(ResumableData):
+    """Texts by people and machines, tokenised once for whatever is selected of them.
+
+    Args:
+        tokenizer: Folder or hub name of the encoder's tokenizer.
+        sources: Tables of texts.
+        classes: Names of the classes by number; the second of two is the positive one. Rows of
+            another label are refused.
+        train: What a detector is trained on; each human text once.
+        validate: What it is calibrated on.
+        test: What it is tested on.
+        max_length: Tokens of a window, start and end included; longer texts are cut into windows.
+        balance: Whether training takes texts of all classes equally often, however many there are.
+        plain: Whether texts are read in plain characters (`datamodules.plain`), judged and attacked
+            ones too; line breaks and kinds of quotes then tell nothing.
+        attacks: What is done to test texts; each adds a changed copy of the machine texts, and of
+            the human ones where it is done to all.
+        texts: What predict judges: texts; or a `.jsonl` file, any other file as one text, a folder,
+            or `-` for the standard input; None judges the test texts.
+        key: Key of a text in JSON lines that predict judges.
+        batch_size: Texts per device and micro-batch.
+        eval_batch_size: The same outside of training; None takes `batch_size`.
+        pool_batches: Batches that are sorted by length together; 1 keeps the order of chance.
+        num_workers: Processes that build batches; 0 builds them in the training process.
+        cache: Folder for the tokenised texts.
+        seed: Of what is selected and in which order.
+        max_bad_rate: Share of unusable rows in a source above which the run stops.
+
+    Raises:
+        ValueError: A number is out of bounds, there is no source, or training and another stage
+            take the same split.
+    """
+
+    def __init__(
+        self,
+        tokenizer: str,
+        sources: list[LabelledText],
+        classes: list[str] = ["human", "machine"],  # noqa: B006 - never changed
+        train: Selection = Selection("train"),  # noqa: B008 - frozen
+        validate: Selection = Selection("val"),  # noqa: B008
+        test: Selection = Selection("test"),  # noqa: B008
+        max_length: int = 512,
+        balance: bool = False,
+        plain: bool = True,
+        attacks: list[Attack] | None = None,
+        texts: list[str] | str | None = None,
+        key: str = "text",
+        batch_size: int = 32,
+        eval_batch_size: int | None = None,
+        pool_batches: int = 16,
+        num_workers: int = 0,
+        cache: str = ".cache/tokens",
+        seed: int = 0,
+        max_bad_rate: float = 0.01,
+    ):
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.sources = sources
+        self.classes = list(classes)
+        self.selections: dict[Stage, Selection] = {
+            "train": train,
+            "validate": validate,
+            "test": test,
+        }
+        self.max_length = max_length
+        self.balance = balance
+        self.attacks = attacks or []
+        self.texts = texts
+        self.key = key
+        self.batch_size = batch_size
+        self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
+        self.pool_batches = pool_batches
+        self.num_workers = num_workers
+        self.cache = Path(cache)
+        self.seed = seed
+        self.max_bad_rate = max_bad_rate
+        self._check()
+        self.table = TextTable(self.sources, self.classes, plain)
+        self._chosen: dict[Stage, list[int]] = {}
+        self._files: list[TokenFile] | None = None
+
+    @cached_property
+    def vocabulary(self) -> TextTokenizer:
+        """The tokenizer, read when first needed."""
+        return load_tokenizer(self.tokenizer)
+
+    # What Lightning asks for
+
+    def prepare_data(self) -> None:
+        """Tokenise what this command reads; Lightning calls it on one process a node."""
+        if self._stages():
+            self._open()
+
+    def setup(self, stage: str) -> None:
+        """Choose the texts of this command and say how many there are."""
+        for part in self._stages():
+            labels = self.labelled_texts(part)[1]
+            counts = [labels.count(number) for number in range(len(self.classes))]
+            told = ", ".join(f"{n:,} {c}" for n, c in zip(counts, self.classes, strict=True))
+            rank_zero_only(print)(f"{part}: {told}")
+
+    def train_dataloader(self) -> ResumableLoader:
+        """The endless stream of training texts, those of similar length together."""
+        texts = sorted(self._plain("train"), key=lambda item: item.label)
+        items, lengths = self._items(texts, one_window=True)
+        labels = [item.label for item in texts]
+        sizes = [labels.count(number) for number in range(len(self.classes))]
+        weights = [1.0] * len(sizes) if self.balance else [float(size) for size in sizes]
+        order = Draws(Mixture(sizes, weights, self.seed))
+        stride = self.batch_size * self.place()[1]
+        bucketed = Bucketed(order, lengths, stride, self.pool_batches, self.seed)
+        return self.training_loader(items, bucketed, self.batch_size, self.num_workers)
+
+    def val_dataloader(self) -> EvaluationLoader:
+        """Every validation text once."""
+        return self._evaluation(self._plain("validate"))
+
+    def test_dataloader(self) -> EvaluationLoader:
+        """Every test text once, then every attacked one."""
+        return self._evaluation([*self._plain("test"), *self._attacked()])
+
+    def predict_dataloader(self) -> EvaluationLoader:
+        """Every text to be judged once, in order."""
+        if self.texts is None:
+            return self._evaluation(self._plain("test"))
+        found = read_judged(self.texts, self.key)
+        items = [self.table.judged(number, one) for number, one in enumerate(found)]
+        return self._every_once(self._items(items)[0])
+
+    def training_documents(self) -> Iterator[str]:
+        """The training texts, one after another; needs no tokenizer."""
+        yield from self.labelled_texts("train")[0]
+
+    # What is selected
+
+    def chosen(self, stage: Stage) -> list[int]:
+        """Places in `rows` of the texts of a stage.
+
+        Raises:
+            ValueError: There are too few texts, or a class has none.
+        """
+        if stage not in self._chosen:
+            rows = self.table.rows
+            self.table.check_splits({one.split for one in self.selections.values()})
+            found = choose(rows, self.selections[stage], stage == "train", self.seed)
+            for name in self.classes:
+                if not any(rows[i].label == name for i in found):
+                    raise ValueError(f"{stage}: none of the {len(found)} texts is {name}.")
+            self._chosen[stage] = found
+        return self._chosen[stage]
+
+    def labelled_texts(self, stage: Stage) -> tuple[list[str], list[int]]:
+        """Texts of a stage and the numbers of their classes, for detectors without a network."""
+        items = self._plain(stage)
+        return [item.text for item in items], [item.label for item in items]
+
+    # Items and loaders
+
+    def _plain(self, stage: Stage) -> list[Item]:
+        return [self.table.item(i) for i in self.chosen(stage)]
+
+    def _attacked(self) -> list[Item]:
+        """A changed copy of the test texts for each attack."""
+        return [
+            self.table.item(i, attack)
+            for attack in self.attacks
+            for i in self.chosen("test")
+            if attack.humans_too or not self.table.rows[i].is_human
+        ]
+
+    def _items(self, items: list[Item], one_window: bool = False) -> tuple[TextItems, Tokens]:
+        """Texts with their tokens, and the length of each, as far as a window goes."""
+        tokens = self._tokens(items)
+        lengths = np.array([len(ids) for ids in tokens], np.int64).clip(max=self.max_length)
+        pad, seed = self.vocabulary.pad, self.seed
+        return TextItems(items, tokens, pad, self.max_length, one_window, seed), lengths
+
+    def _tokens(self, items: list[Item]) -> list[Tokens]:
+        """Token ids of each text: those of rows as they are from the cache, others made now."""
+        fresh = [item.text for item in items if not item.is_row]
+        made = iter(self.vocabulary.encode(fresh) if fresh else [])
+        start, end = self.vocabulary.start, self.vocabulary.eos
+        return [
+            self.table.tokens(item.row, self._open())
+            if item.is_row
+            else np.array([start, *next(made), end], np.int64)
+            for item in items
+        ]
+
+    def _evaluation(self, items: list[Item]) -> EvaluationLoader:
+        """Every text once, the longest first: should memory not suffice, it shows at once."""
+        _, lengths = self._items(items)
+        order = np.argsort(-lengths, kind="stable")
+        return self._every_once(self._items([items[i] for i in order])[0])
+
+    def _every_once(self, items: TextItems) -> EvaluationLoader:
+        return self.evaluation_loader(items, len(items), self.eval_batch_size, self.num_workers)
+
+    def _open(self) -> list[TokenFile]:
+        """The tokens of all sources; made once for whatever is selected."""
+        if self._files is None:
+            self.table.check_splits({one.split for one in self.selections.values()})
+            self._files = [
+                tokenised(source, self.vocabulary, self.cache, self.max_bad_rate)
+                for source in self.table.texts
+            ]
+        return self._files
+
+    def _stages(self) -> tuple[Stage, ...]:
+        """Whose texts this command reads."""
+        command = None if self.trainer is None else self.trainer.state.fn
+        name = "fit" if command is None else command.value
+        if name == "predict":
+            return ("test",) if self.texts is None else ()
+        return STAGES[name]
+
+    def _check(self) -> None:
+        least = {"max_length": 3, "num_workers": 0, "seed": 0}
+        least |= dict.fromkeys(("batch_size", "eval_batch_size", "pool_batches"), 1)
+        check_bounds(vars(self), least)
+        check_shares(vars(self), ["max_bad_rate"])
+        if not self.sources:
+            raise ValueError("sources is empty: give it at least one table of texts.")
+        if len(set(self.classes)) < 2:
+            raise ValueError(f"classes must be at least two, got {', '.join(self.classes)}.")
+        train = self.selections["train"].split
+        for stage in ("validate", "test"):
+            if self.selections[stage].split == train:
+                raise ValueError(f"train and {stage} both take the split {train!r}.")

@@ -1,0 +1,89 @@
+"""Labelled texts of several sources as one table, and what a batch tells of each."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+
+from datamodules.attacks import Attack
+from datamodules.documents import Document, Reject
+from datamodules.labelled_text import LabelledRow, LabelledText
+from datamodules.plain import PlainSource, plain
+from datamodules.splits import check_splits
+from datamodules.text_source import TextSource
+from datamodules.token_file import TokenFile
+from datamodules.windows import NO_LABEL, Item, Tokens
+
+AS_IT_IS = "none"
+"""Name of no attack."""
+TOLD = ("pair_id", "generator", "paired_generator", "domain")
+"""What is told of a text, beside what was done to it and where it stands."""
+
+
+class TextTable:
+    """The usable rows of all sources; their numbers run on from one source to the next.
+
+    Args:
+        sources: The sources.
+        classes: Names of the classes, by number.
+        is_plain: Whether texts are read in plain characters (`datamodules.plain`).
+    """
+
+    def __init__(self, sources: Sequence[LabelledText], classes: Sequence[str], is_plain: bool):
+        self.sources = list(sources)
+        self.classes = list(classes)
+        self.is_plain = is_plain
+        self._checked: set[str] = set()
+
+    @cached_property
+    def rows(self) -> list[LabelledRow]:
+        """All rows.
+
+        Raises:
+            ValueError: A label is no class.
+        """
+        rows = [row for source in self.sources for row in source.rows]
+        for row in rows:
+            if row.label not in self.classes:
+                known = ", ".join(self.classes)
+                raise ValueError(f"{row.origin}: label {row.label!r} is none of {known}.")
+        return [replace(row, text=self.written(row.text)) for row in rows]
+
+    @property
+    def texts(self) -> list[TextSource]:
+        """Sources of the texts of the rows, in the same order."""
+        return [PlainSource(one) if self.is_plain else one for one in self.sources]
+
+    def check_splits(self, splits: Collection[str]) -> None:
+        """Raise a ValueError if a text stands in two of these splits."""
+        if not self._checked >= set(splits):
+            check_splits(self.rows, splits)
+            self._checked |= set(splits)
+
+    def tokens(self, row: int, files: Sequence[TokenFile]) -> Tokens:
+        """Token ids of a row, by the token files of `texts`."""
+        for source, file in zip(self.sources, files, strict=True):
+            if row < len(source.rows):
+                return np.asarray(file.tokens[file.offsets[row] : file.offsets[row + 1]], np.int64)
+            row -= len(source.rows)
+        raise IndexError(f"there is no row {row}")
+
+    def item(self, number: int, attack: Attack | None = None) -> Item:
+        """A row, as it is or attacked."""
+        row = self.rows[number]
+        done = AS_IT_IS if attack is None else attack.name
+        told = {name: getattr(row, name) for name in TOLD} | {"attack": done, "place": row.origin}
+        text = row.text if attack is None else self.written(attack(row.text))
+        return Item(text, self.classes.index(row.label), number, told, is_row=attack is None)
+
+    def judged(self, number: int, found: Document | Reject) -> Item:
+        """A text of no table, or why it cannot be judged."""
+        told = dict.fromkeys(TOLD, "") | {"attack": AS_IT_IS, "place": found.origin}
+        if isinstance(found, Reject):
+            return Item("", NO_LABEL, number, told, problem=found.reason)
+        return Item(self.written(found.text), NO_LABEL, number, told)
+
+    def written(self, text: str) -> str:
+        """A text as it is read."""
+        return plain(text) if self.is_plain else text

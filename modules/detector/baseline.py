@@ -1,0 +1,87 @@
+"""A detector without training as a Lightning system, for the same tests and verdicts as others."""
+
+from collections.abc import Callable
+from typing import Literal, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from modules.detector.calibration import Calibration
+from modules.detector.method import Method
+from modules.detector.system import Judge, TextBatch
+
+
+class LabelledTexts(Protocol):
+    """Data that can tell all texts of a stage at once."""
+
+    def labelled_texts(self, stage: Literal["train", "validate"]) -> tuple[list[str], list[int]]:
+        """The texts, and the number of the class of each."""
+
+
+class Baseline(Judge):
+    """A method that `test` and `predict` prepare by themselves: there is nothing to fit before.
+
+    Where it learns, it learns from the training texts; its scores become probabilities by a
+    logistic regression on the validation texts, which decide the threshold as well.
+
+    Args:
+        method: Builds the method.
+        classes: Names of the two classes; the second is the positive one.
+        target_fpr: False-positive rate of the threshold that validation decides.
+
+    Raises:
+        ValueError: There are not two classes.
+    """
+
+    def __init__(
+        self,
+        method: Callable[[], Method],
+        classes: list[str] = ["human", "machine"],  # noqa: B006 - never changed
+        target_fpr: float = 0.01,
+    ):
+        super().__init__()
+        self.save_hyperparameters()
+        self.make_method = method
+        self.classes = list(classes)
+        self.target_fpr = target_fpr
+        self.check_classes()
+        if len(self.classes) > 2:
+            raise ValueError(f"a baseline tells two classes apart, got {len(self.classes)}")
+
+    @override
+    def build(self) -> nn.Module:
+        return self.make_method()
+
+    @property
+    def method(self) -> Method:
+        """The method, once it is built."""
+        assert isinstance(self.network, Method)
+        return self.network
+
+    def on_test_start(self) -> None:
+        """Learn and calibrate."""
+        self.prepare(cast(LabelledTexts, self.trainer.datamodule))  # type: ignore[attr-defined]
+
+    on_predict_start = on_test_start
+
+    def prepare(self, data: LabelledTexts) -> None:
+        """Learn from the training texts and calibrate on the validation texts."""
+        if self.method.learns:
+            self.method.learn(*data.labelled_texts("train"))
+        texts, labels = data.labelled_texts("validate")
+        logits_NC = as_logits(self.method.scores(texts))
+        self.calibration = Calibration.of(logits_NC, torch.tensor(labels), self.target_fpr)
+
+    @override
+    def logits(self, batch: TextBatch) -> Tensor:
+        score_N = torch.full((batch["num_targets"],), torch.nan, dtype=torch.float64)
+        good = [i for i, problem in enumerate(batch["problem_N"]) if not problem]
+        if good:
+            score_N[good] = self.method.scores([batch["text_N"][i] for i in good])
+        return as_logits(score_N)
+
+
+def as_logits(score_N: Tensor) -> Tensor:
+    """Logits of two classes whose difference is the score, [N, 2]."""
+    return torch.stack([torch.zeros_like(score_N), score_N], dim=1)

@@ -1,0 +1,61 @@
+"""What attacks cost: rates where texts are attacked against rates where they are as they are.
+
+Who hides a machine's text attacks it, and leaves those of people alone: what an attack has no copy
+of counts as it is.
+
+Shape legend: N = texts, D = detectors, A = attacks, R = 1 + resamples (see `bootstrap`).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modules.detector.bootstrap import Quantity
+from modules.detector.matrix import Matrix
+from modules.detector.rates import Rate
+from modules.detector.scores import PLAIN, Scores
+
+Attacked = Mapping[str, Scores]
+"""Scores of one detector under each attack, those of the plain texts under `PLAIN`."""
+
+
+def under_attack(
+    found: Mapping[str, Sequence[Attacked]], rate: Rate, weight_RN: NDArray[np.float32]
+) -> Matrix:
+    """A rate of every detector under each attack, the mean over its seeds; `PLAIN` comes first.
+
+    Args:
+        found: Scores of each detector, one a seed, as `scores.read` gives them.
+        rate: What is measured, over all generators together.
+        weight_RN: How often each plain text counts in each resample, in the order of their ids.
+
+    Raises:
+        ValueError: Two detectors met different attacks, or an attacked text is not among the plain.
+    """
+    kinds = [set(one) for seeds in found.values() for one in seeds]
+    if any(one != kinds[0] for one in kinds):
+        raise ValueError(f"detectors met different attacks: {sorted(set().union(*kinds))} in all")
+    attacks = [PLAIN, *sorted(kinds[0] - {PLAIN})]
+    rows = [
+        [np.mean([rated(one, name, rate, weight_RN) for one in seeds], axis=0) for name in attacks]
+        for seeds in found.values()
+    ]
+    return Matrix(list(found), attacks, np.array(rows))
+
+
+def rated(one: Attacked, attack: str, rate: Rate, weight_RN: NDArray[np.float32]) -> Quantity:
+    """The rate of one evaluation under one attack; what was not attacked counts as it is."""
+    plain, changed = one[PLAIN].where(np.argsort(one[PLAIN].id)), one[attack]
+    place_C = np.searchsorted(plain.id, changed.id).clip(max=len(plain) - 1)
+    if (plain.id[place_C] != changed.id).any():
+        raise ValueError(f"attack {attack} has texts that the plain ones have not")
+    p_machine_N = plain.p_machine.copy()
+    p_machine_N[place_C] = changed.p_machine
+    return rate(p_machine_N, plain.label, weight_RN)
+
+
+def lost(rates: Matrix) -> Matrix:
+    """By how much each attack lowers the rate."""
+    lost_DAR = rates.quantity_DGR[:, :1] - rates.quantity_DGR[:, 1:]
+    return Matrix(rates.detectors, rates.generators[1:], lost_DAR)

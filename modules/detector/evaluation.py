@@ -1,0 +1,161 @@
+"""What an evaluation says of a detector. Shape legend: N = texts, C = classes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from modules.metrics.likeness import over_ranks
+
+PLAIN = "none"
+"""Name of no attack."""
+TOLD = ("pair_id", "generator", "paired_generator", "domain", "attack")
+"""What travels with the scores of a text."""
+
+
+@dataclass
+class Judged:
+    """Texts of an evaluation and what a detector said of them, batch after batch.
+
+    Attributes:
+        logits: Logits of each batch, [N, C].
+        label: Classes of each batch, [N].
+        row: Number of each text in the data.
+        density: Tokens a byte of each text.
+        told: Other columns by name.
+    """
+
+    logits: list[Tensor]
+    label: list[Tensor]
+    row: list[int]
+    density: list[float]
+    told: dict[str, list[str]]
+
+    @staticmethod
+    def empty() -> "Judged":
+        """No text yet."""
+        return Judged([], [], [], [], {name: [] for name in TOLD})
+
+    def add(self, logits_NC: Tensor, batch: Any) -> None:
+        """Add a batch; nothing is read from the device."""
+        self.logits.append(logits_NC)
+        self.label.append(batch["label_N"])
+        self.row += batch["row_N"]
+        self.density += batch["density_N"]
+        for name, values in self.told.items():
+            values += batch[f"{name}_N"]
+
+    def whole(self) -> "Texts":
+        """All texts of all ranks, in the order of the data."""
+        logits = torch.cat(self.logits).double().cpu() if self.logits else torch.zeros(0, 0)
+        label = torch.cat(self.label).cpu() if self.label else torch.zeros(0, dtype=torch.long)
+        parts = over_ranks([(logits, label, self.row, self.density, self.told)])
+        filled = [part for part in parts if len(part[0])]
+        if not filled:
+            raise ValueError("there was no text to evaluate")
+        told = {name: [one for part in filled for one in part[4][name]] for name in TOLD}
+        row = torch.tensor([one for part in filled for one in part[2]])
+        logits, label = (torch.cat([part[i] for part in filled]) for i in (0, 1))
+        density = torch.tensor([one for part in filled for one in part[3]]).double()
+        return Texts(logits, label, row, density, told).ordered()
+
+
+@dataclass(frozen=True)
+class Texts:
+    """All texts of an evaluation.
+
+    Attributes:
+        logits_NC: What the detector said, float64, on the CPU.
+        label_N: Number of the class of each.
+        row_N: Number of each text in the data.
+        density_N: Tokens a byte of each.
+        told: Other columns by name.
+    """
+
+    logits_NC: Tensor
+    label_N: Tensor
+    row_N: Tensor
+    density_N: Tensor
+    told: dict[str, list[str]]
+
+    @property
+    def attacks(self) -> list[str]:
+        """Names of the attacks, `none` first."""
+        return sorted(set(self.told["attack"]), key=lambda name: (name != PLAIN, name))
+
+    def at(self, places: Sequence[int]) -> "Texts":
+        """The texts at these places."""
+        index = torch.tensor(places, dtype=torch.long)
+        told = {name: [values[i] for i in places] for name, values in self.told.items()}
+        logits, label = self.logits_NC[index], self.label_N[index]
+        return Texts(logits, label, self.row_N[index], self.density_N[index], told)
+
+    def ordered(self) -> "Texts":
+        """The texts in the order of the data, those as they are before attacked ones."""
+        attack, row = self.told["attack"], self.row_N.tolist()
+        by = [(attack[i] != PLAIN, attack[i], row[i]) for i in range(len(row))]
+        return self.at(sorted(range(len(row)), key=by.__getitem__))
+
+    def under(self, attack: str) -> "Texts":
+        """What a detector meets under an attack: attacked texts, and those that it leaves alone."""
+        told, row = self.told["attack"], self.row_N.tolist()
+        own = [i for i, name in enumerate(told) if name == attack]
+        changed = {row[i] for i in own}
+        same = [i for i, name in enumerate(told) if name == PLAIN and row[i] not in changed]
+        found = self.at([*own, *same])
+        return replace(found, told=found.told | {"attack": [attack] * len(found.row_N)}).ordered()
+
+
+def measures(logits_NC: Tensor, label_N: Tensor, false_positive_rate: float) -> dict[str, float]:
+    """Loss in nats, accuracy, AUROC and F1; of two classes also the hits at few false alarms.
+
+    With two classes the second is the positive one; with more, F1 and AUROC are means over the
+    classes, each against the rest. All are computed by torchmetrics but the loss.
+
+    Args:
+        logits_NC: Calibrated logits.
+        label_N: Class of each text.
+        false_positive_rate: At which the share of positive texts that are found is told, as
+            `tpr_at_1_fpr` for 0.01: the largest at any threshold that lets no more pass.
+
+    Returns:
+        By name; `num_human` is the number of negative texts behind the false-positive rate.
+    """
+    loss = F.cross_entropy(logits_NC, label_N).item()
+    if logits_NC.shape[1] == 2:
+        score_N = torch.sigmoid(logits_NC[:, 1] - logits_NC[:, 0])
+        found = binary_measures(score_N, label_N, false_positive_rate)
+    else:
+        found = multiclass_measures(logits_NC, label_N)
+    return {"loss": loss, **found}
+
+
+def binary_measures(
+    score_N: Tensor, label_N: Tensor, false_positive_rate: float
+) -> dict[str, float]:
+    """Accuracy and F1 at 1/2, AUROC, and the hits at few false alarms."""
+    from torchmetrics.functional import classification as of
+
+    most, _ = of.binary_sensitivity_at_specificity(score_N, label_N, 1 - false_positive_rate)
+    return {
+        "accuracy": of.binary_accuracy(score_N, label_N).item(),
+        "auroc": of.binary_auroc(score_N, label_N).item(),
+        "f1": of.binary_f1_score(score_N, label_N).item(),
+        f"tpr_at_{100 * false_positive_rate:g}_fpr": float(most),
+        "num_human": float((label_N == 0).sum()),
+    }
+
+
+def multiclass_measures(logits_NC: Tensor, label_N: Tensor) -> dict[str, float]:
+    """Accuracy over texts; F1 and AUROC over classes."""
+    from torchmetrics.functional import classification as of
+
+    num = logits_NC.shape[1]
+    return {
+        "accuracy": of.multiclass_accuracy(logits_NC, label_N, num, average="micro").item(),
+        "auroc": of.multiclass_auroc(logits_NC.softmax(1), label_N, num).item(),
+        "f1": of.multiclass_f1_score(logits_NC, label_N, num, average="macro").item(),
+    }

@@ -1,0 +1,148 @@
+"""All that follows from what some detectors said about the texts of one test."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modules.detector.bootstrap import NUM_RESAMPLES, Quantity, interval, resample
+from modules.detector.degradation import Attacked, lost, under_attack
+from modules.detector.ensemble import average
+from modules.detector.matrix import Matrix, acc_gap, measured
+from modules.detector.rates import accuracy, auroc
+from modules.detector.scores import PLAIN, Scores, aligned
+from modules.detector.transfer import (
+    AVERAGE,
+    POOLED,
+    WITHOUT,
+    by_size,
+    left_out,
+    left_out_minus,
+    left_out_names,
+    minus_own,
+    own,
+)
+
+Seeds = Mapping[str, Attacked]
+"""What one detector said: by seed, by attack."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The matrices of some detectors.
+
+    Attributes:
+        accuracy: Of every detector on every generator, averaged probabilities among them.
+        auroc: The same.
+        gap: Accuracy lost against each generator's own detector; None where none has one.
+        lost: Accuracy lost under each attack, over all generators; None without attacks.
+        num_human: Human texts of each generator's test.
+        num_seeds: Seeds of each detector.
+    """
+
+    accuracy: Matrix
+    auroc: Matrix
+    gap: Matrix | None
+    lost: Matrix | None
+    num_human: dict[str, int]
+    num_seeds: dict[str, int]
+
+    def quantities(self, size: Mapping[str, float]) -> dict[str, Quantity]:
+        """What the matrices come down to, as far as the detectors for it are there.
+
+        Args:
+            size: Parameters of each generator, in any unit; some may be missing.
+        """
+        found: dict[str, Quantity] = {}
+        detectors = self.accuracy.detectors
+        for name in (POOLED, AVERAGE):
+            if self.gap is not None and name in detectors:
+                found[f"{name} minus own"] = minus_own(self.accuracy, name)
+        if left_out_names(self.accuracy):
+            found["pooled, on a generator left out"] = left_out(self.accuracy)
+            for rival, lead in left_out_minus(self.accuracy).items():
+                found[f"pooled minus {rival}, on a generator left out"] = lead
+        if self.gap is not None and len({size[g] for g in self.gap.generators if g in size}) > 1:
+            found |= {f"gap from {way}": gap for way, gap in by_size(self.gap, size).items()}
+        return found
+
+    def words(self, size: Mapping[str, float]) -> Iterator[str]:
+        """The same in lines."""
+        humans = sorted(set(self.num_human.values()))
+        yield f"human texts of a generator's test: {' to '.join(map(str, humans))}"
+        for what, quantity in self.quantities(size).items():
+            yield f"{what}: {interval(quantity).points()} points"
+
+
+def findings(detectors: Mapping[str, Seeds], num_resamples: int = NUM_RESAMPLES) -> Findings:
+    """Measure what some detectors said about the same texts.
+
+    Args:
+        detectors: By name; each has one evaluation a seed.
+        num_resamples: Of the bootstrap over human texts.
+
+    Raises:
+        ValueError: Two were tested on different texts, or met different attacks.
+    """
+    plain = with_averages(plainly(detectors))
+    every = {name: list(seeds.values()) for name, seeds in plain.items()}
+    texts = next(iter(every.values()))[0]
+    weight_RN = resample(texts.pair_id, num_resamples)
+    columns = in_order(texts.generators, every)
+    rates = [measured(every, rate, weight_RN, columns) for rate in (accuracy, auroc)]
+    return Findings(
+        accuracy=rates[0],
+        auroc=rates[1],
+        gap=acc_gap(rates[0]) if own(rates[0]) else None,
+        lost=lost_under_attack(detectors, weight_RN),
+        num_human={g: int((texts.label[texts.pairs_of(g)] == 0).sum()) for g in columns},
+        num_seeds={name: len(seeds) for name, seeds in every.items()},
+    )
+
+
+def in_order(generators: Sequence[str], detectors: Iterable[str]) -> list[str]:
+    """Generators in the order of their own detectors, the others behind them."""
+    first = [name for name in detectors if name in generators]
+    return [*first, *(name for name in generators if name not in first)]
+
+
+def lost_under_attack(
+    detectors: Mapping[str, Seeds], weight_RN: NDArray[np.float32]
+) -> Matrix | None:
+    """Accuracy that attacks cost the detectors that met any; None where none did."""
+    attacked = {
+        name: [one for one in seeds.values() if len(one) > 1] for name, seeds in detectors.items()
+    }
+    met = {name: seeds for name, seeds in attacked.items() if seeds}
+    return lost(under_attack(met, accuracy, weight_RN)) if met else None
+
+
+def plainly(detectors: Mapping[str, Seeds]) -> dict[str, dict[str, Scores]]:
+    """Scores of the plain texts, by detector and seed, all in the same order."""
+    flat = {
+        (name, seed): one[PLAIN] for name, seeds in detectors.items() for seed, one in seeds.items()
+    }
+    same = aligned({" ".join(key): one for key, one in flat.items()})
+    return {
+        name: {seed: same[f"{name} {seed}"] for seed in seeds} for name, seeds in detectors.items()
+    }
+
+
+def with_averages(plain: Mapping[str, Mapping[str, Scores]]) -> dict[str, Mapping[str, Scores]]:
+    """The same and the mean of the single generators' probabilities: of all, and without each."""
+    found = dict(plain)
+    texts = next(iter(next(iter(plain.values())).values()))
+    singles = [name for name in texts.generators if name in plain]
+    if len(singles) < 3:
+        return found
+    found[AVERAGE] = joined(plain, singles)
+    for left in singles:
+        found[AVERAGE + WITHOUT + left] = joined(plain, [s for s in singles if s != left])
+    return {name: seeds for name, seeds in found.items() if seeds}
+
+
+def joined(plain: Mapping[str, Mapping[str, Scores]], names: list[str]) -> dict[str, Scores]:
+    """The ensemble of some detectors, for each seed that all of them have."""
+    seeds = [s for s in plain[names[0]] if all(s in plain[name] for name in names)]
+    return {seed: average([plain[name][seed] for name in names]) for seed in seeds}

@@ -1,0 +1,142 @@
+"""Which detector holds on which generator: rates, gaps and arrows of every detector on each.
+
+    Acc-Gap of detector M on generator N = Acc_N(D_N) - Acc_N(D_M)     (2310.05165, fig. 1)
+
+An arrow M -> N says that the gap is below 1, 2 or 4 points: who learned from M knows N. The formula
+is read from the figure's legend; the paper does not write it down.
+
+Shape legend: N = texts, D = detectors, G = generators, R = 1 + resamples (see `bootstrap`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modules.detector.bootstrap import Interval, Quantity, interval
+from modules.detector.rates import Rate
+from modules.detector.scores import Scores
+
+THRESHOLDS = (0.01, 0.02, 0.04)
+"""Gaps below which the paper draws an arrow."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A quantity of every detector on every generator.
+
+    Attributes:
+        detectors: Names of the rows.
+        generators: Names of the columns.
+        quantity_DGR: On all texts and on each resample, [D, G, R]; NaN where it was not measured.
+    """
+
+    detectors: list[str]
+    generators: list[str]
+    quantity_DGR: NDArray[np.float64]
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """On all texts, [D, G]."""
+        return self.quantity_DGR[:, :, 0]
+
+    def at(self, detector: str, generator: str) -> Quantity:
+        """One cell, [R].
+
+        Raises:
+            ValueError: There is no such detector or generator.
+        """
+        names = (detector, self.detectors, "detector"), (generator, self.generators, "generator")
+        for name, known, kind in names:
+            if name not in known:
+                raise ValueError(f"there is no {kind} {name}; there are {', '.join(known)}")
+        return self.quantity_DGR[self.detectors.index(detector), self.generators.index(generator)]
+
+    def interval(self, detector: str, generator: str) -> Interval:
+        """One cell and its interval."""
+        return interval(self.at(detector, generator))
+
+
+def measured(
+    found: Mapping[str, Sequence[Scores]],
+    rate: Rate,
+    weight_RN: NDArray[np.float32],
+    generators: Sequence[str],
+) -> Matrix:
+    """A rate of every detector on every generator, the mean over its seeds.
+
+    Args:
+        found: Scores of each detector, one a seed, all on the same texts in the same order
+            (`scores.aligned`).
+        rate: What is measured, such as `rates.accuracy`.
+        weight_RN: How often each text counts in each resample.
+        generators: The columns.
+    """
+    quantity_DGR = np.empty((len(found), len(generators), len(weight_RN)))
+    for g, generator in enumerate(generators):
+        first = next(iter(found.values()))[0]
+        chosen_N = np.flatnonzero(first.pairs_of(generator))
+        weight_RC = weight_RN[:, chosen_N]
+        for d, seeds in enumerate(found.values()):
+            tested = [scores.where(chosen_N) for scores in seeds]
+            rates = [rate(one.p_machine, one.label, weight_RC) for one in tested]
+            quantity_DGR[d, g] = np.mean(rates, axis=0)
+    return Matrix(list(found), list(generators), quantity_DGR)
+
+
+def acc_gap(accuracy: Matrix) -> Matrix:
+    """How much accuracy is lost on a generator against the detector that was trained on it.
+
+    Only generators with a detector of the same name have a column.
+
+    Raises:
+        ValueError: None has.
+    """
+    own = [name for name in accuracy.generators if name in accuracy.detectors]
+    if not own:
+        told = f"{', '.join(accuracy.detectors)}; generators: {', '.join(accuracy.generators)}"
+        raise ValueError(f"no detector is named after a generator. Detectors: {told}")
+    columns = [
+        accuracy.at(name, name) - accuracy.quantity_DGR[:, accuracy.generators.index(name)]
+        for name in own
+    ]
+    return Matrix(accuracy.detectors, own, np.stack(columns, axis=1))
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """A detector that holds on a generator that it was not trained on.
+
+    Attributes:
+        source: Whom it was trained on.
+        target: Whom it holds on.
+        gap: Accuracy lost, with its interval.
+        below: The least of the thresholds that the gap is below.
+    """
+
+    source: str
+    target: str
+    gap: Interval
+    below: float
+
+    def __str__(self) -> str:
+        """As in the paper, with the interval in points."""
+        return f"{self.source} -> {self.target}  < {100 * self.below:g} %  ({self.gap.points()})"
+
+
+def arrows(gap: Matrix, thresholds: Sequence[float] = THRESHOLDS) -> list[Arrow]:
+    """The arrows between generators, the smallest gap first.
+
+    Args:
+        gap: Of `acc_gap`.
+        thresholds: Largest gaps, as shares.
+    """
+    found = []
+    for source in gap.detectors:
+        for target in gap.generators:
+            lost = gap.interval(source, target)
+            below = [one for one in sorted(thresholds) if lost.value < one]
+            if source != target and source in gap.generators and below:
+                found.append(Arrow(source, target, lost, below[0]))
+    return sorted(found, key=lambda arrow: arrow.gap.value)

@@ -1,0 +1,133 @@
+"""What a detector said about every text of a test: the table `scores.parquet`.
+
+Shape legend: N = texts, D = detectors.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+HUMAN = "human"
+"""Generator of a human text that belongs to the pairs of every generator."""
+PLAIN = "none"
+"""Attack of a text to which nothing was done."""
+KINDS = {"id": np.int64, "label": np.int64, "p_machine": np.float64}
+"""What the columns hold that are no words."""
+Column = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One evaluation of one detector; a column of the file each.
+
+    Attributes:
+        id: Row of the text in the file of the data, int64 [N]; no two are the same.
+        pair_id: Human text that it is, or that it continues, [N].
+        generator: Who wrote it; of a human text, to whose pairs it belongs, or `HUMAN`, [N].
+        domain: Where it comes from, [N].
+        label: 1 = machine, 0 = human, int64 [N].
+        p_machine: Probability that a machine wrote it, float64 [N].
+    """
+
+    id: Column
+    pair_id: Column
+    generator: Column
+    domain: Column
+    label: Column
+    p_machine: Column
+
+    def __len__(self) -> int:
+        """Number of texts."""
+        return len(self.id)
+
+    def where(self, chosen: NDArray[Any]) -> "Scores":
+        """Some of the texts, by a mask or by their places."""
+        return Scores(**{one.name: getattr(self, one.name)[chosen] for one in fields(self)})
+
+    def saying(self, p_machine_N: NDArray[np.float64]) -> "Scores":
+        """The same texts with other probabilities."""
+        return replace(self, p_machine=p_machine_N)
+
+    @property
+    def generators(self) -> list[str]:
+        """Who wrote machine texts, by name."""
+        return sorted(set(self.generator[self.label == 1].tolist()))
+
+    def pairs_of(self, generator: str) -> NDArray[np.bool_]:
+        """Which texts test a generator: its own, and the human ones of its pairs, bool [N]."""
+        human = (self.label == 0) & np.isin(self.generator, (generator, HUMAN))
+        return human | ((self.label == 1) & (self.generator == generator))
+
+
+def read(path: Path) -> dict[str, Scores]:
+    """Read `scores.parquet`: the scores of the plain texts (`PLAIN`) and under each attack.
+
+    Columns are those of `Scores`; `paired_generator` says to whose pairs a human text belongs, and
+    `attack` what was done to a text. Both may be missing; further columns are passed over.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: A column is missing, a text is there twice, a label is neither 0 nor 1 or a
+            probability is none; the message names the file.
+    """
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise FileNotFoundError(f"no scores {path}; run `test` first")
+    held = pq.read_table(path).to_pydict()
+    names = [one.name for one in fields(Scores)]
+    if absent := [name for name in names if name not in held]:
+        raise ValueError(f"{path} has no column {', '.join(absent)}")
+    pairs = zip(held.get("paired_generator", held["generator"]), held["generator"], strict=True)
+    held["generator"] = [paired or written for paired, written in pairs]
+    every = Scores(**{name: np.asarray(held[name], KINDS.get(name, np.str_)) for name in names})
+    attack_N = np.asarray(held.get("attack", [PLAIN] * len(every)), np.str_)
+    found = {str(name): every.where(attack_N == name) for name in np.unique(attack_N)}
+    for attack, scores in (found or {PLAIN: every}).items():
+        if complaint := wrong(scores):
+            raise ValueError(f"{path}, attack {attack}: {complaint}")
+    return found
+
+
+def wrong(scores: Scores) -> str | None:
+    """What is the matter with scores; None where they are sound."""
+    if not len(scores):
+        return "no texts"
+    unique, count = np.unique(scores.id, return_counts=True)
+    if count.max() > 1:
+        return f"text {unique[count.argmax()]} is there {count.max()} times"
+    if others := sorted(set(scores.label.tolist()) - {0, 1}):
+        return f"label must be 0 or 1, got {others[0]}"
+    bad = ~((scores.p_machine >= 0) & (scores.p_machine <= 1))
+    if bad.any():
+        at = int(bad.argmax())
+        return f"p_machine of text {scores.id[at]} is {scores.p_machine[at]}, not within [0, 1]"
+    return None
+
+
+def aligned(found: Mapping[str, Scores]) -> dict[str, Scores]:
+    """The same texts in the same order for every detector.
+
+    Args:
+        found: Scores of each detector, by name.
+
+    Raises:
+        ValueError: There is no detector, or two were tested on different texts.
+    """
+    if not found:
+        raise ValueError("no detector was tested")
+    first, *_ = found
+    ordered = {name: scores.where(np.argsort(scores.id)) for name, scores in found.items()}
+    for name, scores in ordered.items():
+        others = np.setxor1d(scores.id, ordered[first].id)
+        if others.size:
+            told = f"{first} and {name} were tested on different texts: {others.size} of them"
+            raise ValueError(f"{told} by one only, such as text {others[0]}")
+        for column in ("pair_id", "generator", "domain", "label"):
+            if (getattr(scores, column) != getattr(ordered[first], column)).any():
+                raise ValueError(f"{first} and {name} have different texts: their {column} differs")
+    return ordered

@@ -1,0 +1,126 @@
+"""A language model that continues human texts, so that there are machine texts to detect.
+
+Shape legend: B = prompts, L = longest prompt.
+"""
+
+from hashlib import blake2b
+from typing import Any, TypedDict
+
+import torch
+from torch import Tensor
+
+from modules.causal_lm.generate import Generation
+from modules.causal_lm.network import Builder
+from modules.causal_lm.system import CausalLM
+
+
+class PairBatch(TypedDict):
+    """Beginnings of human texts.
+
+    Attributes:
+        token_BL: Token ids, padded on the left.
+        mask_BL: True where a token is real.
+        prompt: The beginnings as text.
+        row_B: Number of each; -1 for one that only keeps this device busy.
+        pair_B: `pair_id`, `domain`, `split` and whole `text` of the human text of each.
+    """
+
+    token_BL: Tensor
+    mask_BL: Tensor
+    prompt: list[str]
+    row_B: list[int]
+    pair_B: list[dict[str, str]]
+
+
+RECIPE = Generation(max_new_tokens=120, temperature=2.0, top_k=50, top_p=0.96)
+"""How 2310.05165 samples; the temperature keeps the text from repeating itself."""
+
+
+class Writer(CausalLM):
+    """Write pairs by the recipe of 2310.05165: `predict` gives the human text and a continuation.
+
+    A continuation is drawn again until it has as many tokens as it should; the human text is then
+    cut to as many words as the machine's, prompt included. The records of a run make a table that
+    `datamodules.labelled_text` reads.
+
+    Args:
+        network: Builds the language model; called once, under the strategy's own context.
+        tokenizer: Local folder or hub id; the same as the data's.
+        name: What the generator is called.
+        least_tokens: Fewest tokens of a continuation, at most those of `generation`.
+        tries: How often one is drawn at most; then the record has no text, but a `problem`.
+        seed: Of the draws.
+        generation: How tokens are chosen.
+
+    Raises:
+        ValueError: A continuation could never be long enough, or no try is allowed.
+    """
+
+    def __init__(
+        self,
+        network: Builder,
+        tokenizer: str,
+        name: str,
+        least_tokens: int = 100,
+        tries: int = 10,
+        seed: int = 0,
+        generation: Generation = RECIPE,
+    ):
+        super().__init__(network, tokenizer, generation=generation)
+        self.save_hyperparameters()
+        self.generator_name = name
+        self.least_tokens = least_tokens
+        self.tries = tries
+        self.seed = seed
+        if least_tokens > generation.max_new_tokens:
+            most = generation.max_new_tokens
+            raise ValueError(f"least_tokens is {least_tokens}, more than the {most} that are drawn")
+        if tries < 1:
+            raise ValueError(f"tries must be at least 1, got {tries}")
+
+    def predict_step(self, batch: PairBatch, batch_idx: int) -> list[dict[str, Any]]:  # type: ignore[override]
+        """Two records for each prompt: the human text, and the machine's."""
+        if batch["row_B"][0] < 0:
+            return []
+        found: list[str | None] = [None] * len(batch["prompt"])
+        for attempt in range(self.tries):
+            left = [i for i, text in enumerate(found) if text is None]
+            if not left:
+                break
+            for i, text in zip(left, self.draw(batch, left, attempt), strict=True):
+                found[i] = text if self.num_tokens(text) >= self.least_tokens else None
+        return [
+            record
+            for i, text in enumerate(found)
+            for record in self.records(batch["prompt"][i], text, batch["pair_B"][i])
+        ]
+
+    def draw(self, batch: PairBatch, places: list[int], attempt: int) -> list[str]:
+        """Continuations of some prompts of a batch; the same for the same prompts and attempt."""
+        pairs = "/".join(batch["pair_B"][i]["pair_id"] for i in places)
+        digest = blake2b(f"{self.seed}/{attempt}/{pairs}".encode(), digest_size=4).digest()
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(int.from_bytes(digest, "little"))
+            return self._continue(batch["token_BL"][places], batch["mask_BL"][places])
+
+    def num_tokens(self, text: str) -> int:
+        """Tokens of a continuation."""
+        return len(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def records(
+        self, prompt: str, continuation: str | None, pair: dict[str, str]
+    ) -> list[dict[str, Any]]:
+        """Rows of a table of texts."""
+        told = {"domain": pair["domain"], "pair_id": pair["pair_id"], "split": pair["split"]}
+        told["paired_generator"] = self.generator_name
+        machine = {"label": "machine", "generator": self.generator_name, **told}
+        if continuation is None:
+            least, most = self.least_tokens, self.generation.max_new_tokens
+            reason = f"no continuation of {least} to {most} tokens in {self.tries} tries"
+            return [{"text": None, **machine, "problem": reason}]
+        text = prompt + continuation
+        words = pair["text"].split()[: len(text.split())]
+        human = {"text": " ".join(words), "label": "human", "generator": "human", **told}
+        tokens = {"tokens": self.num_tokens(continuation)}
+        return [{**human, **tokens}, {"text": text, **machine, **tokens}]

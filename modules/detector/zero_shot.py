@@ -1,0 +1,120 @@
+"""Detectors that are not trained: scores from what a causal language model says of a text.
+
+Each is the higher the more a machine seems to have written the text. The formulas are over the sums
+of `likelihoods.TokenSums`; T is the number of tokens of a text.
+"""
+
+from abc import abstractmethod
+from typing import Any
+
+from torch import Tensor
+from typing_extensions import override
+
+from modules.causal_lm.network import Builder, LanguageModel
+from modules.detector.likelihoods import TokenSums, token_sums
+from modules.detector.method import Method
+
+
+class ZeroShot(Method):
+    """A score that a language model gives.
+
+    Args:
+        network: Builds the scoring model p.
+        tokenizer: Folder or hub id of its tokenizer.
+        reference: Builds the reference model q, which must have the same tokens; the scoring model
+            where None.
+        max_length: Tokens of a row, at most; longer texts are scored in rows.
+        batch_size: Rows side by side.
+
+    Raises:
+        ValueError: The two models have different vocabularies.
+    """
+
+    def __init__(
+        self,
+        network: Builder,
+        tokenizer: str,
+        reference: Builder | None = None,
+        max_length: int = 512,
+        batch_size: int = 16,
+    ):
+        super().__init__()
+        from transformers import AutoTokenizer
+
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(tokenizer)
+        size = len(self.tokenizer)
+        self.model = network(tokenizer_size=size).requires_grad_(False)
+        other = None if reference is None else reference(tokenizer_size=size)
+        self.other = None if other is None else other.requires_grad_(False)
+        contexts = [one.context for one in (self.model, self.reference) if one.context]
+        self.max_length = min([max_length, *contexts])
+        self.batch_size = batch_size
+        sizes = (self.model.vocab_size, self.reference.vocab_size)
+        if sizes[0] != sizes[1]:
+            raise ValueError(f"the models must have the same tokens, got {sizes[0]} and {sizes[1]}")
+
+    @property
+    def reference(self) -> LanguageModel:
+        """The reference model q."""
+        return self.model if self.other is None else self.other
+
+    @override
+    def scores(self, texts: list[str]) -> Tensor:
+        quiet = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
+        ids = self.tokenizer(texts, add_special_tokens=False, **quiet)["input_ids"]
+        start = self.tokenizer.bos_token_id
+        start = self.tokenizer.eos_token_id if start is None else start
+        sizes = (self.max_length, self.batch_size)
+        return self.score(token_sums(self.model, self.reference, ids, start, *sizes))
+
+    @abstractmethod
+    def score(self, sums: TokenSums) -> Tensor:
+        """The score of each text, [N]; NaN for one without tokens."""
+
+
+class Likelihood(ZeroShot):
+    """Mean of log p(x_t): a machine takes tokens that are likely (Solaiman et al., 2019)."""
+
+    @override
+    def score(self, sums: TokenSums) -> Tensor:
+        return sums.log_p / sums.count
+
+
+class LogRank(ZeroShot):
+    """Minus the mean of log r_t (Mitchell et al., 2023, sec. 5, baseline)."""
+
+    @override
+    def score(self, sums: TokenSums) -> Tensor:
+        return -sums.log_rank / sums.count
+
+
+class Entropy(ZeroShot):
+    """Mean entropy of the next token, which was higher for machines (Mitchell et al., 2023)."""
+
+    @override
+    def score(self, sums: TokenSums) -> Tensor:
+        return sums.entropy / sums.count
+
+
+class FastDetectGPT(ZeroShot):
+    """Conditional probability curvature in its analytic form (Bao et al., 2024).
+
+    (sum log p(x_t) - sum m_t) / sqrt(sum v_t) with mean m_t and variance v_t of log p under the
+    reference model: how much likelier the text is than what the reference would have written.
+    """
+
+    @override
+    def score(self, sums: TokenSums) -> Tensor:
+        return (sums.log_p - sums.mean) / sums.variance.sqrt()
+
+
+class Binoculars(ZeroShot):
+    """Minus log-perplexity over cross-perplexity (Hans et al., 2024).
+
+    -(mean -log p(x_t)) / (mean of -sum_v q(v) log p(v)): the reference is the paper's observer, the
+    scoring model its performer, of which the perplexity is taken, as in the authors' code.
+    """
+
+    @override
+    def score(self, sums: TokenSums) -> Tensor:
+        return -sums.log_p / sums.mean

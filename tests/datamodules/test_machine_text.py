@@ -1,0 +1,367 @@
+"""Texts by people and machines."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datamodules.attacks import Truncation, Whitespace
+from datamodules.bucketed import Bucketed
+from datamodules.machine_text import MachineTextData
+from datamodules.order import Draws, Mixture
+from datamodules.selection import Selection, choose
+from datamodules.splits import check_splits
+from datamodules.windows import cut_windows
+from tests.datamodules.machine_texts import GENERATORS, as_rows, made_up, source, write
+
+FORMATS = ("texts.parquet", "texts.csv", "texts.jsonl")
+
+
+@pytest.fixture
+def data(tmp_path, tokenizer_folder):
+    """Data over a small table."""
+
+    def build(rows=None, name="texts.parquet", **more):
+        path = tmp_path / name
+        if rows is not None or not path.exists():
+            write(made_up() if rows is None else rows, path)
+        sizes = {"batch_size": 4, "max_length": 64, "cache": str(tmp_path / "cache")}
+        return MachineTextData(tokenizer_folder, [source(path)], **{**sizes, **more})
+
+    return build
+
+
+# Tables
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_all_formats_give_the_same_rows(tmp_path, name):
+    rows = made_up()
+    found = source(write(rows, tmp_path / name)).rows
+    assert [row.text for row in found] == [row["text"] for row in rows]
+    assert [row.is_human for row in found] == [row["label"] == 1 for row in rows]
+    assert {row.label for row in found} == {"human", "machine"}
+    for field in ("generator", "domain", "pair_id", "paired_generator", "split"):
+        assert [getattr(row, field) for row in found] == [row[field] for row in rows]
+    assert found[2].origin == f"{name}:3"
+
+
+def test_columns_of_other_names_and_fields_that_all_rows_share(tmp_path):
+    rows = [{"sequence": "a human text", "kind": "1"}, {"sequence": "a made one", "kind": "0"}]
+    path = write(rows, tmp_path / "one.csv", delimiter="|")
+    values = {"generator": "gpt", "split": "train"}
+    columns = {"text": "sequence", "label": "kind"}
+    found = source(path, columns=columns, values=values, delimiter="|").rows
+    assert [(row.text, row.label, row.split) for row in found] == [
+        ("a human text", "human", "train"),
+        ("a made one", "machine", "train"),
+    ]
+    assert found[0].pair_id != found[1].pair_id
+
+
+BAD_ROWS = {
+    "empty": {"text": " ", "label": 1},
+    "null": {"text": None, "label": 1},
+    "a single word": {"text": "word", "label": 1},
+    "no label": {"text": "two words", "label": None},
+    "binary": {"text": "\x00\x01\x02\x03 ab", "label": 0},
+}
+
+
+@pytest.mark.parametrize("reason", BAD_ROWS)
+def test_an_unusable_row_is_named_and_the_others_stay(tmp_path, reason):
+    rows = [{"text": "good text", "label": 1}, BAD_ROWS[reason], {"text": "fine text", "label": 0}]
+    found = source(write(rows, tmp_path / "texts.jsonl"))
+    assert [row.text for row in found.rows] == ["good text", "fine text"]
+    (reject,) = [one for one in found.documents() if not hasattr(one, "text")]
+    assert reject.origin == "texts.jsonl:2"
+    assert reject.reason.startswith(reason)
+
+
+def test_what_is_no_utf_8_and_what_is_no_row_is_named(tmp_path):
+    path = tmp_path / "texts.csv"
+    path.write_bytes(b"text,label\ngood text,1\n\xff\xfe bad,0\nthree,cells,here\n")
+    reasons = [one.reason for one in source(path).documents() if hasattr(one, "reason")]
+    assert reasons == ["not UTF-8", "3 cells, but 2 columns"]
+
+
+def test_too_many_unusable_rows_stop_the_run(data):
+    rows = made_up()
+    for row in rows[::9]:
+        row["text"] = ""
+    with pytest.raises(ValueError, match=r"documents are bad .*empty"):
+        data(rows).prepare_data()
+    data(rows, max_bad_rate=0.5).prepare_data()
+
+
+def test_missing_columns_and_unknown_labels_are_named(tmp_path):
+    path = write([{"text": "no label here"}], tmp_path / "a.jsonl")
+    with pytest.raises(ValueError, match=r"a\.jsonl has no column label; it has text"):
+        list(source(path).documents())
+    path = write([{"text": "good text", "label": "2"}], tmp_path / "b.jsonl")
+    with pytest.raises(ValueError, match=r"b\.jsonl:1: label '2' is none of 1, 0"):
+        list(source(path).documents())
+    with pytest.raises(ValueError, match="'author' is no field"):
+        source(path, columns={"author": "x"})
+
+
+# Splits
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 199), st.booleans(), st.sampled_from(["train", "val", "test"]))
+def test_a_human_text_that_stands_in_two_splits_is_refused_and_named(number, keeps_pair, split):
+    rows = made_up(num=10)
+    check_splits(as_rows(rows), {"train", "val", "test"})
+    first = [row for row in rows if row["label"] == 1][number % 40]
+    again = {**first, "split": split, "text": "  " + first["text"] + " and more"}
+    if not keeps_pair:
+        again["pair_id"] = "another"
+    moved = as_rows([*rows, again])
+    if split == first["split"]:
+        check_splits(moved, {"train", "val", "test"})
+        return
+    with pytest.raises(ValueError, match=f"human text {first['pair_id']}.* stands in two splits"):
+        check_splits(moved, {"train", "val", "test"})
+    check_splits(moved, {first["split"]})
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 3),
+    st.lists(st.sampled_from(GENERATORS), min_size=1, unique=True),
+    st.one_of(st.none(), st.integers(1, 12)),
+)
+def test_no_human_text_crosses_splits_whatever_is_selected(seed, generators, pairs):
+    rows = as_rows(made_up(num=20, seed=seed))
+    budget = None if pairs is None else 2 * pairs
+    train = choose(rows, Selection("train", generators, budget=budget), True, seed)
+    rest = [i for s in ("val", "test") for i in choose(rows, Selection(s), False, seed)]
+    assert {rows[i].pair_id for i in train}.isdisjoint(rows[i].pair_id for i in rest)
+    human = [rows[i].pair_id for i in train if rows[i].is_human]
+    assert len(human) == len(set(human))
+    assert {rows[i].generator for i in train} <= {"human", *generators}
+    if budget is not None:
+        assert len(train) == budget
+        assert len(human) == budget // 2
+
+
+def test_detectors_of_one_budget_share_their_human_texts():
+    rows = as_rows(made_up(num=40))
+    chosen = [
+        choose(rows, Selection("train", names, budget=20), True)
+        for names in (["small"], ["large"], ["small", "large"])
+    ]
+    humans = [{rows[i].pair_id for i in found if rows[i].is_human} for found in chosen]
+    assert humans[0] == humans[1] == humans[2]
+    counts = [sum(rows[i].generator == name for i in chosen[2]) for name in GENERATORS]
+    assert max(counts) - min(counts) <= 2  # a domain's odd one each
+    assert {rows[i].domain for i in chosen[2]} == {"news", "tales"}
+
+
+def test_a_pair_is_selected_whole():
+    rows = as_rows(made_up())
+    for i in (found := choose(rows, Selection("train", budget=16), True)):
+        same = [j for j in found if rows[j].pair_id == rows[i].pair_id]
+        assert sorted(rows[j].label for j in same) == ["human", "machine"]
+        assert len({rows[j].paired_generator for j in same}) == 1
+
+
+def test_texts_without_pairs_are_shared_out_evenly():
+    rows = [{**row, "pair_id": f"{i}"} for i, row in enumerate(made_up(num=40))]
+    found = as_rows(rows)
+    chosen = [found[i] for i in choose(found, Selection("train", budget=16), True)]
+    assert sum(row.is_human for row in chosen) == 8
+    cells = [(row.generator, row.domain) for row in chosen if not row.is_human]
+    assert sorted(cells) == sorted(2 * [(g, d) for g in GENERATORS for d in ("news", "tales")])
+
+
+def test_evaluation_takes_every_cut_of_the_generators():
+    rows = as_rows(made_up())
+    chosen = choose(rows, Selection("test", ["small"]), False)
+    assert {rows[i].paired_generator for i in chosen} == {"small"}
+    assert len(chosen) == sum(r.split == "test" and r.paired_generator == "small" for r in rows)
+
+
+@pytest.mark.parametrize(
+    ("selection", "message"),
+    [
+        (Selection("train", budget=100), "asks for 50 pairs .*, but there are 24"),
+        (Selection("dev"), "no split called 'dev'; there is test, train, val"),
+        (Selection("train", ["huge"]), "no generator in train called 'huge'; there is large"),
+        (Selection("train", domains=["law"]), "no domain in train called 'law'"),
+    ],
+)
+def test_what_cannot_be_selected_is_named(selection, message):
+    with pytest.raises(ValueError, match=message):
+        choose(as_rows(made_up()), selection, True)
+
+
+def test_a_split_of_one_class_is_refused(data):
+    rows = [row for row in made_up() if row["split"] != "test" or row["label"] == 0]
+    found = data(rows)
+    found.setup("fit")
+    with pytest.raises(ValueError, match="test: none of the 16 texts is human"):
+        found.chosen("test")
+
+
+# Batches
+
+
+def test_every_test_text_is_seen_once_with_what_is_known_of_it(data):
+    found = data()
+    found.setup("test")
+    batches = list(found.test_dataloader())
+    rows = [row for batch in batches for row in batch["row_N"]]
+    assert sorted(rows) == found.chosen("test")
+    for batch in batches:
+        for n, row in enumerate(batch["row_N"]):
+            known = found.table.rows[row]
+            assert batch["text_N"][n] == known.text
+            assert batch["generator_N"][n] == known.generator
+            assert batch["label_N"][n].item() == (not known.is_human)
+        assert batch["token_WL"].shape == batch["mask_WL"].shape
+        assert len(batch["token_WL"]) == sum(batch["windows_N"])
+
+
+def test_windows_hold_every_token_and_overlap_no_more_than_they_must():
+    tokens = np.array([7, *range(100, 131), 8])
+    windows = cut_windows(tokens, 12)
+    assert {len(w) for w in windows} == {12}
+    assert len(windows) == 4
+    assert all(w[0] == 7 and w[-1] == 8 for w in windows)
+    assert {*range(100, 131)} == {one for w in windows for one in w[1:-1].tolist()}
+    assert cut_windows(tokens, 33) == [pytest.approx(tokens)]
+
+
+def test_training_sees_one_window_of_a_text_and_evaluation_all(data):
+    found = data(max_length=16)
+    found.setup("fit")
+    assert set(next(iter(found.train_dataloader()))["windows_N"]) == {1}
+    assert min(next(iter(found.val_dataloader()))["windows_N"]) > 1
+
+
+@pytest.mark.parametrize(("balance", "share"), [(True, 0.5), (False, 2 / 3)])
+def test_training_takes_classes_equally_often_if_it_should(data, balance, share):
+    found = data(balance=balance, batch_size=8, pool_batches=1)
+    found.setup("fit")
+    _, labels = found.labelled_texts("train")
+    assert sum(labels) / len(labels) == pytest.approx(2 / 3)
+    batches = list(found.train_dataloader())
+    seen = torch.cat([batch["label_N"] for batch in batches]).float()
+    assert seen.mean().item() == pytest.approx(share, abs=0.03)
+    assert len(seen) == len(labels) // 8 * 8
+
+
+def test_a_resumed_stream_goes_on_with_the_next_text(data):
+    first, second = data(), data()
+    for one in (first, second):
+        one.setup("fit")
+    whole = iter(first.train_dataloader())
+    batches = [next(whole) for _ in range(5)]
+    third = data()
+    third.setup("fit")
+    stream = iter(second.train_dataloader())
+    for _ in range(3):
+        next(stream)
+    third.load_state_dict(second.state_dict())
+    resumed = next(iter(third.train_dataloader()))
+    assert resumed["row_N"] == batches[3]["row_N"]
+    assert torch.equal(resumed["token_WL"], batches[3]["token_WL"])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 5), st.integers(1, 6), st.integers(0, 9))
+def test_similar_lengths_come_together_and_none_is_lost(num, batch_size, num_batches, seed):
+    lengths = np.random.default_rng(seed).integers(1, 50, num)
+    order = Draws(Mixture([num], [1.0], seed))
+    bucketed = Bucketed(order, lengths, batch_size, num_batches, seed)
+    pool = batch_size * num_batches
+    stop = 3 * pool
+    assert sorted(bucketed.items(0, stop)) == sorted(order.items(0, stop))
+    assert [*bucketed.items(2, stop)] == [*bucketed.items(0, stop)[2:]]
+    for first in range(0, stop, pool):
+        batches = bucketed.items(first, first + pool).reshape(num_batches, batch_size)
+        spans = sorted((lengths[b % num].min(), lengths[b % num].max()) for b in batches)
+        assert all(a[1] <= b[0] for a, b in pairwise(spans))
+
+
+def test_texts_are_tokenised_once_whatever_is_selected(data, tmp_path):
+    data().prepare_data()
+    kept = sorted((tmp_path / "cache").iterdir())
+    data(train=Selection("train", ["small"], budget=8), seed=3).prepare_data()
+    assert sorted((tmp_path / "cache").iterdir()) == kept
+    assert len(kept) == 1
+
+
+def test_line_breaks_and_kinds_of_quotes_tell_nothing(data):
+    rows = made_up()
+    rows[8]["text"] = "\u201ca\n\nb\u2019s\u201d \u2013  c\u2026"
+    found = data(rows)
+    assert found.table.rows[8].text == '"a b\'s" - c...'
+    assert data(rows, plain=False).table.rows[8].text == rows[8]["text"]
+
+
+def test_attacked_copies_follow_the_texts_as_they_are(data):
+    found = data(attacks=[Whitespace(share=1.0), Truncation(words=5)], plain=False)
+    found.setup("test")
+    seen = [
+        (attack, label, text)
+        for batch in found.test_dataloader()
+        for attack, label, text in zip(
+            batch["attack_N"], batch["label_N"].tolist(), batch["text_N"], strict=True
+        )
+    ]
+    of = {name: [one for one in seen if one[0] == name] for name in {one[0] for one in seen}}
+    assert {name: len(of[name]) for name in of} == {
+        "none": 32,
+        "whitespace": 16,
+        "first_5_words": 32,
+    }
+    assert {one[1] for one in of["whitespace"]} == {1}
+    assert all("  " in one[2] for one in of["whitespace"])
+    assert {len(one[2].split()) for one in of["first_5_words"]} == {5}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_length": 2}, "max_length must be at least 3, got 2"),
+        ({"max_bad_rate": 1.5}, r"within \[0, 1\], got 1.5"),
+        ({"classes": ["human"]}, "at least two, got human"),
+        ({"validate": Selection("train")}, "train and validate both take the split 'train'"),
+    ],
+)
+def test_bad_options_are_refused(data, options, message):
+    with pytest.raises(ValueError, match=message):
+        data(**options)
+
+
+def test_bad_selections_are_refused():
+    with pytest.raises(ValueError, match="budget must be at least 2, got 1"):
+        Selection("train", budget=1)
+    with pytest.raises(ValueError, match="generators is empty"):
+        Selection("train", [])
+
+
+def test_other_labels_than_human_and_machine_are_classes_as_well(tmp_path, tokenizer_folder):
+    rows = [
+        {"text": f"text {i} of some words", "label": i % 3, "split": ("train", "val")[i % 5 == 0]}
+        for i in range(60)
+    ]
+    path = write(rows, tmp_path / "stance.jsonl")
+    names = ["left", "center", "right"]
+    labels = {str(i): name for i, name in enumerate(names)}
+    found = MachineTextData(
+        tokenizer_folder,
+        [source(path, labels=labels)],
+        classes=names,
+        train=Selection("train", budget=12),
+        test=Selection("val"),
+        cache=str(tmp_path / "cache"),
+    )
+    _, labels = found.labelled_texts("train")
+    assert sorted(labels) == [0] * 4 + [1] * 4 + [2] * 4

@@ -1,0 +1,40 @@
+"""Small data and models under the names that the configs of detectors use."""
+
+from pathlib import Path
+
+from tests.datamodules.machine_texts import made_up, write
+
+GENERATORS = ("gpt2-xl", "gpt-neo-2.7B", "opt-2.7b", "gpt-j-6B")
+SHORT = [
+    "--data.init_args.train.budget=40",
+    "--data.init_args.batch_size=4",
+    "--data.init_args.eval_batch_size=4",
+    "--data.init_args.max_length=48",
+    "--data.init_args.num_workers=0",
+]
+"""Flags that make three steps of a config of an encoder cheap."""
+
+
+def write_detector_stand_ins(data: Path, models: Path, tokenizer_folder: Path) -> None:
+    """Made-up texts of the four generators, and untrained models."""
+    from transformers import (
+        AutoTokenizer,
+        LlamaConfig,
+        LlamaForCausalLM,
+        RobertaConfig,
+        RobertaModel,
+    )
+
+    (data / "machine_text").mkdir(parents=True, exist_ok=True)
+    rows = made_up(num=25, generators=GENERATORS, domains=("xsum", "squad"))
+    write(rows, data / "machine_text" / "machine_text.parquet")
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
+    sizes |= {"num_attention_heads": 2, "vocab_size": 300}
+    roberta = RobertaConfig(**sizes, max_position_embeddings=66, pad_token_id=1)
+    untrained = {
+        "roberta-base": RobertaModel(roberta),
+        "stories260K": LlamaForCausalLM(LlamaConfig(**sizes, max_position_embeddings=512)),
+    }
+    for name, model in untrained.items():
+        model.save_pretrained(models / name)
+        AutoTokenizer.from_pretrained(tokenizer_folder).save_pretrained(models / name)

@@ -1,0 +1,205 @@
+"""Measures, temperatures and thresholds."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modules.detector.calibration import (
+    RIDGE,
+    Calibration,
+    densities,
+    fit_logistic,
+    fit_temperature,
+    threshold_of,
+)
+from modules.detector.evaluation import measures
+from modules.detector.loss import classification_loss, text_logits
+from modules.detector.verdict import Verdict
+
+sklearn = pytest.importorskip("sklearn")
+
+
+def drawn(num, classes, seed, spread=2.0):
+    rng = torch.Generator().manual_seed(seed)
+    logits = spread * torch.randn(num, classes, generator=rng, dtype=torch.float64)
+    label = torch.multinomial(logits.softmax(1), 1, generator=rng)[:, 0]
+    return logits, label
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([30, 200, 700]))
+def test_binary_measures_are_those_of_scikit_learn(seed, num):
+    from sklearn import metrics
+
+    logits, label = drawn(num, 2, seed)
+    found = measures(logits, label, 0.01)
+    p, y = logits.softmax(1)[:, 1].numpy(), label.numpy()
+    passed, caught, _ = metrics.roc_curve(y, p, drop_intermediate=False)
+    wanted = {
+        "loss": metrics.log_loss(y, p),
+        "accuracy": metrics.accuracy_score(y, p >= 0.5),
+        "auroc": metrics.roc_auc_score(y, p),
+        "f1": metrics.f1_score(y, p >= 0.5),
+        "tpr_at_1_fpr": caught[passed <= 0.01 + 1e-9].max(),
+        "num_human": (y == 0).sum(),
+    }
+    assert found == pytest.approx(wanted, abs=1e-6)
+
+
+def test_measures_of_more_classes_are_those_of_scikit_learn():
+    from sklearn import metrics
+
+    logits, label = drawn(300, 3, 1)
+    p, y = logits.softmax(1).numpy(), label.numpy()
+    assert measures(logits, label, 0.01) == pytest.approx(
+        {
+            "loss": metrics.log_loss(y, p),
+            "accuracy": metrics.accuracy_score(y, p.argmax(1)),
+            "auroc": metrics.roc_auc_score(y, p, multi_class="ovr"),
+            "f1": metrics.f1_score(y, p.argmax(1), average="macro"),
+        },
+        abs=1e-5,
+    )
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6), st.floats(0.2, 8.0), st.sampled_from([2, 4]))
+def test_the_temperature_has_the_least_loss_of_a_fine_grid(seed, wrong, classes):
+    logits, label = drawn(400, classes, seed)
+    logits = wrong * logits
+    best = fit_temperature(logits, label)
+    doubt = 1 / 402
+    wanted = (1 - doubt) * F.one_hot(label, classes) + doubt / (classes - 1) * (
+        1 - F.one_hot(label, classes)
+    )
+    loss = F.cross_entropy(logits / best, wanted)
+    for other in np.geomspace(0.05, 20, 300):
+        assert loss <= F.cross_entropy(logits / other, wanted) + 1e-9
+
+
+def test_drawn_labels_need_the_temperature_that_undoes_the_scale():
+    logits, label = drawn(20_000, 2, 0)
+    assert fit_temperature(3 * logits, label) == pytest.approx(3, rel=0.05)
+
+
+def test_texts_told_apart_by_all_logits_stay_finite():
+    logits = torch.tensor([[0.0, 9.0], [9.0, 0.0]])
+    p = torch.sigmoid(torch.tensor(9 / fit_temperature(logits, torch.tensor([1, 0]))))
+    assert p.item() == pytest.approx(3 / 4)
+    a, b = fit_logistic(torch.tensor([-1.0, 1.0]), torch.tensor([0, 1]))
+    assert 0 < a < 100
+    assert b == pytest.approx(0, abs=1e-9)
+
+
+def test_two_classes_are_calibrated_by_slope_and_offset_and_more_by_a_temperature():
+    logits, label = drawn(5000, 2, 0)
+    moved = 3 * logits + torch.tensor([0.0, 6.0])
+    found = Calibration.of(moved, label, 0.05)
+    assert found.temperature == pytest.approx(3, rel=0.1)
+    assert found.offset == pytest.approx(-2, abs=0.15)
+    p = found.calibrated(moved).softmax(1)[:, 1]
+    assert found.num_negative == (label == 0).sum()
+    rate = (p[label == 0] >= found.threshold).double().mean().item()
+    assert rate == pytest.approx(found.false_positive_rate)
+    assert 0.045 < rate <= 0.05
+    logits, label = drawn(5000, 3, 0)
+    three = Calibration.of(2 * logits, label, 0.05)
+    assert three == Calibration(fit_temperature(2 * logits, label))
+    assert torch.allclose(three.calibrated(logits), logits / three.temperature)
+
+
+def test_texts_of_one_class_decide_no_threshold():
+    assert Calibration.of(torch.randn(5, 2), torch.ones(5).long(), 0.01).threshold == 0.5
+
+
+def test_a_logistic_regression_is_that_of_scikit_learn():
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(0)
+    score = rng.normal(5, 3, 500)
+    label = (rng.random(500) < 1 / (1 + np.exp(4 - 0.8 * score))).astype(int)
+    a, b = fit_logistic(torch.from_numpy(score), torch.from_numpy(label))
+    x = ((score - score.mean()) / score.std(ddof=1))[:, None]
+    wanted = LogisticRegression(C=1 / (RIDGE * 500), tol=1e-10).fit(x, label).predict_proba(x)[:, 1]
+    assert np.allclose(1 / (1 + np.exp(-(a * score + b))), wanted, atol=1e-6)
+
+
+def test_scores_that_tell_the_reverse_are_not_turned_round():
+    a, b = fit_logistic(torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([1, 1, 0, 0]))
+    assert 0 < a < 1e-5
+    assert torch.sigmoid(torch.tensor(a * 2.5 + b)).item() == pytest.approx(0.5, abs=1e-4)
+
+
+@given(
+    st.lists(st.integers(0, 20), min_size=1, max_size=300), st.sampled_from([0.01, 0.05, 0.2, 0.5])
+)
+def test_no_threshold_with_so_few_false_alarms_is_lower(levels, rate):
+    p = torch.tensor(levels, dtype=torch.float64) / 21
+    threshold, found = threshold_of(p, rate)
+    assert found == pytest.approx((p >= threshold).double().mean().item())
+    assert found <= rate + 1e-12
+    lower = p[p < threshold]
+    if len(lower):
+        assert (p >= lower.max()).double().mean() > rate
+
+
+def test_densities_hold_nearly_all_texts():
+    low, high = densities(torch.linspace(0.2, 0.4, 1001))
+    assert 0.1 < low < 0.2
+    assert 0.4 < high < 0.5
+
+
+# Losses
+
+
+def test_texts_have_the_mean_of_their_windows():
+    logits, windows = torch.randn(7, 3), [2, 1, 4]
+    found = text_logits(logits, windows)
+    at = 0
+    for n, num in enumerate(windows):
+        assert torch.allclose(found[n], sum(logits[at : at + num]) / num)
+        at += num
+    assert text_logits(logits[:2], [0, 2])[0].isnan().all()
+
+
+def test_the_loss_is_a_sum_of_weighted_errors():
+    logits, label = drawn(9, 3, 0)
+    weight = torch.tensor([0.5, 1.0, 2.0])
+    loop = -sum(weight[y] * logits[n].log_softmax(0)[y] for n, y in enumerate(label.tolist()))
+    assert classification_loss(logits, label, weight).item() == pytest.approx(loop.item(), rel=1e-5)
+    plain = classification_loss(logits, label)
+    assert torch.allclose(plain, classification_loss(logits, label, torch.ones(3)))
+
+
+# Verdicts
+
+
+def test_a_verdict_says_how_sure_it_is_and_when_it_means_little():
+    at = Calibration(2.0, 1.0, 0.9, 0.008, 250, 0.2, 0.3, 5)
+    say = Verdict(["human", "machine"], at)
+    batch = {
+        "place_N": ["a", "b", "c"],
+        "problem_N": ["", "empty", ""],
+        "text_N": ["word " * 30, "", "few words"],
+        "windows_N": [2, 0, 1],
+        "density_N": [0.5, 0.0, 0.25],
+    }
+    first = say(torch.tensor([0.0, 2.0]), batch, 0)
+    assert first.pop("note").startswith("0.50 tokens a byte; nearly all validation texts had 0.20")
+    assert first == {
+        "place": "a",
+        "label": "human",
+        "p_machine": pytest.approx(1 / (1 + np.exp(-2))),
+        "threshold": 0.9,
+        "false_positive_rate": 0.008,
+        "num_human": 250,
+        "words": 30,
+        "windows": 2,
+    }
+    assert say(torch.tensor([0.0, 5.0]), batch, 2)["label"] == "machine"
+    assert say(torch.tensor([0.0, 5.0]), batch, 2)["note"] == "only 2 words"
+    nan = torch.tensor([torch.nan] * 2)
+    assert say(nan, batch, 1) == {"place": "b", "label": None, "problem": "empty"}

@@ -1,0 +1,143 @@
+"""Scores of a toy language model against the formulas in plain loops."""
+
+from functools import partial
+from math import exp, log, sqrt
+
+import pytest
+import torch
+
+from modules.causal_lm.network import FromConfig
+from modules.detector.baseline import Baseline
+from modules.detector.likelihoods import token_sums
+from modules.detector.tfidf import Tfidf
+from modules.detector.zero_shot import Binoculars, Entropy, FastDetectGPT, Likelihood, LogRank
+from tests.conftest import TEXTS
+
+OPTIONS = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 24,
+    "initializer_range": 0.3,
+}
+SCORES = (Likelihood, LogRank, Entropy, FastDetectGPT, Binoculars)
+
+
+def network(seed, tokenizer_size):
+    torch.manual_seed(seed)
+    return FromConfig(tokenizer_size, OPTIONS).eval()
+
+
+def build(kind, folder, two=True, **more):
+    other = partial(network, 2) if two else None
+    return kind(partial(network, 1), str(folder), other, **more).double()
+
+
+def distribution(model, ids):
+    """Probabilities of the next token after some ids, in plain Python."""
+    token = torch.tensor([ids])
+    logits = model(token, torch.arange(len(ids))[None], [len(ids)])[0, -1].tolist()
+    total = sum(exp(x) for x in logits)
+    return [exp(x) / total for x in logits]
+
+
+def loops(method, text, length):
+    """All five scores of a text, token by token."""
+    ids = method.tokenizer.encode(text, add_special_tokens=False)
+    start = method.tokenizer.bos_token_id
+    log_p = rank = entropy = mean = variance = 0.0
+    for t, x in enumerate(ids):
+        before = [start, *ids[t - t % length : t]]
+        p, q = (distribution(model, before) for model in (method.model, method.reference))
+        log_p += log(p[x])
+        rank += log(1 + sum(one > p[x] for one in p))
+        entropy -= sum(one * log(one) for one in p)
+        m = sum(b * log(a) for a, b in zip(p, q, strict=True))
+        mean += m
+        variance += sum(b * log(a) ** 2 for a, b in zip(p, q, strict=True)) - m * m
+    return {
+        Likelihood: log_p / len(ids),
+        LogRank: -rank / len(ids),
+        Entropy: entropy / len(ids),
+        FastDetectGPT: (log_p - mean) / sqrt(variance),
+        Binoculars: -(log_p / len(ids)) / (mean / len(ids)),
+    }
+
+
+@pytest.mark.parametrize("two", [True, False])
+def test_scores_are_those_of_the_formulas_for_every_text_of_a_batch(tokenizer_folder, two):
+    texts = [TEXTS[0], "A dog", " ".join(TEXTS[:3])]
+    with torch.no_grad():
+        wanted = [loops(build(Likelihood, tokenizer_folder, two), text, 10) for text in texts]
+    for kind in SCORES:
+        method = build(kind, tokenizer_folder, two, max_length=10, batch_size=2)
+        found = method.scores(texts)
+        assert found.tolist() == pytest.approx([one[kind] for one in wanted], rel=1e-4)
+
+
+def test_batched_scores_are_those_of_single_texts(tokenizer_folder):
+    texts = [*TEXTS[:3], "Rain", " ".join(TEXTS[:9])]
+    method = build(FastDetectGPT, tokenizer_folder)
+    single = torch.cat([method.scores([text]) for text in texts])
+    assert torch.allclose(method.scores(texts), single, rtol=1e-9)
+
+
+def test_a_text_without_tokens_has_no_score(tokenizer_folder):
+    method = build(Likelihood, tokenizer_folder, two=False)
+    found = method.scores(["", TEXTS[0]])
+    assert found.isnan().tolist() == [True, False]
+
+
+def test_rows_are_no_longer_than_the_models_context(tokenizer_folder):
+    assert build(Likelihood, tokenizer_folder).max_length == 24
+
+
+def test_with_one_model_the_mean_is_minus_the_entropy(tokenizer_folder):
+    method = build(Binoculars, tokenizer_folder, two=False)
+    ids = method.tokenizer([TEXTS[0]], add_special_tokens=False)["input_ids"]
+    sums = token_sums(method.model, method.model, ids, 0, 24, 4)
+    assert torch.allclose(sums.mean, -sums.entropy)
+
+
+def test_models_of_different_vocabularies_are_refused(tokenizer_folder):
+    other = {**OPTIONS, "vocab_size": 500}
+    with pytest.raises(ValueError, match="the same tokens, got 300 and 500"):
+        Likelihood(partial(network, 1), str(tokenizer_folder), partial(FromConfig, options=other))
+
+
+# TF-IDF, and what makes probabilities of scores
+
+
+class Data:
+    """Texts of two kinds; the machine's speak of a robot."""
+
+    def labelled_texts(self, stage):
+        assert stage in ("train", "validate")
+        texts = [f"{TEXTS[i % 3]} {'A robot says so.' if i % 2 else ''}" for i in range(60)]
+        return texts, [i % 2 for i in range(60)]
+
+
+@pytest.mark.parametrize("analyzer", ["char", "word"])
+def test_tf_idf_finds_what_tells(analyzer):
+    pytest.importorskip("sklearn")
+    baseline = Baseline(partial(Tfidf, analyzer=analyzer, shortest=1))
+    baseline.configure_model()
+    baseline.prepare(Data())
+    assert baseline.calibration.num_negative == 30
+    assert baseline.calibration.false_positive_rate == 0
+    texts = [TEXTS[0], "The robot ran.", ""]
+    batch = {"num_targets": 3, "text_N": texts, "problem_N": ["", "", "empty"]}
+    logits = baseline.logits(batch)
+    assert torch.equal(logits[:2, 1], baseline.method.scores(texts[:2]))
+    p = baseline.calibration.calibrated(logits).softmax(1)[:, 1]
+    assert p[0] < 0.1
+    assert p[1] > p[0]
+    assert p[2].isnan()
+
+
+def test_a_method_that_has_not_learnt_says_so():
+    with pytest.raises(RuntimeError, match="learnt nothing"):
+        Tfidf().scores(["text"])
+    with pytest.raises(ValueError, match="two classes apart, got 3"):
+        Baseline(Tfidf, ["a", "b", "c"])
