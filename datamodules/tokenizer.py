@@ -24,8 +24,8 @@ class TextTokenizer:
 
     Attributes:
         name: Folder or name on the hub.
-        start: Id before every document: the tokenizer's bos, or else its eos.
-        eos: Id after every document.
+        start: Id before every document: the tokenizer's bos, or cls, or else its eos.
+        eos: Id after every document: the tokenizer's eos, or sep, or else its bos.
         pad: Id for padding: the tokenizer's own, or else its eos.
         vocab_size: One more than the highest id.
         fingerprint: Changes when the ids of a text may have changed.
@@ -73,13 +73,15 @@ def load_tokenizer(name: str) -> TextTokenizer:
         backend = AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError) as error:
         raise ValueError(f"no tokenizer could be loaded from {name}: {error}") from error
-    eos = backend.bos_token_id if backend.eos_token_id is None else backend.eos_token_id
+    ends = (backend.eos_token_id, backend.sep_token_id, backend.bos_token_id)
+    eos = next((one for one in ends if one is not None), None)
     if eos is None:
         raise ValueError(
             f"the tokenizer in {name} has neither a bos nor an eos token; one is needed to mark "
             "where a document begins and ends. Name one in its tokenizer_config.json."
         )
-    start = eos if backend.bos_token_id is None else backend.bos_token_id
+    starts = (backend.bos_token_id, backend.cls_token_id, eos)
+    start = next(one for one in starts if one is not None)
     pad = eos if backend.pad_token_id is None else backend.pad_token_id
     vocab_size = 1 + max(backend.get_vocab().values())
     return TextTokenizer(name, start, eos, pad, vocab_size, _fingerprint(backend), backend)
