@@ -1,7 +1,7 @@
 """Texts in plain characters: a collected set often shows by others where a text was copied from.
 
-In the continuations of 2310.05165's recipe people's texts have no line breaks and straight quotes,
-where models write both kinds: a detector that sees them learns that and little else.
+In `machine_text` people's texts have no line breaks and mostly straight quotes, where models write
+both kinds: a detector that sees them can learn that rather than how a machine writes.
 """
 
 from collections.abc import Iterator
