@@ -106,6 +106,15 @@ class Report(L.Callback):
         if due and step != self.reported:
             self._report(trainer, pl_module, step)
 
+    @override
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """Stop counting; whatever runs next in this process would be counted as well."""
+        if self.counter is not None:
+            self.counter.__exit__(None, None, None)
+            self.counter = None
+
     def _read_counter(self, pl_module: L.LightningModule) -> None:
         """Turn the count of one batch into operations per target; its time is not typical."""
         assert self.counter is not None

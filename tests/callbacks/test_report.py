@@ -71,3 +71,21 @@ def test_a_command_that_evaluates_prints_what_it_found(
     with (Path(folder) / "metrics.csv").open() as file:
         logged = float(list(csv.DictReader(file))[-1][f"{stage}/loss"])
     assert float(loss.split()[-1]) == pytest.approx(logged, rel=1e-4)
+
+
+def test_a_first_step_that_fails_leaves_nothing_counting(
+    tmp_path, text_file, tokenizer_folder, monkeypatch
+):
+    """In a grid or a sweep the next run of the same process would be counted, and not compile."""
+    from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+    from modules.causal_lm.system import CausalLM
+
+    def fail(self, batch, batch_idx):
+        assert _get_current_dispatch_mode() is not None
+        raise RuntimeError("no step")
+
+    monkeypatch.setattr(CausalLM, "training_step", fail)
+    with pytest.raises(RuntimeError, match="no step"):
+        fit(write_config(tmp_path, text_file, tokenizer_folder))
+    assert _get_current_dispatch_mode() is None
