@@ -128,7 +128,7 @@ class Models:
             CONFIGS / f"{config}.yaml",
             self.steps[config],
             f"{OPTIMIZER}={json.dumps(muon)}",
-            "--data.init_args.batch_size=16",
+            f"--data.init_args.batch_size={2 if self.bench.quick else 16}",
             f"--trainer.limit_val_batches={1 if self.bench.quick else 8}",
             *few,
             *overrides,
