@@ -156,9 +156,3 @@ def image_bytes(content: object, path: object, folder: Path) -> bytes:
     if not path:
         raise UnusableError("no image")
     return read_image(folder / (os.fsdecode(path) if isinstance(path, bytes) else str(path)))
-
-
-def require_column(column: str, columns: Sequence[str], place: str) -> None:
-    """Raise a ValueError unless the column is there."""
-    if column not in columns:
-        raise ValueError(f"{place} has no column {column!r}; it has {', '.join(columns)}.")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from datamodules.fusion_source import FileSource, Pair, image_bytes, require_column, texts
+from datamodules.fusion_source import FileSource, Pair, image_bytes, texts
+from datamodules.table import open_parquet, require_column
 
 if TYPE_CHECKING:  # the import takes long
     import pyarrow as pa
@@ -130,12 +131,8 @@ class ImageTextParquet(FileSource):
     def _batches(self, number: int, file: Path) -> Iterator["pa.RecordBatch"]:
         """What is wanted of one file."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        try:
-            table = pq.ParquetFile(file)
-        except pa.ArrowInvalid as error:
-            raise ValueError(f"{file} cannot be read as Parquet: {error}") from error
+        table = open_parquet(file)
         columns = [self.image, *([self.caption] if self.caption else []), *self.where]
         for column in columns:
             require_column(column, table.schema_arrow.names, str(file))

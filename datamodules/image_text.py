@@ -14,12 +14,12 @@ from datamodules.fusion_source import (
     Pair,
     image_bytes,
     read_image,
-    require_column,
     texts,
 )
 from datamodules.lines import Lines
 from datamodules.quarantine import UnusableError
 from datamodules.roots import missing
+from datamodules.table import require_column
 from datamodules.text_source import describe
 
 if TYPE_CHECKING:  # the import takes seconds

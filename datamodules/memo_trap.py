@@ -5,16 +5,14 @@ alone would go on with (`question`); context-aware decoding contrasts the whole 
 """
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
 
 from typing_extensions import override
 
-from datamodules.documents import Reject
 from datamodules.quarantine import UnusableError
-from datamodules.question import Question, QuestionSource
-from datamodules.question_files import right
-from datamodules.question_rows import Record, cell, parquet_rows, text, texts
+from datamodules.question import Question
+from datamodules.question_files import ParquetQuestions
+from datamodules.question_rows import Record
 
 PROMPTS = (
     # proverb ending: the instruction | the beginning of the proverb
@@ -29,7 +27,7 @@ PROMPTS = (
 COLUMNS = ("prompt", "classes", "answer_index", "answer")
 
 
-class MemoTrap(QuestionSource):
+class MemoTrap(ParquetQuestions):
     """Questions with the fields `context`, `question` and, as it stands in the file, `prompt`.
 
     The two choices are continuations of the prompt and begin with a space; the reference is the
@@ -41,20 +39,23 @@ class MemoTrap(QuestionSource):
     """
 
     def __init__(self, path: str):
-        self.path = path
-
-    @property
-    @override
-    def name(self) -> str:
-        return "/".join(Path(self.path).parts[-2:])
+        super().__init__(
+            path, fields={"prompt": "prompt"}, choices="classes", answer="answer_index"
+        )
 
     @override
-    def questions(self) -> Iterator[Question | Reject]:
-        for place, record in parquet_rows(self.path, COLUMNS):
-            try:
-                yield record if isinstance(record, Reject) else _question(place, record)
-            except UnusableError as error:
-                yield Reject(place, str(error))
+    def columns(self) -> list[str]:
+        return [*COLUMNS]
+
+    @override
+    def question(self, place: str, record: Record) -> Question:
+        found = super().question(place, record)
+        right = found.choices[found.answer]
+        if right != record["answer"]:
+            raise UnusableError(f"answer {record['answer']!r} is not choice {found.answer}")
+        context, question = split(found.fields["prompt"])
+        fields = {"context": context, "question": question, **found.fields}
+        return replace(found, fields=fields, references=[right.strip()])
 
 
 def split(prompt: str) -> tuple[str, str]:
@@ -67,14 +68,3 @@ def split(prompt: str) -> tuple[str, str]:
         if found := pattern.fullmatch(prompt):
             return found[1], found[2]
     raise UnusableError(f"no prompt of MemoTrap: {prompt[:60]!r}")
-
-
-def _question(place: str, record: Record) -> Question:
-    prompt = text(record["prompt"], "prompt")
-    context, question = split(prompt)
-    choices = texts(record["classes"], "classes")
-    answer = right(cell(record, "answer_index"), choices)
-    if choices[answer] != record["answer"]:
-        raise UnusableError(f"answer {record['answer']!r} is not choice {answer}")
-    fields = {"context": context, "question": question, "prompt": prompt}
-    return Question(place, place, fields, [choices[answer].strip()], choices, answer)

@@ -6,20 +6,19 @@ in `context_string`, with the document where `assigned_process` is 0 and without
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from typing_extensions import override
 
 from datamodules.documents import Reject
 from datamodules.quarantine import UnusableError
-from datamodules.question import Question, QuestionSource
+from datamodules.question import Question, QuestionPath
 from datamodules.question_rows import Record, cell, jsonl_rows, text, texts
 
 Half = tuple[str, Record]
 """A line of a pair: where it stands, and the object."""
 
 
-class NQSwap(QuestionSource):
+class NQSwap(QuestionPath):
     """Questions with the fields `prompt` (with the document), `question` and `context`.
 
     The document alone, `context`, is missing where the prompt without a document is not the end
@@ -28,14 +27,6 @@ class NQSwap(QuestionSource):
     Args:
         path: A file, a folder of `.jsonl` files or a glob.
     """
-
-    def __init__(self, path: str):
-        self.path = path
-
-    @property
-    @override
-    def name(self) -> str:
-        return "/".join(Path(self.path).parts[-2:])
 
     @override
     def questions(self) -> Iterator[Question | Reject]:

@@ -3,6 +3,9 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from typing_extensions import override
 
 from datamodules.documents import Reject
 
@@ -39,3 +42,19 @@ class QuestionSource(ABC):
     @abstractmethod
     def questions(self) -> Iterator[Question | Reject]:
         """The questions in a fixed order; what cannot be used comes as a `Reject`."""
+
+
+class QuestionPath(QuestionSource):
+    """Questions of a file, a folder or a glob.
+
+    Args:
+        path: Where they are.
+    """
+
+    def __init__(self, path: str):
+        self.path = path
+
+    @property
+    @override
+    def name(self) -> str:
+        return "/".join(Path(self.path).parts[-2:])

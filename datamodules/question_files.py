@@ -2,13 +2,12 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from pathlib import Path
 
 from typing_extensions import override
 
 from datamodules.documents import Reject
 from datamodules.quarantine import UnusableError
-from datamodules.question import Question, QuestionSource
+from datamodules.question import Question, QuestionPath
 from datamodules.question_rows import Record, Row, cell, jsonl_rows, parquet_rows, text, texts
 from datamodules.question_templates import Template
 
@@ -16,7 +15,7 @@ ID = "id"
 """The column that names questions where no other is given."""
 
 
-class FileQuestions(QuestionSource):
+class FileQuestions(QuestionPath):
     """One question a row.
 
     Columns may be paths such as `answers.text` and `choices.0`.
@@ -56,7 +55,7 @@ class FileQuestions(QuestionSource):
             raise ValueError(f"{path}: a question needs a field or a template.")
         if ID in (fields or {}) or ID in (templates or {}):
             raise ValueError(f"{path}: no field may be called {ID!r}; it names the question.")
-        self.path = path
+        super().__init__(path)
         self.fields = fields
         self.templates = {n: Template(n, pattern) for n, pattern in (templates or {}).items()}
         self.references = references
@@ -69,7 +68,7 @@ class FileQuestions(QuestionSource):
     @override
     def name(self) -> str:
         conditions = [f"{column}={value}" for column, value in self.where.items()]
-        return ":".join(["/".join(Path(self.path).parts[-2:]), *conditions])
+        return ":".join([super().name, *conditions])
 
     @override
     def questions(self) -> Iterator[Question | Reject]:

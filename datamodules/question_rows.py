@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datamodules.documents import Reject
-from datamodules.fusion_source import require_column
 from datamodules.lines import Lines
 from datamodules.quarantine import UnusableError
 from datamodules.sources import JsonlText, ParquetText
+from datamodules.table import open_parquet, require_column
 
 if TYPE_CHECKING:  # the import takes long
     import pyarrow as pa
@@ -117,13 +117,7 @@ def _records(
     file: Path, columns: Iterable[str] | None, optional: Iterable[str]
 ) -> Iterator[Record | str]:
     """The rows of a Parquet file; in place of one that is not UTF-8, what is wrong with it."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.ParquetFile(file)
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{file} cannot be read as Parquet: {error}") from error
+    table = open_parquet(file)
     names = table.schema_arrow.names
     wanted = names if columns is None else [c if c in names else c.split(".")[0] for c in columns]
     for column in wanted:

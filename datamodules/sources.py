@@ -5,7 +5,8 @@ import mmap
 from collections.abc import Iterator
 from pathlib import Path
 
-from datamodules.documents import Document, Reject, judge, parse
+from datamodules.documents import Document, Reject, judge
+from datamodules.table import json_objects, open_parquet, require_column
 from datamodules.text_source import FileText, TextSource, describe
 
 
@@ -58,15 +59,11 @@ class ParquetText(FileText):
     def _cells(self, file: Path) -> Iterator[tuple[object, object]]:
         """Text (as bytes) and split of every row."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        try:
-            table = pq.ParquetFile(file)
-        except pa.ArrowInvalid as error:
-            raise ValueError(f"{file} cannot be read as Parquet: {error}") from error
+        table = open_parquet(file)
         columns = [self.column] + ([self.split_column] if self.split_column else [])
         for column in columns:
-            _require(column, table.schema_arrow.names, str(file))
+            require_column(column, table.schema_arrow.names, str(file))
         for batch in table.iter_batches(columns=columns, batch_size=1000):
             text = batch.column(self.column)
             if pa.types.is_string(text.type) or pa.types.is_large_string(text.type):
@@ -102,20 +99,15 @@ class JsonlText(FileText):
         """
         for file in self.files():
             known = False
-            with file.open("rb") as lines:
-                for number, line in enumerate(lines, start=1):
-                    if line.strip():
-                        record = parse(line, f"{file.name}:{number}")
-                        if isinstance(record, dict) and not known:
-                            _require(self.column, list(record), str(file))
-                            known = True
-                        yield self._document(record, f"{file.name}:{number}")
+            for record, origin in json_objects(file):
+                if isinstance(record, dict) and not known:
+                    require_column(self.column, list(record), str(file))
+                    known = True
+                yield self._document(record, origin)
 
-    def _document(self, record: object, origin: str) -> Document | Reject:
+    def _document(self, record: dict[str, object] | Reject, origin: str) -> Document | Reject:
         if isinstance(record, Reject):
             return record
-        if not isinstance(record, dict):
-            return Reject(origin, "not a JSON object")
         if self.column not in record:
             return Reject(origin, f"no {self.column!r}")
         return judge(record[self.column], origin)
@@ -231,15 +223,9 @@ class HubText(TextSource):
         from datasets import load_dataset
 
         rows = load_dataset(self.dataset, self.config, split=self.split, revision=self.revision)
-        _require(self.column, rows.column_names, self.name)
+        require_column(self.column, rows.column_names, self.name)
         for number, row in enumerate(rows.select_columns([self.column]), start=1):
             yield judge(row[self.column], f"{self.name}:{number}")
-
-
-def _require(column: str, columns: list[str], place: str) -> None:
-    """Raise a ValueError unless the column is there."""
-    if column not in columns:
-        raise ValueError(f"{place} has no column {column!r}; it has {', '.join(columns)}.")
 
 
 def _line_start(data: mmap.mmap, fraction: float) -> int:

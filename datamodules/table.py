@@ -3,8 +3,12 @@
 import csv
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from datamodules.documents import Reject, parse
+
+if TYPE_CHECKING:  # the import takes long
+    import pyarrow.parquet as pq
 
 SUFFIXES = (".parquet", ".csv", ".jsonl")
 """Kinds of files that are read."""
@@ -36,13 +40,7 @@ def read_table(file: Path, needed: Sequence[str], delimiter: str = ",") -> Itera
 
 def parquet_rows(file: Path, needed: Sequence[str]) -> Iterator[Row]:
     """Rows of Parquet; texts come as bytes where they are no UTF-8."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.ParquetFile(file)
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{file} cannot be read as Parquet: {error}") from error
+    table = open_parquet(file)
     require(needed, table.schema_arrow.names, file)
     number = 0
     for batch in table.iter_batches(batch_size=1000):
@@ -100,18 +98,39 @@ def csv_row(names: list[str], row: list[str], place: str) -> dict[str, object] |
     return dict(zip(names, row, strict=True))
 
 
+def open_parquet(file: Path) -> "pq.ParquetFile":
+    """A Parquet file.
+
+    Raises:
+        ValueError: It cannot be read as such; names it.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(file)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{file} cannot be read as Parquet: {error}") from error
+
+
 def jsonl_rows(file: Path, needed: Sequence[str]) -> Iterator[Row]:
-    """Objects, one a line; blank lines do not count."""
+    """Objects, one a line, the first of which has what is needed."""
     known = False
+    for record, place in json_objects(file):
+        if isinstance(record, dict) and not known:
+            require(needed, list(record), file)
+            known = True
+        yield record, place
+
+
+def json_objects(file: Path) -> Iterator[Row]:
+    """Objects, one a line; blank lines do not count."""
     with file.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             place = f"{file.name}:{number}"
             record = parse(line, place)
-            if isinstance(record, dict) and not known:
-                require(needed, list(record), file)
-                known = True
             if not isinstance(record, dict | Reject):
                 record = Reject(place, "not a JSON object")
             yield record, place
@@ -122,3 +141,9 @@ def require(needed: Sequence[str], names: Sequence[str], file: Path) -> None:
     absent = [name for name in needed if name not in names]
     if absent:
         raise ValueError(f"{file} has no column {', '.join(absent)}; it has {', '.join(names)}.")
+
+
+def require_column(column: str, names: Sequence[str], place: str) -> None:
+    """Raise a ValueError unless the column is there."""
+    if column not in names:
+        raise ValueError(f"{place} has no column {column!r}; it has {', '.join(names)}.")

@@ -11,7 +11,7 @@ from random import Random as Chance
 from string import printable
 from typing import Any
 
-from benchmarks.claims.little_llama import Recipe, Trained, train
+from benchmarks.claims.little_llama import Recipe, Trained, train, written
 from benchmarks.claims.made_tasks import (
     TEMPLATE,
     TOPICS,
@@ -39,7 +39,6 @@ STRANGE = 0.25
 COUNTS = (0, 1, 2, 4)
 """Demonstrations of the exam; a lesson has the largest number, and asks after each."""
 RECIPE = Recipe(width=128, num_layers=4, num_heads=4, context=256, num_steps=1600, batch_size=16)
-BATCH = 32
 MAX_ANSWER = 32
 GAIN = 0.1
 """What retrieved demonstrations are to add to exact match."""
@@ -120,15 +119,8 @@ def grades(model: Any, tokenizer: Any, one: World, alignment: InContextAlignment
     """What greedy decoding answers to the questions of a world."""
     decoder = Decoder(Branches((Branch(model, tokenizer, Demonstrated(alignment)),)))
     questions = [{"prompt": task.prompt} for task in one.questions]
-    told = []
-    for at in range(0, len(questions), BATCH):
-        told += decoder.generate(
-            questions[at : at + BATCH],
-            max_new_tokens=MAX_ANSWER,
-            stop=alignment.stops,
-            do_sample=False,
-        )
-    return [one.grade(task, text.text) for task, text in zip(one.questions, told, strict=True)]
+    told = written(decoder, questions, max_new_tokens=MAX_ANSWER, stop=alignment.stops)
+    return [one.grade(task, text) for task, text in zip(one.questions, told, strict=True)]
 
 
 def learn(bench: Bench, scale: Scale, tokenizer: Any) -> Trained:
@@ -140,13 +132,7 @@ def learn(bench: Bench, scale: Scale, tokenizer: Any) -> Trained:
         return lesson(tokenizer, index)
 
     trained = train(recipe, len(tokenizer), text, bench.say)
-    bench.details["alignment"] = {
-        "recipe": vars(recipe),
-        "parameters": sum(p.numel() for p in trained.model.parameters()),
-        "minutes": trained.minutes,
-        "processor minutes": trained.processor_minutes,
-        "nats an asked token": trained.loss,
-    }
+    bench.details["alignment"] = trained.details()
     return trained
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, NamedTuple, get_args
 
-from benchmarks.claims.little_llama import Recipe, Trained, train
+from benchmarks.claims.little_llama import Recipe, Trained, train, written
 from benchmarks.claims.made_facts import Case, Facts, Kind, draw_kind, make_facts
 from benchmarks.claims.resampling import gain, rate
 from benchmarks.claims.spelling import END, Spelled, spell, tokenizer_of
@@ -26,7 +26,6 @@ CONTRADICTING = (0.05, 0.07, 0.1)
 memory to one that trusts most contexts."""
 WITH, WITHOUT = Formatted("{context} {question}"), Formatted("{question}")
 RECIPE = Recipe(width=96, num_layers=3, num_heads=4, context=64, num_steps=700, batch_size=64)
-BATCH = 64
 MAX_ANSWER = 4
 GAIN = 0.1
 """What context-aware decoding is to add to exact match."""
@@ -113,11 +112,9 @@ def exam(facts: Facts, num_contexts: int) -> dict[Kind, list[Case]]:
 
 def answers(branches: Branches, cases: Sequence[Case]) -> list[str]:
     """What greedy decoding answers."""
-    decoder, found = Decoder(branches), []
-    for at in range(0, len(cases), BATCH):
-        asked = [case.fields for case in cases[at : at + BATCH]]
-        found += decoder.generate(asked, max_new_tokens=MAX_ANSWER, do_sample=False)
-    return [one.text.strip() for one in found]
+    asked = [case.fields for case in cases]
+    found = written(Decoder(branches), asked, max_new_tokens=MAX_ANSWER)
+    return [text.strip() for text in found]
 
 
 def right(cases: Sequence[Case], told: Sequence[str]) -> list[bool]:
@@ -140,11 +137,7 @@ def learn(bench: Bench, scale: Scale, tokenizer: Any, facts: Facts, share: float
         "facts": len(facts.all),
         "held-out facts": len(facts.held_out),
         "shares of contexts in training": shares(share),
-        "recipe": vars(recipe),
-        "parameters": sum(p.numel() for p in trained.model.parameters()),
-        "minutes": trained.minutes,
-        "processor minutes": trained.processor_minutes,
-        "nats an asked token": trained.loss,
+        **trained.details(),
     }
     return trained
 

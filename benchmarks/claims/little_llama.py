@@ -1,6 +1,6 @@
 """A little Llama from scratch, trained by Muon on made texts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic, process_time
 from typing import Any
@@ -11,10 +11,14 @@ from torch.nn.functional import cross_entropy
 from benchmarks.claims.spelling import Spelled, batch
 from engine.learning_rate import WarmupCosine
 from engine.optimizers import MuonAdamW
+from modules.decoding.branches import Question
+from modules.decoding.decoder import Decoder
 from modules.system import decayed_or_not
 
 WARMUP = 50
 CLIP = 1.0
+BATCH = 64
+"""Questions answered side by side."""
 TOLD = 100
 """Steps between two words on progress."""
 
@@ -50,15 +54,36 @@ class Trained:
 
     Attributes:
         model: Of transformers.
+        recipe: How it was trained.
         minutes: Wall-clock time of training.
         processor_minutes: Time of all cores together.
         loss: Of the last steps, in nats an asked token.
     """
 
     model: Any
+    recipe: Recipe
     minutes: float
     processor_minutes: float
     loss: float
+
+    def details(self) -> dict[str, Any]:
+        """What it is and what it took, for a result."""
+        return {
+            "recipe": vars(self.recipe),
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "minutes": self.minutes,
+            "processor minutes": self.processor_minutes,
+            "nats an asked token": self.loss,
+        }
+
+
+def written(decoder: Decoder, questions: Sequence[Question], **how: Any) -> list[str]:
+    """What greedy decoding answers, a batch at a time."""
+    found: list[str] = []
+    for at in range(0, len(questions), BATCH):
+        asked = questions[at : at + BATCH]
+        found += [one.text for one in decoder.generate(asked, do_sample=False, **how)]
+    return found
 
 
 def build(recipe: Recipe, vocab_size: int, seed: int = 0) -> Any:
@@ -116,7 +141,7 @@ def train(
             say(f"step {step + 1}/{recipe.num_steps}: {mean(losses):.3f} nats an asked token")
     model.requires_grad_(False).eval()
     minutes, worked = (monotonic() - start) / 60, (process_time() - processor) / 60
-    return Trained(model, minutes, worked, mean(losses))
+    return Trained(model, recipe, minutes, worked, mean(losses))
 
 
 def learn(model: Any, texts: list[Spelled]) -> float:

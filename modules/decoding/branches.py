@@ -214,7 +214,6 @@ def cut(combination: Combination, plausible: float | None) -> Combination:
     return combination if plausible is None else PlausibleOnly(combination, plausible)
 
 
-def mapped(branch: Branch, first: Branch | Any) -> Branch:
-    """A branch of another vocabulary, mapped to the first branch's (or tokenizer's) by strings."""
-    tokenizer = first.tokenizer if isinstance(first, Branch) else first
-    return replace(branch, mapping=map_by_string(tokenizer, branch.tokenizer))
+def mapped(branch: Branch, first: Branch) -> Branch:
+    """A branch of another vocabulary, mapped to the first branch's by strings."""
+    return replace(branch, mapping=map_by_string(first.tokenizer, branch.tokenizer))

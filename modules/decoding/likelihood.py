@@ -13,7 +13,7 @@ from torch import Tensor
 
 from modules.decoding.branches import Branches
 from modules.decoding.ensemble import alignments_of, by_model, check_prompts, combined
-from modules.decoding.rows import Ids, fill_up, prompt_room
+from modules.decoding.rows import Ids, accepted, fill_up, positions, prompt_room
 from modules.decoding.vocabulary import Alignment
 
 
@@ -141,19 +141,10 @@ def teacher_forced(model: Any, prompts: Sequence[Ids], token_RT: Tensor) -> Tens
     token_RL, mask_RL = fill_up(prompts, left=True, device=model.device)
     whole_RN = torch.cat([token_RL, token_RT.to(model.device)], dim=1)[:, :-1]
     mask_RN = torch.nn.functional.pad(mask_RL, (0, num_new - 1), value=1)
-    position_RN = (mask_RN.cumsum(1) - 1).clamp(min=0)
-    return last_logits(model, whole_RN, mask_RN, position_RN, num_new)
-
-
-def last_logits(model: Any, token: Tensor, mask: Tensor, position: Tensor, num: int) -> Tensor:
-    """Logits at the last positions of a causal model; the others are not computed if it can."""
-    from inspect import signature
-
-    takes = signature(model.forward).parameters
-    wanted = {"position_ids": position, "logits_to_keep": num}
-    extra = {name: value for name, value in wanted.items() if name in takes}
-    logits: Tensor = model(input_ids=token, attention_mask=mask, use_cache=False, **extra).logits
-    return logits[:, -num:]
+    extra = accepted(model, position_ids=positions(mask_RN), logits_to_keep=num_new)
+    out = model(input_ids=whole_RN, attention_mask=mask_RN, use_cache=False, **extra)
+    last: Tensor = out.logits[:, -num_new:]  # the others are not computed if the model can
+    return last
 
 
 def start_id(model: Any) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 
 from modules.decoding.alignment import InContextAlignment
 from modules.decoding.branches import Prompt, Question
+from modules.decoding.templates import as_chat
 
 
 def fill_in(text: str, question: Question) -> str:
@@ -61,16 +62,13 @@ class Chat:
         Raises:
             ValueError: The tokenizer has no chat template.
         """
-        if not getattr(tokenizer, "chat_template", None):
-            raise ValueError("the tokenizer has no chat template: word the prompt as plain text")
         turns = [("system", self.system), ("user", self.user)]
         told = [
             {"role": role, "content": fill_in(text, question).strip()}
             for role, text in turns
             if text is not None
         ]
-        asked: str = tokenizer.apply_chat_template(told, tokenize=False, add_generation_prompt=True)
-        return asked + self.answer
+        return as_chat(told, tokenizer) + self.answer
 
 
 class Demonstrated:

@@ -6,7 +6,8 @@ Shape legend: R = rows, L = longest prompt, N = new tokens, W = tokens of the mo
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from inspect import signature
 from typing import Any, Literal
 
@@ -77,11 +78,10 @@ class CausalRows(Rows):
         if self.kind == "static":  # such a cache cannot be repeated afterwards
             token_RL, mask_RL = (x.repeat_interleave(repeats, dim=0) for x in (token_RL, mask_RL))
         self.cache = self._empty_cache(token_RL.shape[1])
-        self.takes = signature(self.model.forward).parameters
         self.is_padded = not bool(mask_RL.all())
         self.length_R1 = mask_RL.sum(1, keepdim=True)
         self.mask_RL = mask_RL
-        logits = self._forward(token_RL, (mask_RL.cumsum(1) - 1).clamp(min=0))
+        logits = self._forward(token_RL, positions(mask_RL))
         if self.kind == "static" or repeats == 1:
             return logits
         self.cache.batch_repeat_interleave(repeats)
@@ -112,8 +112,7 @@ class CausalRows(Rows):
         self.mask_RL = self.mask_RL[:, :-num_tokens]
 
     def _forward(self, token_RN: Tensor, position_RN: Tensor) -> Tensor:
-        wanted = {"position_ids": position_RN, "logits_to_keep": 1}
-        extra = {name: value for name, value in wanted.items() if name in self.takes}
+        extra = accepted(self.model, position_ids=position_RN, logits_to_keep=1)
         logits: Tensor = self.model(
             input_ids=token_RN,
             attention_mask=self._mask(),
@@ -197,6 +196,24 @@ def fill_up(
     return token_RL.to(device), mask_RL.to(device)
 
 
+def positions(mask_RL: Tensor) -> Tensor:
+    """Positions of the tokens of padded rows: padding does not count, and has position 0."""
+    return (mask_RL.cumsum(1) - 1).clamp(min=0)
+
+
+def accepted(model: Any, **wanted: Any) -> dict[str, Any]:
+    """The arguments that a model's forward pass takes."""
+    return {
+        name: value for name, value in wanted.items() if name in parameters(type(model).forward)
+    }
+
+
+@cache
+def parameters(forward: Callable[..., object]) -> frozenset[str]:
+    """Names of the arguments of a kind of model's forward pass."""
+    return frozenset(signature(forward).parameters)
+
+
 def rows_of(model: Any, prompts: Sequence[Ids], num_new: int, cache: CacheKind) -> Rows:
     """The kind of rows that a model needs.
 
@@ -205,7 +222,7 @@ def rows_of(model: Any, prompts: Sequence[Ids], num_new: int, cache: CacheKind) 
             and values.
     """
     room, longest = prompt_room(model, num_new), max(map(len, prompts))
-    if "past_key_values" not in signature(model.forward).parameters:
+    if not accepted(model, past_key_values=None):
         raise ValueError(f"{type(model).__name__} has no key-value cache to decode with")
     if room is not None and longest > room:
         behind = f" with {num_new} new ones" if not model.config.is_encoder_decoder else ""

@@ -117,16 +117,24 @@ class Chat:
         return two - one
 
     def _written(self, turns: list[dict[str, str]], tokenizer: Any) -> str:
-        if tokenizer.chat_template is None:
-            raise ValueError(
-                f"the tokenizer {tokenizer.name_or_path!r} has no chat template;"
-                " modules.decoding.templates.ExampleAnswers needs none."
-            )
         first = [] if self.system is None else [{"role": "system", "content": self.system}]
-        text: str = tokenizer.apply_chat_template(
-            first + turns, tokenize=False, add_generation_prompt=True
+        return as_chat(first + turns, tokenizer)
+
+
+def as_chat(turns: list[dict[str, str]], tokenizer: Any) -> str:
+    """Turns as the tokenizer's own chat template writes them, and the beginning of an answer's.
+
+    Raises:
+        ValueError: The tokenizer has no chat template.
+    """
+    if getattr(tokenizer, "chat_template", None) is None:
+        name = getattr(tokenizer, "name_or_path", "")
+        raise ValueError(
+            f"the tokenizer {name!r} has no chat template: word the prompt as plain text, as "
+            "modules.decoding.templates.ExampleAnswers does."
         )
-        return text
+    text: str = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    return text
 
 
 def turns_of(one: Demonstration) -> list[dict[str, str]]:

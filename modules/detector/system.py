@@ -1,5 +1,6 @@
 """A detector as a Lightning system: which loss, what calibrates it, what to log."""
 
+from abc import abstractmethod
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -80,9 +81,9 @@ class Judge(System):
         if not 0 < self.target_fpr < 1:
             raise ValueError(f"target_fpr must lie in (0, 1), got {self.target_fpr}")
 
+    @abstractmethod
     def logits(self, batch: TextBatch) -> Tensor:
         """Logits of the texts, [N, C]; NaN for what cannot be judged."""
-        raise NotImplementedError
 
     # Evaluation
 
