@@ -1,6 +1,7 @@
 """The one door: `python cli.py fit --config configs/causal_lm/tiny.yaml`."""
 
 import logging
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 from jsonargparse import Namespace, set_parsing_settings
 from lightning import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from typing_extensions import override
 
 from engine.checkpoint import newest
@@ -96,7 +98,10 @@ def newest_or_refuse(folder: Path) -> str:
 
 
 def main(args: ArgsType = None) -> None:
-    """Run a subcommand; `args` lets a test enter by the very same door."""
+    """Run a subcommand; `args` lets a test enter by the very same door.
+
+    Ended by SIGTERM, a training saves at the end of its step, and the exit code is 143.
+    """
     told = sys.argv[1:] if args is None else args
     if isinstance(told, list) and told[:1] == ["grid"]:
         grid(told[1:], main)
@@ -107,19 +112,24 @@ def main(args: ArgsType = None) -> None:
     warnings.filterwarnings("ignore", message="The dirpath has changed")  # each run has its own
     mode = {"parser_mode": "omegaconf+"}
     verbs = Door.subcommands()
-    Door(
-        LightningModule,
-        LightningDataModule,
-        subclass_mode_model=True,
-        subclass_mode_data=True,
-        trainer_class=Trainer,
-        parser_class=PlainParser,
-        seed_everything_default=1,
-        auto_configure_optimizers=False,
-        parser_kwargs=mode | {verb: mode | {"default_config_files": [str(BASE)]} for verb in verbs},
-        save_config_kwargs={"overwrite": True},
-        args=args,
-    )
+    try:
+        Door(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            trainer_class=Trainer,
+            parser_class=PlainParser,
+            seed_everything_default=1,
+            auto_configure_optimizers=False,
+            parser_kwargs=mode
+            | {verb: mode | {"default_config_files": [str(BASE)]} for verb in verbs},
+            save_config_kwargs={"overwrite": True},
+            args=args,
+        )
+    except SIGTERMException as error:
+        error.code = 128 + signal.SIGTERM  # Lightning leaves it at 0
+        raise
 
 
 if __name__ == "__main__":

@@ -18,8 +18,12 @@ FIELDS = ("text", "label", "generator", "domain", "pair_id", "paired_generator",
 """What is known of a text; only the first two must be there."""
 HUMAN = "human"
 """Label of what a person wrote."""
+NO_TEXT = re.compile("[\\x00-\\x08\\x0e-\\x1b\\x7f\\ufffd]")
+"""Control characters but white space, and the sign of a byte that could not be read."""
 LARGEST_CONTROL = 0.05
 """Share of control characters above which a text counts as binary."""
+KEPT = 4
+"""Sources of which the rows are kept."""
 LONGEST_WORD = 40
 """Characters; shorter texts without a space are one word, longer ones may be in a language
 that writes no spaces."""
@@ -75,6 +79,8 @@ class LabelledText(FileText):
     """
 
     kinds: ClassVar[tuple[str, ...]] = FIELDS
+    _read: ClassVar[dict[str, list[LabelledRow | Reject]]] = {}
+    """What this process has read, by fingerprint: the cells of a grid read the same files."""
 
     def __init__(
         self,
@@ -120,7 +126,12 @@ class LabelledText(FileText):
 
     @cached_property
     def _all(self) -> list[LabelledRow | Reject]:
-        return [self._row(cells, origin) for cells, origin in self._cells()]
+        key = self.fingerprint()
+        if key not in self._read:
+            if len(self._read) == KEPT:
+                del self._read[next(iter(self._read))]
+            self._read[key] = [self._row(cells, origin) for cells, origin in self._cells()]
+        return self._read[key]
 
     def _cells(self) -> Iterator[tuple[dict[str, object] | Reject, str]]:
         """Fields of every row, and where it stands."""
@@ -175,7 +186,7 @@ def completed(told: dict[str, str], text: str, label: str) -> dict[str, str]:
 
 def unreadable(text: str) -> str:
     """Why nothing can be said of who wrote a text, in a few words; empty where it can be read."""
-    control = sum((ord(c) < 32 and not c.isspace()) or c in "\x7f\ufffd" for c in text)
+    control = len(NO_TEXT.findall(text))
     if control > LARGEST_CONTROL * len(text):
         return f"binary: {control} of {len(text)} characters are no text"
     if not text.strip():

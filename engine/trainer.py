@@ -8,6 +8,7 @@ import lightning as L
 import numpy as np
 from lightning.pytorch.trainer.states import TrainerFn
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from engine.export import Dtype, load_for_export, store_as
 from engine.palette import train_palette
@@ -48,6 +49,13 @@ class Pictures(Protocol):
 
 class Trainer(L.Trainer):
     """Fits, validates, tests, predicts, exports, trains tokenizers, makes palettes and latents."""
+
+    @property
+    @override
+    def received_sigterm(self) -> bool:
+        """Whether SIGTERM ends this loop now: behind a whole optimizer step, never within one."""
+        is_within = self.training and self.fit_loop.epoch_loop._should_accumulate()
+        return super().received_sigterm and not is_within
 
     def export(
         self,

@@ -31,7 +31,12 @@ class System(L.LightningModule):
             given without weight decay.
         scheduler: Builds the learning-rate schedule from that optimizer; steps once a step.
         compile: Whether to compile the network with torch.compile.
+
+    Attributes:
+        learns_in_validation: Whether validation changes what a checkpoint holds.
     """
+
+    learns_in_validation = False
 
     def __init__(
         self,

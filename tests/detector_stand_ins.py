@@ -28,6 +28,7 @@ def write_detector_stand_ins(data: Path, models: Path, tokenizer_folder: Path) -
     (data / "machine_text").mkdir(parents=True, exist_ok=True)
     rows = made_up(num=25, generators=GENERATORS, domains=("xsum", "squad"))
     write(rows, data / "machine_text" / "machine_text.parquet")
+    write_articles(data / "article_bias")
     sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
     sizes |= {"num_attention_heads": 2, "vocab_size": 300}
     roberta = RobertaConfig(**sizes, max_position_embeddings=66, pad_token_id=1)
@@ -38,3 +39,18 @@ def write_detector_stand_ins(data: Path, models: Path, tokenizer_folder: Path) -
     for name, model in untrained.items():
         model.save_pretrained(models / name)
         AutoTokenizer.from_pretrained(tokenizer_folder).save_pretrained(models / name)
+
+
+def write_articles(folder: Path) -> None:
+    """Articles of three leanings, and one of each to validate on."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder.mkdir(exist_ok=True)
+    for name, num in (("train", 24), ("val", 6)):
+        columns = {
+            "text": [f"{name} number {row} saw the old house under the moon" for row in range(num)],
+            "label": [row % 3 for row in range(num)],
+            "topic": [("taxes", "schools")[row % 2] for row in range(num)],
+        }
+        pq.write_table(pa.table(columns), folder / f"{name}.parquet")

@@ -1,6 +1,10 @@
+import os
+import signal
+
 import pytest
 import torch
 
+from callbacks.report import Report
 from cli import main
 from tests.runs import fit, fit_on_ranks, losses, metrics, newest_run, weights, write_config
 
@@ -107,3 +111,28 @@ def test_a_damaged_checkpoint_is_refused_and_last_falls_back(config, capsys):
     resumed = fit(config, "--ckpt_path=last", steps(5))
     assert "trying the one before" in capsys.readouterr().out
     assert losses(resumed) == losses(resume(config, first, steps(5)))
+
+
+@pytest.mark.parametrize("accumulated", [1, 2])
+def test_a_run_that_sigterm_ended_goes_on_where_it_was(config, monkeypatch, accumulated):
+    parts = [f"--trainer.accumulate_grad_batches={accumulated}", "--data.init_args.batch_size=2"]
+    whole = fit(config, steps(6), *parts)
+    heard = Report.on_train_batch_end
+
+    def ended(self, trainer, system, outputs, batch, batch_idx):
+        heard(self, trainer, system, outputs, batch, batch_idx)
+        if batch_idx + 1 == 2 * accumulated + 1:  # of two, within the third step
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Report, "on_train_batch_end", ended)
+        with pytest.raises(SystemExit) as stopped:
+            fit(config, steps(6), *parts)
+    assert stopped.value.code == 143
+    first = newest_run(config)
+    assert [path.name for path in (first / "checkpoints").glob("step*.ckpt")] == [
+        "step_0000003.ckpt"
+    ]
+    resumed = resume(config, first, steps(6), *parts)
+    assert losses(resumed) == losses(whole)[3:]
+    same_checkpoint(whole, resumed)

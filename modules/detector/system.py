@@ -73,6 +73,7 @@ class Judge(System):
     classes: list[str]
     target_fpr: float
     calibration = Calibration()
+    learns_in_validation = True
 
     def check_classes(self) -> None:
         """Refuse less than two classes and a rate that is none."""

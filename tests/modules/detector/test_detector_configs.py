@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from cli import main
@@ -33,8 +34,6 @@ def command(tmp_path, tokenizer_folder, monkeypatch):
 
 
 def judged_generators(run: Path) -> set[str]:
-    import pyarrow.parquet as pq
-
     return set(pq.read_table(run / "scores.parquet")["generator"].to_pylist())
 
 
@@ -50,6 +49,20 @@ def test_an_encoder_trains_three_steps_and_is_tested_on_every_generator(command,
     first, second = map(json.loads, lines.splitlines())
     assert 0 < first["p_machine"] < 1
     assert second["problem"] == "empty"
+
+
+def test_leanings_of_articles_are_three_classes(command):
+    flags = [*(one for one in SHORT if "budget" not in one), command.cache, command.tokenizer]
+    fitted = command("fit", "stance", *flags)
+    checkpoint = f"--ckpt_path={fitted / 'checkpoints' / 'last.ckpt'}"
+    tested = command("test", "stance", checkpoint, *flags)
+    found = pq.read_table(tested / "scores.parquet").to_pydict()
+    assert found["label"] == [0, 1, 2] * 2
+    assert sum(found[f"p_{name}"][0] for name in ("left", "center", "right")) == pytest.approx(1)
+    assert found["domain"][:2] == ["taxes", "schools"]
+    texts = '--data.init_args.texts=["the cat sat under the moon"]'
+    lines = command("predict", "stance", checkpoint, texts, *flags) / "predictions.jsonl"
+    assert json.loads(lines.read_text())["label"] in ("left", "center", "right")
 
 
 @pytest.mark.parametrize("name", ["tfidf", "zero_shot"])

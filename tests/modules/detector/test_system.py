@@ -14,7 +14,7 @@ import yaml
 
 from cli import main
 from tests.datamodules.machine_texts import made_up, write
-from tests.runs import fit, fit_on_ranks, losses, newest_run, weights
+from tests.runs import fit, fit_on_ranks, losses, metrics, newest_run, weights
 
 OPTIONS = {
     "hidden_size": 32,
@@ -167,6 +167,27 @@ def test_the_checkpoint_keeps_what_validation_said(config, trained):
     odds = [score / kept["temperature"] + kept["offset"] for score in found["score"]]
     p = [1 / (1 + math.exp(-one)) for one in odds]
     assert found["p_machine"] == pytest.approx(p, rel=1e-6)
+
+
+def test_a_step_that_is_saved_and_validated_keeps_what_its_validation_said(config, tmp_path):
+    every = {"class_path": "engine.saving.StepCheckpoints", "init_args": {"every_n_steps": 2}}
+    whole = yaml.safe_load(config.read_text())
+    del whole["trainer"]["callbacks+"]
+    whole["trainer"]["callbacks"] = [{"class_path": "callbacks.report.Report"}, every]
+    whole["trainer"]["logger"]["init_args"]["root"] = str(tmp_path / "runs")
+    saving = tmp_path / "tiny" / "lines.yaml"
+    saving.parent.mkdir()
+    saving.write_text(yaml.safe_dump(whole))
+    validated = ["--trainer.val_check_interval=2", "--trainer.max_steps=6"]
+    run = fit(saving, *validated)
+    kept = sorted((run / "checkpoints").glob("step*.ckpt"))
+    found = [torch.load(path, weights_only=True)["calibration"]["step"] for path in kept]
+    assert found == [2, 4, 6]
+    resumed = fit(saving, f"--ckpt_path={kept[0]}", *validated)
+    rows = [row["validate/loss"] for row in metrics(run) if "validate/loss" in row]
+    assert [row["validate/loss"] for row in metrics(resumed) if "validate/loss" in row] == rows[1:]
+    a, b = weights(resumed), weights(run)
+    assert all(torch.equal(a[name], value) for name, value in b.items())
 
 
 def test_a_checkpoint_without_validation_says_so(config, begun):
