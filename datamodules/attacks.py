@@ -60,6 +60,12 @@ class Shares(Attack):
         if not 0 < self.share <= 1:
             raise ValueError(f"share must be within (0, 1], got {self.share}.")
 
+    @property
+    def name(self) -> str:
+        """A short name for tables; the share is in it where it is not the usual one."""
+        is_usual = self.share == type(self).share
+        return super().name if is_usual else f"{super().name}_{self.share:g}"
+
 
 @dataclass(frozen=True)
 class Whitespace(Shares):

@@ -54,8 +54,9 @@ class HumanPrompts(ResumableData):
         sources: Tables of texts; only human ones are taken, each once, its longest cut.
         prompt_words: Words of a prompt.
         least_words: Human texts shorter than that are passed over.
-        written: Files of earlier runs, as a path or a glob; human texts that they have a
-            continuation of are passed over, so that a run that was stopped goes on.
+        written: Files of earlier runs, as a path or a glob; human texts that this generator has
+            tried to continue there are passed over, so that a run that was stopped goes on.
+        generator: Name of the generator; what others wrote does not count. All count where None.
         num: Human texts that are continued, at most; all where None.
         batch_size: Prompts per device that are continued together.
 
@@ -70,6 +71,7 @@ class HumanPrompts(ResumableData):
         prompt_words: int = 20,
         least_words: int = 60,
         written: str | None = None,
+        generator: str | None = None,
         num: int | None = None,
         batch_size: int = 16,
     ):
@@ -79,6 +81,7 @@ class HumanPrompts(ResumableData):
         self.prompt_words = prompt_words
         self.least_words = least_words
         self.written = written
+        self.generator = generator
         self.num = num
         self.batch_size = batch_size
         check_bounds(vars(self), dict.fromkeys(("prompt_words", "least_words", "batch_size"), 1))
@@ -108,7 +111,12 @@ class HumanPrompts(ResumableData):
         records = (record for file in files for record, _ in jsonl_rows(file, ["pair_id"]))
         # a line that was cut off by a kill counts for nothing
         good = [one for one in records if not isinstance(one, Reject)]
-        return {str(one["pair_id"]) for one in good if one.get("label") != "human"}
+        return {str(one["pair_id"]) for one in good if self._is_own(one)}
+
+    def _is_own(self, record: dict[str, object]) -> bool:
+        """Whether a record is a continuation by this generator, or says that there is none."""
+        is_same = self.generator in (None, record.get("paired_generator"))
+        return is_same and record.get("label") != "human"
 
     def predict_dataloader(self) -> EvaluationLoader:
         """Every prompt once.

@@ -62,6 +62,8 @@ class LabelledRow:
 class LabelledText(FileText):
     """Texts with labels from Parquet, CSV or JSONL files.
 
+    Rows without a text but with a `problem`, which say why a generator wrote none, are passed over.
+
     Args:
         path: A file, a folder (every such file below it) or a glob.
         labels: What the labels of the file mean, such as `{"1": human, "0": machine}`; None takes
@@ -130,7 +132,8 @@ class LabelledText(FileText):
         if key not in self._read:
             if len(self._read) == KEPT:
                 del self._read[next(iter(self._read))]
-            self._read[key] = [self._row(cells, origin) for cells, origin in self._cells()]
+            cells = ((one, origin) for one, origin in self._cells() if not says_why(one))
+            self._read[key] = [self._row(one, origin) for one, origin in cells]
         return self._read[key]
 
     def _cells(self) -> Iterator[tuple[dict[str, object] | Reject, str]]:
@@ -166,6 +169,11 @@ class LabelledText(FileText):
             known = ", ".join(self.labels)
             raise ValueError(f"{origin}: label {value!r} is none of {known}; see `labels`.")
         return self.labels[value]
+
+
+def says_why(cells: dict[str, object] | Reject) -> bool:
+    """Whether a row only says why there is no text, as where a generator gave up."""
+    return not isinstance(cells, Reject) and bool(cells.get("problem")) and not cells.get("text")
 
 
 def without_words(text: str, num: int) -> str:

@@ -71,8 +71,8 @@ class MachineTextData(ResumableData):
         max_bad_rate: Share of unusable rows in a source above which the run stops.
 
     Raises:
-        ValueError: A number is out of bounds, there is no source, or training and another stage
-            take the same split.
+        ValueError: A number is out of bounds, there is no source, two attacks have one name, or two
+            stages take the same split; with more than two classes validation and test may.
     """
 
     def __init__(
@@ -233,9 +233,8 @@ class MachineTextData(ResumableData):
 
     def _evaluation(self, items: list[Item]) -> EvaluationLoader:
         """Every text once, the longest first: should memory not suffice, it shows at once."""
-        _, lengths = self._items(items)
-        order = np.argsort(-lengths, kind="stable")
-        return self._every_once(self._items([items[i] for i in order])[0])
+        found, lengths = self._items(items)
+        return self._every_once(found.ordered(np.argsort(-lengths, kind="stable")))
 
     def _every_once(self, items: TextItems) -> EvaluationLoader:
         return self.evaluation_loader(items, len(items), self.eval_batch_size, self.num_workers)
@@ -267,7 +266,15 @@ class MachineTextData(ResumableData):
             raise ValueError("sources is empty: give it at least one table of texts.")
         if len(set(self.classes)) < 2:
             raise ValueError(f"classes must be at least two, got {', '.join(self.classes)}.")
-        train = self.selections["train"].split
+        names = [attack.name for attack in self.attacks]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"attacks has two that are called {twice[0]}.")
+        split = {stage: one.split for stage, one in self.selections.items()}
         for stage in ("validate", "test"):
-            if self.selections[stage].split == train:
-                raise ValueError(f"train and {stage} both take the split {train!r}.")
+            if split[stage] == split["train"]:
+                raise ValueError(f"train and {stage} both take the split {split['train']!r}.")
+        if len(self.classes) == 2 and split["validate"] == split["test"]:
+            raise ValueError(
+                f"validate and test both take the split {split['test']!r}: the threshold would be "
+                "chosen on the texts that it is tested on."
+            )

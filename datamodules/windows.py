@@ -70,6 +70,12 @@ class TextItems:
         """Number of texts."""
         return len(self.items)
 
+    def ordered(self, places: NDArray[np.int64]) -> "TextItems":
+        """The same texts in another order."""
+        items = [self.items[place] for place in places]
+        tokens = [self.tokens[place] for place in places]
+        return TextItems(items, tokens, self.pad, self.max_length, self.one_window, self.seed)
+
     def batch(self, ids: NDArray[np.int64], num_real: int) -> Batch:
         """The real texts; there may be none.
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from shlex import quote
 from typing import Protocol, runtime_checkable
 
 from jsonargparse import Namespace
@@ -126,8 +127,8 @@ class Grid:
         return failures
 
     def finished(self) -> Finished:
-        """Choices of each finished cell, and the run folder of each of its commands."""
-        return [(cell.choices, cell.outcome) for cell in self.cells() if cell.is_finished]
+        """Choices of each cell that has got anywhere, and the run folders of finished commands."""
+        return [(cell.choices, cell.outcome) for cell in self.cells() if cell.outcome]
 
 
 def chosen(cells: list[Cell], only: list[str] | None) -> list[Cell]:
@@ -181,7 +182,7 @@ def main(args: list[str], door: Door | None = None) -> None:
     try:
         grid, told = read_grid(args)
         if told.list:
-            return show(grid)
+            return show(grid, [one for one in args if one != "--list"])
         failures = grid.run(door, say, told.cell)
     except (OSError, ValueError) as error:
         refuse(str(error))
@@ -189,13 +190,19 @@ def main(args: list[str], door: Door | None = None) -> None:
         raise SystemExit("\n".join([f"{len(failures)} failed:", *map(str, failures)]))
 
 
-def show(grid: Grid) -> None:
-    """Write the configs of all cells and print the commands that a cluster may run instead."""
+def show(grid: Grid, args: list[str]) -> None:
+    """Write the configs of all cells and print the commands that a cluster may run instead.
+
+    Each goes on where it was stopped, and leaves what makes the cell count as finished.
+
+    Args:
+        grid: The grid.
+        args: The command line that describes it.
+    """
     for cell in grid.cells():
         cell.prepare()
-        for name in cell.commands:
-            done = "done" if cell.receipt(name) else "    "
-            print(done, "python", "cli.py", *cell.args(name))
+        done = "done" if cell.is_finished else "    "
+        print(done, "python", "cli.py", "grid", *map(quote, args), quote(f"--cell+={cell.name}"))
 
 
 def say(line: str) -> None:

@@ -25,7 +25,7 @@ from engine.grid import Grid, read_grid
 from modules.detector.bootstrap import Quantity, interval
 from modules.detector.findings import Findings
 from modules.detector.matrix import Matrix, arrows
-from modules.detector.report import MatrixReport, matrices, write_matrices
+from modules.detector.report import MatrixReport, matrices, together, write_matrices
 from modules.detector.tables import write_picture
 from modules.detector.transfer import POOLED, own
 
@@ -164,6 +164,8 @@ def measure(bench: Bench) -> None:
     found = report.findings(grid.finished())
     for kind, one in found.items():
         write_matrices(grid.folder / "matrix" / kind, matrices(one))
+    if len(found) > 1:
+        write_matrices(grid.folder / "matrix" / "all", together(found)[0])
     claims = Claims(bench, found, report.sizes)
     claims.pooling()
     claims.left_out()

@@ -1,22 +1,25 @@
 """A detector without training as a Lightning system, for the same tests and verdicts as others."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from modules.detector.calibration import Calibration
+from modules.detector.evaluation import Judged
 from modules.detector.method import Method
 from modules.detector.system import Judge, TextBatch
 
 
 class LabelledTexts(Protocol):
-    """Data that can tell all texts of a stage at once."""
+    """Data of texts with classes."""
 
-    def labelled_texts(self, stage: Literal["train", "validate"]) -> tuple[list[str], list[int]]:
-        """The texts, and the number of the class of each."""
+    def labelled_texts(self, stage: Literal["train"]) -> tuple[list[str], list[int]]:
+        """All texts of a stage, and the number of the class of each."""
+
+    def val_dataloader(self) -> Iterable[TextBatch]:
+        """Every validation text once."""
 
 
 class Baseline(Judge):
@@ -69,9 +72,11 @@ class Baseline(Judge):
         """Learn from the training texts and calibrate on the validation texts."""
         if self.method.learns:
             self.method.learn(*data.labelled_texts("train"))
-        texts, labels = data.labelled_texts("validate")
-        logits_NC = as_logits(self.method.scores(texts))
-        self.calibration = Calibration.of(logits_NC, torch.tensor(labels), self.target_fpr)
+        judged = Judged.empty()
+        for batch in data.val_dataloader():
+            if batch["num_targets"]:
+                judged.add(self.logits(batch), batch)
+        self.calibration = self.calibrated(judged.whole())
 
     @override
     def logits(self, batch: TextBatch) -> Tensor:

@@ -27,7 +27,7 @@ class Calibration:
             been another than in validation.
         threshold: Probability of the positive class from which on a text is called positive.
         false_positive_rate: Share of the negative validation texts that are called positive then.
-        num_negative: How many negative texts stand behind that share.
+        num_negative: How many negative texts stand behind that share, the cuts of one text once.
         least_density: Tokens a byte below which a text is unlike nearly all of validation.
         most_density: The same above.
         step: Optimizer steps that had been taken; -1 before any validation.

@@ -82,6 +82,12 @@ class Texts:
     told: dict[str, list[str]]
 
     @property
+    def num_negative(self) -> int:
+        """Different texts of the first class: those of one pair are cuts of the same text."""
+        pairs = zip(self.told["pair_id"], self.label_N.tolist(), strict=True)
+        return len({pair for pair, label in pairs if label == 0})
+
+    @property
     def attacks(self) -> list[str]:
         """Names of the attacks, `none` first."""
         return sorted(set(self.told["attack"]), key=lambda name: (name != PLAIN, name))
@@ -122,7 +128,7 @@ def measures(logits_NC: Tensor, label_N: Tensor, false_positive_rate: float) -> 
             `tpr_at_1_fpr` for 0.01: the largest at any threshold that lets no more pass.
 
     Returns:
-        By name; `num_human` is the number of negative texts behind the false-positive rate.
+        By name.
     """
     loss = F.cross_entropy(logits_NC, label_N).item()
     if logits_NC.shape[1] == 2:
@@ -145,7 +151,6 @@ def binary_measures(
         "auroc": of.binary_auroc(score_N, label_N).item(),
         "f1": of.binary_f1_score(score_N, label_N).item(),
         f"tpr_at_{100 * false_positive_rate:g}_fpr": float(most),
-        "num_human": float((label_N == 0).sum()),
     }
 
 

@@ -39,6 +39,7 @@ class Findings:
         lost: Accuracy lost under each attack, over all generators; None without attacks.
         num_human: Human texts of each generator's test.
         num_seeds: Seeds of each detector.
+        left_out: Seeds that not every detector has; nothing of them is in the matrices.
     """
 
     accuracy: Matrix
@@ -47,6 +48,7 @@ class Findings:
     lost: Matrix | None
     num_human: dict[str, int]
     num_seeds: dict[str, int]
+    left_out: list[str]
 
     def quantities(self, size: Mapping[str, float]) -> dict[str, Quantity]:
         """What the matrices come down to, as far as the detectors for it are there.
@@ -71,6 +73,8 @@ class Findings:
         """The same in lines."""
         humans = sorted(set(self.num_human.values()))
         yield f"human texts of a generator's test: {' to '.join(map(str, humans))}"
+        if self.left_out:
+            yield f"seeds left out, as not every detector has them: {', '.join(self.left_out)}"
         for what, quantity in self.quantities(size).items():
             yield f"{what}: {interval(quantity).points()} points"
 
@@ -83,8 +87,9 @@ def findings(detectors: Mapping[str, Seeds], num_resamples: int = NUM_RESAMPLES)
         num_resamples: Of the bootstrap over human texts.
 
     Raises:
-        ValueError: Two were tested on different texts, or met different attacks.
+        ValueError: Two were tested on different texts, met different attacks or share no seed.
     """
+    detectors, left = with_the_same_seeds(detectors)
     plain = with_averages(plainly(detectors))
     every = {name: list(seeds.values()) for name, seeds in plain.items()}
     texts = next(iter(every.values()))[0]
@@ -98,7 +103,24 @@ def findings(detectors: Mapping[str, Seeds], num_resamples: int = NUM_RESAMPLES)
         lost=lost_under_attack(detectors, weight_RN),
         num_human={g: int((texts.label[texts.pairs_of(g)] == 0).sum()) for g in columns},
         num_seeds={name: len(seeds) for name, seeds in every.items()},
+        left_out=left,
     )
+
+
+def with_the_same_seeds(detectors: Mapping[str, Seeds]) -> tuple[dict[str, Seeds], list[str]]:
+    """What detectors said of the seeds that all of them have, and the other seeds.
+
+    Else differences of means over seeds would be of different seeds.
+    """
+    every = {seed for seeds in detectors.values() for seed in seeds}
+    shared = {seed for seed in every if all(seed in seeds for seeds in detectors.values())}
+    if detectors and not shared:
+        raise ValueError(f"no seed is one of all detectors: {', '.join(detectors)}")
+    kept: dict[str, Seeds] = {
+        name: {seed: one for seed, one in seeds.items() if seed in shared}
+        for name, seeds in detectors.items()
+    }
+    return kept, sorted(every - shared)
 
 
 def in_order(generators: Sequence[str], detectors: Iterable[str]) -> list[str]:

@@ -84,8 +84,10 @@ class MatrixReport:
             yield from (f"{name}: {line}" if name else line for line in words)
             yield f"matrices: {where}"
         if len(held) > 1:
-            write_matrices(target / "all", together(held))
+            every, others = together(held)
+            write_matrices(target / "all", every)
             yield f"matrices: {target / 'all'}"
+            yield from (f"not among them, other generators: {name}" for name in others)
 
     def findings(self, cells: Cells) -> dict[str, Findings]:
         """What follows from the scores of cells, by the choices of further axes."""
@@ -120,17 +122,24 @@ def matrices(found: Findings) -> dict[str, Matrix]:
     return {name: matrix for name, matrix in every.items() if matrix is not None}
 
 
-def together(held: Mapping[str, Findings]) -> dict[str, Matrix]:
-    """Rates of all groups that were tested on the same generators as the first, as one matrix."""
+def together(held: Mapping[str, Findings]) -> tuple[dict[str, Matrix], list[str]]:
+    """Rates of all groups that were tested on the same generators as the first, as one matrix.
+
+    Returns:
+        The matrices, and the names of the groups that have other generators.
+    """
+    columns = next(iter(held.values())).accuracy.generators
+    same = {n: one for n, one in held.items() if set(one.accuracy.generators) == set(columns)}
     stacked = {}
     for what in ("accuracy", "auroc"):
-        parts = {name: matrices(found)[what] for name, found in held.items()}
-        columns = next(iter(parts.values())).generators
-        same = {name: part for name, part in parts.items() if part.generators == columns}
-        rows = [f"{name} {row}" for name, part in same.items() for row in part.detectors]
-        quantity_DGR = np.concatenate([part.quantity_DGR for part in same.values()])
-        stacked[what] = Matrix(rows, columns, quantity_DGR)
-    return stacked
+        parts = {name: matrices(found)[what] for name, found in same.items()}
+        rows = [f"{name} {row}" for name, part in parts.items() for row in part.detectors]
+        ordered = [
+            part.quantity_DGR[:, [part.generators.index(g) for g in columns]]
+            for part in parts.values()
+        ]
+        stacked[what] = Matrix(rows, columns, np.concatenate(ordered))
+    return stacked, [name for name in held if name not in same]
 
 
 def write_matrices(where: Path, every: Mapping[str, Matrix]) -> None:

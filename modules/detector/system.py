@@ -104,6 +104,7 @@ class Judge(System):
         row = measures(texts.logits_NC, texts.label_N, self.target_fpr)
         calibrated = self._measures(texts)
         row |= {f"calibrated_{name}": calibrated[name] for name in ("loss", "accuracy")}
+        row |= self._human(texts)
         row["temperature"] = self.calibration.temperature
         self.report({f"validate/{name}": value for name, value in row.items()})
 
@@ -122,13 +123,19 @@ class Judge(System):
 
     def _measures(self, texts: Texts) -> dict[str, float]:
         logits = self.calibration.calibrated(texts.logits_NC)
-        return measures(logits, texts.label_N, self.target_fpr)
+        return measures(logits, texts.label_N, self.target_fpr) | self._human(texts)
+
+    def _human(self, texts: Texts) -> dict[str, float]:
+        """How many human texts stand behind a false-positive rate."""
+        return {"num_human": float(texts.num_negative)} if len(self.classes) == 2 else {}
 
     def calibrated(self, texts: Texts) -> Calibration:
         """What these texts ask for."""
         found = Calibration.of(texts.logits_NC, texts.label_N, self.target_fpr)
         low, high = densities(texts.density_N)
-        return replace(found, least_density=low, most_density=high, step=self.global_step)
+        num = texts.num_negative if found.num_negative else 0
+        bounds = {"least_density": low, "most_density": high}
+        return replace(found, num_negative=num, step=self.global_step, **bounds)
 
     # Scores
 

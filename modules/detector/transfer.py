@@ -60,12 +60,17 @@ def left_out_minus(rate: Matrix) -> dict[str, Quantity]:
         if name != target
     }
     rivals = {
-        name: mean(lead[name, target] for target in names if target != name) for name in own(rate)
+        name: mean(lead[name, target] for target in names if target != name)
+        for name in own(rate)
+        if any(target != name for target in names)
     }
+    if not rivals:
+        return {}
     rivals["any single"] = mean(rivals.values())
     rivals["best single"] = mean(
         min((lead[name, target] for name in own(rate) if name != target), key=lambda q: q[0])
         for target in names
+        if any(name != target for name in own(rate))
     )
     if all(AVERAGE + WITHOUT + target in rate.detectors for target in names):
         both = ((POOLED + WITHOUT + target, AVERAGE + WITHOUT + target, target) for target in names)

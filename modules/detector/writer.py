@@ -3,6 +3,7 @@
 Shape legend: B = prompts, L = longest prompt.
 """
 
+import re
 from hashlib import blake2b
 from typing import Any, TypedDict
 
@@ -39,9 +40,9 @@ RECIPE = Generation(max_new_tokens=120, temperature=2.0, top_k=50, top_p=0.96)
 class Writer(CausalLM):
     """Write pairs by the recipe of 2310.05165: `predict` gives the human text and a continuation.
 
-    A continuation is drawn again until it has as many tokens as it should; the human text is then
-    cut to as many words as the machine's, prompt included. The records of a run make a table that
-    `datamodules.labelled_text` reads.
+    A continuation is drawn again until it has as many tokens as it should; the longer of the two
+    texts is then cut to as many words as the other has, prompt included, or length would tell. The
+    records of a run make a table that `datamodules.labelled_text` reads.
 
     Args:
         network: Builds the language model; called once, under the strategy's own context.
@@ -119,8 +120,16 @@ class Writer(CausalLM):
             least, most = self.least_tokens, self.generation.max_new_tokens
             reason = f"no continuation of {least} to {most} tokens in {self.tries} tries"
             return [{"text": None, **machine, "problem": reason}]
-        text = prompt + continuation
-        words = pair["text"].split()[: len(text.split())]
-        human = {"text": " ".join(words), "label": "human", "generator": "human", **told}
+        text, words = prompt + continuation, pair["text"].split()
+        num = min(len(words), len(text.split()))
+        whole = " ".join(words[:num])
+        human = {"text": whole, "label": "human", "generator": "human", **told}
+        text = first_words(text, num)
         tokens = {"tokens": self.num_tokens(continuation)}
         return [{**human, **tokens}, {"text": text, **machine, **tokens}]
+
+
+def first_words(text: str, num: int) -> str:
+    """A text up to one of its words, with the white space between them."""
+    found = re.match(rf"\s*(?:\S+\s+){{0,{num - 1}}}\S+", text)
+    return text if found is None else found[0]

@@ -44,6 +44,8 @@ def test_what_is_continued_already_is_passed_over(table, tokenizer_folder, tmp_p
     written = str(tmp_path / "runs/*/predictions*.jsonl")
     left = [row.pair_id for row in prompts(table, tokenizer_folder, written=written).rows]
     assert left == whole[3:]
+    of = {"written": written, "generator": "another"}
+    assert len(prompts(table, tokenizer_folder, **of).rows) == len(whole)
     first = prompts(table, tokenizer_folder, written=written, num=4)
     assert [row.pair_id for row in first.rows] == whole[3:4]
     with pytest.raises(ValueError, match="nothing to write"):

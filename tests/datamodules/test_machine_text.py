@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from datamodules.attacks import Truncation, Whitespace
 from datamodules.bucketed import Bucketed
+from datamodules.labelled_text import LabelledText
 from datamodules.machine_text import MachineTextData
 from datamodules.order import Draws, Mixture
 from datamodules.selection import Selection, choose
@@ -318,11 +319,11 @@ def test_attacked_copies_follow_the_texts_as_they_are(data):
     of = {name: [one for one in seen if one[0] == name] for name in {one[0] for one in seen}}
     assert {name: len(of[name]) for name in of} == {
         "none": 32,
-        "whitespace": 16,
+        "whitespace_1": 16,
         "first_5_words": 32,
     }
-    assert {one[1] for one in of["whitespace"]} == {1}
-    assert all("  " in one[2] for one in of["whitespace"])
+    assert {one[1] for one in of["whitespace_1"]} == {1}
+    assert all("  " in one[2] for one in of["whitespace_1"])
     assert {len(one[2].split()) for one in of["first_5_words"]} == {5}
 
 
@@ -333,11 +334,31 @@ def test_attacked_copies_follow_the_texts_as_they_are(data):
         ({"max_bad_rate": 1.5}, r"within \[0, 1\], got 1.5"),
         ({"classes": ["human"]}, "at least two, got human"),
         ({"validate": Selection("train")}, "train and validate both take the split 'train'"),
+        ({"test": Selection("val")}, "validate and test both take the split 'val'"),
+        ({"attacks": [Whitespace(), Whitespace(seed=1)]}, "two that are called whitespace"),
     ],
 )
 def test_bad_options_are_refused(data, options, message):
     with pytest.raises(ValueError, match=message):
         data(**options)
+
+
+def test_rows_that_only_say_why_there_is_no_text_are_passed_over(tmp_path):
+    rows = [{"text": "a few words", "label": "human"}]
+    rows += [{"text": None, "label": "machine", "problem": "no continuation"}]
+    found = LabelledText(str(write(rows, tmp_path / "written.jsonl")))
+    assert [document.text for document in found.documents()] == ["a few words"]
+    assert len(found.rows) == 1
+
+
+def test_files_are_read_once_a_process_until_they_change(tmp_path, monkeypatch):
+    path = write([{"text": "a few words", "label": "human"}], tmp_path / "texts.jsonl")
+    assert LabelledText(str(path)).rows is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(LabelledText, "_cells", None)
+        assert LabelledText(str(path)).rows[0].text == "a few words"
+    write([{"text": "some other words", "label": "human"}], path)
+    assert LabelledText(str(path)).rows[0].text == "some other words"
 
 
 def test_bad_selections_are_refused():

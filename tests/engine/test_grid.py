@@ -1,5 +1,6 @@
 import json
 import os
+import shlex
 import signal
 import sys
 import time
@@ -216,10 +217,10 @@ def test_only_some_cells_can_be_run_and_then_no_report_is_made(tmp_path):
         grid(tmp_path).run(log, print, only=["huge"])
 
 
-def test_the_report_reads_the_cells_that_were_finished(tmp_path):
+def test_the_report_reads_what_was_finished(tmp_path):
     said = []
     grid(tmp_path, report=Told()).run(Log({("small/s1", "test"): ValueError("x")}), said.append)
-    assert said[-1] == "3 in grid: ['fit', 'test']"
+    assert said[-1] == "4 in grid: ['fit']"  # of the first cell only its training
 
 
 def test_the_receipt_names_the_run_folder_of_each_command(tmp_path):
@@ -275,13 +276,21 @@ def test_the_commands_can_be_listed_for_a_cluster(tmp_path, capsys):
     main([f"--config={write_grid(tmp_path)}", "--list"])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4
-    assert lines[0].split() == [
-        "python",
-        "cli.py",
-        "fit",
-        f"--config={tmp_path}/grid/small/s1/fit.yaml",
-    ]
+    config = f"--config={tmp_path}/grid.yaml"
+    assert shlex.split(lines[1]) == ["python", "cli.py", "grid", config, "--cell+=small/s2"]
     assert not list(tmp_path.glob("grid/*/*/fit.json"))
+
+
+def test_a_listed_command_runs_one_cell_and_makes_it_count(tmp_path, capsys):
+    path = write_grid(tmp_path, in_process=True)
+    main([f"--config={path}", "--list"])
+    command = shlex.split(capsys.readouterr().out.splitlines()[1])
+    log = Log()
+    main(command[3:], log)
+    assert log.asked == [("small/s2", "fit")]
+    main([f"--config={path}", "--list"])
+    done = [line.startswith("done") for line in capsys.readouterr().out.splitlines()]
+    assert done == [False, True, False, False]
 
 
 @pytest.mark.parametrize(

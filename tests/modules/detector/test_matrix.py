@@ -147,7 +147,7 @@ def test_different_attacks_and_strange_texts_are_refused():
 
 def test_findings_add_averaged_probabilities_of_those_that_did_not_see_a_generator(found):
     singles = {
-        name: {str(s): {"none": one} for s, one in enumerate(seeds)}
+        name: {str(s): {"none": seeds[s % len(seeds)]} for s in range(2)}
         for name, seeds in found.items()
     }
     held = findings(singles, 100)

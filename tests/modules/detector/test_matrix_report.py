@@ -57,6 +57,37 @@ def test_groups_of_cells_get_a_folder_each_and_one_together(tmp_path):
     assert every[1] == [f"encoder {apart[0][0][0]}", *apart[0][0][1:]]
 
 
+def test_detectors_whose_columns_stand_in_another_order_are_among_all(tmp_path):
+    found = cells(tmp_path, ("encoder", "score"))
+    few = [one for one in found if one[0]["kind"] == "encoder" or one[0]["detector"] == "pooled"]
+    report = MatrixReport(num_resamples=50)
+    list(report.write(tmp_path, few))
+    own = rows(tmp_path / "matrix" / "score" / "accuracy.csv")
+    every = rows(tmp_path / "matrix" / "all" / "accuracy.csv")
+    assert every[0] != own[0]
+    shown = dict(zip(every[0][1:], every[-1][1:], strict=True))
+    assert every[-1][0] == "score pooled"
+    assert shown == dict(zip(own[0][1:], own[1][1:], strict=True))
+
+
+def test_seeds_that_not_every_detector_has_are_left_out_and_told(tmp_path):
+    found = cells(tmp_path)
+    lines = list(MatrixReport(num_resamples=50).write(tmp_path, found[:-1]))
+    assert "encoder: seeds left out, as not every detector has them: seed2" in lines
+    first = [one for one in found if one[0]["seed"] == "seed1"]
+    wanted = MatrixReport(num_resamples=50).findings(first)["encoder"].accuracy
+    had = MatrixReport(num_resamples=50).findings(found[:-1])["encoder"].accuracy
+    np.testing.assert_array_equal(had.quantity_DGR, wanted.quantity_DGR)
+
+
+def test_a_part_of_the_detectors_is_told_as_far_as_it_goes(tmp_path):
+    some = {"small", "pooled_without_small"}
+    few = [one for one in cells(tmp_path) if one[0]["detector"] in some]
+    lines = list(MatrixReport(num_resamples=50).write(tmp_path, few))
+    assert any("pooled, on a generator left out" in line for line in lines)
+    assert not any("minus" in line for line in lines)
+
+
 def test_a_report_of_a_cell_without_its_file_names_the_file(tmp_path):
     found = cells(tmp_path)
     (found[0][1]["test"] / "scores.parquet").unlink()

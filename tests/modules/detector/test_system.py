@@ -120,7 +120,7 @@ def test_two_ranks_test_every_text_once(config, trained):
     halves = ["--data.init_args.batch_size=4", "--trainer.strategy=ddp", "--trainer.max_steps=41"]
     two = fit_on_ranks(config, 2, last(trained), *halves, "--trainer.val_check_interval=41")
     found = [torch.load(run / "checkpoints" / "last.ckpt")["calibration"] for run in (one, two)]
-    assert found[0]["num_negative"] == found[1]["num_negative"] == 20
+    assert found[0]["num_negative"] == found[1]["num_negative"] == 10
 
 
 def test_a_test_writes_a_score_for_every_text(config, trained):
@@ -137,14 +137,14 @@ def test_a_test_writes_a_score_for_every_text(config, trained):
     names = "id pair_id generator paired_generator domain attack label score p_machine"
     assert list(found) == names.split()
     rows = made_up(num=25)
-    under = {name: found["attack"] == name for name in ("none", "whitespace", "first_12_words")}
+    under = {name: found["attack"] == name for name in ("none", "whitespace_0.5", "first_12_words")}
     for chosen in under.values():
         ids = found["id"][chosen].tolist()
         assert ids == [i for i, row in enumerate(rows) if row["split"] == "test"]
         assert found["label"][chosen].tolist() == [1 - rows[i]["label"] for i in ids]
         for name in ("pair_id", "generator", "paired_generator", "domain"):
             assert found[name][chosen].tolist() == [rows[i][name] for i in ids]
-    plain, spaces = under["none"], under["whitespace"]
+    plain, spaces = under["none"], under["whitespace_0.5"]
     human = found["label"][plain] == 0
     assert (found["score"][plain][human] == found["score"][spaces][human]).all()
     logged = told(run)
@@ -153,7 +153,7 @@ def test_a_test_writes_a_score_for_every_text(config, trained):
     right = (found["p_machine"][plain] >= 0.5) == found["label"][plain]
     assert logged["test/accuracy"] == pytest.approx(right.mean(), abs=1e-4)
     assert logged["test/accuracy"] > 0.9
-    assert logged["test/num_human"] == 20
+    assert logged["test/num_human"] == 10  # each is cut twice
     assert "test/first_12_words/auroc" in logged
     assert "test/tpr_at_1_fpr" in logged
 
@@ -161,7 +161,7 @@ def test_a_test_writes_a_score_for_every_text(config, trained):
 def test_the_checkpoint_keeps_what_validation_said(config, trained):
     kept = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)["calibration"]
     assert kept["step"] == 40
-    assert kept["num_negative"] == 20
+    assert kept["num_negative"] == 10
     main(["test", f"--config={config}", last(trained)])
     found = scores(newest_run(config))
     odds = [score / kept["temperature"] + kept["offset"] for score in found["score"]]
@@ -216,7 +216,7 @@ def test_predictions_of_files_and_the_standard_input_are_the_same(
     for one in (found[0], found[1], found[4]):
         assert one["threshold"] == kept["threshold"]
         assert one["false_positive_rate"] == kept["false_positive_rate"]
-        assert one["num_human"] == 20
+        assert one["num_human"] == 10
         assert (one["label"] == "machine") == (one["p_machine"] >= one["threshold"])
     assert found[1]["p_machine"] > found[0]["p_machine"]
     data = io.BytesIO(path.read_bytes())
@@ -309,11 +309,14 @@ def test_a_baseline_is_tested_and_predicts_without_a_fit(config, name, tokenizer
     if name == "Tfidf":
         right = [(p >= 0.5) == (y == 1) for p, y in zip(found["p_machine"], found["label"])]  # noqa: B905
         assert np.mean(right) > 0.9
-    main(["predict", f"--config={path}", '--data.init_args.texts=["a dog ran over", ""]'])
+    foreign = "\u4eba\u5de5\u667a\u80fd " * 30
+    texts = json.dumps(["a dog ran over", "", foreign])
+    main(["predict", f"--config={path}", f"--data.init_args.texts={texts}"])
     lines = (newest_run(path) / "predictions.jsonl").read_text().splitlines()
-    first, second = map(json.loads, lines)
+    first, second, third = map(json.loads, lines)
     assert 0 < first["p_machine"] < 1
-    assert first["num_human"] == 20
+    assert first["num_human"] == 10
+    assert "another language" in third["note"]
     assert second["problem"] == "empty"
 
 

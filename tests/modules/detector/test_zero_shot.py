@@ -112,10 +112,27 @@ def test_models_of_different_vocabularies_are_refused(tokenizer_folder):
 class Data:
     """Texts of two kinds; the machine's speak of a robot."""
 
+    def __init__(self):
+        self.texts = [f"{TEXTS[i % 3]} {'A robot says so.' if i % 2 else ''}" for i in range(60)]
+
     def labelled_texts(self, stage):
-        assert stage in ("train", "validate")
-        texts = [f"{TEXTS[i % 3]} {'A robot says so.' if i % 2 else ''}" for i in range(60)]
-        return texts, [i % 2 for i in range(60)]
+        assert stage == "train"
+        return self.texts, [i % 2 for i in range(60)]
+
+    def val_dataloader(self):
+        for at in range(0, 60, 20):
+            told = {f"{name}_N": ["x"] * 20 for name in ("generator", "domain", "attack")}
+            told["paired_generator_N"] = ["x"] * 20
+            yield {
+                "text_N": self.texts[at : at + 20],
+                "label_N": torch.arange(at, at + 20) % 2,
+                "row_N": list(range(at, at + 20)),
+                "pair_id_N": [str(i // 2) for i in range(at, at + 20)],
+                "density_N": [0.25] * 20,
+                "problem_N": [""] * 20,
+                "num_targets": 20,
+                **told,
+            }
 
 
 @pytest.mark.parametrize("analyzer", ["char", "word"])
@@ -126,6 +143,7 @@ def test_tf_idf_finds_what_tells(analyzer):
     baseline.prepare(Data())
     assert baseline.calibration.num_negative == 30
     assert baseline.calibration.false_positive_rate == 0
+    assert baseline.calibration.least_density == baseline.calibration.most_density == 0.25
     texts = [TEXTS[0], "The robot ran.", ""]
     batch = {"num_targets": 3, "text_N": texts, "problem_N": ["", "", "empty"]}
     logits = baseline.logits(batch)
