@@ -27,7 +27,7 @@ from modules.metrics.frechet import FeatureSums, frechet_distance
 CONFIGS = Path(__file__).parent.parent.parent / "configs"
 Pictures = NDArray[np.uint8]
 """RGB, [N, H, W, 3]."""
-BATCH = 125
+BATCH = 250
 """Files written side by side."""
 SHEETS, COLUMNS = Path("runs") / "claims", 8
 """Where sheets of pictures go, and pictures of a row."""
@@ -125,8 +125,24 @@ def draw(files: Files, num: int, seed: int) -> Pictures:
     return np.concatenate([files.system.draw([""] * size).numpy() for size in sizes])
 
 
-def finish(files: Files, num: int, share: float, seed: int) -> tuple[Pictures, float]:
-    """The first test pictures, finished from a share of them; and the share that was unsound."""
+@dataclass(frozen=True)
+class Finished:
+    """Pictures that a model finished.
+
+    Attributes:
+        pictures: What their files show.
+        unsound: Share of the files that a strict decoder complains of.
+        to_the_brim: Share of the files that took nine tenths of all tokens they might have: near
+            its end the grammar leaves a file no choice but to finish.
+    """
+
+    pictures: Pictures
+    unsound: float
+    to_the_brim: float
+
+
+def finish(files: Files, num: int, share: float, seed: int) -> Finished:
+    """The first test pictures, finished from a share of them."""
     torch.manual_seed(seed)
     data = files.data
     data.num_samples, data.share, data.eval_batch_size = num, share, BATCH
@@ -135,9 +151,23 @@ def finish(files: Files, num: int, share: float, seed: int) -> tuple[Pictures, f
         for number, batch in enumerate(data.predict_dataloader())
         for record in files.system.predict_step(batch, number)
     ]
-    unsound = sum(record["complaint"] is not None for record in records[:num])
-    pictures = np.stack([record["continuation"].numpy() for record in records[:num]])
-    return pictures, unsound / num
+    chosen, most = records[:num], 0.9 * files.system.generation.max_new_tokens
+    return Finished(
+        np.stack([record["continuation"].numpy() for record in chosen]),
+        float(np.mean([record["complaint"] is not None for record in chosen])),
+        float(np.mean([record["written"] > most for record in chosen])),
+    )
+
+
+def sound_without_grammar(files: Files, num: int) -> float:
+    """Share of new files without a complaint where the model may write any byte anywhere."""
+    system = files.system
+    system.constrained = False
+    torch.manual_seed(0)
+    sizes = [min(BATCH, num - at) for at in range(0, num, BATCH)]
+    records = [record for size in sizes for record in system.new(size)]
+    system.constrained = True
+    return float(np.mean([record["complaint"] is None for record in records]))
 
 
 def raw(files: Files, num: int) -> Pictures:
@@ -159,6 +189,12 @@ def rgb(pictures: Sequence[NDArray[np.uint8]]) -> Pictures:
     """Grey pictures repeated, others as they are."""
     whole = np.stack(pictures)
     return whole if whole.ndim == 4 else np.repeat(whole[..., None], 3, axis=3)
+
+
+def beneath(shown: Pictures, finished: Pictures, share: float) -> Pictures:
+    """Finished pictures whose given part is the true one: what is left to judge was written."""
+    given = round(share * shown.shape[1])
+    return np.concatenate([shown[:, :given], finished[:, given:]], axis=1)
 
 
 def show(name: str, *rows: Pictures) -> Path:
