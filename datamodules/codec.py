@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from random import Random
 from typing import Literal, Protocol
 
@@ -59,7 +60,7 @@ class CodecText(TextSource):
         codec: What makes files of them.
 
     Attributes:
-        num_coded_before: Of the pictures or clips read so far, those that had losses already.
+        num_coded_before: Of the sound pictures or clips read so far, those that had losses already.
 
     Raises:
         ValueError: The codec takes clips and the source has pictures, or the other way about.
@@ -109,15 +110,17 @@ class CodecText(TextSource):
             UnusableError: It is broken, or the document is not one picture.
         """
         if isinstance(self.pictures, ClipSource):
-            self.num_coded_before += self.pictures.is_of_files
             frames, height, width, _ = self.codec.shape
-            return self.pictures.clip(index, (frames, height, width))
+            clip = self.pictures.clip(index, (frames, height, width))
+            self.num_coded_before += self.pictures.is_of_files
+            return clip
         height, width, *colours = self.codec.shape
         if height != width:
             raise ValueError(f"pictures are cut to squares, but the codec's are {height}x{width}.")
         picture = stored(self.pictures, index, Random(index))
-        self.num_coded_before += isinstance(picture, bytes) and picture.startswith(JPEG)
-        return shaped(picture, height, 3 if colours else 1)
+        found = shaped(picture, height, 3 if colours else 1)
+        self.num_coded_before += isinstance(picture, bytes) and has_losses(picture)
+        return found
 
 
 class CodecData(TextData):
@@ -217,20 +220,44 @@ class CodecData(TextData):
 
     def _beginnings(self, vocabulary: TextTokenizer) -> Iterator[tuple[str, list[int]]]:
         """Places of test pictures and how the tokens of their files begin."""
-        num = 0
+        rejects: list[Reject] = []
+        for place, pixels in islice(self._usable(rejects), self.num_samples):
+            given = len(self.codec.beginning(pixels, self.share))
+            yield place, begin(vocabulary, self.codec.text(pixels), given)
+        if rejects:
+            rank_zero_warn(
+                f"{len(rejects)} test pictures cannot be used and are not finished; the first is "
+                f"{rejects[0].origin}: {rejects[0].reason}."
+            )
+
+    def _usable(self, rejects: list[Reject]) -> Iterator[tuple[str, Pixels]]:
+        """Places of sound test pictures and what is there; the others are added to `rejects`."""
         for source in self.unfinished:
             source.pictures.prepare()
             for index in range(len(source.pictures)):
-                if num == self.num_samples:
-                    return
+                place = source.pictures.place(index)
                 try:
                     pixels = source.pixels(index)
-                except UnusableError:
-                    continue
-                given = len(self.codec.beginning(pixels, self.share))
-                tokens = begin(vocabulary, self.codec.text(pixels), given)
-                yield source.pictures.place(index), tokens
-                num += 1
+                except UnusableError as error:
+                    rejects.append(Reject(place, str(error)))
+                else:
+                    yield place, pixels
+
+
+def has_losses(file: bytes) -> bool:
+    """Whether the file of a picture has lost something by compression: a JPEG, or a lossy WebP."""
+    is_webp = file[:4] == b"RIFF" and file[8:12] == b"WEBP"
+    return file.startswith(JPEG) or (is_webp and b"VP8 " in chunks(file))
+
+
+def chunks(webp: bytes) -> list[bytes]:
+    """Names of the parts of a WebP file (RFC 9649, sec. 2.3); each has an even number of bytes."""
+    at, names = 12, []
+    while at + 8 <= len(webp):
+        names.append(webp[at : at + 4])
+        size = int.from_bytes(webp[at + 4 : at + 8], "little")
+        at += 8 + size + size % 2
+    return names
 
 
 def begin(vocabulary: TextTokenizer, text: str, given: int) -> list[int]:

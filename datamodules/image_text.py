@@ -131,7 +131,7 @@ class ImageTextHub(FusionSource):
         config: Name of the configuration, where there are several.
         split: The split to read, such as `train` or `train[:10%]`.
         image: The column of the images.
-        caption: The column of the captions, texts or lists of texts.
+        caption: The column of the captions, texts or lists of texts; None where there are none.
         revision: Commit or tag.
         weight: Share of the documents of an epoch, relative to the other sources; above 0.
     """
@@ -142,7 +142,7 @@ class ImageTextHub(FusionSource):
         config: str | None = None,
         split: str = "train",
         image: str = "image",
-        caption: str = "caption",
+        caption: str | None = "caption",
         revision: str | None = None,
         weight: float = 1.0,
     ):
@@ -186,7 +186,7 @@ class ImageTextHub(FusionSource):
             raise UnusableError(f"caption: not UTF-8 at byte {error.start}") from error
         cell = row[self.image] or {}
         image = image_bytes(cell.get("bytes"), cell.get("path"), Path(self.dataset))
-        return Pair(image, texts(row[self.caption]))
+        return Pair(image, texts(row[self.caption]) if self.caption else [""])
 
     @cached_property
     def _rows(self) -> "Dataset":
@@ -201,7 +201,8 @@ class ImageTextHub(FusionSource):
         if self.dataset.startswith((".", "/")) and not Path(self.dataset).exists():
             raise missing(self.dataset)
         rows = load_dataset(self.dataset, self.config, split=self.split, revision=self.revision)
-        for column in (self.image, self.caption):
+        columns = [self.image, *([self.caption] if self.caption else [])]
+        for column in columns:
             require_column(column, rows.column_names, self.name)
-        rows = rows.select_columns([self.image, self.caption])
+        rows = rows.select_columns(columns)
         return rows.cast_column(self.image, Image(decode=False))

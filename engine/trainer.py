@@ -1,6 +1,7 @@
 """Lightning's Trainer, with the four commands that it lacks."""
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -99,6 +100,7 @@ class Trainer(L.Trainer):
         datamodule: L.LightningDataModule,
         folder: str,
         vocab_size: int = 4096,
+        num_documents: int | None = None,
         ckpt_path: str | None = None,
     ) -> None:
         """Train a byte-level BPE tokenizer from the data of a config.
@@ -108,15 +110,20 @@ class Trainer(L.Trainer):
             datamodule: The data.
             folder: Where to write the tokenizer.
             vocab_size: Number of token ids, the 256 bytes and the end of text among them.
+            num_documents: How many documents are read, the first ones; all where None.
             ckpt_path: Not used.
 
         Raises:
             TypeError: The data are no texts.
+            ValueError: `num_documents` is below 1.
         """
+        if num_documents is not None and num_documents < 1:
+            raise ValueError(f"num_documents must be at least 1, got {num_documents}")
         if not isinstance(datamodule, Texts):
             raise TypeError(f"{type(datamodule).__name__} has no texts to train a tokenizer from")
         self.state.fn = TrainerFn.FITTING
-        texts, alphabet = datamodule.training_documents(), getattr(datamodule, "alphabet", None)
+        texts = islice(datamodule.training_documents(), num_documents)
+        alphabet = getattr(datamodule, "alphabet", None)
         print(train_tokenizer(texts, vocab_size, Path(folder), alphabet))
 
     def palette(

@@ -17,6 +17,7 @@ import numpy as np
 from modules.codec_lm import x264
 from modules.codec_lm.avc_classes import AVC
 from modules.codec_lm.avc_grammar import AvcGrammar
+from modules.codec_lm.beginning import num_given
 from modules.codec_lm.nal import IDR_SLICE, SLICE, join, units
 from modules.codec_lm.parameters import Parameters, read_parameters
 from modules.codec_lm.rules import Rules
@@ -126,13 +127,12 @@ class AvcCodec:
             picture: A clip, as `pictures` takes it.
             share: Of the clip's frames, in [0, 1), rounded down.
         """
-        if not 0 <= share < 1:
-            raise ValueError(f"share must be within [0, 1), got {share}.")
-        return spell(b"".join(self.pictures(picture)[: self.given(share)]))
+        given = self.given(share)
+        return spell(b"".join(self.pictures(picture)[:given]))
 
     def given(self, share: float) -> int:
         """Frames that a share of a clip is."""
-        return int(share * self.frames + 1e-9)
+        return num_given(share, self.frames)
 
     @property
     def ending(self) -> str:
@@ -156,12 +156,15 @@ class AvcCodec:
         """The clip of a sequence; where frames are missing, the last one stands still.
 
         Raises:
-            OSError: It has no frame.
+            OSError: It has no frame, or one of another size.
         """
         found, trouble = x264.decode(self.file(sequence))
         if not found:
             raise OSError(f"no frame can be decoded: {trouble}.")
         found = found[: self.frames]
+        wrong = self.wrong_size(found)
+        if wrong is not None:
+            raise OSError(wrong)
         return np.stack(found + found[-1:] * (self.frames - len(found)))
 
     def complaint(self, sequence: bytes) -> str | None:
@@ -169,7 +172,13 @@ class AvcCodec:
         found, trouble = x264.decode(self.file(sequence))
         if trouble is None and len(found) != self.frames:
             return f"{len(found)} frames and not {self.frames}"
-        return trouble
+        return trouble or self.wrong_size(found)
+
+    def wrong_size(self, frames: list[Clip]) -> str | None:
+        """The first height and width that are not the codec's; streams may name others."""
+        sizes = (frame.shape[:2] for frame in frames)
+        size = next((size for size in sizes if size != (self.height, self.width)), None)
+        return None if size is None else f"{size} pixels and not {self.height, self.width}"
 
     @cached_property
     def grammar(self) -> AvcGrammar:

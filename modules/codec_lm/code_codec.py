@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from modules.codec_lm.beginning import num_given
 from modules.codec_lm.codes import Codes, FixedLength, pack, spell_codes, unpack
 from modules.codec_lm.rules import Rules
 from modules.codec_lm.spelling import FIRST
@@ -80,9 +81,7 @@ class CodeCodec(ABC):
         Raises:
             ValueError: The share is none.
         """
-        if not 0 <= share < 1:
-            raise ValueError(f"share must be within [0, 1), got {share}.")
-        return self.text(picture)[: int(share * self.length)]
+        return self.text(picture)[: num_given(share, self.length)]
 
     # For the system
 

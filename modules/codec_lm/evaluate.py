@@ -8,7 +8,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from modules.metrics.frechet import Gaussian
 from modules.metrics.likeness import Likeness
+from modules.metrics.meter import Reduce
 
 
 class Judge:
@@ -50,6 +52,19 @@ class Judge:
         """How many pictures each batch of a rank draws; the same on every rank."""
         own = -(-self.num // num_ranks)
         return [min(self.batch_size, own - at) for at in range(0, own, self.batch_size)]
+
+
+def num_references(likeness: Likeness, reduce: Reduce) -> int:
+    """How many real pictures drawn ones are held against; 0 where a file of them does not say.
+
+    Args:
+        likeness: Of all pictures.
+        reduce: Sums over ranks; every rank must call.
+    """
+    if likeness.is_known and likeness.path is not None:
+        return Gaussian.load(likeness.path).count
+    own = torch.zeros(()) if likeness.real is None else likeness.real.count
+    return int(reduce(own).item())
 
 
 def as_images(picture_NHWC: Tensor) -> Tensor:

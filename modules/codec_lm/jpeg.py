@@ -5,6 +5,7 @@ and if wished the header, is cut out and put back when a file is wanted.
 """
 
 import json
+import warnings
 from dataclasses import astuple, dataclass
 from functools import cache, cached_property
 from io import BytesIO
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
+from modules.codec_lm.beginning import num_given
 from modules.codec_lm.grammar import Grammar
 from modules.codec_lm.huffman import read_tables
 from modules.codec_lm.markers import DHT, SOS, Segment, segments
@@ -81,6 +83,11 @@ class JpegCodec:
         side = CELL[self.sampling]
         return -(-self.height // side), -(-self.width // side)
 
+    @property
+    def colours(self) -> str:
+        """Simplejpeg's name of what the components are."""
+        return "Gray" if self.sampling == "grey" else "YCbCr"
+
     def save(self, picture: Picture, **options: Any) -> bytes:
         """A whole file, or a part of it."""
         if picture.shape != self.shape or picture.dtype != np.uint8:
@@ -119,10 +126,8 @@ class JpegCodec:
             share: Of the picture's MCUs, in [0, 1), rounded down; the paper's r. Without restart
                 markers, MCUs end within bytes: the part then ends with the last whole byte of them.
         """
-        if not 0 <= share < 1:
-            raise ValueError(f"share must be within [0, 1), got {share}.")
         rows, columns = self.grid
-        wanted, grammar = int(share * rows * columns), self.grammar
+        wanted, grammar = num_given(share, rows * columns), self.grammar
         if wanted == 0:
             return ""
         place, sequence = grammar.start, self.encode(picture)
@@ -135,11 +140,20 @@ class JpegCodec:
         return spell(sequence)
 
     def complaint(self, sequence: bytes) -> str | None:
-        """What libjpeg says of a file, warnings included; None where it has nothing to say."""
-        from simplejpeg import decode_jpeg
+        """What libjpeg says of a sequence, warnings included, or that it has another size.
 
+        Returns:
+            None where there is nothing to say. What `file` mends is complained of.
+        """
+        from simplejpeg import decode_jpeg, decode_jpeg_header
+
+        file = self.joined(sequence)
         try:
-            decode_jpeg(self.file(sequence), "GRAY" if self.sampling == "grey" else "RGB")
+            height, width, colours, _ = decode_jpeg_header(file)
+            found, wanted = (height, width, colours), (self.height, self.width, self.colours)
+            if found != wanted:
+                return different(found, wanted)
+            decode_jpeg(file, "GRAY" if self.sampling == "grey" else "RGB")
         except ValueError as error:
             return str(error)
         return None
@@ -156,20 +170,40 @@ class JpegCodec:
 
     def fingerprint(self) -> str:
         """Settings, and what this build of libjpeg makes of them."""
-        return json.dumps([type(self).__name__, *astuple(self), features.version("jpg")])
+        builds = features.version("jpg"), features.version_feature("libjpeg_turbo")
+        return json.dumps([type(self).__name__, *astuple(self), *builds])
 
     def file(self, sequence: bytes) -> bytes:
-        """The file that a sequence stands for; every JPEG decoder opens it if it is whole."""
+        """The file that a sequence stands for; every JPEG decoder opens it if it is whole.
+
+        One that breaks off gets the end-of-image marker that it lacks, as in the paper's own code:
+        decoders then show what there is.
+        """
+        file = self.joined(sequence)
+        return file if file.endswith(EOI) else file + EOI
+
+    def joined(self, sequence: bytes) -> bytes:
+        """A sequence and what was cut out of it, nothing mended."""
         body = sequence if self.keep_header else self.header + sequence + EOI
         return body[:2] + self.tables[2:-2] + body[2:]
 
     def decode(self, sequence: bytes) -> Picture:
-        """The picture of a sequence.
+        """The picture of a sequence; where that breaks off, what is missing is grey or a guess.
 
         Raises:
-            OSError: It is none.
+            OSError: It is none, or one of another size or of other colours.
         """
-        return np.asarray(Image.open(BytesIO(self.file(sequence))))
+        wanted = self.height, self.width, "L" if self.sampling == "grey" else "RGB"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            try:
+                image = Image.open(BytesIO(self.file(sequence)), formats=["JPEG"])
+                found = image.height, image.width, image.mode
+                if found != wanted:
+                    raise OSError(different(found, wanted))
+                return np.asarray(image)
+            except Image.DecompressionBombError as error:
+                raise OSError(str(error)) from error
 
     @cached_property
     def tables(self) -> bytes:
@@ -214,6 +248,11 @@ class JpegCodec:
 def make_scan(codes: bytes, blocks: tuple[int, ...]) -> Scan:
     """The automaton of some Huffman codes, made once; other qualities have the same."""
     return Scan(tuple(read_tables(codes)), blocks)
+
+
+def different(found: tuple[int, int, str], wanted: tuple[int, int, str]) -> str:
+    """That a picture has another height or width, or other colours."""
+    return "{}x{} pixels of {}, not {}x{} of {}".format(*found, *wanted)
 
 
 def last(body: bytes) -> Segment:

@@ -4,6 +4,8 @@ Byte b is the character of number 10240 + b, a pattern of braille dots, as in th
 preprocessing.
 """
 
+import numpy as np
+
 FIRST = 10240
 """The character of byte 0."""
 ALPHABET = [chr(FIRST + byte) for byte in range(256)]
@@ -11,7 +13,8 @@ ALPHABET = [chr(FIRST + byte) for byte in range(256)]
 
 def spell(sequence: bytes) -> str:
     """The text of some bytes."""
-    return "".join(ALPHABET[byte] for byte in sequence)
+    number = np.frombuffer(sequence, np.uint8).astype("<u2") + np.uint16(FIRST)
+    return number.tobytes().decode("utf-16-le")
 
 
 def unspell(text: str) -> bytes:
@@ -20,8 +23,8 @@ def unspell(text: str) -> bytes:
     Raises:
         ValueError: A character spells no byte.
     """
-    try:
-        return bytes(ord(character) - FIRST for character in text)
-    except ValueError:
-        wrong = next(c for c in text if not 0 <= ord(c) - FIRST < 256)
-        raise ValueError(f"{wrong!r} spells no byte.") from None
+    number = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4") - np.uint32(FIRST)
+    wrong = np.flatnonzero(number > 255)  # below FIRST the difference wraps around
+    if len(wrong):
+        raise ValueError(f"{text[wrong[0]]!r} spells no byte.")
+    return number.astype(np.uint8).tobytes()

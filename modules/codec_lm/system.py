@@ -1,5 +1,6 @@
 """JPEG-LM as a Lightning system: a causal language model whose texts are files."""
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -15,7 +16,7 @@ from modules.causal_lm.generate import Generation, generate
 from modules.causal_lm.network import Builder
 from modules.causal_lm.system import CausalLM, PromptBatch, TokenBatch
 from modules.codec_lm.analysis import kind_sums, label_kinds, whole_files
-from modules.codec_lm.evaluate import Judge, as_images
+from modules.codec_lm.evaluate import Judge, as_images, num_references
 from modules.codec_lm.generate import LegalTokens, likelihood
 from modules.codec_lm.rules import Rules
 from modules.system import constant
@@ -61,7 +62,8 @@ class CodecLM(CausalLM):
         codec: The codec behind the data; the same as the data's.
         optimizer: Builds the optimizer from the trainable parameters.
         scheduler: Builds the learning-rate schedule from that optimizer.
-        generation: How `predict` and the pictures drawn while training choose tokens.
+        generation: How `predict` and the pictures drawn while training choose tokens. Behind long
+            beginnings there are only as many as the context has room for.
         constrained: Whether only bytes are written that keep the file sound.
         judge: Draws and judges new pictures in the test; only losses are tested where None.
         compile: Whether to compile the network with torch.compile.
@@ -114,7 +116,9 @@ class CodecLM(CausalLM):
         if self.likeness is not None:
             found = list(whole_files(self.rules, label_BL, batch["position_BL"]))
             if found:
-                shown = torch.from_numpy(np.stack([self.picture(one) for one in found]))
+                shown = torch.from_numpy(
+                    np.stack([in_rgb(self.codec.decode(one)) for one in found])
+                )
                 self.likeness.add_real(as_images(shown))
 
     @override
@@ -128,14 +132,23 @@ class CodecLM(CausalLM):
             self.report(self.judged(self.judge))
 
     def judged(self, judge: Judge) -> dict[str, float]:
-        """The Frechet distance of new pictures, and how many they are; all ranks draw."""
+        """The Frechet distance of new pictures, and of how many to how many; all ranks draw.
+
+        Pictures that did not open are among them, as plain grey.
+        """
         assert self.likeness is not None
-        batches = judge.batches(self.trainer.world_size)
-        for num in batches:
-            self.likeness.add_drawn(as_images(self.draw([""] * num)))
+        drawn = unopened = 0
+        for num in judge.batches(self.trainer.world_size):
+            records = self.new(num)
+            self.likeness.add_drawn(as_images(stacked(records)))
+            drawn += num
+            unopened += sum(not record["opens"] for record in records)
+        total = self.sum_over_ranks(torch.tensor([drawn, unopened])).tolist()
+        names = "test/frechet_pictures", "test/frechet_unopened"
+        references = num_references(self.likeness, self.sum_over_ranks)
+        known = {"test/frechet_references": float(references)} if references else {}
         distance = self.likeness.distance(self.sum_over_ranks)
-        drawn = float(sum(batches) * self.trainer.world_size)
-        return {"test/frechet": distance, "test/frechet_pictures": drawn}
+        return {"test/frechet": distance, **dict(zip(names, total, strict=True)), **known}
 
     # Generation
 
@@ -153,13 +166,19 @@ class CodecLM(CausalLM):
 
     def write(self, token_BL: Tensor, mask_BL: Tensor) -> Tensor:
         """Files [B, N] that begin as told, padded on the left, with the end token behind them."""
-        how = self.generation
+        how = self.within(token_BL.shape[1])
         rules = (
             [LegalTokens(self.rules, token_BL, mask_BL, how.max_new_tokens)]
             if self.constrained
             else []
         )
         return generate(self.language_model, token_BL, mask_BL, self.tokenizer, how, rules)
+
+    def within(self, num_given: int) -> Generation:
+        """How tokens are chosen where so many are given: no more than the context has room for."""
+        how, context = self.generation, self.language_model.context
+        room = how.max_new_tokens if context is None else context - num_given
+        return replace(how, max_new_tokens=min(how.max_new_tokens, room)) if room > 0 else how
 
     def record(self, token_N: Tensor, is_real_L: Tensor) -> dict[str, Any]:
         """What is said of a file.
@@ -174,30 +193,44 @@ class CodecLM(CausalLM):
         has_end = end in written
         written = written[: written.index(end)] if has_end else written
         sequence = self.rules.sequence(given + written)
+        picture = self.shown(sequence)
         return {
             "given": len(given),
             "written": len(written),
             "has_end": has_end,
             "complaint": self.codec.complaint(sequence),
+            "opens": picture is not None,
             self.codec.ending: self.codec.file(sequence),
-            "continuation": torch.from_numpy(self.picture(sequence)),
+            "continuation": torch.from_numpy(self.grey if picture is None else picture),
         }
 
-    def picture(self, sequence: bytes) -> NDArray[np.uint8]:
-        """What a file shows, as `in_rgb` lays it out; grey where it cannot be opened."""
+    def shown(self, sequence: bytes) -> NDArray[np.uint8] | None:
+        """What a file shows, as `in_rgb` lays it out; None where it cannot be opened."""
         try:
-            picture = self.codec.decode(sequence)
+            return in_rgb(self.codec.decode(sequence))
         except (OSError, ValueError):
-            picture = np.full(self.codec.shape, 128, np.uint8)
-        return in_rgb(picture)
+            return None
+
+    @property
+    def grey(self) -> NDArray[np.uint8]:
+        """What stands for a file that cannot be opened."""
+        return in_rgb(np.full(self.codec.shape, 128, np.uint8))
 
     def draw(self, captions: list[str]) -> Tensor:
         """New pictures, as many as there are captions, which do not matter: uint8 [N, H, W, 3]."""
-        token_BL = torch.full((len(captions), 1), self.rules.end, device=self.device)
+        return stacked(self.new(len(captions)))
+
+    def new(self, num: int) -> list[dict[str, Any]]:
+        """Records of new files."""
+        token_BL = torch.full((num, 1), self.rules.end, device=self.device)
         token_BN = self.write(token_BL, torch.ones_like(token_BL, dtype=torch.bool))
         real = torch.ones(1, dtype=torch.bool)
-        found = [self.record(row.cpu(), real)["continuation"] for row in token_BN]
-        return torch.stack(found)
+        return [self.record(row.cpu(), real) for row in token_BN]
+
+
+def stacked(records: list[dict[str, Any]]) -> Tensor:
+    """The pictures of records, uint8 [N, H, W, 3]."""
+    return torch.stack([record["continuation"] for record in records])
 
 
 def in_rgb(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -225,6 +225,22 @@ def test_a_cut_tar_gives_what_it_has(tmp_path):
         len(ImageTextTar(str(tmp_path / "b.tar"), cache=str(tmp_path)))
 
 
+@pytest.mark.usefixtures("no_hub_cache")
+def test_a_dataset_of_the_hub_may_have_no_captions(tmp_path):
+    folder = tmp_path / "pictures"  # beside the cache
+    folder.mkdir()
+    write_parquet(folder / "a.parquet", cells(), label=[*range(NUM)])
+    source = ImageTextHub(str(folder), caption=None)
+    assert len(source) == NUM
+    for index in (3, 0):
+        pair = drawn(source, index)
+        assert np.array_equal(square(pair.image, 8), pixels(index))
+        assert pair.captions == [""]
+    assert source.fingerprint() != ImageTextHub(str(folder)).fingerprint()
+    with pytest.raises(ValueError, match="caption"):
+        len(ImageTextHub(str(folder)))
+
+
 def test_a_hub_name_that_is_no_folder_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="does not exist"):
         len(ImageTextHub(str(tmp_path / "none")))

@@ -4,6 +4,14 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from engine.tokenizer import train_tokenizer
+from engine.trainer import Trainer
+
+
+class Words:
+    """Texts, of which there is no end."""
+
+    def training_documents(self):
+        yield from iter(lambda: "one text", None)
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +29,14 @@ def test_every_text_comes_back(tokenizer, text):
 def test_a_document_starts_and_ends_with_the_end_of_text(tokenizer):
     assert len(tokenizer) == 300
     assert tokenizer.bos_token_id == tokenizer.eos_token_id == 0
+
+
+def test_no_more_than_the_first_documents_are_read(tmp_path, capsys):
+    trainer = Trainer(accelerator="cpu", logger=False)
+    trainer.tokenizer(None, Words(), str(tmp_path), 260, num_documents=7)
+    assert "from 7 documents" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="num_documents must be at least 1, got 0"):
+        trainer.tokenizer(None, Words(), str(tmp_path), 260, num_documents=0)
 
 
 def test_too_small_a_vocabulary_and_no_text_are_refused(tmp_path):

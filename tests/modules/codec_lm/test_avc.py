@@ -100,6 +100,14 @@ def test_a_beginning_is_as_many_whole_frames_as_are_asked_for(setting):
             assert np.array_equal(codec.decode(begun)[:num], whole[:num])
 
 
+def test_a_stream_that_names_another_size_shows_nothing_and_is_complained_of():
+    codec, other = AvcCodec(16, 16, 2), AvcCodec(32, 16, 2)
+    stream = other.file(other.encode(moving(other, np.random.default_rng(6))))
+    with pytest.raises(OSError, match=r"\(32, 16\) pixels and not \(16, 16\)"):
+        codec.decode(stream)
+    assert codec.complaint(stream) is not None
+
+
 def test_where_a_stream_breaks_off_the_last_frame_stands_still():
     codec = AvcCodec(32, 48)
     clip = moving(codec, np.random.default_rng(5))

@@ -10,6 +10,7 @@ from modules.causal_lm.network import FromConfig
 from modules.codec_lm.jpeg import JpegCodec
 
 CONFIGS = Path(__file__).parents[3] / "configs"
+FILES = sorted(path for room in ("jpeg_lm", "avc_lm") for path in CONFIGS.glob(f"{room}/*.yaml"))
 
 
 def read(name):
@@ -54,6 +55,22 @@ def test_the_papers_recipe_is_the_papers():
     assert (codec.quality, codec.sampling, codec.restart) == (25, "4:2:0", "mcu")
     assert len(codec.header) == 59
     assert codec.grammar.num_mcus == 256
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_every_config_has_a_context_for_the_longest_file_it_may_write(path):
+    config = read(f"{path.parent.name}/{path.stem}")
+    model, data = config["model"]["init_args"], config["data"]["init_args"]
+    context = model["network"]["init_args"]["options"]["max_position_embeddings"]
+    assert 1 + model["generation"]["max_new_tokens"] <= context
+    assert data["row_length"] <= context
+
+
+def test_half_an_image_and_all_that_may_be_written_behind_it_fit_into_the_papers_context():
+    model = read("jpeg_lm/paper_7b")["model"]["init_args"]
+    context = model["network"]["init_args"]["options"]["max_position_embeddings"]
+    longest = model["generation"]["max_new_tokens"]
+    assert 1 + longest // 2 + longest <= context == 12_288
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10", "emoji"])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from modules.codec_lm.evaluate import Judge, as_images
+from modules.codec_lm.evaluate import Judge, as_images, num_references
 from modules.metrics.frechet import Gaussian, frechet_distance
 from tests.modules.codec_lm.test_generate import CODEC, system, tokenizer_of_files  # noqa: F401
 from tests.modules.codec_lm.test_grammar import picture
@@ -51,9 +51,9 @@ def test_the_distance_is_that_of_drawn_pictures_to_whole_test_files(system, monk
     dice = np.random.default_rng(0)
     shown = [picture(CODEC, dice) for _ in range(7)]
     drawn = torch.from_numpy(dice.integers(0, 256, (5, 16, 16, 3), dtype=np.uint8))
-    left = list(drawn)
+    left = [{"continuation": one, "opens": bool(n % 3)} for n, one in enumerate(drawn)]
     system.judge = Judge(Corners, num=5, batch_size=3)
-    monkeypatch.setattr(system, "draw", lambda names: torch.stack([left.pop(0) for _ in names]))
+    monkeypatch.setattr(system, "new", lambda num: [left.pop(0) for _ in range(num)])
     texts = [CODEC.text(one) for one in shown]
     batches = [rows(system, texts[:4]), rows(system, texts[4:])]
     trainer = L.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
@@ -66,6 +66,16 @@ def test_the_distance_is_that_of_drawn_pictures_to_whole_test_files(system, monk
     wanted = frechet_distance(moments(drawn), moments(real))
     assert float(found["test/frechet"]) == pytest.approx(wanted, rel=1e-4)
     assert found["test/frechet_pictures"] == 5
+    assert found["test/frechet_unopened"] == 2
+    assert found["test/frechet_references"] == len(whole)
+
+
+@pytest.mark.parametrize(("known", "num"), [({"count": 70}, 70), ({}, 0)])
+def test_a_file_of_real_pictures_says_how_many_they_were_if_it_can(tmp_path, known, num):
+    path = tmp_path / "real.npz"
+    np.savez(path, mu=np.zeros(3), sigma=np.eye(3), **known)
+    likeness = Judge(Corners, str(path)).begin(torch.device("cpu"))
+    assert num_references(likeness, lambda value: value) == num
 
 
 def test_ranks_share_the_drawing():

@@ -12,7 +12,7 @@ from modules.causal_lm.network import FromConfig
 from modules.codec_lm.generate import LegalTokens, likelihood
 from modules.codec_lm.jpeg import JpegCodec
 from modules.codec_lm.system import CodecLM
-from tests.modules.codec_lm.test_grammar import picture
+from tests.modules.codec_lm.test_grammar import SETTINGS, picture
 
 CODEC = JpegCodec(16, 16, sampling="grey", keep_header=False)
 OPTIONS = {
@@ -70,6 +70,7 @@ def test_every_file_of_an_untrained_model_opens(system):
     for record in system.predict_step(prompts(system, texts), 0):
         assert record["has_end"]
         assert record["complaint"] is None
+        assert record["opens"]
         assert record["written"] <= 120
         assert record["jpg"].startswith(b"\xff\xd8")
         assert record["continuation"].shape == (16, 16, 3)
@@ -87,6 +88,13 @@ def test_without_the_grammar_files_of_an_untrained_model_are_broken(system):
     records = system.predict_step(prompts(system, [""] * 8), 0)
     assert any(record["complaint"] is not None for record in records)
     assert all(record["continuation"].shape == (16, 16, 3) for record in records)
+
+
+def test_a_file_that_does_not_open_is_recorded_as_such_and_grey(system, monkeypatch):
+    monkeypatch.setattr(JpegCodec, "file", lambda self, sequence: b"no file")
+    for record in system.predict_step(prompts(system, ["", ""]), 0):
+        assert not record["opens"]
+        assert (record["continuation"] == 128).all()
 
 
 def test_the_likelihood_is_that_of_one_file_after_the_other(system):
@@ -110,10 +118,50 @@ def test_a_budget_that_is_too_small_is_refused_with_both_numbers(system):
         LegalTokens(system.rules, batch["token_BL"], batch["mask_BL"], 3)
 
 
+def test_behind_a_long_beginning_a_file_ends_within_the_context(system):
+    shown = np.random.default_rng(5).integers(0, 256, (16, 16), dtype=np.uint8)
+    system.generation = Generation(max_new_tokens=250, temperature=1.0, top_k=None)
+    (record,) = system.predict_step(prompts(system, [CODEC.beginning(shown, 0.5)]), 0)
+    context = OPTIONS["max_position_embeddings"]
+    assert 1 + record["given"] + 250 > context >= 1 + record["given"] + record["written"]
+    assert record["complaint"] is None
+
+
 def test_a_beginning_that_is_none_is_refused(system):
     end = system.rules.end
     with pytest.raises(ValueError, match="not legal"):
         LegalTokens(system.rules, torch.tensor([[end, end]]), torch.ones(1, 2).bool(), 99)
+
+
+@pytest.mark.slow
+def test_with_the_grammar_every_file_of_an_untrained_model_is_sound_and_without_it_few_are(
+    tmp_path, record_property
+):
+    alphabet = CODEC.alphabet
+    train_tokenizer(iter(alphabet), 257, tmp_path, alphabet)
+    dice, num_sound, num_free = np.random.default_rng(6), 0, 0
+    for number, (sampling, restart, keep_header) in enumerate(SETTINGS):
+        height, width = dice.integers(8, 25, 2).tolist()
+        codec = JpegCodec(height, width, 25, sampling, restart, keep_header)
+        budget = codec.grammar.cost(codec.grammar.start) + 300
+        how = Generation(max_new_tokens=budget, temperature=1.0, top_k=None)
+        torch.manual_seed(number)
+        network = partial(
+            FromConfig, model_type="llama", options=OPTIONS | {"max_position_embeddings": 2048}
+        )
+        system = CodecLM(network, str(tmp_path), codec, generation=how)
+        system.configure_model()
+        for record in system.eval().new(4):
+            assert record["complaint"] is None, (sampling, restart, keep_header, height, width)
+            assert record["has_end"]
+            assert record["opens"]
+        system.constrained = False
+        records = system.new(4)
+        num_sound += sum(record["complaint"] is None for record in records)
+        num_free += len(records)
+    record_property("share of sound files without the grammar", num_sound / num_free)
+    print(f"sound without the grammar: {num_sound} of {num_free} files")
+    assert num_sound / num_free < 0.5
 
 
 def test_drawn_pictures_are_as_many_as_captions(system):

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from modules.codec_lm.beginning import num_given
 from modules.codec_lm.huffman import canonical, read_tables
-from modules.codec_lm.jpeg import JpegCodec
+from modules.codec_lm.jpeg import CELL, JpegCodec
 from modules.codec_lm.markers import segments
-from modules.codec_lm.spelling import unspell
+from modules.codec_lm.spelling import ALPHABET, spell, unspell
 from tests.modules.codec_lm.test_grammar import CASES, picture
 
 
@@ -21,6 +22,16 @@ def test_a_sequence_decodes_as_the_ordinary_file_does(sampling, restart, keep_he
     with Image.open(BytesIO(codec.save(shown))) as ordinary:
         assert np.array_equal(codec.decode(codec.encode(shown)), np.asarray(ordinary))
     assert unspell(codec.text(shown)) == codec.encode(shown)
+
+
+def test_every_byte_has_its_character_and_other_characters_are_named():
+    assert spell(bytes(range(256))) == "".join(ALPHABET)
+    assert unspell("".join(ALPHABET)) == bytes(range(256))
+    assert (spell(b""), unspell("")) == ("", b"")
+    for wrong in ("a", chr(10239), chr(10240 + 256), "\U0001f600", "\ud800"):
+        with pytest.raises(ValueError, match="spells no byte") as error:
+            unspell(ALPHABET[0] + wrong + "b")
+        assert repr(wrong) in str(error.value)
 
 
 def test_the_papers_setting_has_the_lengths_that_were_measured_for_it():
@@ -54,10 +65,77 @@ def test_a_beginning_holds_its_share_of_the_picture_and_no_more(sampling, restar
             assert behind.done >= wanted
 
 
+def test_a_share_of_a_hundred_parts_is_that_many_hundredths():
+    assert [num_given(hundredths / 100, 100) for hundredths in range(100)] == [*range(100)]
+    assert num_given(0.999, 10) == num_given(np.nextafter(1, 0), 10) == 9
+    codec = JpegCodec(16, 16 * 100)
+    begun = unspell(codec.beginning(picture(codec, np.random.default_rng(2)), 0.29))
+    assert codec.grammar.walk(codec.grammar.start, begun).done == 29
+
+
 def test_a_beginning_of_all_is_refused():
     codec = JpegCodec(16, 16)
     with pytest.raises(ValueError, match=r"share must be within \[0, 1\), got 1"):
         codec.beginning(np.zeros((16, 16, 3), np.uint8), 1.0)
+
+
+@CASES
+def test_a_file_cut_anywhere_shows_its_whole_rows_and_is_complained_of(
+    sampling, restart, keep_header
+):
+    codec = JpegCodec(40, 24, 40, sampling, restart, keep_header)
+    shown = np.random.default_rng(3).integers(0, 256, codec.shape, dtype=np.uint8)
+    sequence = codec.encode(shown)
+    whole, place = codec.decode(sequence), codec.grammar.start
+    side, (rows, columns) = CELL[sampling], codec.grid
+    for cut, byte in enumerate(sequence):
+        if cut >= keep_header * len(codec.header):
+            found = codec.decode(sequence[:cut])
+            assert found.shape == codec.shape
+            complete = place.done // columns * side
+            if sampling == "4:2:0" and complete < rows * side:
+                complete -= 1  # the last line of chrominance is smoothed with the next row
+            assert np.array_equal(found[: max(0, complete)], whole[: max(0, complete)])
+        assert codec.complaint(sequence[:cut]) is not None
+        place = codec.grammar.advance(place, byte)
+
+
+def resized(codec, height, width):
+    """A sequence whose header, a model's own, names another size."""
+    sequence = bytearray(codec.encode(np.zeros(codec.shape, np.uint8)))
+    at = sequence.index(b"\xff\xc0") + 5
+    sequence[at : at + 4] = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    return bytes(sequence)
+
+
+@pytest.mark.parametrize("size", [(24, 16), (16, 8), (65500, 65500), (10_000, 10_000), (0, 16)])
+@pytest.mark.filterwarnings("error")
+def test_a_header_of_another_size_shows_nothing_and_is_complained_of(size):
+    codec = JpegCodec(16, 16)
+    assert codec.complaint(resized(codec, 16, 16)) is None
+    with pytest.raises(OSError, match=r"pixels|identify"):
+        codec.decode(resized(codec, *size))
+    assert codec.complaint(resized(codec, *size)) is not None
+
+
+def test_what_is_said_of_another_size_has_both():
+    codec = JpegCodec(16, 16)
+    told = codec.complaint(resized(codec, 24, 16))
+    assert told == "24x16 pixels of YCbCr, not 16x16 of YCbCr"
+    with pytest.raises(OSError, match="24x16 pixels of RGB, not 16x16 of RGB"):
+        codec.decode(resized(codec, 24, 16))
+
+
+def test_wild_headers_raise_nothing_but_an_os_error():
+    codec, dice = JpegCodec(16, 24), np.random.default_rng(4)
+    sequence = codec.encode(dice.integers(0, 256, codec.shape, dtype=np.uint8))
+    for _ in range(500):
+        wild = bytearray(sequence)
+        wild[dice.integers(0, len(codec.header))] = dice.integers(256)
+        try:
+            assert codec.decode(bytes(wild)).shape == codec.shape
+        except OSError:
+            assert codec.complaint(bytes(wild)) is not None
 
 
 def test_a_picture_of_another_size_is_refused_with_both():
@@ -73,6 +151,12 @@ def test_settings_out_of_bounds_are_named():
 def test_fingerprints_tell_settings_apart():
     settings = [(16, 16), (16, 24), (16, 16, 50), (16, 16, 25, "grey"), (16, 16, 25, "4:4:4")]
     assert len({JpegCodec(*setting).fingerprint() for setting in settings}) == len(settings)
+
+
+def test_the_fingerprint_follows_the_version_of_libjpeg_turbo(monkeypatch):
+    before = JpegCodec(16, 16).fingerprint()
+    monkeypatch.setattr("PIL.features.version_feature", lambda name: f"another {name}")
+    assert JpegCodec(16, 16).fingerprint() != before
 
 
 def test_tables_are_prefix_codes_of_all_symbols():
