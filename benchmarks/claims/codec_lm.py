@@ -109,7 +109,8 @@ class Claims:
         """Train, and keep what it took."""
         self.bench.say(f"{name}: trains {config}")
         steps = self.num_steps if flops is None else None
-        files = train_files(config, steps, flops, *overrides)
+        quickly = ["--trainer.limit_val_batches=1"] if self.bench.quick else []
+        files = train_files(config, steps, flops, *overrides, *quickly)
         parameters = sum(p.numel() for p in files.system.parameters())
         self.bench.details[name] = {
             "config": config,
