@@ -1,5 +1,6 @@
 """Runs the commands of one cell of a grid, in this process or in one each, and tells a failure."""
 
+import fcntl
 import signal
 import subprocess
 import sys
@@ -75,9 +76,18 @@ def finish(cell: Cell, door: Door | None, say: Say, place: str) -> Failure | Non
         say: Shows progress.
         place: Which cell of how many, for progress.
     """
-    if cell.is_finished:
-        say(f"[{place}] {cell.name}: was finished before")
-        return None
+    with locked(cell.folder) as lock:
+        if lock is None:
+            say(f"[{place}] {cell.name}: is run by another process, and left to it")
+            return None
+        if cell.is_finished:
+            say(f"[{place}] {cell.name}: was finished before")
+            return None
+        return run_all(cell, door, say, place, lock)
+
+
+def run_all(cell: Cell, door: Door | None, say: Say, place: str, lock: int) -> Failure | None:
+    """The same for a cell that is ours; processes that are started hold its lock as well."""
     for name in cell.commands:
         if cell.receipt(name):
             continue
@@ -88,7 +98,7 @@ def finish(cell: Cell, door: Door | None, say: Say, place: str) -> Failure | Non
             )
         say(f"[{place}] {cell.name} {name}{' goes on' if resumed else ''}")
         start, args = monotonic(), cell.args(name) + resumed
-        if not (run_here(door, args, log) if door else run_apart(args, log)):
+        if not (run_here(door, args, log) if door else run_apart(args, log, lock)):
             return told(cell, name, last_line(log), log, say, place)
         cell.sign(name, monotonic() - start)
         say(f"[{place}] {cell.name} {name}: {monotonic() - start:.1f} s")
@@ -102,11 +112,33 @@ def told(cell: Cell, name: str, reason: str, log: Path, say: Say, place: str) ->
     return failure
 
 
-def run_apart(args: list[str], log: Path) -> bool:
+@contextmanager
+def locked(folder: Path) -> Iterator[int | None]:
+    """A lock on a cell; it ends with the last process that holds its descriptor.
+
+    So several grids may share their cells, and a cell that outlives its grid is not run twice.
+
+    Yields:
+        The descriptor; None where somebody else has it.
+    """
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+        else:
+            yield file.fileno()
+
+
+def run_apart(args: list[str], log: Path, lock: int) -> bool:
     """Run a command line in a process of its own; whether it ended well."""
     with log.open("a") as file:
         return not subprocess.run(
-            [sys.executable, str(DOOR), *args], stdout=file, stderr=file, check=False
+            [sys.executable, str(DOOR), *args],
+            stdout=file,
+            stderr=file,
+            check=False,
+            pass_fds=[lock],
         ).returncode
 
 

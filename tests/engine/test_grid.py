@@ -2,6 +2,7 @@ import json
 import os
 import shlex
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -270,6 +271,29 @@ def test_cells_of_their_own_process_are_run_and_their_failures_told(tmp_path, mo
     with pytest.raises(SystemExit, match="2 failed:\nsmall/s2 fit failed: asked fit"):
         main([f"--config={write_grid(tmp_path)}"])
     assert (tmp_path / "grid" / "large" / "s1" / "fit.json").is_file()
+
+
+def test_a_cell_that_another_process_runs_is_left_to_it(tmp_path, monkeypatch):
+    script = tmp_path / "door.py"
+    wait = f"while not Path({str(tmp_path / 'stop')!r}).exists(): time.sleep(0.05)"
+    script.write_text(f"import time\nfrom pathlib import Path\nprint('begun', flush=True)\n{wait}")
+    config = write_grid(tmp_path)
+    grid_of = "import sys; from engine.grid import main; import engine.launch as launch\n"
+    grid_of += f"from pathlib import Path; launch.DOOR = Path({str(script)!r})\n"
+    grid_of += f"main(['--config={config}'])"
+    first = subprocess.Popen([sys.executable, "-c", grid_of], stderr=subprocess.DEVNULL)
+    log = tmp_path / "grid" / "small" / "s1" / "fit.log"
+    while not (log.exists() and "begun" in log.read_text()):
+        assert first.poll() is None
+        time.sleep(0.02)
+    first.kill()  # what it started goes on
+    said = []
+    asked = Log()
+    Grid(str(tmp_path / "grid"), AXES, {"fit": Command()}, in_process=True).run(asked, said.append)
+    assert "[1/4] small/s1: is run by another process, and left to it" in said
+    assert ("small/s1", "fit") not in asked.asked
+    assert len(asked.asked) == 3
+    (tmp_path / "stop").touch()
 
 
 def test_the_commands_can_be_listed_for_a_cluster(tmp_path, capsys):
