@@ -12,6 +12,7 @@ import torch
 from benchmarks.conditions import conditions
 from benchmarks.pairs import Estimate, Measure, Timings, interleave, trusted
 from benchmarks.record import Row, last_line, table, write
+from benchmarks.side_by_side import run_parts
 
 VOID = 3
 """Exit code of a run whose control failed."""
@@ -147,6 +148,7 @@ def run(
     device: torch.device | None = None,
     sized: bool = False,
     parts: Sequence[str] = (),
+    apart: bool = False,
 ) -> None:
     """The main of every benchmark: parse the command line, measure, report, exit.
 
@@ -156,6 +158,7 @@ def run(
         device: Where things are measured; the CPU where None.
         sized: Whether it takes `--size`; results of another size than 1 get a file of their own.
         parts: What `--part` may run alone; its results get a file of their own as well.
+        apart: Whether the parts of a whole run get a process each, side by side.
     """
     parser = argparse.ArgumentParser(f"python -m benchmarks.{name}", description=body.__doc__)
     parser.add_argument("--quick", action="store_true", help="under a minute; only shows it runs")
@@ -164,6 +167,8 @@ def run(
     if parts:
         parser.add_argument("--part", choices=parts, help="run this part alone")
     told = vars(parser.parse_args())
+    if apart and told["part"] is None:
+        raise SystemExit(run_parts(name, parts, sys.argv[1:]))
     size, part = told.get("size", 1.0), told.get("part")
     named = [name, *([part] if part else []), *([] if size == 1 else [f"size{size:g}"])]
     bench = Bench(".".join(named), told["quick"], device, size, part)

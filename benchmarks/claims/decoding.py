@@ -26,4 +26,4 @@ def measure(bench: Bench) -> None:
 
 
 if __name__ == "__main__":
-    run("claims.decoding", measure, sized=True, parts=tuple(PARTS))
+    run("claims.decoding", measure, sized=True, parts=tuple(PARTS), apart=True)

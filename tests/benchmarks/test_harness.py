@@ -1,4 +1,5 @@
 import json
+import subprocess
 import sys
 
 import pytest
@@ -7,6 +8,7 @@ from benchmarks import record
 from benchmarks.harness import VOID, Bench, run
 from benchmarks.pairs import AGAIN, Timings, estimate, interleave, trusted
 from benchmarks.record import Row, last_line
+from benchmarks.side_by_side import run_parts
 
 STEADY = Timings({"a": [2.0, 4.0, 6.0], "b": [1.0, 2.0, 3.0], AGAIN: [2.0, 4.0, 6.0]}, "a")
 SHAKY = Timings({"a": [2.0, 4.0], "b": [1.0, 2.0], AGAIN: [1.9, 3.8]}, "a")
@@ -148,3 +150,33 @@ def test_a_claims_row_says_what_the_paper_found_in_place_of_a_limit():
     assert "limit" not in row
     assert row["met"] is False
     assert "paper" not in Row(1, "quantity", 0.5, 0.8).as_json()
+
+
+def test_the_parts_of_a_run_go_side_by_side_and_end_in_one_line(monkeypatch, capsys):
+    body = "\n".join(
+        [
+            "import sys, os, json",
+            "part = sys.argv[1].partition('=')[2]",
+            "assert os.environ['OMP_NUM_THREADS'] == '1'",
+            "assert sys.argv[2:] == ['--quick']",
+            "print('table of', part)",
+            "if part == 'broken': sys.exit('no')",
+            "print(json.dumps({'name': part, 'rows': [{'what': part}]}))",
+            "sys.exit(3 if part == 'void' else 0)",
+        ]
+    )
+    plain = subprocess.run
+
+    def instead(command, **options):
+        assert command[1:3] == ["-m", "benchmarks.speed"]
+        return plain([sys.executable, "-c", body, *command[3:]], **options)
+
+    monkeypatch.setattr(subprocess, "run", instead)
+    assert run_parts("speed", ["a", "void"], ["--quick"]) == VOID
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["table of a", "table of void"]
+    assert json.loads(lines[-1])["rows"] == [{"what": "a"}, {"what": "void"}]
+    assert run_parts("speed", ["broken", "a"], ["--quick"]) == 1
+    told = capsys.readouterr()
+    assert "speed --part broken failed with code 1" in told.err
+    assert json.loads(told.out.splitlines()[-1])["rows"] == [{"what": "a"}]
