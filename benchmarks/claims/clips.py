@@ -9,13 +9,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.claims.files import BATCH, Files, train_files
+from benchmarks.claims.files import BATCH, SHEETS, Files, train_files
 from benchmarks.harness import Bench
+from callbacks.pictures import grid
 from modules.codec_lm.foresight import foresight, mean_foresight
 
 CONFIG = "avc_lm/moving_mnist"
 GIVEN = 10
 """Frames that a clip begins with; the model adds five (sec. 4.2)."""
+SHOWN = 6
+"""Clips of the sheet."""
 Clip = NDArray[np.uint8]
 """[T, H, W, 3]."""
 
@@ -45,14 +48,24 @@ def truth(files: Files, num: int) -> list[Clip]:
     return [codec.decode(codec.encode(source.pixels(index))) for index in range(num)]
 
 
+def sheet(found: list[Clip], wanted: list[Clip]) -> None:
+    """A picture of the first clips, frame by frame: what they are, and below what was written."""
+    pairs = [clip for pair in zip(wanted, found, strict=True) for clip in pair][: 2 * SHOWN]
+    strips = np.stack([clip.swapaxes(0, 1).reshape(clip.shape[1], -1, 3) for clip in pairs])
+    SHEETS.mkdir(parents=True, exist_ok=True)
+    grid(strips, 1, scale=1).save(SHEETS / "clips.png")
+
+
 def measure(bench: Bench, num_steps: int, num_clips: int) -> None:
     """PSNR of added frames, the likeliest token each time, against repeating the last given one."""
     bench.say(f"clips: trains {CONFIG}")
     files = train_files(CONFIG, num_steps, None, "--model.init_args.generation.temperature=0")
     found, told = continued(files, num_clips, 0)
+    wanted = truth(files, num_clips)
+    sheet(found, wanted)
     each = [
-        foresight(torch.from_numpy(clip), torch.from_numpy(wanted), GIVEN)
-        for clip, wanted in zip(found, truth(files, num_clips), strict=True)
+        foresight(torch.from_numpy(clip), torch.from_numpy(real), GIVEN)
+        for clip, real in zip(found, wanted, strict=True)
     ]
     mean = mean_foresight(each)
     unsound = float(np.mean([one is not None for one in told]))
