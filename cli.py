@@ -33,6 +33,20 @@ TRUSTED = [
     "engine",
 ]
 
+MODE: dict[str, Any] = {"parser_mode": "omegaconf+"}
+OVER_BASE: dict[str, Any] = {"default_config_files": [str(BASE)]}
+BUILT: dict[str, Any] = {
+    "model_class": LightningModule,
+    "datamodule_class": LightningDataModule,
+    "subclass_mode_model": True,
+    "subclass_mode_data": True,
+    "trainer_class": Trainer,
+    "parser_class": PlainParser,
+    "seed_everything_default": 1,
+    "auto_configure_optimizers": False,
+}
+"""What every command line of ours builds, and how it is read."""
+
 set_parsing_settings(
     omegaconf_absolute_to_relative_paths=True,
     import_path_denylist=["*"],
@@ -110,20 +124,10 @@ def main(args: ArgsType = None) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)  # no advertisements
     warnings.filterwarnings("ignore", module=r"lightning\.pytorch\.utilities\._pytree")
     warnings.filterwarnings("ignore", message="The dirpath has changed")  # each run has its own
-    mode = {"parser_mode": "omegaconf+"}
-    verbs = Door.subcommands()
     try:
         Door(
-            LightningModule,
-            LightningDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            trainer_class=Trainer,
-            parser_class=PlainParser,
-            seed_everything_default=1,
-            auto_configure_optimizers=False,
-            parser_kwargs=mode
-            | {verb: mode | {"default_config_files": [str(BASE)]} for verb in verbs},
+            **BUILT,
+            parser_kwargs=MODE | {verb: MODE | OVER_BASE for verb in Door.subcommands()},
             save_config_kwargs={"overwrite": True},
             args=args,
         )

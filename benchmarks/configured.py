@@ -5,13 +5,11 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from lightning import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningCLI
 from typing_extensions import override
 
-from cli import BASE, Door
+from cli import BUILT, MODE, OVER_BASE, Door
 from engine.hooks import skip_idle_hooks
-from engine.messages import PlainParser
 from engine.randomness import StepSeeds
 from engine.trainer import Trainer
 
@@ -53,16 +51,9 @@ def configured(configs: Sequence[Path | str], *overrides: str) -> Configured:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
     return Configured(
-        LightningModule,
-        LightningDataModule,
-        subclass_mode_model=True,
-        subclass_mode_data=True,
-        trainer_class=Trainer,
-        parser_class=PlainParser,
+        **BUILT,
         save_config_callback=None,
-        seed_everything_default=1,
-        auto_configure_optimizers=False,
-        parser_kwargs={"parser_mode": "omegaconf+", "default_config_files": [str(BASE)]},
+        parser_kwargs=MODE | OVER_BASE,
         args=[*(f"--config={path}" for path in configs), *overrides],
         run=False,
     )

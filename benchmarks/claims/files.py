@@ -118,11 +118,15 @@ def a_step(built: Any) -> tuple[float, float]:
 # What a model draws
 
 
+def batches(num: int) -> list[int]:
+    """How many of so many files are written side by side, time after time."""
+    return [min(BATCH, num - at) for at in range(0, num, BATCH)]
+
+
 def draw(files: Files, num: int, seed: int) -> Pictures:
     """New pictures."""
     torch.manual_seed(seed)
-    sizes = [min(BATCH, num - at) for at in range(0, num, BATCH)]
-    return np.concatenate([files.system.draw([""] * size).numpy() for size in sizes])
+    return np.concatenate([files.system.draw([""] * size).numpy() for size in batches(num)])
 
 
 @dataclass(frozen=True)
@@ -164,8 +168,7 @@ def sound_without_grammar(files: Files, num: int) -> float:
     system = files.system
     system.constrained = False
     torch.manual_seed(0)
-    sizes = [min(BATCH, num - at) for at in range(0, num, BATCH)]
-    records = [record for size in sizes for record in system.new(size)]
+    records = [record for size in batches(num) for record in system.new(size)]
     system.constrained = True
     return float(np.mean([record["complaint"] is None for record in records]))
 
