@@ -14,6 +14,8 @@ from callbacks.pictures import grid
 
 LARGEST_GRID = 64
 """Pictures of a grid, at most."""
+COLUMNS = 8
+"""Squares in a row of it."""
 
 
 class JsonLines(L.Callback):
@@ -78,7 +80,9 @@ class JsonLines(L.Callback):
         alike = [p for p in self.drawn if p.shape == self.drawn[0].shape]
         if len(alike) > 1:
             path = self.run / "pictures" / f"{prefix(trainer)}grid.png"
-            grid(np.stack(alike), columns=8, scale=max(1, 96 // alike[0].shape[0])).save(path)
+            height, width = alike[0].shape[:2]
+            columns = max(1, COLUMNS * height // width)  # a clip, frame beside frame, fills a row
+            grid(np.stack(alike), columns, scale=max(1, 96 // height)).save(path)
             trainer.print(f"pictures     {path}")
         trainer.print(f"predictions  {self.file(trainer.global_rank)}")
 

@@ -61,6 +61,13 @@ def test_every_picture_is_a_file_and_those_that_came_make_a_grid(tmp_path):
     assert run.said[0] == f"a | red {paths[0]} | {paths[1]}"
 
 
+def test_clips_stand_below_one_another(tmp_path):
+    clips = [torch.full((4, 60, 3), value, dtype=torch.uint8) for value in (1, 2)]
+    predicted(trainer(tmp_path), [{"name": "a", "clip": clip} for clip in clips])
+    with Image.open(tmp_path / "pictures" / "grid.png") as grid:
+        assert grid.size == (60 * 24, (4 + 2 + 4) * 24)
+
+
 def test_ranks_write_apart(tmp_path):
     for rank in (0, 1):
         predicted(trainer(tmp_path, rank, 2), [{"prompt": "p", "picture": picture(rank)}])
