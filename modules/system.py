@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from modules.metrics.meter import Meter
-from modules.nn.fingerprint import fingerprint
+from modules.nn.fingerprint import NOTHING, fingerprint, same_weights
 
 
 def constant(optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
@@ -227,10 +227,14 @@ class System(L.LightningModule):
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         source = checkpoint.get("frozen_source", self.frozen_source)
-        if source != self.frozen_source:
+        if not same_weights(source, self.frozen_source):
+            theirs, ours = (
+                "no frozen weights" if name == NOTHING else f"frozen weights {name}"
+                for name in (source, self.frozen_source)
+            )
             raise ValueError(
-                f"{self.checkpoint_name()} was trained beside frozen weights {source}, but the "
-                f"config loads {self.frozen_source}: another source, or another part is frozen"
+                f"{self.checkpoint_name()} was trained beside {theirs}, but the config has {ours}: "
+                "it is the checkpoint of another config, or their source has changed"
             )
 
 
