@@ -138,8 +138,8 @@ class Report(L.Callback):
         meter.num_targets, self.busy, self.reported = 0, 0.0, step
         self.since = perf_counter()
         check_finite(row, step)
-        if trainer.logger is not None:
-            trainer.logger.log_metrics(row, step)
+        for logger in trainer.loggers:
+            logger.log_metrics(row, step)
         trainer.print(line(step, row, trainer.max_steps))
 
     def _speed(self, meter: Meter, ranks: int) -> dict[str, float]:

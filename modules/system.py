@@ -173,8 +173,8 @@ class System(L.LightningModule):
             row: Values by name, `stage/quantity`, the same on every rank.
         """
         self.log_dict(row, logger=False)  # for tables and monitors; its own step number is one off
-        if self.logger is not None:
-            self.logger.log_metrics(row, self.global_step)
+        for logger in self.loggers:
+            logger.log_metrics(row, self.global_step)
 
     # Checkpoints
 

@@ -169,8 +169,8 @@ class Decoding(L.LightningModule):
         sums = self.trainer.strategy.reduce(self.means.sums, reduce_op="sum")
         row = {f"test/{name}": value for name, value in self.means.row(sums).items()}
         self.log_dict(row, logger=False)
-        if self.logger is not None:
-            self.logger.log_metrics(row, self.global_step)
+        for logger in self.loggers:
+            logger.log_metrics(row, self.global_step)
 
 
 # One question after the other
@@ -219,8 +219,8 @@ class OneByOne(L.LightningModule):
         records = list((self.before | made).values())
         totals = self.asker.totals(records) if records else Totals("there was no question", {})
         self.trainer.print(totals.text)
-        if self.logger is not None and totals.row:
-            self.logger.log_metrics({f"predict/{k}": v for k, v in totals.row.items()}, 0)
+        for logger in self.loggers if totals.row else ():
+            logger.log_metrics({f"predict/{k}": v for k, v in totals.row.items()}, 0)
 
 
 class RemoteDecoding(OneByOne):
