@@ -64,7 +64,8 @@ class MachineTextData(ResumableData):
         key: Key of a text in JSON lines that predict judges.
         batch_size: Texts per device and micro-batch.
         eval_batch_size: The same outside of training; None takes `batch_size`.
-        pool_batches: Batches that are sorted by length together; 1 keeps the order of chance.
+        pool_size: Training texts that are sorted by length together, about, whatever the batch and
+            the number of devices; 1 keeps the order of chance.
         num_workers: Processes that build batches; 0 builds them in the training process.
         cache: Folder for the tokenised texts.
         seed: Of what is selected and in which order.
@@ -91,7 +92,7 @@ class MachineTextData(ResumableData):
         key: str = "text",
         batch_size: int = 32,
         eval_batch_size: int | None = None,
-        pool_batches: int = 16,
+        pool_size: int = 2048,
         num_workers: int = 0,
         cache: str = ".cache/tokens",
         seed: int = 0,
@@ -113,7 +114,7 @@ class MachineTextData(ResumableData):
         self.key = key
         self.batch_size = batch_size
         self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
-        self.pool_batches = pool_batches
+        self.pool_size = pool_size
         self.num_workers = num_workers
         self.cache = Path(cache)
         self.seed = seed
@@ -151,8 +152,7 @@ class MachineTextData(ResumableData):
         sizes = [labels.count(number) for number in range(len(self.classes))]
         weights = [1.0] * len(sizes) if self.balance else [float(size) for size in sizes]
         order = Draws(Mixture(sizes, weights, self.seed))
-        stride = self.batch_size * self.place()[1]
-        bucketed = Bucketed(order, lengths, stride, self.pool_batches, self.seed)
+        bucketed = Bucketed(order, lengths, self.pool_size, self.seed)
         return self.training_loader(items, bucketed, self.batch_size, self.num_workers)
 
     def val_dataloader(self) -> EvaluationLoader:
@@ -259,7 +259,7 @@ class MachineTextData(ResumableData):
 
     def _check(self) -> None:
         least = {"max_length": 3, "num_workers": 0, "seed": 0}
-        least |= dict.fromkeys(("batch_size", "eval_batch_size", "pool_batches"), 1)
+        least |= dict.fromkeys(("batch_size", "eval_batch_size", "pool_size"), 1)
         check_bounds(vars(self), least)
         check_shares(vars(self), ["max_bad_rate"])
         if not self.sources:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datamodules.attacks import Truncation, Whitespace
-from datamodules.bucketed import Bucketed
+from datamodules.bucketed import NUM_BUCKETS, Bucketed
+from datamodules.loader import ResumableLoader
 from datamodules.machine_text import MachineTextData
 from datamodules.order import Draws, Mixture
 from datamodules.selection import Selection, choose
@@ -179,7 +180,7 @@ def test_training_sees_one_window_of_a_text_and_evaluation_all(data):
 
 @pytest.mark.parametrize(("balance", "share"), [(True, 0.5), (False, 2 / 3)])
 def test_training_takes_classes_equally_often_if_it_should(data, balance, share):
-    found = data(balance=balance, batch_size=8, pool_batches=1)
+    found = data(balance=balance, batch_size=8, pool_size=1)
     found.setup("fit")
     _, labels = found.labelled_texts("train")
     assert sum(labels) / len(labels) == pytest.approx(2 / 3)
@@ -206,20 +207,98 @@ def test_a_resumed_stream_goes_on_with_the_next_text(data):
     assert torch.equal(resumed["token_WL"], batches[3]["token_WL"])
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(1, 40), st.integers(1, 5), st.integers(1, 6), st.integers(0, 9))
-def test_similar_lengths_come_together_and_none_is_lost(num, batch_size, num_batches, seed):
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 90), st.integers(1, 40), st.integers(0, 9))
+def test_every_epoch_has_each_text_once_and_similar_lengths_come_together(num, pool, seed):
     lengths = np.random.default_rng(seed).integers(1, 50, num)
     order = Draws(Mixture([num], [1.0], seed))
-    bucketed = Bucketed(order, lengths, batch_size, num_batches, seed)
-    pool = batch_size * num_batches
-    stop = 3 * pool
-    assert sorted(bucketed.items(0, stop)) == sorted(order.items(0, stop))
-    assert [*bucketed.items(2, stop)] == [*bucketed.items(0, stop)[2:]]
-    for first in range(0, stop, pool):
-        batches = bucketed.items(first, first + pool).reshape(num_batches, batch_size)
-        spans = sorted((lengths[b % num].min(), lengths[b % num].max()) for b in batches)
-        assert all(a[1] <= b[0] for a, b in pairwise(spans))
+    bucketed = Bucketed(order, lengths, pool, seed)
+    for epoch in range(3):
+        first, last = epoch * num, (epoch + 1) * num
+        assert sorted(bucketed.items(first, last)) == sorted(order.items(first, last))
+    assert [*bucketed.items(2, 3 * num)] == [*bucketed.items(0, 3 * num)[2:]]
+    for first, last in pairwise(bucketed.bounds):
+        found = lengths[bucketed.items(first, last) % num]
+        falls = sum(b < a for a, b in pairwise(found.tolist()))
+        assert falls < min(NUM_BUCKETS, last - first)  # it rises within each bucket
+        assert max(1, pool / 2) <= last - first <= 1.5 * pool or len(bucketed.bounds) == 2
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(8, 80),
+    st.lists(
+        st.tuples(st.integers(1, 3), st.integers(1, 8), st.integers(1, 3), st.integers(1, 9)),
+        min_size=1,
+        max_size=5,
+    ),
+    st.integers(0, 9),
+)
+def test_no_text_is_lost_or_repeated_when_ranks_and_batches_change(num, parts, seed):
+    """Each part is a run with its own ranks, batch size and accumulation, for some steps."""
+    lengths = np.random.default_rng(seed).integers(1, 50, num)
+
+    def loaders(world, size, window):
+        order = Bucketed(Draws(Mixture([num], [1.0], seed)), lengths, 24, seed)
+        return [
+            ResumableLoader(Places(), order, size, rank, world, window=window)
+            for rank in range(world)
+        ]
+
+    state, seen = None, []
+    for world, size, window, steps in parts:
+        if world * size > num:
+            continue
+        made = loaders(world, size, window)
+        if state is not None:
+            for one in made:
+                one.load_state_dict(state)
+        streams = [iter(one) for one in made]
+        for _ in range(steps):
+            found = [next(stream, None) for stream in streams]
+            if found[0] is None:  # the epoch of this trainer is over
+                break
+            seen += [place for batch in found for place in batch["places"]]
+        state = made[0].state_dict()
+    alone = Bucketed(Draws(Mixture([num], [1.0], seed)), lengths, 24, seed)
+    assert sorted(seen) == sorted(alone.items(0, len(seen)).tolist())
+    whole = [place % num for place in seen[: len(seen) // num * num]]
+    assert sorted(whole) == sorted([*range(num)] * (len(seen) // num))
+
+
+class Places:
+    """Items that are their own places."""
+
+    def batch(self, ids, num_real):
+        return {"places": ids.tolist(), "num_targets": num_real}
+
+
+@pytest.mark.parametrize("sizes", [(2, 4, 1, 4), (1, 4, 1, 8), (1, 3, 2, 5)])
+def test_a_run_whose_ranks_or_batches_change_sees_what_one_process_sees(data, sizes):
+    (world, size), (other_world, other_size) = sizes[:2], sizes[2:]
+    rows, state = [], None
+    for ranks, batch_size, steps in [
+        (world, size, 3),
+        (other_world, other_size, 2),
+        (world, size, 2),
+    ]:
+        found = [data(batch_size=batch_size) for _ in range(ranks)]
+        for rank, one in enumerate(found):
+            one.place = lambda rank=rank, ranks=ranks: (rank, ranks)
+            one.setup("fit")
+            if state is not None:
+                one.load_state_dict(state)
+        streams = [iter(one.train_dataloader()) for one in found]
+        for _ in range(steps):
+            rows += [row for stream in streams for row in next(stream)["row_N"]]
+        state = found[0].state_dict()
+    alone = data(batch_size=1)
+    alone.setup("fit")
+    loader = alone.train_dataloader()
+    wanted = []
+    while len(wanted) < len(rows):
+        wanted += [row for batch in loader for row in batch["row_N"]]
+    assert sorted(rows) == sorted(wanted[: len(rows)])
 
 
 def test_texts_are_tokenised_once_whatever_is_selected(data, tmp_path):

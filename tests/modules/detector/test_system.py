@@ -108,7 +108,7 @@ def test_a_resumed_run_is_the_one_that_never_stopped(config, begun):
 @pytest.mark.slow
 def test_a_step_in_parts_is_the_step(config, tmp_path):
     same = ["--model.init_args.network.init_args.options.mlp_dropout=0", "--trainer.max_steps=2"]
-    same.append("--data.init_args.pool_batches=1")
+    same.append("--data.init_args.pool_size=1")
     parts = ["--data.init_args.batch_size=4", "--trainer.accumulate_grad_batches=2"]
     whole, split = fit(config, *same), fit(config, *same, *parts)
     assert losses(split) == pytest.approx(losses(whole), rel=1e-4)
