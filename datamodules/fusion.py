@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from datamodules.checks import check_bounds, check_shares, check_sources
 from datamodules.encoding import store_latents
-from datamodules.fusion_documents import Composer, FusionItems
+from datamodules.fusion_documents import Composer, FusionItems, ImageFirst
 from datamodules.fusion_prompts import FusionPrompts, image_reader, read_fusion_prompts
 from datamodules.fusion_source import FusionSource, Pair
 from datamodules.loader import Batch, EvaluationLoader
@@ -44,8 +44,12 @@ class FusionData(SampledData):
         eval_batch_size: The same outside of training; None takes `batch_size`.
         caption_first: Probability that a caption stands before its image, else after it
             (Transfusion, sec. 4.1).
-        caption_dropout: Probability, in training, that a caption which would stand before its
-            image is left out, for classifier-free guidance; the rate is our choice.
+        caption_dropout: Probability, in training, that the text of a document is left out if any
+            of it would stand before an image to be predicted, for classifier-free guidance; the
+            rate is our choice.
+        image_first: What becomes of an image that stands before its caption: "noised" a little
+            and predicted, as in Transfusion (table 8; LMFusion's `read_signal` is the limit), or
+            "clean" context without an image loss, as it is at test.
         num_workers: Processes that build batches; 0 builds them in the training process.
         seed: Seed of the order and of all that is drawn by chance; apart from the trainer's.
         max_bad_rate: Share of unusable documents above which the run stops.
@@ -74,6 +78,7 @@ class FusionData(SampledData):
         eval_batch_size: int | None = None,
         caption_first: float = 0.8,
         caption_dropout: float = 0.1,
+        image_first: ImageFirst = "noised",
         num_workers: int = 0,
         seed: int = 0,
         max_bad_rate: float = 0.01,
@@ -96,6 +101,7 @@ class FusionData(SampledData):
         self.row_length = row_length
         self.caption_first = caption_first
         self.caption_dropout = caption_dropout
+        self.image_first: ImageFirst = image_first
         self.quarantine = quarantine
         self.prompts = prompts
         self.vae = vae
@@ -200,7 +206,7 @@ class FusionData(SampledData):
     def _composer(self, stage: Stage) -> Composer:
         dropout = self.caption_dropout if stage == "train" else 0.0
         sizes = self.latent_shape, self.num_patches, self.row_length
-        return Composer(self._tokenizer(), *sizes, self.caption_first, dropout)
+        return Composer(self._tokenizer(), *sizes, self.caption_first, dropout, self.image_first)
 
     def _tokenizer(self) -> TextTokenizer:
         if self._vocabulary is None:

@@ -89,6 +89,7 @@ def collate(
     images = [(s, d) for d, segments in enumerate(documents) for s in segments]
     pictures = [(s, bool(is_real_D[d])) for s, d in images if isinstance(s, FusionImage)]
     is_target_I = np.array([image.is_target and real for image, real in pictures], bool)
+    is_first_I = np.array([image.is_first for image, _ in pictures], bool)
     counted_T = label_S[text_T] != IGNORE
     return {
         "token_T": torch.from_numpy(element_S[text_T]),
@@ -98,7 +99,8 @@ def collate(
         "image_id_S": torch.from_numpy(image_id_S[order_S]),
         "latent_ICHW": torch.from_numpy(_stack([image for image, _ in pictures], latent_shape)),
         "is_target_I": torch.from_numpy(is_target_I),
-        "is_first_I": torch.from_numpy(np.array([i.is_first for i, _ in pictures], bool)),
+        "is_first_I": torch.from_numpy(is_first_I),
+        "num_read": int((is_target_I & is_first_I).sum()),
         **_runs(kind_S, document_S),
         "num_prefix": num_prefix,
         "num_targets": {

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from datamodules.quarantine import UnusableError
 from datamodules.sampled import SourceItems
 from datamodules.tokenizer import TextTokenizer
 
+ImageFirst = Literal["noised", "clean"]
+"""What becomes of an image that stands before its caption."""
+
 
 @dataclass(frozen=True)
 class Composer:
@@ -28,7 +32,10 @@ class Composer:
         num_patches: Patches of an image.
         row_length: Positions of the longest document.
         caption_first: Probability that a caption stands before its image, in [0, 1].
-        caption_dropout: Probability that a caption which would stand there is left out.
+        caption_dropout: Probability that a document is stripped of its text, if any of it stands
+            before an image to be predicted: what guidance draws away from.
+        image_first: Whether the image of a pair that stands before its caption is noised and
+            predicted as well, or clean context.
     """
 
     tokenizer: TextTokenizer
@@ -37,6 +44,7 @@ class Composer:
     row_length: int
     caption_first: float = 0.8
     caption_dropout: float = 0.0
+    image_first: ImageFirst = "noised"
 
     def document(self, sample: Pair | Interleaved, rng: Random) -> FusionDocument:
         """Start token, then the segments; after a text at the end comes the end token.
@@ -49,6 +57,8 @@ class Composer:
             UnusableError: An image is broken or the document is too long.
         """
         segments = self.arrange(sample, rng) if isinstance(sample, Pair) else sample
+        if rng.random() < self.caption_dropout and guides(segments):
+            segments = [s for s in segments if not isinstance(s, str)]
         texts = [s for s in segments if isinstance(s, str)]
         ids = iter(self.tokenizer.encode(texts) if texts else [])
         is_text = [isinstance(s, str) for s in segments]
@@ -68,13 +78,17 @@ class Composer:
         return document
 
     def arrange(self, pair: Pair, rng: Random) -> Interleaved:
-        """Draw which caption is taken, where it stands, and whether it is left out."""
+        """Draw which caption is taken, and where it stands."""
         caption = rng.choice(pair.captions)
-        is_first, is_dropped = rng.random(), rng.random()
-        image = Segment(pair.image, is_target=True)
-        if is_first >= self.caption_first:
-            return [image, caption]
-        return [image] if is_dropped < self.caption_dropout else [caption, image]
+        if rng.random() < self.caption_first:
+            return [caption, Segment(pair.image, is_target=True)]
+        return [Segment(pair.image, is_target=self.image_first == "noised"), caption]
+
+
+def guides(segments: Interleaved) -> bool:
+    """Whether text stands before an image that is to be predicted."""
+    text = next((n for n, s in enumerate(segments) if isinstance(s, str)), len(segments))
+    return any(isinstance(s, Segment) and s.is_target for s in segments[text:])
 
 
 class FusionItems(SourceItems[FusionDocument]):

@@ -32,7 +32,7 @@ class Trained:
     Attributes:
         system: The model, ready to draw.
         num_steps: Optimizer steps.
-        flops: Floating-point operations executed in training.
+        flops: Floating-point operations executed in training, the optimizer's included.
         minutes: Wall-clock time of training.
         losses: Of the validation at the end: text in nats a token, perplexity, image.
     """
@@ -86,8 +86,15 @@ def train(config: str, num_steps: int | None, *overrides: str) -> Trained:
 
 
 def flops_a_step(built: Any) -> float:
-    """Operations of forward and backward, executed; the mean of some batches."""
+    """Operations of forward, backward and the optimizer's matrix products, executed.
+
+    The mean of some batches; the optimizer steps at a learning rate of zero, so that the weights
+    stay as they were.
+    """
     system: LMFusion = built.model
+    [optimizer] = built.trainer.optimizers
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
     total = 0
     for batch in islice(built.datamodule.train_dataloader(), COUNTED):
         batch.pop("rejects", None)
@@ -96,6 +103,7 @@ def flops_a_step(built: Any) -> float:
             out = system.predict_noise(batch, noised)
             loss = system.image_total(batch, noised, out) + system.later_text_total(batch, out)
             loss.backward()
+            optimizer.step()
         system.zero_grad()
         total += counter.total
     return total / COUNTED

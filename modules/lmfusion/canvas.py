@@ -31,6 +31,7 @@ class Canvas:
 
     def __init__(self, network: FusionNetwork, num_rows: int, num_slots: int):
         self.network = network
+        network.check_range(num_slots)
         self.cache: Cache = network.empty_cache(num_rows, num_slots)
         self.device = self.cache.length_B.device
         self.dtype = network.mark.dtype

@@ -51,7 +51,9 @@ class Generation:
         num_steps: Denoising steps of an image.
         guidance: Classifier-free guidance; without their text, images that stand before it stay.
         solver: Rule of a denoising step.
-        spacing: Which of the schedule's steps are visited.
+        spacing: Which of the schedule's steps are visited. None takes "leading" where the network
+            predicts eps, which says little of an image at the noisy end, else "trailing".
+        first: The noisiest step that is visited; the schedule's last one where None.
         limit: Keeps predicted clean latents in the range of the data.
         max_new_tokens: Tokens of a text, at most; in a text with images each of them counts as one.
         max_images: Images that the network may place in one document.
@@ -62,7 +64,8 @@ class Generation:
     num_steps: int = 50
     guidance: Guidance = field(default_factory=lambda: Guidance(3.0))
     solver: Solver = field(default_factory=DPMSolver)
-    spacing: Spacing = "trailing"
+    spacing: Spacing | None = None
+    first: int | None = None
     limit: Limit | None = None
     max_new_tokens: int = 64
     max_images: int = 4
@@ -78,8 +81,14 @@ class Generation:
             raise ValueError(f"temperature must not be negative, got {self.temperature}")
 
     def sampler(self, schedule: Schedule, prediction: Prediction) -> Sampler:
-        """The sampler for a network that predicts so under that schedule."""
-        return Sampler(schedule, prediction, self.solver, self.num_steps, self.spacing, self.limit)
+        """The sampler for a network that predicts so under that schedule.
+
+        Raises:
+            ValueError: The schedule has no such steps, or they multiply the network's error.
+        """
+        spacing = self.spacing or ("leading" if prediction == "eps" else "trailing")
+        steps = self.num_steps, spacing
+        return Sampler(schedule, prediction, self.solver, *steps, self.limit, self.first)
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ Shape legend: S = positions of all documents (text, then patches), N = runs of a
 Q = longest run of a group, K = most keys of a run of a group.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -53,6 +54,13 @@ class Runs:
     kind_N: Sequence[int]
     document_N: Sequence[int]
     length_N: Sequence[int]
+
+    def longest(self) -> int:
+        """Positions of the longest document; 0 where there is none."""
+        total: Counter[int] = Counter()
+        for document, length in zip(self.document_N, self.length_N, strict=True):
+            total[document] += length
+        return max(total.values(), default=0)
 
     def lengths(self, kind: int) -> list[int]:
         """Lengths of the runs of one kind, in order."""

@@ -4,6 +4,7 @@ Shape legend: T = text positions, P = patches, S = T + P, I = images, n = patche
 D = width, V = vocabulary of the language model; W, L as in `experts`.
 """
 
+import warnings
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -71,6 +72,7 @@ class FusionNetwork(nn.Module):
         self.norm = thrifty(text.norm)
         self.head = text.head
         self.rotary = text.rotary
+        self.num_positions = text.num_positions
         for part in (self.embed, self.norm, self.head, *text.layers):
             part.requires_grad_(not freeze_text)
         self.blocks = nn.ModuleList(
@@ -89,6 +91,15 @@ class FusionNetwork(nn.Module):
             yield from part.parameters()
         for block in self.blocks:
             yield from block.text.parameters()  # type: ignore[union-attr]
+
+    def check_range(self, num_positions: int) -> None:
+        """Warn of documents longer than the language model was made for."""
+        if self.num_positions is not None and num_positions > self.num_positions:
+            warnings.warn(
+                f"a document takes {num_positions} positions, patches counted, but the language "
+                f"model was made for {self.num_positions} (max_position_embeddings)",
+                stacklevel=2,
+            )
 
     @override
     def forward(

@@ -8,6 +8,9 @@ from torch import Tensor
 from modules.diffusion.process import Prediction, add_noise, target
 from modules.diffusion.schedule import Schedule
 
+NEARLY_CLEAN = 0.95
+"""Signal that step 1 must leave, if images with noise are to teach how clean ones are read."""
+
 
 @dataclass(frozen=True)
 class Noised:
@@ -55,6 +58,30 @@ def draw_steps(
         largest_I = largest_I.where(~is_first_I, limit)
     step_I = (uniform_I * largest_I).long() + 1
     return step_I.minimum(largest_I).where(is_target_I, 0)  # a uniform may round up to 1
+
+
+def largest_readable_step(schedule: Schedule, least_signal: float) -> int:
+    """The noisiest step at which an image that stands before its caption is still to be read.
+
+    At test the network reads clean images, step 0. It learns to from images with a little noise
+    only where the schedule's first step is close to clean.
+
+    Args:
+        schedule: Signal left at each step.
+        least_signal: Least signal left, abar, in an image that is read.
+
+    Raises:
+        ValueError: The schedule has no such step, or step 1 is far from clean.
+    """
+    signal = schedule.signal(torch.arange(schedule.num_steps + 1))
+    first = float(signal[1])
+    if first < max(least_signal, NEARLY_CLEAN):
+        raise ValueError(
+            f"images before their captions cannot be noised: step 1 of the schedule leaves only "
+            f"{first:.3f} of the signal, and they are read at step 0, where all of it is left; "
+            "show them clean (data.init_args.image_first: clean)"
+        )
+    return int((signal >= least_signal).sum()) - 1
 
 
 def add(

@@ -19,7 +19,7 @@ from modules.lmfusion.generate import Generation, Prompt
 from modules.lmfusion.loss import image_loss, text_loss
 from modules.lmfusion.mask import Runs
 from modules.lmfusion.network import Builder, FusionNetwork, Predicted
-from modules.lmfusion.noise import Noised, add, draw_steps
+from modules.lmfusion.noise import Noised, add, draw_steps, largest_readable_step
 from modules.lmfusion.pixels import Pixels
 from modules.system import System, constant, decayed_or_not
 
@@ -42,6 +42,7 @@ class FusionBatch(TypedDict):
         latent_ICHW: Clean latents, float32; pixels scaled to [-1, 1] are latents as well.
         is_target_I: True: to be noised and predicted; False: context.
         is_first_I: True where an image comes before its caption.
+        num_read: Images to be predicted that come before their caption.
         kind_N: 0 prefix text, 1 later text, 2 image: the runs in sequence order.
         document_N: Number of each run's document.
         length_N: Positions of each run.
@@ -60,6 +61,7 @@ class FusionBatch(TypedDict):
     latent_ICHW: Tensor
     is_target_I: Tensor
     is_first_I: Tensor
+    num_read: int
     kind_N: list[int]
     document_N: list[int]
     length_N: list[int]
@@ -88,8 +90,9 @@ class LMFusion(System):
         boi_weight: Weight of the part of the text loss that teaches, beside a frozen language
             model, when an image begins (see `boi`); at `text_weight` both are the whole text loss.
             At 0 the network draws only where it is told to.
-        noise_limit: Largest step of an image that stands before its caption (Transfusion,
-            table 8); none where None.
+        read_signal: Least signal left, abar, in an image that is noised and stands before its
+            caption. The default is step 500 of the cosine schedule's 1000 (Transfusion, table 8).
+            Without a meaning where the data show such images clean.
         min_snr: Bound of the min-SNR weights (Hang et al., 2023); all weights are 1 where None.
         text_ratio: Learning rate of the text path over that of the images, where it is trained.
         optimizer: Builds the optimizer from the trainable parameters.
@@ -110,7 +113,7 @@ class LMFusion(System):
         image_weight: float = 5.0,
         text_weight: float = 1.0,
         boi_weight: float = 0.0,
-        noise_limit: int | None = 500,
+        read_signal: float = 0.493,
         min_snr: float | None = None,
         text_ratio: float = 1.0,
         optimizer: OptimizerCallable = torch.optim.AdamW,
@@ -121,6 +124,9 @@ class LMFusion(System):
         compile: bool = False,
     ):
         super().__init__(optimizer, scheduler, compile)
+        if not 0 < read_signal < 1:
+            raise ValueError(f"read_signal must lie in (0, 1), got {read_signal}")
+        generation.sampler(schedule, prediction)  # refused before anything is trained
         self.save_hyperparameters()
         self.make_network = network
         self.tokenizer_source = tokenizer
@@ -129,7 +135,7 @@ class LMFusion(System):
         self.image_weight = image_weight
         self.text_weight = text_weight
         self.boi_weight = boi_weight
-        self.noise_limit = noise_limit
+        self.read_signal = read_signal
         self.min_snr = min_snr
         self.text_ratio = text_ratio
         self.generation = generation
@@ -178,6 +184,7 @@ class LMFusion(System):
     def training_step(self, batch: FusionBatch, batch_idx: int) -> Tensor:
         """L_text + lambda L_image, each averaged over the targets of the whole step (sec. 3.2)."""
         batch = self.with_image(batch)
+        self.fusion.check_range(self.runs(batch).longest())
         noised = self.noise(batch)
         out = self.predict_noise(batch, noised, read_prefix=self.boi_weight > 0)
         count, whole = batch["num_targets"], batch["step_targets"]
@@ -207,8 +214,14 @@ class LMFusion(System):
     def noise(self, batch: FusionBatch, generator: torch.Generator | None = None) -> Noised:
         """The batch's images, noised to steps drawn at random."""
         which, num_steps = (batch["is_target_I"], batch["is_first_I"]), self.schedule.num_steps
-        step_I = draw_steps(*which, num_steps, self.noise_limit, generator)
+        limit = self.largest_readable_step if batch["num_read"] else None
+        step_I = draw_steps(*which, num_steps, limit, generator)
         return add(batch["latent_ICHW"], step_I, self.schedule, self.prediction, generator)
+
+    @cached_property
+    def largest_readable_step(self) -> int:
+        """Largest step of an image that stands before its caption."""
+        return largest_readable_step(self.schedule, self.read_signal)
 
     def predict_noise(
         self, batch: FusionBatch, noised: Noised, read_prefix: bool = False

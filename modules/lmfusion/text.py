@@ -30,6 +30,7 @@ class TextParts:
         norm: Final norm.
         head: Output layer, [V, D].
         rotary: Gives cosines and sines of positions.
+        num_positions: Positions that the model was made for; None where it says nothing of them.
     """
 
     embed: nn.Embedding
@@ -37,6 +38,7 @@ class TextParts:
     norm: nn.Module
     head: nn.Linear
     rotary: nn.Module
+    num_positions: int | None = None
 
     @property
     def width(self) -> int:
@@ -55,7 +57,8 @@ class TextParts:
         check_window(body)
         head = model.get_output_embeddings()
         rotary = ExactRotary(body.rotary_emb)
-        return TextParts(body.embed_tokens, list(body.layers), body.norm, head, rotary)
+        longest = getattr(body.config, "max_position_embeddings", None)
+        return TextParts(body.embed_tokens, list(body.layers), body.norm, head, rotary, longest)
 
 
 def check_block(name: str, layer: Any) -> None:

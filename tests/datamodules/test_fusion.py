@@ -3,6 +3,7 @@ import os
 from collections import Counter
 from itertools import islice
 from pathlib import Path
+from random import Random
 
 import lightning as L
 import pytest
@@ -298,6 +299,41 @@ def test_interleaved_documents_keep_their_order(make, tmp_path):
         assert batch["token_T"].tolist() == [vocabulary.start, BOI, EOI, *ids, BOI]
         assert batch["is_target_I"].tolist() == [False, True]
         assert batch["is_first_I"].tolist() == [True, False]
+
+
+def forms(data: FusionData, *sources: object) -> Counter[str]:
+    """How often each form of one document comes in 400 draws: T = text, i = context, I = target."""
+    composer, found = ready(data)._composer("train"), Counter()
+    for number in range(400):
+        rng = Random(number)
+        document = composer.document(sources[0].sample(0, rng), rng)
+        letters = ["T" if isinstance(s, list) else "iI"[s.is_target] for s in document[1:]]
+        found["".join(letters)] += 1
+    return found
+
+
+def test_an_image_before_its_caption_is_clean_context_where_asked_for(make):
+    found = forms(make(ShapePairs(1), image_size=32, image_first="clean"), ShapePairs(1))
+    assert {*found} == {"TI", "I", "iTT"}  # the end token is a text of its own
+    assert found["iTT"] / 400 == pytest.approx(0.2, abs=0.06)
+    options = {"image_first": "clean", "caption_first": 0.0, "batch_size": 1}
+    data = ready(make(ShapePairs(1), image_size=32, **options))
+    batch = next(iter(data.train_dataloader()))
+    assert batch["is_target_I"].tolist() == [False]
+    assert (batch["num_read"], batch["num_targets"]["image"]) == (0, 0)
+
+
+def test_what_guidance_draws_away_from_is_trained_for_edits_as_well(make, tmp_path):
+    write_folder(tmp_path, num=2)
+    edit = [{"image": "0.png"}, {"text": "make it red"}, {"generate": "1.png"}]
+    told = [{"image": "0.png"}, {"text": "a red disc"}]
+    for segments, expected in ((edit, {"iTI": 0.75, "iI": 0.25}), (told, {"iTT": 1.0})):
+        (tmp_path / "page.jsonl").write_text(json.dumps({"segments": segments}) + "\n")
+        source = InterleavedJsonl(str(tmp_path / "page.jsonl"))
+        found = forms(make(source, caption_dropout=0.25), source)
+        assert {*found} == {*expected}
+        for form, share in expected.items():
+            assert found[form] / 400 == pytest.approx(share, abs=0.07)
 
 
 def test_a_mixture_follows_its_weights(make):

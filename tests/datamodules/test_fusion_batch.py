@@ -62,6 +62,7 @@ def plain(documents: list[FusionDocument], rows: list[int]) -> dict[str, list[ob
         "latent_ICHW": [i.latent_CHW.tolist() for i, _ in images],
         "is_target_I": targets,
         "is_first_I": [i.is_first for i, _ in images],
+        "num_read": sum(t and i.is_first for t, (i, _) in zip(targets, images, strict=True)),
         "kind_N": [run[0] for run in runs],
         "document_N": [run[1] for run in runs],
         "length_N": [run[2] for run in runs],

@@ -98,7 +98,7 @@ def noise_of_each_image(self: LMFusion, batch, generator=None) -> Noised:
         die = torch.Generator().manual_seed(int.from_bytes(digest, "little"))
         one = slice(i, i + 1)
         which = batch["is_target_I"][one], batch["is_first_I"][one]
-        step = draw_steps(*which, self.schedule.num_steps, self.noise_limit, die)
+        step = draw_steps(*which, self.schedule.num_steps, self.largest_readable_step, die)
         noised.append(add(latent[None], step, self.schedule, self.prediction, die))
     names = ("latent_ICHW", "step_I", "target_ICHW", "abar_I")
     return Noised(*(torch.cat([getattr(one, name) for one in noised]) for name in names))

@@ -7,7 +7,9 @@ import torch
 from omegaconf import OmegaConf
 from transformers import AutoModelForCausalLM, LlamaConfig
 
+from modules.diffusion.schedule import CosineSchedule
 from modules.lmfusion.network import FusionNetwork
+from modules.lmfusion.noise import largest_readable_step
 from modules.lmfusion.text import TextParts
 from modules.lmfusion.unet import UNetPatchifier
 
@@ -59,7 +61,7 @@ def test_the_papers_recipe_is_the_papers(name):
     assert schedule["warmup_steps"] == 4000
     assert schedule["floor"] * optimizer["lr"] == pytest.approx(1.5e-5)
     assert (model["image_weight"], model["prediction"]) == (5.0, "eps")
-    assert model.get("noise_limit", 500) == 500
+    assert largest_readable_step(CosineSchedule(), model.get("read_signal", 0.493)) == 500
     assert (data["channels"], data["image_size"], data["num_patches"]) == (4, 32, 256)
     assert (data["row_length"], config["trainer"]["gradient_clip_val"]) == (4096, 1.0)
     assert config["trainer"]["precision"].startswith("bf16")

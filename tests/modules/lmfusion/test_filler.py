@@ -13,6 +13,7 @@ def batch_without_images():
     none = {
         "is_target_I": torch.zeros(0, dtype=torch.bool),
         "is_first_I": torch.zeros(0, dtype=torch.bool),
+        "num_read": 0,
     }
     count = {"text": 2, "later": 0, "image": 0}
     return {

@@ -227,3 +227,20 @@ def test_no_more_images_are_placed_than_allowed(monkeypatch):
 def test_what_cannot_be_generated_is_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         Generation(**wrong)
+
+
+def test_a_document_beyond_the_language_models_positions_is_told_with_both_numbers():
+    network = fusion()
+    prompt = [torch.arange(1, 41).remainder(40)]
+    write(network, [prompt], replace(HOW, max_new_tokens=88), END, dice(0))
+    with pytest.warns(UserWarning, match=r"takes 129 positions.* was made for 128"):
+        write(network, [prompt], replace(HOW, max_new_tokens=89), END, dice(0))
+
+
+def test_steps_are_spaced_as_the_prediction_allows():
+    how = Generation(num_steps=250, solver=DDPM())
+    assert how.sampler(CosineSchedule(), "eps").path[0] == 997
+    assert how.sampler(CosineSchedule(), "v").path[0] == 1000
+    assert replace(how, first=500).sampler(CosineSchedule(), "v").path[0] == 500
+    with pytest.raises(ValueError, match="would multiply the error"):
+        replace(how, spacing="trailing").sampler(CosineSchedule(), "eps")

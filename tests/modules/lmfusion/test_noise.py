@@ -1,7 +1,8 @@
+import pytest
 import torch
 
-from modules.diffusion.schedule import CosineSchedule
-from modules.lmfusion.noise import add, draw_steps
+from modules.diffusion.schedule import CosineSchedule, LinearSchedule, ShiftedSchedule
+from modules.lmfusion.noise import add, draw_steps, largest_readable_step
 
 
 def steps(num, limit=None, first=(), context=()):
@@ -38,6 +39,24 @@ def test_a_draw_that_rounds_up_to_one_is_still_within_the_limit(monkeypatch):
     monkeypatch.setattr(torch, "rand", lambda num, **_: almost.expand(num))
     assert steps(3, 500, first={0, 1, 2}).max() == 500
     assert steps(3).max() == 1000
+
+
+@pytest.mark.parametrize("schedule", [CosineSchedule(), CosineSchedule(100), LinearSchedule()])
+@pytest.mark.parametrize("least", [0.2, 0.493, 0.9])
+def test_images_that_are_read_keep_the_signal_asked_for_whatever_the_schedule(schedule, least):
+    last = largest_readable_step(schedule, least)
+    left = [float(schedule.signal(torch.tensor(step))) for step in (last, last + 1)]
+    assert left[0] >= least > left[1]
+
+
+def test_half_of_the_cosine_schedule_is_the_papers_limit():
+    assert largest_readable_step(CosineSchedule(), 0.493) == 500
+
+
+def test_a_schedule_whose_first_step_hides_the_image_cannot_teach_reading():
+    shifted = ShiftedSchedule(CosineSchedule(), factor=0.125, spread=0.5)
+    with pytest.raises(ValueError, match=r"leaves only 0\.709 .*image_first: clean"):
+        largest_readable_step(shifted, 0.493)
 
 
 def test_no_images_no_steps():
