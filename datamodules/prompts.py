@@ -4,6 +4,7 @@ Shape legend: B = prompts of a batch, L = length of the longest of them.
 """
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ class Prompts:
         self.prompts = prompts
         self.ids = ids
         self.pad = pad
+        self.repeats = repeats(prompts)
 
     def __len__(self) -> int:
         """Number of prompts."""
@@ -46,7 +48,18 @@ class Prompts:
             "mask_BL": torch.from_numpy(mask_BL),
             "prompt": [self.prompts[i] for i in chosen],
             "row_B": chosen if num_real else [-1],
+            "repeat_B": [self.repeats[i] for i in chosen],
         }
+
+
+def repeats(prompts: list[str]) -> list[int]:
+    """How many equal prompts stand before each."""
+    seen = Counter[str]()
+    found = []
+    for prompt in prompts:
+        found.append(seen[prompt])
+        seen[prompt] += 1
+    return found
 
 
 def read_prompts(prompts: list[str] | str | None) -> list[str]:

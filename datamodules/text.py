@@ -17,6 +17,7 @@ A prediction batch holds the start token and the prompt, padded on the left:
 
 - `token_BL`: int64; `mask_BL`: bool, True = real token; `prompt`: list[str].
 - `row_B`: list[int]; number of each prompt, -1 for one that only keeps this device busy.
+- `repeat_B`: list[int]; how many equal prompts stand before each among all prompts.
 """
 
 from collections.abc import Iterator

@@ -3,6 +3,7 @@
 Shape legend: T = frames of a clip, H, W = their size.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ Clip = NDArray[np.uint8]
 
 def continued(files: Files, num: int, seed: int) -> tuple[list[Clip], list[str | None]]:
     """The first test clips with the frames that the model adds, and what ffmpeg says of them."""
-    torch.manual_seed(seed)
+    files.system.generation = replace(files.system.generation, seed=seed)
     data, codec = files.data, files.system.codec
     frames, height, width, _ = codec.shape
     data.num_samples, data.eval_batch_size = num, BATCH

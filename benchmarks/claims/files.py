@@ -5,8 +5,8 @@ Shape legend: N = pictures, H, W = their size, D = features.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import accumulate, islice
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -125,8 +125,17 @@ def batches(num: int) -> list[int]:
 
 def draw(files: Files, num: int, seed: int) -> Pictures:
     """New pictures."""
-    torch.manual_seed(seed)
-    return np.concatenate([files.system.draw([""] * size).numpy() for size in batches(num)])
+    records = new(files, num, seed)
+    return np.stack([record["continuation"].numpy() for record in records])
+
+
+def new(files: Files, num: int, seed: int) -> list[dict[str, Any]]:
+    """Records of new files, drawn by that seed."""
+    system = files.system
+    system.generation = replace(system.generation, seed=seed)
+    sizes = batches(num)
+    starts = accumulate(sizes, initial=0)
+    return [one for at, size in zip(starts, sizes, strict=False) for one in system.new(size, at)]
 
 
 @dataclass(frozen=True)
@@ -147,7 +156,7 @@ class Finished:
 
 def finish(files: Files, num: int, share: float, seed: int) -> Finished:
     """The first test pictures, finished from a share of them."""
-    torch.manual_seed(seed)
+    files.system.generation = replace(files.system.generation, seed=seed)
     data = files.data
     data.num_samples, data.share, data.eval_batch_size = num, share, BATCH
     records = [
@@ -167,8 +176,7 @@ def sound_without_grammar(files: Files, num: int) -> float:
     """Share of new files without a complaint where the model may write any byte anywhere."""
     system = files.system
     system.constrained = False
-    torch.manual_seed(0)
-    records = [record for size in batches(num) for record in system.new(size)]
+    records = new(files, num, seed=0)
     system.constrained = True
     return float(np.mean([record["complaint"] is None for record in records]))
 

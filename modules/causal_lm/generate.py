@@ -11,8 +11,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from modules.causal_lm.ends import Stops, token_ids
 from modules.causal_lm.layout import columns_together, pays
-from modules.causal_lm.network import LanguageModel
+from modules.causal_lm.network import LanguageModel, is_sharded
 
 Processor = Callable[[Tensor, Tensor], Tensor]
 """From the tokens so far [B, N] and the scores of the next one [B, V] to other scores [B, V]."""
@@ -28,7 +29,10 @@ class Generation:
         top_k: Number of most likely tokens kept; all where None.
         top_p: Probability mass of most likely tokens kept (Holtzman et al., 2020).
         repetition_penalty: Divides the positive scores of tokens that were seen; 1 is none.
-        stop: Strings that end a text.
+        stop: Strings that end a text; the prompt is not searched.
+        ends: Tokens that end a text beside the tokenizer's own, by string or id, such as the end of
+            a turn in chats.
+        seed: Of the draws; what is drawn for a prompt depends on it and on the prompt alone.
         cache: Key-value cache that grows in place (`modules.causal_lm.cache`), or one of fixed size
             that torch.compile can reuse.
     """
@@ -39,6 +43,8 @@ class Generation:
     top_p: float | None = None
     repetition_penalty: float = 1.0
     stop: list[str] = field(default_factory=list)
+    ends: list[int | str] = field(default_factory=list)
+    seed: int = 0
     cache: Literal["dynamic", "static"] = "dynamic"
 
     def __post_init__(self) -> None:
@@ -49,6 +55,8 @@ class Generation:
             raise ValueError(f"temperature must not be negative, got {self.temperature}")
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must lie in (0, 1], got {self.top_p}")
+        if "" in self.stop:
+            raise ValueError("a stop string is empty, and would end every text at once")
 
     def arguments(self) -> dict[str, Any]:
         """Arguments of transformers' `generate`."""
@@ -74,6 +82,7 @@ def generate(
     tokenizer: Any,
     how: Generation,
     processors: Sequence[Processor] = (),
+    generators: Sequence[torch.Generator] | None = None,
 ) -> Tensor:
     """Continue left-padded prompts.
 
@@ -81,9 +90,11 @@ def generate(
         network: The model.
         token_BL: Prompts, padded on the left.
         mask_BL: True where a token is real.
-        tokenizer: Its end-of-text token ends a text, and its strings find the stops.
+        tokenizer: Its end-of-text token ends a text, and its texts are searched for the stops.
         how: How tokens are chosen.
         processors: Change the scores of the next tokens before one is chosen.
+        generators: Where the draws come from, one a prompt (`modules.nn.generators.dice`); torch's
+            own, in which prompts of a batch depend on each other, where None.
 
     Returns:
         Token ids [B, N], the prompts included; behind an end, padding.
@@ -97,32 +108,37 @@ def generate(
             f"a prompt of {token_BL.shape[1]} tokens and {how.max_new_tokens} new ones are more "
             f"than the model's context of {network.context}"
         )
+    from transformers import LogitsProcessorList, StoppingCriteriaList  # takes seconds
+
+    from modules.causal_lm.loop import AtStops, OwnRows
+
     end = tokenizer.eos_token_id
+    ends = token_ids(how.ends, tokenizer) | ({end} if end is not None else set())
     arguments = how.arguments()
     if how.cache == "dynamic":
-        from modules.causal_lm.cache import roomy_cache  # imports transformers, which takes seconds
+        from modules.causal_lm.cache import roomy_cache
 
         arguments["past_key_values"] = roomy_cache(network.model.config)
     else:
         arguments["cache_implementation"] = how.cache
     if processors:
-        from transformers import LogitsProcessorList
-
         arguments["logits_processor"] = LogitsProcessorList(processors)
     if how.stop:
-        arguments |= {"stop_strings": how.stop, "tokenizer": tokenizer}
+        stops = Stops(tokenizer, how.stop)
+        arguments["stopping_criteria"] = StoppingCriteriaList([AtStops(stops, token_BL.shape[1])])
     few = pays(token_BL.shape[0], how.max_new_tokens, token_BL.device)
     with columns_together(network.model) if few else nullcontext():
         return network.generate(
             token_BL,
             mask_BL,
-            eos_token_id=end,
+            eos_token_id=sorted(ends) or None,
             pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end,
+            custom_generate=OwnRows(mask_BL, generators, is_sharded(network)),
             **arguments,
         )
 
 
-def cut(text: str, stops: list[str]) -> str:
+def cut(text: str, stops: Sequence[str]) -> str:
     """A continuation up to its first stop string, which is left out."""
     ends = [text.index(stop) for stop in stops if stop in text]
     return text[: min(ends)] if ends else text

@@ -1,17 +1,21 @@
 """Causal language modelling as a Lightning system."""
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from math import exp, log
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 from typing_extensions import override
 
+from modules.causal_lm.ends import new_text
 from modules.causal_lm.generate import Generation, cut, generate
 from modules.causal_lm.network import Builder, LanguageModel
+from modules.nn.generators import dice
 from modules.system import System, constant
 
 
@@ -48,11 +52,14 @@ class PromptBatch(TypedDict):
         token_BL: Token ids, padded on the left.
         mask_BL: True where a token is real.
         prompt: The prompts as text.
+        repeat_B: How many equal prompts stand before each among all prompts, which tells their
+            continuations apart; among those of the batch where it is missing.
     """
 
     token_BL: Tensor
     mask_BL: Tensor
     prompt: list[str]
+    repeat_B: NotRequired[list[int]]
 
 
 class CausalLM(System):
@@ -148,7 +155,7 @@ class CausalLM(System):
 
     def predict_step(self, batch: PromptBatch, batch_idx: int) -> list[dict[str, str]]:
         """Continue prompts; one record each."""
-        texts = self._continue(batch["token_BL"], batch["mask_BL"])
+        texts = self._continue(batch["token_BL"], batch["mask_BL"], self.dice_of(batch))
         pairs = zip(batch["prompt"], texts, strict=True)
         return [{"prompt": prompt, "continuation": text} for prompt, text in pairs]
 
@@ -160,21 +167,42 @@ class CausalLM(System):
         longest = max(map(len, ids))
         token = torch.tensor([[start] * (longest - len(row)) + row for row in ids])
         mask = torch.tensor([[False] * (longest - len(row)) + [True] * len(row) for row in ids])
-        texts = self._continue(token.to(self.device), mask.to(self.device))
+        generators = self.dice(prompts, repeats(prompts))
+        texts = self._continue(token.to(self.device), mask.to(self.device), generators)
         return [prompt + text for prompt, text in zip(prompts, texts, strict=True)]
 
-    def _continue(self, token: Tensor, mask: Tensor) -> list[str]:
-        out = generate(self.language_model, token, mask, self.tokenizer, self.generation)
+    def dice(self, names: Sequence[str], repeats: Sequence[int]) -> list[torch.Generator]:
+        """Generators of texts, each by its prompt and the number of equal prompts before it."""
+        pairs = zip(names, repeats, strict=True)
+        return [dice(self.generation.seed, *pair) for pair in pairs]
+
+    def dice_of(self, batch: PromptBatch) -> list[torch.Generator]:
+        """Generators of the prompts of a batch."""
+        prompts = batch["prompt"]
+        return self.dice(prompts, batch.get("repeat_B", repeats(prompts)))
+
+    def _continue(
+        self, token: Tensor, mask: Tensor, generators: list[torch.Generator]
+    ) -> list[str]:
+        how = self.generation
+        model, known = self.language_model, self.tokenizer
+        out = generate(model, token, mask, known, how, generators=generators)
         texts = []
         for prompt, is_real, whole in zip(token, mask, out, strict=True):
-            before = self.tokenizer.decode(prompt[is_real], skip_special_tokens=True)
-            # decoding the whole keeps the space between prompt and continuation
-            both = self.tokenizer.decode(
-                torch.cat([prompt[is_real], whole[len(prompt) :]]), skip_special_tokens=True
-            )
-            texts.append(cut(both[len(before) :], self.generation.stop))
+            told, new = prompt[is_real].tolist(), whole[len(prompt) :].tolist()
+            texts.append(cut(new_text(known, told, new), how.stop))
         return texts
 
     def export(self, folder: Path) -> None:
         """Write a Hugging Face folder with weights, config and tokenizer."""
         self.language_model.export(folder, self.tokenizer)
+
+
+def repeats(prompts: Iterable[str]) -> list[int]:
+    """How many equal prompts stand before each."""
+    seen = Counter[str]()
+    found = []
+    for prompt in prompts:
+        found.append(seen[prompt])
+        seen[prompt] += 1
+    return found

@@ -138,8 +138,9 @@ class CodecLM(CausalLM):
         """
         assert self.likeness is not None
         drawn = unopened = 0
-        for num in judge.batches(self.trainer.world_size):
-            records = self.new(num)
+        ranks = self.trainer.world_size
+        for num in judge.batches(ranks):
+            records = self.new(num, self.global_rank + drawn * ranks, ranks)
             self.likeness.add_drawn(as_images(stacked(records)))
             drawn += num
             unopened += sum(not record["opens"] for record in records)
@@ -156,7 +157,7 @@ class CodecLM(CausalLM):
     def predict_step(self, batch: PromptBatch, batch_idx: int) -> list[dict[str, Any]]:
         """Write files; one record each, the picture last."""
         token_BL, mask_BL = batch["token_BL"], batch["mask_BL"]
-        token_BN = self.write(token_BL, mask_BL)
+        token_BN = self.write(token_BL, mask_BL, self.dice_of(batch))
         nats = likelihood(self.language_model, token_BN, mask_BL, self.rules.end)
         rows = zip(batch["prompt"], token_BN, mask_BL, nats.tolist(), strict=True)
         return [
@@ -164,7 +165,9 @@ class CodecLM(CausalLM):
             for name, token_N, is_real_L, cost in rows
         ]
 
-    def write(self, token_BL: Tensor, mask_BL: Tensor) -> Tensor:
+    def write(
+        self, token_BL: Tensor, mask_BL: Tensor, generators: list[torch.Generator] | None = None
+    ) -> Tensor:
         """Files [B, N] that begin as told, padded on the left, with the end token behind them."""
         how = self.within(token_BL.shape[1])
         rules = (
@@ -172,7 +175,8 @@ class CodecLM(CausalLM):
             if self.constrained
             else []
         )
-        return generate(self.language_model, token_BL, mask_BL, self.tokenizer, how, rules)
+        model, known = self.language_model, self.tokenizer
+        return generate(model, token_BL, mask_BL, known, how, rules, generators)
 
     def within(self, num_given: int) -> Generation:
         """How tokens are chosen where so many are given: no more than the context has room for."""
@@ -220,10 +224,18 @@ class CodecLM(CausalLM):
         """New pictures, as many as there are captions, which do not matter: uint8 [N, H, W, 3]."""
         return stacked(self.new(len(captions)))
 
-    def new(self, num: int) -> list[dict[str, Any]]:
-        """Records of new files."""
+    def new(self, num: int, first: int = 0, every: int = 1) -> list[dict[str, Any]]:
+        """Records of new files; a file's number and the seed decide what is drawn.
+
+        Args:
+            num: How many.
+            first: Number of the first one.
+            every: From one number to the next.
+        """
         token_BL = torch.full((num, 1), self.rules.end, device=self.device)
-        token_BN = self.write(token_BL, torch.ones_like(token_BL, dtype=torch.bool))
+        names = [f"new {first + n * every}" for n in range(num)]
+        mask_BL = torch.ones_like(token_BL, dtype=torch.bool)
+        token_BN = self.write(token_BL, mask_BL, self.dice(names, [0] * num))
         real = torch.ones(1, dtype=torch.bool)
         return [self.record(row.cpu(), real) for row in token_BN]
 

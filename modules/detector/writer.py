@@ -4,15 +4,14 @@ Shape legend: B = prompts, L = longest prompt.
 """
 
 import re
-from hashlib import blake2b
 from typing import Any, TypedDict
 
-import torch
 from torch import Tensor
 
 from modules.causal_lm.generate import Generation
 from modules.causal_lm.network import Builder
 from modules.causal_lm.system import CausalLM
+from modules.nn.generators import dice
 
 
 class PairBatch(TypedDict):
@@ -97,13 +96,10 @@ class Writer(CausalLM):
         ]
 
     def draw(self, batch: PairBatch, places: list[int], attempt: int) -> list[str]:
-        """Continuations of some prompts of a batch; the same for the same prompts and attempt."""
-        pairs = "/".join(batch["pair_B"][i]["pair_id"] for i in places)
-        digest = blake2b(f"{self.seed}/{attempt}/{pairs}".encode(), digest_size=4).digest()
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices):
-            torch.manual_seed(int.from_bytes(digest, "little"))
-            return self._continue(batch["token_BL"][places], batch["mask_BL"][places])
+        """Continuations of some prompts of a batch, each by the chance of its own pair."""
+        names = [batch["pair_B"][i]["pair_id"] for i in places]
+        generators = [dice(self.seed, name, attempt) for name in names]
+        return self._continue(batch["token_BL"][places], batch["mask_BL"][places], generators)
 
     def num_tokens(self, text: str) -> int:
         """Tokens of a continuation."""

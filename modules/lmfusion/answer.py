@@ -13,6 +13,7 @@ from modules.lmfusion.generate import Generation, Prompt, continue_document, dra
 from modules.lmfusion.network import FusionNetwork
 from modules.lmfusion.pace import Pace
 from modules.lmfusion.pixels import Pixels
+from modules.nn.generators import dice
 
 
 @dataclass(frozen=True)
@@ -95,16 +96,16 @@ def answer(
     answers: list[list[Tensor]] = [[] for _ in prompts]
     for (want, *_), places in alike.items():
         segments = [prompts[place]["segments"] for place in places]
-        dice = [generator(how.seed, prompts[place]["number"]) for place in places]
+        own = [generator(how.seed, prompts[place]["number"]) for place in places]
         if want == "image":
-            drawn = draw(network, segments, shape, sampler, how.guidance, dice)
+            drawn = draw(network, segments, shape, sampler, how.guidance, own)
             found = [[latent] for latent in drawn]
         elif want == "text":
-            found = [[text] for text in write(network, segments, how, end, dice)]
+            found = [[text] for text in write(network, segments, how, end, own)]
         else:
             found = [
                 continue_document(network, one, shape, sampler, how, end, die)
-                for one, die in zip(segments, dice, strict=True)
+                for one, die in zip(segments, own, strict=True)
             ]
         for place, one in zip(places, found, strict=True):
             answers[place] = one
@@ -119,4 +120,4 @@ def structure(prompt: Prompt) -> tuple[object, ...]:
 
 def generator(seed: int, number: int) -> torch.Generator:
     """The dice of one prompt, whatever batch it is in."""
-    return torch.Generator().manual_seed(seed * 1_000_003 + number)
+    return dice(seed, number)

@@ -23,6 +23,7 @@ from modules.diffusion.solver import DPMSolver, Solver
 from modules.diffusion.spacing import Spacing
 from modules.lmfusion.canvas import Canvas, feed, length, without_text
 from modules.lmfusion.network import FusionNetwork
+from modules.nn.generators import draw as pick
 
 Want = Literal["image", "text", "both"]
 
@@ -163,8 +164,7 @@ def choose(logits_BV: Tensor, temperature: float, generators: Sequence[torch.Gen
     if temperature == 0:
         return logits_BV.argmax(-1).cpu()
     share_BV = (logits_BV.float() / temperature).softmax(-1).cpu()
-    rows = zip(share_BV, generators, strict=True)
-    return torch.cat([torch.multinomial(row, 1, generator=die) for row, die in rows])
+    return pick(share_BV, generators)
 
 
 @torch.no_grad()

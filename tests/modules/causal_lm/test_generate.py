@@ -1,7 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
+from modules.causal_lm.ends import Stops, token_ids, up_to_end
 from modules.causal_lm.generate import Generation, cut, generate
+from modules.nn.generators import dice
 
 
 class Tokens:
@@ -74,3 +78,105 @@ def test_more_tokens_than_the_context_are_refused(make_network):
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Generation(**wrong)
+
+
+def continued(network, prompts, how, seed=0):
+    """New tokens of each prompt, up to the end."""
+    token, mask = left_padded(prompts)
+    own = [dice(seed, *prompt) for prompt in prompts]
+    out = generate(network, token, mask, Tokens(), how, generators=own)
+    return [up_to_end(row, {299}) for row in out[:, token.shape[1] :].tolist()]
+
+
+@pytest.mark.parametrize("more", [{}, {"repetition_penalty": 1.3, "top_k": 40, "top_p": 0.9}])
+def test_what_a_prompt_draws_does_not_depend_on_the_prompts_beside_it(make_network, more):
+    network = make_network()
+    how = Generation(max_new_tokens=12, temperature=1.3, **{"top_k": None, **more})
+    together = continued(network, PROMPTS, how)
+    assert [continued(network, [one], how)[0] for one in PROMPTS] == together
+    assert continued(network, PROMPTS[::-1], how) == together[::-1]
+    assert continued(network, PROMPTS, how, seed=1) != together
+
+
+def test_padding_does_not_count_as_tokens_that_were_seen(make_network):
+    """The padding is what the shorter prompt's text begins with, so that a penalty would show."""
+    network = make_network()
+    how = Generation(max_new_tokens=12, temperature=0, repetition_penalty=1.8)
+    long, short = PROMPTS[:2]
+    (alone,) = continued(network, [short], how)
+    token, mask = left_padded([long, short])
+    token[~mask] = alone[0]
+    out = generate(network, token, mask, Tokens(), how)
+    assert up_to_end(out[1, len(long) :].tolist(), {299}) == alone
+
+
+class Letters(Tokens):
+    """Ids as two letters each, so that a stop string may lie across tokens."""
+
+    pad_token_id = 0
+    all_special_ids = (0, 299)
+
+    def __len__(self):
+        return 300
+
+    def decode(self, ids, skip_special_tokens=False):
+        told = [i for i in ids if not (skip_special_tokens and i in self.all_special_ids)]
+        return "".join(
+            "<end>" if i == 299 else f"{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in told
+        )
+
+    def convert_tokens_to_ids(self, names):
+        return [299 if name == "<end>" else None for name in names]
+
+    def convert_ids_to_tokens(self, ids):
+        return ["<end>" if i == 299 else "" for i in ids]
+
+
+def test_stop_strings_are_looked_for_in_what_is_new_only():
+    stops = Stops(Letters(), ["ab"])
+    prompt = [1]  # "ab"
+    assert not stops.have_come([26 * 0], [1 * 26])  # "aa" + "ba": across the end of the prompt
+    assert not stops.are_in(prompt, [5])
+    assert stops.up_to(prompt, [5, 1, 7, 1]) == [5, 1]
+    assert stops.up_to(prompt, [26 * 2, 26 * 1 + 3]) == [52, 29]  # "ca", "bd": no "ab" but across
+    assert stops.up_to(prompt, [5, 6]) == [5, 6]
+
+
+def test_a_stop_string_may_be_a_special_token():
+    stops = Stops(Letters(), ["<end>"])
+    assert stops.up_to([3], [4, 299, 5]) == [4, 299]
+    assert stops.have_come([3], [4] * 40 + [299])
+    assert not stops.have_come([3, 299], [4] * 40)
+
+
+def test_a_text_ends_at_a_stop_across_tokens_and_the_prompt_does_not_count(make_network):
+    network = make_network()
+    how = Generation(max_new_tokens=12, temperature=0)
+    token, mask = left_padded([[5, 6]])
+    free = generate(network, token, mask, Letters(), how)[0].tolist()
+    text = Letters().decode(free[2:])
+    stop = text[3:5]  # the end of a token and the beginning of the next
+    wanted = Stops(Letters(), [stop]).up_to([5, 6], free[2:])
+    found = generate(network, token, mask, Letters(), replace(how, stop=[stop]))[0].tolist()
+    assert found[2:] == wanted
+    whole = Letters().decode(free[:3])[1:5]  # begins in the prompt
+    found = generate(network, token, mask, Letters(), replace(how, stop=[whole]))[0].tolist()
+    assert len(found) > 3
+
+
+def test_further_ends_are_heard_by_id_and_by_string_and_unknown_ones_are_named(make_network):
+    network = make_network()
+    how = Generation(max_new_tokens=12, temperature=0)
+    token, mask = left_padded([[5, 6]])
+    free = generate(network, token, mask, Letters(), how)[0].tolist()[2:]
+    end = next(one for n, one in enumerate(free) if n > 2)
+    found = generate(network, token, mask, Letters(), replace(how, ends=[end, "<end>"]))
+    assert found[0].tolist()[2:] == free[: free.index(end) + 1]
+    for wrong in ("<never>", 300, -1):
+        with pytest.raises(ValueError, match=r"no token of the tokenizer's 300"):
+            token_ids([wrong], Letters())
+
+
+def test_an_empty_stop_string_is_refused():
+    with pytest.raises(ValueError, match="stop string is empty"):
+        Generation(stop=["\n", ""])

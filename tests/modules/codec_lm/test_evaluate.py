@@ -53,7 +53,7 @@ def test_the_distance_is_that_of_drawn_pictures_to_whole_test_files(system, monk
     drawn = torch.from_numpy(dice.integers(0, 256, (5, 16, 16, 3), dtype=np.uint8))
     left = [{"continuation": one, "opens": bool(n % 3)} for n, one in enumerate(drawn)]
     system.judge = Judge(Corners, num=5, batch_size=3)
-    monkeypatch.setattr(system, "new", lambda num: [left.pop(0) for _ in range(num)])
+    monkeypatch.setattr(system, "new", lambda num, *_: [left.pop(0) for _ in range(num)])
     texts = [CODEC.text(one) for one in shown]
     batches = [rows(system, texts[:4]), rows(system, texts[4:])]
     trainer = L.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)

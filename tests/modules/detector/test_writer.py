@@ -74,6 +74,17 @@ def test_a_run_that_was_stopped_goes_on_and_all_runs_make_one_table(config):
         main(["predict", f"--config={config}"])
 
 
+def test_a_text_does_not_depend_on_the_texts_beside_it(config, tmp_path):
+    def written(size):
+        flags = [f"--data.init_args.batch_size={size}", "--data.init_args.written=null"]
+        root = tmp_path / str(size)
+        main(["predict", f"--config={config}", f"--trainer.logger.init_args.root={root}", *flags])
+        lines = next(root.rglob("predictions.jsonl")).read_text().splitlines()
+        return {(one["pair_id"], one["label"]): one["text"] for one in map(json.loads, lines)}
+
+    assert written(1) == written(4)
+
+
 def test_what_never_gets_long_enough_is_told(tokenizer_folder, monkeypatch):
     writer = Writer(None, str(tokenizer_folder), "toy", tries=2)
     drawn = iter([["short", "x" * 300], ["short"]])
