@@ -50,9 +50,9 @@ def tokenised(
         }
 
     def write(place: Path) -> TokenFile:
-        good = census.sift(source.documents(), max_bad_rate, source.name)
-        documents = progress(tokenizer.encode_documents(good), source.name)
-        return write_token_file(place, documents, tokenizer.vocab_size, describe)
+        documents = tokenizer.encode_documents(source.documents())
+        good = progress(census.sift(documents, max_bad_rate, source.name), source.name)
+        return write_token_file(place, good, tokenizer.vocab_size, describe)
 
     file = cached_token_file(folder, write)
     if not census.good:  # it was there: the limit may have been another when it was made

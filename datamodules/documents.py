@@ -3,6 +3,11 @@
 import json
 from dataclasses import dataclass
 
+MARK = "\ufeff"
+"""The byte order mark that some editors put before a text; it is no part of it."""
+LONGEST_REASON = 300
+"""Characters of a reason, at most."""
+
 
 @dataclass(frozen=True)
 class Document:
@@ -26,7 +31,7 @@ class Document:
 
 @dataclass(frozen=True)
 class Reject:
-    """A document that cannot be used.
+    """A document that cannot be used; both texts can be printed and written, whatever they name.
 
     Attributes:
         origin: File and line or row, counted from 1.
@@ -36,9 +41,42 @@ class Reject:
     origin: str
     reason: str
 
+    def __post_init__(self) -> None:
+        """Make both printable; names of files and keys of JSON may hold anything."""
+        object.__setattr__(self, "origin", printable(self.origin))
+        reason = printable(self.reason)
+        short = reason if len(reason) <= LONGEST_REASON else reason[:LONGEST_REASON] + " ..."
+        object.__setattr__(self, "reason", short)
+
+
+@dataclass(frozen=True)
+class Blank(Reject):
+    """A row without a text: no document, and no fault either."""
+
+
+@dataclass(frozen=True)
+class BadFile(Reject):
+    """A file that cannot be read, or not to its end.
+
+    Attributes:
+        num_files: Files that are read together with it, itself included.
+        is_empty: Whether it merely holds nothing.
+    """
+
+    num_files: int = 1
+    is_empty: bool = False
+
+
+def printable(text: str) -> str:
+    """A text that any stream takes: bytes of file names and lone surrogates are spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
 
 def judge(value: object, origin: str) -> Document | Reject:
-    """A document, if `value` is a text (or its UTF-8 bytes) that is not blank."""
+    """A document, if `value` is a text (or its UTF-8 bytes) that can be written down.
+
+    A leading byte order mark is left out. A blank text gives a `Blank`.
+    """
     if isinstance(value, bytes):
         try:
             value = value.decode()
@@ -48,14 +86,31 @@ def judge(value: object, origin: str) -> Document | Reject:
         return Reject(origin, "null")
     if not isinstance(value, str):
         return Reject(origin, f"not a text but {type(value).__name__}")
-    return Document(value, origin) if value.strip() else Reject(origin, "empty")
+    text = value.removeprefix(MARK)
+    if not text.strip():
+        return Blank(origin, "empty")
+    reason = unwritable(text)
+    return Reject(origin, reason) if reason else Document(text, origin)
+
+
+def unwritable(text: str) -> str:
+    """Why a text cannot be tokenised or written down, in a few words; empty where it can."""
+    if "\0" in text:
+        return f"binary or UTF-16: NUL at character {text.index(chr(0))}"
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return f"not UTF-8: half of a surrogate pair at character {error.start}"
+    return ""
 
 
 def parse(line: bytes, origin: str) -> object:
-    """The value that a line of JSON stands for, or a `Reject`."""
+    """The value that a line of JSON stands for, or a `Reject`; a byte order mark is passed over."""
     try:
-        return json.loads(line.decode())
+        return json.loads(line.decode().removeprefix(MARK))
     except UnicodeDecodeError as error:
         return Reject(origin, f"not UTF-8 at byte {error.start}")
     except (json.JSONDecodeError, RecursionError):
         return Reject(origin, "broken JSON")
+    except Exception as error:  # such as a number of more digits than Python takes
+        return Reject(origin, f"broken JSON: {error}")

@@ -151,7 +151,7 @@ class LabelledText(FileText):
         found = {name: cells.get(self.columns.get(name, name)) for name in FIELDS} | self.values
         document = judge(found["text"], origin)
         if isinstance(document, Reject):
-            return document
+            return Reject(origin, document.reason)  # a blank one counts as bad here
         text = without_words(document.text, self.skip_words)
         if reason := unreadable(text):
             return Reject(origin, reason)

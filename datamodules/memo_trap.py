@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from typing_extensions import override
 
+from datamodules.columns import Record
 from datamodules.quarantine import UnusableError
 from datamodules.question import Question
 from datamodules.question_files import ParquetQuestions
-from datamodules.question_rows import Record
 
 PROMPTS = (
     # proverb ending: the instruction | the beginning of the proverb

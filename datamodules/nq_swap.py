@@ -9,11 +9,15 @@ from collections.abc import Iterator
 
 from typing_extensions import override
 
+from datamodules.columns import Record, cell
 from datamodules.documents import Reject
+from datamodules.faults import attempt
 from datamodules.quarantine import UnusableError
 from datamodules.question import Question, QuestionPath
-from datamodules.question_rows import Record, cell, jsonl_rows, text, texts
+from datamodules.question_rows import rows, text, texts
 
+JSON = (".jsonl", ".ndjson", ".json")
+"""What the files of a folder end in."""
 Half = tuple[str, Record]
 """A line of a pair: where it stands, and the object."""
 
@@ -31,22 +35,26 @@ class NQSwap(QuestionPath):
     @override
     def questions(self) -> Iterator[Question | Reject]:
         waiting: dict[tuple[str, str], Half] = {}
-        for place, record in jsonl_rows(self.path):
-            try:
-                if isinstance(record, Reject):
-                    yield record
-                elif "assigned_process" not in record:
-                    yield plain(place, record)
-                else:
-                    key = place.rpartition(":")[0], str(cell(record, "input_index"))
-                    if key in waiting:
-                        yield paired(waiting.pop(key), (place, record))
-                    else:
-                        waiting[key] = place, record
-            except UnusableError as error:
-                yield Reject(place, str(error))
+        for place, record in rows(self.path, endings=JSON, otherwise="JSON"):
+            if isinstance(record, Reject):
+                yield record
+                continue
+            found = attempt(place, _found, place, record, waiting)
+            if found is not None:
+                yield found
         for (_, index), (place, _) in waiting.items():
             yield Reject(place, f"the only line with input_index {index}")
+
+
+def _found(place: str, record: Record, waiting: dict[tuple[str, str], Half]) -> Question | None:
+    """The question of one object, or of the second line of a pair; the first one waits."""
+    if "assigned_process" not in record:
+        return plain(place, record)
+    key = place.rpartition(":")[0], str(cell(record, "input_index"))
+    if key in waiting:
+        return paired(waiting.pop(key), (place, record))
+    waiting[key] = place, record
+    return None
 
 
 def plain(place: str, record: Record) -> Question:

@@ -1,27 +1,31 @@
-"""Questions of any JSONL or Parquet file, its columns named in the config."""
+"""Questions of files of any format, their columns named in the config."""
 
-from abc import abstractmethod
 from collections.abc import Iterator
+from typing import ClassVar
 
 from typing_extensions import override
 
+from datamodules.columns import Record, cell
 from datamodules.documents import Reject
+from datamodules.faults import attempt
+from datamodules.files import FORMATS
 from datamodules.quarantine import UnusableError
 from datamodules.question import Question, QuestionPath
-from datamodules.question_rows import Record, Row, cell, jsonl_rows, parquet_rows, text, texts
+from datamodules.question_rows import rows, text, texts
 from datamodules.question_templates import Template
+from datamodules.readers import Row
 
 ID = "id"
 """The column that names questions where no other is given."""
 
 
 class FileQuestions(QuestionPath):
-    """One question a row.
+    """One question a row: of Parquet, Arrow, CSV, TSV, JSON lines or arrays, compressed or not.
 
     Columns may be paths such as `answers.text` and `choices.0`.
 
     Args:
-        path: A file, a folder (every file below it with the right suffix) or a glob.
+        path: A file, a folder (every file below it with the right ending) or a glob.
         fields: Field of the questions -> column; None takes every column that holds a text and is
             nothing else, under its own name.
         templates: Field -> text with columns in braces, such as `Article: {article}`; without
@@ -37,6 +41,9 @@ class FileQuestions(QuestionPath):
         ValueError: A template is broken, there is no field, one is called `id`, or choices come
             without an answer.
     """
+
+    endings: ClassVar[tuple[str, ...]] = tuple(FORMATS)
+    otherwise: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -76,15 +83,17 @@ class FileQuestions(QuestionPath):
             if isinstance(record, Reject):
                 yield record
                 continue
-            try:
-                if self.fits(record):
-                    yield self.question(place, record)
-            except UnusableError as error:
-                yield Reject(place, str(error))
+            found = attempt(place, self._found, place, record)
+            if found is not None:
+                yield found
 
-    @abstractmethod
+    def _found(self, place: str, record: Record) -> Question | None:
+        """The question of a row that fulfils the conditions."""
+        return self.question(place, record) if self.fits(record) else None
+
     def rows(self) -> Iterator[Row]:
         """The rows of all files, in order."""
+        return rows(self.path, self.columns(), [ID], self.endings, self.otherwise)
 
     def fits(self, record: Record) -> bool:
         """Whether a row fulfils the conditions.
@@ -143,19 +152,17 @@ class FileQuestions(QuestionPath):
 
 
 class JsonlQuestions(FileQuestions):
-    """One question a line of JSON; arguments as of `FileQuestions`."""
+    """As `FileQuestions`; of a folder the files of JSON, and unknown endings are JSON lines."""
 
-    @override
-    def rows(self) -> Iterator[Row]:
-        return jsonl_rows(self.path)
+    endings = (".jsonl", ".ndjson", ".json")
+    otherwise = "JSON"
 
 
 class ParquetQuestions(FileQuestions):
-    """One question a row of Parquet; arguments as of `FileQuestions`."""
+    """As `FileQuestions`; of a folder the Parquet files, and unknown endings are Parquet."""
 
-    @override
-    def rows(self) -> Iterator[Row]:
-        return parquet_rows(self.path, self.columns(), optional=[ID])
+    endings = (".parquet", ".pq")
+    otherwise = "Parquet"
 
 
 def right(value: object, choices: list[str]) -> int:

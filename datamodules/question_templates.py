@@ -2,7 +2,8 @@
 
 from string import Formatter
 
-from datamodules.question_rows import Record, cell, text
+from datamodules.columns import Record, cell
+from datamodules.question_rows import text
 
 
 class Template:

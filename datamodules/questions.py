@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from datamodules.answered import answered
 from datamodules.census import Census
 from datamodules.checks import check_bounds, check_shares
-from datamodules.documents import Reject
 from datamodules.loader import Batch, EvaluationLoader
 from datamodules.question import Question, QuestionSource
 from datamodules.resumable import ResumableData
@@ -128,16 +127,12 @@ class QuestionData(ResumableData):
 
     def _read(self, source: QuestionSource) -> list[Question]:
         """The good questions of a source; the bad ones are counted and named."""
-        good, bad = list[Question](), list[Reject]()
-        for found in source.questions():
-            if isinstance(found, Reject):
-                bad.append(found)
-            else:
-                good.append(found)
+        good, census = list[Question](), Census()
+        for found in census.sift(source.questions(), self.max_bad_rate, source.name):
+            good.append(found)
             if len(good) == self.limit:
+                census.check(self.max_bad_rate, source.name)
                 break
-        named = [f"{reject.origin} ({reject.reason})" for reject in bad]
-        Census(len(good), len(bad), named).check(self.max_bad_rate, source.name)
         tell_empty(good, source.name)
         return good
 

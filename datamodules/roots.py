@@ -20,6 +20,17 @@ def missing(path: str) -> FileNotFoundError:
     return FileNotFoundError(" ".join([f"{path} does not exist.", *filter(None, hints)]))
 
 
+def looks_local(name: str) -> bool:
+    """Whether a name can only be meant as a path; a name on the hub has one slash at most."""
+    first = name.split("/")[0]
+    return (
+        name.startswith((".", "/", "~"))
+        or name.count("/") > 1
+        or first in ROOTS.values()
+        or Path(first).is_dir()
+    )
+
+
 def _hint(variable: str, default: str, path: str) -> str:
     """Why `variable` may be the reason, or an empty string."""
     value = os.environ.get(variable)
@@ -29,5 +40,5 @@ def _hint(variable: str, default: str, path: str) -> str:
     kind = "models" if variable.endswith("MODELS") else "data"
     return (
         f"The environment variable {variable} {state}; it must point at the {kind}. "
-        "README.md names the public source of each set."
+        "docs/data.md names the public source of each set."
     )

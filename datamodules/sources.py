@@ -1,30 +1,53 @@
-"""Where documents come from: Parquet, JSON lines, plain text, or a dataset of the hub."""
+"""Where documents come from: files of rows, plain text, or a dataset of the hub."""
 
 import json
 import mmap
+import re
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
-from datamodules.documents import Document, Reject, judge
-from datamodules.table import json_objects, open_parquet, require_column
-from datamodules.text_source import FileText, TextSource, describe
+from typing_extensions import override
+
+from datamodules.arrow_rows import records
+from datamodules.columns import Record, Wanted, cell, require
+from datamodules.contents import contents
+from datamodules.documents import Document, Reject, judge, printable
+from datamodules.faults import attempt, reason
+from datamodules.files import COMPRESSIONS, FORMATS, opened, refuse_encodings, shown
+from datamodules.hub import hub_rows
+from datamodules.readers import bad_file, read_rows
+from datamodules.text_source import FileText, TextSource
+
+if TYPE_CHECKING:  # the import takes seconds
+    from datasets import Dataset
+
+Bytes = bytes | mmap.mmap
+"""What a file holds."""
 
 
-class ParquetText(FileText):
-    """One document a row of Parquet files.
+class TextFiles(FileText):
+    """One document a row of files: Parquet, Arrow, CSV, TSV, JSON lines or arrays of JSON.
+
+    The ending of a file tells its format, and whether it is compressed (.gz, .zst, .bz2, .xz).
+    Folders that `datasets` wrote by `save_to_disk` are read as well; of several splits, name one.
 
     Args:
-        path: A file, a folder of `.parquet` files or a glob.
-        column: The column that holds the text.
+        path: A file, a folder (every such file below it) or a glob.
+        column: The column that holds the text; may be a path, such as `data.text`.
         split_column: A column that says which part of the data a row belongs to.
-        split: The part to read; needs `split_column`.
+        split: The part to read; needs `split_column`. A number is written as in `"1"`.
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
 
     Raises:
         ValueError: Only one of `split_column` and `split` is given.
     """
 
-    suffix = ".parquet"
+    endings = tuple(FORMATS)
+    otherwise: ClassVar[str] = ""
+    """Format of a file whose ending tells none."""
 
     def __init__(
         self,
@@ -41,85 +64,101 @@ class ParquetText(FileText):
         self.split_column = split_column
         self.split = split
 
+    @override
     def options(self) -> list[object]:
-        """The columns and the split."""
         return [self.column, self.split_column, self.split]
 
+    @override
     def documents(self) -> Iterator[Document | Reject]:
         """The text of every row of the split.
 
         Raises:
-            ValueError: A file cannot be read as Parquet, or lacks a column.
+            ValueError: A file lacks a column, or no row is of the split.
         """
-        for file in self.files():
-            for row, (value, split) in enumerate(self._cells(file), start=1):
-                if self.split is None or split == self.split:
-                    yield judge(value, f"{file.name}:{row}")
-
-    def _cells(self, file: Path) -> Iterator[tuple[object, object]]:
-        """Text (as bytes) and split of every row."""
-        import pyarrow as pa
-
-        table = open_parquet(file)
         columns = [self.column] + ([self.split_column] if self.split_column else [])
-        for column in columns:
-            require_column(column, table.schema_arrow.names, str(file))
-        for batch in table.iter_batches(columns=columns, batch_size=1000):
-            text = batch.column(self.column)
-            if pa.types.is_string(text.type) or pa.types.is_large_string(text.type):
-                text = text.cast(pa.large_binary())  # decoded one by one: a cell may be broken
-            split = batch.column(columns[-1]) if self.split_column else pa.nulls(len(text))
-            yield from zip(text.to_pylist(), split.to_pylist(), strict=True)
+        splits = Counter[str]()
+        for origin, record in read_rows(self.files(), Wanted(columns, columns), self.otherwise):
+            part = attempt(origin, self._split, record)
+            if isinstance(part, str):
+                splits[part] += 1
+            if isinstance(record, Reject):
+                yield record
+            elif isinstance(part, Reject):
+                yield part
+            elif part == self.split:
+                yield document(record, self.column, origin)
+        if self.split is not None and splits and not splits[self.split]:
+            there = ", ".join(f"{part} ({count:,})" for part, count in splits.most_common(20))
+            raise ValueError(
+                printable(f"{self.name}: no row has {self.split_column} {self.split}; of {there}.")
+            )
+
+    def _split(self, record: Record | Reject) -> str | None:
+        """The part that a row belongs to, as it is written in configs."""
+        if self.split_column is None or isinstance(record, Reject):
+            return None
+        return written(cell(record, self.split_column))
 
 
-class JsonlText(FileText):
-    """One document a line of JSON.
+class ParquetText(TextFiles):
+    """As `TextFiles`; of a folder the Parquet files, and a file of unknown ending is Parquet.
 
     Args:
-        path: A file, a folder of `.jsonl` files or a glob.
-        column: The key that holds the text.
+        path: A file, a folder (every `.parquet` file below it) or a glob.
+        column: The column that holds the text; may be a path, such as `data.text`.
+        split_column: A column that says which part of the data a row belongs to.
+        split: The part to read; needs `split_column`.
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
     """
 
-    suffix = ".jsonl"
+    endings = (".parquet", ".pq")
+    otherwise = "Parquet"
 
-    def __init__(self, path: str, column: str = "text", weight: float = 1.0):
-        super().__init__(path, weight)
-        self.column = column
 
-    def options(self) -> list[object]:
-        """The column."""
-        return [self.column]
+class JsonlText(TextFiles):
+    """As `TextFiles`; of a folder the files of JSON, and a file of unknown ending is JSON lines.
 
-    def documents(self) -> Iterator[Document | Reject]:
-        """The text of every line; blank lines do not count.
+    Args:
+        path: A file, a folder (every `.jsonl`, `.ndjson` and `.json` file below it) or a glob.
+        column: The key that holds the text; may be a path, such as `data.text`.
+        split_column: A key that says which part of the data a line belongs to.
+        split: The part to read; needs `split_column`.
+        weight: Share of the rows of an epoch, relative to the other sources; above 0.
+    """
 
-        Raises:
-            ValueError: The first readable line of a file lacks the column.
-        """
-        for file in self.files():
-            known = False
-            for record, origin in json_objects(file):
-                if isinstance(record, dict) and not known:
-                    require_column(self.column, list(record), str(file))
-                    known = True
-                yield self._document(record, origin)
+    endings = (".jsonl", ".ndjson", ".json")
+    otherwise = "JSON"
 
-    def _document(self, record: dict[str, object] | Reject, origin: str) -> Document | Reject:
-        if isinstance(record, Reject):
-            return record
-        if self.column not in record:
-            return Reject(origin, f"no {self.column!r}")
-        return judge(record[self.column], origin)
+
+@contextmanager
+def mapped(file: Path) -> Iterator[Bytes]:
+    """What a file holds, mapped into memory; a compressed one is read whole."""
+    with opened(file) as source:
+        if file.suffix.lower() in COMPRESSIONS:
+            yield source.read()
+        else:
+            with mmap.mmap(source.fileno(), 0, prot=mmap.PROT_READ) as data:
+                yield data
+
+
+def document(record: Record, column: str, origin: str) -> Document | Reject:
+    """The text of a row, or what is wrong with it."""
+    value = attempt(origin, cell, record, column)
+    return value if isinstance(value, Reject) else judge(value, origin)
+
+
+def written(value: object) -> str:
+    """A value of a table as a config writes it; whole numbers have no fraction."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 class PlainText(FileText):
-    """Plain text files, whole or cut at a separator.
+    """Plain text files, whole or cut at a separator; compressed ones are decompressed in memory.
 
     Args:
         path: A file, a folder of `.txt` files or a glob.
         separator: What stands between two documents, such as a blank line; None makes a file one
-            document.
+            document. A line end in it also matches that of Windows.
         span: The part of every file to read, as two fractions of its bytes, each moved on to the
             next start of a line; (0, 0.9) and (0.9, 1) share nothing and leave nothing out.
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
@@ -128,7 +167,7 @@ class PlainText(FileText):
         ValueError: `span` is not a part of [0, 1], or the separator is empty.
     """
 
-    suffix = ".txt"
+    endings = (".txt", ".text")
 
     def __init__(
         self,
@@ -145,20 +184,30 @@ class PlainText(FileText):
         self.separator = separator
         self.span = (span[0], span[1])
 
+    @override
     def options(self) -> list[object]:
-        """Separator and span."""
         return [self.separator, *self.span]
 
+    @override
     def documents(self) -> Iterator[Document | Reject]:
-        """The pieces between separators; blank ones do not count."""
-        for file in self.files():
-            for line, piece in self._pieces(file):
-                if piece.strip():
-                    yield judge(piece.removeprefix(b"\xef\xbb\xbf"), f"{file.name}:{line}")
+        """The pieces between separators; blank ones between two of them do not count."""
+        files = self.files()
+        for file in files:
+            if file.stat().st_size == 0:
+                yield bad_file(file, shown(file), "is empty", len(files), is_empty=True)
+                continue
+            try:
+                for line, piece in self._pieces(file):
+                    if piece.strip():
+                        yield judge(piece, f"{shown(file)}:{line}")
+            except Exception as error:
+                said = f"cannot be read: {reason(error)}"
+                yield bad_file(file, shown(file), said, len(files))
 
     def _pieces(self, file: Path) -> Iterator[tuple[int, bytes]]:
         """Line number of the start, and bytes, of every piece."""
-        with file.open("rb") as handle, mmap.mmap(handle.fileno(), 0, prot=mmap.PROT_READ) as data:
+        with mapped(file) as data:
+            refuse_encodings(data[:4])
             start, end = (_line_start(data, fraction) for fraction in self.span)
             line = 1 + data[:start].count(b"\n")
             while start < end:
@@ -167,23 +216,23 @@ class PlainText(FileText):
                 line += data[start:after].count(b"\n")
                 start = after
 
-    def _next(self, data: mmap.mmap, start: int, end: int) -> tuple[bytes, int]:
+    def _next(self, data: Bytes, start: int, end: int) -> tuple[bytes, int]:
         """The piece at `start` and where the following one begins."""
         if self.separator is None:
             return data[start:end], end
-        mark = self.separator.encode()
-        stop = data.find(mark, start, end)
-        return (data[start:end], end) if stop < 0 else (data[start:stop], stop + len(mark))
+        mark = re.escape(self.separator.encode()).replace(b"\\\n", b"\r?\n")
+        found = re.compile(mark).search(data, start, end)
+        return (data[start : found.start()], found.end()) if found else (data[start:end], end)
 
 
 class HubText(TextSource):
     """One document a row of a dataset of the Hugging Face hub, or of a local copy.
 
     Args:
-        name: Name on the hub, or a folder that `datasets` can read.
+        name: Name on the hub, or a folder that `datasets` can read or wrote by `save_to_disk`.
         config: Name of the configuration, where there are several.
         split: The split to read, such as `train` or `train[:10%]`.
-        column: The column that holds the text.
+        column: The column that holds the text; may be a path, such as `data.text`.
         revision: Commit or tag; without it a change on the hub goes unseen once text is cached.
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
     """
@@ -207,28 +256,45 @@ class HubText(TextSource):
     @property
     def name(self) -> str:
         """Name, configuration and split."""
-        return ":".join(filter(None, [self.dataset, self.config, self.split]))
+        return printable(":".join(filter(None, [self.dataset, self.config, self.split])))
 
     def fingerprint(self) -> str:
         """All arguments but the weight; of a local copy also the files."""
-        files = describe(sorted(Path(self.dataset).rglob("*")))
-        return json.dumps(["HubText", self.name, self.column, self.revision, files])
+        files = [file for file in sorted(Path(self.dataset).rglob("*")) if file.is_file()]
+        return json.dumps(["HubText", self.name, self.column, self.revision, contents(files)])
 
     def documents(self) -> Iterator[Document | Reject]:
         """The text of every row.
 
         Raises:
+            FileNotFoundError: The dataset looks like a folder, but is none.
             ValueError: The dataset lacks the column.
         """
-        from datasets import load_dataset
+        rows = hub_rows(self.dataset, self.config, self.split, self.revision)
+        number = 0
+        try:
+            for record in self._records(rows):
+                number += 1
+                origin = f"{self.name}:{number}"
+                if isinstance(record, Reject):
+                    yield Reject(origin, record.reason)
+                else:
+                    yield document(record, self.column, origin)
+        except Exception as error:
+            told = f"{self.name} cannot be read behind row {number}: {reason(error)}."
+            raise ValueError(told) from error
 
-        rows = load_dataset(self.dataset, self.config, split=self.split, revision=self.revision)
-        require_column(self.column, rows.column_names, self.name)
-        for number, row in enumerate(rows.select_columns([self.column]), start=1):
-            yield judge(row[self.column], f"{self.name}:{number}")
+    def _records(self, rows: "Dataset") -> Iterator[Record | Reject]:
+        require([self.column], rows.column_names, self.name)
+        whole = self.column in rows.column_names
+        top = self.column if whole else self.column.split(".")[0]
+        tables = rows.select_columns([top]).with_format("arrow")
+        for table in tables.iter(batch_size=1000):
+            for batch in table.to_batches():
+                yield from records(batch)
 
 
-def _line_start(data: mmap.mmap, fraction: float) -> int:
+def _line_start(data: Bytes, fraction: float) -> int:
     """The first byte of a line at or after `fraction` of the data."""
     position = round(fraction * len(data))
     if position in (0, len(data)):

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from typing_extensions import override
 
+from datamodules.columns import Record
 from datamodules.question import Question
 from datamodules.question_files import ParquetQuestions
-from datamodules.question_rows import Record
 
 
 class Summaries(ParquetQuestions):

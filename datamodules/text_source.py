@@ -3,14 +3,14 @@
 import json
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
-from glob import glob
 from pathlib import Path
 from typing import ClassVar
 
 from typing_extensions import override
 
-from datamodules.documents import Document, Reject
-from datamodules.roots import missing
+from datamodules.contents import contents
+from datamodules.documents import Document, Reject, printable
+from datamodules.files import find_files
 from datamodules.source import Source
 
 
@@ -73,12 +73,12 @@ class FileText(TextSource):
     """Documents of one file or many.
 
     Args:
-        path: A file, a folder (every file below it with the right suffix) or a glob.
+        path: A file, a folder (every file below it with the right ending) or a glob.
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
     """
 
-    suffix = ""
-    """What the files of a folder end in."""
+    endings: ClassVar[tuple[str, ...]] = ()
+    """What the files of a folder end in, compressed or not; every file where there are none."""
 
     def __init__(self, path: str, weight: float = 1.0):
         super().__init__(weight)
@@ -87,35 +87,23 @@ class FileText(TextSource):
     @property
     def name(self) -> str:
         """The last two parts of the path."""
-        return "/".join(Path(self.path).parts[-2:])
+        return printable("/".join(Path(self.path).parts[-2:]))
 
     def files(self) -> list[Path]:
-        """The files, sorted.
+        """The files, sorted; litter of macOS and notebooks is left out.
 
         Raises:
             FileNotFoundError: There is none; names the path and the variable it may hang on.
-            ValueError: A file is empty.
         """
-        path = Path(self.path)
-        found = path.rglob(f"*{self.suffix}") if path.is_dir() else map(Path, self._matches())
-        files = sorted(file for file in found if file.is_file())
-        if not files:
-            raise missing(f"{path}/*{self.suffix}" if path.is_dir() else self.path)
-        for file in files:
-            if file.stat().st_size == 0:
-                raise ValueError(f"{file} is empty.")
-        return files
+        return find_files(self.path, self.endings)
 
     def fingerprint(self) -> str:
-        """Class, options, and path, size and time of change of every file."""
-        return json.dumps([type(self).__name__, self.options(), describe(self.files())])
+        """Class, options, and path, size, time of change and content of every file."""
+        return json.dumps([type(self).__name__, self.options(), contents(self.files())])
 
     def options(self) -> list[object]:
         """What else decides the documents; part of the fingerprint, ready for JSON."""
         return []
-
-    def _matches(self) -> list[str]:
-        return [self.path] if Path(self.path).exists() else glob(self.path, recursive=True)
 
 
 def describe(files: Iterable[Path]) -> list[tuple[str, int, int]]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datamodules.documents import Document
-from datamodules.roots import ROOTS, missing
+from datamodules.documents import Document, Reject
+from datamodules.faults import attempt
+from datamodules.roots import looks_local, missing
 
 if TYPE_CHECKING:  # the import takes seconds
     from transformers import PreTrainedTokenizerBase
@@ -44,12 +45,34 @@ class TextTokenizer:
         quiet = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
         return self.backend(texts, add_special_tokens=False, **quiet)["input_ids"]
 
-    def encode_documents(self, documents: Iterable[Document]) -> Iterator[tuple[list[int], int]]:
-        """Ids with start and eos, and the bytes behind them, of each document."""
+    def encode_documents(
+        self, documents: Iterable[Document | Reject]
+    ) -> Iterator[tuple[list[int], int] | Reject]:
+        """Ids with start and eos, and the bytes behind them, of each document; bad ones as such.
+
+        A document that the tokenizer cannot take becomes a `Reject`; the others stay as they are.
+        """
         for chunk in _chunks(documents):
-            texts = [document.text for document in chunk]
-            for document, ids in zip(chunk, self.encode(texts), strict=True):
-                yield [self.start, *ids, self.eos], document.size
+            good = [one for one in chunk if isinstance(one, Document)]
+            made = iter(self._encoded(good))
+            for one in chunk:
+                yield one if isinstance(one, Reject) else next(made)
+
+    def _encoded(self, chunk: list[Document]) -> list[tuple[list[int], int] | Reject]:
+        """The documents of a chunk; one by one where they cannot be tokenised together."""
+        if not chunk:
+            return []
+        rows = attempt("", self.encode, [one.text for one in chunk])
+        if not isinstance(rows, Reject):
+            return [self._marked(ids, one) for one, ids in zip(chunk, rows, strict=True)]
+        return [attempt(one.origin, self._alone, one) for one in chunk]
+
+    def _alone(self, document: Document) -> tuple[list[int], int]:
+        [ids] = self.encode([document.text])
+        return self._marked(ids, document)
+
+    def _marked(self, ids: list[int], document: Document) -> tuple[list[int], int]:
+        return [self.start, *ids, self.eos], document.size
 
 
 def load_tokenizer(name: str) -> TextTokenizer:
@@ -65,7 +88,7 @@ def load_tokenizer(name: str) -> TextTokenizer:
         FileNotFoundError: `name` looks like a folder, but is none.
         ValueError: There is no tokenizer of that name, or it has neither bos nor eos.
     """
-    if _looks_local(name) and not Path(name).exists():
+    if looks_local(name) and not Path(name).exists():
         raise missing(name)
     from transformers import AutoTokenizer
 
@@ -93,24 +116,13 @@ def _fingerprint(backend: "PreTrainedTokenizerBase") -> str:
     return hashlib.sha256(f"{type(backend).__name__} {rules}".encode()).hexdigest()
 
 
-def _looks_local(name: str) -> bool:
-    """Whether a name can only be meant as a folder; a name on the hub has one slash at most."""
-    first = name.split("/")[0]
-    return (
-        name.startswith((".", "/", "~"))
-        or name.count("/") > 1
-        or first in ROOTS.values()
-        or Path(first).is_dir()
-    )
-
-
-def _chunks(documents: Iterable[Document]) -> Iterator[list[Document]]:
+def _chunks(documents: Iterable[Document | Reject]) -> Iterator[list[Document | Reject]]:
     """The documents in order, in lists of a bearable size."""
-    chunk: list[Document] = []
+    chunk: list[Document | Reject] = []
     size = 0
     for document in documents:
         chunk.append(document)
-        size += len(document.text)
+        size += len(document.text) if isinstance(document, Document) else 0
         if len(chunk) == CHUNK_DOCUMENTS or size >= CHUNK_CHARACTERS:
             yield chunk
             chunk, size = [], 0

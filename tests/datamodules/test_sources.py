@@ -77,7 +77,7 @@ def test_bad_lines_of_json_are_named(tmp_path):
         "a.jsonl:2 broken JSON",
         "a.jsonl:4 not UTF-8 at byte 10",
         "a.jsonl:5 not a JSON object",
-        "a.jsonl:6 no 'text'",
+        "a.jsonl:6 no 'text' among n",
         "a.jsonl:7 not a text but int",
     ]
 
@@ -154,10 +154,13 @@ def test_a_missing_path_under_a_set_root_names_its_value(monkeypatch, tmp_path):
         ParquetText(str(tmp_path / "books" / "*.parquet")).files()
 
 
-def test_an_empty_file_is_named(tmp_path):
+def test_an_empty_file_is_named_and_costs_nothing_beside_others(tmp_path):
     (tmp_path / "a.txt").touch()
     with pytest.raises(ValueError, match=r"a\.txt is empty"):
-        PlainText(str(tmp_path)).files()
+        list(PlainText(str(tmp_path)).documents())
+    (tmp_path / "b.txt").write_text("b")
+    with pytest.warns(UserWarning, match=r"1 of 2 files are empty: a\.txt \(is empty\)"):
+        assert len(list(Census().sift(PlainText(str(tmp_path)).documents(), 0.0, "x"))) == 1
 
 
 def test_the_fingerprint_follows_the_file_and_the_options(tmp_path):

@@ -1,0 +1,57 @@
+"""Datasets of the Hugging Face hub, and local copies of them in any form that `datasets` has."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datamodules.roots import looks_local, missing
+
+if TYPE_CHECKING:  # the import takes seconds
+    from datasets import Dataset
+
+
+def hub_rows(
+    name: str, config: str | None = None, split: str = "train", revision: str | None = None
+) -> "Dataset":
+    """The rows of a split, which `datasets` maps into memory.
+
+    Args:
+        name: Name on the hub, or a folder that `datasets` can read or wrote by `save_to_disk`.
+        config: Name of the configuration, where there are several.
+        split: The split to read, such as `train` or `train[:10%]`.
+        revision: Commit or tag.
+
+    Raises:
+        FileNotFoundError: `name` looks like a folder, but is none.
+        ValueError: There is no such split, or nothing of that name can be loaded.
+    """
+    from datasets import load_dataset
+
+    if looks_local(name) and not Path(name).exists():
+        raise missing(name)
+    if is_saved(Path(name)):
+        return _saved(name, split)
+    try:
+        return load_dataset(name, config, split=split, revision=revision)
+    except Exception as error:  # of the hub, the network, builders and files: there is no list
+        raise ValueError(f"{name} (split {split}) cannot be loaded: {error}") from error
+
+
+def is_saved(folder: Path) -> bool:
+    """Whether `save_to_disk` wrote a folder."""
+    return (folder / "dataset_dict.json").exists() or (folder / "state.json").exists()
+
+
+def _saved(name: str, split: str) -> "Dataset":
+    """The rows of a split that `save_to_disk` wrote; of a single dataset the split is `train`."""
+    from datasets import DatasetDict, ReadInstruction, load_from_disk
+
+    found = load_from_disk(name)
+    splits = found if isinstance(found, DatasetDict) else {str(found.split or "train"): found}
+    if split in splits:
+        return splits[split]
+    lengths = {part: len(rows) for part, rows in splits.items()}
+    try:
+        [part] = ReadInstruction.from_spec(split).to_absolute(lengths)
+    except Exception as error:
+        raise ValueError(f"{name} has no split {split}; it has {', '.join(splits)}.") from error
+    return splits[part.splitname].select(range(part.from_ or 0, part.to or lengths[part.splitname]))
