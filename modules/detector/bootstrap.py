@@ -9,6 +9,7 @@ are paired, and `interval` is the last step.
 Shape legend: N = texts, K = clusters, R = 1 + resamples.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 
 NUM_RESAMPLES = 2000
 LEVEL = 0.95
+LARGEST = 2**22
+"""Counts of texts in resamples that are held at a time."""
 
 Quantity = NDArray[np.float64]
 """Something on all texts and on each resample, [R]."""
@@ -45,30 +48,72 @@ class Interval:
         return f"{100 * self.value:+.1f} [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
 
 
-def resample(
-    cluster_N: NDArray[Any], num_resamples: int = NUM_RESAMPLES, seed: int = 0
-) -> NDArray[np.float32]:
-    """How often every text stands in each resample.
+Weights = NDArray[np.float32]
+"""How often every text stands in some resamples, [R, N]."""
+
+
+class Resamples:
+    """How often every text stands in each resample, a few resamples at a time.
+
+    The same resamples come in every pass, whatever their number at a time, so that what is computed
+    of one detector after another is paired.
 
     Args:
         cluster_N: Name of the cluster of each text.
-        num_resamples: Number of resamples.
+        num: Number of resamples.
         seed: Of the draws.
-
-    Returns:
-        Counts, [R, N]; the first row is ones.
+        largest: Counts that are held at a time, at most, but for one resample.
 
     Raises:
         ValueError: There are fewer than two clusters.
     """
-    names, place_N = np.unique(cluster_N, return_inverse=True)
-    if len(names) < 2:
-        raise ValueError(f"an interval needs at least 2 human texts, got {len(names)}")
-    shares = np.full(len(names), 1 / len(names))
-    drawn_RK = np.random.default_rng(seed).multinomial(len(names), shares, num_resamples)
-    weight_RN = np.ones((1 + num_resamples, len(place_N)), np.float32)
-    weight_RN[1:] = drawn_RK[:, place_N]
-    return weight_RN
+
+    def __init__(
+        self,
+        cluster_N: NDArray[Any],
+        num: int = NUM_RESAMPLES,
+        seed: int = 0,
+        largest: int = LARGEST,
+    ):
+        names, self.place_N = np.unique(cluster_N, return_inverse=True)
+        self.num_clusters = len(names)
+        self.num = num
+        self.seed = seed
+        self.size = max(1, largest // len(cluster_N)) if len(cluster_N) else 1
+        if len(names) < 2:
+            raise ValueError(f"an interval needs at least 2 human texts, got {len(names)}")
+
+    def parts(self) -> Iterator[Weights]:
+        """Counts, [r, N] each; all parts together have 1 + `num` rows, the first of them ones."""
+        dice = np.random.default_rng(self.seed)
+        shares = np.full(self.num_clusters, 1 / self.num_clusters)
+        for first in range(0, 1 + self.num, self.size):
+            rows = min(self.size, 1 + self.num - first)
+            weight_RN = np.ones((rows, len(self.place_N)), np.float32)
+            drawn_RK = dice.multinomial(self.num_clusters, shares, rows - (first == 0))
+            weight_RN[rows - len(drawn_RK) :] = drawn_RK[:, self.place_N]
+            yield weight_RN
+
+
+def resample(cluster_N: NDArray[Any], num_resamples: int = NUM_RESAMPLES, seed: int = 0) -> Weights:
+    """All of `Resamples` at once, [1 + num_resamples, N], for few texts."""
+    return np.concatenate(list(Resamples(cluster_N, num_resamples, seed).parts()))
+
+
+def part_by_part(
+    weights: Resamples | Weights, quantity: Callable[[Weights], NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """A quantity on all texts and on each resample, computed of a few resamples at a time.
+
+    Args:
+        weights: The resamples.
+        quantity: Takes some of them, [r, N]; the last axis of what it returns is r.
+
+    Returns:
+        Its results, joined along their last axis.
+    """
+    parts = weights.parts() if isinstance(weights, Resamples) else iter([weights])
+    return np.concatenate([quantity(weight_RN) for weight_RN in parts], axis=-1)
 
 
 def interval(quantity_R: Quantity, level: float = LEVEL) -> Interval:

@@ -3,18 +3,23 @@
 All of it is decided on validation texts. Shape legend: N = texts, C = classes.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import inf
+from math import exp, inf, log
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from modules.detector.finite import check_finite
+from modules.detector.rates import few_enough
+
 LEAST_TEMPERATURE, GREATEST_TEMPERATURE = 0.01, 100.0
-NUM_HALVINGS = 60
-NUM_STEPS = 100
-"""Newton steps of a logistic regression, at most."""
 RIDGE = 1e-5
 """Weight of the squared slope in a logistic regression, which keeps it finite."""
+LEAST_SLOPE = 1e-6
+"""Of scores whose standard deviation is 1."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +31,14 @@ class Calibration:
         offset: Added to the logit of the second of two classes then: its share in training may have
             been another than in validation.
         threshold: Probability of the positive class from which on a text is called positive.
-        false_positive_rate: Share of the negative validation texts that are called positive then.
+        false_positive_rate: Share of the negative validation texts that are called positive then;
+            the cuts of one text count as one text between them.
         num_negative: How many negative texts stand behind that share, the cuts of one text once.
         least_density: Tokens a byte below which a text is unlike nearly all of validation.
         most_density: The same above.
         step: Optimizer steps that had been taken; -1 before any validation.
+        threshold_odds: The threshold in log-odds, which decides, as probabilities near 1 are the
+            same number; None takes those of `threshold`.
     """
 
     temperature: float = 1.0
@@ -41,6 +49,7 @@ class Calibration:
     least_density: float = 0.0
     most_density: float = inf
     step: int = -1
+    threshold_odds: float | None = None
 
     def calibrated(self, logits_NC: Tensor) -> Tensor:
         """Logits whose softmax means what it says."""
@@ -48,49 +57,81 @@ class Calibration:
         moved_NC[..., 1] += self.offset
         return moved_NC
 
+    def odds(self, logits_NC: Tensor) -> Tensor:
+        """Calibrated log-odds of the second of two classes."""
+        return (logits_NC[..., 1] - logits_NC[..., 0]).double() / self.temperature + self.offset
+
+    @property
+    def least_odds(self) -> float:
+        """Log-odds from which on a text is called positive."""
+        if self.threshold_odds is not None:
+            return self.threshold_odds
+        return float(torch.logit(torch.tensor(self.threshold, dtype=torch.float64)))
+
+    def calls(self, logits_NC: Tensor) -> Tensor:
+        """Which texts are called positive, by the threshold."""
+        return self.odds(logits_NC) >= self.least_odds
+
     @staticmethod
-    def of(logits_NC: Tensor, label_N: Tensor, rate: float) -> "Calibration":
+    def of(
+        logits_NC: Tensor, label_N: Tensor, rate: float, whose: Sequence[str] | None = None
+    ) -> "Calibration":
         """What these texts ask for: of two classes also offset and threshold.
 
         Args:
             logits_NC: What the detector said.
             label_N: Class of each text.
             rate: False-positive rate of the threshold.
+            whose: Text of which each is a cut; each is a text of its own where None.
+
+        Raises:
+            ValueError: A logit is not finite.
         """
+        check_finite(logits_NC)
         if logits_NC.shape[1] > 2:
             return Calibration(fit_temperature(logits_NC, label_N))
         slope, offset = fit_logistic(logits_NC[:, 1] - logits_NC[:, 0], label_N)
         found = Calibration(1 / slope, offset)
-        negative_N = found.calibrated(logits_NC).softmax(1)[label_N == 0, 1]
-        if not len(negative_N):
+        negative = (label_N == 0).nonzero()[:, 0].tolist()
+        if not negative:
             return found
-        threshold, share = threshold_of(negative_N, rate)
-        found = replace(found, threshold=threshold, false_positive_rate=share)
-        return replace(found, num_negative=len(negative_N))
+        vote_N = votes([str(i) if whose is None else whose[i] for i in negative])
+        odds, share = threshold_of(found.odds(logits_NC[negative]), rate, vote_N)
+        p = float(torch.sigmoid(torch.tensor(odds, dtype=torch.float64)))
+        found = replace(found, threshold=p, threshold_odds=odds, false_positive_rate=share)
+        return replace(found, num_negative=round(vote_N.sum().item()))
+
+
+def votes(names: Sequence[str]) -> Tensor:
+    """What each of some cuts counts, float64, so that all cuts of one text count 1 together."""
+    count = Counter(names)
+    return torch.tensor([1 / count[name] for name in names], dtype=torch.float64)
 
 
 def fit_temperature(logits_NC: Tensor, label_N: Tensor) -> float:
-    """The temperature with the least cross-entropy (Guo et al., 2017, sec. 4.2).
+    """The temperature with the least cross-entropy (Guo et al., 2017, sec. 4.2), by SciPy.
 
     Targets are a little off 1, t_y = 1 - 1 / (N + 2) (after Platt, 1999), so that texts which are
-    all told apart do not make it 0. With a = 1 / T the slope of the mean cross-entropy,
-    mean(sum_c (p_c - t_c) z_c), rises with a, so that halving an interval finds where it is zero.
+    all told apart do not make it 0; scikit-learn's own temperature scaling has none such. With
+    a = 1 / T the slope of the mean cross-entropy, mean(sum_c (p_c - t_c) z_c), rises with a.
 
     Args:
         logits_NC: Logits z.
         label_N: Class y of each text.
     """
+    from scipy.optimize import brentq
+
     z_NC = logits_NC.double()
     wanted_N = (targets(label_N, z_NC.shape[1]) * z_NC).sum(1)
-    low, high = 1 / GREATEST_TEMPERATURE, 1 / LEAST_TEMPERATURE
-    for _ in range(NUM_HALVINGS):
-        a = (low * high) ** 0.5
-        expected_N = ((a * z_NC).softmax(1) * z_NC).sum(1)
-        if (expected_N - wanted_N).mean() > 0:
-            high = a
-        else:
-            low = a
-    return float(1 / (low * high) ** 0.5)
+
+    def slope(log_a: float) -> float:
+        expected_N = ((z_NC * exp(log_a)).softmax(1) * z_NC).sum(1)
+        return float((expected_N - wanted_N).mean())
+
+    least, most = -log(GREATEST_TEMPERATURE), -log(LEAST_TEMPERATURE)
+    if slope(least) >= 0 or slope(most) <= 0:
+        return GREATEST_TEMPERATURE if slope(least) >= 0 else LEAST_TEMPERATURE
+    return exp(-brentq(slope, least, most, xtol=1e-14))
 
 
 def targets(label_N: Tensor, num_classes: int) -> Tensor:
@@ -103,7 +144,7 @@ def targets(label_N: Tensor, num_classes: int) -> Tensor:
 
 
 def fit_logistic(score_N: Tensor, label_N: Tensor) -> tuple[float, float]:
-    """Slope a and offset b of p(positive) = sigmoid(a s + b) (Platt, 1999), by Newton's method.
+    """Slope a and offset b of p(positive) = sigmoid(a s + b) (Platt, 1999), by scikit-learn.
 
     Args:
         score_N: Scores s.
@@ -111,49 +152,59 @@ def fit_logistic(score_N: Tensor, label_N: Tensor) -> tuple[float, float]:
 
     Returns:
         The slope is never negative, so that a higher score never means a lower probability; it is
-        tiny where the scores tell nothing, or the reverse.
+        tiny where the scores tell nothing, or the reverse. 1 and 0 where all are of one class.
+
+    Raises:
+        ValueError: A score is not finite.
     """
-    s_N, y_N = score_N.double(), label_N.double()
-    mean, deviation = s_N.mean(), s_N.std().clamp(min=1e-12)
-    x_N2 = torch.stack([(s_N - mean) / deviation, torch.ones_like(s_N)], dim=1)
-    ridge_22 = torch.diag(torch.tensor([RIDGE, 0.0], dtype=torch.float64)) * len(s_N)
-    w_2 = torch.zeros(2, dtype=torch.float64)
-    for _ in range(NUM_STEPS):
-        p_N = torch.sigmoid(x_N2 @ w_2)
-        slope_2 = x_N2.T @ (p_N - y_N) + ridge_22 @ w_2
-        curve_22 = (x_N2 * (p_N * (1 - p_N))[:, None]).T @ x_N2 + ridge_22
-        step_2 = torch.linalg.solve(curve_22 + 1e-9 * torch.eye(2), slope_2)
-        w_2 = w_2 - step_2
-        if step_2.abs().max() < 1e-10:
-            break
-    a = max(w_2[0].item(), 1e-6) / deviation.item()
-    b = w_2[1].item() - a * mean.item() if w_2[0] > 1e-6 else logit(y_N.mean()) - a * mean.item()
-    return a, b
+    from sklearn.linear_model import LogisticRegression
+
+    check_finite(score_N)
+    if len(label_N.unique()) < 2:
+        return 1.0, 0.0
+    s_N = score_N.double()
+    mean, deviation = s_N.mean().item(), max(s_N.std().item(), 1e-12)
+    x_N1 = ((s_N - mean) / deviation)[:, None].numpy()
+    strength = 1 / (RIDGE * len(s_N))
+    fit = LogisticRegression(C=strength, solver="newton-cholesky", tol=1e-10, max_iter=1000)
+    fit.fit(x_N1, label_N.numpy())
+    slope, level = float(fit.coef_[0, 0]), float(fit.intercept_[0])
+    if slope <= LEAST_SLOPE:
+        slope, level = LEAST_SLOPE, float(torch.logit(label_N.double().mean()))
+    return slope / deviation, level - slope / deviation * mean
 
 
-def logit(p: Tensor) -> float:
-    """Log-odds of a probability."""
-    return float(torch.logit(p, eps=1e-6))
-
-
-def threshold_of(negative_N: Tensor, rate: float) -> tuple[float, float]:
+def threshold_of(
+    negative_N: Tensor, rate: float, vote_N: Tensor | None = None
+) -> tuple[float, float]:
     """The lowest threshold at which no more than a share of negative texts is called positive.
 
     Args:
-        negative_N: Probability of the positive class of negative texts.
+        negative_N: Log-odds of the positive class of negative texts.
         rate: That share.
+        vote_N: What each counts; 1 where None.
 
     Returns:
-        The threshold, between two texts or above them all, and the share at it: with fewer than
-        1 / `rate` texts it is 0.
+        The threshold in log-odds, between two texts or above them all, and the share at it: with
+        fewer than 1 / `rate` texts it is 0. Between two texts it is where the probability is half
+        way between theirs.
     """
-    p_N = negative_N.double().sort(descending=True).values
-    for num in range(int(rate * len(p_N) + 1e-9), -1, -1):
-        above = p_N[num - 1].item() if num else 1.0
-        below = p_N[num].item() if num < len(p_N) else 0.0
-        if above > below:
-            return (above + below) / 2, num / len(p_N)
-    return 1.0, float((p_N >= 1.0).double().mean())
+    vote_N = torch.ones(len(negative_N), dtype=torch.float64) if vote_N is None else vote_N
+    level_G, place_N = torch.unique(-negative_N.double(), return_inverse=True)
+    passed_G = (
+        torch.zeros(len(level_G), dtype=torch.float64).index_add(0, place_N, vote_N).cumsum(0)
+    )
+    num = int(few_enough(passed_G, passed_G[-1:], rate).sum())
+    bounds = [inf, *(-level_G).tolist(), -inf][num : num + 2]
+    share = float(passed_G[num - 1] / passed_G[-1]) if num else 0.0
+    return half_way(*bounds), share
+
+
+def half_way(above: float, below: float) -> float:
+    """Log-odds of the mean of two probabilities that are given as log-odds; above `below`."""
+    both = torch.tensor([above, below], dtype=torch.float64)
+    odds = float(F.logsigmoid(both).logsumexp(0) - F.logsigmoid(-both).logsumexp(0))
+    return odds if below < odds <= above else above
 
 
 def densities(density_N: Tensor) -> tuple[float, float]:

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from modules.detector.bootstrap import Quantity
-from modules.detector.matrix import Matrix
+from modules.detector.bootstrap import Resamples, Weights, part_by_part
+from modules.detector.matrix import Matrix, mean_rate
 from modules.detector.rates import Rate
 from modules.detector.scores import PLAIN, Scores
 
@@ -21,14 +21,14 @@ Attacked = Mapping[str, Scores]
 
 
 def under_attack(
-    found: Mapping[str, Sequence[Attacked]], rate: Rate, weight_RN: NDArray[np.float32]
+    found: Mapping[str, Sequence[Attacked]], rate: Rate, weights: Resamples | Weights
 ) -> Matrix:
     """A rate of every detector under each attack, the mean over its seeds; `PLAIN` comes first.
 
     Args:
         found: Scores of each detector, one a seed, as `scores.read` gives them.
         rate: What is measured, over all generators together.
-        weight_RN: How often each plain text counts in each resample, in the order of their ids.
+        weights: How often each plain text counts in each resample, in the order of their ids.
 
     Raises:
         ValueError: Two detectors met different attacks, or an attacked text is not among the plain.
@@ -37,22 +37,23 @@ def under_attack(
     if any(one != kinds[0] for one in kinds):
         raise ValueError(f"detectors met different attacks: {sorted(set().union(*kinds))} in all")
     attacks = [PLAIN, *sorted(kinds[0] - {PLAIN})]
-    rows = [
-        [np.mean([rated(one, name, rate, weight_RN) for one in seeds], axis=0) for name in attacks]
-        for seeds in found.values()
-    ]
-    return Matrix(list(found), attacks, np.array(rows))
+    met_DA = [[[under(one, name) for one in seeds] for name in attacks] for seeds in found.values()]
+
+    def quantity(weight_RN: Weights) -> NDArray[np.float64]:
+        return np.array([[mean_rate(rate, one, weight_RN) for one in row] for row in met_DA])
+
+    return Matrix(list(found), attacks, part_by_part(weights, quantity))
 
 
-def rated(one: Attacked, attack: str, rate: Rate, weight_RN: NDArray[np.float32]) -> Quantity:
-    """The rate of one evaluation under one attack; what was not attacked counts as it is."""
+def under(one: Attacked, attack: str) -> Scores:
+    """What a detector said under one attack, by id; what was not attacked counts as it is."""
     plain, changed = one[PLAIN].where(np.argsort(one[PLAIN].id)), one[attack]
     place_C = np.searchsorted(plain.id, changed.id).clip(max=len(plain) - 1)
     if (plain.id[place_C] != changed.id).any():
         raise ValueError(f"attack {attack} has texts that the plain ones have not")
-    p_machine_N = plain.p_machine.copy()
-    p_machine_N[place_C] = changed.p_machine
-    return rate(p_machine_N, plain.label, weight_RN)
+    p_machine_N, score_N = plain.p_machine.copy(), plain.score.copy()
+    p_machine_N[place_C], score_N[place_C] = changed.p_machine, changed.score
+    return plain.saying(p_machine_N, score_N)
 
 
 def lost(rates: Matrix) -> Matrix:

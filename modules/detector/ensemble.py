@@ -14,6 +14,9 @@ from modules.detector.scores import Scores, aligned
 def average(members: Sequence[Scores]) -> Scores:
     """The texts of the members with the mean of their probabilities.
 
+    Texts are ranked by that mean; those of the same mean, as where all probabilities are 1, by the
+    mean of the members' scores.
+
     Args:
         members: Scores of each detector on the same texts.
 
@@ -21,4 +24,9 @@ def average(members: Sequence[Scores]) -> Scores:
         ValueError: There is no member, or two were tested on different texts.
     """
     same = list(aligned({f"member {i}": one for i, one in enumerate(members)}).values())
-    return same[0].saying(np.mean([one.p_machine for one in same], axis=0))
+    if len(same) == 1:
+        return same[0]
+    p_machine_N = np.mean([one.p_machine for one in same], axis=0)
+    score_N = np.mean([one.score for one in same], axis=0)
+    _, rank_N = np.unique(np.stack([p_machine_N, score_N]), axis=1, return_inverse=True)
+    return same[0].saying(p_machine_N, rank_N.reshape(-1).astype(np.float64))

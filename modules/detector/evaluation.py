@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from modules.detector.calibration import votes
+from modules.detector.finite import check_finite, refuse, unsound
 from modules.metrics.likeness import over_ranks
 
 PLAIN = "none"
@@ -24,6 +26,7 @@ class Judged:
         logits: Logits of each batch, [N, C].
         label: Classes of each batch, [N].
         row: Number of each text in the data.
+        place: File and row of each.
         density: Tokens a byte of each text.
         told: Other columns by name.
     """
@@ -31,31 +34,40 @@ class Judged:
     logits: list[Tensor]
     label: list[Tensor]
     row: list[int]
+    place: list[str]
     density: list[float]
     told: dict[str, list[str]]
 
     @staticmethod
     def empty() -> "Judged":
         """No text yet."""
-        return Judged([], [], [], [], {name: [] for name in TOLD})
+        return Judged([], [], [], [], [], {name: [] for name in TOLD})
 
     def add(self, logits_NC: Tensor, batch: Any) -> None:
         """Add a batch; nothing is read from the device."""
         self.logits.append(logits_NC)
         self.label.append(batch["label_N"])
         self.row += batch["row_N"]
+        self.place += batch["place_N"]
         self.density += batch["density_N"]
         for name, values in self.told.items():
             values += batch[f"{name}_N"]
 
     def whole(self) -> "Texts":
-        """All texts of all ranks, in the order of the data."""
+        """All texts of all ranks, in the order of the data.
+
+        Raises:
+            ValueError: There is no text, or a score is not finite; names the texts.
+        """
         logits = torch.cat(self.logits).double().cpu() if self.logits else torch.zeros(0, 0)
         label = torch.cat(self.label).cpu() if self.label else torch.zeros(0, dtype=torch.long)
-        parts = over_ranks([(logits, label, self.row, self.density, self.told)])
+        bad = [self.place[i] for i in unsound(torch.isfinite(logits).all(1))]
+        parts = over_ranks([(logits, label, self.row, self.density, self.told, bad)])
         filled = [part for part in parts if len(part[0])]
         if not filled:
             raise ValueError("there was no text to evaluate")
+        num = sum(len(part[0]) for part in filled)
+        refuse([place for part in filled for place in part[5]], num)
         told = {name: [one for part in filled for one in part[4][name]] for name in TOLD}
         row = torch.tensor([one for part in filled for one in part[2]])
         logits, label = (torch.cat([part[i] for part in filled]) for i in (0, 1))
@@ -129,29 +141,69 @@ def measures(logits_NC: Tensor, label_N: Tensor, false_positive_rate: float) -> 
 
     Returns:
         By name.
+
+    Raises:
+        ValueError: A logit is not finite.
     """
+    check_finite(logits_NC)
     loss = F.cross_entropy(logits_NC, label_N).item()
     if logits_NC.shape[1] == 2:
-        score_N = torch.sigmoid(logits_NC[:, 1] - logits_NC[:, 0])
-        found = binary_measures(score_N, label_N, false_positive_rate)
+        odds_N = logits_NC[:, 1] - logits_NC[:, 0]
+        found = binary_measures(odds_N, label_N, false_positive_rate)
     else:
         found = multiclass_measures(logits_NC, label_N)
     return {"loss": loss, **found}
 
 
 def binary_measures(
-    score_N: Tensor, label_N: Tensor, false_positive_rate: float
+    odds_N: Tensor, label_N: Tensor, false_positive_rate: float
 ) -> dict[str, float]:
-    """Accuracy and F1 at 1/2, AUROC, and the hits at few false alarms."""
+    """Accuracy and F1 at even odds, AUROC, and the hits at few false alarms.
+
+    Args:
+        odds_N: Log-odds of the positive class.
+        label_N: 1 where positive, else 0.
+        false_positive_rate: Share of false alarms.
+    """
     from torchmetrics.functional import classification as of
 
-    most, _ = of.binary_sensitivity_at_specificity(score_N, label_N, 1 - false_positive_rate)
+    check_finite(odds_N)
+    called_N, rank_N = (odds_N >= 0).long(), ranks(odds_N)
+    most, _ = of.binary_sensitivity_at_specificity(rank_N, label_N, 1 - false_positive_rate)
     return {
-        "accuracy": of.binary_accuracy(score_N, label_N).item(),
-        "auroc": of.binary_auroc(score_N, label_N).item(),
-        "f1": of.binary_f1_score(score_N, label_N).item(),
+        "accuracy": of.binary_accuracy(called_N, label_N).item(),
+        "auroc": of.binary_auroc(rank_N, label_N).item(),
+        "f1": of.binary_f1_score(called_N, label_N).item(),
         f"tpr_at_{100 * false_positive_rate:g}_fpr": float(most),
     }
+
+
+def at_threshold(called_N: Tensor, texts: Texts) -> dict[str, float]:
+    """What the threshold of validation does to these texts: false alarms, and hits.
+
+    Args:
+        called_N: Which texts are called positive.
+        texts: The texts, of two classes.
+
+    Returns:
+        `fpr_at_threshold`, the share of the different texts of the first class that are called
+        positive, where the cuts of one text count 1 together; `tpr_at_threshold`, that of the
+        second class. NaN where there is no such text.
+    """
+    negative_N, pairs = texts.label_N == 0, texts.told["pair_id"]
+    vote_N = votes([pairs[i] for i in negative_N.nonzero()[:, 0].tolist()])
+    alarms = (vote_N * called_N[negative_N]).sum() / vote_N.sum()
+    hits = called_N[~negative_N].double().mean()
+    return {"fpr_at_threshold": alarms.item(), "tpr_at_threshold": hits.item()}
+
+
+def ranks(score_N: Tensor) -> Tensor:
+    """Numbers in [0, 1] in the order of the scores, equal where these are, float64.
+
+    Far from zero, probabilities of different scores are the same number; ranks are not.
+    """
+    levels, place_N = torch.unique(score_N.double(), return_inverse=True)
+    return place_N.double() / max(1, len(levels) - 1)
 
 
 def multiclass_measures(logits_NC: Tensor, label_N: Tensor) -> dict[str, float]:
@@ -159,8 +211,16 @@ def multiclass_measures(logits_NC: Tensor, label_N: Tensor) -> dict[str, float]:
     from torchmetrics.functional import classification as of
 
     num = logits_NC.shape[1]
+    rank_NC = torch.stack([ranks(one_N) for one_N in against_rest(logits_NC).unbind(1)], dim=1)
     return {
         "accuracy": of.multiclass_accuracy(logits_NC, label_N, num, average="micro").item(),
-        "auroc": of.multiclass_auroc(logits_NC.softmax(1), label_N, num).item(),
+        "auroc": of.multiclass_auroc(rank_NC, label_N, num).item(),
         "f1": of.multiclass_f1_score(logits_NC, label_N, num, average="macro").item(),
     }
+
+
+def against_rest(logits_NC: Tensor) -> Tensor:
+    """Log-odds of each class against all others, [N, C]."""
+    own_CC = torch.eye(logits_NC.shape[1], dtype=torch.bool)
+    others_NCC = logits_NC[:, None, :].masked_fill(own_CC, -torch.inf)
+    return logits_NC - others_NCC.logsumexp(2)

@@ -3,10 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from modules.detector.bootstrap import NUM_RESAMPLES, Quantity, interval, resample
+from modules.detector.bootstrap import NUM_RESAMPLES, Quantity, Resamples, interval
 from modules.detector.degradation import Attacked, lost, under_attack
 from modules.detector.ensemble import average
 from modules.detector.matrix import Matrix, acc_gap, measured
@@ -93,14 +90,14 @@ def findings(detectors: Mapping[str, Seeds], num_resamples: int = NUM_RESAMPLES)
     plain = with_averages(plainly(detectors))
     every = {name: list(seeds.values()) for name, seeds in plain.items()}
     texts = next(iter(every.values()))[0]
-    weight_RN = resample(texts.pair_id, num_resamples)
+    weights = Resamples(texts.pair_id, num_resamples)
     columns = in_order(texts.generators, every)
-    rates = [measured(every, rate, weight_RN, columns) for rate in (accuracy, auroc)]
+    rates = [measured(every, rate, weights, columns) for rate in (accuracy, auroc)]
     return Findings(
         accuracy=rates[0],
         auroc=rates[1],
         gap=acc_gap(rates[0]) if own(rates[0]) else None,
-        lost=lost_under_attack(detectors, weight_RN),
+        lost=lost_under_attack(detectors, weights),
         num_human={g: int((texts.label[texts.pairs_of(g)] == 0).sum()) for g in columns},
         num_seeds={name: len(seeds) for name, seeds in every.items()},
         left_out=left,
@@ -129,15 +126,13 @@ def in_order(generators: Sequence[str], detectors: Iterable[str]) -> list[str]:
     return [*first, *(name for name in generators if name not in first)]
 
 
-def lost_under_attack(
-    detectors: Mapping[str, Seeds], weight_RN: NDArray[np.float32]
-) -> Matrix | None:
+def lost_under_attack(detectors: Mapping[str, Seeds], weights: Resamples) -> Matrix | None:
     """Accuracy that attacks cost the detectors that met any; None where none did."""
     attacked = {
         name: [one for one in seeds.values() if len(one) > 1] for name, seeds in detectors.items()
     }
     met = {name: seeds for name, seeds in attacked.items() if seeds}
-    return lost(under_attack(met, accuracy, weight_RN)) if met else None
+    return lost(under_attack(met, accuracy, weights)) if met else None
 
 
 def plainly(detectors: Mapping[str, Seeds]) -> dict[str, dict[str, Scores]]:

@@ -14,8 +14,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from modules.detector.bootstrap import Interval, Quantity, interval
-from modules.detector.rates import Rate
+from modules.detector.bootstrap import (
+    Interval,
+    Quantity,
+    Resamples,
+    Weights,
+    interval,
+    part_by_part,
+)
+from modules.detector.rates import Rate, read_by
 from modules.detector.scores import Scores
 
 THRESHOLDS = (0.01, 0.02, 0.04)
@@ -61,7 +68,7 @@ class Matrix:
 def measured(
     found: Mapping[str, Sequence[Scores]],
     rate: Rate,
-    weight_RN: NDArray[np.float32],
+    weights: Resamples | Weights,
     generators: Sequence[str],
 ) -> Matrix:
     """A rate of every detector on every generator, the mean over its seeds.
@@ -70,19 +77,32 @@ def measured(
         found: Scores of each detector, one a seed, all on the same texts in the same order
             (`scores.aligned`).
         rate: What is measured, such as `rates.accuracy`.
-        weight_RN: How often each text counts in each resample.
+        weights: How often each text counts in each resample.
         generators: The columns.
     """
-    quantity_DGR = np.empty((len(found), len(generators), len(weight_RN)))
-    for g, generator in enumerate(generators):
-        first = next(iter(found.values()))[0]
-        chosen_N = np.flatnonzero(first.pairs_of(generator))
-        weight_RC = weight_RN[:, chosen_N]
-        for d, seeds in enumerate(found.values()):
-            tested = [scores.where(chosen_N) for scores in seeds]
-            rates = [rate(one.p_machine, one.label, weight_RC) for one in tested]
-            quantity_DGR[d, g] = np.mean(rates, axis=0)
-    return Matrix(list(found), list(generators), quantity_DGR)
+    first = next(iter(found.values()))[0]
+    chosen_G = [np.flatnonzero(first.pairs_of(generator)) for generator in generators]
+    tested_DG = [
+        [[one.where(chosen_N) for one in seeds] for chosen_N in chosen_G]
+        for seeds in found.values()
+    ]
+
+    def quantity(weight_RN: Weights) -> NDArray[np.float64]:
+        parts_G = [weight_RN[:, chosen_N] for chosen_N in chosen_G]
+        rows = [
+            [mean_rate(rate, seeds, part) for seeds, part in zip(row, parts_G, strict=True)]
+            for row in tested_DG
+        ]
+        return np.array(rows)
+
+    return Matrix(list(found), list(generators), part_by_part(weights, quantity))
+
+
+def mean_rate(rate: Rate, seeds: Sequence[Scores], weight_RN: Weights) -> Quantity:
+    """A rate, the mean over the seeds of a detector."""
+    rates = [rate(read_by(rate, one), one.label, weight_RN) for one in seeds]
+    found: Quantity = np.mean(rates, axis=0)
+    return found
 
 
 def acc_gap(accuracy: Matrix) -> Matrix:

@@ -1,20 +1,33 @@
-"""How well probabilities tell machine from human, on all texts and on each resample.
+"""How well a detector tells machine from human, on all texts and on each resample.
 
 Positive means machine. Shape legend: N = texts, R = 1 + resamples (see `bootstrap`).
 """
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modules.detector.bootstrap import Quantity
+from modules.detector.scores import Scores
 
 THRESHOLD = 0.5
 """Probability from which on a text is called a machine's."""
+SLACK = 1e-9
+"""Share of texts that is allowed beyond a rate, as 0.29 * 100 is 28.999... in floats."""
 
 Rate = Callable[[NDArray[np.float64], NDArray[np.int64], NDArray[np.float32]], Quantity]
-"""Takes p_machine [N], label [N] and how often each text counts [R, N]."""
+"""Takes what `read_by` says [N], label [N] and how often each text counts [R, N]."""
+Number = TypeVar("Number")
+
+
+def read_by(rate: Rate, scores: Scores) -> NDArray[np.float64]:
+    """What a rate reads: accuracy the probability, of which it knows the half; others the score.
+
+    They take ranks, and probabilities of different scores may be the same number, such as 1.
+    """
+    return scores.p_machine if rate is accuracy else scores.score
 
 
 def accuracy(
@@ -29,14 +42,14 @@ def accuracy(
 
 
 def auroc(
-    p_machine_N: NDArray[np.float64], label_N: NDArray[np.int64], weight_RN: NDArray[np.float32]
+    score_N: NDArray[np.float64], label_N: NDArray[np.int64], weight_RN: NDArray[np.float32]
 ) -> Quantity:
     """Share of (machine, human) pairs in which the machine's is higher; ties count half.
 
-    With texts in groups of equal probability, ascending: every machine text of a group beats the
+    With texts in groups of equal score, ascending: every machine text of a group beats the
     human ones of all groups below, and ties with those of its own. NaN where a class is missing.
     """
-    _, group_N = np.unique(p_machine_N, return_inverse=True)
+    _, group_N = np.unique(score_N, return_inverse=True)
     human_RG = in_groups(weight_RN * (label_N == 0), group_N)
     machine_RG = in_groups(weight_RN * (label_N == 1), group_N)
     below_RG = np.cumsum(human_RG, axis=1) - human_RG
@@ -45,7 +58,7 @@ def auroc(
 
 
 def true_positive_rate(
-    p_machine_N: NDArray[np.float64],
+    score_N: NDArray[np.float64],
     label_N: NDArray[np.int64],
     weight_RN: NDArray[np.float32],
     false_positive_rate: float = 0.01,
@@ -55,14 +68,25 @@ def true_positive_rate(
     With fewer than 1 / `false_positive_rate` human texts no human one may pass at all. NaN where a
     class is missing.
     """
-    _, group_N = np.unique(-p_machine_N, return_inverse=True)
+    _, group_N = np.unique(-score_N, return_inverse=True)
     passed_RG, caught_RG = (
         np.cumsum(in_groups(weight_RN * (label_N == label), group_N), axis=1) for label in (0, 1)
     )
-    allowed_RG = passed_RG <= false_positive_rate * passed_RG[:, -1:]
-    most_R = np.where(allowed_RG, caught_RG, 0).max(1)
+    is_allowed_RG = few_enough(passed_RG, passed_RG[:, -1:], false_positive_rate)
+    most_R = np.where(is_allowed_RG, caught_RG, 0).max(1)
     defined_R = np.where(passed_RG[:, -1] > 0, caught_RG[:, -1], 0)
     return divide(most_R, defined_R)
+
+
+def few_enough(passed: Number, whole: Number, rate: float) -> Number:
+    """Whether no more than a share of texts has passed, for arrays and tensors alike.
+
+    Args:
+        passed: How many have.
+        whole: How many there are.
+        rate: The share.
+    """
+    return passed <= (rate + SLACK) * whole  # type: ignore
 
 
 def in_groups(weight_RN: NDArray[np.float32], group_N: NDArray[np.int64]) -> NDArray[np.float64]:

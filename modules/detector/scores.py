@@ -4,7 +4,7 @@ Shape legend: N = texts, D = detectors.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,14 @@ HUMAN = "human"
 """Generator of a human text that belongs to the pairs of every generator."""
 PLAIN = "none"
 """Attack of a text to which nothing was done."""
-KINDS = {"id": np.int64, "label": np.int64, "p_machine": np.float64}
+KINDS = {"id": np.int64, "label": np.int64, "p_machine": np.float64, "score": np.float64}
 """What the columns hold that are no words."""
 Column = NDArray[Any]
+
+
+def no_score() -> Column:
+    """Of no text."""
+    return np.zeros(0)
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,8 @@ class Scores:
         domain: Where it comes from, [N].
         label: 1 = machine, 0 = human, int64 [N].
         p_machine: Probability that a machine wrote it, float64 [N].
+        score: What the texts are ranked by, as probabilities of different texts may both be 1: the
+            log-odds, float64 [N]; the probability where nothing is given.
     """
 
     id: Column
@@ -39,6 +46,12 @@ class Scores:
     domain: Column
     label: Column
     p_machine: Column
+    score: Column = field(default_factory=no_score)
+
+    def __post_init__(self) -> None:
+        """Rank by the probability where there is no score."""
+        if not len(self.score):
+            object.__setattr__(self, "score", self.p_machine)
 
     def __len__(self) -> int:
         """Number of texts."""
@@ -48,9 +61,13 @@ class Scores:
         """Some of the texts, by a mask or by their places."""
         return Scores(**{one.name: getattr(self, one.name)[chosen] for one in fields(self)})
 
-    def saying(self, p_machine_N: NDArray[np.float64]) -> "Scores":
-        """The same texts with other probabilities."""
-        return replace(self, p_machine=p_machine_N)
+    def saying(
+        self, p_machine_N: NDArray[np.float64], score_N: NDArray[np.float64] | None = None
+    ) -> "Scores":
+        """The same texts with other probabilities, and scores that rank them."""
+        return replace(
+            self, p_machine=p_machine_N, score=no_score() if score_N is None else score_N
+        )
 
     @property
     def generators(self) -> list[str]:
@@ -67,19 +84,20 @@ def read(path: Path) -> dict[str, Scores]:
     """Read `scores.parquet`: the scores of the plain texts (`PLAIN`) and under each attack.
 
     Columns are those of `Scores`; `paired_generator` says to whose pairs a human text belongs, and
-    `attack` what was done to a text. Both may be missing; further columns are passed over.
+    `attack` what was done to a text. Both may be missing, and `score`; further columns are passed
+    over.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: A column is missing, a text is there twice, a label is neither 0 nor 1 or a
-            probability is none; the message names the file.
+            probability or a score is none; the message names the file.
     """
     import pyarrow.parquet as pq
 
     if not path.is_file():
         raise FileNotFoundError(f"no scores {path}; run `test` first")
     held = pq.read_table(path).to_pydict()
-    names = [one.name for one in fields(Scores)]
+    names = [one.name for one in fields(Scores) if one.name in held or one.name != "score"]
     if absent := [name for name in names if name not in held]:
         raise ValueError(f"{path} has no column {', '.join(absent)}")
     pairs = zip(held.get("paired_generator", held["generator"]), held["generator"], strict=True)
@@ -106,6 +124,9 @@ def wrong(scores: Scores) -> str | None:
     if bad.any():
         at = int(bad.argmax())
         return f"p_machine of text {scores.id[at]} is {scores.p_machine[at]}, not within [0, 1]"
+    if (bad := ~np.isfinite(scores.score)).any():
+        at = int(bad.argmax())
+        return f"score of text {scores.id[at]} is {scores.score[at]}, which is not finite"
     return None
 
 

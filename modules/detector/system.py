@@ -13,7 +13,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from modules.detector.calibration import Calibration, densities
-from modules.detector.evaluation import PLAIN, TOLD, Judged, Texts, measures
+from modules.detector.evaluation import PLAIN, TOLD, Judged, Texts, at_threshold, measures
 from modules.detector.loss import classification_loss, text_logits
 from modules.detector.network import Builder, Classifier
 from modules.detector.verdict import Verdict
@@ -123,7 +123,10 @@ class Judge(System):
 
     def _measures(self, texts: Texts) -> dict[str, float]:
         logits = self.calibration.calibrated(texts.logits_NC)
-        return measures(logits, texts.label_N, self.target_fpr) | self._human(texts)
+        row = measures(logits, texts.label_N, self.target_fpr) | self._human(texts)
+        if self.calibration.num_negative:
+            row |= at_threshold(self.calibration.calls(texts.logits_NC), texts)
+        return row
 
     def _human(self, texts: Texts) -> dict[str, float]:
         """How many human texts stand behind a false-positive rate."""
@@ -131,11 +134,10 @@ class Judge(System):
 
     def calibrated(self, texts: Texts) -> Calibration:
         """What these texts ask for."""
-        found = Calibration.of(texts.logits_NC, texts.label_N, self.target_fpr)
+        whose = texts.told["pair_id"]
+        found = Calibration.of(texts.logits_NC, texts.label_N, self.target_fpr, whose)
         low, high = densities(texts.density_N)
-        num = texts.num_negative if found.num_negative else 0
-        bounds = {"least_density": low, "most_density": high}
-        return replace(found, num_negative=num, step=self.global_step, **bounds)
+        return replace(found, step=self.global_step, least_density=low, most_density=high)
 
     # Scores
 

@@ -1,5 +1,7 @@
 """Measures, temperatures and thresholds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,7 @@ from modules.detector.calibration import (
     fit_temperature,
     threshold_of,
 )
-from modules.detector.evaluation import measures
+from modules.detector.evaluation import TOLD, Judged, at_threshold, measures
 from modules.detector.loss import classification_loss, text_logits
 from modules.detector.verdict import Verdict
 
@@ -110,20 +112,116 @@ def test_two_classes_are_calibrated_by_slope_and_offset_and_more_by_a_temperatur
     assert torch.allclose(three.calibrated(logits), logits / three.temperature)
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([40, 300]), st.floats(30, 1000))
+def test_scores_far_from_zero_are_ranked_as_they_are(seed, num, scale):
+    from sklearn import metrics
+
+    logits, label = drawn(num, 2, seed)
+    odds = scale * (logits[:, 1] - logits[:, 0] + 3)  # nearly all probabilities are 1
+    far = torch.stack([torch.zeros_like(odds), odds], dim=1)
+    found, y = measures(far, label, 0.01), label.numpy()
+    assert found["auroc"] == pytest.approx(metrics.roc_auc_score(y, odds.numpy()), abs=1e-6)
+    passed, caught, _ = metrics.roc_curve(y, odds.numpy(), drop_intermediate=False)
+    assert found["tpr_at_1_fpr"] == pytest.approx(caught[passed <= 0.01 + 1e-9].max(), abs=1e-6)
+    found = Calibration(temperature=1e-3, offset=1.0)
+    threshold, share = threshold_of(found.odds(far[label == 0]), 0.05)
+    at = replace(found, threshold_odds=threshold)
+    assert at.calls(far)[label == 0].double().mean() == pytest.approx(share)
+    assert share <= 0.05
+
+
+def test_far_logits_of_more_classes_are_ranked_as_they_are():
+    from sklearn import metrics
+
+    logits, label = drawn(300, 3, 1)
+    y = label.numpy()
+    wanted = np.mean(
+        [
+            metrics.roc_auc_score(y == c, logits[:, c] - np.logaddexp(*logits[:, others].T))
+            for c, others in enumerate(([1, 2], [0, 2], [0, 1]))
+        ]
+    )
+    assert measures(logits, label, 0.01)["auroc"] == pytest.approx(wanted, abs=1e-6)
+    far = measures(1e4 * logits, label, 0.01)["auroc"]
+    best = np.mean(
+        [
+            metrics.roc_auc_score(y == c, (logits[:, c] - logits[:, others].amax(1)).numpy())
+            for c, others in enumerate(([1, 2], [0, 2], [0, 1]))
+        ]
+    )
+    assert far == pytest.approx(best, abs=1e-6)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_nothing_is_measured_or_calibrated_of_scores_that_are_not_finite(bad, classes):
+    logits, label = drawn(30, classes, 0)
+    logits[7, 1] = bad
+    for what in (measures, Calibration.of):
+        with pytest.raises(ValueError, match=r"1 of 30 texts have no finite score.*: 7\."):
+            what(logits, label, 0.1)
+
+
+def judged(logits, label, pairs):
+    """An evaluation of some texts in two batches."""
+    found = Judged.empty()
+    for some in (slice(0, 3), slice(3, None)):
+        num = len(label[some])
+        told = {f"{name}_N": [""] * num for name in TOLD}
+        places = [f"t.csv:{i + 1}" for i in range(len(label))][some]
+        batch = told | {"pair_id_N": pairs[some], "label_N": label[some], "place_N": places}
+        batch |= {"row_N": [*range(len(label))][some], "density_N": [0.2] * num}
+        batch["attack_N"] = ["none"] * num
+        found.add(logits[some], batch)
+    return found
+
+
+def test_an_evaluation_with_a_score_that_is_not_finite_names_the_text():
+    logits, label = drawn(9, 2, 0)
+    assert len(judged(logits, label, list("abcdefghi")).whole().row_N) == 9
+    logits[1, 0], logits[7] = torch.inf, torch.nan
+    with pytest.raises(ValueError, match=r"2 of 9 texts have no finite .*: t.csv:2, t.csv:8\."):
+        judged(logits, label, list("abcdefghi")).whole()
+
+
+def test_false_alarms_and_hits_at_the_threshold_are_those_of_the_texts_that_are_called():
+    label = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
+    texts = judged(torch.zeros(8, 2), label, list("aaabccdd")).whole()
+    found = at_threshold(torch.tensor([1, 0, 0, 0, 1, 1, 1, 0]).bool(), texts)
+    assert found["fpr_at_threshold"] == pytest.approx((1 / 3 + 0) / 2)  # of the texts a and b
+    assert found["tpr_at_threshold"] == 3 / 4
+
+
+def test_the_cuts_of_one_text_count_as_one_text_in_rate_and_number_alike():
+    odds = torch.tensor([9.0, 8.0, 7.0, 6.0, *range(6)])  # four cuts of one text, six of others
+    logits = torch.stack([torch.zeros(10), odds], dim=1).double()
+    both = torch.cat([logits, logits + torch.tensor([0.0, 20.0])])
+    label = torch.tensor([0] * 10 + [1] * 10)
+    whose = ["a"] * 4 + list("bcdefg") + ["machine"] * 10
+    found = Calibration.of(both, label, 0.15, whose)
+    assert found.num_negative == 7
+    assert found.false_positive_rate == pytest.approx(1 / 7)  # all four cuts: one of seven texts
+    assert found.calls(logits).tolist() == [True] * 4 + [False] * 6
+    assert Calibration.of(both, label, 0.15).num_negative == 10
+
+
 def test_texts_of_one_class_decide_no_threshold():
     assert Calibration.of(torch.randn(5, 2), torch.ones(5).long(), 0.01).threshold == 0.5
 
 
-def test_a_logistic_regression_is_that_of_scikit_learn():
-    from sklearn.linear_model import LogisticRegression
-
+@pytest.mark.parametrize(("center", "scale"), [(5, 3), (0, 1e-3), (-400, 50)])
+def test_no_other_slope_and_offset_have_a_lower_penalised_loss(center, scale):
     rng = np.random.default_rng(0)
-    score = rng.normal(5, 3, 500)
-    label = (rng.random(500) < 1 / (1 + np.exp(4 - 0.8 * score))).astype(int)
+    x = rng.normal(0, 1, 500)
+    label = (rng.random(500) < 1 / (1 + np.exp(1 - 2 * x))).astype(int)
+    score = center + scale * x
     a, b = fit_logistic(torch.from_numpy(score), torch.from_numpy(label))
-    x = ((score - score.mean()) / score.std(ddof=1))[:, None]
-    wanted = LogisticRegression(C=1 / (RIDGE * 500), tol=1e-10).fit(x, label).predict_proba(x)[:, 1]
-    assert np.allclose(1 / (1 + np.exp(-(a * score + b))), wanted, atol=1e-6)
+    deviation = score.std(ddof=1)
+    error = 1 / (1 + np.exp(-(a * score + b))) - label  # of which these sums are the gradient
+    standard = (score - score.mean()) / deviation
+    assert error.sum() == pytest.approx(0, abs=1e-5)
+    assert (error * standard).sum() + RIDGE * 500 * a * deviation == pytest.approx(0, abs=1e-5)
 
 
 def test_scores_that_tell_the_reverse_are_not_turned_round():
@@ -195,10 +293,32 @@ def test_a_verdict_says_how_sure_it_is_and_when_it_means_little():
         "threshold": 0.9,
         "false_positive_rate": 0.008,
         "num_human": 250,
+        "verdict": "human: p_machine 0.881 is below the threshold 0.9, which 0.80% of 250 human "
+        "validation texts reach",
         "words": 30,
         "windows": 2,
     }
     assert say(torch.tensor([0.0, 5.0]), batch, 2)["label"] == "machine"
     assert say(torch.tensor([0.0, 5.0]), batch, 2)["note"] == "only 2 words"
     nan = torch.tensor([torch.nan] * 2)
+    assert say(nan, batch, 2) == {"place": "c", "label": None, "problem": "no finite score"}
     assert say(nan, batch, 1) == {"place": "b", "label": None, "problem": "empty"}
+
+
+def test_a_verdict_between_probabilities_that_look_alike_says_what_tells_them_apart():
+    batch = {"place_N": ["a"], "problem_N": [""], "text_N": ["word " * 30]}
+    batch |= {"windows_N": [1], "density_N": [0.25]}
+    at = Calibration(threshold=1.0, threshold_odds=50.0, false_positive_rate=0.0, num_negative=22)
+    say = Verdict(["human", "machine"], at)
+    told = say(torch.tensor([0.0, 49.0]), batch, 0)["verdict"]
+    assert told == (
+        "human: p_machine of log-odds 49 is below the threshold of log-odds 50, which none of 22 "
+        "human validation texts reach"
+    )
+    assert say(torch.tensor([0.0, 50.0]), batch, 0)["label"] == "machine"
+    free = Verdict(["human", "machine"], Calibration())
+    told = free(torch.tensor([0.0, 1.0]), batch, 0)["verdict"]
+    assert told == (
+        "machine: p_machine 0.731 is not below the threshold 0.5, which no validation text has "
+        "decided"
+    )

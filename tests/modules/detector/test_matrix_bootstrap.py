@@ -3,8 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modules.detector.bootstrap import interval, resample
-from modules.detector.rates import accuracy
+from modules.detector.bootstrap import Resamples, interval, part_by_part, resample
+from modules.detector.matrix import measured
+from modules.detector.rates import accuracy, auroc
+from tests.modules.detector.simulated import GENERATORS, detector, texts
 
 
 def test_the_first_row_is_the_texts_themselves_and_every_other_one_draws_whole_clusters():
@@ -98,3 +100,17 @@ def test_weights_are_never_negative_and_keep_the_number_of_clusters(num, seed):
     weight = resample(np.arange(num), 10, seed)
     assert (weight >= 0).all()
     assert (weight.sum(1) == num).all()
+
+
+@pytest.mark.parametrize("largest", [1, 100, 999, 10**9])
+def test_a_few_resamples_at_a_time_give_what_all_give_at_once(largest):
+    on = texts(20)
+    found = {"one": [detector(on, 1.0, seed) for seed in range(2)], "other": [detector(on, 0.3)]}
+    few = Resamples(on.pair_id, 60, seed=4, largest=largest)
+    sizes = [part.size for part in few.parts()]
+    assert max(sizes) <= max(largest, len(on))
+    whole = resample(on.pair_id, 60, seed=4)
+    for rate in (accuracy, auroc):
+        at_once = measured(found, rate, whole, GENERATORS).quantity_DGR
+        assert np.array_equal(measured(found, rate, few, GENERATORS).quantity_DGR, at_once)
+    assert np.array_equal(part_by_part(few, lambda weight: weight.T), whole.T)

@@ -57,3 +57,12 @@ def test_one_class_only_leaves_auroc_and_the_true_positive_rate_undefined():
     assert np.isnan(auroc(p, np.array([1, 1]), weight)[0])
     assert np.isnan(true_positive_rate(p, np.array([1, 1]), weight)[0])
     assert accuracy(p, np.array([1, 1]), weight)[0] == 0.5
+
+
+@pytest.mark.parametrize("num", [100, 200, 300, 700])
+def test_exactly_as_many_human_texts_pass_as_the_rate_allows(num):
+    score = np.arange(2.0 * num)
+    label = np.tile([0, 1], num)  # the k-th machine text from above stands over k human ones
+    for percent in range(1, 60):
+        found = true_positive_rate(score, label, np.ones((1, 2 * num), np.float32), percent / 100)
+        assert found[0] == pytest.approx((percent * num // 100 + 1) / num)

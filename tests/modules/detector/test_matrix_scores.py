@@ -1,8 +1,12 @@
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from sklearn.metrics import roc_auc_score
 
+from modules.detector.degradation import under_attack
 from modules.detector.ensemble import average
+from modules.detector.matrix import measured
+from modules.detector.rates import auroc
 from modules.detector.scores import aligned, read
 from tests.modules.detector.simulated import detector, texts, write
 
@@ -97,3 +101,28 @@ def test_an_ensemble_says_the_mean_and_of_one_member_that_member():
     assert (average([one]).p_machine == one.p_machine).all()
     with pytest.raises(ValueError, match="no detector"):
         average([])
+
+
+def test_probabilities_that_are_all_one_do_not_hide_the_ranks(tmp_path):
+    on = texts(40)
+    score = 60 + detector(on, 1.0).p_machine  # of such log-odds every probability is 1
+    write(on.saying(np.ones(len(on))), tmp_path / "scores.parquet")
+    edit(tmp_path / "scores.parquet", score=score.tolist())
+    found = read(tmp_path / "scores.parquet")["none"]
+    weight = np.ones((1, len(on)), np.float32)
+    wanted = roc_auc_score(on.label, score)
+    both = average([found, found.saying(found.p_machine, 2 * found.score)])
+    assert 0.6 < wanted < 0.99
+    for one in (found, both):
+        matrix = measured({"d": [one]}, auroc, weight, ["small"])
+        small = on.generator == "small"
+        assert matrix.values[0, 0] == pytest.approx(roc_auc_score(on.label[small], score[small]))
+    met = {"none": found, "case": found.where(on.label == 1).saying(np.ones(120), np.zeros(120))}
+    rates = under_attack({"d": [met]}, auroc, weight)
+    assert rates.values[0].tolist() == pytest.approx([wanted, 0.0])
+
+
+def test_a_score_that_is_not_finite_is_refused_by_name(path):
+    edit(path, score=[0.0, float("inf")] + [0.5] * 34)
+    with pytest.raises(ValueError, match="attack none: score of text 1 is inf, which"):
+        read(path)

@@ -156,6 +156,11 @@ def test_a_test_writes_a_score_for_every_text(config, trained):
     assert logged["test/num_human"] == 10  # each is cut twice
     assert "test/first_12_words/auroc" in logged
     assert "test/tpr_at_1_fpr" in logged
+    kept = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)["calibration"]
+    called = found["p_machine"][plain] >= kept["threshold"]
+    hits = called[found["label"][plain] == 1].mean()
+    assert logged["test/tpr_at_threshold"] == pytest.approx(hits, abs=1e-4)
+    assert 0 <= logged["test/fpr_at_threshold"] <= 1
 
 
 def test_the_checkpoint_keeps_what_validation_said(config, trained):
@@ -205,7 +210,7 @@ def test_predictions_of_files_and_the_standard_input_are_the_same(
     config, trained, tmp_path, monkeypatch
 ):
     human = "the cat sat under the moon and the rain fell so the dog ran over the old house and saw"
-    texts = [human, human.replace("dog", "large large"), "", "word", f"{human} " * 20]
+    texts = [human, human.replace("the", "large large"), "", "word", f"{human} " * 20]
     path = tmp_path / "texts.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     found = predicted(config, trained, f"--data.init_args.texts={path}")
