@@ -119,7 +119,7 @@ def fit_temperature(logits_NC: Tensor, label_N: Tensor) -> float:
         logits_NC: Logits z.
         label_N: Class y of each text.
     """
-    from scipy.optimize import brentq
+    from scipy.optimize import brentq  # type: ignore[import-untyped]
 
     z_NC = logits_NC.double()
     wanted_N = (targets(label_N, z_NC.shape[1]) * z_NC).sum(1)
