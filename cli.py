@@ -18,6 +18,7 @@ from engine.checks import refuse_impossible
 from engine.grid import main as grid
 from engine.hooks import skip_idle_hooks
 from engine.messages import PlainParser, refuse, refuse_arguments
+from engine.precision import keep_buffers
 from engine.randomness import StepSeeds
 from engine.run import config_paths, run_name
 from engine.trainer import Trainer
@@ -99,6 +100,7 @@ class Door(LightningCLI):
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
         callbacks.insert(0, StepSeeds(int(self.config[self.subcommand].seed_everything)))
         skip_idle_hooks(callbacks)
+        keep_buffers(trainer)
         assert isinstance(trainer, Trainer)
         return trainer
 

@@ -6,6 +6,7 @@ import lightning as L
 import torch
 
 from engine.checkpoint import SafeCheckpointIO
+from engine.precision import cast
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 """What the weights of an exported model can be stored in."""
@@ -53,4 +54,4 @@ def store_as(model: L.LightningModule, dtype: Dtype) -> None:
         greatest = parameter.detach().abs().max()
         if greatest.isfinite() and not greatest.to(wanted).isfinite():
             raise ValueError(f"{name} holds {greatest:.3g}, which {dtype} cannot; take bfloat16")
-    model.to(wanted)
+    cast(model, wanted)

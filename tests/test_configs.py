@@ -5,47 +5,19 @@ import pytest
 import torch
 
 from cli import main
-from tests.codec_stand_ins import shortened_files, write_codec_stand_ins
-from tests.conftest import TEXTS
-from tests.fusion_stand_ins import shortened, write_fusion_stand_ins
-from tests.vq_stand_ins import shortened_pictures, untrained
+from tests.config_stand_ins import CONFIGS, RUNS, own_precision, shortened_run, write_stand_ins
 
-CONFIGS = Path(__file__).parent.parent / "configs"
-SHARED = {"strategy", "sweep"}
-ELSEWHERE = {"decoding", "detector"}
-"""Folders whose configs are run in the tests of their rooms, each by the commands it is for."""
-RUNS = sorted(p for p in CONFIGS.glob("*/*.yaml") if p.parent.name not in SHARED | ELSEWHERE)
 READS = sorted((CONFIGS / "decoding").glob("*.yaml"))
-SPLIT = "--data.init_args.long_documents=split"
-"""Stand-ins are longer than what the rows are made for."""
 STRATEGIES = sorted((CONFIGS / "strategy").glob("*.yaml"))
 
 
 @pytest.fixture
 def stand_ins(tmp_path_factory, tokenizer_folder, monkeypatch) -> Path:
     """Small data and models under the names that the configs use."""
-    import pyarrow
-    import pyarrow.parquet
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
     root = tmp_path_factory.mktemp("stand_ins")
     monkeypatch.setenv("TRAINER_DATA", str(root / "data"))
     monkeypatch.setenv("TRAINER_MODELS", str(root / "models"))
-    books = root / "data" / "books"
-    books.mkdir(parents=True)
-    for split in ("train", "val", "test"):
-        table = pyarrow.table({"text": [" ".join(TEXTS)] * 20})
-        pyarrow.parquet.write_table(table, books / f"{split}.parquet")
-    (root / "data" / "tinyshakespeare").mkdir()
-    (root / "data" / "tinyshakespeare" / "input.txt").write_text("\n".join(TEXTS * 30))
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
-    config = LlamaConfig(vocab_size=300, num_attention_heads=4, **sizes)
-    for name in ("stories260K", "Meta-Llama-3-8B"):
-        folder = root / "models" / name
-        LlamaForCausalLM(config).save_pretrained(folder)
-        AutoTokenizer.from_pretrained(tokenizer_folder).save_pretrained(folder)
-    write_fusion_stand_ins(root / "data", root / "models", tokenizer_folder)
-    write_codec_stand_ins(root / "data")
+    write_stand_ins(root, tokenizer_folder)
     return root
 
 
@@ -57,6 +29,7 @@ def cache(tmp_path_factory) -> str:
 
 def train_three_steps(config: Path, folder: Path, *extra: str) -> Path:
     layers = [f"--config={layer}" for layer in (config, CONFIGS / "debug.yaml")]
+    layers.append(f"--trainer.precision={own_precision(config)}")
     root = f"--trainer.logger.init_args.root={folder / 'runs'}"
     writes = config.parent.name != "vq"
     short = ["--model.init_args.generation.max_new_tokens=8"] if writes else []
@@ -66,17 +39,7 @@ def train_three_steps(config: Path, folder: Path, *extra: str) -> Path:
 
 @pytest.mark.parametrize("config", RUNS, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_every_config_trains_three_steps(config, tmp_path, stand_ins, cache, capsys):
-    flags = {
-        "causal_lm": lambda: [cache],
-        "lmfusion": lambda: shortened(config, tmp_path),
-        "jpeg_lm": lambda: [
-            cache,
-            *shortened_files(config, tmp_path),
-            *untrained(config, tmp_path),
-        ],
-        "avc_lm": lambda: [cache, *shortened_files(config, tmp_path), SPLIT],
-        "vq": lambda: shortened_pictures(config, tmp_path),
-    }[config.parent.name]()
+    flags = shortened_run(config, tmp_path, cache)
     run = train_three_steps(config, tmp_path, *flags)
     assert run.parent == tmp_path / "runs" / config.parent.name / config.stem
     assert {"config.yaml", "metrics.csv", "samples", "checkpoints"} <= {

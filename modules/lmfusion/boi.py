@@ -65,7 +65,7 @@ def sample(runs: Runs, row_D: Sequence[int]) -> Sample:
     picked = torch.randint(max(1, total), (max(1, len(boi)) if total else 0,))
     run = torch.searchsorted(num_others, picked, right=True)
     others = (end - 1)[run] - (num_others[run] - picked)
-    weight = torch.ones(len(boi) + len(others))
+    weight = torch.ones(len(boi) + len(others), dtype=torch.float32)
     weight[len(boi) :] = total / max(1, len(others))
     return Sample(torch.cat([boi, others]), weight, total + len(boi))
 

@@ -50,7 +50,7 @@ def draw_steps(
         generator: Where the draws come from.
     """
     num, device = len(is_target_I), is_target_I.device
-    place = torch.rand(num, generator=generator, device=device)
+    place = torch.rand(num, generator=generator, device=device, dtype=torch.float32)
     order = torch.randperm(num, generator=generator, device=device)
     uniform_I = (order + place) / max(1, num)
     largest_I = torch.full_like(order, num_steps)

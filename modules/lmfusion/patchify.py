@@ -86,7 +86,7 @@ class TimeEmbedding(nn.Module):
     @override
     def forward(self, step_I: Tensor) -> Tensor:
         """[I, F] of steps of any real type."""
-        power = torch.arange(self.num_waves, device=step_I.device) / self.num_waves
+        power = torch.arange(self.num_waves, device=step_I.device).float() / self.num_waves
         angle = step_I.float()[:, None] * self.longest**-power
         wave = torch.cat([angle.sin(), angle.cos()], dim=-1).to(self.inner.weight.dtype)
         return self.outer(F.silu(self.inner(wave)))
@@ -124,7 +124,8 @@ class LinearPatchifier(Patchifier):
         with torch.no_grad():
             self.encode.weight.mul_(gain)
         self.decode = zero(nn.Linear(width, inputs))
-        self.place_nD = nn.Parameter(grid_waves(self.side, width)) if places else None
+        place_nD = grid_waves(self.side, width).to(self.encode.weight.dtype) if places else None
+        self.place_nD = None if place_nD is None else nn.Parameter(place_nD)
 
     @override
     def down(self, latent_ICHW: Tensor, step_I: Tensor) -> tuple[Tensor, Skips]:
@@ -149,7 +150,7 @@ def grid_waves(side: int, width: int) -> Tensor:
     """
     if width % 4:
         raise ValueError(f"places need a width that is a multiple of 4, got {width}")
-    rate_K = 100.0 ** (-torch.arange(width // 4) / (width // 4))
+    rate_K = 100.0 ** (-torch.arange(width // 4).float() / (width // 4))
     row_n, column_n = torch.arange(side).repeat_interleave(side), torch.arange(side).repeat(side)
     angles = [axis_n[:, None] * rate_K for axis_n in (column_n, row_n)]
     return torch.cat([wave for angle in angles for wave in (angle.sin(), angle.cos())], dim=1)

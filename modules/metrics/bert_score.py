@@ -138,7 +138,7 @@ class BertScore:
         weight_V = self._token_weights(theirs)
         pairs = zip(ours, theirs, strict=True)
         kept = [i for i, pair in enumerate(pairs) if all(_counts(row, weight_V) for row in pair)]
-        score_N2 = torch.zeros(len(ours), 2)
+        score_N2 = torch.zeros(len(ours), 2, dtype=torch.float32)
         if kept:
             matched = self._match([ours[i] for i in kept], [theirs[i] for i in kept], weight_V)
             score_N2[kept] = matched
@@ -149,7 +149,7 @@ class BertScore:
 
     def _match(self, ours: list[Row], theirs: list[Row], weight_V: Tensor) -> Tensor:
         """Precision and recall of pairs, [N, 2], batch by batch."""
-        score_N2 = torch.zeros(len(ours), 2)
+        score_N2 = torch.zeros(len(ours), 2, dtype=torch.float32)
         pairs = zip(ours, theirs, strict=True)
         lengths = [max(len(row["input_ids"]) for row in pair) for pair in pairs]
         for batch in batches(lengths, self.batch_size):
@@ -176,7 +176,7 @@ class BertScore:
     def _token_weights(self, references: list[Row]) -> Tensor:
         size = max(len(self.tokenizer), self.model.config.vocab_size)
         if not self.idf:
-            return torch.ones(size)
+            return torch.ones(size, dtype=torch.float32)
         return rarity([row["input_ids"] for row in references], size)
 
     def _embed(self, rows: list[Row], weight_V: Tensor) -> Embedded:
@@ -226,7 +226,7 @@ def rarity(references: Sequence[Sequence[int]], vocab_size: int) -> Tensor:
     """
     if len(references) < 2:
         raise ValueError(f"idf needs at least 2 references, got {len(references)}.")
-    count_V = torch.zeros(vocab_size)
+    count_V = torch.zeros(vocab_size, dtype=torch.float32)
     for ids in references:
         count_V[list(set(ids))] += 1
     return log(len(references) + 1) - torch.log(count_V + 1)

@@ -65,7 +65,7 @@ class Meter:
         if not totals:
             return {}
         total_N = torch.stack(list(totals.values()))
-        count_N = torch.tensor([counts[name] for name in totals], device=total_N.device)
+        count_N = total_N.new_tensor([counts[name] for name in totals])
         both = torch.cat([total_N, count_N])
         total_N, count_N = (both if reduce is None else reduce(both)).double().cpu().chunk(2)
         pairs = zip(totals, total_N.tolist(), count_N.tolist(), strict=True)

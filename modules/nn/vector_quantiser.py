@@ -89,8 +89,8 @@ class VectorQuantiser(nn.Module):
         self.num_codes = num_codes
         self.decay = decay
         self.revive_below = revive_below
-        self.register_buffer("code_KD", torch.randn(num_codes, code_size))
-        self.register_buffer("count_K", torch.ones(num_codes))
+        self.register_buffer("code_KD", torch.randn(num_codes, code_size, dtype=torch.float32))
+        self.register_buffer("count_K", torch.ones(num_codes, dtype=torch.float32))
         self.register_buffer("sum_KD", self.code_KD.clone())
         self.register_buffer("has_begun", torch.tensor(False))
 

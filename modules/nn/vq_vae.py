@@ -137,6 +137,11 @@ class VQNetwork(nn.Module):
         )
 
     @property
+    def dtype(self) -> torch.dtype:
+        """In which the weights are kept; codes are single precision."""
+        return next(self.encoder.parameters()).dtype
+
+    @property
     def side(self) -> int:
         """h: codes of a picture stand in h rows of h."""
         return self.sizes.size // self.sizes.downsampling
@@ -156,13 +161,13 @@ class VQNetwork(nn.Module):
 
     def encode(self, pixel_BCHW: Tensor) -> Tensor:
         """What is to be quantised, in raster order picture by picture: float32 [N, D]."""
-        z_BDhw: Tensor = self.encoder(pixel_BCHW)
+        z_BDhw: Tensor = self.encoder(pixel_BCHW.to(self.dtype))
         return z_BDhw.permute(0, 2, 3, 1).flatten(0, 2).float()
 
     def decode(self, code_ND: Tensor) -> Tensor:
         """The pictures of codes, [B, C, H, W], float32; not bounded."""
         code_BhwD = code_ND.view(-1, self.side, self.side, self.sizes.code_size)
-        pixel_BCHW: Tensor = self.decoder(code_BhwD.permute(0, 3, 1, 2))
+        pixel_BCHW: Tensor = self.decoder(code_BhwD.permute(0, 3, 1, 2).to(self.dtype))
         return pixel_BCHW.float()
 
 

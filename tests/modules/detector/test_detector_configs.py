@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cli import main
+from tests.config_stand_ins import own_precision
 from tests.detector_stand_ins import GENERATORS, SHORT, write_detector_stand_ins
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -24,6 +25,7 @@ def command(tmp_path, tokenizer_folder, monkeypatch):
         layers = [
             f"--config={CONFIGS / layer}" for layer in (f"detector/{name}.yaml", "debug.yaml")
         ]
+        layers.append(f"--trainer.precision={own_precision(CONFIGS / f'detector/{name}.yaml')}")
         main([verb, *layers, root, *extra])
         runs = (tmp_path / "runs" / "detector" / name).iterdir()
         return max(runs, key=lambda path: int(path.name))
