@@ -48,15 +48,18 @@ def long_mean():
     return torch.tensor([meter.means()["loss"]], dtype=torch.float64)
 
 
+def between_steps():
+    return CosineSchedule(max_beta=1.0).signal(torch.arange(9) / 8.0)
+
+
 def codebook():
     torch.manual_seed(0)
     quantiser = VectorQuantiser(4, 2)
     full = {"dtype": torch.float64}
     quantiser.begin(torch.arange(8, **full).view(4, 2))
     for _ in range(20):
-        quantiser.update(
-            torch.full((4,), 3.0, **full), torch.ones(4, 2, **full), torch.zeros(4, 2, **full)
-        )
+        count, total = torch.full((4,), 3.0, **full), torch.ones(4, 2, **full)
+        quantiser.update(count, total, torch.zeros_like(total))
     return quantiser.code_KD
 
 
@@ -69,10 +72,10 @@ CASES = {
     "means over many targets": long_mean,
     "running means of codes": codebook,
     "cosine schedule": lambda: CosineSchedule().signal(torch.arange(1001)),
-    "cosine schedule between steps": lambda: CosineSchedule(max_beta=1.0).signal(torch.arange(9) / 8.0),
+    "cosine schedule between steps": between_steps,
     "linear schedule": lambda: LinearSchedule().betas(),
     "gaussian noise": lambda: gaussian((64,), seeded()),
-    "places of documents": lambda: Documents.of([300, 517, 1031], torch.device("cpu")).position_T,
+    "places of documents": lambda: Documents.of([300, 517, 1031], torch.device("cpu")).inverse_T,
 }  # fmt: skip
 
 
