@@ -104,6 +104,7 @@ class Served:
         as_ids: Whether tokens are written as `token_id:7`.
         num: Most tokens told.
         requests: Path, headers and fields of all requests.
+        num_connections: Connections that were opened.
     """
 
     model: object = None
@@ -113,6 +114,7 @@ class Served:
     num: int = 10_000
     requests: list = field(default_factory=list)
     url: str = ""
+    num_connections: int = 0
 
     def logprobs(self, ids):
         with torch.no_grad():
@@ -153,6 +155,13 @@ def serving(**arguments) -> Iterator[Served]:
     served = Served(**arguments)
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # connections are kept
+        disable_nagle_algorithm = True
+
+        def setup(self):
+            served.num_connections += 1
+            super().setup()
+
         def do_POST(self):
             fields = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             served.requests.append((self.path, dict(self.headers), fields))
@@ -179,6 +188,8 @@ def serving(**arguments) -> Iterator[Served]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True  # a kept connection does not keep the test
+    server.block_on_close = False
     served.url = f"http://127.0.0.1:{server.server_port}/v1"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

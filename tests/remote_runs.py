@@ -44,7 +44,6 @@ def run(config, folder, questions, url, *flags, place="method.endpoint", **optio
             f"--data.init_args.predict={json.dumps([source])}",
             f"--data.init_args.answers={answers}",
             f"{endpoint}.base_url={url}",
-            f"{endpoint}.patience.pause=0.01",
             *flags,
         ]
     )

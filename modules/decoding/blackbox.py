@@ -19,6 +19,7 @@ from modules.causal_lm.generate import cut
 from modules.decoding.listing import Listing, Sight, sight
 from modules.decoding.offsets import Offsets
 from modules.decoding.spelling import Spelling
+from modules.nn.generators import dice, draw
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Sampling:
         top_p: Probability mass of the likeliest tokens kept, after the temperature.
         stop: Strings that end a text and are cut off.
         end: Ids that end a text.
-        seed: Of the draws of each text.
+        seed: Of all draws; each text has its own, by its name (`modules.nn.generators`).
     """
 
     max_new_tokens: int = 128
@@ -59,7 +60,7 @@ class Sampling:
         p_K, order_K = (logprob_K / self.temperature).softmax(0).sort(descending=True)
         before_K = p_K.cumsum(0) - p_K
         kept_K = p_K.masked_fill(before_K >= self.top_p, 0.0)
-        return int(order_K[torch.multinomial(kept_K, 1, generator=generator)])
+        return int(order_K[draw(kept_K[None], [generator])])
 
 
 class Token(NamedTuple):
@@ -73,6 +74,9 @@ class Token(NamedTuple):
         high: Greatest one.
         certain: Whether the likeliest seen token is the likeliest of all.
         unknown: Listed tokens that could not be put in local ids.
+        listed: Tokens that were listed.
+        read_back: Whether the endpoint read just the tokens chosen before; else nothing is known of
+            the exact distribution.
     """
 
     id: int
@@ -82,6 +86,8 @@ class Token(NamedTuple):
     high: float
     certain: bool
     unknown: int
+    listed: int = 0
+    read_back: bool = True
 
 
 class Continuation(NamedTuple):
@@ -134,14 +140,25 @@ class BlackBox:
 
     def look(self, prompt: str, ids: Sequence[int]) -> Sight | None:
         """The base's list behind a continuation; None where it ends the text."""
+        reads_text = self.base.needs_whole_characters
         found = self.base(prompt, self.spelling.text(ids), ids)
         if not found.candidates:
             return None
-        return sight(found, self.spelling, self.base.needs_whole_characters)
+        seen = sight(found, self.spelling, reads_text)
+        if reads_text and not self.spelling.is_read_back(self.base.before(prompt), ids):
+            return seen._replace(is_read_back=False)
+        return seen
 
-    def write(self, prompt: str) -> Continuation:
-        """Continue a prompt, token by token."""
-        dice = torch.Generator().manual_seed(self.how.seed)
+    def write(self, prompt: str, name: str = "", number: int = 0) -> Continuation:
+        """Continue a prompt, token by token.
+
+        Args:
+            prompt: The prompt.
+            name: What tells it apart from others, such as the question's id; with the seed and the
+                number of the answer it decides what is drawn.
+            number: Of the answer.
+        """
+        generator = dice(self.how.seed, name, number)
         tokens: list[Token] = []
         text = ""
         while len(tokens) < self.how.max_new_tokens:
@@ -149,7 +166,7 @@ class BlackBox:
             seen = self.look(prompt, ids)
             if seen is None or not len(seen.id_K):
                 return Continuation(text, tokens, "endpoint" if seen is None else "unknown")
-            tokens.append(self._choose(seen, self.offsets(prompt, ids), dice))
+            tokens.append(self._choose(seen, self.offsets(prompt, ids), generator))
             if tokens[-1].id in self.how.end:
                 return Continuation(text, tokens, "end")
             text = self.spelling.text(one.id for one in tokens)
@@ -157,9 +174,9 @@ class BlackBox:
                 return Continuation(cut(text, self.how.stop), tokens, "stop")
         return Continuation(text, tokens, "length")
 
-    def _choose(self, seen: Sight, delta_V: Tensor, dice: torch.Generator) -> Token:
+    def _choose(self, seen: Sight, delta_V: Tensor, generator: torch.Generator) -> Token:
         step = seen.step(delta_V)
-        place = self.how.choose(step.logprob_K, dice)
+        place = self.how.choose(step.logprob_K, generator)
         chosen = int(step.id_K[place])
         return Token(
             chosen,
@@ -169,4 +186,6 @@ class BlackBox:
             step.high,
             step.is_certain,
             len(seen.orphans),
+            len(seen.orphans) + len(seen.id_K),
+            seen.is_read_back,
         )

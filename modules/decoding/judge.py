@@ -1,12 +1,12 @@
 """Judges of two answers: a chat model behind an endpoint, and a local causal model."""
 
-import re
 from typing import Any
 
 import torch
 
 from modules.decoding.endpoint import Endpoint
 from modules.decoding.offsets import prompt_ids
+from modules.decoding.replies import scores_of
 from modules.decoding.verdicts import Verdict
 
 RULES = (
@@ -23,18 +23,19 @@ SCORES = (
 """What a judge with an endpoint is asked for."""
 BETTER = "The better one is answer number"
 """What a local judge goes on with."""
-LEAST, GREATEST = 1.0, 10.0
-"""Bounds of scores."""
 
 
 class EndpointJudge:
-    """A chat model that gives two scores on the first line of its reply.
+    """A chat model that begins its reply with two scores.
 
     Args:
         endpoint: The judge, asked by `/chat/completions`.
         temperature: Of its replies.
-        max_tokens: Of its replies, at most.
+        max_tokens: Of its replies, at most, thoughts included.
         rules: What it is told beforehand.
+
+    Attributes:
+        at_once: Questions that may be asked at the same time.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class EndpointJudge:
         self.temperature = temperature
         self.max_tokens = max_tokens
         self.rules = rules
+        self.at_once = endpoint.at_once
 
     def compare(self, question: str, one: str, other: str) -> Verdict:
         """Judge two answers, shown in this order."""
@@ -56,24 +58,15 @@ class EndpointJudge:
             {"role": "system", "content": self.rules},
             {"role": "user", "content": shown},
         ]
-        reply = self.endpoint.reply(
+        choice = self.endpoint.chat(
             messages, temperature=self.temperature, max_tokens=self.max_tokens
         )
-        return read_scores(reply)
-
-
-def read_scores(reply: str) -> Verdict:
-    """Two scores from the first line of a reply that is not blank.
-
-    Anything but two numbers within bounds, parted by a space or a comma, cannot be read: a line
-    with more in it may hold other numbers than scores.
-    """
-    line = next((line.strip() for line in reply.splitlines() if line.strip()), "")
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*[\s,;]\s*(\d+(?:\.\d+)?)", line)
-    scores = [float(one) for one in found.groups()] if found else []
-    if not scores or any(not LEAST <= one <= GREATEST for one in scores):
-        return Verdict(None, None, reply)
-    return Verdict(scores[0], scores[1], reply)
+        message = choice.get("message")
+        content = message.get("content") if isinstance(message, dict) else None
+        reply = content if isinstance(content, str) else ""
+        one_score, other_score = scores_of(reply) or (None, None)
+        finish = str(choice.get("finish_reason") or "")
+        return Verdict(one_score, other_score, reply, finish)
 
 
 class LocalJudge:

@@ -89,17 +89,19 @@ class Comparison:
         self.margin = margin
         self.group = group
         self.level = level
+        self.at_once = 1
 
     def load(self) -> list[Any]:
         """Load the judge where it is a local model."""
         if not isinstance(self.source, PretrainedJudge):
             self.judge: Judge = self.source
+            self.at_once = getattr(self.source, "at_once", 1)
             return []
         local = self.source.load()
         self.judge = local
         return [local.model]
 
-    def ask(self, question: Question, choices: Sequence[str], right: int) -> Record:
+    def ask(self, question: Question, choices: Sequence[str], right: int, name: str = "") -> Record:
         """A match, ready for JSON."""
         if self.group is not None and self.group not in question:
             raise ValueError(f"there is no field {self.group!r} among {sorted(question)}.")
@@ -127,21 +129,41 @@ def read(told: Mapping[str, Any]) -> Match:
 
 
 def totals(records: Sequence[Record], group: str | None, level: float) -> Totals:
-    """Wins, ties and losses, and an interval of the win rate.
+    """Wins, ties and losses, and an interval of the win rate of the matches that can be read.
 
     Args:
         records: Of all matches.
         group: Key of a record that tells which matches are not independent; none where None.
         level: Of the interval.
     """
-    counts = tally(map(read, records))
-    groups = None if group is None else [one[group] for one in records]
-    low, high = win_interval([one["result"] for one in records], groups, level)
-    text = (
-        f"{HEAD}\n{counts.row()}\n"
-        f"win rate     {counts.win_rate:.1%}, {level:.0%} interval {low:.1%} to {high:.1%}\n"
-        f"unparsable   {counts.unparsable} of {counts.num} matches\n"
-        f"swayed       {counts.swayed} of {counts.tie} ties, in which the place decided"
-    )
+    matches = [read(one) for one in records]
+    counts = tally(matches)
     row = {name: float(value) for name, value in asdict(counts).items()}
-    return Totals(text, {**row, "win_rate": counts.win_rate, "low": low, "high": high})
+    lines = [HEAD, counts.row()]
+    if counts.win_rate is None:
+        lines.append("win rate     not known: no match has replies that can be read")
+    else:
+        known = [n for n, one in enumerate(matches) if one.result != "unparsable"]
+        groups = None if group is None else [records[n][group] for n in known]
+        low, high = win_interval([matches[n].result for n in known], groups, level)
+        row |= {"win_rate": counts.win_rate, "low": low, "high": high}
+        lines.append(
+            f"win rate     {counts.win_rate:.1%} of {counts.readable} matches that can be read, "
+            f"{level:.0%} interval {low:.1%} to {high:.1%}"
+        )
+    row["cut"] = sum(is_cut(one.first) or is_cut(one.second) for one in matches)
+    lines.append(f"unparsable   {counts.unparsable} of {counts.num} matches{cause(row['cut'])}")
+    lines.append(f"swayed       {counts.swayed} of {counts.tie} ties, in which the place decided")
+    return Totals("\n".join(lines), row)
+
+
+def is_cut(verdict: Verdict) -> bool:
+    """Whether a reply cannot be read because the judge ran out of tokens."""
+    return verdict.lead is None and verdict.finish == "length"
+
+
+def cause(num_cut: float) -> str:
+    """Why replies cannot be read, where that is known."""
+    if not num_cut:
+        return ""
+    return f", {num_cut:.0f} of them since the judge ran out of tokens: raise max_tokens"

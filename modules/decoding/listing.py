@@ -4,6 +4,7 @@ Shape legend: K = tokens seen, V = vocabulary.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import exp
 from typing import Any, NamedTuple, Protocol
 
@@ -22,6 +23,9 @@ class Listing(Protocol):
 
     needs_whole_characters: bool
     """Whether it reads texts, which cannot end within a character, rather than ids."""
+
+    def before(self, prompt: str) -> str:
+        """What stands before a continuation that it reads as text, as far as that is known."""
 
     def __call__(self, prompt: str, text: str, continuation: Sequence[int]) -> NextTokens:
         """The likeliest tokens behind a prompt and its continuation, given as text and as ids."""
@@ -42,6 +46,10 @@ class TextListing:
         self.num = num
         self.tokenizer = tokenizer
         self.needs_whole_characters = tokenizer is None
+
+    def before(self, prompt: str) -> str:
+        """The prompt."""
+        return prompt
 
     def __call__(self, prompt: str, text: str, continuation: Sequence[int]) -> NextTokens:
         """The likeliest tokens."""
@@ -69,6 +77,10 @@ class ChatListing:
         self.num = num
         self.going_on = going_on
 
+    def before(self, prompt: str) -> str:
+        """A line's end, as chat templates write it before an answer; the rest is theirs."""
+        return "\n"
+
     def __call__(self, prompt: str, text: str, continuation: Sequence[int]) -> NextTokens:
         """The likeliest tokens.
 
@@ -95,16 +107,19 @@ class Sight(NamedTuple):
         logprob_K: Their log-probabilities, float64.
         orphans: Probabilities of the listed tokens without a local id.
         cap: The most probability that an unlisted token may have.
+        is_read_back: Whether the endpoint was seen to read just the tokens that were chosen.
     """
 
     id_K: Tensor
     logprob_K: Tensor
     orphans: list[float]
     cap: float
+    is_read_back: bool = True
 
     def step(self, delta_V: Tensor) -> Step:
-        """The reweighted distribution and its bounds."""
-        return proxy_step(self.id_K, self.logprob_K, delta_V, self.cap, self.orphans)
+        """The reweighted distribution and its bounds; none where other tokens were read."""
+        step = proxy_step(self.id_K, self.logprob_K, delta_V, self.cap, self.orphans)
+        return step if self.is_read_back else replace(step, low=0.0, high=1.0, is_certain=False)
 
 
 def sight(found: NextTokens, spelling: Spelling, whole: bool = False) -> Sight:

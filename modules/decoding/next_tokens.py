@@ -17,11 +17,13 @@ class Candidate(NamedTuple):
         token: Its string, or `token_id:` and its number.
         logprob: Natural logarithm of its probability.
         raw: Its bytes, where the endpoint gives them.
+        id: Its number in the endpoint's vocabulary, where the endpoint gives it (llama.cpp).
     """
 
     token: str
     logprob: float
     raw: bytes | None = None
+    id: int | None = None
 
 
 class NextTokens(NamedTuple):
@@ -79,7 +81,10 @@ def told(choice: Mapping[str, Any], num: int, path: str) -> NextTokens:
     said = choice.get("text") or (choice.get("message") or {}).get("content")
     if choice.get("finish_reason") == "stop" and not said:
         return NextTokens([], 1.0)
-    raise EndpointError(f"{path}: the answer has no log-probabilities of {num} tokens.")
+    raise EndpointError(
+        f"{path}: the answer has no log-probabilities of {num} tokens; a server that offers them "
+        "is needed, such as vLLM or llama.cpp."
+    )
 
 
 def in_lists(logprobs: Mapping[str, Any]) -> tuple[list[Candidate], str] | None:
@@ -106,9 +111,12 @@ def in_table(logprobs: Mapping[str, Any]) -> tuple[list[Candidate], str] | None:
 
 def candidate(entry: Mapping[str, Any]) -> Candidate:
     """One entry of a list."""
-    raw = entry.get("bytes")
+    raw, number = entry.get("bytes"), entry.get("id")
     return Candidate(
-        str(entry["token"]), float(entry["logprob"]), None if raw is None else bytes(raw)
+        str(entry["token"]),
+        float(entry["logprob"]),
+        None if raw is None else bytes(raw),
+        number if isinstance(number, int) else None,
     )
 
 

@@ -32,16 +32,20 @@ class Totals(NamedTuple):
 class Asker(Protocol):
     """Makes a record of a question, by asking a model that is somewhere else."""
 
+    at_once: int
+    """Questions that may be asked at the same time, once it is loaded."""
+
     def load(self) -> Sequence[Any]:
         """Load what is needed here; the local models."""
 
-    def ask(self, question: Question, choices: Sequence[str], right: int) -> Record:
+    def ask(self, question: Question, choices: Sequence[str], right: int, name: str = "") -> Record:
         """What the record of a question says beside its id and fields.
 
         Args:
             question: What is asked.
             choices: Continuations to choose from; may be none.
             right: Number of the right one; -1 where it is not known.
+            name: The question's id, which decides what is drawn for it.
         """
 
     def totals(self, records: Sequence[Record]) -> Totals:

@@ -1,9 +1,12 @@
 """Proxy-tuning of a model behind an endpoint, as a config names it, and its records."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import Any, Literal
+
+from torch import Tensor
 
 from modules.decoding.answers import Record
 from modules.decoding.blackbox import BlackBox, Continuation, Sampling
@@ -13,7 +16,7 @@ from modules.decoding.endpoint import Endpoint, Patience
 from modules.decoding.fitting import fitted, without_end
 from modules.decoding.listing import ChatListing, Listing, TextListing
 from modules.decoding.methods import Wording, branches_of, worded
-from modules.decoding.offsets import LocalOffsets, prompt_ids
+from modules.decoding.offsets import LocalOffsets, Offsets, prompt_ids
 from modules.decoding.records import Totals
 from modules.decoding.rows import prompt_room
 from modules.decoding.sources import Pretrained
@@ -30,6 +33,8 @@ class Server(Endpoint):
         key_variable: Environment variable that holds the key; None where none is needed.
         patience: Tries and waits.
         extra: What every request holds beside or instead of ours; None takes a field away.
+        at_once: Requests that are under way at the same time, at most; questions come by batches,
+            so batch_size should be as large.
     """
 
     def __init__(
@@ -39,8 +44,9 @@ class Server(Endpoint):
         key_variable: str | None = None,
         patience: Patience = Patience(),  # noqa: B008 - frozen
         extra: dict[str, bool | int | float | str | None] | None = None,
+        at_once: int = 8,
     ):
-        super().__init__(base_url, model, key_variable, patience, extra)
+        super().__init__(base_url, model, key_variable, patience, extra, at_once)
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,7 @@ class RemoteProxyTuned:
         alpha: Weight of what the expert says beyond the anti-expert.
         cut_field: Field whose end is cut off where a prompt is too long for an expert.
         as_ids: Whether a text is given to the base as ids of the experts' tokenizer, not as text.
+            Only so is it sure to read just the tokens that were chosen.
         going_on: Fields of a request that make a chat go on with a half-finished answer
             (`ChatListing`).
         forms: Ways in which the endpoint may write tokens (`Spelling`).
@@ -102,6 +109,24 @@ class RemoteProxyTuned:
         return lambda prompt: wording({"prompt": prompt}, tokenizer)
 
 
+@dataclass(frozen=True)
+class Locked:
+    """Offsets of local models that answer one question at a time.
+
+    Attributes:
+        offsets: Of one text.
+        lock: Held while they are computed; shared by all texts.
+    """
+
+    offsets: Offsets
+    lock: Lock
+
+    def __call__(self, prompt: str, continuation: Sequence[int]) -> Tensor:
+        """The offsets [V]."""
+        with self.lock:
+            return self.offsets(prompt, continuation)
+
+
 class Remote:
     """Answers questions by a model behind an endpoint.
 
@@ -112,6 +137,7 @@ class Remote:
 
     Attributes:
         num_cut: Questions that were cut so far.
+        at_once: Questions that may be under way at the same time.
     """
 
     def __init__(self, method: RemoteProxyTuned, how: Sampling, per_token: bool = False):
@@ -119,6 +145,8 @@ class Remote:
         self.how = how
         self.per_token = per_token
         self.num_cut = 0
+        self.at_once = method.endpoint.at_once
+        self.lock = Lock()
 
     def load(self) -> list[Any]:
         """Load the experts."""
@@ -126,28 +154,33 @@ class Remote:
         self.tokenizer, self.prompt = expert.tokenizer, expert.prompt
         self.models = [expert.model, antiexpert.model]
         self.reworded = self.method.reworded(self.tokenizer)
-        offsets = LocalOffsets(
-            expert.model, antiexpert.model, self.tokenizer, self.method.alpha, self.reworded
-        )
-        spelling = Spelling(self.tokenizer, self.method.forms)
-        how = self.how if self.how.end else replace(self.how, end=ends(self.tokenizer))
-        self.box = BlackBox(self.method.base(self.tokenizer), offsets, spelling, how)
+        self.base = self.method.base(self.tokenizer)
+        self.spelling = Spelling(self.tokenizer, self.method.forms)
+        if not self.how.end:
+            self.how = replace(self.how, end=ends(self.tokenizer))
         return self.models
 
-    def ask(self, question: Question, choices: Sequence[str], right: int) -> Record:
+    def box(self) -> BlackBox:
+        """The tuned model, for one question: its caches are of one text."""
+        expert, antiexpert = self.models
+        alpha = self.method.alpha
+        offsets = LocalOffsets(expert, antiexpert, self.tokenizer, alpha, self.reworded)
+        return BlackBox(self.base, Locked(offsets, self.lock), self.spelling, self.how)
+
+    def ask(self, question: Question, choices: Sequence[str], right: int, name: str = "") -> Record:
         """A text, or one of the choices, ready for JSON."""
         if not choices:
-            return written(self.write(question), self.per_token)
+            return written(self.write(question, name), self.per_token)
         return chosen(self.choose(question, choices), choices[right] if right >= 0 else None)
 
-    def write(self, question: Question) -> Continuation:
-        """Answer a question token by token."""
-        return self.box.write(self._prompt(question, self.how.max_new_tokens))
+    def write(self, question: Question, name: str = "") -> Continuation:
+        """Answer a question token by token; its name decides what is drawn."""
+        return self.box().write(self._prompt(question, self.how.max_new_tokens), name)
 
     def choose(self, question: Question, choices: Sequence[str]) -> Answer:
         """Choose one of several single tokens, each with or without a space before it."""
         named = {choice: (choice.strip(), " " + choice.strip()) for choice in choices}
-        return choose(self.box, self._prompt(question, 1), named)
+        return choose(self.box(), self._prompt(question, 1), named)
 
     def totals(self, records: Sequence[Record]) -> Totals:
         """Counts of texts and choices, and accuracies."""
@@ -162,7 +195,8 @@ class Remote:
             lambda one, over: without_end(one, field, over, self.tokenizer),
         )
         if short is not question:
-            self.num_cut += 1
+            with self.lock:
+                self.num_cut += 1
             warnings.warn(
                 f"a question was too long for the experts: the end of its {field} was cut off, "
                 f"for the base, too ({self.num_cut} so far)",
@@ -204,6 +238,8 @@ def written(found: Continuation, per_token: bool) -> Record:
         "num_tokens": len(found.tokens),
         "num_certain": sum(one.certain for one in found.tokens),
         "num_unknown": sum(one.unknown for one in found.tokens),
+        "num_listed": sum(one.listed for one in found.tokens),
+        "num_read_otherwise": sum(not one.read_back for one in found.tokens),
         "certain": found.is_certain,
         "ended": found.ended,
         "continuation": found.text,
@@ -228,6 +264,29 @@ def chosen(found: Answer, right: str | None) -> Record:
     }
 
 
+COUNTED = ("tokens", "listed", "unknown", "read_otherwise")
+"""What is counted of the tokens of all texts."""
+
+
+def advice(counted: Mapping[str, int]) -> list[str]:
+    """What to do where listed tokens were lost or chosen ones were read as others."""
+    lines = []
+    if counted["unknown"]:
+        lines.append(
+            f"unknown      {counted['unknown']} of {counted['listed']} listed tokens could not be "
+            "told apart by their text and were left out; ask for ids: vLLM gives them by "
+            "extra: {return_tokens_as_token_ids: true} with as_ids: true, llama.cpp always does; "
+            "or name the one form in which the endpoint writes tokens (forms)"
+        )
+    if counted["read_otherwise"]:
+        lines.append(
+            f"read anew    before {counted['read_otherwise']} of {counted['tokens']} tokens the "
+            "endpoint read the text as other tokens than were chosen, so that nothing is certain "
+            "of them; give it ids (as_ids: true) if it takes them"
+        )
+    return lines
+
+
 def totals(records: Sequence[Record]) -> Totals:
     """How many texts and choices there are, how many of them certain, and how many right."""
     texts = [one for one in records if "ended" in one]
@@ -237,6 +296,9 @@ def totals(records: Sequence[Record]) -> Totals:
     if texts:
         row |= {"texts": len(texts), "certain_texts": sum(one["certain"] for one in texts)}
         lines.append(f"texts        {len(texts)}, of which {row['certain_texts']} are certain")
+        counted = {name: sum(one.get(f"num_{name}", 0) for one in texts) for name in COUNTED}
+        row |= {f"{name}_tokens" if name != "tokens" else name: n for name, n in counted.items()}
+        lines += advice(counted)
     if picked:
         row |= {"choices": len(picked), "certain_choices": sum(one["certain"] for one in picked)}
         lines.append(f"choices      {len(picked)}, of which {row['certain_choices']} are certain")

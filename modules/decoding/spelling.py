@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from modules.decoding.next_tokens import Candidate
+from modules.decoding.offsets import prompt_ids
 from modules.decoding.vocabulary import strings
 
 Form = Literal["text", "decoded", "piece"]
@@ -50,10 +51,9 @@ class Spelling:
         for i, raw in enumerate(self.raw):
             self.by_bytes[raw].add(i)
         self.never = self._never_written(pieces)
-        self.by_string: dict[str, set[int]] = defaultdict(set)
-        for form in forms:
-            for i, text in enumerate(shown[form]):
-                self.by_string[text].add(i)
+        self.by_string = by_text(shown[form] for form in forms)
+        self.by_any_string = by_text(shown.values())
+        self.tokenizer = tokenizer
 
     def _never_written(self, pieces: list[str]) -> set[int]:
         """Byte tokens beside an ordinary token of the same text, which no tokenizer prefers."""
@@ -73,12 +73,19 @@ class Spelling:
         if numbered:
             number = int(numbered[1])
             return number if number < len(self) else None
+        if candidate.id is not None and candidate.id in self._meant(candidate):
+            return candidate.id
         raw = exact_bytes(candidate)
         if raw is not None:
             return self._only(self.by_bytes.get(raw, set()))
         if UNKNOWN in candidate.token:
             return None
         return self._only(self.by_string.get(candidate.token, set()))
+
+    def _meant(self, candidate: Candidate) -> set[int]:
+        """All tokens that a string or bytes may stand for, in whatever form."""
+        raw = candidate.token.encode() if candidate.raw is None else candidate.raw
+        return self.by_bytes.get(raw, set()) | self.by_any_string.get(candidate.token, set())
 
     def _only(self, ids: set[int]) -> int | None:
         left = ids - self.never
@@ -92,6 +99,14 @@ class Spelling:
         """Text of tokens behind another text; a replacement character for what is no character."""
         return b"".join(self.raw[i] for i in ids).decode("utf-8", "replace")
 
+    def is_read_back(self, before: str, ids: Sequence[int]) -> bool:
+        """Whether a text is cut into just these tokens by whoever reads it behind another one.
+
+        A bound on what such a reader tells holds only where it is.
+        """
+        start = prompt_ids(self.tokenizer, before)
+        return prompt_ids(self.tokenizer, before + self.text(ids)) == [*start, *ids]
+
     def is_whole(self, token: int) -> bool:
         """Whether the token begins and ends with whole characters."""
         try:
@@ -99,6 +114,15 @@ class Spelling:
         except UnicodeDecodeError:
             return False
         return True
+
+
+def by_text(forms: Iterable[Sequence[str]]) -> dict[str, set[int]]:
+    """Tokens by what they are written as in any of these forms."""
+    found: dict[str, set[int]] = defaultdict(set)
+    for texts in forms:
+        for i, text in enumerate(texts):
+            found[text].add(i)
+    return found
 
 
 def exact_bytes(candidate: Candidate) -> bytes | None:

@@ -4,7 +4,6 @@
 `Judging` lets a judge compare two answers to each question.
 """
 
-import warnings
 from collections.abc import Iterable
 from typing import Any, TypedDict
 
@@ -17,6 +16,7 @@ from modules.decoding.answers import Record
 from modules.decoding.blackbox import Sampling
 from modules.decoding.branches import Question
 from modules.decoding.decoder import Decoder, Written
+from modules.decoding.endpoint import at_once
 from modules.decoding.judging import Comparison, PretrainedJudge, Sides
 from modules.decoding.measures import Answered, Measure
 from modules.decoding.methods import Method
@@ -177,7 +177,9 @@ class Decoding(L.LightningModule):
 
 
 class OneByOne(L.LightningModule):
-    """Ask one question after the other, and tell in the end what all records come to.
+    """Ask questions one by one, and tell in the end what all records come to.
+
+    Records are written by batches: what a batch had answered before an error is asked again.
 
     Args:
         asker: Makes a record of each question; what it needs is loaded when the run begins.
@@ -202,16 +204,16 @@ class OneByOne(L.LightningModule):
         self.before, self.records = earlier(self.answers), []
 
     def predict_step(self, batch: QuestionBatch, batch_idx: int) -> list[Record]:
-        """Ask; one record a question."""
-        if len(batch["id"]) > 1:
-            warnings.warn("records are written by batches; batch_size 1 loses none", stacklevel=2)
-        made = []
+        """Ask, as many questions at once as may be; one record a question."""
         columns = (batch[name] for name in ("id", "question", "choices", "answer"))
-        for name, question, choices, right in zip(*columns, strict=True):
-            with naming(name):
-                made.append({"id": name, **question, **self.asker.ask(question, choices, right)})
+        made = at_once(self._record, zip(*columns, strict=True), self.asker.at_once)
         self.records += made
         return made
+
+    def _record(self, asked: tuple[str, Question, list[str], int]) -> Record:
+        name, question, choices, right = asked
+        with naming(name):
+            return {"id": name, **question, **self.asker.ask(question, choices, right, name)}
 
     def on_predict_epoch_end(self) -> None:
         """Tell what the records of all ranks and of earlier runs come to."""

@@ -15,11 +15,13 @@ class Verdict(NamedTuple):
         one: Score of the first answer; None where the judge's reply cannot be read.
         other: Score of the second one.
         reply: The judge's own words, or why there are none.
+        finish: Why an endpoint ended the reply; "length" where its tokens ran out.
     """
 
     one: float | None
     other: float | None
     reply: str = ""
+    finish: str = ""
 
     @property
     def lead(self) -> float | None:
@@ -109,9 +111,14 @@ class Tally:
         return self.win + self.tie + self.loss + self.unparsable
 
     @property
-    def win_rate(self) -> float:
-        """Share of matches won."""
-        return self.share("win")
+    def readable(self) -> int:
+        """Matches whose replies can be read."""
+        return self.num - self.unparsable
+
+    @property
+    def win_rate(self) -> float | None:
+        """Share of the readable matches that were won; None where there is none."""
+        return self.win / self.readable if self.readable else None
 
     def share(self, result: Result) -> float:
         """Share of matches with a result.
@@ -139,6 +146,10 @@ def tally(matches: Iterable[Match]) -> Tally:
     counts = Counter(one.result for one in matches)
     swayed = sum(one.swayed for one in matches)
     return Tally(counts["win"], counts["tie"], counts["loss"], counts["unparsable"], swayed)
+
+
+CHUNK = 10_000_000
+"""Counts that are drawn at a time."""
 
 
 def win_interval(
@@ -175,9 +186,12 @@ def win_interval(
     sizes = Counter(names)
     win_G = np.array([wins[name] for name in sizes], dtype=np.float64)
     size_G = np.array(list(sizes.values()), dtype=np.float64)
-    times_NG = np.random.default_rng(seed).multinomial(
-        len(sizes), np.full(len(sizes), 1 / len(sizes)), size=num
-    )
-    rate_N = (times_NG @ win_G) / (times_NG @ size_G)
+    dice, share_G = np.random.default_rng(seed), np.full(len(sizes), 1 / len(sizes))
+    rate_N = np.empty(num)
+    step = max(1, CHUNK // len(sizes))
+    for start in range(0, num, step):
+        part = slice(start, min(start + step, num))
+        times_MG = dice.multinomial(len(sizes), share_G, size=part.stop - part.start)
+        rate_N[part] = (times_MG @ win_G) / (times_MG @ size_G)
     low, high = np.quantile(rate_N, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -215,7 +215,50 @@ def test_a_chat_that_can_goes_on_with_its_half_finished_answer(parts, box):
     assert "continue_final_message" not in served.requests[0][2]
 
 
+# What the endpoint reads
+
+
+def split_up(tokenizer):
+    """Tokens that a tokenizer would never choose for their text."""
+    return [i for one in " the" for i in tokenizer.encode(one)]
+
+
+def test_nothing_is_certain_once_the_endpoint_reads_other_tokens_than_were_chosen(parts, box):
+    tokenizer = parts[0]
+    odd = split_up(tokenizer)
+    assert tokenizer.encode(PROMPT + " the") != [*tokenizer.encode(PROMPT), *odd]
+
+    def answer(fields):
+        told = f"token_id:{odd[len(told_of)]}" if len(told_of) < len(odd) else "token_id:70"
+        told_of.append(told)
+        return {"text": "", "logprobs": {"tokens": [told], "top_logprobs": [{told: -1e-9}]}}
+
+    for as_ids in (True, False):
+        told_of = []
+        with serving() as served:
+            served.text = answer
+            found = box(served, num=1, as_ids=as_ids, max_new_tokens=5).write(PROMPT)
+        assert [one.id for one in found.tokens[: len(odd)]] == odd
+        seen = [one.read_back for one in found.tokens]
+        assert all(seen) if as_ids else not seen[len(odd)]
+        for one in found.tokens:
+            assert one.read_back or (one.certain, one.low, one.high) == (False, 0.0, 1.0)
+        assert found.is_certain == as_ids
+
+
 # Lists
+
+
+def test_a_token_is_known_by_its_id_where_its_text_may_be_two(parts):
+    from tests.endpoint_stand_ins import piece_tokenizer
+
+    tokenizer = piece_tokenizer()
+    spelling, ids = Spelling(tokenizer), tokenizer.convert_tokens_to_ids(["A", "▁A", "true"])
+    for i in ids[:2]:
+        assert spelling.id(Candidate("A", -1.0)) is None
+        assert spelling.id(Candidate("A", -1.0, b"A", i)) == i
+    assert spelling.id(Candidate("A", -1.0, b"A", ids[2])) is None  # of another vocabulary
+    assert spelling.id(Candidate("true", -1.0, None, 9999)) == spelling.id(Candidate("true", -1.0))
 
 
 def test_tokens_without_a_single_local_id_are_counted_and_left_unseen(parts):
@@ -269,6 +312,14 @@ def test_a_seed_gives_the_same_text_again(parts, box):
         )
     assert one == same
     assert one != other
+
+
+def test_each_question_and_each_answer_has_its_own_draws(parts, box):
+    with serving(model=parts[2], tokenizer=parts[0], as_ids=True) as served:
+        made = box(served, num=50, temperature=2.0)
+        texts = [made.write(PROMPT, *name).text for name in (("a",), ("b",), ("a", 1), ("a",))]
+    assert texts[0] == texts[3]
+    assert len({*texts}) == 3
 
 
 @pytest.mark.parametrize(

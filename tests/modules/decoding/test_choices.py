@@ -25,7 +25,10 @@ def box(spelling):
 
     def make(listed, offsets, num_missing=0):
         class Listing:
-            needs_whole_characters = True
+            needs_whole_characters = False
+
+            def before(self, prompt):
+                return prompt
 
             def __call__(self, prompt, text, continuation):
                 entries = [Candidate(t, log(p)) for t, p in listed.items()]

@@ -1,107 +1,68 @@
 """A client of an OpenAI-compatible endpoint, against one on this machine."""
 
 import socket
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
+import threading
 from math import exp, log
 
 import pytest
 
-from modules.decoding.endpoint import Endpoint, EndpointError, Patience, seconds
+from modules.decoding.endpoint import Endpoint, EndpointError, Patience, at_once
 from modules.decoding.next_tokens import Candidate, listed, next_of_chat, next_of_text, told
 from tests.endpoint_stand_ins import serving
 
 GOOD = (200, {}, {"choices": [{"text": "yes", "message": {"content": "yes"}}]})
-BUSY = (429, {}, {"error": {"message": "Slow down\n please."}})
+SOON = {"retry-after-ms": "1"}
 KEY = "sk-very-secret"
 
 
-@pytest.fixture
-def client():
-    """Makes a client of a served endpoint that notes its pauses instead of sleeping."""
-
-    def make(served, **arguments):
-        endpoint = Endpoint(served.url, "tiny", sleep=lambda s: pauses.append(s), **arguments)
-        endpoint.pauses = pauses
-        return endpoint
-
-    pauses = []
-    return make
+def client(served, **arguments):
+    return Endpoint(served.url, "tiny", **arguments)
 
 
-def test_a_request_holds_the_model_the_options_and_what_is_extra(client):
+def test_a_request_holds_the_model_the_options_and_what_is_extra(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OPENAI_ORG_ID", "org")
     with serving(script=[GOOD, GOOD]) as served:
-        endpoint = client(served, extra={"seed": 7, "max_tokens": None})
+        endpoint = client(served, extra={"seed": 7, "odd": {"a": [1]}, "max_tokens": None})
         assert endpoint.complete([1, 2], max_tokens=3)["text"] == "yes"
-        assert endpoint.reply([{"role": "user", "content": "?"}]) == "yes"
+        assert endpoint.chat([{"role": "user", "content": "?"}])["message"]["content"] == "yes"
     assert served.requests[0][0] == "/v1/completions"
-    assert served.requests[0][2] == {"model": "tiny", "prompt": [1, 2], "seed": 7}
+    sent = {"model": "tiny", "prompt": [1, 2], "seed": 7, "odd": {"a": [1]}}
+    assert served.requests[0][2] == sent
     assert served.requests[1][0] == "/v1/chat/completions"
-    assert "Authorization" not in served.requests[0][1]
+    headers = served.requests[0][1]
+    assert not any(KEY in value or value == "org" for value in headers.values())
+    assert "authorization" not in {name.lower() for name in headers}
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
-def test_a_passing_failure_is_tried_again_after_pauses_that_double(client, status):
-    with serving(script=[(status, {}, {})] * 3 + [GOOD]) as served:
-        endpoint = client(served)
-        assert endpoint.complete("x")["text"] == "yes"
-    assert endpoint.pauses == [1.0, 2.0, 4.0]
+def test_a_passing_failure_is_tried_again(status):
+    with serving(script=[(status, SOON, {})] * 3 + [GOOD]) as served:
+        assert client(served).complete("x")["text"] == "yes"
+    assert len(served.requests) == 4
 
 
-def test_tries_are_bounded_and_the_error_names_path_status_and_tries(client):
-    with serving(script=[BUSY] * 9) as served:
-        endpoint = client(served, patience=Patience(tries=3))
-        wanted = r"^/v1/completions: status 429: Slow down please \(3 tries\)\.$"
+def test_tries_are_bounded_and_the_error_names_path_status_and_tries():
+    busy = (429, SOON, {"error": {"message": "Slow down\n please."}})
+    with serving(script=[busy] * 9) as served:
+        wanted = r"^/v1/completions: status 429: Slow down please \(after up to 3 tries\)\.$"
         with pytest.raises(EndpointError, match=wanted):
-            endpoint.complete("x")
+            client(served, patience=Patience(tries=3)).complete("x")
     assert len(served.requests) == 3
-    assert endpoint.pauses == [1.0, 2.0]
 
 
 @pytest.mark.parametrize("status", [400, 404, 422])
-def test_a_refusal_is_told_at_once(client, status):
+def test_a_refusal_is_told_at_once(status):
     with serving(script=[(status, {}, b"<html>no\nsuch model</html>")] * 2) as served:
-        with pytest.raises(EndpointError, match=rf"status {status}: <html>no such.* \(1 try\)"):
+        with pytest.raises(EndpointError, match=rf"status {status}: <html>no such model</html>\.$"):
             client(served).complete("x")
     assert len(served.requests) == 1
 
 
-def test_a_retry_after_is_kept_whether_seconds_or_a_date(client):
-    later = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
-    script = [(429, {"Retry-After": "7.5"}, {}), (503, {"Retry-After": later}, {}), GOOD]
-    with serving(script=script) as served:
-        endpoint = client(served)
-        endpoint.complete("x")
-    assert endpoint.pauses[0] == 7.5
-    assert 20 < endpoint.pauses[1] <= 30
-    assert seconds("soon") == seconds(None) == seconds("-3") == 0.0
-
-
-def test_a_retry_after_beyond_patience_ends_the_call(client):
-    with serving(script=[(429, {"Retry-After": "3600"}, {})] * 2) as served:
-        endpoint = client(served)
-        with pytest.raises(EndpointError, match=r"429.* \(1 try; it asks to wait 3600 s\)"):
-            endpoint.complete("x")
-    assert endpoint.pauses == []
-
-
-def test_pauses_are_bounded():
-    patience = Patience(pause=1.0, longest=10.0)
-    assert [patience.before(n, 0.0) for n in (1, 4, 5, 50)] == [1.0, 8.0, 10.0, 10.0]
-    assert patience.before(1, 9.0) == 9.0
-
-
-def test_silence_is_given_up_and_tried_again(client):
-    with serving(script=[1.0, GOOD, GOOD]) as served:
-        endpoint = client(served, patience=Patience(timeout=0.5))
-        assert endpoint.complete("x")["text"] == "yes"
-    assert endpoint.pauses[0] == 1.0
-
-
-def test_lasting_silence_is_told(client):
+def test_lasting_silence_is_told():
     with serving(script=[0.3, GOOD]) as served:
         endpoint = client(served, patience=Patience(tries=1, timeout=0.1))
-        with pytest.raises(EndpointError, match=r"no answer: nothing came for 0\.1 s \(1 try\)"):
+        with pytest.raises(EndpointError, match=r"no answer: nothing came for 0\.1 s\.$"):
             endpoint.complete("x")
 
 
@@ -110,35 +71,68 @@ def test_nobody_there_is_told(monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
-    endpoint = Endpoint(url, "tiny", patience=Patience(tries=2), sleep=lambda s: None)
-    with pytest.raises(EndpointError, match=r"^/v1/completions: no answer: .*\(2 tries\)"):
+    endpoint = Endpoint(url, "tiny", patience=Patience(tries=1))
+    with pytest.raises(EndpointError, match=r"^/v1/completions: no answer: .*refused"):
         endpoint.complete("x")
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"[1]", b"\xff"])
-def test_an_answer_that_is_no_json_object_is_tried_again(client, body):
-    with serving(script=[(200, {}, body), GOOD, (200, {}, {"choices": []})]) as served:
-        endpoint = client(served)
-        assert endpoint.complete("x")["text"] == "yes"
-        with pytest.raises(EndpointError, match="/v1/completions: the answer has no choices"):
-            endpoint.complete("x")
+@pytest.mark.parametrize("kind", [{}, {"Content-Type": "application/json"}])
+@pytest.mark.parametrize("body", [b"<html>", b"[1]", b"\xff", b'{"choices": []}'])
+def test_an_answer_that_cannot_be_read_is_told(body, kind):
+    with serving(script=[(200, kind, body)] * 9) as served:
+        with pytest.raises(EndpointError, match=r"/v1/.*: .*no (JSON|choices|answer)"):
+            client(served, patience=Patience(tries=1)).complete("x")
+
+
+def test_requests_are_under_way_together_over_kept_connections_and_come_in_order():
+    with serving(script=[]) as served:
+        waiting = threading.Barrier(4, timeout=20)
+
+        def answer(fields):
+            waiting.wait()  # goes on only when four requests are here
+            return {"text": fields["prompt"]}
+
+        served.text = answer
+        endpoint = client(served, at_once=4)
+        found = at_once(lambda n: endpoint.complete(str(n))["text"], range(12), endpoint.at_once)
+    assert found == [str(n) for n in range(12)]
+    assert served.num_connections <= 4
+
+
+def test_an_error_of_one_question_begins_no_other():
+    begun = []
+
+    def ask(number):
+        begun.append(number)
+        if number == 1:
+            raise EndpointError("no")
+        return number
+
+    for num in (1, 2):
+        begun.clear()
+        with pytest.raises(EndpointError, match="no"):
+            at_once(ask, range(1000), num)
+        assert len(begun) < 1000
 
 
 # Keys
 
 
-def test_the_key_goes_into_the_header_and_nowhere_else(client, monkeypatch):
+def test_the_key_goes_into_the_header_and_nowhere_else(monkeypatch):
     monkeypatch.setenv("SOME_KEY", KEY)
     quoting = {"error": {"message": f"your key {KEY} is odd"}}
-    script = [GOOD, (401, {}, quoting), (400, {}, quoting)]
+    script = [GOOD, (401, {}, quoting), (400, {}, quoting), GOOD]
     with serving(script=script) as served:
         endpoint = client(served, key_variable="SOME_KEY")
         endpoint.complete("x")
-        with pytest.raises(EndpointError, match=r"^/v1/completions: status 401 \(1 try\)\.$"):
+        with pytest.raises(EndpointError, match=r"^/v1/completions: status 401\.$"):
             endpoint.complete("x")
         with pytest.raises(EndpointError, match=r"your key \*\*\* is odd"):
             endpoint.complete("x")
-    assert served.requests[0][1]["Authorization"] == f"Bearer {KEY}"
+        monkeypatch.setenv("SOME_KEY", "sk-renewed")
+        endpoint.complete("x")
+    keys = [headers["authorization"] for _, headers, _ in served.requests]
+    assert keys == [f"Bearer {KEY}"] * 3 + ["Bearer sk-renewed"]
     assert KEY not in str(vars(endpoint))
 
 
@@ -148,7 +142,7 @@ def test_a_missing_key_is_told_by_its_variable(monkeypatch):
         Endpoint("http://localhost/v1", "tiny", "SOME_KEY")
 
 
-def test_a_redirect_is_not_followed(client, monkeypatch):
+def test_a_redirect_is_not_followed(monkeypatch):
     monkeypatch.setenv("SOME_KEY", KEY)
     with serving() as other, serving() as served:
         served.script = [(302, {"Location": other.url}, {}), (307, {"Location": other.url}, {})]
@@ -171,8 +165,8 @@ def test_patience_without_end_or_beginning_is_refused():
         Patience(tries=0)
     with pytest.raises(ValueError, match="timeout must be above 0"):
         Patience(timeout=0)
-    with pytest.raises(ValueError, match="pause must not be negative"):
-        Patience(pause=-1)
+    with pytest.raises(ValueError, match="at_once must be at least 1, got 0"):
+        Endpoint("http://localhost/v1", "tiny", at_once=0)
 
 
 # Next tokens
@@ -183,7 +177,7 @@ def table(**logprobs):
     return {"logprobs": {"tokens": [drawn], "top_logprobs": [logprobs]}}
 
 
-def test_both_forms_tell_the_same(client):
+def test_both_forms_tell_the_same():
     entries = [{"token": t, "logprob": log(p)} for t, p in (("a", 0.6), ("b", 0.3))]
     lists = {"logprobs": {"content": [{**entries[0], "top_logprobs": entries}]}}
     script = [(200, {}, {"choices": [one]}) for one in (table(a=log(0.6), b=log(0.3)), lists)]
@@ -213,10 +207,10 @@ def test_a_list_with_something_missing_has_no_cap():
     assert listed([*entries, Candidate("c", -9999.0)], "a", 3).cap == 1.0
 
 
-def test_bytes_are_read():
-    entry = {"token": "\ufffd", "logprob": -0.1, "bytes": [0xC3]}
+def test_bytes_and_ids_are_read():
+    entry = {"token": "\ufffd", "logprob": -0.1, "bytes": [0xC3], "id": 198}
     found = told({"logprobs": {"content": [{**entry, "top_logprobs": [entry]}]}}, 1, "/p")
-    assert found.candidates == [Candidate("\ufffd", -0.1, b"\xc3")]
+    assert found.candidates == [Candidate("\ufffd", -0.1, b"\xc3", 198)]
     assert found.cap == exp(-0.1)
 
 

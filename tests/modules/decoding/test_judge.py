@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from modules.decoding.endpoint import Endpoint
-from modules.decoding.judge import EndpointJudge, LocalJudge, read_scores
+from modules.decoding.judge import EndpointJudge, LocalJudge
+from modules.decoding.replies import scores_of
 from modules.decoding.verdicts import HEAD, Tally, Verdict, match, tally, win_interval
 from tests.endpoint_stand_ins import byte_tokenizer, serving, tiny_model
 
@@ -77,13 +78,14 @@ def test_shares_are_of_all_matches():
     pairs = [("aaa", "b"), ("aa", "b"), ("a", "bb"), ("a", "b"), ("long", "no")]
     found = tally(match(ByLength(silent=[("long", "no")]), "?", *pair) for pair in pairs)
     assert found == Tally(win=2, tie=1, loss=1, unparsable=1, swayed=0)
-    assert found.num == 5
-    assert found.win_rate == 0.4
+    assert (found.num, found.readable) == (5, 4)
+    assert found.win_rate == 0.5
     assert found.row() == "| 40.0% | 20.0% | 20.0% | 20.0% | 5 |"
     assert HEAD.splitlines()[0].count("|") == found.row().count("|")
     assert tally([match(ByLength(first=9), "?", "a", "b")]).swayed == 1
+    assert tally([match(ByLength(silent=[("a", "b")]), "?", "a", "b")]).win_rate is None
     with pytest.raises(ValueError, match="no match to count"):
-        _ = tally([]).win_rate
+        tally([]).row()
 
 
 def test_the_interval_is_that_of_a_plain_bootstrap():
@@ -133,18 +135,64 @@ def test_intervals_of_nothing_are_refused():
         ("8 6", (8, 6)),
         ("\n 8.5, 10 \nBecause 3 4 5.", (8.5, 10)),
         ("7;7", (7, 7)),
-        ("8/10", (None, None)),
-        ("8", (None, None)),
-        ("8 6 4", (None, None)),
-        ("0 6", (None, None)),
-        ("11 6", (None, None)),
-        ("Answer 1: 8, Answer 2: 6", (None, None)),
-        ("I think so.\n8 6", (None, None)),
-        ("", (None, None)),
+        ("8/10 9/10", (8, 9)),
+        ("8.5/10, 9 / 10", (8.5, 9)),
+        ("**8 9**", (8, 9)),
+        ("`8` `9`", (8, 9)),
+        ("# 8 9", (8, 9)),
+        ("8 9.", (8, 9)),
+        ("Score: 8 9", (8, 9)),
+        ("**Scores:** 8, 9", (8, 9)),
+        ("[[8]] [[9]]", (8, 9)),
+        ("| 8 | 9 |", (8, 9)),
+        ("(8, 9)", (8, 9)),
+        ("8 and 9", (8, 9)),
+        ("8\n9\nBecause.", (8, 9)),
+        ("Answer 1: 8, Answer 2: 6", (8, 6)),
+        ("**Answer 1:** 8/10\n**Answer 2:** 6/10\nThe first is clear.", (8, 6)),
+        ("<think>Is it 3 or 4?\n5 5</think>\n\n8 9\nReasons.", (8, 9)),
+        ("<thinking>3 4</thinking>8 9", (8, 9)),
+        ("```\n8 9\n```", (8, 9)),
+        ('```json\n{"answer_1": 8, "answer_2": 9}\n```', (8, 9)),
+        ('{"scores": "x", "one": 8, "two": "9/10"}', (8, 9)),
+        ("[8, 9]", (8, 9)),
     ],
 )
-def test_only_two_scores_on_the_first_line_are_read(reply, scores):
-    assert read_scores(reply) == Verdict(*scores, reply)
+def test_two_scores_are_read_in_the_usual_forms(reply, scores):
+    assert scores_of(reply) == scores
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "8/10",
+        "8",
+        "8 6 4",
+        "0 6",
+        "11 6",
+        "8/5 9/5",
+        "Answer 2: 6, Answer 1: 8",
+        "I think so.\n8 6",
+        "On a scale of 1 to 10 I give 8 and 6",
+        "8-9",
+        "<think>8 9",
+        "<think>8 9\n8 9",
+        '{"a": 8}',
+        '{"a": 8, "b": 9, "c": 1}',
+        '{"a": 8, "b": true}',
+        "8\nof 10",
+        "",
+    ],
+)
+def test_nothing_is_guessed_from_other_replies(reply):
+    assert scores_of(reply) is None
+
+
+def test_a_reply_cut_off_within_its_thoughts_says_so():
+    choice = {"message": {"content": "<think>Let me see"}, "finish_reason": "length"}
+    with serving(script=[(200, {}, {"choices": [choice]})]) as served:
+        found = EndpointJudge(Endpoint(served.url, "judge")).compare("?", "a", "b")
+    assert found == Verdict(None, None, "<think>Let me see", "length")
 
 
 def test_a_judge_behind_an_endpoint_reads_both_answers():

@@ -1,6 +1,7 @@
 """Judges of two answers, asked through the front door."""
 
 import json
+import threading
 
 import pytest
 
@@ -48,12 +49,12 @@ def test_a_judge_is_asked_in_both_orders_and_the_tally_is_printed(judge, tmp_pat
     assert (records[0]["first"]["one"], records[0]["second"]["one"]) == (10, 2)
     told = capsys.readouterr().out
     assert "| 25.0% | 25.0% | 25.0% | 25.0% | 4 |" in told
-    assert "win rate     25.0%, 95% interval 0.0% to 75.0%" in told
+    assert "win rate     33.3% of 3 matches that can be read, 95% interval 0.0% to 100.0%" in told
     assert "unparsable   1 of 4 matches" in told
     run_folder = max((tmp_path / "runs").glob("*/*/*"))
     header, row = (run_folder / "metrics.csv").read_text().splitlines()
     found = dict(zip(header.split(","), row.split(","), strict=True))
-    assert float(found["predict/win_rate"]) == 0.25
+    assert float(found["predict/win_rate"]) == pytest.approx(1 / 3)
     assert float(found["predict/unparsable"]) == 1
 
 
@@ -119,6 +120,23 @@ def test_a_level_that_is_no_share_is_told_in_one_line(judge, tmp_path, capsys):
     assert capsys.readouterr().err.strip() == "level must be within (0, 1), got 95.0."
 
 
-def test_records_of_a_batch_are_told_to_be_written_together(judge, tmp_path):
-    with pytest.warns(UserWarning, match="batch_size 1 loses none"):
-        judged(tmp_path, judge, "--data.init_args.batch_size=2")
+def test_a_judge_that_says_nothing_is_no_sure_loss(judge, tmp_path, capsys):
+    silent = {"message": {"content": "<think>So"}, "finish_reason": "length"}
+    judge.chat = lambda fields: silent
+    judged(tmp_path, judge)
+    told = capsys.readouterr().out
+    assert "win rate     not known: no match has replies that can be read" in told
+    assert "unparsable   4 of 4 matches, 4 of them since the judge ran out of tokens" in told
+    assert "interval" not in told
+
+
+def test_questions_of_a_batch_are_judged_together(judge, tmp_path):
+    waiting = threading.Barrier(2, timeout=20)
+
+    def together(fields):
+        waiting.wait()  # goes on only when two requests are here
+        return scores(fields)
+
+    judge.chat = together
+    records = judged(tmp_path, judge, "--data.init_args.batch_size=2")
+    assert [one["result"] for one in records] == ["win", "loss", "tie", "unparsable"]

@@ -17,7 +17,7 @@ QUESTIONS = [
     {"id": f"q{n}", "question": text}
     for n, text in enumerate(["the cat sat", "a question has", "the dog", "Der Bär", "the log"])
 ]
-BUSY = (429, {"Retry-After": "0"})
+BUSY = (429, {"retry-after-ms": "1"})
 
 
 @pytest.fixture(scope="module")
@@ -98,17 +98,18 @@ def busy_after(served, num, tries):
 def test_an_endpoint_that_stays_busy_ends_the_run_and_the_next_one_goes_on(
     parts, experts, tmp_path, capsys
 ):
-    tries = "--model.init_args.method.endpoint.init_args.patience.tries=2"
+    endpoint = "--model.init_args.method.endpoint.init_args"
+    tries = (f"{endpoint}.patience.tries=2", "--data.init_args.batch_size=1")
     answers = tmp_path / "answers.jsonl"
     with serving(model=parts[1], tokenizer=parts[0]) as served:
-        whole = black_box(tmp_path, experts, served, tries)
+        whole = black_box(tmp_path, experts, served, *tries)
         calls = asked(served)
         answers.unlink()
         served.requests.clear()
         busy_after(served, calls["q0"] + calls["q1"], tries=2)
-        told = r"question 'q2': /v1/completions: status 429: too many requests \(2 tries\)"
+        told = r"question 'q2': /v1/completions: status 429: too many requests \(after"
         with pytest.raises(EndpointError, match=told):
-            black_box(tmp_path, experts, served, tries)
+            black_box(tmp_path, experts, served, *tries)
         assert asked(served) == {"q0": calls["q0"], "q1": calls["q1"], "q2": 2}
         assert lines(answers) == whole[:2]
         with answers.open("a") as file:
@@ -116,7 +117,7 @@ def test_an_endpoint_that_stays_busy_ends_the_run_and_the_next_one_goes_on(
         served.requests.clear()
         capsys.readouterr()
         with pytest.warns(UserWarning, match="answers.jsonl:3"):
-            found = black_box(tmp_path, experts, served, tries)
+            found = black_box(tmp_path, experts, served, *tries)
     assert asked(served) == {name: calls[name] for name in ("q2", "q3", "q4")}
     assert found == whole
     assert "texts        5, of which" in capsys.readouterr().out
