@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from datamodules.checks import check_bounds
+from datamodules.columns import Wanted
 from datamodules.documents import Reject
 from datamodules.labelled_text import LabelledRow, LabelledText
 from datamodules.loader import Batch, EvaluationLoader
 from datamodules.prompts import Prompts
+from datamodules.readers import read_rows
 from datamodules.resumable import ResumableData
-from datamodules.table import jsonl_rows
 from datamodules.tokenizer import load_tokenizer
 
 
@@ -108,7 +109,8 @@ class HumanPrompts(ResumableData):
     def done(self) -> set[str]:
         """Human texts that have a continuation."""
         files = [] if self.written is None else sorted(map(Path, glob(self.written)))
-        records = (record for file in files for record, _ in jsonl_rows(file, ["pair_id"]))
+        begun = [file for file in files if file.stat().st_size]
+        records = (record for _, record in read_rows(begun, Wanted(needed=["pair_id"])))
         # a line that was cut off by a kill counts for nothing
         good = [one for one in records if not isinstance(one, Reject)]
         return {str(one["pair_id"]) for one in good if self._is_own(one)}

@@ -21,6 +21,7 @@ training it may hold fewer texts than a batch has, or none:
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
@@ -30,11 +31,12 @@ from datamodules.bucketed import Bucketed
 from datamodules.checks import check_bounds, check_shares
 from datamodules.corpus import tokenised
 from datamodules.judged_texts import read_judged
-from datamodules.labelled_text import LabelledText
+from datamodules.labelled_text import AS_IT_IS, LabelledText
 from datamodules.loader import EvaluationLoader, ResumableLoader
 from datamodules.order import Draws, Mixture
 from datamodules.resumable import ResumableData
 from datamodules.selection import Selection, choose
+from datamodules.splits import check_fractions
 from datamodules.text import STAGES, Stage
 from datamodules.text_table import TextTable
 from datamodules.token_file import TokenFile
@@ -57,11 +59,17 @@ class MachineTextData(ResumableData):
         balance: Whether training takes texts of all classes equally often, however many there are.
         plain: Whether texts are read in plain characters (`datamodules.plain`), judged and attacked
             ones too; line breaks and kinds of quotes then tell nothing.
+        splits: Share of the texts of each split where tables have no split, such as
+            `{train: 0.8, val: 0.1, test: 0.1}`: all rows of a text, by its pair or its words, are
+            in one, decided by a hash.
+        leaks: What is done where a text stands in two splits: `refuse` names such texts, `drop`
+            leaves their rows out of training, and out of validation where they are tested.
         attacks: What is done to test texts; each adds a changed copy of the machine texts, and of
             the human ones where it is done to all.
-        texts: What predict judges: texts; or a `.jsonl` file, any other file as one text, a folder,
-            or `-` for the standard input; None judges the test texts.
-        key: Key of a text in JSON lines that predict judges.
+        texts: What predict judges: texts; or a table with a text a row, a `.txt` or `.md` file as
+            one text, a folder of such files, or `-` for the standard input; None judges the test
+            texts.
+        key: Column of the texts in tables that predict judges.
         batch_size: Texts per device and micro-batch.
         eval_batch_size: The same outside of training; None takes `batch_size`.
         pool_size: Training texts that are sorted by length together, about, whatever the batch and
@@ -72,8 +80,9 @@ class MachineTextData(ResumableData):
         max_bad_rate: Share of unusable rows in a source above which the run stops.
 
     Raises:
-        ValueError: A number is out of bounds, there is no source, two attacks have one name, or two
-            stages take the same split; with more than two classes validation and test may.
+        ValueError: A number is out of bounds, there is no source, two attacks have one name, splits
+            do not sum to 1, or two stages take the same split; with more than two classes
+            validation and test may.
     """
 
     def __init__(
@@ -87,6 +96,8 @@ class MachineTextData(ResumableData):
         max_length: int = 512,
         balance: bool = False,
         plain: bool = True,
+        splits: dict[str, float] | None = None,
+        leaks: Literal["refuse", "drop"] = "refuse",
         attacks: list[Attack] | None = None,
         texts: list[str] | str | None = None,
         key: str = "text",
@@ -109,6 +120,7 @@ class MachineTextData(ResumableData):
         }
         self.max_length = max_length
         self.balance = balance
+        self.splits = splits
         self.attacks = attacks or []
         self.texts = texts
         self.key = key
@@ -120,7 +132,10 @@ class MachineTextData(ResumableData):
         self.seed = seed
         self.max_bad_rate = max_bad_rate
         self._check()
-        self.table = TextTable(self.sources, self.classes, plain)
+        stages: tuple[Stage, ...] = ("test", "validate", "train")
+        order = list(dict.fromkeys(self.selections[stage].split for stage in stages))
+        dropped = order if leaks == "drop" else None
+        self.table = TextTable(self.sources, self.classes, plain, splits, dropped)
         self._chosen: dict[Stage, list[int]] = {}
         self._files: list[TokenFile] | None = None
 
@@ -210,6 +225,7 @@ class MachineTextData(ResumableData):
             for attack in self.attacks
             for i in self.chosen("test")
             if attack.humans_too or not self.table.rows[i].is_human
+            if self.table.rows[i].attack == AS_IT_IS
         ]
 
     def _items(self, items: list[Item], one_window: bool = False) -> tuple[TextItems, Tokens]:
@@ -262,6 +278,8 @@ class MachineTextData(ResumableData):
         least |= dict.fromkeys(("batch_size", "eval_batch_size", "pool_size"), 1)
         check_bounds(vars(self), least)
         check_shares(vars(self), ["max_bad_rate"])
+        if self.splits is not None:
+            check_fractions(self.splits)
         if not self.sources:
             raise ValueError("sources is empty: give it at least one table of texts.")
         if len(set(self.classes)) < 2:

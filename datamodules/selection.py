@@ -6,9 +6,9 @@ A pair is a human text and a machine's continuation of its beginning, known by `
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from datamodules.labelled_text import LabelledRow
+from datamodules.labelled_text import AS_IT_IS, LabelledRow
 from datamodules.order import apportion
 
 Rows = Sequence[LabelledRow]
@@ -23,18 +23,21 @@ class Selection:
         generators: Whose texts, and the human texts of whose pairs; all where None.
         domains: Of which domains; all where None.
         budget: Number of texts, half of them human; all where None.
+        attacks: Names of what was done to texts in the table that are taken, `none` for those as
+            they are, the only ones where nothing is said; all where None.
     """
 
     split: str
     generators: list[str] | None = None
     domains: list[str] | None = None
     budget: int | None = None
+    attacks: list[str] | None = field(default_factory=lambda: [AS_IT_IS])
 
     def __post_init__(self) -> None:
         """Refuse what selects nothing."""
         if self.budget is not None and self.budget < 2:
             raise ValueError(f"budget must be at least 2, got {self.budget}.")
-        for name in ("generators", "domains"):
+        for name in ("generators", "domains", "attacks"):
             if getattr(self, name) == []:
                 raise ValueError(f"{name} is empty: name some, or leave it out for all.")
 
@@ -74,8 +77,11 @@ def choose(rows: Rows, selection: Selection, once: bool, seed: int = 0) -> list[
 
 def matching(rows: Rows, selection: Selection) -> list[int]:
     """Places of all texts of the split, the generators and the domains."""
+    require_split(selection.split, rows)
     found = [i for i, row in enumerate(rows) if row.split == selection.split]
-    require("split", [selection.split], (row.split for row in rows))
+    if selection.attacks is not None:
+        require(f"attack in {selection.split}", selection.attacks, (rows[i].attack for i in found))
+        found = [i for i in found if rows[i].attack in selection.attacks]
     if selection.generators is not None:
         known = (rows[i].generator for i in found if not rows[i].is_human)
         require(f"generator in {selection.split}", selection.generators, known)
@@ -86,6 +92,19 @@ def matching(rows: Rows, selection: Selection) -> list[int]:
         require(f"domain in {selection.split}", selection.domains, known)
         found = [i for i in found if rows[i].domain in selection.domains]
     return found
+
+
+def require_split(split: str, rows: Rows) -> None:
+    """Raise a ValueError where no row is of a split; says what to do where no row has any."""
+    known = {row.split for row in rows} - {""}
+    if not known:
+        raise ValueError(
+            f"there is no split called {split!r}; there is none: no row has a split. Name its "
+            "column (`columns: {split: NAME}`), give a table one (`values: {split: train}`), or "
+            "let `data.init_args.splits` part the texts, such as "
+            "{train: 0.8, val: 0.1, test: 0.1}."
+        )
+    require("split", [split], known)
 
 
 def written_for(row: LabelledRow) -> str:

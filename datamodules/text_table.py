@@ -1,22 +1,22 @@
 """Labelled texts of several sources as one table, and what a batch tells of each."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from datamodules.attacks import Attack
 from datamodules.documents import Document, Reject
-from datamodules.labelled_text import LabelledRow, LabelledText
+from datamodules.judged_texts import name_of
+from datamodules.labelled_text import AS_IT_IS, LabelledRow, LabelledText
 from datamodules.plain import PlainSource, plain
-from datamodules.splits import check_splits
+from datamodules.splits import check_splits, with_splits, without_leaks
 from datamodules.text_source import TextSource
 from datamodules.token_file import TokenFile
 from datamodules.windows import NO_LABEL, Item, Tokens
 
-AS_IT_IS = "none"
-"""Name of no attack."""
 TOLD = ("pair_id", "generator", "paired_generator", "domain")
 """What is told of a text, beside what was done to it and where it stands."""
 
@@ -28,10 +28,23 @@ class TextTable:
         sources: The sources.
         classes: Names of the classes, by number.
         is_plain: Whether texts are read in plain characters (`datamodules.plain`).
+        shares: Share of the texts of each split, for rows that have none; they stay without where
+            None.
+        dropped: Splits, the most important first, of which a text keeps the first alone; None
+            refuses a text in two splits.
     """
 
-    def __init__(self, sources: Sequence[LabelledText], classes: Sequence[str], is_plain: bool):
+    def __init__(
+        self,
+        sources: Sequence[LabelledText],
+        classes: Sequence[str],
+        is_plain: bool,
+        shares: Mapping[str, float] | None = None,
+        dropped: Sequence[str] | None = None,
+    ):
         self.sources = list(sources)
+        self.shares = shares
+        self.dropped = dropped
         self.classes = list(classes)
         self.is_plain = is_plain
         self._checked: set[str] = set()
@@ -41,14 +54,31 @@ class TextTable:
         """All rows.
 
         Raises:
-            ValueError: A label is no class.
+            ValueError: A label is no class, or splits are to be cut where all rows have one.
         """
         rows = [row for source in self.sources for row in source.rows]
         for row in rows:
             if row.label not in self.classes:
                 known = ", ".join(self.classes)
                 raise ValueError(f"{row.origin}: label {row.label!r} is none of {known}.")
-        return [replace(row, text=self.written(row.text)) for row in rows]
+        return self._parted([replace(row, text=self.written(row.text)) for row in rows])
+
+    def _parted(self, rows: list[LabelledRow]) -> list[LabelledRow]:
+        """The rows, each in one split."""
+        if self.shares is not None:
+            if rows and all(row.split for row in rows):
+                known = ", ".join(sorted({row.split for row in rows}))
+                raise ValueError(
+                    f"splits says how rows without a split are parted, but all have one: {known}."
+                )
+            rows = with_splits(rows, self.shares)
+        if self.dropped is not None:
+            rows, lost = without_leaks(rows, self.dropped)
+            for name, num in lost.items():
+                rank_zero_warn(
+                    f"{num} rows of {name} are left out: their texts stand in another split too."
+                )
+        return rows
 
     @property
     def texts(self) -> list[TextSource]:
@@ -72,7 +102,7 @@ class TextTable:
     def item(self, number: int, attack: Attack | None = None) -> Item:
         """A row, as it is or attacked."""
         row = self.rows[number]
-        done = AS_IT_IS if attack is None else attack.name
+        done = row.attack if attack is None else attack.name
         told = {name: getattr(row, name) for name in TOLD} | {"attack": done, "place": row.origin}
         text = row.text if attack is None else self.written(attack(row.text))
         return Item(text, self.classes.index(row.label), number, told, is_row=attack is None)
@@ -80,6 +110,7 @@ class TextTable:
     def judged(self, number: int, found: Document | Reject) -> Item:
         """A text of no table, or why it cannot be judged."""
         told = dict.fromkeys(TOLD, "") | {"attack": AS_IT_IS, "place": found.origin}
+        told["id"] = name_of(found)
         if isinstance(found, Reject):
             return Item("", NO_LABEL, number, told, problem=found.reason)
         return Item(self.written(found.text), NO_LABEL, number, told)

@@ -118,11 +118,20 @@ class Texts:
         return self.at(sorted(range(len(row)), key=by.__getitem__))
 
     def under(self, attack: str) -> "Texts":
-        """What a detector meets under an attack: attacked texts, and those that it leaves alone."""
-        told, row = self.told["attack"], self.row_N.tolist()
+        """What a detector meets under an attack: attacked texts, and those that it leaves alone.
+
+        A text that is attacked keeps its number, and takes the place of the text as it is. Where a
+        table brought attacked texts, which have numbers of their own, those as they are count for
+        the classes that were not attacked.
+        """
+        told, row, label = self.told["attack"], self.row_N.tolist(), self.label_N.tolist()
         own = [i for i, name in enumerate(told) if name == attack]
-        changed = {row[i] for i in own}
-        same = [i for i, name in enumerate(told) if name == PLAIN and row[i] not in changed]
+        plain = [i for i, name in enumerate(told) if name == PLAIN and attack != PLAIN]
+        changed, classes = {row[i] for i in own}, {label[i] for i in own}
+        if changed & {row[i] for i in plain}:
+            same = [i for i in plain if row[i] not in changed]
+        else:
+            same = [i for i in plain if label[i] not in classes]
         found = self.at([*own, *same])
         return replace(found, told=found.told | {"attack": [attack] * len(found.row_N)}).ordered()
 

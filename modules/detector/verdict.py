@@ -28,9 +28,12 @@ class Verdict:
 
         Of two classes `label` is the positive one where its probability reaches the threshold of
         `false_positive_rate`, a share of `num_human` texts of validation, and `verdict` says so in
-        words. A text that cannot be judged gets no label but the reason, as `problem`.
+        words. `id` is what a table calls a text. A text that cannot be judged gets no label but the
+        reason, as `problem`.
         """
         record: dict[str, Any] = {"place": batch["place_N"][index]}
+        if name := batch.get("id_N", [""] * (index + 1))[index]:
+            record["id"] = name
         problem = batch["problem_N"][index]
         if not problem and not bool(torch.isfinite(logits_C).all()):
             problem = "no finite score"

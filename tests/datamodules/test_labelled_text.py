@@ -5,7 +5,7 @@ import pytest
 from datamodules.labelled_text import LabelledText
 from tests.datamodules.machine_texts import made_up, source, write
 
-FORMATS = ("texts.parquet", "texts.csv", "texts.jsonl")
+FORMATS = ("texts.parquet", "texts.csv", "texts.jsonl", "texts.tsv")
 BAD_ROWS = {
     "empty": {"text": " ", "label": 1},
     "null": {"text": None, "label": 1},
@@ -18,7 +18,8 @@ BAD_ROWS = {
 @pytest.mark.parametrize("name", FORMATS)
 def test_all_formats_give_the_same_rows(tmp_path, name):
     rows = made_up()
-    found = source(write(rows, tmp_path / name)).rows
+    delimiter = "\t" if name.endswith(".tsv") else ","
+    found = source(write(rows, tmp_path / name, delimiter)).rows
     assert [row.text for row in found] == [row["text"] for row in rows]
     assert [row.is_human for row in found] == [row["label"] == 1 for row in rows]
     assert {row.label for row in found} == {"human", "machine"}
@@ -59,7 +60,7 @@ def test_what_is_no_utf_8_and_what_is_no_row_is_named(tmp_path):
 
 def test_missing_columns_and_unknown_labels_are_named(tmp_path):
     path = write([{"text": "no label here"}], tmp_path / "a.jsonl")
-    with pytest.raises(ValueError, match=r"a\.jsonl has no column label; it has text"):
+    with pytest.raises(ValueError, match=r"a\.jsonl has no column 'label'; it has text"):
         list(source(path).documents())
     path = write([{"text": "good text", "label": "2"}], tmp_path / "b.jsonl")
     with pytest.raises(ValueError, match=r"b\.jsonl:1: label '2' is none of 1, 0"):
@@ -84,3 +85,61 @@ def test_files_are_read_once_a_process_until_they_change(tmp_path, monkeypatch):
         assert LabelledText(str(path)).rows[0].text == "a few words"
     write([{"text": "some other words", "label": "human"}], path)
     assert LabelledText(str(path)).rows[0].text == "some other words"
+
+
+@pytest.mark.parametrize(
+    ("labels", "written", "classes"),
+    [
+        ({False: "human", True: "machine"}, ["no", "Yes", "TRUE", "false", " off "], "hmmhh"),
+        ({False: "human", True: "machine"}, [False, True, True, False, False], "hmmhh"),
+        ({"yes": "machine", "no": "human"}, [False, True, True, False, "N"], "hmmhh"),
+        ({"1": "human", "0": "machine"}, [1, 0, 1.0, "0.0", " 1"], "hmhmh"),
+        ({1: "human", 0: "machine"}, ["1", "0", "1.0", 0.0, 1], "hmhmh"),
+        ({"human": "human", "*": "machine"}, ["human", "gpt4", "llama", "Human", "x"], "hmmhm"),
+        ({"t": "human", "true": "machine"}, ["t", "true", "true", "t", "t"], "hmmhh"),
+    ],
+)
+def test_labels_mean_what_they_say_however_they_are_written(tmp_path, labels, written, classes):
+    rows = [{"text": f"text number {i}", "label": label} for i, label in enumerate(written)]
+    found = source(write(rows, tmp_path / "texts.jsonl"), labels=labels).rows
+    assert "".join(row.label[0] for row in found) == classes
+
+
+def test_a_label_that_means_nothing_or_two_things_is_refused_with_those_that_are_known(tmp_path):
+    path = write([{"text": "good text", "label": "maybe"}], tmp_path / "a.csv")
+    with pytest.raises(ValueError, match=r"a\.csv:1: label 'maybe' is none of False, True"):
+        list(source(path, labels={False: "human", True: "machine"}).documents())
+    path = write([{"text": "good text", "label": "TRUE"}], tmp_path / "b.csv")
+    with pytest.raises(ValueError, match=r"b\.csv:1: label 'TRUE' is none of yes, true"):
+        list(source(path, labels={"yes": "human", "true": "machine"}).documents())
+
+
+def test_a_missing_label_is_no_label_in_every_format(tmp_path):
+    rows = [{"text": "good text", "label": 1.0}, {"text": "fine text", "label": float("nan")}]
+    for name in ("a.parquet", "a.jsonl"):
+        reasons = [
+            one.reason
+            for one in source(write(rows, tmp_path / name)).documents()
+            if hasattr(one, "reason")
+        ]
+        assert reasons == ["no label"]
+
+
+def test_columns_may_lie_within_others_and_whole_numbers_have_no_point(tmp_path):
+    rows = [{"data": {"text": "a human text"}, "label": 1, "source_id": 7.0, "attack": None}]
+    rows += [{"data": {"text": "a made one"}, "label": 0, "source_id": 8.0, "attack": "homoglyph"}]
+    path = write(rows, tmp_path / "one.parquet")
+    found = source(path, columns={"text": "data.text", "pair_id": "source_id"}).rows
+    assert [(row.text, row.pair_id, row.attack) for row in found] == [
+        ("a human text", "7", "none"),
+        ("a made one", "8", "homoglyph"),
+    ]
+
+
+def test_a_folder_of_tables_is_read_whole_and_a_file_of_another_kind_is_refused(tmp_path):
+    write([{"text": "first text", "label": 1}], tmp_path / "a.csv")
+    write([{"text": "second text", "label": 0}], tmp_path / "b.jsonl")
+    (tmp_path / "c.md").write_text("about these files")
+    assert [row.text for row in source(tmp_path).rows] == ["first text", "second text"]
+    with pytest.raises(ValueError, match=r"c\.md is no table: it must end in one of \.parquet"):
+        source(tmp_path / "c.md").files()

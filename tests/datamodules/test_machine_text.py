@@ -14,7 +14,7 @@ from datamodules.loader import ResumableLoader
 from datamodules.machine_text import MachineTextData
 from datamodules.order import Draws, Mixture
 from datamodules.selection import Selection, choose
-from datamodules.splits import check_splits
+from datamodules.splits import check_splits, with_splits
 from datamodules.windows import cut_windows
 from tests.datamodules.machine_texts import GENERATORS, as_rows, made_up, source, write
 
@@ -61,6 +61,92 @@ def test_a_human_text_that_stands_in_two_splits_is_refused_and_named(number, kee
     with pytest.raises(ValueError, match=f"human text {first['pair_id']}.* stands in two splits"):
         check_splits(moved, {"train", "val", "test"})
     check_splits(moved, {first["split"]})
+
+
+def test_all_texts_in_two_splits_are_counted_and_the_first_are_named():
+    rows = made_up(num=40)
+    firsts = [row for row in rows if row["split"] == "train" and row["label"] == 1][::2]
+    moved = as_rows([*rows, *({**row, "split": "test"} for row in firsts)])
+    num = len({row["pair_id"] for row in firsts})
+    with pytest.raises(ValueError, match=f"{num} texts stand in more than one split.*drop") as one:
+        check_splits(moved, {"train", "test"})
+    assert str(one.value).count("stands in two splits") == 20
+    assert f"and {num - 20} more" in str(one.value)
+
+
+def test_texts_in_two_splits_are_left_out_where_that_is_asked_for(data):
+    rows = made_up()
+    moved = [{**row, "split": "test"} for row in rows if row["split"] == "train"][:8]
+    moved += [{**row, "split": "val"} for row in rows if row["split"] == "train"][-4:]
+    with pytest.raises(ValueError, match="stand in more than one split"):
+        data([*rows, *moved]).setup("fit")
+    found = data([*rows, *moved], leaks="drop")
+    with pytest.warns(UserWarning, match="12 rows of train are left out"):
+        held = found.table.rows
+    check_splits(held, {"train", "val", "test"})
+    assert len(held) == len(rows) + 12
+    assert sum(row.split == "test" for row in held) == 8 + sum(r["split"] == "test" for r in rows)
+    found.setup("fit")
+    batch = next(iter(found.train_dataloader()))
+    assert all(found.table.rows[row].split == "train" for row in batch["row_N"])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 9), st.integers(5, 60), st.booleans(), st.randoms())
+def test_a_table_without_splits_is_cut_into_some_that_share_no_text(seed, num, paired, dice):
+    rows = [{**row, "split": ""} for row in made_up(num=num, seed=seed)]
+    if not paired:
+        rows = [{**row, "pair_id": f"{i}"} for i, row in enumerate(rows)]  # cuts are still known
+    shares = {"train": 0.8, "val": 0.1, "test": 0.1}
+    found = with_splits(as_rows(rows), shares)
+    check_splits(found, shares)
+    again = as_rows(rows)
+    order = [*range(len(again))]
+    dice.shuffle(order)
+    mixed = with_splits([again[i] for i in order], shares)
+    if paired:
+        assert [row.split for row in mixed] == [found[i].split for i in order]
+    for label in ("human", "machine"):
+        texts = {row.pair_id: row.split for row in found if row.label == label}
+        for name, share in shares.items():
+            there = sum(split == name for split in texts.values())
+            assert abs(there / len(texts) - share) < 0.1 + 1 / num
+
+
+def test_a_table_without_splits_trains_and_tests_by_fractions(data):
+    rows = [{k: v for k, v in row.items() if k != "split"} for row in made_up()]
+    with pytest.raises(ValueError, match=r"no row has a split\. .*init_args\.splits"):
+        data(rows).setup("fit")
+    found = data(rows, splits={"train": 0.6, "val": 0.2, "test": 0.2})
+    found.setup("fit")
+    num = {stage: len(found.chosen(stage)) for stage in ("train", "validate", "test")}
+    assert num["train"] > num["validate"] == num["test"] > 0
+    with pytest.raises(ValueError, match="but all have one: test, train, val"):
+        data(made_up(), splits={"train": 0.5, "val": 0.5}).setup("fit")
+    with pytest.raises(ValueError, match=r"sum to 1, got \{train: 0.8, val: 0.1\}"):
+        data(splits={"train": 0.8, "val": 0.1})
+
+
+def test_texts_that_a_table_says_are_attacked_do_not_count_as_they_are(data):
+    rows = made_up()
+    attacked = [
+        {**row, "text": row["text"].replace("a", "@"), "attack": "homoglyph"}
+        for row in rows
+        if row["label"] == 0
+    ]
+    rows = [{**row, "attack": ""} for row in rows]
+    plain = data(rows, plain=False)
+    whole = data([*rows, *attacked], name="both.jsonl", plain=False)
+    assert whole.labelled_texts("test") == plain.labelled_texts("test")
+    assert not any("@" in text for text in whole.labelled_texts("train")[0])
+    assert len(whole.chosen("train")) == len(plain.chosen("train"))
+    tested = data(name="both.jsonl", plain=False, test=Selection("test", attacks=None))
+    names = [name for batch in tested.test_dataloader() for name in batch["attack_N"]]
+    assert {name: names.count(name) for name in names} == {"none": 32, "homoglyph": 16}
+    with pytest.raises(
+        ValueError, match="no attack in test called 'case'; there is homoglyph, non"
+    ):
+        data(name="both.jsonl", test=Selection("test", attacks=["case"])).chosen("test")
 
 
 @settings(max_examples=60, deadline=None)

@@ -19,8 +19,9 @@ from datamodules.attacks import (
     Whitespace,
 )
 from datamodules.documents import Document, Reject
-from datamodules.judged_texts import read_judged
+from datamodules.judged_texts import name_of, read_judged
 from datamodules.plain import plain
+from tests.datamodules.machine_texts import write
 
 TEXT = 'The cat sat. "Is it there?" she asked. It was not! So she went home (and slept).'
 
@@ -89,7 +90,7 @@ def said(found):
 def test_given_texts_come_back_with_what_cannot_be_judged():
     found = read_judged(["two words", "", "word", "\x00\x01\x02 x y", "fine text"])
     assert said(found)[::4] == ["two words", "fine text"]
-    assert said(found)[1:4] == ["empty", "a single word", "binary: 3 of 7 characters are no text"]
+    assert said(found)[1:4] == ["empty", "a single word", "binary or UTF-16: NUL at character 0"]
     assert [one.origin for one in found] == [f"text {i}" for i in range(1, 6)]
 
 
@@ -98,7 +99,8 @@ def test_json_lines_are_texts_by_their_key(tmp_path):
     lines = [json.dumps({"text": "one text"}), "", "{broken", json.dumps({"body": "x y"}), "[1]"]
     path.write_text("\n".join(lines))
     found = read_judged(str(path))
-    assert said(found) == ["one text", "broken JSON", "no key 'text'; it has body", "no key 'text'"]
+    reasons = ["broken JSON", "no key 'text'; it has body", "not a JSON object"]
+    assert said(found) == ["one text", *reasons]
     assert [one.origin for one in found] == [f"{path}:{i}" for i in (1, 3, 4, 5)]
     assert said(read_judged(str(path), key="body"))[2] == "x y"
 
@@ -119,6 +121,59 @@ def test_a_folder_gives_a_text_a_file(tmp_path):
 def test_the_standard_input_is_a_text_or_json_lines(monkeypatch, data, texts):
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data)))
     assert said(read_judged("-")) == texts
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["t.csv", "t.tsv", "t.csv.gz", "t.jsonl", "t.jsonl.zst", "t.json", "t.parquet", "t.JSONL"],
+)
+def test_every_row_of_a_table_is_a_text_of_its_own_with_its_name(tmp_path, name):
+    rows = [{"id": f"row {i}", "body": f'some {i} words, with "quotes"'} for i in range(50)]
+    rows[7]["body"] = ""
+    path = write_table(rows, tmp_path / name)
+    found = read_judged(str(path), key="body")
+    assert said(found)[:8] == [*(row["body"] for row in rows[:7]), "empty"]
+    assert len(found) == 50
+    assert [name_of(one) for one in found] == [row["id"] for row in rows]
+    assert found[3].origin == f"{path}:4"
+
+
+def write_table(rows, path):
+    """A table in the format that its ending says, compressed if it says so."""
+    import gzip
+
+    import zstandard
+
+    plain = path.with_name(path.name.removesuffix(".gz").removesuffix(".zst"))
+    if plain.suffix == ".json":
+        plain.write_text(json.dumps(rows))
+    elif plain.suffix.lower() == ".jsonl":
+        plain.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        write(rows, plain, delimiter="\t" if plain.suffix == ".tsv" else ",")
+    if path != plain:
+        squeeze = gzip.compress if path.suffix == ".gz" else zstandard.compress
+        path.write_bytes(squeeze(plain.read_bytes()))
+        plain.unlink()
+    return path
+
+
+def test_a_table_without_the_column_and_a_file_of_another_kind_are_refused_by_name(tmp_path):
+    table = write([{"body": "some words"}], tmp_path / "t.csv")
+    with pytest.raises(ValueError, match=r"t\.csv has no column 'text'; it has body.* data\.init_"):
+        read_judged(str(table))
+    for name in ("t.pdf", "t.docx", "t"):
+        (tmp_path / name).write_text("some words that look like a text")
+        with pytest.raises(ValueError, match=rf"{name} cannot be judged: .* neither .* a table"):
+            read_judged(str(tmp_path / name))
+    found = read_judged(str(tmp_path), key="body")
+    assert said(found)[1] == "some words"
+    assert [one.startswith(("its ending", "that it has no")) for one in said(found)] == [
+        True,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_without_texts_the_key_is_named(tmp_path):
