@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from math import isnan
+from typing import Any
 
 OTHERS = "*"
 """Stands for every label that is not named."""
@@ -20,7 +21,7 @@ class Labels:
             are.
     """
 
-    def __init__(self, meaning: Mapping[object, str] | None):
+    def __init__(self, meaning: Mapping[Any, str] | None):
         self.meaning = None if meaning is None else {str(k): str(v) for k, v in meaning.items()}
         self.by_sense: dict[str, set[str]] = {}
         for label, name in (meaning or {}).items():
