@@ -6,25 +6,61 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 from datamodules.census import Census
-from datamodules.documents import Document
+from datamodules.documents import Document, Reject
 from datamodules.sources import TextSource
-from datamodules.token_file import FORMAT, Meta, TokenFile, cached_token_file, write_token_file
-from datamodules.tokenizer import TextTokenizer
+from datamodules.token_file import (
+    FORMAT,
+    Encoded,
+    Meta,
+    TokenFile,
+    cached_token_file,
+    write_token_file,
+)
 
 PATIENCE = 2.0
 """Seconds of work after which a progress bar appears."""
 
 
+class Encoder(Protocol):
+    """What turns documents into ids."""
+
+    @property
+    def name(self) -> str:
+        """Folder or name on the hub."""
+
+    @property
+    def start(self) -> int:
+        """Id before a document."""
+
+    @property
+    def eos(self) -> int:
+        """Id after a document."""
+
+    @property
+    def vocab_size(self) -> int:
+        """One more than the highest id."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the ids of a document may have changed."""
+
+    def encode_documents(
+        self, documents: Iterable[Document | Reject]
+    ) -> Iterator[Encoded | Reject]:
+        """Each document as ids; in place of one that cannot be used, why."""
+
+
 def tokenised(
-    source: TextSource, tokenizer: TextTokenizer, cache: Path, max_bad_rate: float
+    source: TextSource, tokenizer: Encoder, cache: Path, max_bad_rate: float
 ) -> TokenFile:
     """The token file of a source; made on first use.
 
     Args:
         source: Where the documents come from.
-        tokenizer: What turns them into ids; each document becomes start, tokens, eos.
+        tokenizer: What turns them into ids; a plain text becomes start, tokens, eos.
         cache: Folder that holds all token files.
         max_bad_rate: Highest share of bad documents, in [0, 1].
 
@@ -35,6 +71,7 @@ def tokenised(
         ValueError: Too many documents are bad, or there is none.
     """
     identity = [FORMAT, source.fingerprint(), tokenizer.fingerprint, tokenizer.start, tokenizer.eos]
+    identity.append(version("tokenizers"))
     folder = cache / hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:24]
     census = Census()
 
@@ -60,9 +97,7 @@ def tokenised(
     return file
 
 
-def progress(
-    documents: Iterable[tuple[list[int], int]], name: str
-) -> Iterator[tuple[list[int], int]]:
+def progress(documents: Iterable[Encoded], name: str) -> Iterator[Encoded]:
     """Pass documents on and show a bar on stderr if that takes long."""
     from tqdm import tqdm
 

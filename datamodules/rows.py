@@ -41,14 +41,32 @@ class PackedSource:
     def from_rows(cls, file: TokenFile, rows: Rows) -> "PackedSource":
         """Look the pieces up in the file; a cut document's bytes go with its targets."""
         length = rows.stop - rows.start
-        num_targets = np.maximum(1, file.lengths - 1)[rows.document]
-        num_bytes = file.num_bytes[rows.document] * (length - 1) / num_targets
         begin = file.offsets[rows.document] + rows.start
+        first, last = file.offsets[:-1], file.offsets[1:]
+        of_document = np.maximum(1, targets_within(file, first, last))[rows.document]
+        of_piece = targets_within(file, begin, begin + length)
+        num_bytes = file.num_bytes[rows.document] * of_piece / of_document
         return cls(file, rows.row_start, begin, length, num_bytes)
 
     def row_bytes(self, row: int) -> float:
         """UTF-8 bytes behind the targets of one row."""
         return float(self.num_bytes[self.row_start[row] : self.row_start[row + 1]].sum())
+
+
+def targets_within(
+    file: TokenFile, begin: NDArray[np.int64], end: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Targets of each run of tokens, of which the first one is never a target.
+
+    Args:
+        file: Where the tokens are.
+        begin: First token of each run.
+        end: One past its last token; above `begin`.
+    """
+    if file.is_target is None:
+        return end - begin - 1
+    before = np.concatenate([[0], np.cumsum(file.is_target, dtype=np.int64)])
+    return before[end] - before[begin + 1]
 
 
 class TextRows:
@@ -100,12 +118,14 @@ def _write(
     """Write one row in place; the lengths of its pieces and of its padding."""
     first, last = source.row_start[row], source.row_start[row + 1]
     lengths: list[int] = source.length[first:last].tolist()
-    tokens = source.file.tokens
+    tokens, is_target = source.file.tokens, source.file.is_target
     at = 0
     for begin, length in zip(source.begin[first:last].tolist(), lengths, strict=True):
         end = at + length
         token_L[at:end] = tokens[begin : begin + length]
         label_L[at : end - 1] = token_L[at + 1 : end]
+        if is_target is not None:
+            label_L[at : end - 1][is_target[begin + 1 : begin + length] == 0] = IGNORE
         at = end
     return lengths + [len(token_L) - at] * (at < len(token_L))
 

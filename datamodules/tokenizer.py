@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from datamodules.documents import Document, Reject
 from datamodules.faults import attempt
 from datamodules.roots import looks_local, missing
+from datamodules.token_file import Encoded
 
 if TYPE_CHECKING:  # the import takes seconds
     from transformers import PreTrainedTokenizerBase
@@ -47,7 +48,7 @@ class TextTokenizer:
 
     def encode_documents(
         self, documents: Iterable[Document | Reject]
-    ) -> Iterator[tuple[list[int], int] | Reject]:
+    ) -> Iterator[Encoded | Reject]:
         """Ids with start and eos, and the bytes behind them, of each document; bad ones as such.
 
         A document that the tokenizer cannot take becomes a `Reject`; the others stay as they are.
@@ -58,7 +59,7 @@ class TextTokenizer:
             for one in chunk:
                 yield one if isinstance(one, Reject) else next(made)
 
-    def _encoded(self, chunk: list[Document]) -> list[tuple[list[int], int] | Reject]:
+    def _encoded(self, chunk: list[Document]) -> list[Encoded | Reject]:
         """The documents of a chunk; one by one where they cannot be tokenised together."""
         if not chunk:
             return []
@@ -67,12 +68,12 @@ class TextTokenizer:
             return [self._marked(ids, one) for one, ids in zip(chunk, rows, strict=True)]
         return [attempt(one.origin, self._alone, one) for one in chunk]
 
-    def _alone(self, document: Document) -> tuple[list[int], int]:
+    def _alone(self, document: Document) -> Encoded:
         [ids] = self.encode([document.text])
         return self._marked(ids, document)
 
-    def _marked(self, ids: list[int], document: Document) -> tuple[list[int], int]:
-        return [self.start, *ids, self.eos], document.size
+    def _marked(self, ids: list[int], document: Document) -> Encoded:
+        return Encoded([self.start, *ids, self.eos], document.size)
 
 
 def load_tokenizer(name: str) -> TextTokenizer:

@@ -1,11 +1,18 @@
 import json
+import os
 import pickle
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from datamodules import seals
 from datamodules.corpus import origin, tokenised
+from datamodules.documents import Document, Reject
+from datamodules.faults import attempt
 from datamodules.sources import PlainText
 from datamodules.stories import StoryText, story
 from datamodules.token_file import (
@@ -17,6 +24,7 @@ from datamodules.token_file import (
 )
 from datamodules.tokenizer import load_tokenizer
 
+ROOT = Path(__file__).parents[2]
 DOCUMENTS = [([1, 2, 3], 10), ([4], 2), ([5, 6], 7)]
 
 
@@ -70,6 +78,71 @@ def test_a_harmed_file_is_made_again(tmp_path, part, harm):
         file = cached_token_file(tmp_path / "f", write)
     assert file.tokens.tolist() == [1, 2, 3, 4, 5, 6]
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
+@pytest.mark.parametrize("part", ["tokens.bin", "offsets.npy", "num_bytes.npy", "meta.json"])
+def test_a_flipped_bit_anywhere_is_found_and_the_file_is_made_again(tmp_path, part):
+    write(tmp_path / "f")
+    data = bytearray((tmp_path / "f" / part).read_bytes())
+    data[-3] ^= 1
+    (tmp_path / "f" / part).write_bytes(data)
+    with pytest.warns(UserWarning, match=r"f[ /].* It is made again"):
+        file = cached_token_file(tmp_path / "f", write)
+    assert file.tokens.tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_of_large_files_other_blocks_are_checked_at_each_opening(tmp_path, monkeypatch):
+    monkeypatch.setattr(seals, "BLOCK", 2)
+    monkeypatch.setattr(seals, "MOST", 3)
+    write(tmp_path / "f")
+    data = bytearray((tmp_path / "f" / "tokens.bin").read_bytes())
+    data[0] ^= 1
+    (tmp_path / "f" / "tokens.bin").write_bytes(data)
+    found = [attempt("", seals.check, tmp_path / "f") for _ in range(40)]
+    told = [one.reason for one in found if isinstance(one, Reject)]
+    assert set(told) == {"SealError: tokens.bin is damaged behind byte 0"}
+    assert 5 < len(told) < 40
+
+
+def test_the_cache_follows_the_content_even_if_size_and_time_stay(tmp_path, tokenizer_folder):
+    text, cache = tmp_path / "a.txt", tmp_path / "cache"
+    tokenizer = load_tokenizer(tokenizer_folder)
+    found = []
+    for word in ("lion", "bear"):
+        text.write_text(word)
+        os.utime(text, ns=(10**18, 10**18))
+        found.append(tokenised(PlainText(str(text)), tokenizer, cache, 0.0).tokens.tolist())
+    assert found[0] != found[1]
+
+
+def test_drafts_of_killed_runs_are_removed_and_those_of_living_ones_stay(tmp_path):
+    ready = tmp_path / "ready"
+    code = (
+        "import sys, time, pathlib\nfrom datamodules.drafts import draft\n"
+        "with draft(pathlib.Path(sys.argv[1])):\n"
+        "    pathlib.Path(sys.argv[2]).touch(); time.sleep(60)"
+    )
+    cache = tmp_path / "cache"
+    process = subprocess.Popen([sys.executable, "-c", code, cache / "f", ready], cwd=ROOT)
+    while not ready.exists():
+        time.sleep(0.01)
+    write(cache / "g")
+    assert len(list(cache.glob(".f.draft.*"))) == 1
+    process.kill()
+    process.wait()
+    write(cache / "h")
+    assert sorted(path.name for path in cache.iterdir()) == ["g", "h"]
+
+
+def test_one_document_that_the_tokenizer_cannot_take_costs_only_itself(tokenizer_folder):
+    tokenizer = load_tokenizer(tokenizer_folder)
+    texts = ["one", "bad \ud83d half", "two"]
+    documents = [Document(text, f"a:{n}") for n, text in enumerate(texts)]
+    documents.insert(1, Reject("b:1", "null"))
+    found = list(tokenizer.encode_documents(documents))
+    assert [isinstance(one, Reject) for one in found] == [False, True, True, False]
+    assert found[2].origin == "a:1"
+    assert found[3] == ([tokenizer.start, *tokenizer.encode(["two"])[0], tokenizer.eos], 3, None)
 
 
 def test_a_second_writer_keeps_the_first_ones_file(tmp_path):
