@@ -1,29 +1,56 @@
-"""From a checkpoint to weights in memory, without a training run around them."""
+"""From a checkpoint to weights in memory, and from there to a folder of others' format."""
 
-from typing import Literal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, NoReturn, Protocol, runtime_checkable
 
 import lightning as L
 import torch
+from lightning.pytorch.plugins.precision import HalfPrecision, Precision
 
 from engine.checkpoint import SafeCheckpointIO
+from engine.comparison import Comparable, refuse_difference
 from engine.precision import cast
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 """What the weights of an exported model can be stored in."""
 
 
-def load_for_export(model: L.LightningModule, ckpt_path: str | None, ema: bool) -> str:
+@runtime_checkable
+class Exportable(Protocol):
+    """A system that can be written in a format of others."""
+
+    def export(self, folder: Path) -> None:
+        """Write it into a folder."""
+
+
+def refuse_to_export(model: L.LightningModule) -> NoReturn:
+    """Say in one sentence what stands in for an export."""
+    reason = getattr(model, "no_export", "it has no method export(folder); docs/adding_a_system.md")
+    raise TypeError(f"{type(model).__name__} cannot be exported: {reason}")
+
+
+def load_for_export(
+    model: L.LightningModule, ckpt_path: str | None, ema: bool, precision: Precision
+) -> str:
     """Build the network and load a checkpoint into it.
 
     Args:
         model: The system, whose network need not be built yet.
         ckpt_path: The checkpoint; None leaves the weights the network starts from.
         ema: Whether averaged weights replace the trained ones where there are any.
+        precision: Of the training: weights come in the dtype they were trained in.
 
     Returns:
         What was loaded, in words.
     """
-    model.configure_model()
+    if hasattr(model, "compile_network"):
+        model.compile_network = False  # for a few rows
+    with precision.module_init_context():
+        model.configure_model()
+    if isinstance(precision, HalfPrecision):
+        precision.convert_module(model)
+    model.eval()
     if ckpt_path is None:
         return "the untrained weights"
     checkpoint = SafeCheckpointIO().load_checkpoint(ckpt_path)
@@ -37,6 +64,37 @@ def load_for_export(model: L.LightningModule, ckpt_path: str | None, ema: bool) 
         for name, value in average["weights"].items():
             parameters[name].copy_(value)
     return f"the averaged weights of {ckpt_path}"
+
+
+def write(model: L.LightningModule, folder: Path, dtype: Dtype | None) -> str:
+    """Write a system and compare what was written with the network in memory.
+
+    Args:
+        model: The system, an `Exportable`; its adapters are merged, and its weights cast.
+        folder: Where to write.
+        dtype: What to store the weights in; None keeps theirs.
+
+    Returns:
+        What the comparison found, in words.
+
+    Raises:
+        ValueError: The folder would compute something else.
+    """
+    assert isinstance(model, Exportable)
+    wanted = model.outputs() if isinstance(model, Comparable) else None
+    merge: Callable[[], None] | None = getattr(model, "merge", None)
+    if merge is not None:
+        merge()  # in the dtype they were trained in
+    if dtype is not None:
+        store_as(model, dtype)
+    model.export(folder)
+    if wanted is None or not isinstance(model, Comparable):
+        return f"nothing was compared: {type(model).__name__} has no outputs_of(folder)"
+    try:
+        difference = refuse_difference(wanted, model.outputs_of(folder), model)
+    except ValueError as error:
+        raise ValueError(f"the export is not what was trained, and was removed: {error}") from error
+    return f"read again, its outputs differ by {difference:.1e} of their spread"
 
 
 def store_as(model: L.LightningModule, dtype: Dtype) -> None:

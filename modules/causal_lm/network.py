@@ -21,6 +21,7 @@ from modules.causal_lm.architecture import (
     make_config,
 )
 from modules.causal_lm.attention import register
+from modules.causal_lm.export import logits_of_folder, merged, questions, write_folder
 from modules.causal_lm.lora import Lora, adapt
 from modules.causal_lm.loss import chunked_next_token_loss, next_token_loss
 from modules.nn.attention import Documents
@@ -127,12 +128,31 @@ class LanguageModel(nn.Module):
             folder: Where to write.
             tokenizer: Written beside the weights; its start and end become the model's.
         """
-        merge = getattr(self.model, "merge_and_unload", None)
-        model = merge() if merge is not None else self.model
-        for config in (model.config, model.generation_config):
-            set_ends(config, tokenizer)
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        self.merge()
+        write_folder(self.model, folder, tokenizer)
+
+    def merge(self) -> None:
+        """Merge adapters into the weights they adapt, where there are any."""
+        self.model = merged(self.model)
+
+    @torch.no_grad()
+    def answers(self) -> Tensor:
+        """Logits [B, L, V] of `questions`, on the way that training takes."""
+        if self.attention == "flash_attention_2":
+            self.model.set_attn_implementation("sdpa")  # the other needs a GPU
+        token_BL = questions(self.vocab_size, self.context, self.model.device)
+        B, L = token_BL.shape
+        position_BL = torch.arange(L, device=token_BL.device).expand(B, L)
+        return cast(Tensor, self(token_BL, position_BL, [L] * B))
+
+    def answers_of(self, folder: Path) -> Tensor:
+        """The same of an exported folder, on the way that others take.
+
+        Raises:
+            ValueError: A weight of the folder is not the one here.
+        """
+        token_BL = questions(self.vocab_size, self.context, self.model.device)
+        return logits_of_folder(folder, self.model, token_BL)
 
 
 def checkpoint_activations(model: Any) -> None:
@@ -140,15 +160,6 @@ def checkpoint_activations(model: Any) -> None:
     old = "gradient_checkpointing_enable"
     name = "activation_checkpointing_enable"
     getattr(model, name if hasattr(model, name) else old)({"use_reentrant": False})
-
-
-def set_ends(config: Any, tokenizer: Any) -> None:
-    """Let a config start and end texts as the tokenizer does; more ends than one are kept."""
-    for name in ("bos_token_id", "eos_token_id"):
-        ours, theirs = getattr(tokenizer, name), getattr(config, name, None)
-        known = theirs if isinstance(theirs, list) else [theirs]
-        if ours is not None and ours not in known:
-            setattr(config, name, ours)
 
 
 def is_sharded(module: nn.Module) -> bool:

@@ -197,6 +197,18 @@ class CausalLM(System):
         """Write a Hugging Face folder with weights, config and tokenizer."""
         self.language_model.export(folder, self.tokenizer)
 
+    def merge(self) -> None:
+        """Merge adapters into the weights they adapt."""
+        self.language_model.merge()
+
+    def outputs(self) -> Tensor:
+        """Logits of a few rows, as in training."""
+        return self.language_model.answers()
+
+    def outputs_of(self, folder: Path) -> Tensor:
+        """The same of an exported folder, as others load it."""
+        return self.language_model.answers_of(folder)
+
 
 def repeats(prompts: Iterable[str]) -> list[int]:
     """How many equal prompts stand before each."""

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from modules.causal_lm.architecture import Option, check_source, check_vocabulary, make_config
+from modules.causal_lm.export import questions
 from modules.causal_lm.network import checkpoint_activations
+from modules.nn.same_weights import refuse_other_weights
 
 Attention = Literal["sdpa", "eager", "flash_attention_2"]
 """Implementations of transformers."""
@@ -74,6 +76,35 @@ class Classifier(nn.Module):
         self.model.config.label2id = {name: number for number, name in enumerate(classes)}
         self.model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+
+    @torch.no_grad()
+    def answers(self) -> Tensor:
+        """Logits [W, C] of a few windows, one of them padded, as in training."""
+        token_WL, mask_WL = self._questions()
+        return self(token_WL, mask_WL)
+
+    @torch.no_grad()
+    def answers_of(self, folder: Path) -> Tensor:
+        """The same of an exported folder, as others load it.
+
+        Raises:
+            ValueError: A weight or the name of a class is not the one here.
+        """
+        from transformers import AutoModelForSequenceClassification
+
+        fresh = AutoModelForSequenceClassification.from_pretrained(folder, dtype=self.model.dtype)
+        refuse_other_weights(self.model.state_dict(), fresh.state_dict())
+        if fresh.config.id2label != self.model.config.id2label:
+            raise ValueError(f"the folder names its classes {fresh.config.id2label}")
+        token_WL, mask_WL = (values.cpu() for values in self._questions())
+        logits: Tensor = fresh.eval()(input_ids=token_WL, attention_mask=mask_WL.long()).logits
+        return logits
+
+    def _questions(self) -> tuple[Tensor, Tensor]:
+        token_WL = questions(self.model.config.vocab_size, self.context, self.model.device)
+        mask_WL = torch.ones_like(token_WL, dtype=torch.bool)
+        mask_WL[1, -(token_WL.shape[1] // 4) :] = False
+        return token_WL, mask_WL
 
 
 class Builder(Protocol):

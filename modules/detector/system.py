@@ -277,3 +277,11 @@ class Detector(Judge):
     def export(self, folder: Path) -> None:
         """Write a Hugging Face folder with weights, config and tokenizer."""
         self.classifier.export(folder, self.tokenizer, self.classes)
+
+    def outputs(self) -> Tensor:
+        """Logits of a few windows, as in training."""
+        return self.classifier.answers()
+
+    def outputs_of(self, folder: Path) -> Tensor:
+        """The same of an exported folder, as others load it."""
+        return self.classifier.answers_of(folder)

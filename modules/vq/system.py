@@ -10,8 +10,9 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 from typing_extensions import override
 
+from modules.nn.same_weights import refuse_other_weights
 from modules.nn.vector_quantiser import code_sums, exact, perplexity
-from modules.nn.vq_vae import Coded, VQNetwork, write_network
+from modules.nn.vq_vae import RUNNING, Coded, VQNetwork, read_network, write_network
 from modules.system import System, constant
 from modules.vq.loss import commitment, reconstruction
 
@@ -229,6 +230,36 @@ class VQVAE(System):
     def export(self, folder: Path) -> None:
         """Write a folder that `codec_lm.vq.VqCodec` reads: weights and sizes."""
         write_network(self.autoencoder, folder)
+
+    def outputs(self) -> Tensor:
+        """A few pictures of chance and what their codes show, in one row each."""
+        return shown_codes(self.autoencoder)
+
+    def outputs_of(self, folder: Path) -> Tensor:
+        """The same of an exported folder.
+
+        Raises:
+            ValueError: A weight of the folder is not the one here.
+        """
+        fresh = read_network(folder)
+        state = {n: t for n, t in self.autoencoder.state_dict().items() if n not in RUNNING}
+        refuse_other_weights(state, fresh.state_dict())
+        return shown_codes(fresh)
+
+
+@torch.no_grad()
+def shown_codes(network: VQNetwork) -> Tensor:
+    """What is to be quantised, and the pictures of fixed codes: [N], float32, on the CPU.
+
+    Codes themselves may change by rounding; what they are chosen by and what they show may not.
+    """
+    sizes, generator = network.sizes, torch.Generator().manual_seed(0)
+    device = network.quantiser.code_KD.device
+    pixel = torch.rand(2, sizes.channels, sizes.size, sizes.size, generator=generator) * 2 - 1
+    z_ND = network.encode(pixel.to(device))
+    number_N = torch.arange(len(z_ND), device=device) % sizes.num_codes
+    shown = network.decode(network.quantiser.code_KD[number_N])
+    return torch.cat([z_ND.flatten(), shown.flatten()]).float().cpu()
 
 
 def as_pictures(pixel_BCHW: Tensor) -> Tensor:

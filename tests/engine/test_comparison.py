@@ -1,0 +1,53 @@
+from contextlib import suppress
+
+import pytest
+import torch
+
+from engine.comparison import DRAFT, drafted, refuse_difference
+from engine.export import refuse_to_export
+
+
+def test_a_draft_becomes_the_folder_or_nothing(tmp_path):
+    with suppress(RuntimeError), drafted(tmp_path / "a") as draft:
+        (draft / "file").touch()
+        raise RuntimeError
+    assert not list((tmp_path / "a").iterdir())
+    (tmp_path / "a" / DRAFT).mkdir()  # of an export that was killed
+    (tmp_path / "a" / DRAFT / "old").touch()
+    with drafted(tmp_path / "a") as draft:
+        (draft / "file").touch()
+        (draft / "inner").mkdir()
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {"file", "inner"}
+    with pytest.raises(FileExistsError, match="a is not empty"), drafted(tmp_path / "a"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("dtype", "rounding", "fault"),
+    [(torch.float32, 1e-5, 0.01), (torch.bfloat16, 0.02, 0.2), (torch.float16, 1e-3, 0.05)],
+)
+def test_rounding_passes_and_faults_do_not(dtype, rounding, fault):
+    model = torch.nn.Linear(2, 2).to(dtype)
+    torch.manual_seed(0)
+    wanted, noise = 3 * torch.randn(2, 1000).double()
+    wanted += 5
+    assert refuse_difference(wanted, wanted + rounding * noise, model) < 2 * rounding
+    with pytest.raises(ValueError, match="outputs differ by"):
+        refuse_difference(wanted, wanted + fault * noise, model)
+
+
+def test_what_is_not_finite_any_more_is_a_fault():
+    model, wanted = torch.nn.Linear(2, 2), torch.tensor([1.0, 2.0, -torch.inf])
+    assert refuse_difference(wanted, wanted.clone(), model) == 0
+    for found in (torch.tensor([1.0, torch.nan, 0.0]), torch.tensor([torch.inf, 2.0, 0.0])):
+        with pytest.raises(ValueError, match="outputs differ by"):
+            refuse_difference(wanted, found, model)
+    with pytest.raises(ValueError, match=r"outputs are \(2,\) in place of \(3,\)"):
+        refuse_difference(wanted, wanted[:2], model)
+    with pytest.raises(ValueError, match="no finite output"):
+        refuse_difference(wanted * torch.nan, wanted, model)
+
+
+def test_what_cannot_be_exported_says_so_in_a_sentence():
+    with pytest.raises(TypeError, match=r"^Linear cannot be exported: it has no method export"):
+        refuse_to_export(torch.nn.Linear(2, 2))
