@@ -45,7 +45,7 @@ def load_for_export(
         What was loaded, in words.
     """
     if hasattr(model, "compile_network"):
-        model.compile_network = False  # for a few rows
+        model.compile_network = False  # type: ignore[assignment]  # for a few rows
     with precision.module_init_context():
         model.configure_model()
     if isinstance(precision, HalfPrecision):
