@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from modules.causal_lm.vocabulary import vocabulary_size
+
 CONTEXT = 8
 """Tokens before new ones that are decoded with them, since they may decide about a blank."""
 
@@ -13,15 +15,15 @@ def token_ids(ends: Iterable[int | str], tokenizer: Any) -> set[int]:
     Raises:
         ValueError: The tokenizer has no such token; names it.
     """
-    found = set[int]()
+    found, size = set[int](), vocabulary_size(tokenizer)
     for end in ends:
         if isinstance(end, str):
             (number,) = tokenizer.convert_tokens_to_ids([end])
             is_known = number is not None and tokenizer.convert_ids_to_tokens([number]) == [end]
         else:
-            number, is_known = end, 0 <= end < len(tokenizer)
+            number, is_known = end, 0 <= end < size
         if not is_known:
-            raise ValueError(f"the end {end!r} is no token of the tokenizer's {len(tokenizer)}")
+            raise ValueError(f"the end {end!r} is no token of the tokenizer's {size}")
         found.add(int(number))
     return found
 

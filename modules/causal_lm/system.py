@@ -15,6 +15,7 @@ from typing_extensions import override
 from modules.causal_lm.ends import new_text
 from modules.causal_lm.generate import Generation, cut, generate
 from modules.causal_lm.network import Builder, LanguageModel
+from modules.causal_lm.vocabulary import vocabulary_size
 from modules.nn.generators import dice
 from modules.system import System, constant
 
@@ -99,7 +100,7 @@ class CausalLM(System):
 
     @override
     def build(self) -> LanguageModel:
-        return self.make_network(tokenizer_size=len(self.tokenizer))
+        return self.make_network(tokenizer_size=vocabulary_size(self.tokenizer))
 
     @property
     def language_model(self) -> LanguageModel:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from modules.causal_lm.vocabulary import vocabulary_size
 from modules.codec_lm.rules import FINISH
 from modules.codec_lm.spelling import FIRST
 
@@ -98,9 +99,9 @@ class FixedLength:
         Raises:
             ValueError: A kind of code is no token, or a token is several.
         """
-        names = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+        names = tokenizer.convert_ids_to_tokens(range(vocabulary_size(tokenizer)))
         special = set(tokenizer.all_special_ids)
-        number = {name: token for token, name in enumerate(names) if token not in special}
+        number = {name: n for n, name in enumerate(names) if n not in special and name is not None}
         merged = [name for name in number if len(name) > 1]
         if merged:
             raise ValueError(

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from modules.causal_lm.vocabulary import vocabulary_size
 from modules.codec_lm.byte_grammar import ByteGrammar
 from modules.codec_lm.classes import CLASSES, classes, vote
 from modules.codec_lm.rules import FINISH
@@ -74,9 +75,11 @@ class TokenGrammar:
     @classmethod
     def of(cls, grammar: ByteGrammar[Any], tokenizer: Any, naming: Naming = JPEG) -> "TokenGrammar":
         """The grammar over a Hugging Face tokenizer whose tokens spell bytes."""
-        names = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+        names = tokenizer.convert_ids_to_tokens(range(vocabulary_size(tokenizer)))
         special = set(tokenizer.all_special_ids)
-        words = [None if n in special else unspell(name) for n, name in enumerate(names)]
+        words = [
+            None if n in special or name is None else unspell(name) for n, name in enumerate(names)
+        ]
         return cls(grammar, words, tokenizer.eos_token_id, naming)
 
     @property

@@ -12,6 +12,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 from typing_extensions import override
 
+from modules.causal_lm.vocabulary import vocabulary_size
 from modules.detector.calibration import Calibration, densities
 from modules.detector.evaluation import PLAIN, TOLD, Judged, Texts, at_threshold, measures
 from modules.detector.loss import classification_loss, text_logits
@@ -246,7 +247,7 @@ class Detector(Judge):
         known = self.tokenizer
         pad = known.eos_token_id if known.pad_token_id is None else known.pad_token_id
         return self.make_network(
-            tokenizer_size=len(known), pad=int(pad), num_classes=len(self.classes)
+            tokenizer_size=vocabulary_size(known), pad=int(pad), num_classes=len(self.classes)
         )
 
     @property

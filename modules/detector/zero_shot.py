@@ -11,6 +11,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from modules.causal_lm.network import Builder, LanguageModel
+from modules.causal_lm.vocabulary import vocabulary_size
 from modules.detector.likelihoods import TokenSums, token_sums
 from modules.detector.method import Method
 
@@ -42,7 +43,7 @@ class ZeroShot(Method):
         from transformers import AutoTokenizer
 
         self.tokenizer: Any = AutoTokenizer.from_pretrained(tokenizer)
-        size = len(self.tokenizer)
+        size = vocabulary_size(self.tokenizer)
         self.model = network(tokenizer_size=size).requires_grad_(False)
         other = None if reference is None else reference(tokenizer_size=size)
         self.other = None if other is None else other.requires_grad_(False)

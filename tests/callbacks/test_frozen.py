@@ -25,3 +25,48 @@ def test_trained_parameters_may_move():
     with torch.no_grad():
         module[1].weight.add_(1)
     guard.on_fit_end(None, module)
+
+
+def swapped_entries(weight):
+    weight[0, 1], weight[3, 2] = weight[3, 2].clone(), weight[0, 1].clone()
+
+
+CHANGES = {
+    "rows in another order": lambda weight: weight.copy_(weight.flip(0)),
+    "two entries swapped": swapped_entries,
+    "one unit in the last place": lambda weight: weight[2, 2].copy_(
+        torch.nextafter(weight[2, 2].float(), torch.tensor(9.0)).to(weight.dtype)
+        if weight.dtype == torch.float32
+        else weight[2, 2] * (1 + 2**-7)
+    ),
+    "a sign of zero": lambda weight: weight[0, 0].mul_(-1),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_every_bit_counts_and_so_does_its_place(change, dtype):
+    module = torch.nn.Linear(4, 4, dtype=dtype).requires_grad_(False)
+    with torch.no_grad():
+        module.weight[0, 0] = 0.0
+    guard = FrozenGuard()
+    guard.on_fit_start(None, module)
+    guard.on_fit_end(None, module)
+    with torch.no_grad():
+        change(module.weight)
+    with pytest.raises(RuntimeError, match=r"frozen parameters changed.*weight"):
+        guard.on_fit_end(None, module)
+
+
+def test_single_numbers_empty_shards_and_whole_numbers_are_watched():
+    module = torch.nn.ParameterList(
+        torch.nn.Parameter(value, requires_grad=False)
+        for value in (torch.tensor(1.0), torch.empty(0, 3), torch.tensor([[1, 2]]))
+    )
+    guard = FrozenGuard()
+    guard.on_fit_start(None, module)
+    guard.on_fit_end(None, module)
+    with torch.no_grad():
+        module[2][0, 1] = 3
+    with pytest.raises(RuntimeError, match="changed"):
+        guard.on_fit_end(None, module)
