@@ -1,5 +1,6 @@
 """What all datamodules ask of their arguments."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ def check_shares(values: Mapping[str, Any], names: Iterable[str]) -> None:
 
 
 def check_sources(train: Sequence[Source], kind: str) -> None:
-    """Raise a ValueError where there is no training source, or one without a weight.
+    """Raise a ValueError where there is no training source, or one without a finite weight.
 
     Args:
         train: The sources.
@@ -30,5 +31,7 @@ def check_sources(train: Sequence[Source], kind: str) -> None:
     if not train:
         raise ValueError(f"train is empty: give it at least one source of {kind}.")
     for source in train:
-        if not source.weight > 0:
-            raise ValueError(f"the weight of {source.name} must be above 0, got {source.weight}.")
+        if not 0 < source.weight < math.inf:
+            raise ValueError(
+                f"the weight of {source.name} must be above 0 and finite, got {source.weight}."
+            )

@@ -22,7 +22,7 @@ from datamodules.conversations import InstructionFiles
 from datamodules.corpus import origin, tokenised
 from datamodules.loader import EvaluationLoader
 from datamodules.packing import Rows, best_fit
-from datamodules.prompts import Prompts, read_prompts
+from datamodules.prompts import Prompts
 from datamodules.rows import targets_within
 from datamodules.text import TextData
 from datamodules.text_source import TextSource
@@ -106,7 +106,7 @@ class InstructionData(TextData):
 
     @override
     def predict_dataloader(self) -> EvaluationLoader:
-        prompts = read_prompts(self.prompts)
+        prompts = self.wanted
         ids = [self.chat.prompt([{"role": "user", "content": text}]) for text in prompts]
         return self._evaluation(Prompts(prompts, ids, self.chat.vocabulary.pad))
 

@@ -110,11 +110,15 @@ def apportion(total: int, weights: Sequence[float]) -> list[int]:
     """Divide `total` in proportion to the weights by largest remainders, each at least 1.
 
     Raises:
-        ValueError: There are more weights than things to divide.
+        ValueError: There are more weights than things to divide, or a weight is not above 0 and
+            finite.
     """
+    if not all(0 < weight < np.inf for weight in weights):
+        raise ValueError(f"weights must be above 0 and finite, got {list(weights)}.")
     if total < len(weights):
         raise ValueError(f"{total} items cannot be shared among {len(weights)} sources.")
-    quota = total * np.asarray(weights, float) / sum(weights)
+    share = np.asarray(weights, float) / max(weights)  # the sum of the largest would be infinite
+    quota = total * share / share.sum()
     counts = np.maximum(1, np.floor(quota)).astype(np.int64)
     for _ in range(total - int(counts.sum())):
         counts[np.argmax(quota - counts)] += 1

@@ -5,14 +5,26 @@ Shape legend: B = prompts of a batch, L = length of the longest of them.
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from datamodules.census import Census
+from datamodules.columns import Record, Wanted, cell
+from datamodules.documents import Blank, Document, Reject, judge, unwritable
+from datamodules.faults import attempt
+from datamodules.files import FORMATS, bare, file_format, opened, shown
 from datamodules.loader import Batch
+from datamodules.quarantine import UnusableError
+from datamodules.question_rows import text
+from datamodules.readers import read_rows
 from datamodules.roots import missing
+
+COLUMN = "prompt"
+"""The column of prompts."""
 
 
 class Prompts:
@@ -62,35 +74,83 @@ def repeats(prompts: list[str]) -> list[int]:
     return found
 
 
-def read_prompts(prompts: list[str] | str | None) -> list[str]:
+def read_prompts(prompts: list[str] | str | None, max_bad_rate: float = 0.0) -> list[str]:
     """Prompts as given, or from a file.
 
     Args:
-        prompts: The texts; or a `.jsonl` file with a key `prompt`, or a `.txt` file with one
-            prompt a line; nothing stands for one empty prompt.
+        prompts: The texts; or a `.txt` file with one prompt a line, or a file of rows, such as
+            `.jsonl` or `.csv`, with a column `prompt`; nothing stands for one empty prompt.
+        max_bad_rate: Share of unusable prompts of a file above which they are refused.
 
     Returns:
         At least one prompt.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file has another suffix, or a line without a prompt.
+        ValueError: The file has another ending, or too many lines without a prompt.
     """
     if isinstance(prompts, str):
-        path = Path(prompts)
-        if not path.is_file():
-            raise missing(prompts)
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        if path.suffix not in (".jsonl", ".txt"):
-            raise ValueError(f"{path} must end in .jsonl or .txt.")
-        is_json = path.suffix == ".jsonl"
-        prompts = [_prompt(line, path) for line in lines] if is_json else lines
+        file = prompt_file(prompts)
+        return list(Census().sift(_prompts(file), max_bad_rate, shown(file)))
+    for number, given in enumerate(prompts or []):
+        if reason := unwritable(given):
+            raise ValueError(f"prompt {number}: {reason}.")
     return prompts or [""]
 
 
-def _prompt(line: str, path: Path) -> str:
-    """The prompt of one line of JSON."""
-    try:
-        return str(json.loads(line)["prompt"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: no key 'prompt' in the line {line[:80]!r}.") from error
+def prompt_file(prompts: str) -> Path:
+    """The file that prompts are in.
+
+    Raises:
+        FileNotFoundError: There is none; says how texts are given instead.
+        ValueError: Its ending tells of no prompts.
+    """
+    file = Path(prompts)
+    if file.is_file():
+        if bare(file).endswith(".txt") or file_format(file):
+            return file
+        raise ValueError(
+            f"{file} holds no prompts: a file of them ends in .txt (one a line) or in "
+            f"{', '.join(FORMATS)} (with a column 'prompt')."
+        )
+    if Path(prompts).suffix or "/" in prompts:
+        raise missing(prompts)
+    raise FileNotFoundError(
+        f"there is no file {prompts!r}. Prompts that are texts are a list: "
+        f"--data.init_args.prompts '[{json.dumps(prompts, ensure_ascii=False)}]'."
+    )
+
+
+def prompt_lines(file: Path) -> Iterator[tuple[str, str | Reject]]:
+    """Where each line of a file of texts stands, and what it says; blank lines do not count."""
+    with opened(file) as lines:
+        for number, line in enumerate(lines, start=1):
+            found = judge(line.rstrip(b"\r\n"), f"{shown(file)}:{number}")
+            if isinstance(found, Document):
+                yield found.origin, found.text
+            elif not isinstance(found, Blank):
+                yield found.origin, found
+
+
+def _prompts(file: Path) -> Iterator[str | Reject]:
+    """The prompts of a file; one that is blank is a good one."""
+    if not file_format(file):
+        yield from (said for _, said in prompt_lines(file))
+        return
+    for origin, record in read_rows([file], Wanted([COLUMN], [COLUMN])):
+        if isinstance(record, Reject):
+            yield record
+        else:
+            yield attempt(origin, _prompt, record)
+
+
+def _prompt(record: Record) -> str:
+    """The prompt of a row; no prompt at all is none, an empty one begins a document.
+
+    Raises:
+        UnusableError: There is none, or it is no text.
+    """
+    value = cell(record, COLUMN)
+    if value is None:
+        raise UnusableError("null")
+    return text(value, COLUMN)

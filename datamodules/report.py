@@ -56,6 +56,8 @@ def shares(
     Returns:
         One description a source, in the same order.
     """
+    largest = max(weights)  # two of the largest numbers add up to infinity
+    asked = [weight / largest / sum(w / largest for w in weights) for weight in weights]
     given = np.array([d * p.num_tokens / p.num_rows for d, p in zip(draws, packed, strict=True)])
     realised = given / given.sum()
     return [
@@ -66,10 +68,10 @@ def shares(
             fill=part.fill(rows.row_length),
             dropped=part.num_dropped,
             lost=len(part.document) - len(source.file.num_bytes) + part.num_dropped,
-            asked=weight / sum(weights),
+            asked=wanted,
             realised=float(share),
         )
-        for source, part, weight, share in zip(rows.sources, packed, weights, realised, strict=True)
+        for source, part, wanted, share in zip(rows.sources, packed, asked, realised, strict=True)
     ]
 
 

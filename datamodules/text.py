@@ -21,6 +21,7 @@ A prediction batch holds the start token and the prompt, padded on the left:
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -67,9 +68,11 @@ class TextData(ResumableData):
         num_workers: Processes that build batches; 0 builds them in the training process.
         cache: Folder for the tokenised text.
         seed: Seed of the order of the rows; apart from the trainer's.
-        prompts: What predict continues: texts, or a .jsonl file with a key "prompt", or a .txt
-            file with one prompt a line; None continues the empty text.
+        prompts: What predict continues: texts, or a file of rows, such as .jsonl, with a column
+            "prompt", or a .txt file with one prompt a line; None continues the empty text.
         max_bad_rate: Share of unusable documents in a source above which the run stops.
+        control_tokens: Whether the name of a control token in a text, such as `<|endoftext|>`,
+            stands for that token, as Hugging Face reads it; else it is read as plain characters.
 
     Raises:
         ValueError: A size is too small, a weight is not positive or there is no training text.
@@ -91,6 +94,7 @@ class TextData(ResumableData):
         seed: int = 0,
         prompts: list[str] | str | None = None,
         max_bad_rate: float = 0.01,
+        control_tokens: bool = True,
     ):
         super().__init__()
         self.tokenizer = tokenizer
@@ -109,6 +113,7 @@ class TextData(ResumableData):
         self.seed = seed
         self.prompts = prompts
         self.max_bad_rate = max_bad_rate
+        self.control_tokens = control_tokens
         self._check()
         self._tokenised: dict[Stage, list[TokenFile]] = {}
         self._rows: dict[Stage, TextRows] = {}
@@ -119,6 +124,8 @@ class TextData(ResumableData):
         """Tokenise what this command reads; Lightning calls it on one process a node."""
         for stage in STAGES[self._command()]:
             self._files(stage)
+        if self._command() == "predict":
+            _ = self.wanted
 
     def setup(self, stage: str) -> None:
         """Map the tokens into memory, pack them and say what the training mixture is."""
@@ -128,6 +135,14 @@ class TextData(ResumableData):
         if stage == "fit":
             for name, share in self.mixture_report().items():
                 rank_zero_only(print)(share.describe(name))
+            rank_zero_only(print)(self.epoch())
+
+    def epoch(self) -> str:
+        """How long an epoch is, in one line, for whoever counts in epochs."""
+        rows, batch = len(self._rows["train"]), self.batch_size * self.place()[1]
+        window = 1 if self.trainer is None else self.trainer.accumulate_grad_batches
+        steps = -(-max(1, rows // batch) // window)
+        return f"an epoch is {rows:,} rows: {steps:,} steps of {batch * window:,} rows"
 
     def train_dataloader(self) -> ResumableLoader:
         """The endless stream of training rows."""
@@ -152,9 +167,14 @@ class TextData(ResumableData):
 
     def predict_dataloader(self) -> EvaluationLoader:
         """Every prompt once."""
-        prompts, vocabulary = read_prompts(self.prompts), self._tokenizer()
+        prompts, vocabulary = self.wanted, self._tokenizer()
         ids = [[vocabulary.start, *tokens] for tokens in vocabulary.encode(prompts)]
         return self._evaluation(Prompts(prompts, ids, vocabulary.pad))
+
+    @cached_property
+    def wanted(self) -> list[str]:
+        """The prompts; what is wrong with them is said before any weights are loaded."""
+        return read_prompts(self.prompts, self.max_bad_rate)
 
     def mixture_report(self) -> dict[str, Share]:
         """What each training source has and gives, by its name; after `setup("fit")`."""
@@ -188,7 +208,7 @@ class TextData(ResumableData):
 
     def _tokenizer(self) -> TextTokenizer:
         if self._vocabulary is None:
-            self._vocabulary = load_tokenizer(self.tokenizer)
+            self._vocabulary = load_tokenizer(self.tokenizer, self.control_tokens)
         return self._vocabulary
 
     def _files(self, stage: Stage) -> list[TokenFile]:

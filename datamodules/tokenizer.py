@@ -73,14 +73,19 @@ class TextTokenizer:
         return self._marked(ids, document)
 
     def _marked(self, ids: list[int], document: Document) -> Encoded:
-        return Encoded([self.start, *ids, self.eos], document.size)
+        """Start and eos come once, even where the text writes them itself."""
+        before = [] if ids[:1] == [self.start] else [self.start]
+        behind = [] if ids[-1:] == [self.eos] and len(before) + len(ids) > 1 else [self.eos]
+        return Encoded([*before, *ids, *behind], document.size)
 
 
-def load_tokenizer(name: str) -> TextTokenizer:
+def load_tokenizer(name: str, control_tokens: bool = True) -> TextTokenizer:
     """Load a tokenizer.
 
     Args:
         name: Folder or name on the hub.
+        control_tokens: Whether the name of a control token in a text, such as `<|endoftext|>`,
+            stands for that token; else it is read as other characters are.
 
     Returns:
         The tokenizer with its marks.
@@ -94,9 +99,9 @@ def load_tokenizer(name: str) -> TextTokenizer:
     from transformers import AutoTokenizer
 
     try:
-        backend = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"no tokenizer could be loaded from {name}: {error}") from error
+        backend = AutoTokenizer.from_pretrained(name, split_special_tokens=not control_tokens)
+    except Exception as error:  # tokenizers raises bare exceptions, the hub its own
+        raise ValueError(_explain(name, error)) from error
     ends = (backend.eos_token_id, backend.sep_token_id, backend.bos_token_id)
     eos = next((one for one in ends if one is not None), None)
     if eos is None:
@@ -111,10 +116,23 @@ def load_tokenizer(name: str) -> TextTokenizer:
     return TextTokenizer(name, start, eos, pad, vocab_size, _fingerprint(backend), backend)
 
 
+def _explain(name: str, error: Exception) -> str:
+    """Why no tokenizer could be loaded, and that a folder of that name is not here."""
+    told = " ".join(str(error).split())
+    if Path(name).exists():
+        return f"no tokenizer could be loaded from the folder {name}: {told}"
+    return f"there is no folder {name} below {Path.cwd()}, and no tokenizer of the hub: {told}"
+
+
 def _fingerprint(backend: "PreTrainedTokenizerBase") -> str:
     """Hash of all that decides the ids."""
-    rules = backend.backend_tokenizer.to_str() if backend.is_fast else str(backend.get_vocab())
-    return hashlib.sha256(f"{type(backend).__name__} {rules}".encode()).hexdigest()
+    if backend.is_fast:
+        rules = backend.backend_tokenizer.to_str()
+    else:
+        options = {k: str(v) for k, v in backend.init_kwargs.items() if k != "name_or_path"}
+        rules = f"{sorted(backend.get_vocab().items())} {sorted(options.items())}"
+    told = f"{type(backend).__name__} {rules} {backend.split_special_tokens}"
+    return hashlib.sha256(told.encode(errors="backslashreplace")).hexdigest()
 
 
 def _chunks(documents: Iterable[Document | Reject]) -> Iterator[list[Document | Reject]]:

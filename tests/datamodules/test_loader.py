@@ -209,6 +209,14 @@ def test_a_mixture_can_be_entered_anywhere():
         assert Mixture([7, 4], [1.0, 2.0]).items(start, 60).tolist() == whole[start:]
 
 
+def test_shares_of_the_largest_weights_are_found_and_infinite_ones_refused():
+    assert apportion(10, [1e308, 1e308]) == [5, 5]
+    assert apportion(10, [1e-300, 1e300]) == [1, 9]
+    for weight in (float("inf"), float("nan"), 0.0, -1.0):
+        with pytest.raises(ValueError, match="weights must be above 0 and finite"):
+            apportion(10, [1.0, weight])
+
+
 @given(st.integers(5, 1000), st.lists(st.floats(0.001, 100), min_size=1, max_size=5))
 def test_shares_sum_up_and_follow_the_weights(total, weights):
     counts = apportion(total, weights)

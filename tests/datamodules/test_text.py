@@ -6,6 +6,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from datamodules.documents import Document
 from datamodules.loader import Batch
 from datamodules.sources import PlainText
 from datamodules.stories import StoryText, story
@@ -165,6 +166,7 @@ def test_training_documents_need_no_tokenizer():
         ({"eval_batch_size": 0}, "eval_batch_size must be at least 1, got 0"),
         ({"train": []}, "train is empty"),
         ({"train": [StoryText(1, weight=0.0)]}, "weight of stories:1:0 must be above 0"),
+        ({"train": [StoryText(1, weight=float("inf"))]}, "must be above 0 and finite, got inf"),
         ({"max_bad_rate": 2.0}, "max_bad_rate"),
     ],
 )
@@ -213,8 +215,29 @@ def test_prompts_are_read_from_files(make, tmp_path):
 
 def test_a_prompt_file_without_prompts_is_refused(make, tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "one"}\n')
-    with pytest.raises(ValueError, match="no key 'prompt'"):
-        ready(make(prompts=str(tmp_path / "a.jsonl")), "predict").predict_dataloader()
+    data = make(prompts=str(tmp_path / "a.jsonl"))
+    with pytest.raises(ValueError, match=r"a\.jsonl has no column 'prompt'; it has text"):
+        ready(data, "predict").predict_dataloader()
+
+
+def test_control_tokens_in_a_text_are_read_as_such_or_as_characters(tokenizer_folder, tmp_path):
+    told = load_tokenizer(tokenizer_folder), load_tokenizer(tokenizer_folder, False)
+    assert told[0].fingerprint != told[1].fingerprint
+    word = told[0].backend.eos_token
+    text = f"one {word} two"
+    assert told[0].eos in told[0].encode([text])[0]
+    ids = told[1].encode([text])[0]
+    assert told[1].eos not in ids
+    assert told[1].backend.decode(ids) == text
+    whole = Document(f"{told[0].backend.bos_token}one{word}", "a:1")
+    [twice] = told[0].encode_documents([whole])
+    assert (twice.ids.count(told[0].start), twice.ids.count(told[0].eos)) == (1, 1)
+
+
+def test_an_epoch_is_told_in_steps(make, capsys):
+    data = ready(make(batch_size=3), "fit")
+    rows = data.train_dataloader().order.num_items
+    assert f"an epoch is {rows} rows: {rows // 3} steps of 3 rows" in capsys.readouterr().out
 
 
 class Diary(L.LightningModule):
