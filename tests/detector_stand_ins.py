@@ -22,6 +22,7 @@ def write_detector_stand_ins(data: Path, models: Path, tokenizer_folder: Path) -
         LlamaConfig,
         LlamaForCausalLM,
         RobertaConfig,
+        RobertaForSequenceClassification,
         RobertaModel,
     )
 
@@ -32,8 +33,11 @@ def write_detector_stand_ins(data: Path, models: Path, tokenizer_folder: Path) -
     sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
     sizes |= {"num_attention_heads": 2, "vocab_size": 300}
     roberta = RobertaConfig(**sizes, max_position_embeddings=66, pad_token_id=1)
+    names = {"id2label": {0: "Fake", 1: "Real"}, "label2id": {"Fake": 0, "Real": 1}}
+    published = RobertaConfig(**sizes, **names, max_position_embeddings=66, pad_token_id=1)
     untrained = {
         "roberta-base": RobertaModel(roberta),
+        "roberta-base-openai-detector": RobertaForSequenceClassification(published),
         "stories260K": LlamaForCausalLM(LlamaConfig(**sizes, max_position_embeddings=512)),
     }
     for name, model in untrained.items():

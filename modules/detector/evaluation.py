@@ -48,7 +48,7 @@ class Judged:
         self.logits.append(logits_NC)
         self.label.append(batch["label_N"])
         self.row += batch["row_N"]
-        self.place += batch["place_N"]
+        self.place += batch.get("place_N", [f"text {row}" for row in batch["row_N"]])
         self.density += batch["density_N"]
         for name, values in self.told.items():
             values += batch[f"{name}_N"]

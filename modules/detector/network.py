@@ -3,6 +3,8 @@
 Shape legend: W = windows of texts, L = tokens of a window, C = classes.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
@@ -12,10 +14,11 @@ from torch import Tensor, nn
 from modules.causal_lm.architecture import Option, check_source, check_vocabulary, make_config
 from modules.causal_lm.export import questions
 from modules.causal_lm.network import checkpoint_activations
+from modules.detector.heads import order_of, own_classes
 from modules.nn.same_weights import refuse_other_weights
 
 Attention = Literal["sdpa", "eager", "flash_attention_2"]
-"""Implementations of transformers."""
+"""Implementations of transformers; where None is allowed, the fastest that an architecture has."""
 
 
 class Classifier(nn.Module):
@@ -24,22 +27,36 @@ class Classifier(nn.Module):
     Args:
         model: A `transformers` model for sequence classification.
         activation_checkpointing: Whether blocks are computed again in backward, to save memory.
+        order: Output of the model for each class; the same numbers where None.
+        source: Where its weights come from; empty where they are drawn.
     """
 
-    def __init__(self, model: nn.Module, activation_checkpointing: bool = False):
+    def __init__(
+        self,
+        model: nn.Module,
+        activation_checkpointing: bool = False,
+        order: list[int] | None = None,
+        source: str = "",
+    ):
         super().__init__()
         self.model = cast(Any, model)  # transformers' mixins are not typed
+        self.order = order
+        self.source = source
         if activation_checkpointing:
             checkpoint_activations(self.model)
 
     @property
     def context(self) -> int | None:
         """Longest window in tokens; None where nothing says so."""
-        config = self.model.config
-        longest = getattr(config, "max_position_embeddings", None)
-        is_shifted = config.model_type in ("roberta", "xlm-roberta", "camembert", "longformer")
-        # their positions begin behind that of the padding
-        return longest - config.pad_token_id - 1 if longest and is_shifted else longest
+        longest = getattr(self.model.config, "max_position_embeddings", None)
+        return longest - self.num_skipped if longest else None
+
+    @property
+    def num_skipped(self) -> int:
+        """Positions that no token takes: some architectures begin behind that of the padding."""
+        tables = (m for name, m in self.model.named_modules() if name.endswith(POSITIONS))
+        pads = [getattr(table, "padding_idx", None) for table in tables]
+        return max((pad + 1 for pad in pads if pad is not None), default=0)
 
     def forward(self, token_WL: Tensor, mask_WL: Tensor) -> Tensor:
         """Logits [W, C] of the classes.
@@ -58,7 +75,11 @@ class Classifier(nn.Module):
                 " lower data.init_args.max_length"
             )
         logits: Tensor = self.model(input_ids=token_WL, attention_mask=mask_WL.long()).logits
-        return logits
+        return self.by_class(logits)
+
+    def by_class(self, logits_WC: Tensor) -> Tensor:
+        """Logits of the model's outputs in the order of the classes."""
+        return logits_WC if self.order is None else logits_WC[:, self.order]
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the inner model."""
@@ -72,8 +93,10 @@ class Classifier(nn.Module):
             tokenizer: Written beside the weights.
             classes: Names of the classes, by number.
         """
-        self.model.config.id2label = dict(enumerate(classes))
-        self.model.config.label2id = {name: number for number, name in enumerate(classes)}
+        outputs = self.order or range(len(classes))
+        named = sorted(zip(outputs, classes, strict=True))
+        self.model.config.id2label = dict(named)
+        self.model.config.label2id = {name: number for number, name in named}
         self.model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
@@ -98,7 +121,7 @@ class Classifier(nn.Module):
             raise ValueError(f"the folder names its classes {fresh.config.id2label}")
         token_WL, mask_WL = (values.cpu() for values in self._questions())
         logits: Tensor = fresh.eval()(input_ids=token_WL, attention_mask=mask_WL.long()).logits
-        return logits
+        return self.by_class(logits)
 
     def _questions(self) -> tuple[Tensor, Tensor]:
         token_WL = questions(self.model.config.vocab_size, self.context, self.model.device)
@@ -113,7 +136,7 @@ class Builder(Protocol):
     YAML gives class and options; the system adds what the tokenizer and the classes decide.
     """
 
-    def __call__(self, tokenizer_size: int, pad: int, num_classes: int) -> Classifier:
+    def __call__(self, tokenizer_size: int, pad: int, classes: list[str]) -> Classifier:
         """Build it."""
 
 
@@ -123,10 +146,10 @@ class FromConfig(Classifier):
     Args:
         tokenizer_size: Number of token ids; given by the system.
         pad: Token id of the padding; given by the system.
-        num_classes: Number of classes; given by the system.
+        classes: Names of the classes; given by the system.
         options: Options of the Hugging Face config, such as hidden_size.
         model_type: Hugging Face name of the architecture.
-        attention: How windows are attended.
+        attention: How windows are attended; the fastest way that the architecture has where None.
         activation_checkpointing: Whether blocks are computed again in backward.
 
     Raises:
@@ -137,69 +160,124 @@ class FromConfig(Classifier):
         self,
         tokenizer_size: int,
         pad: int,
-        num_classes: int,
+        classes: list[str],
         options: dict[str, Option],
         model_type: str = "modernbert",
-        attention: Attention = "sdpa",
+        attention: Attention | None = None,
         activation_checkpointing: bool = False,
     ):
         from transformers import AutoModelForSequenceClassification
 
         known = make_config(model_type, {})
         marks = {name: pad for name in MARKS if hasattr(known, name)}  # ours come with the data
-        sizes = {"vocab_size": tokenizer_size, "num_labels": num_classes}
+        sizes = {"vocab_size": tokenizer_size, "num_labels": len(classes)}
         config = make_config(model_type, {**sizes, **marks, **options})
         check_vocabulary(tokenizer_size, config.vocab_size, f"options of {model_type}")
-        model = AutoModelForSequenceClassification.from_config(
-            config, attn_implementation=attention, dtype=torch.get_default_dtype()
-        )
+        with attended(model_type, attention):
+            model = AutoModelForSequenceClassification.from_config(
+                config, attn_implementation=attention, dtype=torch.get_default_dtype()
+            )
         super().__init__(model, activation_checkpointing)
 
 
+POSITIONS = "position_embeddings"
+"""What the table of positions of an encoder is called."""
 MARKS = tuple(f"{mark}_token_id" for mark in ("pad", "bos", "eos", "cls", "sep"))
 """Token ids of configs, which must be within the vocabulary."""
 
 
 class Pretrained(Classifier):
-    """A pretrained encoder, trained further as a whole; a head that does not fit is made anew.
+    """A pretrained encoder, trained further as a whole, or a published classifier as it is.
+
+    A head of as many classes is kept, each of its outputs under the class that its name means;
+    another head is made anew.
 
     Args:
         tokenizer_size: Number of token ids; given by the system.
         pad: Token id of the padding; given by the system.
-        num_classes: Number of classes; given by the system.
+        classes: Names of the classes; given by the system.
         source: Local folder or hub id.
+        labels: Class of each output of a published head, such as `{LABEL_0: human, LABEL_1:
+            machine}`; names that say it themselves, such as Real and Fake, need none.
+        new_head: Whether the head is made anew even if there is one that fits.
         revision: Branch, tag or commit on the hub.
-        attention: How windows are attended.
-        activation_checkpointing: Whether blocks are computed again in backward.
+        attention: How windows are attended; the fastest way that the architecture has where None.
+        activation_checkpointing: Whether blocks are computed again in backward, to save memory.
 
     Raises:
         FileNotFoundError: A local folder that is not there.
-        ValueError: A vocabulary smaller than the tokenizer; before any weight is read.
+        ValueError: A vocabulary smaller than the tokenizer, or a head whose outputs are not known
+            to mean the classes; before any weight is read.
     """
 
     def __init__(
         self,
         tokenizer_size: int,
         pad: int,
-        num_classes: int,
+        classes: list[str],
         source: str,
+        labels: dict[str, str] | None = None,
+        new_head: bool = False,
         revision: str = "main",
-        attention: Attention = "sdpa",
+        attention: Attention | None = None,
         activation_checkpointing: bool = False,
     ):
         from transformers import AutoConfig, AutoModelForSequenceClassification
 
         check_source(source)
-        config = AutoConfig.from_pretrained(source, revision=revision, num_labels=num_classes)
+        config = AutoConfig.from_pretrained(source, revision=revision)
         check_vocabulary(tokenizer_size, config.vocab_size, source)
+        own = [] if new_head else own_classes(config)
+        fits = len(own) == len(classes)
+        if labels and not fits:
+            raise ValueError(
+                f"labels says what {source} means, but it has no head of {len(classes)} classes "
+                f"that is kept: {', '.join(own) or 'none'}"
+            )
+        order = order_of(own, classes, labels, source) if fits else None
+        if not fits:
+            config.num_labels = len(classes)
         if getattr(config, "pad_token_id", None) is None:
             config.pad_token_id = pad
-        model = AutoModelForSequenceClassification.from_pretrained(
-            source,
-            config=config,
-            revision=revision,
-            attn_implementation=attention,
-            dtype=torch.get_default_dtype(),
-            ignore_mismatched_sizes=True,  # a head of another number of classes is made anew
-        )
-        super().__init__(model, activation_checkpointing)
+        with attended(source, attention):
+            model = AutoModelForSequenceClassification.from_pretrained(
+                source,
+                config=config,
+                revision=revision,
+                attn_implementation=attention,
+                dtype=torch.get_default_dtype(),
+                ignore_mismatched_sizes=True,  # a head of another number of classes is made anew
+            )
+        if new_head:
+            renew_head(model)
+        super().__init__(model, activation_checkpointing, order, source)
+
+
+@contextmanager
+def attended(name: str, attention: Attention | None) -> Iterator[None]:
+    """Within it, a way of attention that an architecture lacks is refused in one sentence."""
+    try:
+        yield
+    except ValueError as error:
+        if attention is None or "attention implementation" not in str(error):
+            raise
+        raise ValueError(
+            f"{name} has no attention {attention!r}: leave `attention` out for what it has"
+        ) from error
+
+
+def renew_head(model: Any) -> None:
+    """Draw everything anew that the encoder does not have, as for a model without a head."""
+    if model.base_model is model:
+        raise ValueError(f"{type(model).__name__} does not say which part of it is the head")
+    kept = {id(module) for module in model.base_model.modules()} | {id(model)}
+    for module in model.modules():
+        own = dict(module.named_parameters(recurse=False))
+        if id(module) in kept or not own:
+            continue
+        for name, parameter in own.items():
+            fresh = nn.Parameter(torch.empty_like(parameter))
+            setattr(module, name, fresh)
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+        model._init_weights(module)

@@ -17,6 +17,7 @@ from modules.detector.calibration import Calibration, densities
 from modules.detector.evaluation import PLAIN, TOLD, Judged, Texts, at_threshold, measures
 from modules.detector.loss import classification_loss, text_logits
 from modules.detector.network import Builder, Classifier
+from modules.detector.tokens import check_tokens, own_tokenizer
 from modules.detector.verdict import Verdict
 from modules.system import System, constant
 
@@ -246,9 +247,13 @@ class Detector(Judge):
     def build(self) -> Classifier:
         known = self.tokenizer
         pad = known.eos_token_id if known.pad_token_id is None else known.pad_token_id
-        return self.make_network(
-            tokenizer_size=vocabulary_size(known), pad=int(pad), num_classes=len(self.classes)
+        network = self.make_network(
+            tokenizer_size=vocabulary_size(known), pad=int(pad), classes=list(self.classes)
         )
+        theirs = own_tokenizer(network.source)
+        if theirs is not None:
+            check_tokens(known, theirs, network.source, may_add=True)
+        return network
 
     @property
     def classifier(self) -> Classifier:

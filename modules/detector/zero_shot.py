@@ -14,6 +14,7 @@ from modules.causal_lm.network import Builder, LanguageModel
 from modules.causal_lm.vocabulary import vocabulary_size
 from modules.detector.likelihoods import TokenSums, token_sums
 from modules.detector.method import Method
+from modules.detector.tokens import check_tokens, own_tokenizer
 
 
 class ZeroShot(Method):
@@ -24,11 +25,14 @@ class ZeroShot(Method):
         tokenizer: Folder or hub id of its tokenizer.
         reference: Builds the reference model q, which must have the same tokens; the scoring model
             where None.
+        reference_tokenizer: Folder or hub id of its tokenizer, for that comparison; the one beside
+            its weights where None.
         max_length: Tokens of a row, at most; longer texts are scored in rows.
         batch_size: Rows side by side.
 
     Raises:
-        ValueError: The two models have different vocabularies.
+        ValueError: A model was trained with other tokens, which their strings decide, or nothing
+            says with which.
     """
 
     def __init__(
@@ -36,6 +40,7 @@ class ZeroShot(Method):
         network: Builder,
         tokenizer: str,
         reference: Builder | None = None,
+        reference_tokenizer: str | None = None,
         max_length: int = 512,
         batch_size: int = 16,
     ):
@@ -53,6 +58,23 @@ class ZeroShot(Method):
         sizes = (self.model.vocab_size, self.reference.vocab_size)
         if sizes[0] != sizes[1]:
             raise ValueError(f"the models must have the same tokens, got {sizes[0]} and {sizes[1]}")
+        self._check_tokens(reference_tokenizer)
+
+    def _check_tokens(self, reference_tokenizer: str | None) -> None:
+        """Compare the tokens of both models with those that texts are read with."""
+        source = source_of(self.model)
+        theirs = own_tokenizer(source)
+        if theirs is not None:
+            check_tokens(self.tokenizer, theirs, f"the scoring model {source}")
+        if self.other is None or not (place := reference_tokenizer or source_of(self.other)):
+            return
+        theirs = own_tokenizer(place)
+        if theirs is None:
+            raise ValueError(
+                f"{place} has no tokenizer that says what its tokens are: name it as "
+                "`reference_tokenizer`"
+            )
+        check_tokens(self.tokenizer, theirs, f"the reference model {place}")
 
     @property
     def reference(self) -> LanguageModel:
@@ -71,6 +93,11 @@ class ZeroShot(Method):
     @abstractmethod
     def score(self, sums: TokenSums) -> Tensor:
         """The score of each text, [N]; NaN for one without tokens."""
+
+
+def source_of(network: LanguageModel) -> str:
+    """Where a model's weights were read; empty where they were drawn."""
+    return str(getattr(network.model, "name_or_path", "") or "")
 
 
 class Likelihood(ZeroShot):

@@ -67,7 +67,7 @@ def test_leanings_of_articles_are_three_classes(command):
     assert json.loads(lines.read_text())["label"] in ("left", "center", "right")
 
 
-@pytest.mark.parametrize("name", ["tfidf", "zero_shot"])
+@pytest.mark.parametrize("name", ["tfidf", "zero_shot", "published"])
 def test_a_baseline_is_tested_on_every_generator(command, name):
     pytest.importorskip("sklearn")
     budget = ["--data.init_args.train.budget=40"] if name == "tfidf" else []

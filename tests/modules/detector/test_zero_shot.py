@@ -1,12 +1,13 @@
 """Scores of a toy language model against the formulas in plain loops."""
 
+import json
 from functools import partial
 from math import exp, log, sqrt
 
 import pytest
 import torch
 
-from modules.causal_lm.network import FromConfig
+from modules.causal_lm.network import FromConfig, Pretrained
 from modules.detector.baseline import Baseline
 from modules.detector.likelihoods import token_sums
 from modules.detector.tfidf import Tfidf
@@ -159,3 +160,38 @@ def test_a_method_that_has_not_learnt_says_so():
         Tfidf().scores(["text"])
     with pytest.raises(ValueError, match="two classes apart, got 3"):
         Baseline(Tfidf, ["a", "b", "c"])
+
+
+def test_two_models_whose_tokens_mean_other_things_are_refused_though_their_numbers_agree(
+    tokenizer_folder, tmp_path
+):
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    config = LlamaConfig(**sizes, num_attention_heads=2, vocab_size=len(tokenizer))
+    for name in ("one", "same", "other", "bare"):
+        LlamaForCausalLM(config).save_pretrained(tmp_path / name)
+        if name != "bare":
+            tokenizer.save_pretrained(tmp_path / name)
+    file = tmp_path / "other" / "tokenizer.json"
+    held = json.loads(file.read_text())
+    words = held["model"]["vocab"]
+    first, second = list(words)[20:22]
+    words[first], words[second] = words[second], words[first]
+    file.write_text(json.dumps(held))
+
+    def pair(scoring, reference, **more):
+        models = [partial(Pretrained, source=str(tmp_path / n)) for n in (scoring, reference)]
+        return FastDetectGPT(models[0], str(tmp_path / "one"), models[1], **more)
+
+    assert pair("one", "same").scores([TEXTS[0]]).isfinite().all()
+    with pytest.raises(ValueError, match=r"the reference model .*other was trained with other tok"):
+        pair("one", "other")
+    with pytest.raises(ValueError, match=r"the scoring model .*other was trained with other to"):
+        pair("other", "one")
+    with pytest.raises(ValueError, match=r"bare has no tokenizer .*: name it as `reference_token"):
+        pair("one", "bare")
+    assert pair("one", "bare", reference_tokenizer=str(tmp_path / "same")) is not None
+    with pytest.raises(ValueError, match=r"2 of .* ids differ: 20 is"):
+        pair("one", "bare", reference_tokenizer=str(tmp_path / "other"))

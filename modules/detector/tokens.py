@@ -1,0 +1,62 @@
+"""Models and tokenizers that must have the same tokens: sizes may agree where meanings do not."""
+
+from pathlib import Path
+from typing import Any
+
+from modules.decoding.vocabulary import strings
+
+SHOWN = 3
+"""Differing tokens that a message shows."""
+
+
+def own_tokenizer(source: str, revision: str = "main") -> Any | None:
+    """The tokenizer beside the weights of a model; None where there is none.
+
+    Args:
+        source: Folder or name on the hub; empty for a model that came from none.
+        revision: On the hub.
+    """
+    from transformers import AutoTokenizer
+
+    if not source or (Path(source).is_dir() and not holds_vocabulary(Path(source))):
+        return None
+    try:
+        return AutoTokenizer.from_pretrained(source, revision=revision)
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def holds_vocabulary(folder: Path) -> bool:
+    """Whether a folder holds a file of a tokenizer, under any of the names that there are."""
+    names = ("*token*", "vocab.*", "spiece.model", "sentencepiece*")
+    return any(any(folder.glob(name)) for name in names)
+
+
+def check_tokens(ours: Any, theirs: Any, model: str, may_add: bool = False) -> None:
+    """Make sure that every id stands for the same token with a tokenizer and with a model.
+
+    Args:
+        ours: The tokenizer that texts are read with.
+        theirs: The tokenizer that the model was trained with.
+        model: What the model is called, for the message.
+        may_add: Whether ours may have more tokens behind those of the model.
+
+    Raises:
+        ValueError: Some ids differ; counts them and shows the first.
+    """
+    if ours is theirs:
+        return
+    first, other = strings(ours), strings(theirs)
+    apart = [i for i, (a, b) in enumerate(zip(first, other, strict=False)) if a != b]
+    if not may_add:
+        apart += range(len(other), len(first))
+    if not apart:
+        return
+    shown = "; ".join(
+        f"{i} is {first[i]!r} and {repr(other[i]) if i < len(other) else 'nothing'}"
+        for i in apart[:SHOWN]
+    )
+    raise ValueError(
+        f"{model} was trained with other tokens than those of {ours.name_or_path}: {len(apart)} of "
+        f"{len(first)} ids differ: {shown}"
+    )
