@@ -1,5 +1,6 @@
 """Hugging Face architectures: their options, and what of them this trainer cannot do."""
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +26,8 @@ def make_config(model_type: str, options: dict[str, Option]) -> Any:
             f"unknown model_type {model_type!r}{nearest(model_type, CONFIG_MAPPING_NAMES)}"
         )
     known = AutoConfig.for_model(model_type)
+    if "vocab_size" in options:
+        check_text(known, "model_type")
     for name in options:
         if not hasattr(known, name):
             raise ValueError(f"{model_type} has no option {name!r}{nearest(name, known.to_dict())}")
@@ -56,18 +59,40 @@ def check_source(source: str) -> None:
         )
 
 
-def check_attention(model: Any, attention: Attention) -> None:
-    """Refuse an architecture that cannot keep packed documents apart."""
-    if attention == "documents" and not getattr(model, "_supports_attention_backend", False):
-        raise ValueError(
-            f"{type(model).__name__} has its own attention code and would see across packed "
-            "documents; set attention to 'sdpa' or 'eager' if it reads position_ids, and check"
-        )
+def check_text(config: Any, where: str) -> None:
+    """Refuse a model of text and something else, and name its text part.
+
+    Raises:
+        ValueError: Says which model type holds the text alone, where there is one.
+    """
+    if hasattr(config, "vocab_size") and "text_config" not in config.sub_configs:
+        return
+    text = getattr(config, "text_config", None) or getattr(config, "decoder", None)
+    name = getattr(text, "model_type", None)
+    hint = f"; its text model alone is model_type {name}" if name else ""
+    parts = ", ".join(config.sub_configs) or "no vocabulary"
+    raise ValueError(f"{where}: {config.model_type} is more than a language model ({parts}){hint}")
 
 
-def check_plain_head(model: Any) -> None:
-    """Refuse chunks of the loss where logits are more than one linear layer."""
-    config = model.config
-    for name in ("final_logit_softcapping", "logit_scale", "logits_scaling"):
-        if getattr(config, name, None) not in (None, 1, 1.0):
-            raise ValueError(f"loss_chunk needs a plain output layer, but {name} is set")
+def as_decoder(config: Any) -> Any:
+    """The config with an encoder's switch set to reading from left to right, exports included."""
+    if getattr(config, "is_decoder", None) is False:
+        config.is_decoder = True
+    return config
+
+
+def own_ids(config: Any, options: Mapping[str, Any]) -> Any:
+    """The config without the special ids of its published models, which mean other tokens here.
+
+    A row of the embedding that belongs to a padding id is frozen at zero; ids beyond the vocabulary
+    are refused by torch. Those that the options name stay.
+
+    Args:
+        config: Of a model from scratch.
+        options: What the user asked for.
+    """
+    for name, value in vars(config).items():
+        is_id = name.endswith("_token_id") and isinstance(value, int)
+        if is_id and name not in options and (name == "pad_token_id" or value >= config.vocab_size):
+            setattr(config, name, None)
+    return config

@@ -47,7 +47,10 @@ def attend(
         ValueError: The architecture wants something that this attention does not do.
     """
     if documents is None:
-        raise ValueError("attention 'documents' is for packed rows; use LanguageModel.generating")
+        raise ValueError(
+            "attention 'documents' was not told where documents lie: the architecture does not hand "
+            "it on to its layers, or the model was called outside LanguageModel.generating"
+        )
     if options.get("softcap") is not None:
         raise ValueError("attention 'documents' has no soft cap; set attention to 'eager'")
     window = options.get("sliding_window")

@@ -100,7 +100,8 @@ def generate(
         Token ids [B, N], the prompts included; behind an end, padding.
 
     Raises:
-        ValueError: Prompt and continuation are longer than the model's context.
+        ValueError: Prompt and continuation are longer than the model's context, or the
+            architecture cannot be sampled from.
     """
     wanted = token_BL.shape[1] + how.max_new_tokens
     if network.context is not None and wanted > network.context:
@@ -115,11 +116,7 @@ def generate(
     end = tokenizer.eos_token_id
     ends = token_ids(how.ends, tokenizer) | ({end} if end is not None else set())
     arguments = how.arguments()
-    if how.cache == "dynamic":
-        from modules.causal_lm.cache import roomy_cache
-
-        arguments["past_key_values"] = roomy_cache(network.model.config)
-    else:
+    if how.cache != "dynamic":
         arguments["cache_implementation"] = how.cache
     if processors:
         arguments["logits_processor"] = LogitsProcessorList(processors)

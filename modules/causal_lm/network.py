@@ -5,26 +5,50 @@ Shape legend: B = rows, L = row length, D = width, V = vocabulary, T = B * L.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
+from modules.causal_lm.admission import Limits, admit
 from modules.causal_lm.architecture import (
     Attention,
     Option,
-    check_attention,
-    check_plain_head,
+    as_decoder,
     check_source,
+    check_text,
     check_vocabulary,
     make_config,
+    own_ids,
 )
 from modules.causal_lm.attention import register
 from modules.causal_lm.export import logits_of_folder, merged, questions, write_folder
 from modules.causal_lm.lora import Lora, adapt
-from modules.causal_lm.loss import chunked_next_token_loss, next_token_loss
+from modules.causal_lm.loss import IGNORE, chunked_next_token_loss, next_token_loss
+from modules.causal_lm.router import SWITCH, balance, balance_weight, check_router_options
+from modules.causal_lm.verdict import Sampling
 from modules.nn.attention import Documents
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What a batch adds to the loss of a step.
+
+    Attributes:
+        nats: Sum of the next-token cross-entropy over positions with a label.
+        balance: Balance of experts with its weight, times the number of those positions; None
+            where the architecture has none.
+    """
+
+    nats: Tensor
+    balance: Tensor | None = None
+
+    @property
+    def total(self) -> Tensor:
+        """What is minimised, still a sum over positions."""
+        return self.nats if self.balance is None else self.nats + self.balance
 
 
 class LanguageModel(nn.Module):
@@ -48,10 +72,12 @@ class LanguageModel(nn.Module):
         self.model = cast(Any, model)  # transformers' mixins are not typed
         self.attention = attention
         self.loss_chunk = loss_chunk
+        self.limits = Limits()
+        self.sampling: Sampling | None = Sampling(
+            "sdpa" if attention == "documents" else attention
+        )
         if activation_checkpointing:
             checkpoint_activations(self.model)
-        if loss_chunk is not None:
-            check_plain_head(self.model)
 
     @property
     def vocab_size(self) -> int:
@@ -77,19 +103,47 @@ class LanguageModel(nn.Module):
         self, token_BL: Tensor, label_BL: Tensor, position_BL: Tensor, length_N: list[int]
     ) -> Tensor:
         """Sum of the next-token cross-entropy over positions with a label, in nats."""
-        if self.loss_chunk is None:
-            logits = self(token_BL, position_BL, length_N)
-            return next_token_loss(logits.flatten(0, 1), label_BL.flatten())
-        body, head = self.model.get_decoder(), self.model.get_output_embeddings()
-        hidden = self._run(body, token_BL, position_BL, length_N).last_hidden_state
-        flat = hidden.flatten(0, 1)
-        return chunked_next_token_loss(head, flat, label_BL.flatten(), self.loss_chunk)
+        return self._nats(token_BL, label_BL, position_BL, length_N)[0]
 
-    def _run(self, model: nn.Module, token: Tensor, position: Tensor, length: list[int]) -> Any:
-        extra = {}
+    def training_loss(
+        self, token_BL: Tensor, label_BL: Tensor, position_BL: Tensor, length_N: list[int]
+    ) -> Losses:
+        """The same sum, and what else the architecture's own loss adds to it in training."""
+        weight = balance_weight(self.model.config)
+        if not weight:
+            return Losses(self.loss(token_BL, label_BL, position_BL, length_N))
+        nats, router = self._nats(token_BL, label_BL, position_BL, length_N, **{SWITCH: True})
+        uneven = balance(self.model, router, label_BL, length_N)
+        return Losses(nats, weight * uneven * (label_BL != IGNORE).sum())
+
+    def _nats(
+        self, token: Tensor, label: Tensor, position: Tensor, length: list[int], **options: Any
+    ) -> tuple[Tensor, Any]:
+        if self.loss_chunk is None:
+            out = self._run(self.model, token, position, length, **options)
+            nats = next_token_loss(out.logits.flatten(0, 1), label.flatten())
+        else:
+            body, head = self.model.get_decoder(), self.model.get_output_embeddings()
+            out = self._run(body, token, position, length, **options)
+            flat = out.last_hidden_state.flatten(0, 1)
+            nats = chunked_next_token_loss(head, flat, label.flatten(), self.loss_chunk)
+        return nats, getattr(out, "router_logits", None)
+
+    def _run(
+        self, model: nn.Module, token: Tensor, position: Tensor, length: list[int], **options: Any
+    ) -> Any:
+        self.limits.check_documents(length)
         if self.attention == "documents":
-            extra["documents"] = Documents.of(length, token.device)
-        return model(input_ids=token, position_ids=position, use_cache=False, **extra)
+            options["documents"] = Documents.of(length, token.device)
+        return model(input_ids=token, position_ids=position, use_cache=False, **options)
+
+    def check_rows(self, row_length: int) -> None:
+        """Refuse rows that the architecture cannot read, before the first step.
+
+        Raises:
+            ValueError: Names the option of the architecture and the row length.
+        """
+        self.limits.check_rows(row_length)
 
     def generate(self, token_BL: Tensor, mask_BL: Tensor, **arguments: Any) -> Tensor:
         """Continue left-padded prompts by the `generate` of transformers.
@@ -104,14 +158,30 @@ class LanguageModel(nn.Module):
                 input_ids=token_BL,
                 attention_mask=mask_BL.long(),
                 synced_gpus=is_sharded(self),
+                **({} if "cache_implementation" in arguments else self.cache_arguments()),
                 **arguments,
             )
 
+    def cache_arguments(self) -> dict[str, Any]:
+        """Where keys and values are kept, as arguments of transformers' `generate`."""
+        kind = "roomy" if self.sampling is None else self.sampling.cache
+        if kind == "roomy":
+            from modules.causal_lm.cache import roomy_cache  # imports transformers: seconds
+
+            return {"past_key_values": roomy_cache(self.model.config)}
+        return {"use_cache": kind == "own"}
+
     @contextmanager
     def generating(self) -> Iterator[Any]:
-        """The `transformers` model, set up to attend with a cache and left padding."""
-        with_cache = "sdpa" if self.attention == "documents" else self.attention
-        self.model.set_attn_implementation(with_cache)
+        """The `transformers` model, set up to attend with a cache and left padding.
+
+        Raises:
+            ValueError: No way of writing gives the architecture's own next tokens.
+        """
+        if self.sampling is None:
+            name = self.model.config.model_type
+            raise ValueError(f"{name} cannot write texts here: {self.limits.unsampled}")
+        self.model.set_attn_implementation(self.sampling.attention)
         try:
             yield self.model
         finally:
@@ -204,14 +274,16 @@ class FromConfig(LanguageModel):
     ):
         from transformers import AutoModelForCausalLM
 
-        config = make_config(model_type, {"vocab_size": tokenizer_size, **options})
+        config = own_ids(make_config(model_type, {"vocab_size": tokenizer_size, **options}), options)
         check_vocabulary(tokenizer_size, config.vocab_size, f"options of {model_type}")
+        check_router_options(model_type, options, config)
         register()
+        limits, sampling = admit(as_decoder(config), attention, loss_chunk, LanguageModel)
         model = AutoModelForCausalLM.from_config(
             config, attn_implementation=attention, dtype=torch.get_default_dtype()
         )
-        check_attention(model, attention)
         super().__init__(model, attention, activation_checkpointing, loss_chunk)
+        self.limits, self.sampling = limits, sampling
 
 
 class Pretrained(LanguageModel):
@@ -245,15 +317,18 @@ class Pretrained(LanguageModel):
 
         check_source(source)
         config = AutoConfig.from_pretrained(source, revision=revision)
+        check_text(config, source)
         check_vocabulary(tokenizer_size, config.vocab_size, source)
         register()
+        limits, sampling = admit(as_decoder(config), attention, loss_chunk, LanguageModel)
         model = AutoModelForCausalLM.from_pretrained(
             source,
+            config=config,
             revision=revision,
             attn_implementation=attention,
             dtype=torch.get_default_dtype(),
         )
-        check_attention(model, attention)
         if lora is not None:
             model = adapt(model, lora)
         super().__init__(model, attention, activation_checkpointing, loss_chunk)
+        self.limits, self.sampling = limits, sampling

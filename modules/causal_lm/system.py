@@ -46,6 +46,11 @@ class TokenBatch(TypedDict):
     num_bytes: float
 
 
+def parts(batch: TokenBatch) -> tuple[Tensor, Tensor, Tensor, list[int]]:
+    """Tokens, labels, positions and lengths of a batch, as a network takes them."""
+    return batch["token_BL"], batch["label_BL"], batch["position_BL"], batch["length_N"]
+
+
 class PromptBatch(TypedDict):
     """Prompts to continue.
 
@@ -108,16 +113,28 @@ class CausalLM(System):
         assert isinstance(self.network, LanguageModel)
         return self.network
 
+    @override
+    def on_fit_start(self) -> None:
+        """Refuse rows that the architecture cannot read, before the first step."""
+        super().on_fit_start()
+        row_length = getattr(getattr(self.trainer, "datamodule", None), "row_length", None)
+        if isinstance(row_length, int):
+            self.language_model.check_rows(row_length)
+
     def training_step(self, batch: TokenBatch, batch_idx: int) -> Tensor:
-        """Cross-entropy of the next token, averaged over the targets of the whole step."""
-        total = self._loss(batch)
-        self.meter.add("loss", total, batch["num_targets"])
+        """Cross-entropy of the next token, averaged over the targets of the whole step.
+
+        A mixture of experts adds the balance of each micro-batch, by its share of the targets.
+        """
+        losses = self.language_model.training_loss(*parts(batch))
+        self.meter.add("loss", losses.nats, batch["num_targets"])
+        if losses.balance is not None:
+            self.meter.add("balance", losses.balance, batch["num_targets"])
         self.meter.num_targets += batch["num_targets"]
-        return self.step_mean(total, batch["step_targets"])
+        return self.step_mean(losses.total, batch["step_targets"])
 
     def _loss(self, batch: TokenBatch) -> Tensor:
-        names = ("token_BL", "label_BL", "position_BL", "length_N")
-        return self.language_model.loss(*(batch[name] for name in names))  # type: ignore[literal-required]
+        return self.language_model.loss(*parts(batch))
 
     # Evaluation
 

@@ -1,0 +1,156 @@
+"""Which architectures are trained, under which setting, and up to which length.
+
+What `modules.causal_lm.probe` finds out is kept in a file, so that only the first run of an
+architecture under a setting takes the second that it costs.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from modules.causal_lm.probe import Make, examine
+from modules.causal_lm.shrink import shrink, windows
+from modules.causal_lm.verdict import Sampling, Verdict, digest, kept
+
+SETTINGS = ("documents", "sdpa", "eager")
+"""Attention that runs on a CPU."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Lengths that an architecture is trained at.
+
+    Attributes:
+        longest: Tokens of a document up to which attention is the architecture's own; any where
+            None.
+        reason: The option that says so.
+        positions: Positions that the model was made for, where it names them.
+        learned: Whether they are learned, so that none lies behind the last.
+        attention: The setting.
+        unsampled: Why texts cannot be written, where they cannot.
+    """
+
+    longest: int | None = None
+    reason: str = ""
+    positions: int | None = None
+    learned: bool = False
+    attention: str = "documents"
+    unsampled: str = ""
+
+    def check_documents(self, length_N: Sequence[int]) -> None:
+        """Refuse a document that is too long.
+
+        Raises:
+            ValueError: Names its length and the option.
+        """
+        longest = max(length_N, default=0)
+        if self.learned and self.positions is not None and longest > self.positions:
+            raise ValueError(f"a document of {longest} tokens is longer than {self._places()}")
+        if self.longest is not None and longest > self.longest:
+            raise ValueError(f"a document of {longest} tokens is longer than {self._window()}")
+
+    def check_rows(self, row_length: int) -> None:
+        """Refuse rows that could hold such a document; rotary positions are only told of.
+
+        Raises:
+            ValueError: Names the length of rows and the option.
+        """
+        if self.longest is not None and row_length > self.longest:
+            raise ValueError(
+                f"rows of {row_length} tokens (data.init_args.row_length) may hold documents longer "
+                f"than {self._window()}"
+            )
+        if self.positions is None or row_length <= self.positions:
+            return
+        if self.learned:
+            raise ValueError(
+                f"rows of {row_length} tokens (data.init_args.row_length) are longer than "
+                f"{self._places()}"
+            )
+        warnings.warn(
+            f"rows of {row_length} tokens (data.init_args.row_length) may hold documents longer than "
+            f"the {self.positions} positions that the model was made for (max_position_embeddings); "
+            "texts are never written beyond them",
+            stacklevel=2,
+        )
+
+    def _places(self) -> str:
+        return f"the {self.positions} positions that the model has learned (max_position_embeddings)"
+
+    def _window(self) -> str:
+        others = [one for one in SETTINGS if one != self.attention]
+        return (
+            f"the {self.longest} tokens ({self.reason}) up to which attention '{self.attention}' is "
+            f"the model's own; set attention to {' or '.join(map(repr, others))}, or shorten the rows"
+        )
+
+
+def admit(
+    config: Any, attention: str, loss_chunk: int | None, make: Make
+) -> tuple[Limits, Sampling | None]:
+    """Let an architecture in, with its limits, or say why not.
+
+    Args:
+        config: Of a `transformers` causal language model; no weight is read.
+        attention: The setting of the trainer.
+        loss_chunk: As in `LanguageModel`.
+        make: `LanguageModel`.
+
+    Returns:
+        Up to which lengths it is exact, and how texts are written.
+
+    Raises:
+        ValueError: What was compared, by how much it is off, and which settings are exact.
+    """
+    verdict = judge(config, attention, loss_chunk is not None, make)
+    if verdict.faults:
+        raise ValueError(refusal(config, attention, loss_chunk is not None, verdict, make))
+    if verdict.sampling is None:
+        warnings.warn(
+            f"{config.model_type} is trained, but cannot write texts here: {verdict.unsampled}",
+            stacklevel=2,
+        )
+    return limits(config, attention, verdict), verdict.sampling
+
+
+def judge(config: Any, attention: str, chunked: bool, make: Make) -> Verdict:
+    """The verdict on an architecture under a setting, kept from an earlier run where there is one."""
+    tried = attention if attention in SETTINGS else "sdpa"  # flash kernels are not for CPUs
+    key = digest(shrink(config), tried, str(chunked))
+    return kept(key, lambda: examine(config, tried, chunked, make))
+
+
+def limits(config: Any, attention: str, verdict: Verdict) -> Limits:
+    """What a verdict means for the sizes of a real config."""
+    found = {name: value for name, value in windows(config).items() if name in verdict.windows}
+    name = min(found, key=lambda one: found[one], default="")
+    positions = getattr(config, "max_position_embeddings", None)
+    return Limits(
+        longest=int(found[name] * verdict.share) if name else None,
+        reason=f"{name} {found[name]}" if name else "",
+        positions=positions if isinstance(positions, int) else None,
+        learned=verdict.learned,
+        attention=attention,
+        unsampled=verdict.unsampled,
+    )
+
+
+def refusal(config: Any, attention: str, chunked: bool, verdict: Verdict, make: Make) -> str:
+    """Why an architecture is not trained as it was asked for, and how it would be."""
+    first = verdict.faults[0]
+    start = f"{config.model_type} is not trained exactly with attention '{attention}': {first.told}"
+    if first.kind == "chunk":
+        return f"{start}; leave loss_chunk out"
+    if first.kind == "loss":
+        return f"{start}; switch off what only the architecture's own loss reads"
+    exact = [one for one in SETTINGS if one != attention and fits(config, one, chunked, make)]
+    if exact:
+        return f"{start}; exact for it: attention {' or '.join(map(repr, exact))}"
+    return f"{start}; no attention is exact for it in rows of several documents"
+
+
+def fits(config: Any, attention: str, chunked: bool, make: Make) -> bool:
+    """Whether another setting has no faults at any length."""
+    verdict = judge(config, attention, chunked, make)
+    return not verdict.faults and not verdict.windows
