@@ -9,12 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modules.causal_lm.probe import Make, examine
-from modules.causal_lm.shrink import shrink, windows
+from modules.causal_lm.probe import examine
+from modules.causal_lm.shrink import shrink
+from modules.causal_lm.trial import Make
 from modules.causal_lm.verdict import Sampling, Verdict, digest, kept
+from modules.causal_lm.windows import windows
 
 SETTINGS = ("documents", "sdpa", "eager")
 """Attention that runs on a CPU."""
+POSITIONS_OPTION = "max_position_embeddings"
+"""What most architectures call the number of positions that they were made for."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Limits:
             None.
         reason: The option that says so.
         positions: Positions that the model was made for, where it names them.
+        positions_option: What the architecture calls them.
         learned: Whether they are learned, so that none lies behind the last.
         attention: The setting.
         unsampled: Why texts cannot be written, where they cannot.
@@ -34,6 +39,7 @@ class Limits:
     longest: int | None = None
     reason: str = ""
     positions: int | None = None
+    positions_option: str = POSITIONS_OPTION
     learned: bool = False
     attention: str = "documents"
     unsampled: str = ""
@@ -58,8 +64,8 @@ class Limits:
         """
         if self.longest is not None and row_length > self.longest:
             raise ValueError(
-                f"rows of {row_length} tokens (data.init_args.row_length) may hold documents longer "
-                f"than {self._window()}"
+                f"rows of {row_length} tokens (data.init_args.row_length) may hold documents "
+                f"longer than {self._window()}"
             )
         if self.positions is None or row_length <= self.positions:
             return
@@ -69,20 +75,20 @@ class Limits:
                 f"{self._places()}"
             )
         warnings.warn(
-            f"rows of {row_length} tokens (data.init_args.row_length) may hold documents longer than "
-            f"the {self.positions} positions that the model was made for (max_position_embeddings); "
-            "texts are never written beyond them",
+            f"rows of {row_length} tokens (data.init_args.row_length) may hold documents longer "
+            f"than the {self.positions} positions that the model was made for "
+            f"({self.positions_option}); texts are never written beyond them",
             stacklevel=2,
         )
 
     def _places(self) -> str:
-        return f"the {self.positions} positions that the model has learned (max_position_embeddings)"
+        return f"the {self.positions} positions that the model learns ({self.positions_option})"
 
     def _window(self) -> str:
-        others = [one for one in SETTINGS if one != self.attention]
+        others = " or ".join(repr(one) for one in SETTINGS if one != self.attention)
         return (
-            f"the {self.longest} tokens ({self.reason}) up to which attention '{self.attention}' is "
-            f"the model's own; set attention to {' or '.join(map(repr, others))}, or shorten the rows"
+            f"the {self.longest} tokens ({self.reason}) up to which attention '{self.attention}' "
+            f"is the model's own; set attention to {others}, or shorten the rows"
         )
 
 
@@ -115,7 +121,7 @@ def admit(
 
 
 def judge(config: Any, attention: str, chunked: bool, make: Make) -> Verdict:
-    """The verdict on an architecture under a setting, kept from an earlier run where there is one."""
+    """The verdict on an architecture under a setting, from an earlier run where there is one."""
     tried = attention if attention in SETTINGS else "sdpa"  # flash kernels are not for CPUs
     key = digest(shrink(config), tried, str(chunked))
     return kept(key, lambda: examine(config, tried, chunked, make))
@@ -125,11 +131,12 @@ def limits(config: Any, attention: str, verdict: Verdict) -> Limits:
     """What a verdict means for the sizes of a real config."""
     found = {name: value for name, value in windows(config).items() if name in verdict.windows}
     name = min(found, key=lambda one: found[one], default="")
-    positions = getattr(config, "max_position_embeddings", None)
+    positions = getattr(config, POSITIONS_OPTION, None)
     return Limits(
         longest=int(found[name] * verdict.share) if name else None,
         reason=f"{name} {found[name]}" if name else "",
         positions=positions if isinstance(positions, int) else None,
+        positions_option=config.attribute_map.get(POSITIONS_OPTION, POSITIONS_OPTION),
         learned=verdict.learned,
         attention=attention,
         unsampled=verdict.unsampled,
@@ -139,7 +146,8 @@ def limits(config: Any, attention: str, verdict: Verdict) -> Limits:
 def refusal(config: Any, attention: str, chunked: bool, verdict: Verdict, make: Make) -> str:
     """Why an architecture is not trained as it was asked for, and how it would be."""
     first = verdict.faults[0]
-    start = f"{config.model_type} is not trained exactly with attention '{attention}': {first.told}"
+    verb = "does not run" if first.kind == "run" else "is not trained exactly"
+    start = f"{config.model_type} {verb} with attention '{attention}': {first.told}"
     if first.kind == "chunk":
         return f"{start}; leave loss_chunk out"
     if first.kind == "loss":
@@ -147,6 +155,8 @@ def refusal(config: Any, attention: str, chunked: bool, verdict: Verdict, make: 
     exact = [one for one in SETTINGS if one != attention and fits(config, one, chunked, make)]
     if exact:
         return f"{start}; exact for it: attention {' or '.join(map(repr, exact))}"
+    if first.kind == "run" and not any(runs(config, one, make) for one in SETTINGS):
+        return f"{start}; no other attention runs either: see whether the options fit together"
     return f"{start}; no attention is exact for it in rows of several documents"
 
 
@@ -154,3 +164,8 @@ def fits(config: Any, attention: str, chunked: bool, make: Make) -> bool:
     """Whether another setting has no faults at any length."""
     verdict = judge(config, attention, chunked, make)
     return not verdict.faults and not verdict.windows
+
+
+def runs(config: Any, attention: str, make: Make) -> bool:
+    """Whether the code of an architecture runs under a setting at all."""
+    return all(one.kind != "run" for one in judge(config, attention, False, make).faults)

@@ -1,9 +1,13 @@
 """Hugging Face architectures: their options, and what of them this trainer cannot do."""
 
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
+
+import torch
+from torch import nn
 
 Attention = Literal["documents", "sdpa", "flash_attention_2", "eager"]
 """How rows are attended. `documents` is ours: exact, without an L x L mask, and with torch's
@@ -65,13 +69,18 @@ def check_text(config: Any, where: str) -> None:
     Raises:
         ValueError: Says which model type holds the text alone, where there is one.
     """
-    if hasattr(config, "vocab_size") and "text_config" not in config.sub_configs:
+    others = [name for name in config.sub_configs if OTHER_PART.search(name)]
+    if hasattr(config, "vocab_size") and not others:
         return
     text = getattr(config, "text_config", None) or getattr(config, "decoder", None)
     name = getattr(text, "model_type", None)
     hint = f"; its text model alone is model_type {name}" if name else ""
-    parts = ", ".join(config.sub_configs) or "no vocabulary"
+    parts = ", ".join(others) or "without a vocabulary"
     raise ValueError(f"{where}: {config.model_type} is more than a language model ({parts}){hint}")
+
+
+OTHER_PART = re.compile(r"text|vision|audio|vq")
+"""In names of parts of a config that make it one of a composite model."""
 
 
 def as_decoder(config: Any) -> Any:
@@ -91,8 +100,32 @@ def own_ids(config: Any, options: Mapping[str, Any]) -> Any:
         config: Of a model from scratch.
         options: What the user asked for.
     """
-    for name, value in vars(config).items():
-        is_id = name.endswith("_token_id") and isinstance(value, int)
-        if is_id and name not in options and (name == "pad_token_id" or value >= config.vocab_size):
-            setattr(config, name, None)
+    is_encoder = getattr(config, "is_decoder", None) is not None  # its positions need the padding
+    for name, value in list(vars(config).items()):
+        if not name.endswith("_token_id") or not isinstance(value, int) or name in options:
+            continue
+        is_pad = name == "pad_token_id" and not is_encoder
+        if is_pad or value >= config.vocab_size:
+            try:
+                setattr(config, name, None)
+            except Exception:  # a config that takes no None says so in a class of its own
+                setattr(config, name, min(value, config.vocab_size - 1))
     return config
+
+
+def thaw(model: Any, options: Mapping[str, Any]) -> None:
+    """Let every row of the embeddings learn, that of a padding id that was not asked for as well.
+
+    Args:
+        model: A model from scratch.
+        options: What the user asked for.
+    """
+    if "pad_token_id" in options:
+        return
+    spread = getattr(model.config, "initializer_range", 0.02)
+    for table in model.modules():
+        row = getattr(table, "padding_idx", None)
+        if isinstance(table, nn.Embedding) and row is not None:
+            table.padding_idx = None
+            with torch.no_grad():
+                table.weight[row].normal_(0.0, spread)

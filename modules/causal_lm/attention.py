@@ -48,8 +48,8 @@ def attend(
     """
     if documents is None:
         raise ValueError(
-            "attention 'documents' was not told where documents lie: the architecture does not hand "
-            "it on to its layers, or the model was called outside LanguageModel.generating"
+            "attention 'documents' was not told where documents lie: the architecture does not "
+            "hand it on to its layers, or the model was called outside LanguageModel.generating"
         )
     if options.get("softcap") is not None:
         raise ValueError("attention 'documents' has no soft cap; set attention to 'eager'")

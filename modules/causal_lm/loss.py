@@ -1,6 +1,7 @@
 """Next-token cross-entropy. Shape legend: T = positions, D = width, V = vocabulary."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +10,25 @@ from torch.utils.checkpoint import checkpoint
 
 IGNORE = -100
 """Label of a position that has nothing to predict."""
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What a batch adds to the loss of a step.
+
+    Attributes:
+        nats: Sum of the next-token cross-entropy over positions with a label.
+        balance: Balance of experts with its weight, times the number of those positions; None
+            where the architecture has none.
+    """
+
+    nats: Tensor
+    balance: Tensor | None = None
+
+    @property
+    def total(self) -> Tensor:
+        """What is minimised, still a sum over positions."""
+        return self.nats if self.balance is None else self.nats + self.balance
 
 
 def next_token_loss(logits_TV: Tensor, label_T: Tensor) -> Tensor:

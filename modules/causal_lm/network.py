@@ -5,7 +5,6 @@ Shape legend: B = rows, L = row length, D = width, V = vocabulary, T = B * L.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -22,33 +21,15 @@ from modules.causal_lm.architecture import (
     check_vocabulary,
     make_config,
     own_ids,
+    thaw,
 )
 from modules.causal_lm.attention import register
 from modules.causal_lm.export import logits_of_folder, merged, questions, write_folder
 from modules.causal_lm.lora import Lora, adapt
-from modules.causal_lm.loss import IGNORE, chunked_next_token_loss, next_token_loss
+from modules.causal_lm.loss import IGNORE, Losses, chunked_next_token_loss, next_token_loss
 from modules.causal_lm.router import SWITCH, balance, balance_weight, check_router_options
 from modules.causal_lm.verdict import Sampling
 from modules.nn.attention import Documents
-
-
-@dataclass(frozen=True)
-class Losses:
-    """What a batch adds to the loss of a step.
-
-    Attributes:
-        nats: Sum of the next-token cross-entropy over positions with a label.
-        balance: Balance of experts with its weight, times the number of those positions; None
-            where the architecture has none.
-    """
-
-    nats: Tensor
-    balance: Tensor | None = None
-
-    @property
-    def total(self) -> Tensor:
-        """What is minimised, still a sum over positions."""
-        return self.nats if self.balance is None else self.nats + self.balance
 
 
 class LanguageModel(nn.Module):
@@ -73,9 +54,7 @@ class LanguageModel(nn.Module):
         self.attention = attention
         self.loss_chunk = loss_chunk
         self.limits = Limits()
-        self.sampling: Sampling | None = Sampling(
-            "sdpa" if attention == "documents" else attention
-        )
+        self.sampling: Sampling | None = Sampling("sdpa" if attention == "documents" else attention)
         if activation_checkpointing:
             checkpoint_activations(self.model)
 
@@ -138,11 +117,7 @@ class LanguageModel(nn.Module):
         return model(input_ids=token, position_ids=position, use_cache=False, **options)
 
     def check_rows(self, row_length: int) -> None:
-        """Refuse rows that the architecture cannot read, before the first step.
-
-        Raises:
-            ValueError: Names the option of the architecture and the row length.
-        """
+        """Refuse rows that the architecture cannot read; before the first step."""
         self.limits.check_rows(row_length)
 
     def generate(self, token_BL: Tensor, mask_BL: Tensor, **arguments: Any) -> Tensor:
@@ -274,14 +249,16 @@ class FromConfig(LanguageModel):
     ):
         from transformers import AutoModelForCausalLM
 
-        config = own_ids(make_config(model_type, {"vocab_size": tokenizer_size, **options}), options)
+        sizes = {"vocab_size": tokenizer_size, **options}
+        config = as_decoder(own_ids(make_config(model_type, sizes), options))
         check_vocabulary(tokenizer_size, config.vocab_size, f"options of {model_type}")
         check_router_options(model_type, options, config)
         register()
-        limits, sampling = admit(as_decoder(config), attention, loss_chunk, LanguageModel)
+        limits, sampling = admit(config, attention, loss_chunk, LanguageModel)
         model = AutoModelForCausalLM.from_config(
             config, attn_implementation=attention, dtype=torch.get_default_dtype()
         )
+        thaw(model, options)
         super().__init__(model, attention, activation_checkpointing, loss_chunk)
         self.limits, self.sampling = limits, sampling
 
@@ -316,11 +293,11 @@ class Pretrained(LanguageModel):
         from transformers import AutoConfig, AutoModelForCausalLM
 
         check_source(source)
-        config = AutoConfig.from_pretrained(source, revision=revision)
+        config = as_decoder(AutoConfig.from_pretrained(source, revision=revision))
         check_text(config, source)
         check_vocabulary(tokenizer_size, config.vocab_size, source)
         register()
-        limits, sampling = admit(as_decoder(config), attention, loss_chunk, LanguageModel)
+        limits, sampling = admit(config, attention, loss_chunk, LanguageModel)
         model = AutoModelForCausalLM.from_pretrained(
             source,
             config=config,

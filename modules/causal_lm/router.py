@@ -34,8 +34,8 @@ def check_router_options(model_type: str, options: dict[str, Any], config: Any) 
     """
     if options.get(WEIGHT) and not getattr(config, SWITCH, False):
         raise ValueError(
-            f"{model_type} reads {WEIGHT} only where {SWITCH} is true: set options.{SWITCH} to true "
-            f"to add the balance of experts to the loss, or leave {WEIGHT} out"
+            f"{model_type} reads {WEIGHT} only where {SWITCH} is true: set options.{SWITCH} to "
+            f"true to add the balance of experts to the loss, or leave {WEIGHT} out"
         )
 
 

@@ -7,8 +7,9 @@ of 8 tokens.
 
 import copy
 import re
-from collections.abc import Iterator
 from typing import Any
+
+from modules.causal_lm.windows import POSITIONS, WINDOW, WINDOWS, dictionaries, overrides
 
 WIDTH = 64
 """Of the shrunk model, at most."""
@@ -16,29 +17,8 @@ HEADS = 4
 """Of its attention; key-value heads keep about their share."""
 VOCABULARY = 96
 """Rows of its embedding; ids of special tokens that do not fit become the last."""
-WINDOW = 8
-"""Tokens that its local layers see."""
-POSITIONS = 128
-"""Learned positions, and those that a rotary embedding was made for."""
 MOST_LAYERS = 8
 """Of the shrunk model, where each is of its own kind."""
-
-WINDOWS = (
-    "sliding_window",
-    "sliding_window_size",
-    "attention_window_size",
-    "attention_chunk_size",
-    "keep_window_size",
-    "window_size",
-    "local_attention",
-    "local_attention_window_len",
-    "index_topk",
-    "floor_scale",
-    "log_scaling_n_floor",
-    "rel_extent",
-    "original_max_position_embeddings",
-)
-"""Options from which length on a model computes another thing than causal attention."""
 
 WIDTHS = ("hidden_size", "embedding_dim", "d_model", "emb_dim", "n_embd")
 PAIRS = {
@@ -72,24 +52,29 @@ FIXED = {
     "n_ctx": POSITIONS,
     "num_nextn_predict_layers": 0,
     "index_head_dim": 16,
+    "index_topk_blocks": 1,
+    "index_block_size": 4,
 }
 """Sizes that go together with one another, where they are larger."""
 IS_HEADS = re.compile(r"(^|_)heads?$|num_heads|n_heads|heads_per_layer|_groups?s?$|ngroups")
 IS_EXPERTS = re.compile(r"(num|n)_(routed_|local_)?experts$|expert_num$")
 IS_CHOSEN = re.compile(r"experts_per_tok|moe_topk|moe_k$|moe_top_k")
-IS_KEPT = re.compile(r"period$|offset$|interval$|step$|pattern$|every_n_layers$|token_id|layers|^seed")
+IS_KEPT = re.compile(
+    r"period$|offset$|interval$|step$|pattern$|every_n_layers$|token_id|layers|^seed"
+)
 IS_INDICES = re.compile(r"(_idxs|layer_ids|^moe_layers|only_layers)$")
 
 
-def shrink(config: Any) -> Any:
+def shrink(config: Any, is_narrow: bool = True) -> Any:
     """A copy of a Hugging Face config with everything that costs time made small.
 
     Args:
         config: Of a causal language model; text alone.
+        is_narrow: Whether widths and heads are made small as well.
     """
     small = copy.deepcopy(config)
     keep_layers(small)
-    narrow(small)
+    narrow(small, small, None if is_narrow else 0)
     fit_rotary(small)
     return small
 
@@ -133,12 +118,6 @@ def keep_layers(config: Any) -> None:
         }
 
 
-def overrides(config: Any) -> dict[int, dict[str, Any]]:
-    """Options that are others in some layers, by the number of the layer."""
-    written = config.to_dict().get("per_layer_config") or {}
-    return {int(layer): options for layer, options in written.items()}
-
-
 def shrunk(name: str, value: Any, options: dict[str, Any], wide: int) -> Any:
     """What an option of any type becomes; only whole numbers change."""
     is_number = isinstance(value, int) and not isinstance(value, bool)
@@ -170,10 +149,16 @@ def least_layers(config: Any, total: int) -> int:
 # Widths
 
 
-def narrow(config: Any, outer: Any = None) -> None:
-    """Make widths, heads, experts, ranks, windows and the vocabulary small, nested parts as well."""
-    outer = outer or config
-    wide = max((width(outer, name) for name in WIDTHS), default=0)
+def narrow(config: Any, outer: Any, wide: int | None = None) -> None:
+    """Make widths, heads, experts, windows and the vocabulary small, nested parts as well.
+
+    Args:
+        config: Of the model, or of a part of it.
+        outer: Of the model.
+        wide: Width of the model; widths are left alone where it is 0.
+    """
+    if wide is None:
+        wide = max((width(outer, name) for name in WIDTHS), default=0)
     before = dict(vars(config))
     for name, value in before.items():
         if isinstance(value, dict) or hasattr(value, "to_dict"):
@@ -185,7 +170,7 @@ def narrow(config: Any, outer: Any = None) -> None:
             setattr(config, name, new)
     for part in getattr(config, "sub_configs", {}):
         if getattr(config, part, None) is not None:
-            narrow(getattr(config, part), outer)
+            narrow(getattr(config, part), outer, wide)
 
 
 def width(config: Any, name: str) -> int:
@@ -204,7 +189,7 @@ def smaller(name: str, value: int, options: dict[str, Any], wide: int) -> int:
         wide: Width of the model; widths stay where it is small already.
     """
     if name in ("vocab_size", "n_words", "n_token") or name.startswith("vocab_size_"):
-        return min(value, VOCABULARY)
+        return VOCABULARY
     if "token_id" in name or name.endswith(("token_index", "_index")):
         return min(value, VOCABULARY - 1)
     if name in WINDOWS:
@@ -257,43 +242,3 @@ def fit_rotary(config: Any) -> None:
                 part[name] = part[name][:half]
         if isinstance(part.get("mrope_section"), list):
             part["mrope_section"] = [half - 2 * (half // 3), half // 3, half // 3]
-
-
-def dictionaries(value: Any) -> Iterator[dict[str, Any]]:
-    """A dictionary and those inside it."""
-    if isinstance(value, dict):
-        yield value
-        for one in value.values():
-            yield from dictionaries(one)
-
-
-# Windows
-
-
-def windows(config: Any) -> dict[str, int]:
-    """Options behind whose value a model may compute another thing, with the smallest value."""
-    found: dict[str, int] = {}
-    parts = [vars(config), *overrides(config).values()]
-    parts += dictionaries(vars(config).get("rope_parameters"))
-    for part in parts:
-        for name in WINDOWS:
-            if isinstance(part.get(name), int) and part[name] > 0:
-                found[name] = min(part[name], found.get(name, part[name]))
-    if is_dynamic(config):
-        found["max_position_embeddings"] = int(config.max_position_embeddings)
-    return found
-
-
-def is_dynamic(config: Any) -> bool:
-    """Whether rotary frequencies change behind the positions that a model was made for."""
-    parts = dictionaries(vars(config).get("rope_parameters"))
-    return any(part.get("rope_type") == "dynamic" for part in parts)
-
-
-def with_window(config: Any, kept: str) -> Any:
-    """A shrunk config in which one window alone is small."""
-    for part in (vars(config), *dictionaries(vars(config).get("rope_parameters"))):
-        for name in (*WINDOWS, "max_position_embeddings"):
-            if name != kept and isinstance(part.get(name), int) and 0 < part[name] <= WINDOW:
-                part[name] = POSITIONS
-    return config

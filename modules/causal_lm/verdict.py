@@ -19,7 +19,10 @@ FOLDER = Path(".cache/architectures")
 CODE = ("modules/causal_lm/*.py", "modules/nn/attention.py")
 """Files that a verdict depends on."""
 
-Kind = Literal["attention", "loss", "chunk"]
+Kind = Literal["run", "leak", "causal", "own", "alone", "loss", "chunk"]
+"""What is wrong: code that does not run, documents that see one another, tokens that see later
+ones, logits that are not the architecture's own, or not those of documents alone, another loss than
+its own, or another one in chunks."""
 Cache = Literal["roomy", "own", "none"]
 """Keys and values while a text is written: in `modules.causal_lm.cache`, in what transformers takes
 for the architecture, or computed again for every token."""
@@ -30,12 +33,17 @@ class Fault:
     """One thing in which a setting differs from the architecture.
 
     Attributes:
-        kind: What would have to be set otherwise.
+        kind: What is wrong.
         told: A clause that says what was compared and by how much it is off.
     """
 
     kind: Kind
     told: str
+
+    @property
+    def is_of_attention(self) -> bool:
+        """Whether another setting of attention may be without it."""
+        return self.kind not in ("loss", "chunk")
 
 
 @dataclass(frozen=True)
@@ -114,7 +122,9 @@ def digest(config: Any, *setting: str) -> str:
     for name in ("transformers_version", "dtype", "torch_dtype", "architectures"):
         options.pop(name, None)
     facts = [options, setting, torch.__version__, transformers.__version__, code()]
-    return blake2b(json.dumps(facts, sort_keys=True, default=str).encode(), digest_size=16).hexdigest()
+    return blake2b(
+        json.dumps(facts, sort_keys=True, default=str).encode(), digest_size=16
+    ).hexdigest()
 
 
 @cache
