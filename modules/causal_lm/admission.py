@@ -81,6 +81,15 @@ class Limits:
             stacklevel=2,
         )
 
+    def check_writing(self, model_type: str) -> None:
+        """Refuse to write texts that would not be the architecture's own.
+
+        Raises:
+            ValueError: Says why.
+        """
+        if self.unsampled:
+            raise ValueError(f"{model_type} cannot write texts here: {self.unsampled}")
+
     def _places(self) -> str:
         return f"the {self.positions} positions that the model learns ({self.positions_option})"
 
@@ -94,7 +103,7 @@ class Limits:
 
 def admit(
     config: Any, attention: str, loss_chunk: int | None, make: Make
-) -> tuple[Limits, Sampling | None]:
+) -> tuple[Limits, Sampling]:
     """Let an architecture in, with its limits, or say why not.
 
     Args:
@@ -117,7 +126,7 @@ def admit(
             f"{config.model_type} is trained, but cannot write texts here: {verdict.unsampled}",
             stacklevel=2,
         )
-    return limits(config, attention, verdict), verdict.sampling
+    return limits(config, attention, verdict), verdict.sampling or Sampling()
 
 
 def judge(config: Any, attention: str, chunked: bool, make: Make) -> Verdict:

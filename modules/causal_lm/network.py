@@ -54,7 +54,7 @@ class LanguageModel(nn.Module):
         self.attention = attention
         self.loss_chunk = loss_chunk
         self.limits = Limits()
-        self.sampling: Sampling | None = Sampling("sdpa" if attention == "documents" else attention)
+        self.sampling = Sampling("sdpa" if attention == "documents" else attention)
         if activation_checkpointing:
             checkpoint_activations(self.model)
 
@@ -67,6 +67,11 @@ class LanguageModel(nn.Module):
     def context(self) -> int | None:
         """Longest sequence the model was made for, in tokens; None where nothing says so."""
         return getattr(self.model.config, "max_position_embeddings", None)
+
+    @property
+    def readable(self) -> int | None:
+        """Longest document that may be read, in tokens; None where nothing says so."""
+        return min(filter(None, (self.context, self.limits.longest)), default=None)
 
     def forward(self, token_BL: Tensor, position_BL: Tensor, length_N: list[int]) -> Tensor:
         """Logits [B, L, V] of the next token at every position of packed rows.
@@ -116,10 +121,6 @@ class LanguageModel(nn.Module):
             options["documents"] = Documents.of(length, token.device)
         return model(input_ids=token, position_ids=position, use_cache=False, **options)
 
-    def check_rows(self, row_length: int) -> None:
-        """Refuse rows that the architecture cannot read; before the first step."""
-        self.limits.check_rows(row_length)
-
     def generate(self, token_BL: Tensor, mask_BL: Tensor, **arguments: Any) -> Tensor:
         """Continue left-padded prompts by the `generate` of transformers.
 
@@ -129,33 +130,19 @@ class LanguageModel(nn.Module):
             arguments: Of transformers' `generate`.
         """
         with self.generating() as model:
+            if "cache_implementation" not in arguments:
+                arguments |= self.sampling.cache_arguments(model.config)
             return model.generate(
                 input_ids=token_BL,
                 attention_mask=mask_BL.long(),
                 synced_gpus=is_sharded(self),
-                **({} if "cache_implementation" in arguments else self.cache_arguments()),
                 **arguments,
             )
 
-    def cache_arguments(self) -> dict[str, Any]:
-        """Where keys and values are kept, as arguments of transformers' `generate`."""
-        kind = "roomy" if self.sampling is None else self.sampling.cache
-        if kind == "roomy":
-            from modules.causal_lm.cache import roomy_cache  # imports transformers: seconds
-
-            return {"past_key_values": roomy_cache(self.model.config)}
-        return {"use_cache": kind == "own"}
-
     @contextmanager
     def generating(self) -> Iterator[Any]:
-        """The `transformers` model, set up to attend with a cache and left padding.
-
-        Raises:
-            ValueError: No way of writing gives the architecture's own next tokens.
-        """
-        if self.sampling is None:
-            name = self.model.config.model_type
-            raise ValueError(f"{name} cannot write texts here: {self.limits.unsampled}")
+        """The `transformers` model, set up to write; refused where it would not be its own."""
+        self.limits.check_writing(self.model.config.model_type)
         self.model.set_attn_implementation(self.sampling.attention)
         try:
             yield self.model
@@ -185,7 +172,7 @@ class LanguageModel(nn.Module):
         """Logits [B, L, V] of `questions`, on the way that training takes."""
         if self.attention == "flash_attention_2":
             self.model.set_attn_implementation("sdpa")  # the other needs a GPU
-        token_BL = questions(self.vocab_size, self.context, self.model.device)
+        token_BL = questions(self.vocab_size, self.readable, self.model.device)
         B, L = token_BL.shape
         position_BL = torch.arange(L, device=token_BL.device).expand(B, L)
         return cast(Tensor, self(token_BL, position_BL, [L] * B))
@@ -196,7 +183,7 @@ class LanguageModel(nn.Module):
         Raises:
             ValueError: A weight of the folder is not the one here.
         """
-        token_BL = questions(self.vocab_size, self.context, self.model.device)
+        token_BL = questions(self.vocab_size, self.readable, self.model.device)
         return logits_of_folder(folder, self.model, token_BL)
 
 

@@ -119,7 +119,7 @@ class CausalLM(System):
         super().on_fit_start()
         row_length = getattr(getattr(self.trainer, "datamodule", None), "row_length", None)
         if isinstance(row_length, int):
-            self.language_model.check_rows(row_length)
+            self.language_model.limits.check_rows(row_length)
 
     def training_step(self, batch: TokenBatch, batch_idx: int) -> Tensor:
         """Cross-entropy of the next token, averaged over the targets of the whole step.

@@ -58,6 +58,14 @@ class Sampling:
     attention: str = "sdpa"
     cache: Cache = "roomy"
 
+    def cache_arguments(self, config: Any) -> dict[str, Any]:
+        """Where keys and values are kept, as arguments of transformers' `generate`."""
+        if self.cache == "roomy":
+            from modules.causal_lm.cache import roomy_cache  # imports transformers: seconds
+
+            return {"past_key_values": roomy_cache(config)}
+        return {"use_cache": self.cache == "own"}
+
 
 @dataclass(frozen=True)
 class Verdict:

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from cli import main
+from modules.causal_lm.admission import Limits
 from modules.causal_lm.generate import Generation, generate
 from modules.causal_lm.network import FromConfig
 from tests.modules.causal_lm.test_generate import Tokens, greedy_loop, left_padded
@@ -57,8 +58,8 @@ def test_an_architecture_without_the_usual_kernel_is_sampled_through_its_own():
 
 def test_what_cannot_be_sampled_says_so(make_network):
     network = make_network()
-    network.sampling = None
-    with pytest.raises(ValueError, match="llama cannot write texts here"):
+    network.limits = Limits(unsampled="it forgets")
+    with pytest.raises(ValueError, match="llama cannot write texts here: it forgets"):
         generate(network, *left_padded([[3]]), Tokens(), Generation(2))
 
 

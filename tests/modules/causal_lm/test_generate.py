@@ -14,6 +14,12 @@ class Tokens:
     eos_token_id = 299
     pad_token_id = None
 
+    def __len__(self):
+        return 300
+
+    def get_vocab(self):
+        return {str(number): number for number in range(300)}
+
 
 def left_padded(rows):
     longest = max(map(len, rows))
