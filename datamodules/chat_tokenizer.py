@@ -134,8 +134,8 @@ class ChatTokenizer:
 
     def _apply(self, messages: list[Message], **options: Any) -> Any:
         backend = self.vocabulary.backend
-        options = {"tokenize": True, "return_dict": True} | options
-        return backend.apply_chat_template(messages, chat_template=self.template, **options)
+        fixed = {"tokenize": True, "return_dict": True, "tokenizer_kwargs": {"verbose": False}}
+        return backend.apply_chat_template(messages, chat_template=self.template, **fixed | options)
 
 
 def _num_runs(is_target: list[bool]) -> int:

@@ -31,6 +31,12 @@ def write_stand_ins(root: Path, tokenizer_folder: Path) -> None:
         pyarrow.parquet.write_table(table, books / f"{split}.parquet")
     (root / "data" / "tinyshakespeare").mkdir()
     (root / "data" / "tinyshakespeare" / "input.txt").write_text("\n".join(TEXTS * 30))
+    tasks = root / "data" / "instructions"
+    tasks.mkdir()
+    asked = [f"{text} ({number})" for number in range(8) for text in TEXTS[:5]]
+    columns = {"instruction": asked, "input": [""] * 40, "output": TEXTS[:5] * 8}
+    for name in ("seed_tasks", "user_oriented"):
+        pyarrow.parquet.write_table(pyarrow.table(columns), tasks / f"{name}.parquet")
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
     config = LlamaConfig(vocab_size=300, num_attention_heads=4, **sizes)
     for name in ("stories260K", "Meta-Llama-3-8B"):
