@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from datamodules.documents import Reject
 from datamodules.fusion_source import FusionSource, Interleaved, Pair, Segment
 from datamodules.latents import FORMAT
-from datamodules.pictures import Picture, latent
-from datamodules.quarantine import Quarantine, UnusableError
+from datamodules.pictures import MAX_PIXELS, Picture, latent
+from datamodules.quarantine import Quarantine, UnusableError, blaming
 from datamodules.vae import ImageVae
 
 PATIENCE = 2.0
@@ -29,6 +29,7 @@ def store_latents(
     image_size: int,
     batch_size: int = 16,
     max_bad_rate: float = 0.01,
+    max_pixels: int = MAX_PIXELS,
 ) -> dict[str, object]:
     """Encode all images of a source, all or nothing.
 
@@ -39,6 +40,7 @@ def store_latents(
         image_size: Side of the central square that is encoded, in pixels.
         batch_size: Images that are encoded together.
         max_bad_rate: Highest share of bad documents, in [0, 1].
+        max_pixels: Pixels of the largest image file that is opened.
 
     Returns:
         What `meta.json` says.
@@ -57,7 +59,7 @@ def store_latents(
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         quarantine = Quarantine(source.name, len(source), max_bad_rate, draft / "bad_samples.jsonl")
-        documents = progress(decoded(source, image_size, quarantine), source)
+        documents = progress(decoded(source, image_size, quarantine, max_pixels), source)
         meta = _write(draft, documents, vae, image_size, batch_size)
         meta |= {"bad": quarantine.bad, "source": source.name}
         meta |= {"source_fingerprint": source.fingerprint()}
@@ -70,28 +72,28 @@ def store_latents(
 
 
 def decoded(
-    source: FusionSource, size: int, quarantine: Quarantine
+    source: FusionSource, size: int, quarantine: Quarantine, max_pixels: int = MAX_PIXELS
 ) -> Iterator[Pair | Interleaved]:
     """The good documents of a source, images as pixels in [-1, 1], float32 [3, size, size]."""
 
     def pixels(picture: Picture) -> NDArray[np.float32]:
-        return latent(picture, (3, size, size))
+        return latent(picture, (3, size, size), max_pixels)
+
+    def document(index: int) -> Pair | Interleaved:
+        sample = source.sample(index, Random(f"latents/{index}"))
+        if isinstance(sample, Pair):
+            return Pair(pixels(sample.image), sample.captions)
+        return [s if isinstance(s, str) else Segment(pixels(s.image), s.is_target) for s in sample]
 
     for index in range(len(source)):
         try:
-            sample = source.sample(index, Random(f"latents/{index}"))
-            if isinstance(sample, Pair):
-                document: Pair | Interleaved = Pair(pixels(sample.image), sample.captions)
-            else:
-                document = [
-                    s if isinstance(s, str) else Segment(pixels(s.image), s.is_target)
-                    for s in sample
-                ]
+            with blaming("a broken document"):
+                found = document(index)
         except UnusableError as error:
             quarantine.note(1, [Reject(source.place(index), str(error))])
         else:
             quarantine.note(1, [])
-            yield document
+            yield found
 
 
 def progress(

@@ -19,6 +19,7 @@ from datamodules.fusion_documents import Composer, FusionItems, ImageFirst
 from datamodules.fusion_prompts import FusionPrompts, image_reader, read_fusion_prompts
 from datamodules.fusion_source import FusionSource, Pair
 from datamodules.loader import Batch, EvaluationLoader
+from datamodules.pictures import MAX_PIXELS
 from datamodules.quarantine import UnusableError
 from datamodules.sampled import SampledData
 from datamodules.text import Stage
@@ -57,6 +58,8 @@ class FusionData(SampledData):
         prompts: What predict is asked for: captions, or a .txt or .jsonl file; see
             `fusion_prompts.read_fusion_prompts`.
         vae: Autoencoder for the images of prompts where the network sees latents.
+        max_pixels: Pixels of the largest image file that is opened; a document with a larger one is
+            unusable, since a few bytes can claim any size.
 
     Raises:
         ValueError: A number is out of bounds, or there is no training source.
@@ -85,6 +88,7 @@ class FusionData(SampledData):
         quarantine: str | None = None,
         prompts: list[str] | str | None = None,
         vae: str | None = None,
+        max_pixels: int = MAX_PIXELS,
     ):
         super().__init__(
             {"train": train, "validate": validate or [], "test": test or []},
@@ -105,6 +109,7 @@ class FusionData(SampledData):
         self.quarantine = quarantine
         self.prompts = prompts
         self.vae = vae
+        self.max_pixels = max_pixels
         self._check()
         self._vocabulary: TextTokenizer | None = None
 
@@ -117,7 +122,7 @@ class FusionData(SampledData):
         """Every prompt once."""
         prompts = read_fusion_prompts(self.prompts)
         vae = None if self.vae is None else load_vae(self.vae)
-        read = image_reader(self.latent_shape, vae)
+        read = image_reader(self.latent_shape, vae, self.max_pixels)
         items = FusionPrompts(prompts, self._tokenizer(), read)
         return self.evaluation_loader(items, len(items), self.eval_batch_size, self.num_workers)
 
@@ -147,8 +152,8 @@ class FusionData(SampledData):
             for number, source in enumerate(sources):
                 source.prepare()
                 place = folder / f"{stage}{number or ''}"
-                size, rate = self.image_size, self.max_bad_rate
-                meta = store_latents(source, model, place, size, max_bad_rate=rate)
+                options = {"max_bad_rate": self.max_bad_rate, "max_pixels": self.max_pixels}
+                meta = store_latents(source, model, place, self.image_size, **options)
                 yield (
                     f"{place}: {meta['documents']} documents, images {meta['shape']}, "
                     f"{meta['bad']} bad ones left out"
@@ -192,6 +197,7 @@ class FusionData(SampledData):
             "eval_batch_size": 1,
             "num_workers": 0,
             "seed": 0,
+            "max_pixels": 1,
         }
         check_bounds(vars(self), least)
         check_shares(vars(self), ("caption_first", "caption_dropout", "max_bad_rate"))
@@ -206,7 +212,9 @@ class FusionData(SampledData):
     def _composer(self, stage: Stage) -> Composer:
         dropout = self.caption_dropout if stage == "train" else 0.0
         sizes = self.latent_shape, self.num_patches, self.row_length
-        return Composer(self._tokenizer(), *sizes, self.caption_first, dropout, self.image_first)
+        shares = self.caption_first, dropout
+        own = self.image_first, self.max_pixels
+        return Composer(self._tokenizer(), *sizes, *shares, *own)
 
     def _tokenizer(self) -> TextTokenizer:
         if self._vocabulary is None:

@@ -13,7 +13,7 @@ from datamodules.documents import Reject
 from datamodules.fusion_batch import FusionDocument, FusionImage, collate, length
 from datamodules.fusion_source import FusionSource, Interleaved, Pair, Segment
 from datamodules.loader import Batch
-from datamodules.pictures import latent
+from datamodules.pictures import MAX_PIXELS, latent
 from datamodules.quarantine import UnusableError
 from datamodules.sampled import SourceItems
 from datamodules.tokenizer import TextTokenizer
@@ -36,6 +36,7 @@ class Composer:
             before an image to be predicted: what guidance draws away from.
         image_first: Whether the image of a pair that stands before its caption is noised and
             predicted as well, or clean context.
+        max_pixels: Pixels of the largest image file that is opened.
     """
 
     tokenizer: TextTokenizer
@@ -45,6 +46,7 @@ class Composer:
     caption_first: float = 0.8
     caption_dropout: float = 0.0
     image_first: ImageFirst = "noised"
+    max_pixels: int = MAX_PIXELS
 
     def document(self, sample: Pair | Interleaved, rng: Random) -> FusionDocument:
         """Start token, then the segments; after a text at the end comes the end token.
@@ -67,7 +69,7 @@ class Composer:
             if isinstance(segment, str):
                 document.append(next(ids))
             else:
-                pixels = latent(segment.image, self.latent_shape)
+                pixels = latent(segment.image, self.latent_shape, self.max_pixels)
                 is_first = not any(is_text[:place]) and any(is_text[place:])
                 document.append(FusionImage(pixels, segment.is_target, is_first))
         if is_text and is_text[-1]:

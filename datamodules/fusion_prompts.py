@@ -16,7 +16,7 @@ from datamodules.documents import Reject, parse
 from datamodules.fusion_source import Interleaved
 from datamodules.interleaved import read_segments
 from datamodules.loader import Batch
-from datamodules.pictures import Picture, latent
+from datamodules.pictures import MAX_PIXELS, Picture, latent
 from datamodules.quarantine import UnusableError
 from datamodules.roots import missing
 from datamodules.tokenizer import TextTokenizer
@@ -81,25 +81,31 @@ class FusionPrompts:
             raise ValueError(f"prompt {name}: {error}.") from error
 
 
-def image_reader(shape: tuple[int, int, int], vae: ImageVae | None) -> Latent:
+def image_reader(
+    shape: tuple[int, int, int], vae: ImageVae | None, max_pixels: int = MAX_PIXELS
+) -> Latent:
     """What turns images into latents: their pixels, or the mean that an autoencoder gives.
 
     Args:
         shape: Channels, height and width of latents.
         vae: The autoencoder; None where the network sees pixels.
+        max_pixels: Pixels of the largest file that is opened.
 
     Raises:
         ValueError: The autoencoder gives another number of channels.
     """
     if vae is None:
-        return partial(latent, shape=shape)
+        return partial(latent, shape=shape, max_pixels=max_pixels)
     if vae.channels != shape[0]:
         raise ValueError(f"{vae.name} has {vae.channels} channels, the config says {shape[0]}.")
-    return partial(_encode, shape=shape, vae=vae)
+    return partial(_encode, shape=shape, vae=vae, max_pixels=max_pixels)
 
 
-def _encode(picture: Picture, shape: tuple[int, int, int], vae: ImageVae) -> NDArray[np.float32]:
-    pixels = latent(picture, (3, shape[1] * vae.reduction, shape[2] * vae.reduction))
+def _encode(
+    picture: Picture, shape: tuple[int, int, int], vae: ImageVae, max_pixels: int
+) -> NDArray[np.float32]:
+    sides = shape[1] * vae.reduction, shape[2] * vae.reduction
+    pixels = latent(picture, (3, *sides), max_pixels)
     return vae.scaling.sample(vae.moments(pixels[None])[0], rng=None)
 
 

@@ -12,6 +12,7 @@ from datamodules.checks import check_bounds, check_shares, check_sources
 from datamodules.fusion_source import FusionSource
 from datamodules.loader import Batch, EvaluationLoader
 from datamodules.picture_items import PictureItems, Pixels
+from datamodules.pictures import MAX_PIXELS
 from datamodules.sampled import SampledData
 from datamodules.text import Stage
 
@@ -31,6 +32,8 @@ class PictureData(SampledData):
         num_workers: Processes that build batches; 0 builds them in the training process.
         seed: Seed of the order; apart from the trainer's.
         max_bad_rate: Share of unusable pictures above which the run stops.
+        max_pixels: Pixels of the largest file that is opened; larger ones count as bad, since a
+            few bytes can claim any size.
 
     Raises:
         ValueError: A number is out of bounds, or there is no training source.
@@ -51,6 +54,7 @@ class PictureData(SampledData):
         num_workers: int = 0,
         seed: int = 0,
         max_bad_rate: float = 0.01,
+        max_pixels: int = MAX_PIXELS,
     ):
         super().__init__(
             {"train": train, "validate": validate or [], "test": test or []},
@@ -63,6 +67,7 @@ class PictureData(SampledData):
         self.size = size
         self.channels = channels
         self.num_samples = num_samples
+        self.max_pixels = max_pixels
         self._check()
 
     def predict_dataloader(self) -> EvaluationLoader:
@@ -90,7 +95,8 @@ class PictureData(SampledData):
     @override
     def open(self, stage: Stage) -> PictureItems:
         is_train = stage == "train"
-        return PictureItems(self.sources[stage], self.size, self.channels, self.seed, is_train)
+        options = self.size, self.channels, self.seed, is_train, self.max_pixels
+        return PictureItems(self.sources[stage], *options)
 
     @override
     def num_drawn(self, batch: Batch, stage: Stage, num_bad: int) -> int:
@@ -102,7 +108,7 @@ class PictureData(SampledData):
         return ("test",) if command == "predict" else super().stages(command)
 
     def _check(self) -> None:
-        least = {"size": 1, "num_workers": 0, "seed": 0}
+        least = {"size": 1, "num_workers": 0, "seed": 0, "max_pixels": 1}
         least |= dict.fromkeys(("batch_size", "eval_batch_size", "num_samples"), 1)
         check_bounds(vars(self), least)
         check_shares(vars(self), ["max_bad_rate"])

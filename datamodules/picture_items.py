@@ -15,7 +15,7 @@ from typing_extensions import override
 from datamodules.documents import Reject
 from datamodules.fusion_source import FusionSource, Pair
 from datamodules.loader import Batch
-from datamodules.pictures import Picture, square
+from datamodules.pictures import MAX_PIXELS, Picture, square
 from datamodules.quarantine import UnusableError
 from datamodules.sampled import TRIES, SourceItems
 
@@ -32,18 +32,26 @@ class PictureItems(SourceItems[Pixels]):
         seed: Seed of what sources draw by chance.
         replace: Whether another picture comes in a bad one's place, as in training; else there is
             one less.
+        max_pixels: Pixels of the largest file that is opened.
     """
 
     def __init__(
-        self, sources: Sequence[FusionSource], size: int, channels: int, seed: int, replace: bool
+        self,
+        sources: Sequence[FusionSource],
+        size: int,
+        channels: int,
+        seed: int,
+        replace: bool,
+        max_pixels: int = MAX_PIXELS,
     ):
         super().__init__(sources, seed, replace)
         self.size = size
         self.channels = channels
+        self.max_pixels = max_pixels
 
     @override
     def read(self, source: FusionSource, index: int, rng: Random) -> Pixels:
-        return read(source, index, rng, self.size, self.channels)
+        return shaped(stored(source, index, rng), self.size, self.channels, self.max_pixels)
 
     @override
     def batch(self, ids: NDArray[np.int64], num_real: int) -> Batch:
@@ -74,15 +82,6 @@ class PictureItems(SourceItems[Pixels]):
         return self.draw(draw, TRIES if self.replace else 1)
 
 
-def read(source: FusionSource, index: int, rng: Random, size: int, channels: int) -> Pixels:
-    """A picture of a source: the central square, resized; uint8 [H, W] if grey, else [H, W, 3].
-
-    Raises:
-        UnusableError: The picture is broken, or the document is not one picture.
-    """
-    return shaped(stored(source, index, rng), size, channels)
-
-
 def stored(source: FusionSource, index: int, rng: Random) -> Picture:
     """A picture as its source holds it.
 
@@ -95,13 +94,13 @@ def stored(source: FusionSource, index: int, rng: Random) -> Picture:
     return found.image
 
 
-def shaped(picture: Picture, size: int, channels: int) -> Pixels:
+def shaped(picture: Picture, size: int, channels: int, max_pixels: int = MAX_PIXELS) -> Pixels:
     """The central square of a picture, resized; uint8 [H, W] if grey, else [H, W, 3].
 
     Raises:
         UnusableError: The picture is broken.
     """
-    pixels_HWC = square(picture, size)
+    pixels_HWC = square(picture, size, max_pixels)
     return pixels_HWC if channels == 3 else np.asarray(Image.fromarray(pixels_HWC).convert("L"))
 
 

@@ -1,7 +1,8 @@
 """Samples that cannot be used: counted, listed in a file, and too many of them stop the run."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
@@ -14,6 +15,31 @@ NUM_SURE = 1000
 
 class UnusableError(Exception):
     """A sample cannot be used; the text says why, in a few words."""
+
+
+class MisfitError(ValueError):
+    """Data and settings do not go together: no fault of one sample, and so the run ends."""
+
+
+@contextmanager
+def blaming(what: str) -> Iterator[None]:
+    """Make whatever goes wrong within the fault of the sample that is read there.
+
+    Decoders and tokenizers of others raise nearly anything where a sample is broken.
+
+    Args:
+        what: What is broken then, for the message.
+
+    Raises:
+        UnusableError: Anything but a `MisfitError` was raised; says what and why.
+    """
+    try:
+        yield
+    except (UnusableError, MisfitError):
+        raise
+    except Exception as error:
+        said = str(error) or type(error).__name__
+        raise UnusableError(f"{what}: {said}") from error
 
 
 class Quarantine:

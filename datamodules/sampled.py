@@ -14,7 +14,7 @@ from datamodules.documents import Reject
 from datamodules.fusion_source import FusionSource
 from datamodules.loader import Batch, EvaluationLoader, ResumableLoader
 from datamodules.order import Draws, Mixture
-from datamodules.quarantine import Quarantine, UnusableError
+from datamodules.quarantine import Quarantine, UnusableError, blaming
 from datamodules.report import distinct
 from datamodules.resumable import ResumableData
 from datamodules.text import STAGES, Stage
@@ -74,7 +74,8 @@ class SourceItems(ABC, Generic[Sample]):
         index, rejected = number - first, None
         for _ in range(tries):
             try:
-                return self.read(source, index, rng), first + index, rejected
+                with blaming("a broken sample"):
+                    return self.read(source, index, rng), first + index, rejected
             except UnusableError as error:
                 rejected = rejected or Reject(source.place(index), str(error))
                 index = rng.randrange(self.sizes[which])

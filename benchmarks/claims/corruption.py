@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks.claims.files import data_folder
 from benchmarks.harness import Bench
 from datamodules.image_parquet import ImageTextParquet
-from datamodules.picture_items import read
+from datamodules.picture_items import shaped, stored
 from modules.codec_lm.corruption import Damage, study
 from modules.codec_lm.jpeg import JpegCodec, Restart
 
@@ -22,7 +22,9 @@ def measure(bench: Bench, num: int) -> None:
     path = data_folder() / "emoji" / "emoji72.parquet"
     source = ImageTextParquet(str(path), caption=None, where={"split": "train"})
     source.prepare()
-    pictures = [read(source, index, Random(index), SIDE, channels=3) for index in range(num)]
+    pictures = [
+        shaped(stored(source, index, Random(index)), SIDE, channels=3) for index in range(num)
+    ]
     found: dict[str, dict[str, float]] = {}
     for restart in RESTARTS:
         found[restart] = summary(study(JpegCodec(SIDE, SIDE, restart=restart), pictures))

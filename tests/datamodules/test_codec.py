@@ -118,7 +118,7 @@ SOUND = {
     "lossless webp": (stored(PICTURE, "WEBP", lossless=True), 0),
 }
 BROKEN = {
-    "truncated": (PHOTO[:-10], "a broken image: .*truncated"),
+    "truncated": (PHOTO[:-10], "a broken image: .*premature end"),
     "zero bytes": (b"", "an empty image file"),
     "giant": (with_header(PHOTO, 0xC0, 65_500, 65_500), "a decompression bomb"),
     "no size": (with_header(PHOTO, 0xC0, 0, 16), "broken image|known format"),
