@@ -38,7 +38,7 @@ def blaming(what: str) -> Iterator[None]:
     except (UnusableError, MisfitError):
         raise
     except Exception as error:
-        said = str(error) or type(error).__name__
+        said = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UnusableError(f"{what}: {said}") from error
 
 
