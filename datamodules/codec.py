@@ -12,15 +12,18 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from datamodules.documents import Document, Reject
+from datamodules.faults import attempt
 from datamodules.fusion_source import FusionSource
 from datamodules.loader import EvaluationLoader
 from datamodules.packing import LongDocuments
 from datamodules.picture_items import shaped, stored
+from datamodules.pictures import MAX_PIXELS
+from datamodules.pictures import VERSION as PICTURES
 from datamodules.prompts import Prompts
-from datamodules.quarantine import UnusableError
 from datamodules.text import TextData
 from datamodules.text_source import TextSource
 from datamodules.tokenizer import TextTokenizer
+from datamodules.video import VERSION as CLIPS
 from datamodules.video import ClipSource
 
 Pixels = NDArray[np.uint8]
@@ -62,18 +65,31 @@ class CodecText(TextSource):
     Attributes:
         num_coded_before: Of the sound pictures or clips read so far, those that had losses already.
 
+        max_pixels: Pixels of the largest file of a picture that is opened.
+
     Raises:
-        ValueError: The codec takes clips and the source has pictures, or the other way about.
+        ValueError: The codec takes clips and the source has pictures, or the other way about; or
+            the codec's pictures are no squares.
     """
 
-    def __init__(self, pictures: Source, codec: Codec):
+    def __init__(self, pictures: Source, codec: Codec, max_pixels: int = MAX_PIXELS):
         super().__init__(pictures.weight)
         is_of_clips = isinstance(pictures, ClipSource)
         if is_of_clips != (len(codec.shape) == CLIP):
             takes, has = ("pictures", "clips") if is_of_clips else ("clips", "pictures")
             raise ValueError(f"the codec takes {takes}, but {pictures.name} has {has}.")
+        if isinstance(pictures, ClipSource):
+            frames, height, width, _ = codec.shape
+            pictures.check((frames, height, width))
+        elif codec.shape[0] != codec.shape[1]:
+            height, width = codec.shape[:2]
+            raise ValueError(
+                f"pictures are cut to squares, but the codec's are {height}x{width}: give its "
+                "height and width one value."
+            )
         self.pictures = pictures
         self.codec = codec
+        self.max_pixels = max_pixels
         self.num_coded_before = 0
 
     @property
@@ -83,25 +99,27 @@ class CodecText(TextSource):
 
     @override
     def fingerprint(self) -> str:
-        return json.dumps(["CodecText", self.pictures.fingerprint(), self.codec.fingerprint()])
+        is_of_clips = isinstance(self.pictures, ClipSource)
+        read = CLIPS if is_of_clips else [PICTURES, self.max_pixels]
+        return json.dumps(
+            ["CodecText", read, self.pictures.fingerprint(), self.codec.fingerprint()]
+        )
 
     @override
     def documents(self) -> Iterator[Document | Reject]:
         self.pictures.prepare()
         self.num_coded_before = 0
         for index in range(len(self.pictures)):
-            place = self.pictures.place(index)
-            try:
-                text = self.codec.text(self.pixels(index))
-            except UnusableError as error:
-                yield Reject(place, str(error))
-            else:
-                yield Document(text, place, len(text))
+            yield attempt(self.pictures.place(index), self._document, index)
         if self.num_coded_before:
             rank_zero_warn(
                 f"{self.name}: {self.num_coded_before} of {len(self.pictures)} were compressed "
                 "with losses already; they were decoded and coded again, and both losses add up."
             )
+
+    def _document(self, index: int) -> Document:
+        text = self.codec.text(self.pixels(index))
+        return Document(text, self.pictures.place(index), len(text))
 
     def pixels(self, index: int) -> Pixels:
         """A picture as the codec takes it, the central square, resized; or a clip.
@@ -114,11 +132,9 @@ class CodecText(TextSource):
             clip = self.pictures.clip(index, (frames, height, width))
             self.num_coded_before += self.pictures.is_of_files
             return clip
-        height, width, *colours = self.codec.shape
-        if height != width:
-            raise ValueError(f"pictures are cut to squares, but the codec's are {height}x{width}.")
+        size, _, *colours = self.codec.shape
         picture = stored(self.pictures, index, Random(index))
-        found = shaped(picture, height, 3 if colours else 1)
+        found = shaped(picture, size, 3 if colours else 1, self.max_pixels)
         self.num_coded_before += isinstance(picture, bytes) and has_losses(picture)
         return found
 
@@ -144,6 +160,8 @@ class CodecData(TextData):
         share: Share of a test picture that they begin with (the paper's r), or of the frames of a
             clip; 0 makes new ones.
         max_bad_rate: Share of unusable pictures in a source above which the run stops.
+        max_pixels: Pixels of the largest file of a picture that is opened; larger ones count as
+            unusable, since a few bytes can claim any size.
 
     Raises:
         ValueError: A number is out of bounds, or there are no training pictures.
@@ -167,12 +185,16 @@ class CodecData(TextData):
         num_samples: int = 32,
         share: float = 0.0,
         max_bad_rate: float = 0.01,
+        max_pixels: int = MAX_PIXELS,
     ):
         if num_samples < 1:
             raise ValueError(f"num_samples must be at least 1, got {num_samples}.")
         if not 0 <= share < 1:
             raise ValueError(f"share must be within [0, 1), got {share}.")
-        sources = [[CodecText(s, codec) for s in some or []] for some in (train, validate, test)]
+        if max_pixels < 1:
+            raise ValueError(f"max_pixels must be at least 1, got {max_pixels}.")
+        given = (train, validate, test)
+        sources = [[CodecText(s, codec, max_pixels) for s in some or []] for some in given]
         super().__init__(
             tokenizer=tokenizer,
             train=list(sources[0]),
@@ -236,10 +258,9 @@ class CodecData(TextData):
             source.pictures.prepare()
             for index in range(len(source.pictures)):
                 place = source.pictures.place(index)
-                try:
-                    pixels = source.pixels(index)
-                except UnusableError as error:
-                    rejects.append(Reject(place, str(error)))
+                pixels = attempt(place, source.pixels, index)
+                if isinstance(pixels, Reject):
+                    rejects.append(pixels)
                 else:
                     yield place, pixels
 

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.documents import Reject
+from datamodules.faults import attempt
 from datamodules.fusion_source import FusionSource, Interleaved, Pair, Segment
 from datamodules.latents import FORMAT
 from datamodules.pictures import MAX_PIXELS, Picture, latent
-from datamodules.quarantine import Quarantine, UnusableError, blaming
+from datamodules.quarantine import Quarantine
 from datamodules.vae import ImageVae
 
 PATIENCE = 2.0
@@ -86,11 +87,9 @@ def decoded(
         return [s if isinstance(s, str) else Segment(pixels(s.image), s.is_target) for s in sample]
 
     for index in range(len(source)):
-        try:
-            with blaming("a broken document"):
-                found = document(index)
-        except UnusableError as error:
-            quarantine.note(1, [Reject(source.place(index), str(error))])
+        found = attempt(source.place(index), document, index)
+        if isinstance(found, Reject):
+            quarantine.note(1, [found])
         else:
             quarantine.note(1, [])
             yield found

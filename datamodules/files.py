@@ -8,7 +8,7 @@ import lzma
 import os
 from collections.abc import Callable, Collection, Iterator
 from glob import glob
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO, cast
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
@@ -81,14 +81,15 @@ def find_files(path: str, endings: Collection[str] = ()) -> list[Path]:
         return [root]
     matches = [root] if root.exists() else _matches(root)
     folders = [match for match in matches if match.is_dir()]
-    files = [match for match in matches if match.is_file()]
+    files = [match for match in matches if not match.is_dir()]
     if root.is_dir() or not files:
         files = [file for folder in folders for file in _below(folder, endings)]
     base = root if root.is_dir() else next(one for one in root.parents if one.exists())
-    good = [file for file in files if not _is_litter(file, base)]
-    _tell_litter(path, [file for file in files if _is_litter(file, base)])
+    litter = [file for file in files if is_litter(file.relative_to(base))]
+    good = sorted({*files} - {*litter})
+    _tell_litter(path, litter)
     if good:
-        return sorted(set(good))
+        return good
     if not folders:
         raise missing(path)
     raise FileNotFoundError(f"{path} holds no file that ends in {', '.join(endings) or 'any'}.")
@@ -171,7 +172,7 @@ def _matches(path: Path) -> list[Path]:
     found = [Path(path.anchor)]
     for part in path.parts[len(Path(path.anchor).parts) :]:
         found = [match for folder in found for match in _part(folder, part)]
-    return [match for match in dict.fromkeys(found) if match.exists()]
+    return [match for match in dict.fromkeys(found) if os.path.lexists(match)]
 
 
 def _part(folder: Path, part: str) -> list[Path]:
@@ -184,9 +185,14 @@ def _part(folder: Path, part: str) -> list[Path]:
 
 def _below(folder: Path, endings: Collection[str]) -> Iterator[Path]:
     """The wanted files below a folder, litter included."""
-    for place, folders, names in os.walk(folder):
+    known: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
         folders.sort()
-        here = Path(place)
+        here, real = Path(place), os.path.realpath(place)
+        if real in known:  # links may lead in circles
+            folders.clear()
+            continue
+        known.add(real)
         if "dataset_dict.json" in names:
             _refuse_splits(here)
         if {"state.json", "dataset_info.json"} <= set(names):
@@ -211,9 +217,13 @@ def _refuse_splits(folder: Path) -> None:
         )
 
 
-def _is_litter(file: Path, base: Path) -> bool:
-    """Whether a system left a file behind, or a folder that it lies in, below a base."""
-    parts = file.relative_to(base).parts
+def is_litter(path: PurePath) -> bool:
+    """Whether a system left a file behind, or a folder that it lies in.
+
+    Args:
+        path: Counted from the folder that a user names.
+    """
+    parts = [part for part in path.parts if part != ".."]
     return any(part.startswith((".", "~$")) or part in LITTER for part in parts)
 
 

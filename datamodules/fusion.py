@@ -14,13 +14,14 @@ import torch
 from typing_extensions import override
 
 from datamodules.checks import check_bounds, check_shares, check_sources
+from datamodules.documents import Reject
 from datamodules.encoding import store_latents
+from datamodules.faults import attempt
 from datamodules.fusion_documents import Composer, FusionItems, ImageFirst
 from datamodules.fusion_prompts import FusionPrompts, image_reader, read_fusion_prompts
 from datamodules.fusion_source import FusionSource, Pair
 from datamodules.loader import Batch, EvaluationLoader
 from datamodules.pictures import MAX_PIXELS
-from datamodules.quarantine import UnusableError
 from datamodules.sampled import SampledData
 from datamodules.text import Stage
 from datamodules.tokenizer import TextTokenizer, load_tokenizer
@@ -130,9 +131,9 @@ class FusionData(SampledData):
         """The texts of all training sources, one after the other; needs no tokenizer."""
         for source in self.sources["train"]:
             for index in range(len(source)):
-                try:
-                    sample = source.sample(index, Random(f"{self.seed}/{index}"))
-                except UnusableError:
+                dice = Random(f"{self.seed}/{index}")
+                sample = attempt(source.place(index), source.sample, index, dice)
+                if isinstance(sample, Reject):
                     continue
                 found = sample.captions if isinstance(sample, Pair) else sample
                 yield from (text for text in found if isinstance(text, str))
@@ -152,8 +153,8 @@ class FusionData(SampledData):
             for number, source in enumerate(sources):
                 source.prepare()
                 place = folder / f"{stage}{number or ''}"
-                options = {"max_bad_rate": self.max_bad_rate, "max_pixels": self.max_pixels}
-                meta = store_latents(source, model, place, self.image_size, **options)
+                size, rate, most = self.image_size, self.max_bad_rate, self.max_pixels
+                meta = store_latents(source, model, place, size, max_bad_rate=rate, max_pixels=most)
                 yield (
                     f"{place}: {meta['documents']} documents, images {meta['shape']}, "
                     f"{meta['bad']} bad ones left out"
@@ -172,6 +173,10 @@ class FusionData(SampledData):
             return None
         rows = cast(list[int], batch["row_D"])
         return len(rows) if stage == "train" else sum(row >= 0 for row in rows) + num_bad
+
+    @override
+    def num_sound(self, batch: Batch) -> int:
+        return sum(row >= 0 for row in cast(list[int], batch["row_D"]))
 
     @override
     def quarantine_folder(self) -> Path | None:

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.documents import Reject, parse
+from datamodules.documents import Blank, Reject, judge, parse
+from datamodules.faults import attempt
 from datamodules.fusion_source import Interleaved
 from datamodules.interleaved import read_segments
 from datamodules.loader import Batch
@@ -75,10 +76,10 @@ class FusionPrompts:
         return tensors
 
     def _image(self, name: str, image: Picture) -> NDArray[np.float32]:
-        try:
-            return self.latent(image)
-        except UnusableError as error:
-            raise ValueError(f"prompt {name}: {error}.") from error
+        found = attempt(f"prompt {name}", self.latent, image)
+        if isinstance(found, Reject):
+            raise ValueError(f"{found.origin}: {found.reason}.")
+        return found
 
 
 def image_reader(
@@ -128,7 +129,7 @@ def read_fusion_prompts(prompts: list[str] | str | None) -> list[tuple[str, Inte
     if prompts is None:
         return [("0", [], "image")]
     if isinstance(prompts, list):
-        return [(str(i), [text] if text else [], "image") for i, text in enumerate(prompts)]
+        return [(str(i), _text(text, f"prompt {i}"), "image") for i, text in enumerate(prompts)]
     path = Path(prompts)
     if not path.is_file():
         raise missing(prompts)
@@ -137,7 +138,8 @@ def read_fusion_prompts(prompts: list[str] | str | None) -> list[tuple[str, Inte
     lines = enumerate(path.read_bytes().splitlines(), start=1)
     found = [(number, line) for number, line in lines if line.strip()]
     if path.suffix == ".txt":
-        return read_fusion_prompts([line.decode() for _, line in found])
+        texts = [_text(line, f"{path}:{number}") for number, line in found]
+        return [(str(i), text, "image") for i, text in enumerate(texts)]
     read = [
         _prompt(line, i, f"{path}:{number}", path.parent) for i, (number, line) in enumerate(found)
     ]
@@ -155,15 +157,25 @@ def _prompt(line: bytes, number: int, place: str, folder: Path) -> tuple[str, In
     if want not in WANTS:
         raise ValueError(f"{place}: want must be one of {', '.join(WANTS)}, got {want!r}.")
     try:
-        return str(record.get("name", number)), _segments(record, folder), want
+        return str(record.get("name", number)), _segments(record, folder, place), want
     except UnusableError as error:
         raise ValueError(f"{place}: {error}.") from error
 
 
-def _segments(record: dict[str, object], folder: Path) -> Interleaved:
+def _text(text: str | bytes, place: str) -> Interleaved:
+    """A caption; nothing where it is blank."""
+    found = judge(text, place)
+    if isinstance(found, Blank):
+        return []
+    if isinstance(found, Reject):
+        raise ValueError(f"{place}: {found.reason}.")
+    return [found.text]
+
+
+def _segments(record: dict[str, object], folder: Path, place: str) -> Interleaved:
     """What a record gives of a document."""
     if "prompt" in record:
-        return [str(record["prompt"])] if record["prompt"] else []
+        return _text(str(record["prompt"] or ""), place)
     if "image" in record:
         return read_segments([{"image": record["image"]}], folder)
     if "segments" in record:

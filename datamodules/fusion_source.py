@@ -5,14 +5,13 @@ import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
 from random import Random
 
-from datamodules.documents import Reject, judge
+from datamodules.documents import Reject, judge, printable
+from datamodules.files import find_files
 from datamodules.pictures import Picture
 from datamodules.quarantine import UnusableError
-from datamodules.roots import missing
 from datamodules.source import NumberedSource
 from datamodules.text_source import describe
 
@@ -71,12 +70,12 @@ class FileSource(FusionSource):
     """Documents in one file or many.
 
     Args:
-        path: A file, a folder (every file below it with the right suffix) or a glob.
+        path: A file, a folder (every file below it with the right ending) or a glob.
         weight: Share of the documents of an epoch, relative to the other sources; above 0.
     """
 
-    suffix = ""
-    """What the files of a folder end in."""
+    endings: Sequence[str] = ()
+    """What the files of a folder end in, in lower case."""
 
     def __init__(self, path: str, weight: float = 1.0):
         super().__init__(weight)
@@ -85,21 +84,15 @@ class FileSource(FusionSource):
     @property
     def name(self) -> str:
         """The last two parts of the path."""
-        return "/".join(Path(self.path).parts[-2:])
+        return printable("/".join(Path(self.path).parts[-2:]))
 
     def files(self) -> list[Path]:
-        """The files, sorted.
+        """The files, sorted; litter of macOS and notebooks is left out, and a warning counts it.
 
         Raises:
             FileNotFoundError: There is none.
         """
-        path = Path(self.path)
-        named = [path] if path.exists() else map(Path, glob(self.path, recursive=True))
-        found = path.rglob(f"*{self.suffix}") if path.is_dir() else named
-        files = sorted(file for file in found if file.is_file())
-        if not files:
-            raise missing(f"{path}/*{self.suffix}" if path.is_dir() else self.path)
-        return files
+        return find_files(self.path, self.endings)
 
     def fingerprint(self) -> str:
         """Class, options, and path, size and time of change of every file."""

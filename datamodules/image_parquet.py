@@ -3,19 +3,22 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from typing_extensions import override
 
+from datamodules.documents import printable
 from datamodules.fusion_source import FileSource, Pair, image_bytes, texts
 from datamodules.table import open_parquet, require_column
 
 if TYPE_CHECKING:  # the import takes long
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 ROWS = 256
 """Rows of Parquet that are converted together."""
@@ -37,7 +40,7 @@ class ImageTextParquet(FileSource):
         weight: Share of the documents of an epoch, relative to the other sources; above 0.
     """
 
-    suffix = ".parquet"
+    endings = (".parquet", ".pq")
 
     def __init__(
         self,
@@ -78,7 +81,7 @@ class ImageTextParquet(FileSource):
 
     @override
     def place(self, index: int) -> str:
-        return f"{self._file(index)}:{self._cell('row', index)}"
+        return printable(f"{self._file(index)}:{self._cell('row', index)}")
 
     @override
     def sample(self, index: int, rng: Random) -> Pair:
@@ -105,7 +108,12 @@ class ImageTextParquet(FileSource):
         path = Path(self.cache) / f"{digest}.arrow"
         if not path.is_file():
             self._write(path)
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        try:
+            table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        except (OSError, pa.ArrowException) as error:
+            rank_zero_warn(f"{path} is broken ({error}) and is made again.")
+            self._write(path)
+            table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         if not table.num_rows:
             wanted = ", ".join(f"{column}={value}" for column, value in self.where.items())
             raise ValueError(f"{self.path} has no row{' with ' + wanted if wanted else ''}.")
@@ -137,7 +145,7 @@ class ImageTextParquet(FileSource):
         for column in columns:
             require_column(column, table.schema_arrow.names, str(file))
         start = 1
-        for batch in table.iter_batches(columns=list(dict.fromkeys(columns)), batch_size=ROWS):
+        for batch in _read(table, list(dict.fromkeys(columns)), file):
             kept = self._kept(batch)
             rows = pa.array(range(start, start + len(batch)), pa.int64()).filter(kept)
             image = _image(batch.column(self.image), f"{file}: column {self.image!r}")
@@ -171,6 +179,23 @@ class ImageTextParquet(FileSource):
         return {name: value for name, value in vars(self).items() if name != "_rows"}
 
 
+def _read(table: "pq.ParquetFile", columns: list[str], file: Path) -> Iterator["pa.RecordBatch"]:
+    """The rows of a file, some together.
+
+    Raises:
+        ValueError: They cannot be read; names the file and the first row of those.
+    """
+    import pyarrow as pa
+
+    count = 0
+    try:
+        for batch in table.iter_batches(columns=columns, batch_size=ROWS):
+            yield batch
+            count += len(batch)
+    except (OSError, pa.ArrowException) as error:
+        raise ValueError(f"{file} cannot be read behind row {count}: {error}.") from error
+
+
 def _schema() -> "pa.Schema":
     """Texts are stored as bytes: a broken one must cost its own row only."""
     import pyarrow as pa
@@ -191,7 +216,10 @@ def _image(cells: "pa.Array", place: str) -> tuple["pa.Array", "pa.Array"]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    cells = _plain(cells)
     kind, nulls = cells.type, pa.nulls(len(cells), pa.large_binary())
+    if pa.types.is_null(kind):
+        return nulls, nulls
     if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
         parts = [
             pc.struct_field(cells, n) if kind.get_field_index(n) >= 0 else nulls
@@ -200,7 +228,7 @@ def _image(cells: "pa.Array", place: str) -> tuple["pa.Array", "pa.Array"]:
         return parts[0].cast(pa.large_binary()), parts[1].cast(pa.large_binary())
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return cells.cast(pa.large_binary()), nulls
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if _is_text(kind):
         return nulls, cells.cast(pa.large_binary())
     raise ValueError(f"{place} holds {kind}, not images (bytes, paths or a struct of both).")
 
@@ -209,12 +237,41 @@ def _captions(cells: "pa.Array", place: str) -> "pa.Array":
     """A list of texts, as bytes, for each cell."""
     import pyarrow as pa
 
+    cells = _plain(cells)
     wanted, kind = _schema().field("caption").type, cells.type
-    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    is_list = any(is_kind(kind) for is_kind in _lists())
     inner = kind.value_type if is_list else kind
-    if not (pa.types.is_string(inner) or pa.types.is_large_string(inner)):
+    if is_list and pa.types.is_dictionary(inner):  # Arrow does not unpack them there
+        cells, inner = pa.array(cells.to_pylist(), pa.list_(inner.value_type)), inner.value_type
+    if not (_is_text(inner) or pa.types.is_null(inner)):
         raise ValueError(f"{place} holds {kind}, not texts.")
     if is_list:
         return cells.cast(wanted)
     offsets = pa.array(range(len(cells) + 1), pa.int32())
     return pa.ListArray.from_arrays(offsets, cells.cast(pa.large_binary()))
+
+
+def _plain(cells: "pa.Array") -> "pa.Array":
+    """Cells as what they stand for: of pandas' categories, of extensions, of views."""
+    import pyarrow as pa
+
+    if isinstance(cells, pa.ExtensionArray):
+        cells = cells.storage
+    if pa.types.is_dictionary(cells.type):
+        cells = cells.dictionary_decode()
+    views = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+    return cells.cast(views[cells.type]) if cells.type in views else cells
+
+
+def _is_text(kind: "pa.DataType") -> bool:
+    """Whether cells of a type are texts."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _lists() -> tuple[Callable[["pa.DataType"], bool], ...]:
+    """What tells the types of lists."""
+    from pyarrow import types
+
+    return types.is_list, types.is_large_list, types.is_fixed_size_list, types.is_list_view

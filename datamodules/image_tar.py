@@ -1,12 +1,12 @@
 """Pairs of images and captions from WebDataset shards."""
 
 import hashlib
+import json
 import os
-import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -14,32 +14,33 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from datamodules.documents import Reject, parse
+from datamodules.documents import Document, Reject, judge, parse, printable
+from datamodules.faults import reason
 from datamodules.fusion_source import FileSource, Pair, texts
 from datamodules.quarantine import UnusableError
+from datamodules.tar_index import IMAGES, NOWHERE, TEXTS, Place, read_tar
 
-IMAGES = ("jpg", "jpeg", "png", "webp")
-"""Suffixes of images."""
-TEXTS = ("txt", "json")
-"""Suffixes of captions; where a sample has both, the first counts."""
-FORMAT = 1
+FORMAT = 2
 """Version of the index."""
 
 
 class ImageTextTar(FileSource):
-    """One pair a sample of uncompressed tar files: members that differ only in their suffix.
+    """One pair a sample of uncompressed tar files, also of several joined to one; see `tar_index`.
 
     The offsets of all members are found once and kept, so that any sample is one read away.
 
     Args:
         path: A file, a folder of `.tar` files or a glob.
-        caption: The key of the caption in a `.json` member; a `.txt` member is the caption. None
-            where there are none.
+        caption: The key of the caption in a `.json` member; a `.txt` member is the caption, where
+            it holds one. None where there are none.
         cache: Folder of the indices.
         weight: Share of the documents of an epoch, relative to the other sources; above 0.
+
+    Attributes:
+        passed_over: Members that are part of no sample, by reason; known once it is prepared.
     """
 
-    suffix = ".tar"
+    endings = (".tar",)
 
     def __init__(
         self,
@@ -59,6 +60,14 @@ class ImageTextTar(FileSource):
     @override
     def prepare(self) -> None:
         _ = self._index
+        if self.passed_over:
+            found = ", ".join(f"{num} {why}" for why, num in self.passed_over.items())
+            rank_zero_warn(f"{self.name}: members of no sample are passed over: {found}.")
+
+    @property
+    def passed_over(self) -> dict[str, int]:
+        """Members that are part of no sample, by reason."""
+        return self._index[2]
 
     @override
     def __len__(self) -> int:
@@ -66,21 +75,32 @@ class ImageTextTar(FileSource):
 
     @override
     def place(self, index: int) -> str:
-        return f"{self._shard(index)}:{self._index[1][index]}"
+        return printable(f"{self._shard(index)}:{self._index[1][index]}")
 
     @override
     def sample(self, index: int, rng: Random) -> Pair:
-        _, start, size, text_start, text_size, is_json = self._index[0][index].tolist()
-        if size < 0:
+        _, *numbers, is_unclear = self._index[0][index].tolist()
+        image, text, record = zip(numbers[::2], numbers[1::2], strict=True)
+        if self.caption and is_unclear:
+            raise UnusableError("the tar has its name several times: what belongs together?")
+        if image == NOWHERE:
             raise UnusableError(f"no image ({', '.join(IMAGES)})")
-        if text_size < 0 and self.caption:
+        if self.caption and text == record == NOWHERE:
             raise UnusableError(f"no caption ({', '.join(TEXTS)})")
         with self._shard(index).open("rb") as file:
-            image = _read(file.fileno(), start, size)
+            shown = _read(file.fileno(), *image)
             if self.caption is None:
-                return Pair(image, [""])
-            text = _read(file.fileno(), text_start, text_size)
-        return Pair(image, texts(self._of_json(text) if is_json else text))
+                return Pair(shown, [""])
+            return Pair(shown, self._captions(file.fileno(), text, record))
+
+    def _captions(self, file: int, text: Place, record: Place) -> list[str]:
+        """The captions of the text or, where it holds none, of JSON."""
+        found = judge(b"" if text == NOWHERE else _read(file, *text), "")
+        if isinstance(found, Document):
+            return [found.text]
+        if record == NOWHERE:
+            raise UnusableError(f"caption: {found.reason}")
+        return texts(self._of_json(_read(file, *record)))
 
     def _of_json(self, text: bytes) -> object:
         value = parse(text, "")
@@ -98,64 +118,35 @@ class ImageTextTar(FileSource):
         return self.files()
 
     @cached_property
-    def _index(self) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
-        """Shard, place and size of image and caption, and whether it is JSON, [N, 6]; the names."""
+    def _index(self) -> tuple[NDArray[np.int64], NDArray[np.str_], dict[str, int]]:
+        """What `Sample.row` says of each sample, [N, 8]; their names; members passed over."""
         digest = hashlib.sha256(self.fingerprint().encode()).hexdigest()[:24]
         path = Path(self.cache) / f"{digest}.npz"
-        if not path.is_file():
-            _save(path, [row for n, file in enumerate(self._found) for row in _samples(n, file)])
-        with np.load(path) as arrays:
-            return arrays["place"], arrays["name"]
+        if path.is_file():
+            try:
+                return _load(path)
+            except Exception as error:  # zip archives and arrays break in many ways
+                rank_zero_warn(f"{path} is broken ({reason(error)}) and is made again.")
+        passed: Counter[str] = Counter()
+        found = [(n, one) for n, file in enumerate(self._found) for one in read_tar(file, passed)]
+        _save(path, [(one.row(n), one.name) for n, one in found], passed)
+        return _load(path)
 
 
-def _samples(number: int, file: Path) -> Iterator[tuple[list[int], str]]:
-    """What the index says of each sample of one shard."""
-    members: dict[str, dict[str, tuple[int, int]]] = {}
-    for name, suffix, start, size in _members(file):
-        members.setdefault(name, {}).setdefault(suffix, (start, size))
-    for name, own in members.items():
-        image = next((own[s] for s in IMAGES if s in own), (-1, -1))
-        suffix = next((s for s in TEXTS if s in own), "")
-        text = own.get(suffix, (-1, -1))
-        if image[1] >= 0 or text[1] >= 0:
-            yield [number, *image, *text, int(suffix == "json")], name
+def _load(path: Path) -> tuple[NDArray[np.int64], NDArray[np.str_], dict[str, int]]:
+    """What `_save` wrote."""
+    with np.load(path) as arrays:
+        passed: dict[str, int] = json.loads(str(arrays["passed"]))
+        return arrays["place"], arrays["name"], passed
 
 
-def _members(file: Path) -> Iterator[tuple[str, str, int, int]]:
-    """Name of the sample, suffix, place and size of each member; all up to where a tar breaks.
-
-    Raises:
-        ValueError: The file is no uncompressed tar at all.
-    """
-    count = 0
-    try:
-        with tarfile.open(file, "r:") as tar:
-            for member in tar:
-                if member.isfile():
-                    path = PurePosixPath(member.name)
-                    stem, _, suffix = path.name.partition(".")
-                    count += 1
-                    yield str(path.parent / stem), suffix.lower(), member.offset_data, member.size
-            _check_end(file, tar.offset)
-    except tarfile.TarError as error:
-        if not count:
-            raise ValueError(f"{file} cannot be read as an uncompressed tar: {error}") from error
-        rank_zero_warn(f"{file} breaks off after {count} members ({error}); the rest is skipped.")
-
-
-def _check_end(file: Path, offset: int) -> None:
-    """Raise a TarError unless a tar ends where its last member does, which `tarfile` lets pass."""
-    with file.open("rb") as content:
-        content.seek(offset)
-        block = content.read(tarfile.BLOCKSIZE)
-    if len(block) not in (0, tarfile.BLOCKSIZE) or block.strip(b"\0"):
-        raise tarfile.ReadError(f"no header at byte {offset}")
-
-
-def _save(path: Path, rows: list[tuple[list[int], str]]) -> None:
+def _save(path: Path, rows: list[tuple[list[int], str]], passed: Counter[str]) -> None:
     """Write the index, all or nothing."""
     if not rows:
-        raise ValueError(f"no sample with an image ({', '.join(IMAGES)}) or a caption in any tar.")
+        found = ", ".join(f"{num} {why}" for why, num in passed.items()) or "nothing"
+        raise ValueError(
+            f"no sample with an image ({', '.join(IMAGES)}) or a caption in any tar: {found}."
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -164,6 +155,7 @@ def _save(path: Path, rows: list[tuple[list[int], str]]) -> None:
                 file,
                 place=np.array([row for row, _ in rows], np.int64),
                 name=np.array([name for _, name in rows]),
+                passed=json.dumps(passed),
             )
         os.chmod(draft, 0o644)  # mkstemp gives 600; others may share the cache
         os.replace(draft, path)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
+from datamodules.documents import printable
 from datamodules.fusion_source import (
     FileSource,
     FusionSource,
@@ -36,7 +37,7 @@ class ImageTextFolder(FileSource):
         weight: Share of the documents of an epoch, relative to the other sources; above 0.
     """
 
-    suffix = "metadata.jsonl"
+    endings = ("metadata.jsonl",)
 
     def __init__(
         self, path: str, image: str = "file_name", caption: str = "text", weight: float = 1.0
@@ -75,7 +76,7 @@ class ImageFiles(FileSource):
     """Pictures without captions: every image file below a folder.
 
     Args:
-        path: A folder, a file or a glob.
+        path: A folder, a file or a glob; links to folders are followed.
         endings: Of the files' names, without the dot, in lower case.
         weight: Share of the documents of an epoch, relative to the other sources; above 0.
     """
@@ -87,7 +88,7 @@ class ImageFiles(FileSource):
         weight: float = 1.0,
     ):
         super().__init__(path, weight)
-        self.endings = endings
+        self.endings = tuple(f".{ending}" for ending in endings)
 
     @override
     def options(self) -> list[object]:
@@ -95,13 +96,14 @@ class ImageFiles(FileSource):
 
     @override
     def files(self) -> list[Path]:
-        """The image files, sorted.
+        """The image files, sorted; links that lead nowhere are among them, and are bad.
 
         Raises:
             FileNotFoundError: There is none.
         """
-        wanted = {f".{ending}" for ending in self.endings}
-        found = [file for file in super().files() if file.suffix.lower() in wanted]
+        found = [
+            file for file in super().files() if file.name.lower().endswith(tuple(self.endings))
+        ]
         if not found:
             raise FileNotFoundError(f"{self.path} holds no file of {', '.join(self.endings)}.")
         return found
@@ -116,7 +118,7 @@ class ImageFiles(FileSource):
 
     @override
     def place(self, index: int) -> str:
-        return str(self._found[index])
+        return printable(str(self._found[index]))
 
     @override
     def sample(self, index: int, rng: Random) -> Pair:

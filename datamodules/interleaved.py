@@ -6,6 +6,7 @@ from random import Random
 
 from typing_extensions import override
 
+from datamodules.documents import Reject, judge
 from datamodules.fusion_source import FileSource, Interleaved, Segment, read_image
 from datamodules.lines import Lines
 from datamodules.quarantine import UnusableError
@@ -24,7 +25,7 @@ class InterleavedJsonl(FileSource):
         weight: Share of the documents of an epoch, relative to the other sources; above 0.
     """
 
-    suffix = ".jsonl"
+    endings = (".jsonl",)
 
     @override
     def __len__(self) -> int:
@@ -65,8 +66,9 @@ def _segment(segment: object, folder: Path) -> str | Segment:
             f"a segment must have one key of {', '.join(KINDS)}, not {segment!r:.80}"
         )
     [(kind, value)] = segment.items()
-    if not isinstance(value, str) or not value.strip():
-        raise UnusableError(f"an empty {kind}, or none that is a text")
+    found = judge(value, "")
+    if isinstance(found, Reject):
+        raise UnusableError(f"{kind}: {found.reason}")
     if kind == "text":
-        return value
-    return Segment(read_image(folder / value), is_target=kind == "generate")
+        return found.text
+    return Segment(read_image(folder / found.text), is_target=kind == "generate")

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from datamodules.fusion_source import FusionSource, Interleaved, Pair, Segment
+from datamodules.fusion_source import FusionSource, Interleaved, Pair, Segment, texts
 from datamodules.lines import Lines
 from datamodules.roots import missing
 from datamodules.vae import Scaling
@@ -60,7 +60,7 @@ class StoredLatents(FusionSource):
     def sample(self, index: int, rng: Random) -> Pair | Interleaved:
         record = self._lines.record(index)
         if "captions" in record:
-            return Pair(self._latent(record["image"], rng), record["captions"])
+            return Pair(self._latent(record["image"], rng), texts(record["captions"]))
         return [
             segment["text"]
             if "text" in segment

@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from datamodules.fusion_source import FusionSource, Pair
 from datamodules.pictures import square
-from datamodules.quarantine import UnusableError
+from datamodules.quarantine import MisfitError, UnusableError
 from datamodules.video import Clip, ClipSource
 
 VERSION = 1
@@ -90,12 +90,16 @@ class MovingPictures(ClipSource):
         return f"{self.name}:{index + 1}"
 
     @override
-    def clip(self, index: int, shape: tuple[int, int, int]) -> Clip:
-        frames, *room = shape
-        if min(room) < self.size:
-            raise ValueError(
-                f"frames are {room[0]}x{room[1]} pixels, too small for pictures of {self.size}."
+    def check(self, shape: tuple[int, int, int]) -> None:
+        if min(shape[1:]) < self.size:
+            raise MisfitError(
+                f"frames are {shape[1]}x{shape[2]} pixels, too small for pictures of {self.size}."
             )
+
+    @override
+    def clip(self, index: int, shape: tuple[int, int, int]) -> Clip:
+        self.check(shape)
+        frames, *room = shape
         dice = Random(f"{self.seed}/{index}")
         is_black = self.background == "black"
         clip_THWC = np.full((*shape, 3), 0 if is_black else 255, np.uint8)

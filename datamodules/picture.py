@@ -104,6 +104,10 @@ class PictureData(SampledData):
         return num_good if stage == "train" else num_good + num_bad
 
     @override
+    def num_sound(self, batch: Batch) -> int:
+        return cast(int, batch["num_targets"])
+
+    @override
     def stages(self, command: str) -> tuple[Stage, ...]:
         return ("test",) if command == "predict" else super().stages(command)
 

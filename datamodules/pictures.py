@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from datamodules.colour_profiles import to_srgb
+from datamodules.faults import blaming
 from datamodules.jpeg_file import LOSSLESS, START, check_jpeg, read_jpeg
 from datamodules.png_file import SIGNATURE, pixels_only
-from datamodules.quarantine import MisfitError, UnusableError, blaming
+from datamodules.quarantine import MisfitError, UnusableError
 
 Picture = bytes | NDArray[np.uint8] | NDArray[np.float32]
 """An image: an encoded file, pixels [H, W] or [H, W, 3], or clean latents [C, H, W]."""
@@ -142,7 +143,8 @@ def _jpeg(file: bytes, size: int) -> Image.Image:
 
 def _hints(file: bytes | Image.Image) -> tuple[int, bytes | None]:
     """Orientation and colour profile of a picture; nothing that is wrong with them can harm it."""
-    orientation, profile = 1, None
+    orientation: object = 1
+    profile: bytes | None = None
     try:
         image = Image.open(io.BytesIO(file)) if isinstance(file, bytes) else file
         profile = image.info.get("icc_profile")

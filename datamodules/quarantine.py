@@ -1,8 +1,7 @@
 """Samples that cannot be used: counted, listed in a file, and too many of them stop the run."""
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
@@ -21,27 +20,6 @@ class MisfitError(ValueError):
     """Data and settings do not go together: no fault of one sample, and so the run ends."""
 
 
-@contextmanager
-def blaming(what: str) -> Iterator[None]:
-    """Make whatever goes wrong within the fault of the sample that is read there.
-
-    Decoders and tokenizers of others raise nearly anything where a sample is broken.
-
-    Args:
-        what: What is broken then, for the message.
-
-    Raises:
-        UnusableError: Anything but a `MisfitError` was raised; says what and why.
-    """
-    try:
-        yield
-    except (UnusableError, MisfitError):
-        raise
-    except Exception as error:
-        said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise UnusableError(f"{what}: {said}") from error
-
-
 class Quarantine:
     """How many samples of a stage were drawn and how many of them were bad.
 
@@ -50,34 +28,54 @@ class Quarantine:
         num_items: Number of samples there are.
         max_bad_rate: Highest share of bad samples, in [0, 1].
         file: Where bad samples are listed, one JSON object a line; None lists them nowhere.
+        tries: Samples that were read for each draw that found none.
     """
 
-    def __init__(self, stage: str, num_items: int, max_bad_rate: float, file: Path | None = None):
+    def __init__(
+        self,
+        stage: str,
+        num_items: int,
+        max_bad_rate: float,
+        file: Path | None = None,
+        tries: int = 1,
+    ):
+        self.tries = tries
         self.stage = stage
         self.max_bad_rate = max_bad_rate
         self.file = file
         self.drawn = 0
         self.bad = 0
+        self.sound = 0
         self._least = max(1, min(NUM_SURE, num_items))
         self._listed: set[str] = set()
 
-    def note(self, num_drawn: int, rejects: Sequence[Reject]) -> None:
+    def note(self, num_drawn: int, rejects: Sequence[Reject], num_sound: int | None = None) -> None:
         """Count samples, and list the bad ones among them that are not listed yet.
 
         Args:
             num_drawn: Samples drawn, good and bad.
             rejects: The bad ones.
+            num_sound: Samples that were found, those in bad ones' places included; None where
+                nothing takes a bad one's place.
 
         Raises:
-            ValueError: More than `max_bad_rate` of all samples drawn so far are bad.
+            ValueError: More than `max_bad_rate` of all samples drawn so far are bad, or there is no
+                sound one.
         """
         self.drawn += num_drawn
         self.bad += len(rejects)
+        self.sound += num_drawn - len(rejects) if num_sound is None else num_sound
         for reject in rejects:
             if reject.origin not in self._listed:
                 self._list(reject)
         if rejects and self.bad > self.max_bad_rate * max(self.drawn, self._least):
             raise ValueError(self._describe(rejects[-1]))
+        if rejects and not self.sound and self.bad * self.tries >= self._least:
+            last = rejects[-1]
+            raise ValueError(
+                f"no sample of {self.stage} is sound{self._where()}; the last one is {last.origin} "
+                f"({last.reason})."
+            )
 
     def state_dict(self) -> dict[str, int]:
         """The counts."""
@@ -86,6 +84,7 @@ class Quarantine:
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Count on from those of an earlier run."""
         self.drawn, self.bad = state["drawn"], state["bad"]
+        self.sound = self.drawn
 
     def _list(self, reject: Reject) -> None:
         first = not self._listed
@@ -93,7 +92,7 @@ class Quarantine:
         if self.file is not None:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             row = {"stage": self.stage, "place": reject.origin, "reason": reject.reason}
-            with self.file.open("a", encoding="utf-8") as file:
+            with self.file.open("a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
         if first:
             rank_zero_warn(

@@ -10,11 +10,12 @@ import numpy as np
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from typing_extensions import override
 
-from datamodules.documents import Reject
+from datamodules.documents import Reject, printable
+from datamodules.faults import attempt
 from datamodules.fusion_source import FusionSource
 from datamodules.loader import Batch, EvaluationLoader, ResumableLoader
 from datamodules.order import Draws, Mixture
-from datamodules.quarantine import Quarantine, UnusableError, blaming
+from datamodules.quarantine import Quarantine
 from datamodules.report import distinct
 from datamodules.resumable import ResumableData
 from datamodules.text import STAGES, Stage
@@ -55,7 +56,7 @@ class SourceItems(ABC, Generic[Sample]):
     def place(self, row: int) -> str:
         """Where a sample stands."""
         which = self._which(row)
-        return self.sources[which].place(row - int(self._first[which]))
+        return printable(self.sources[which].place(row - int(self._first[which])))
 
     def draw(self, draw: int, tries: int = TRIES) -> tuple[Sample | None, int, Reject | None]:
         """A sample, its id, and what was wrong with the one that was drawn, if anything.
@@ -73,12 +74,11 @@ class SourceItems(ABC, Generic[Sample]):
         rng = Random(f"{self.seed}/{turn}/{number}")
         index, rejected = number - first, None
         for _ in range(tries):
-            try:
-                with blaming("a broken sample"):
-                    return self.read(source, index, rng), first + index, rejected
-            except UnusableError as error:
-                rejected = rejected or Reject(source.place(index), str(error))
-                index = rng.randrange(self.sizes[which])
+            found = attempt(source.place(index), self.read, source, index, rng)
+            if not isinstance(found, Reject):
+                return found, first + index, rejected
+            rejected = rejected or found
+            index = rng.randrange(self.sizes[which])
         return None, -1, rejected
 
     @abstractmethod
@@ -126,6 +126,10 @@ class SampledData(ResumableData):
     def num_drawn(self, batch: Batch, stage: Stage, num_bad: int) -> int | None:
         """Samples drawn for a batch, bad ones included; None where it holds none of a source."""
 
+    @abstractmethod
+    def num_sound(self, batch: Batch) -> int:
+        """Sound samples in a batch."""
+
     def stages(self, command: str) -> tuple[Stage, ...]:
         """Whose sources a command of the trainer reads."""
         return STAGES[command]
@@ -146,7 +150,10 @@ class SampledData(ResumableData):
                 items = self._items[part] = self.open(part)
                 name = f"bad_samples{f'.{rank}' if rank else ''}.jsonl"
                 file = None if folder is None else folder / name
-                self._quarantines[part] = Quarantine(part, len(items), self.max_bad_rate, file)
+                tries = TRIES if items.replace else 1
+                self._quarantines[part] = Quarantine(
+                    part, len(items), self.max_bad_rate, file, tries
+                )
         if stage == "fit":
             self._describe()
 
@@ -194,7 +201,7 @@ class SampledData(ResumableData):
         if stage in self._quarantines:
             num = self.num_drawn(batch, stage, len(rejects))
             if num is not None:
-                self._quarantines[stage].note(num, rejects)
+                self._quarantines[stage].note(num, rejects, self.num_sound(batch))
         return batch
 
     @override

