@@ -105,7 +105,7 @@ class ImageFiles(FileSource):
             file for file in super().files() if file.name.lower().endswith(tuple(self.endings))
         ]
         if not found:
-            raise FileNotFoundError(f"{self.path} holds no file of {', '.join(self.endings)}.")
+            raise FileNotFoundError(f"{self.path} holds no file of {', '.join(wanted)}.")
         return found
 
     @cached_property
