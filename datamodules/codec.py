@@ -20,7 +20,7 @@ from datamodules.picture_items import shaped, stored
 from datamodules.pictures import MAX_PIXELS
 from datamodules.pictures import VERSION as PICTURES
 from datamodules.prompts import Prompts
-from datamodules.text import TextData
+from datamodules.text import Stage, TextData
 from datamodules.text_source import TextSource
 from datamodules.tokenizer import TextTokenizer
 from datamodules.video import VERSION as CLIPS
@@ -219,6 +219,12 @@ class CodecData(TextData):
     def alphabet(self) -> list[str]:
         """Characters of the texts, for whoever trains a tokenizer."""
         return self.codec.alphabet
+
+    def fingerprint(self, stage: Stage) -> str:
+        """A text that changes when the files of a stage may have changed."""
+        vocabulary = self._tokenizer().fingerprint
+        rows = [vocabulary, self.row_length, self.packing, self.long_documents]
+        return json.dumps([[source.fingerprint() for source in self.sources[stage]], *rows])
 
     @override
     def predict_dataloader(self) -> EvaluationLoader:

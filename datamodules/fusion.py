@@ -167,6 +167,12 @@ class FusionData(SampledData):
         items.take(0)  # what is wrong with all of them is said before the run begins
         return items
 
+    @property
+    @override
+    def form(self) -> list[object]:
+        sizes = [self.latent_shape, self.num_patches, self.row_length, self.max_pixels]
+        return [self._tokenizer().fingerprint, *sizes]
+
     @override
     def num_drawn(self, batch: Batch, stage: Stage, num_bad: int) -> int | None:
         if "row_D" not in batch:  # prompts

@@ -101,11 +101,10 @@ class ImageFiles(FileSource):
         Raises:
             FileNotFoundError: There is none.
         """
-        found = [
-            file for file in super().files() if file.name.lower().endswith(tuple(self.endings))
-        ]
+        wanted = tuple(self.endings)
+        found = [file for file in super().files() if file.name.lower().endswith(wanted)]
         if not found:
-            raise FileNotFoundError(f"{self.path} holds no file of {', '.join(wanted)}.")
+            raise FileNotFoundError(f"{self.path} holds no file that ends in {', '.join(wanted)}.")
         return found
 
     @cached_property

@@ -98,6 +98,11 @@ class PictureData(SampledData):
         options = self.size, self.channels, self.seed, is_train, self.max_pixels
         return PictureItems(self.sources[stage], *options)
 
+    @property
+    @override
+    def form(self) -> list[object]:
+        return [self.size, self.channels, self.max_pixels]
+
     @override
     def num_drawn(self, batch: Batch, stage: Stage, num_bad: int) -> int:
         num_good = cast(int, batch["num_targets"])

@@ -1,5 +1,6 @@
 """Samples that are found by number and may be bad: how they are read, and what their data share."""
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from datamodules.faults import attempt
 from datamodules.fusion_source import FusionSource
 from datamodules.loader import Batch, EvaluationLoader, ResumableLoader
 from datamodules.order import Draws, Mixture
+from datamodules.pictures import VERSION
 from datamodules.quarantine import Quarantine
 from datamodules.report import distinct
 from datamodules.resumable import ResumableData
@@ -129,6 +131,16 @@ class SampledData(ResumableData):
     @abstractmethod
     def num_sound(self, batch: Batch) -> int:
         """Sound samples in a batch."""
+
+    @property
+    @abstractmethod
+    def form(self) -> list[object]:
+        """What decides what becomes of a sample, beside its source; ready for JSON."""
+
+    def fingerprint(self, stage: Stage) -> str:
+        """A text that changes when the samples of a stage may have changed."""
+        sources = [source.fingerprint() for source in self.sources[stage]]
+        return json.dumps([type(self).__name__, VERSION, sources, self.form])
 
     def stages(self, command: str) -> tuple[Stage, ...]:
         """Whose sources a command of the trainer reads."""

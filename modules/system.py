@@ -162,9 +162,9 @@ class System(L.LightningModule):
         """Sum of a number or tensor over all ranks, in double precision where the device has it."""
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
         value = torch.as_tensor(value, dtype=dtype).to(self.device, non_blocking=True)
-        return (
-            value if self.num_ranks == 1 else self.trainer.strategy.reduce(value, reduce_op="sum")
-        )
+        if self.num_ranks == 1:
+            return value
+        return self.trainer.strategy.reduce(value.clone(), reduce_op="sum")  # which is in place
 
     def report(self, row: dict[str, float]) -> None:
         """Log quantities of an evaluation under the number of optimizer steps taken so far.

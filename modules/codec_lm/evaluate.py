@@ -8,8 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from modules.metrics.frechet import Gaussian
-from modules.metrics.likeness import Likeness
+from modules.metrics.likeness import Likeness, Reference
 from modules.metrics.meter import Reduce
 
 
@@ -20,8 +19,9 @@ class Judge:
         features: Builds what turns pictures into features, such as
             `modules.metrics.features.Inception`.
         statistics: An .npz file with mean and covariance of real pictures' features, pytorch-fid's
-            or one of ours; written after the test where it is not there. Where None, the test's own
-            files as the codec shows them are taken, all of them: equally compressed pictures.
+            or one of ours; written after a whole test where it is not there, and refused where it
+            is of other pictures, codec or features. Where None, the test's own files as the codec
+            shows them are taken, all of them: equally compressed pictures.
         num: How many new pictures are drawn, over all ranks.
         batch_size: How many side by side.
 
@@ -44,9 +44,14 @@ class Judge:
         self.num = num
         self.batch_size = batch_size
 
-    def begin(self, device: torch.device) -> Likeness:
-        """A test that is about to run; reads the features' weights."""
-        return Likeness(self.features, self.statistics, device)
+    def begin(self, device: torch.device, real: Reference | None = None) -> Likeness:
+        """A test that is about to run; reads the features' weights.
+
+        Args:
+            device: Where features are computed.
+            real: Which pictures are the real ones.
+        """
+        return Likeness(self.features, self.statistics, device, real)
 
     def batches(self, num_ranks: int) -> list[int]:
         """How many pictures each batch of a rank draws; the same on every rank."""
@@ -61,8 +66,8 @@ def num_references(likeness: Likeness, reduce: Reduce) -> int:
         likeness: Of all pictures.
         reduce: Sums over ranks; every rank must call.
     """
-    if likeness.is_known and likeness.path is not None:
-        return Gaussian.load(likeness.path).count
+    if likeness.known is not None:
+        return likeness.known.count
     own = torch.zeros(()) if likeness.real is None else likeness.real.count
     return int(reduce(own).item())
 

@@ -19,6 +19,7 @@ from modules.codec_lm.analysis import kind_sums, label_kinds, whole_files
 from modules.codec_lm.evaluate import Judge, as_images, num_references
 from modules.codec_lm.generate import LegalTokens, likelihood
 from modules.codec_lm.rules import Rules
+from modules.metrics.likeness import reference
 from modules.system import constant
 
 CHANCE = Generation(max_new_tokens=1024, temperature=1.0, top_k=None)
@@ -51,6 +52,9 @@ class Codec(Protocol):
 
     def complaint(self, sequence: bytes) -> str | None:
         """What is wrong with a file, as a strict decoder says it; None where nothing is."""
+
+    def fingerprint(self) -> str:
+        """A text that changes when files, or what they show, may have changed."""
 
 
 class CodecLM(CausalLM):
@@ -99,7 +103,10 @@ class CodecLM(CausalLM):
         """Start the sums, of every kind of token as well."""
         super().on_test_epoch_start()
         self.kind_sums = self.sum_over_ranks(torch.zeros(2, len(self.rules.kinds)))
-        self.likeness = None if self.judge is None else self.judge.begin(self.device)
+        self.likeness = None
+        if self.judge is not None:
+            real = reference(self.trainer, self.codec.fingerprint())
+            self.likeness = self.judge.begin(self.device, real)
 
     @override
     def test_step(self, batch: TokenBatch, batch_idx: int) -> None:

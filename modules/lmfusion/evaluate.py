@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from modules.lmfusion.answer import Author
 from modules.lmfusion.generate import Prompt, Want
 from modules.metrics.cider import Cider
-from modules.metrics.likeness import Likeness, counted, over_ranks
+from modules.metrics.likeness import Likeness, Reference, counted, over_ranks
 from modules.metrics.meter import Reduce
 
 LACK = "test: no document is one image with one caption, nothing to judge"
@@ -68,8 +68,8 @@ class Judge:
         features: Builds what turns pictures into features for the Frechet distance, such as
             `modules.metrics.features.Inception`; not measured where None.
         statistics: An .npz file with mean and covariance of real pictures' features, pytorch-fid's
-            or one of ours; written after the test where it is not there. The test's own pictures
-            are taken where None.
+            or one of ours; written after a whole test where it is not there, and refused where it
+            is of other pictures or features. The test's own pictures are taken where None.
         clip: Local folder or hub id of a CLIP for the CLIP score; not measured where None.
         cider: Whether test images are described and the captions compared by CIDEr-D; the only
             reference of an image is the caption in its document.
@@ -92,9 +92,14 @@ class Judge:
         self.clip = clip
         self.cider = cider
 
-    def begin(self, device: torch.device) -> "Trial":
-        """A test that is about to run; reads the models."""
-        return Trial(self, device)
+    def begin(self, device: torch.device, real: Reference | None = None) -> "Trial":
+        """A test that is about to run; reads the models.
+
+        Args:
+            device: Where the user's models run.
+            real: Which pictures are the real ones.
+        """
+        return Trial(self, device, real)
 
 
 class Trial:
@@ -103,14 +108,15 @@ class Trial:
     Args:
         judge: What is measured.
         device: Where the user's models run.
+        real: Which pictures are the real ones.
     """
 
-    def __init__(self, judge: Judge, device: torch.device):
+    def __init__(self, judge: Judge, device: torch.device, real: Reference | None = None):
         self.judge = judge
         self.device = device
         self.likeness: Likeness | None = None
         if judge.features is not None:
-            self.likeness = Likeness(judge.features, judge.statistics, device)
+            self.likeness = Likeness(judge.features, judge.statistics, device, real)
         self.score: Any = None
         if judge.clip is not None:
             from modules.metrics.clip_score import ClipScore  # takes seconds

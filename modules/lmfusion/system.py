@@ -21,6 +21,7 @@ from modules.lmfusion.mask import Runs
 from modules.lmfusion.network import Builder, FusionNetwork, Predicted
 from modules.lmfusion.noise import Noised, add, draw_steps, largest_readable_step
 from modules.lmfusion.pixels import Pixels
+from modules.metrics.likeness import reference
 from modules.system import System, constant, decayed_or_not
 
 
@@ -284,7 +285,9 @@ class LMFusion(System):
     def on_test_epoch_start(self) -> None:
         """Start the sums, and what is judged by other models."""
         self.on_validation_epoch_start()
-        self.trial: Trial | None = None if self.judge is None else self.judge.begin(self.device)
+        self.trial: Trial | None = None
+        if self.judge is not None:
+            self.trial = self.judge.begin(self.device, reference(self.trainer))
 
     def test_step(self, batch: FusionBatch, batch_idx: int) -> None:
         """Add the losses of a batch, draw and describe what stands in it."""

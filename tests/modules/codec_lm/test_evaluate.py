@@ -1,5 +1,7 @@
 """New pictures against those of the test."""
 
+from types import SimpleNamespace
+
 import lightning as L
 import numpy as np
 import pytest
@@ -87,3 +89,14 @@ def test_ranks_share_the_drawing():
 def test_too_few_pictures_are_refused():
     with pytest.raises(ValueError, match="num must be at least 2, got 1"):
         Judge(Corners, num=1)
+
+
+def test_sums_over_ranks_leave_what_each_rank_has(system, monkeypatch):  # noqa: F811
+    sampler = {"num_replicas": 2}
+    strategy = SimpleNamespace(
+        reduce=lambda value, reduce_op: value.mul_(2), distributed_sampler_kwargs=sampler
+    )
+    monkeypatch.setattr(type(system), "trainer", SimpleNamespace(strategy=strategy))
+    own = torch.ones(3, dtype=torch.float64)
+    assert system.sum_over_ranks(own).tolist() == [2, 2, 2]
+    assert own.tolist() == [1, 1, 1]

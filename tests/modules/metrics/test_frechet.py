@@ -1,3 +1,6 @@
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import numpy as np
 import pytest
 import torch
@@ -71,14 +74,85 @@ def test_sums_give_mean_and_covariance_however_the_pictures_come():
 def test_ranks_and_merged_sets_are_one_set():
     feature_BD = features(40, 5, 3)
     here, there, whole = sums_of(feature_BD[:13]), sums_of(feature_BD[13:]), sums_of(feature_BD)
-    parts = iter([there.count, there.total_D, there.outer_DD])
-    reduced = here.over_ranks(lambda mine: mine + next(parts))
+    reduced = on_two_ranks(here, there)
     assert here.count == 13
     here.merge(there)
-    for made in (reduced, here):
-        torch.testing.assert_close(made.outer_DD, whole.outer_DD)
-        torch.testing.assert_close(made.total_D, whole.total_D)
+    for made in (*reduced, here):
+        torch.testing.assert_close(made.scatter_DD, whole.scatter_DD)
+        torch.testing.assert_close(made.mean_D, whole.mean_D)
         assert made.count == 40
+
+
+def on_two_ranks(here: FeatureSums, there: FeatureSums) -> list[FeatureSums]:
+    """What each of two ranks finds, which run side by side and sum at the same places."""
+    meeting, parts = Barrier(2), [torch.zeros(())] * 2
+
+    def sums(rank: int) -> FeatureSums:
+        def reduce(value: torch.Tensor) -> torch.Tensor:
+            parts[rank] = value
+            meeting.wait(10)
+            total = parts[0] + parts[1]
+            meeting.wait(10)
+            return total
+
+        return (here, there)[rank].over_ranks(reduce)
+
+    with ThreadPoolExecutor(2) as ranks:
+        return list(ranks.map(sums, range(2)))
+
+
+@pytest.mark.parametrize("far", [1e5, 1e8, -3e9])
+def test_means_far_from_zero_cost_no_digit(far):
+    one, other = (features(300, 16, seed).double() for seed in (1, 2))
+    near = frechet_distance(sums_of(one).gaussian(), sums_of(other).gaussian())
+    moved = [sums_of(feature + far, 40, 41, 200) for feature in (one, other)]
+    assert frechet_distance(*(m.gaussian() for m in moved)) == pytest.approx(near, rel=1e-6)
+    parts = [sums_of(part + far) for part in (one[:100], one[100:])]
+    spread = [s.gaussian() for s in on_two_ranks(*parts)]
+    assert frechet_distance(spread[0], sums_of(other + far).gaussian()) == pytest.approx(
+        near, rel=1e-6
+    )
+    assert torch.equal(spread[0].mean_D, spread[1].mean_D)
+
+
+def test_a_rank_without_pictures_adds_nothing():
+    some, none = sums_of(features(20, 4, 1)), FeatureSums(4)
+    wanted = some.gaussian()
+    for found in on_two_ranks(some, none):
+        torch.testing.assert_close(found.gaussian().covariance_DD, wanted.covariance_DD)
+    none.merge(some)
+    some.merge(FeatureSums(4))
+    torch.testing.assert_close(none.gaussian().mean_D, wanted.mean_D)
+    torch.testing.assert_close(some.gaussian().mean_D, wanted.mean_D)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_refused_by_name(tmp_path, number):
+    feature_BD = features(10, 4, 1)
+    feature_BD[3, 2] = feature_BD[7, 0] = number
+    with pytest.raises(ValueError, match=r"features \(tiny\) of 2 of 10 pictures are not finite"):
+        FeatureSums(4, "tiny").add(feature_BD)
+    sound = sums_of(features(10, 4, 1)).gaussian()
+    with pytest.raises(ValueError, match="numbers that are not finite"):
+        frechet_distance(sound, Gaussian(sound.mean_D * number, sound.covariance_DD))
+    np.savez(tmp_path / "a.npz", mu=np.zeros(3), sigma=np.full((3, 3), number))
+    with pytest.raises(ValueError, match=r"a\.npz: sigma holds numbers that are not finite"):
+        Gaussian.load(tmp_path / "a.npz")
+
+
+def test_broken_files_of_statistics_are_named(tmp_path):
+    path = tmp_path / "real.npz"
+    sums_of(features(10, 4, 1)).gaussian().save(path)
+    whole = path.read_bytes()
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    array = (tmp_path / "array.npy").read_bytes()
+    pickled = np.array([{}], dtype=object)
+    np.savez(tmp_path / "objects.npz", mu=pickled, sigma=pickled)
+    objects = (tmp_path / "objects.npz").read_bytes()
+    for content in (b"", b"text", whole[:200], whole[: len(whole) // 2], array, objects):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"real\.npz cannot be read as an \.npz file"):
+            Gaussian.load(path)
 
 
 def test_statistics_come_back_from_their_file_and_the_reference_reads_it(tmp_path):
