@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -149,7 +150,14 @@ def run_here(door: Door, args: list[str], log: Path) -> bool:
         KeyboardInterrupt: Somebody stopped it, also where Lightning turned that into an exit.
         Stopped: The same by SIGTERM.
     """
-    with log.open("a") as file, redirect_stdout(file), redirect_stderr(file):
+    with (
+        log.open("a") as file,
+        redirect_stdout(file),
+        redirect_stderr(file),
+        warnings.catch_warnings(),
+    ):
+        # Lightning advises against what is meant here: arguments that are not the process's own
+        warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
         try:
             door(args)
         except (Stopped, SIGTERMException) as error:

@@ -4,6 +4,7 @@ import shlex
 import subprocess
 import sys
 import time
+import warnings
 
 import pytest
 import yaml
@@ -110,3 +111,13 @@ def test_a_real_grid_trains_validates_and_resumes(tmp_path, text_file, tokenizer
         assert "validate/" in (tmp_path / "grid" / seed / "judge.log").read_text()
         assert list((tmp_path / "grid" / seed / "0" / "checkpoints").glob("*.ckpt"))
     assert "lightning" in sys.modules
+
+
+def test_a_cell_that_runs_in_this_process_is_not_advised_against_what_is_meant(tmp_path, recwarn):
+    def told(args):
+        warnings.warn("LightningCLI's args parameter is intended to run ...", stacklevel=1)
+        warnings.warn("something else", stacklevel=1)
+
+    warnings.simplefilter("always")
+    assert launch.run_here(told, [], tmp_path / "log")
+    assert [str(one.message) for one in recwarn] == ["something else"]

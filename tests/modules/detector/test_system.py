@@ -342,3 +342,38 @@ def test_bad_options_are_refused(config, flag, message, capsys):
     with pytest.raises(SystemExit):
         fit(config, flag)
     assert re.search(message, capsys.readouterr().err)
+
+
+@pytest.mark.slow
+def test_one_table_of_yes_and_no_without_splits_becomes_a_detector(config, tmp_path):
+    rows = [
+        {"body": row["text"], "is_ai": ("yes", "no")[row["label"]], "source": row["pair_id"]}
+        for row in made_up(num=25)
+    ]
+    table = write(rows, tmp_path / "essays.csv")
+    whole = yaml.safe_load(config.read_text())
+    columns = {"text": "body", "label": "is_ai", "pair_id": "source"}
+    source = whole["data"]["init_args"]["sources"][0]["init_args"]
+    source |= {"path": str(table), "labels": {False: "human", True: "machine"}, "columns": columns}
+    whole["data"]["init_args"]["splits"] = {"train": 0.6, "val": 0.2, "test": 0.2}
+    del whole["data"]["init_args"]["train"]
+    whole["trainer"]["logger"]["init_args"]["root"] = str(tmp_path / "runs")
+    path = tmp_path / "tiny" / "lines.yaml"
+    path.parent.mkdir()
+    path.write_text(yaml.safe_dump(whole))
+    run = fit(path, "--trainer.max_steps=40", "--trainer.val_check_interval=40")
+    main(["test", f"--config={path}", last(run)])
+    assert set(scores(newest_run(path))["label"]) == {0, 1}
+    judged = write(
+        [{"id": f"essay {i}", "body": row["body"]} for i, row in enumerate(rows[:20])],
+        tmp_path / "new.tsv",
+        delimiter="\t",
+    )
+    texts = [f"--data.init_args.texts={judged}", "--data.init_args.key=body"]
+    found = predicted(path, run, *texts)
+    assert [one["id"] for one in found] == [f"essay {i}" for i in range(20)]
+    assert all(one["verdict"].startswith(one["label"]) for one in found)
+    right = [
+        (one["label"] == "machine") == (row["is_ai"] == "yes") for one, row in zip(found, rows)
+    ]
+    assert np.mean(right) > 0.8
