@@ -373,7 +373,5 @@ def test_one_table_of_yes_and_no_without_splits_becomes_a_detector(config, tmp_p
     found = predicted(path, run, *texts)
     assert [one["id"] for one in found] == [f"essay {i}" for i in range(20)]
     assert all(one["verdict"].startswith(one["label"]) for one in found)
-    right = [
-        (one["label"] == "machine") == (row["is_ai"] == "yes") for one, row in zip(found, rows)
-    ]
-    assert np.mean(right) > 0.8
+    called = np.array([one["label"] == "machine" for one in found])
+    assert (called == [row["is_ai"] == "yes" for row in rows[:20]]).mean() > 0.8
