@@ -7,32 +7,28 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import Namespace, set_parsing_settings
+from jsonargparse import set_parsing_settings
 from lightning import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from typing_extensions import override
 
-from engine.checkpoint import newest
 from engine.checks import refuse_impossible
 from engine.grid import main as grid
 from engine.hooks import skip_idle_hooks
-from engine.messages import PlainParser, refuse, refuse_arguments
+from engine.layers import taken_back
+from engine.messages import PlainParser, end, refuse_arguments
+from engine.notes import RunNotes
 from engine.precision import keep_buffers
 from engine.randomness import StepSeeds
-from engine.run import config_paths, run_name
+from engine.ranks import say
+from engine.run import config_paths, run_name, settle_loggers
 from engine.trainer import Trainer
+from engine.trial import try_optimizer
+from engine.trust import importable
+from engine.weights import EVALUATES, Chosen, WeightsTold, choose
 
 BASE = Path(__file__).parent / "configs" / "base.yaml"
-TRUSTED = [
-    "lightning",
-    "torch",
-    "bitsandbytes.optim",
-    "modules",
-    "datamodules",
-    "callbacks",
-    "engine",
-]
 
 MODE: dict[str, Any] = {"parser_mode": "omegaconf+"}
 OVER_BASE: dict[str, Any] = {"default_config_files": [str(BASE)]}
@@ -48,10 +44,36 @@ BUILT: dict[str, Any] = {
 }
 """What every command line of ours builds, and how it is read."""
 
+ABOUT = (
+    "Trains, judges, samples from and exports what a config describes. "
+    "Beside the commands below there is `grid`, which runs every combination of some choices: "
+    "python cli.py grid --help. The options of a system: python cli.py fit --model.help NAME."
+)
+HELP = {
+    "fit": "train, validate on the way, and keep checkpoints",
+    "validate": "measure a checkpoint on the validation data",
+    "test": "measure a checkpoint on the test data",
+    "predict": "continue, answer, draw or judge what data.init_args names",
+    "export": "write a checkpoint as a folder that other software opens",
+    "tokenizer": "train a tokenizer from the texts of a config",
+    "palette": "find the colours that stand for all others in the pictures of a config",
+    "latents": "encode the images of a config once",
+}
+"""What each command does, in a line."""
+
+IDLE = (
+    "The dirpath has changed",  # each run has its own
+    "The number of training batches",  # rows are logged by optimizer steps
+    "Total length of `.*` across ranks is zero",
+    "`torch.jit.load` is",
+    ".*is_gradient_checkpointing",
+)
+"""Warnings of libraries about what is as it should be."""
+
 set_parsing_settings(
     omegaconf_absolute_to_relative_paths=True,
     import_path_denylist=["*"],
-    import_path_allowlist=TRUSTED,
+    import_path_allowlist=importable(),
 )
 
 
@@ -66,8 +88,24 @@ class Door(LightningCLI):
         return {**LightningCLI.subcommands(), **ours}
 
     @override
+    def setup_parser(self, *args: Any, **kwargs: Any) -> None:
+        super().setup_parser(*args, **kwargs)
+        action = getattr(self.parser, "_subcommands_action", None)
+        for choice in getattr(action, "_choices_actions", []):
+            choice.help = HELP.get(choice.dest, choice.help)
+
+    @override
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument(
+            "--untrained",
+            action="store_true",
+            help="validate, test, predict, export: untrained weights are meant",
+        )
+
+    @override
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        self.given = config_paths(sys.argv[1:] if args is None else list(args))
+        self.told = sys.argv[1:] if args is None else [str(one) for one in list(args)]
+        self.given = config_paths(self.told)
         super().parse_arguments(parser, args)
 
     @override
@@ -76,66 +114,79 @@ class Door(LightningCLI):
 
     @override
     def before_instantiate_classes(self) -> None:
-        config = self.config[self.subcommand]
-        logger = config.trainer.logger
-        if isinstance(logger, Namespace) and "name" in logger.get("init_args", {}):
-            logger.init_args.name = logger.init_args.name or run_name(self.given)
-            if config.ckpt_path == "last":
-                config.ckpt_path = newest_or_refuse(
-                    Path(logger.init_args.root, logger.init_args.name)
-                )
-        refuse_impossible(str(self.subcommand), config)
+        """Settle where the run is kept and which weights it starts from; refuse what cannot be."""
+        command, config = str(self.subcommand), self.config[self.subcommand]
+        early = taken_back(self.given)
+        if early:
+            say(early)
+        runs = settle_loggers(config.trainer, run_name(self.given))
+        refuse_impossible(command, config)
+        chosen = Chosen()
+        if command in ("fit", *EVALUATES):
+            chosen = choose(command, config, runs)
+            config.ckpt_path = chosen.path if chosen.asked != "hpc" else chosen.asked
+        self.weights = WeightsTold(chosen, bool(config.untrained))
 
     @override
     def instantiate_classes(self) -> None:
         """Build everything; what a class has against its arguments is told in one line."""
         try:
             super().instantiate_classes()
-        except (OSError, RuntimeError, ValueError) as error:
+        except Exception as error:
             refuse_arguments(error)
+        if self.subcommand == "fit":
+            try_optimizer(self.model)
 
     @override
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         trainer = super().instantiate_trainer(**kwargs)
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        callbacks.insert(0, StepSeeds(int(self.config[self.subcommand].seed_everything)))
+        seeds = StepSeeds(int(self.config[self.subcommand].seed_everything))
+        self.notes = RunNotes(self.told, self.weights)
+        callbacks[:0] = [self.weights, self.notes, seeds]
         skip_idle_hooks(callbacks)
         keep_buffers(trainer)
         assert isinstance(trainer, Trainer)
+        trainer.weights = self.weights
         return trainer
 
-
-def newest_or_refuse(folder: Path) -> str:
-    """The newest checkpoint of a config's runs."""
-    try:
-        return str(newest(folder))
-    except FileNotFoundError as error:
-        refuse(str(error))
+    @override
+    def _run_subcommand(self, subcommand: str) -> None:
+        with self.notes.kept():
+            super()._run_subcommand(subcommand)
 
 
 def main(args: ArgsType = None) -> None:
     """Run a subcommand; `args` lets a test enter by the very same door.
 
-    Ended by SIGTERM, a training saves at the end of its step, and the exit code is 143.
+    What our code refuses, wherever it happens, is one line and exit code 2. Ended by SIGTERM, a
+    training saves at the end of its step, and the exit code is 143.
     """
     told = sys.argv[1:] if args is None else args
-    if isinstance(told, list) and told[:1] == ["grid"]:
-        grid(told[1:], main)
-        return
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)  # no advertisements
     warnings.filterwarnings("ignore", module=r"lightning\.pytorch\.utilities\._pytree")
-    warnings.filterwarnings("ignore", message="The dirpath has changed")  # each run has its own
+    for message in IDLE:
+        warnings.filterwarnings("ignore", message=message)
     try:
+        if isinstance(told, list) and told[:1] == ["grid"]:
+            grid(told[1:], main)
+            return
         Door(
             **BUILT,
-            parser_kwargs=MODE | {verb: MODE | OVER_BASE for verb in Door.subcommands()},
+            parser_kwargs={
+                **MODE,
+                "description": ABOUT,
+                **{verb: MODE | OVER_BASE for verb in Door.subcommands()},
+            },
             save_config_kwargs={"overwrite": True},
             args=args,
         )
     except SIGTERMException as error:
         error.code = 128 + signal.SIGTERM  # Lightning leaves it at 0
         raise
+    except Exception as error:
+        end(error)
 
 
 if __name__ == "__main__":

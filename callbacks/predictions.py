@@ -6,11 +6,10 @@ from typing import Any
 
 import lightning as L
 import numpy as np
-import torch
-from PIL import Image
 from typing_extensions import override
 
 from callbacks.pictures import grid
+from callbacks.records import line, pictures_in, records_of, written
 
 LARGEST_GRID = 64
 """Pictures of a grid, at most."""
@@ -21,11 +20,11 @@ COLUMNS = 8
 class JsonLines(L.Callback):
     """Appends the records of each predicted batch to `predictions.jsonl`, as they come.
 
-    Records are dictionaries; batches of anything else are passed over. A picture in a record (a
-    uint8 tensor [H, W, 3], alone or in a list) becomes a file in `pictures/`, and its path stands
-    in the record; so do bytes, whose key is the ending of their file. The first 64 pictures under
-    the records' last keys make `pictures/grid.png` as well. Ranks above 0 write
-    `predictions.<rank>.jsonl`.
+    A record is a dictionary; whatever else `predict_step` returns becomes one a sample, as
+    `callbacks.records.records_of` says. A picture in a record (a uint8 tensor [H, W, 3] or [H, W],
+    alone or in a list) becomes a file in `pictures/`, and its path stands in the record; so do
+    bytes, whose key is the ending of their file. The first 64 pictures under the records' last keys
+    make `pictures/grid.png` as well. Ranks above 0 write `predictions.<rank>.jsonl`.
 
     Args:
         show: Number of records that are printed as well.
@@ -55,14 +54,14 @@ class JsonLines(L.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        records = [r for r in outputs or [] if isinstance(r, dict)]
+        records = [dict(record) for record in records_of(outputs)]
         if not records or self.run is None:
             return
         self.run.mkdir(parents=True, exist_ok=True)
         for number, record in enumerate(records, start=self.shown):
-            self.drawn += pictures_in(list(record.values())[-1])
+            self.drawn += pictures_in(list(record.values())[-1]) if record else []
             path = self.run / "pictures" / f"{prefix(trainer)}{number:05d}"
-            for key, value in record.items():
+            for key, value in list(record.items()):
                 record[key] = written(value, path.with_name(f"{path.name}_{key}"))
         del self.drawn[LARGEST_GRID:]
         file = self.file(trainer.global_rank)
@@ -70,14 +69,15 @@ class JsonLines(L.Callback):
         with file.open("a", encoding="utf-8") as opened:
             opened.writelines(json.dumps(r, ensure_ascii=False) + "\n" for r in records)
         for record in records[: max(0, self.show - self.shown)]:
-            trainer.print(line(record), "\n", sep="\n")
+            trainer.print(line(record), end="\n\n")
         self.shown += len(records)
 
     @override
     def on_predict_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not self.shown or self.run is None:
             return
-        alike = [p for p in self.drawn if p.shape == self.drawn[0].shape]
+        colour = [as_colour(picture) for picture in self.drawn]
+        alike = [p for p in colour if p.shape == colour[0].shape]
         if len(alike) > 1:
             path = self.run / "pictures" / f"{prefix(trainer)}grid.png"
             height, width = alike[0].shape[:2]
@@ -90,6 +90,11 @@ class JsonLines(L.Callback):
         """Where the records of a rank go."""
         assert self.run is not None
         return jsonl(Path(self.path) if self.path else self.run / "predictions.jsonl", rank)
+
+
+def as_colour(picture: np.ndarray) -> np.ndarray:
+    """A picture of three channels."""
+    return picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
 
 
 def prefix(trainer: L.Trainer) -> str:
@@ -110,48 +115,3 @@ def end_line(path: Path) -> None:
             file.seek(-1, 2)
             if file.read(1) != b"\n":
                 file.write(b"\n")
-
-
-def written(value: Any, path: Path) -> Any:
-    """The value with every picture in it written to a file and replaced by the file's path.
-
-    Args:
-        value: Part of a record.
-        path: Of the file, without its ending; a list adds the number of the place.
-    """
-    if isinstance(value, list):
-        return [written(one, path.with_name(f"{path.name}_{i}")) for i, one in enumerate(value)]
-    if not isinstance(value, torch.Tensor | bytes):
-        return value
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(value, bytes):
-        stem, _, ending = path.name.rpartition("_")
-        file = path.with_name(f"{stem}.{ending}")
-        file.write_bytes(value)
-        return str(file)
-    Image.fromarray(value.cpu().numpy()).save(path.with_suffix(".png"))
-    return str(path.with_suffix(".png"))
-
-
-def pictures_in(value: Any) -> list[np.ndarray]:
-    """The pictures of a record's part, in order."""
-    values = value if isinstance(value, list) else [value]
-    return [one.cpu().numpy() for one in values if isinstance(one, torch.Tensor)]
-
-
-def line(record: dict[str, Any]) -> str:
-    """A record for people: a text and its continuation in one, parts of other kinds apart.
-
-    Tables, which are lists of dictionaries, stand in the file alone.
-    """
-    if all(isinstance(value, str) for value in record.values()) and "id" not in record:
-        return "".join(record.values())
-    listed = [value if isinstance(value, list) else [value] for value in record.values()]
-    shown = [parts for parts in listed if not any(map(is_table, parts))]
-    return " | ".join(" ".join(map(str, parts)) for parts in shown)
-
-
-def is_table(value: Any) -> bool:
-    """Whether a value is a dictionary, or a list of them."""
-    first = value[0] if isinstance(value, list) and value else value
-    return isinstance(first, dict)

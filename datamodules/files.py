@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from datamodules.documents import printable
 from datamodules.quarantine import UnusableError
-from datamodules.roots import missing
+from datamodules.roots import at_home, missing
 
 FORMATS = {
     ".parquet": "Parquet",
@@ -76,7 +76,7 @@ def find_files(path: str, endings: Collection[str] = ()) -> list[Path]:
         FileNotFoundError: There is none.
         ValueError: A folder holds several splits that `save_to_disk` wrote.
     """
-    root = Path(path)
+    root = at_home(path)
     if root.is_file():
         return [root]
     matches = [root] if root.exists() else _matches(root)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datamodules.roots import looks_local, missing
+from datamodules.roots import located
 
 if TYPE_CHECKING:  # the import takes seconds
     from datasets import Dataset
@@ -26,8 +26,7 @@ def hub_rows(
     """
     from datasets import load_dataset
 
-    if looks_local(name) and not Path(name).exists():
-        raise missing(name)
+    name = located(name)
     if is_saved(Path(name)):
         return _saved(name, split)
     try:

@@ -19,7 +19,7 @@ from datamodules.fusion_source import (
 )
 from datamodules.lines import Lines
 from datamodules.quarantine import UnusableError
-from datamodules.roots import missing
+from datamodules.roots import located
 from datamodules.table import require_column
 from datamodules.text_source import describe
 
@@ -199,9 +199,8 @@ class ImageTextHub(FusionSource):
         """
         from datasets import Image, load_dataset
 
-        if self.dataset.startswith((".", "/")) and not Path(self.dataset).exists():
-            raise missing(self.dataset)
-        rows = load_dataset(self.dataset, self.config, split=self.split, revision=self.revision)
+        place = located(self.dataset)
+        rows = load_dataset(place, self.config, split=self.split, revision=self.revision)
         columns = [self.image, *([self.caption] if self.caption else [])]
         for column in columns:
             require_column(column, rows.column_names, self.name)

@@ -7,17 +7,48 @@ ROOTS = {"TRAINER_DATA": "data", "TRAINER_MODELS": "models"}
 """Environment variable -> the folder that stands in for it when it is unset."""
 
 
-def missing(path: str) -> FileNotFoundError:
+HERE = Path(__file__).parents[1]
+"""The repository: relative paths of its configs are meant from there as well."""
+FOLDERS = ("assets", "checkpoints", "configs", "docs", "exported", "runs", *ROOTS.values())
+"""First parts of a path that no organisation on the hub is taken for."""
+
+
+def at_home(path: str | Path) -> Path:
+    """A path as it is, or below the repository where it is only there."""
+    given = Path(path).expanduser()
+    return HERE / given if not given.exists() and (HERE / given).exists() else given
+
+
+def located(name: str, made_by: str | None = None) -> str:
+    """What a library may be given: a folder that exists, or a name that can only be the hub's.
+
+    Args:
+        name: As the user wrote it.
+        made_by: The command that makes such a folder; `{name}` stands for it.
+
+    Raises:
+        FileNotFoundError: It looks like a path of this machine, but nothing is there.
+    """
+    if at_home(name).exists():
+        return str(at_home(name))
+    if looks_local(name):
+        raise missing(name, made_by)
+    return name
+
+
+def missing(path: str, made_by: str | None = None) -> FileNotFoundError:
     """An error that names a path that does not exist and, where one is concerned, its variable.
 
     Args:
         path: The path or glob as the user wrote it.
+        made_by: The command that makes it; `{name}` stands for the path.
 
     Returns:
         The error, to be raised by the caller.
     """
     hints = [_hint(variable, default, path) for variable, default in ROOTS.items()]
-    return FileNotFoundError(" ".join([f"{path} does not exist.", *filter(None, hints)]))
+    made = f"Make it by: {made_by.format(name=path)}" if made_by else ""
+    return FileNotFoundError(" ".join([f"{path} does not exist.", *filter(None, [*hints, made])]))
 
 
 def looks_local(name: str) -> bool:
@@ -26,8 +57,8 @@ def looks_local(name: str) -> bool:
     return (
         name.startswith((".", "/", "~"))
         or name.count("/") > 1
-        or first in ROOTS.values()
-        or Path(first).is_dir()
+        or first in FOLDERS
+        or ("/" in name and at_home(first).is_dir())
     )
 
 

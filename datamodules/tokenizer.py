@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from datamodules.documents import Document, Reject
 from datamodules.faults import attempt
-from datamodules.roots import looks_local, missing
+from datamodules.roots import located
 from datamodules.token_file import Encoded
 
 if TYPE_CHECKING:  # the import takes seconds
     from transformers import PreTrainedTokenizerBase
 
+MADE_BY = "python cli.py tokenizer --config CONFIG --folder {name}"
+"""The command that makes a tokenizer of a config's texts."""
 CHUNK_DOCUMENTS = 1000
 """Documents that are tokenised together, at most."""
 CHUNK_CHARACTERS = 1_000_000
@@ -94,14 +96,13 @@ def load_tokenizer(name: str, control_tokens: bool = True) -> TextTokenizer:
         FileNotFoundError: `name` looks like a folder, but is none.
         ValueError: There is no tokenizer of that name, or it has neither bos nor eos.
     """
-    if looks_local(name) and not Path(name).exists():
-        raise missing(name)
+    place = located(name, MADE_BY)
     from transformers import AutoTokenizer
 
     try:
-        backend = AutoTokenizer.from_pretrained(name, split_special_tokens=not control_tokens)
+        backend = AutoTokenizer.from_pretrained(place, split_special_tokens=not control_tokens)
     except Exception as error:  # tokenizers raises bare exceptions, the hub its own
-        raise ValueError(_explain(name, error)) from error
+        raise ValueError(why_none(name, place, error)) from error
     ends = (backend.eos_token_id, backend.sep_token_id, backend.bos_token_id)
     eos = next((one for one in ends if one is not None), None)
     if eos is None:
@@ -116,12 +117,13 @@ def load_tokenizer(name: str, control_tokens: bool = True) -> TextTokenizer:
     return TextTokenizer(name, start, eos, pad, vocab_size, _fingerprint(backend), backend)
 
 
-def _explain(name: str, error: Exception) -> str:
-    """Why no tokenizer could be loaded, and that a folder of that name is not here."""
-    told = " ".join(str(error).split())
-    if Path(name).exists():
+def why_none(name: str, place: str, error: Exception) -> str:
+    """Why no tokenizer came from a folder, or from a name that is none."""
+    if Path(place).exists():
+        told = " ".join(str(error).split())
         return f"no tokenizer could be loaded from the folder {name}: {told}"
-    return f"there is no folder {name} below {Path.cwd()}, and no tokenizer of the hub: {told}"
+    made = MADE_BY.format(name=name)
+    return f"no tokenizer {name}: no such folder is here (made by: {made}), and the hub gave none"
 
 
 def _fingerprint(backend: "PreTrainedTokenizerBase") -> str:

@@ -4,7 +4,6 @@ Shape legend: B = batch, C = latent channels, H, W = height and width of pixels,
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from datamodules.roots import missing
+from datamodules.roots import located
 
 
 @dataclass(frozen=True)
@@ -81,12 +80,11 @@ def load_vae(name: str, device: str = "cpu") -> ImageVae:
         FileNotFoundError: `name` looks like a folder, but is none.
         ValueError: There is no AutoencoderKL of that name.
     """
-    if name.startswith((".", "/", "~")) and not Path(name).exists():
-        raise missing(name)
+    place = located(name)
     from diffusers import AutoencoderKL  # takes seconds
 
     try:
-        model = AutoencoderKL.from_pretrained(name)
+        model = AutoencoderKL.from_pretrained(place)
     except (OSError, ValueError) as error:
         raise ValueError(f"no AutoencoderKL could be loaded from {name}: {error}") from error
     config = model.config

@@ -1,8 +1,9 @@
 """Checkpoints that survive: written whole or not at all, verified when read."""
 
-import hashlib
-import json
 import os
+import re
+import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,14 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from typing_extensions import override
+
+from engine.facts import Facts, facts
+from engine.manifest import UNREADABLE, manifest, sync, unreadable, verify, write_manifest
+from engine.ranks import say
+
+PARTIAL = re.compile(r"\..+\.(?P<host>[^.]+)\.(?P<pid>\d+)\.partial")
+"""Name of a file that is being written: of which machine, and by which process."""
+DAY = 86_400.0
 
 
 class SafeCheckpointIO(TorchCheckpointIO):
@@ -25,17 +34,23 @@ class SafeCheckpointIO(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        partial = target.with_name(f".{target.name}.{hostname()}.{os.getpid()}.partial")
         try:
+            target.parent.mkdir(parents=True, exist_ok=True)
             torch.save(checkpoint, partial)
             sync(partial)
             write_manifest(target, partial)
             os.replace(partial, target)
             sync(target.parent)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+        except (OSError, RuntimeError) as error:
+            cause = cause_of(error, target, partial)
+            if cause is None:
+                raise
+            told = f"{target} could not be saved: {cause}; older checkpoints stay as they are"
+            raise OSError(told) from error
+        finally:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
 
     @override
     def load_checkpoint(
@@ -44,8 +59,19 @@ class SafeCheckpointIO(TorchCheckpointIO):
         map_location: Callable[..., Any] | None = lambda storage, location: storage,
         weights_only: bool | None = None,
     ) -> dict[str, Any]:
+        """Read a checkpoint as data, whatever `weights_only` says.
+
+        Raises:
+            FileNotFoundError: There is none.
+            ValueError: It was damaged, or holds more than data.
+        """
+        if Path(path).is_dir():
+            raise ValueError(f"{path} is a folder, not the file of a checkpoint")
         verify(Path(path))
-        return super().load_checkpoint(path, map_location, weights_only=weights_only is not False)
+        try:
+            return super().load_checkpoint(path, map_location, weights_only=True)
+        except (RuntimeError, *UNREADABLE) as error:
+            raise ValueError(f"{path} {unreadable(Path(path), error)}") from error
 
     @override
     def remove_checkpoint(self, path: str | Path) -> None:
@@ -53,74 +79,127 @@ class SafeCheckpointIO(TorchCheckpointIO):
         manifest(Path(path)).unlink(missing_ok=True)
 
 
-def manifest(checkpoint: Path) -> Path:
-    """The file that holds a checkpoint's hash."""
-    return checkpoint.with_name(f"{checkpoint.name}.json")
+def hostname() -> str:
+    """This machine's name, as part of a file's name."""
+    return re.sub(r"[^\w-]", "-", socket.gethostname()) or "here"
 
 
-def write_manifest(checkpoint: Path, partial: Path) -> None:
-    """Write the hash of a file that is about to be renamed to `checkpoint`.
+def cause_of(error: Exception, target: Path, partial: Path) -> str | None:
+    """What the system has against a file that was being written; None where it has nothing.
 
-    Where a checkpoint stands there already, its hash is kept too: until the rename it is valid.
+    torch hides the reason of a failed write, so the system is asked by one more.
     """
-    accepted = [{"sha256": digest(partial), "bytes": partial.stat().st_size}]
-    if checkpoint.exists() and manifest(checkpoint).exists():
-        accepted += json.loads(manifest(checkpoint).read_text())[:1]
-    beside = manifest(checkpoint).with_suffix(".partial")
-    beside.write_text(json.dumps(accepted))
-    sync(beside)
-    os.replace(beside, manifest(checkpoint))
+    if isinstance(error, OSError) and error.errno is not None:
+        return os.strerror(error.errno)
+    try:
+        with partial.open("ab") as file:
+            file.write(bytes(1 << 20))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as told:
+        return os.strerror(told.errno) if told.errno is not None else str(told)
+    return None
 
 
-def verify(checkpoint: Path) -> None:
-    """Compare a checkpoint with its hash, where there is one.
+def remove_leftovers(folder: Path) -> None:
+    """Remove what saves left half-written below a folder of runs when they were killed.
 
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file is not what was written.
+    Of this machine, files of processes that are gone; of other machines, files older than a day.
     """
-    if not checkpoint.exists():
-        raise FileNotFoundError(f"no checkpoint {checkpoint}")
-    real = checkpoint.resolve()  # last.ckpt is a link
-    if not manifest(real).exists():
-        return
-    accepted = json.loads(manifest(real).read_text())
-    size = real.stat().st_size
-    if all(size != entry["bytes"] for entry in accepted):
-        raise ValueError(f"{checkpoint} has {size} bytes, {accepted[0]['bytes']} were written")
-    if digest(real) not in [entry["sha256"] for entry in accepted]:
-        raise ValueError(f"{checkpoint} was damaged: its SHA-256 is not the one that was written")
+    for file in folder.glob("*/checkpoints/.*.partial"):
+        match = PARTIAL.fullmatch(file.name)
+        with suppress(OSError):
+            is_old = time.time() - file.stat().st_mtime > DAY
+            is_dead = match is not None and match["host"] == hostname() and gone(int(match["pid"]))
+            if is_dead or is_old:
+                file.unlink()
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def gone(pid: int) -> bool:
+    """Whether there is no such process on this machine."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
-def sync(path: Path) -> None:
-    """Have the system write a file or folder to the disk."""
-    with suppress(PermissionError):  # some file systems do not open folders
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def newest(folder: Path) -> Path:
+def newest(folder: Path, network: Any = None) -> Path:
     """The newest sound checkpoint of the runs below a folder.
 
-    Damaged ones are named on the way and passed over.
+    Later runs come before earlier ones, by their numbers, and within a run later steps; clocks are
+    not asked. What is damaged, leads nowhere or cannot be read is named on the way and passed over,
+    and so is another model where another checkpoint is nearer to the network that is asked for.
+
+    Args:
+        folder: Holds the numbered runs.
+        network: The `network` of the config, as checkpoints hold it; None takes any.
 
     Raises:
         FileNotFoundError: There is none.
     """
-    found = sorted(folder.glob("*/checkpoints/*.ckpt"), key=lambda p: p.stat().st_mtime)
-    for checkpoint in reversed([p for p in found if not p.is_symlink()]):
+    listed = sorted(candidates(folder), key=age, reverse=True)
+    like = None if network is None else nearest_of(listed, network)
+    for checkpoint in listed:
         try:
+            held = facts(checkpoint)
+            if like is not None and held.shapes != like.shapes:
+                say(f"passed over: {checkpoint} is another model than {like.path}")
+                continue
             verify(checkpoint)
             return checkpoint
-        except ValueError as damage:
-            print(f"{damage}; trying the one before")
+        except (RuntimeError, *UNREADABLE) as damage:
+            say(f"passed over: {reason(checkpoint, damage)}")
     raise FileNotFoundError(f"no checkpoint below {folder}; train first, or give --ckpt_path")
+
+
+def nearest_of(listed: list[Path], network: Any) -> Facts | None:
+    """Of some checkpoints, the first whose network differs least from that of a config.
+
+    What a network is built from need not change its shapes, so the next best counts as the same
+    model where none is built from the very same.
+    """
+    best: tuple[int, Facts] | None = None
+    for checkpoint in listed:
+        with suppress(RuntimeError, *UNREADABLE):
+            held = facts(checkpoint)
+            far = num_different(held.network, network)
+            if best is None or far < best[0]:
+                best = (far, held)
+            if far == 0:
+                break
+    return best[1] if best else None
+
+
+def num_different(a: Any, b: Any) -> int:
+    """How many values of two trees differ."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return sum(num_different(a.get(key), b.get(key)) for key in {*a, *b})
+    return int(a != b)
+
+
+def candidates(folder: Path) -> list[Path]:
+    """Everything below a folder of runs that may be a checkpoint; links stand for no file."""
+    try:
+        return [p for p in folder.glob("*/checkpoints/*.ckpt") if not p.is_symlink()]
+    except OSError:
+        return []
+
+
+def age(checkpoint: Path) -> tuple[int, int, float]:
+    """Sorts checkpoints from old to new: number of the run, step, and time where neither tells."""
+    run, step = checkpoint.parents[1].name, re.search(r"step[=_]?(\d+)", checkpoint.name)
+    time_stamp = 0.0
+    with suppress(OSError):
+        time_stamp = checkpoint.stat().st_mtime
+    return (int(run) if run.isdigit() else -1, int(step[1]) if step else -1, time_stamp)
+
+
+def reason(checkpoint: Path, error: Exception) -> str:
+    """Why a checkpoint is passed over, its path first."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{error.filename or checkpoint}: {os.strerror(error.errno)}"
+    told = " ".join(str(error).split())
+    return told if str(checkpoint) in told else f"{checkpoint}: {told}"

@@ -1,5 +1,6 @@
 """Combinations that cannot work, refused before anything is built."""
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,8 +23,8 @@ FSDP2_PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "16-true")
 SHORT_PRECISIONS = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
 """Lightning's old spellings."""
 
-SPECIAL_CHECKPOINTS = ("best", "last", "hpc")
-"""Values of ckpt_path that Lightning looks up itself."""
+SPECIAL_CHECKPOINTS = ("auto", "best", "last", "hpc")
+"""Values of ckpt_path that stand for a file."""
 
 
 def refuse_impossible(subcommand: str, config: Namespace) -> None:
@@ -257,15 +258,45 @@ def endless(run: Run) -> str | None:
 
 def missing_checkpoint(run: Run) -> str | None:
     """A ckpt_path that is not there."""
-    path = run.config.get("ckpt_path")
-    if not path or str(path) in SPECIAL_CHECKPOINTS or re.match(r"registry|\w+://", str(path)):
+    path = str(run.config.get("ckpt_path") or "")
+    if not path or path in SPECIAL_CHECKPOINTS or re.match(r"registry|\w+:/", path):
         return None
-    if Path(path).exists():
+    if Path(path).expanduser().exists():
         return None
-    root = run.config.get("trainer.logger.init_args.root") or "runs"
-    found = sorted(Path(root).rglob("*.ckpt"), key=lambda file: file.lstat().st_mtime)
+    own = run.config.get("trainer.logger")
+    own = own[0] if isinstance(own, list) and own else own
+    options = own.get("init_args") if isinstance(own, Namespace) else None
+    root = Path((options or {}).get("root") or "runs", (options or {}).get("name") or "")
+    files = [file for file in root.rglob("*.ckpt") if not file.is_symlink()]
+    found = sorted(files, key=lambda file: file.lstat().st_mtime)
     hint = f"; the newest below {root} is {found[-1]}" if found else f"; there is none below {root}"
     return f"ckpt_path: no checkpoint {path}{hint}"
+
+
+def code_in_checkpoints(run: Run) -> str | None:
+    """A checkpoint that would be read as code."""
+    if run.config.get("weights_only") is False:
+        return "weights_only: checkpoints are read as data alone, never as code; leave it out"
+    return None
+
+
+def devices_beside_torchrun(run: Run) -> str | None:
+    """Other numbers of devices or machines than torchrun started; on a CPU `auto` takes its own."""
+    local, world = (os.environ.get(f"{one}WORLD_SIZE") for one in ("LOCAL_", ""))
+    if local is None or world is None or "TORCHELASTIC_RUN_ID" not in os.environ:
+        return None
+    devices, nodes = run.trainer("devices", "auto"), run.trainer("num_nodes", 1)
+    wanted = int(world) // int(local)
+    if devices in ("auto", -1, "-1") and run.device == "cpu":
+        run.config.trainer.devices = devices = int(local)  # Lightning takes one on a CPU
+    if nodes == 1 != wanted:
+        run.config.trainer.num_nodes = nodes = wanted
+    given = num_devices(devices)
+    if given not in (0, int(local)):
+        return f"trainer.devices is {devices}, but torchrun started {local} processes a machine"
+    if nodes != wanted:
+        return f"trainer.num_nodes is {nodes}, but torchrun started {world} processes, {local} each"
+    return None
 
 
 CHECKS: tuple[Callable[[Run], str | None], ...] = (
@@ -282,5 +313,7 @@ CHECKS: tuple[Callable[[Run], str | None], ...] = (
     clipped_by_value,
     endless,
     missing_checkpoint,
+    code_in_checkpoints,
+    devices_beside_torchrun,
 )
 """Each tells a reason to refuse a run, or None; the first reason is told."""

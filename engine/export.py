@@ -54,6 +54,7 @@ def load_for_export(
     if ckpt_path is None:
         return "the untrained weights"
     checkpoint = SafeCheckpointIO().load_checkpoint(ckpt_path)
+    model.loading = ckpt_path  # type: ignore[assignment]  # for messages
     model.on_load_checkpoint(checkpoint)
     model.load_state_dict(checkpoint["state_dict"])
     average = checkpoint.get("ema")

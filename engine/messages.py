@@ -11,13 +11,33 @@ from omegaconf.errors import OmegaConfBaseException
 from typing_extensions import override
 
 from engine.complaint import Complaint
+from engine.discovery import import_asked
+from engine.places import COMMAND_LINE, config_files
+from engine.ranks import is_first_to_tell, lost_the_others
+from engine.refusals import refusal
 from engine.sentences import explain
+from engine.trust import untrusted
+from engine.yaml_size import too_many_aliases
+
+
+class Refused(SystemExit):
+    """The end of a command that was refused: exit code 2.
+
+    Attributes:
+        reason: The line that was told.
+    """
+
+    def __init__(self, reason: str):
+        super().__init__(2)
+        self.reason = reason
 
 
 def refuse(reason: str) -> NoReturn:
-    """End with one line on standard error and exit code 2."""
-    print(" ".join(reason.split()), file=sys.stderr)
-    raise SystemExit(2)
+    """End with one line on standard error and exit code 2; of several ranks one says it."""
+    told = " ".join(reason.split())
+    if is_first_to_tell():
+        print(told, file=sys.stderr, flush=True)
+    raise Refused(told)
 
 
 def refuse_arguments(error: Exception) -> NoReturn:
@@ -25,12 +45,42 @@ def refuse_arguments(error: Exception) -> NoReturn:
 
     The environment variable JSONARGPARSE_DEBUG lets the error through.
     """
-    if "JSONARGPARSE_DEBUG" in os.environ:
-        raise error
     first: BaseException = error
     while first.__cause__ is not None:
         first = first.__cause__
-    refuse(str(first))
+    told = refusal(first) or (str(first) if isinstance(first, ARGUMENTS) else None)
+    if told is None or "JSONARGPARSE_DEBUG" in os.environ:
+        raise error
+    refuse(told)
+
+
+def end(error: Exception) -> NoReturn:
+    """End a command that an error stopped: a refusal in one line, a bug by its traceback.
+
+    The environment variable JSONARGPARSE_DEBUG shows the traceback of refusals too.
+    """
+    if "JSONARGPARSE_DEBUG" in os.environ:
+        raise error
+    reason = refusal(error)
+    if reason is not None:
+        refuse(reason)
+    if lost_the_others(error):
+        if is_first_to_tell():
+            print(f"another rank has ended: {error}", file=sys.stderr, flush=True)
+        raise SystemExit(1)
+    raise error
+
+
+def refuse_bombs(args: list[str]) -> None:
+    """Refuse files whose aliases would take the parser hours."""
+    for path in config_files(args, []):
+        reason = too_many_aliases(path)
+        if reason:
+            refuse(reason)
+
+
+ARGUMENTS = (OSError, RuntimeError, ValueError)
+"""What a class raises that has something against its arguments."""
 
 
 class PlainParser(LightningArgumentParser):
@@ -46,10 +96,27 @@ class PlainParser(LightningArgumentParser):
     @override
     def parse_args(self, *args: Any, **kwargs: Any) -> Any:
         self.folder = Path.cwd()
+        given = args[0] if args else kwargs.get("args")
+        told = [str(one) for one in (sys.argv[1:] if given is None else given)]
+        refuse_bombs(told)
+        import_asked(told)
         try:
             return super().parse_args(*args, **kwargs)
         except OmegaConfBaseException as error:  # the parser lets these through
             self.error(str(error), error)
+
+    @override
+    def instantiate_classes(self, *args: Any, **kwargs: Any) -> Any:
+        """Build what a configuration names, once all of it may be named."""
+        found = untrusted(args[0] if args else kwargs.get("cfg"))
+        if found:
+            path, reason = found
+            place = None
+            with contextlib.suppress(Exception):  # a slip here must not let it pass
+                place = Complaint(reason, self).holding(path)
+            where = f"{place.source}: {place.key}" if place else COMMAND_LINE
+            refuse(f"{where} is {path}, {reason}")
+        return super().instantiate_classes(*args, **kwargs)
 
     @override
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:

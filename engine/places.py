@@ -106,3 +106,13 @@ def class_at(places: list[Place], key: str) -> str | None:
     """The class_path that a plain key is given, in either of the two spellings."""
     spelled = [find(places, f"{key}.class_path"), find(places, key)]
     return next((p.value for p in spelled if p is not None and isinstance(p.value, str)), None)
+
+
+def refuse_remote(path: str | Path, what: str) -> None:
+    """Refuse an address where a folder or file of this machine is meant.
+
+    Raises:
+        ValueError: Names it.
+    """
+    if re.match(r"[A-Za-z][\w+.-]+:/|registry:|registry$", str(path)):
+        raise ValueError(f"{what}: {path} is not on this machine; give a path, and copy the files")

@@ -1,13 +1,20 @@
 """The run folder: `runs/<system>/<name>/<number>/`."""
 
 import os
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from jsonargparse import Namespace
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import CSVLogger
 from typing_extensions import override
+
+from engine.places import refuse_remote
+
+ROOT = "runs"
+"""Folder of all runs, where a config names none."""
 
 
 class RunLogger(CSVLogger):
@@ -20,6 +27,7 @@ class RunLogger(CSVLogger):
         name: `<system>/<name>`; where None, cli.py takes it from the path of the config.
         number: Number of the run; the next free one where None.
         tensorboard: Whether to write TensorBoard events.
+        metrics: Whether to write metrics at all; the folder is there in any case.
     """
 
     def __init__(
@@ -28,9 +36,12 @@ class RunLogger(CSVLogger):
         name: str | None = None,
         number: int | None = None,
         tensorboard: bool = True,
+        metrics: bool = True,
     ):
+        refuse_remote(root, "trainer.logger.init_args.root")
         super().__init__(root, name or "run", None if number is None else str(number), "", 1)
         self.tensorboard = tensorboard
+        self.metrics = metrics
         self.events: Any = None
 
     @property
@@ -49,6 +60,8 @@ class RunLogger(CSVLogger):
     @rank_zero_only
     @override
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
+        if not self.metrics:
+            return
         super().log_metrics(metrics, step)
         if self.tensorboard:
             self._write_events(metrics, step)
@@ -87,12 +100,56 @@ def claim(folder: Path) -> str:
             number += 1
 
 
+def settle_loggers(trainer: Namespace, name: str) -> Path:
+    """Give every run its folder, whichever loggers it has, and the folder its name.
+
+    A RunLogger comes first among the loggers. Where a config names others alone, one is added;
+    where it names none, one that writes no metrics. So `last` finds what any run has saved.
+
+    Args:
+        trainer: Options of the trainer, as parsed; changed in place.
+        name: `<system>/<name>` of the config.
+
+    Returns:
+        The folder of all runs of the config.
+    """
+    given = trainer.get("logger")
+    listed = [one for one in (given if isinstance(given, list) else [given]) if one]
+    others = [one for one in listed if class_of(one) not in (None, RunLogger.__name__)]
+    own = next((one for one in listed if class_of(one) == RunLogger.__name__), None)
+    if own is None:
+        draws = not any(class_of(one) == "TensorBoardLogger" for one in others)
+        options = {"root": ROOT, "name": None, "number": None, "tensorboard": draws}
+        own = Namespace(
+            class_path=f"{__name__}.{RunLogger.__name__}",
+            init_args=Namespace(**options, metrics=given is not False),
+        )
+    own.init_args.name = own.init_args.get("name") or name
+    trainer.logger = [own, *others] if others else own
+    return Path(own.init_args.get("root", ROOT), own.init_args.name)
+
+
+def class_of(logger: Any) -> str | None:
+    """Name of the class of a parsed logger; None of anything else."""
+    path = logger.get("class_path") if isinstance(logger, Namespace) else None
+    return path.rpartition(".")[2] if path else None
+
+
 def run_name(configs: list[Path]) -> str:
-    """`<system>/<name>` after the first config given: its folder and its own name."""
+    """`<system>/<name>` after the first config that names a model: its folder and its own name."""
     if not configs:
         return "run"
-    first = configs[0].resolve()
+    first = next(filter(names_model, configs), configs[0]).resolve()
     return f"{first.parent.name}/{first.stem}"
+
+
+def names_model(config: Path) -> bool:
+    """Whether a config file says what is trained; the others are layers over or under it."""
+    try:
+        text = config.read_text(errors="replace")
+    except OSError:
+        return False
+    return re.search(r"""^\s*\{?\s*["']?model["']?\s*:""", text, re.M) is not None
 
 
 def config_paths(args: list[str]) -> list[Path]:

@@ -20,6 +20,7 @@ from engine.suggestions import (
     nearest_member,
     nearest_module,
 )
+from engine.trust import UNKNOWN
 
 Match = re.Match[str]
 
@@ -99,23 +100,52 @@ def unknown_key(complaint: Complaint, match: Match) -> str:
     inner = ".".join(filter(None, [match["group"], match["option"] or match["alone"]]))
     known = keys_of(owner) if parent else keys(complaint.command)
     wrong, hint = first_unknown(inner, known)
-    where = complaint.at(".".join(filter(None, [parent, wrong])), owner)
-    source, _, key = where.partition(": ")
+    full = ".".join(filter(None, [parent, wrong]))
+    if wrong.rpartition(".")[2] == "init_args":
+        return half_given(complaint, full)
+    source, _, key = complaint.at(full, owner).partition(": ")
     return f"{source}: unknown key {key}{hint}"
+
+
+def half_given(complaint: Complaint, key: str) -> str:
+    """`init_args` without a class_path, of options that are no choice of classes."""
+    wanted = plain(key)
+    spelled = [p for p in complaint.places if p.key.endswith(".init_args") and p.plain == wanted]
+    inner = [p for p in complaint.places if ".init_args." in p.key and wanted in p.plain]
+    place = next(iter(spelled + inner), None)
+    where = f"{place.source}: {place.key}" if place else f"{COMMAND_LINE}: {key}"
+    name = wanted.rpartition(".")[2]
+    return (
+        f"{where}: a part of {name} is given without init_args, as {name}.KEY, or whole, with its "
+        "class_path"
+    )
 
 
 def unknown_flag(complaint: Complaint, match: Match) -> str:
     """An argument that no flag takes."""
     flag = match["flag"]
     known = flags(complaint.command)
+    deep = deeper(complaint, flag)
+    if deep:
+        return f"{COMMAND_LINE}: unknown flag {flag}; did you mean {deep}?"
     if not flag.startswith("-"):
         return f"{COMMAND_LINE}: unknown argument {flag}{nearest('--' + flag, known)}"
     return f"{COMMAND_LINE}: unknown flag {flag}{nearest(flag.partition('=')[0], known)}"
 
 
+def deeper(complaint: Complaint, flag: str) -> str | None:
+    """The flag of a key that is given somewhere under the name that a short flag has."""
+    name = flag.lstrip("-").partition("=")[0]
+    if not flag.startswith("--") or "." in name:
+        return None
+    keys = [p.key for p in complaint.places if re.sub(r".*\.", "", p.key) == name]
+    plain_keys = [key for key in keys if "[" not in key and "+" not in key]
+    return f"--{plain_keys[0]}" if plain_keys else None
+
+
 def unknown_command(complaint: Complaint, match: Match) -> str:
     """A verb that is not there, or none."""
-    verbs = list(getattr(complaint.parser._subcommands_action, "choices", []))
+    verbs = [*getattr(complaint.parser._subcommands_action, "choices", []), *OTHER_VERBS]
     told = f"unknown command {match['verb']}" if match["verb"] else "no command"
     hint = nearest(match["verb"] or "", verbs) or f"; there are {', '.join(verbs)}"
     return f"{COMMAND_LINE}: {told}{hint}"
@@ -140,8 +170,7 @@ def missing_key(complaint: Complaint, match: Match) -> str:
 
 def untrusted(complaint: Complaint, match: Match) -> str:
     """A class_path outside the allowlist."""
-    told = f"is {match['path']}, which is not in the list of trusted packages (TRUSTED in cli.py)"
-    return f"{class_place(complaint, match['path'], match)} {told}"
+    return f"{class_place(complaint, match['path'], match)} is {match['path']}, {UNKNOWN}"
 
 
 def no_module(complaint: Complaint, match: Match) -> str | None:
@@ -218,6 +247,8 @@ def brief(value: Any) -> str:
     return shorten(str(value), 80, placeholder=" ...") or "nothing"
 
 
+OTHER_VERBS = ("grid",)
+"""Commands with a parser of their own."""
 SENTENCES: list[tuple[str, Callable[[Complaint, Match], str | None]]] = [
     (r"File does not exist|not exist: ", missing_file),
     (r"Problems parsing config|Unexpected config", broken_file),

@@ -14,7 +14,9 @@ from typing_extensions import override
 from engine.comparison import drafted
 from engine.export import Dtype, Exportable, load_for_export, refuse_to_export, write
 from engine.palette import train_palette
+from engine.places import refuse_remote
 from engine.tokenizer import train_tokenizer
+from engine.weights import WeightsTold
 
 
 @runtime_checkable
@@ -43,6 +45,9 @@ class Pictures(Protocol):
 
 class Trainer(L.Trainer):
     """Fits, validates, tests, predicts, exports, trains tokenizers, makes palettes and latents."""
+
+    weights: WeightsTold | None = None
+    """Which weights a command line chose; None where it was not the command line that asked."""
 
     @property
     @override
@@ -81,8 +86,11 @@ class Trainer(L.Trainer):
         """
         if not isinstance(model, Exportable):
             refuse_to_export(model)
+        refuse_remote(folder, "folder")
         with drafted(Path(folder)) as draft:
             source = load_for_export(model, ckpt_path, ema, self.precision_plugin)
+            if self.weights is not None:
+                self.weights.check(model)
             found = write(model, draft, dtype)
         print(f"exported {source} to {folder}: {found}")
 
@@ -113,6 +121,7 @@ class Trainer(L.Trainer):
             raise ValueError(f"num_documents must be at least 1, got {num_documents}")
         if not isinstance(datamodule, Texts):
             raise TypeError(f"{type(datamodule).__name__} has no texts to train a tokenizer from")
+        refuse_remote(folder, "folder")
         self.state.fn = TrainerFn.FITTING
         texts = islice(datamodule.training_documents(), num_documents)
         alphabet = getattr(datamodule, "alphabet", None)
@@ -142,6 +151,7 @@ class Trainer(L.Trainer):
         """
         if not isinstance(datamodule, Pictures):
             raise TypeError(f"{type(datamodule).__name__} has no pictures to make a palette of")
+        refuse_remote(folder, "folder")
         print(train_palette(datamodule.training_pictures(), num_colours, Path(folder), seed))
 
     def latents(
@@ -166,5 +176,6 @@ class Trainer(L.Trainer):
         """
         if not isinstance(datamodule, Images):
             raise TypeError(f"{type(datamodule).__name__} has no images to encode")
+        refuse_remote(folder, "folder")
         for line in datamodule.write_latents(vae, Path(folder)):
             print(line)

@@ -1,7 +1,7 @@
 """What every system shares: one network, its trainable part, denominators, checkpoints."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import lightning as L
@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from modules.metrics.meter import Meter
 from modules.nn.fingerprint import NOTHING, fingerprint, same_weights
+from modules.origin import source_of
 
 
 def constant(optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
@@ -34,6 +35,8 @@ class System(L.LightningModule):
 
     Attributes:
         learns_in_validation: Whether validation changes what a checkpoint holds.
+        untrained: Names of the trainable parameters whose values come from no file.
+        sources: Where the values of the others, and of frozen ones, were read.
     """
 
     learns_in_validation = False
@@ -51,6 +54,9 @@ class System(L.LightningModule):
         self.network: nn.Module | None = None
         self.meter = Meter()
         self.frozen_source = ""
+        self.untrained: list[str] = []
+        self.sources: list[str] = []
+        self.loading: str | None = None
 
     @abstractmethod
     def build(self) -> nn.Module:
@@ -64,7 +70,15 @@ class System(L.LightningModule):
         if self.compile_network:
             network.compile()
         self.network = network
+        self.note_origins()
         self.frozen_source = fingerprint((n, p) for n, p in self.frozen() if not p.is_meta)
+
+    def note_origins(self) -> None:
+        """Note where the weights come from, while they are as the network was built."""
+        origins = {name: source_of(parameter) for name, parameter in self.named_parameters()}
+        self.sources = list(dict.fromkeys(one for one in origins.values() if one))
+        trained = [name for name, parameter in self.named_parameters() if parameter.requires_grad]
+        self.untrained = [name for name in trained if origins[name] is None]
 
     def frozen(self) -> list[tuple[str, nn.Parameter]]:
         """Names and parameters that are not trained; a tied parameter under each of its names."""
@@ -80,13 +94,14 @@ class System(L.LightningModule):
         groups = self.parameter_groups()
         if not groups:
             raise ValueError("nothing to train: every parameter of the network is frozen")
-        optimizer = self.make_optimizer(groups)
+        optimizer = built("optimizer", self.make_optimizer, groups)
         for group in optimizer.param_groups:
             group["lr"] *= group.pop("lr_ratio", 1.0)
         self.configured = [
             {k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups
         ]
-        schedule = {"scheduler": self.make_scheduler(optimizer), "interval": "step"}
+        scheduler = built("scheduler", self.make_scheduler, optimizer)
+        schedule = {"scheduler": scheduler, "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
@@ -218,7 +233,7 @@ class System(L.LightningModule):
     def checkpoint_name(self) -> str:
         """Path of the checkpoint that is being loaded, for messages."""
         path = self.trainer.ckpt_path if self._trainer is not None else None
-        return str(path or "this state")
+        return str(self.loading or path or "this state")
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -236,6 +251,18 @@ class System(L.LightningModule):
                 f"{self.checkpoint_name()} was trained beside {theirs}, but the config has {ours}: "
                 "it is the checkpoint of another config, or their source has changed"
             )
+
+
+def built(key: str, builder: Callable[[Any], Any], given: Any) -> Any:
+    """What a builder of the config makes.
+
+    Raises:
+        ValueError: It refuses its options or what it is given; names the key.
+    """
+    try:
+        return builder(given)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"model.init_args.{key}: {error}") from error
 
 
 def decayed_or_not(

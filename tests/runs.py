@@ -3,13 +3,18 @@
 import csv
 import multiprocessing
 import os
+import re
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import torch
 import yaml
 
 from cli import main
+from engine.messages import Refused
 
 OPTIONS = {
     "hidden_size": 32,
@@ -88,6 +93,15 @@ def metrics(run: Path) -> list[dict[str, float]]:
     return [{k: float(v) for k, v in row.items() if v} for row in rows if row.get("train/loss")]
 
 
+@contextmanager
+def refused(match: str) -> Iterator[None]:
+    """Within it, a command must end with one line that fits a pattern, and exit code 2."""
+    with pytest.raises(Refused) as end:
+        yield
+    assert end.value.code == 2
+    assert re.search(match, end.value.reason), end.value.reason
+
+
 def fit(config: Path, *extra: str) -> Path:
     """Train and return the run folder."""
     main(["fit", f"--config={config}", *extra])
@@ -129,6 +143,14 @@ def rank_main(rank: int, world: int, port: int, args: list[str], log: Path) -> N
 
 def fit_on_ranks(config: Path, world: int, *extra: str) -> Path:
     """Train on several gloo ranks of this machine, forked, so that nothing is imported again."""
+    codes, logs = ends_on_ranks(config, world, *extra)
+    failed = [rank for rank, code in enumerate(codes) if code != 0]
+    assert not failed, f"ranks {failed} failed:\n" + logs[failed[0]][-3000:]
+    return newest_run(config)
+
+
+def ends_on_ranks(config: Path, world: int, *extra: str) -> tuple[list[int | None], list[str]]:
+    """Exit code of each rank of a training, and what it printed; those that hang are killed."""
     args = ["fit", f"--config={config}", *extra, f"--trainer.devices={world}"]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -143,8 +165,7 @@ def fit_on_ranks(config: Path, world: int, *extra: str) -> Path:
         process.start()
     for process in ranks:
         process.join(100)
-    failed = [rank for rank, process in enumerate(ranks) if process.exitcode != 0]
+    codes = [process.exitcode for process in ranks]
     for process in ranks:
         process.kill()
-    assert not failed, f"ranks {failed} failed:\n" + logs[failed[0]].read_text()[-3000:]
-    return newest_run(config)
+    return codes, [log.read_text() for log in logs]

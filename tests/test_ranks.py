@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.runs import fit, fit_on_ranks, losses, metrics, weights, write_config
+from tests.runs import ends_on_ranks, fit, fit_on_ranks, losses, metrics, weights, write_config
 
 STRATEGY = Path(__file__).parent.parent / "configs" / "strategy"
 NO_DROPOUT = "--model.init_args.network.init_args.options.attention_dropout=0.0"
@@ -27,3 +27,20 @@ def test_two_ranks_train_as_one_process(config, strategy):
     assert expected.keys() == actual.keys()
     for name, value in expected.items():
         torch.testing.assert_close(actual[name], value, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_refusal_ends_every_rank_and_is_told_once(config):
+    """On all ranks, on the one that prepares the data, and before the ranks know each other."""
+    vocabulary = "--model.init_args.network.init_args.options.vocab_size=200"
+    missing = "[{class_path: datamodules.sources.PlainText, init_args: {path: /none.txt}}]"
+    for flag, told in (
+        (vocabulary, "300 ids, the embedding"),
+        (f"--data.init_args.train={missing}", "/none.txt does not exist"),
+        ("--trainer.max_stepz=3", "unknown flag --trainer.max_stepz"),
+    ):
+        codes, logs = ends_on_ranks(config, 2, flag)
+        assert codes[0] == 2, logs[0]
+        assert codes[1] in (1, 2), logs[1]
+        assert sum(log.count(told) for log in logs) == 1, logs
+        assert not any("Traceback" in log for log in logs), logs

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import nn
+
+from modules.origin import located
 
 Attention = Literal["documents", "sdpa", "flash_attention_2", "eager"]
 """How rows are attended. `documents` is ours: exact, without an L x L mask, and with torch's
@@ -54,13 +55,7 @@ def check_vocabulary(tokenizer_size: int, vocab_size: int, where: str) -> None:
 
 def check_source(source: str) -> None:
     """Refuse a local folder that does not exist before the hub is asked for it."""
-    folder = Path(source).expanduser()
-    first = source.split("/")[0]
-    is_path = source.startswith((".", "/", "~")) or source.count("/") > 1 or first == "models"
-    if (is_path or Path(first).is_dir()) and not folder.is_dir():
-        raise FileNotFoundError(
-            f"no model folder {source}; configs take its root from the variable TRAINER_MODELS"
-        )
+    located(source)
 
 
 def check_text(config: Any, where: str) -> None:

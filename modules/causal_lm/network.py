@@ -30,6 +30,7 @@ from modules.causal_lm.loss import IGNORE, Losses, chunked_next_token_loss, next
 from modules.causal_lm.router import SWITCH, balance, balance_weight, check_router_options
 from modules.causal_lm.verdict import Sampling
 from modules.nn.attention import Documents
+from modules.origin import read, read_model
 
 
 class LanguageModel(nn.Module):
@@ -280,12 +281,13 @@ class Pretrained(LanguageModel):
         from transformers import AutoConfig, AutoModelForCausalLM
 
         check_source(source)
-        config = as_decoder(AutoConfig.from_pretrained(source, revision=revision))
+        config = as_decoder(read(AutoConfig, source, revision=revision))
         check_text(config, source)
         check_vocabulary(tokenizer_size, config.vocab_size, source)
         register()
         limits, sampling = admit(config, attention, loss_chunk, LanguageModel)
-        model = AutoModelForCausalLM.from_pretrained(
+        model = read_model(
+            AutoModelForCausalLM,
             source,
             config=config,
             revision=revision,

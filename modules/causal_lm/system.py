@@ -17,6 +17,7 @@ from modules.causal_lm.generate import Generation, cut, generate
 from modules.causal_lm.network import Builder, LanguageModel
 from modules.causal_lm.vocabulary import vocabulary_size
 from modules.nn.generators import dice
+from modules.origin import read_tokenizer
 from modules.system import System, constant
 
 
@@ -99,9 +100,7 @@ class CausalLM(System):
     @cached_property
     def tokenizer(self) -> Any:
         """The tokenizer, read when first needed."""
-        from transformers import AutoTokenizer
-
-        return AutoTokenizer.from_pretrained(self.tokenizer_source)
+        return read_tokenizer(self.tokenizer_source)
 
     @override
     def build(self) -> LanguageModel:

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from modules.codec_lm.code_codec import CodeCodec, Picture
 from modules.codec_lm.codes import MOST, Codes
+from modules.origin import at_home
 
 FILE = "palette.npy"
 """Colours, uint8 [K, 3], in the folder of a palette."""
@@ -84,7 +85,7 @@ class PixelCodec(CodeCodec):
         """
         if self.palette is None:
             return np.round(np.linspace(0, BRIGHTEST, self.levels)).astype(np.uint8)
-        return read_palette(Path(self.palette))
+        return read_palette(at_home(self.palette))
 
     @override
     def encode(self, picture: Picture) -> Codes:

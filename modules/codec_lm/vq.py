@@ -8,7 +8,6 @@ Shape legend: N = h * w codes of a picture.
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from typing_extensions import override
 from modules.codec_lm.code_codec import CodeCodec, Picture
 from modules.codec_lm.codes import MOST, Codes
 from modules.nn.vq_vae import VQNetwork, digest, read_network
+from modules.origin import at_home
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class VqCodec(CodeCodec):
             FileNotFoundError: There is no such folder or file.
             ValueError: It holds something else, or too many codes to be characters.
         """
-        found = read_network(Path(self.network))
+        found = read_network(at_home(self.network))
         if found.sizes.num_codes > MOST:
             raise ValueError(
                 f"{self.network} has {found.sizes.num_codes} codes, {MOST} at most do."

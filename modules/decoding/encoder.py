@@ -17,6 +17,7 @@ from torch import Tensor
 from modules.decoding.index import digest
 from modules.metrics.encoding import longest_input
 from modules.nn.fingerprint import fingerprint
+from modules.origin import read, read_tokenizer
 
 NUM_ENDLESS = 10**6
 """A longest input above this is none: tokenizers say so where they know of no limit."""
@@ -119,16 +120,14 @@ class SentenceEncoder:
         """The transformer, read when first needed."""
         from transformers import AutoModel
 
-        model = AutoModel.from_pretrained(self.path, dtype=torch.float32)
+        model = read(AutoModel, self.path, "encoder", dtype=torch.float32)
         model = model.get_encoder() if model.config.is_encoder_decoder else model
         return model.to(self.device).eval()
 
     @cached_property
     def tokenizer(self) -> Any:
         """Its tokenizer, read when first needed."""
-        from transformers import AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(self.path)
+        tokenizer = read_tokenizer(self.path)
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
         return tokenizer

@@ -1,10 +1,11 @@
 """Models that a config names."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
+
+from modules.origin import read_model, read_tokenizer
 
 Kind = Literal["causal", "encoder_decoder"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -38,16 +39,14 @@ class Pretrained:
         Raises:
             FileNotFoundError: A local folder that is not there.
         """
-        from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
-        if self.path.startswith((".", "/")) and not Path(self.path).is_dir():
-            raise FileNotFoundError(f"there is no folder {self.path}")
         auto = AutoModelForCausalLM if self.kind == "causal" else AutoModelForSeq2SeqLM
         dtype = self.dtype if self.dtype == "auto" else getattr(torch, self.dtype)
-        model = auto.from_pretrained(
-            self.path, revision=self.revision, dtype=dtype, attn_implementation=self.attention
+        model = read_model(
+            auto, self.path, revision=self.revision, dtype=dtype, attn_implementation=self.attention
         )
         model.requires_grad_(False).eval()
         if self.device is not None:
             model.to(self.device)
-        return model, AutoTokenizer.from_pretrained(self.tokenizer or self.path)
+        return model, read_tokenizer(self.tokenizer or self.path)

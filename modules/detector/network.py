@@ -16,6 +16,7 @@ from modules.causal_lm.export import questions
 from modules.causal_lm.network import checkpoint_activations
 from modules.detector.heads import order_of, own_classes
 from modules.nn.same_weights import refuse_other_weights
+from modules.origin import read, read_model
 
 Attention = Literal["sdpa", "eager", "flash_attention_2"]
 """Implementations of transformers; where None is allowed, the fastest that an architecture has."""
@@ -225,7 +226,7 @@ class Pretrained(Classifier):
         from transformers import AutoConfig, AutoModelForSequenceClassification
 
         check_source(source)
-        config = AutoConfig.from_pretrained(source, revision=revision)
+        config = read(AutoConfig, source, revision=revision)
         check_vocabulary(tokenizer_size, config.vocab_size, source)
         own = [] if new_head else own_classes(config)
         fits = len(own) == len(classes)
@@ -240,7 +241,8 @@ class Pretrained(Classifier):
         if getattr(config, "pad_token_id", None) is None:
             config.pad_token_id = pad
         with attended(source, attention):
-            model = AutoModelForSequenceClassification.from_pretrained(
+            model = read_model(
+                AutoModelForSequenceClassification,
                 source,
                 config=config,
                 revision=revision,

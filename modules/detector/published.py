@@ -12,6 +12,7 @@ from typing_extensions import override
 from modules.detector.loss import text_logits
 from modules.detector.method import Method
 from modules.detector.network import Attention, Pretrained
+from modules.origin import read_tokenizer
 
 
 class Published(Method):
@@ -42,9 +43,7 @@ class Published(Method):
         attention: Attention | None = None,
     ):
         super().__init__()
-        from transformers import AutoTokenizer
-
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(source, revision=revision)
+        self.tokenizer: Any = read_tokenizer(source, revision=revision)
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         sizes = {"tokenizer_size": len(self.tokenizer), "pad": self.tokenizer.pad_token_id or 0}

@@ -19,6 +19,7 @@ from modules.detector.loss import classification_loss, text_logits
 from modules.detector.network import Builder, Classifier
 from modules.detector.tokens import check_tokens, own_tokenizer
 from modules.detector.verdict import Verdict
+from modules.origin import read_tokenizer
 from modules.system import System, constant
 
 
@@ -239,9 +240,7 @@ class Detector(Judge):
     @cached_property
     def tokenizer(self) -> Any:
         """The tokenizer, read when first needed."""
-        from transformers import AutoTokenizer
-
-        return AutoTokenizer.from_pretrained(self.tokenizer_source)
+        return read_tokenizer(self.tokenizer_source)
 
     @override
     def build(self) -> Classifier:

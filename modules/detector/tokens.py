@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.decoding.vocabulary import strings
+from modules.origin import located
 
 SHOWN = 3
 """Differing tokens that a message shows."""
@@ -21,7 +22,7 @@ def own_tokenizer(source: str, revision: str = "main") -> Any | None:
     if not source or (Path(source).is_dir() and not holds_vocabulary(Path(source))):
         return None
     try:
-        return AutoTokenizer.from_pretrained(source, revision=revision)
+        return AutoTokenizer.from_pretrained(located(source), revision=revision)
     except (OSError, ValueError, KeyError):
         return None
 

@@ -15,6 +15,7 @@ from modules.causal_lm.vocabulary import vocabulary_size
 from modules.detector.likelihoods import TokenSums, token_sums
 from modules.detector.method import Method
 from modules.detector.tokens import check_tokens, own_tokenizer
+from modules.origin import read_tokenizer
 
 
 class ZeroShot(Method):
@@ -45,9 +46,8 @@ class ZeroShot(Method):
         batch_size: int = 16,
     ):
         super().__init__()
-        from transformers import AutoTokenizer
 
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(tokenizer)
+        self.tokenizer: Any = read_tokenizer(tokenizer)
         size = vocabulary_size(self.tokenizer)
         self.model = network(tokenizer_size=size).requires_grad_(False)
         other = None if reference is None else reference(tokenizer_size=size)

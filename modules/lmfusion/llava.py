@@ -23,6 +23,7 @@ from modules.lmfusion.mask import Runs
 from modules.lmfusion.network import FusionNetwork, Predicted
 from modules.lmfusion.patchify import Shape
 from modules.lmfusion.text import TextParts, TextType, kept_in
+from modules.origin import read, read_model
 
 Seen = Mapping[str, Tensor]
 """What LLaVA's processor makes of images: `pixel_values`, and `image_sizes` where it gives them."""
@@ -166,9 +167,9 @@ def load_llava(source: str, revision: str, text_dtype: TextType) -> Any:
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     check_source(source)
-    kind = AutoConfig.from_pretrained(source, revision=revision).model_type
+    kind = read(AutoConfig, source, revision=revision).model_type
     if kind not in ("llava", "llava_next"):
         raise ValueError(f"{source} is a {kind}, no LLaVA; beside other models use BesideLlama")
-    return AutoModelForImageTextToText.from_pretrained(
-        source, revision=revision, dtype=kept_in(text_dtype)
+    return read_model(
+        AutoModelForImageTextToText, source, revision=revision, dtype=kept_in(text_dtype)
     )

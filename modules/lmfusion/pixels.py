@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from modules.causal_lm.architecture import check_source
+from modules.origin import located, read
 
 
 class Pixels:
@@ -29,13 +29,10 @@ class Pixels:
             ValueError: There is no such autoencoder.
         """
         assert self.vae is not None
-        check_source(self.vae)
+        located(self.vae, "AutoencoderKL")
         from diffusers import AutoencoderKL  # takes seconds
 
-        try:
-            model = AutoencoderKL.from_pretrained(self.vae, torch_dtype=torch.float32)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"no AutoencoderKL could be read from {self.vae}: {error}") from error
+        model = read(AutoencoderKL, self.vae, "AutoencoderKL", torch_dtype=torch.float32)
         return model.eval().requires_grad_(False)
 
     @torch.no_grad()

@@ -22,6 +22,7 @@ from modules.lmfusion.network import Builder, FusionNetwork, Predicted
 from modules.lmfusion.noise import Noised, add, draw_steps, largest_readable_step
 from modules.lmfusion.pixels import Pixels
 from modules.metrics.likeness import reference
+from modules.origin import read_tokenizer
 from modules.system import System, constant, decayed_or_not
 
 
@@ -147,9 +148,7 @@ class LMFusion(System):
     @cached_property
     def tokenizer(self) -> Any:
         """The tokenizer, read when first needed."""
-        from transformers import AutoTokenizer
-
-        return AutoTokenizer.from_pretrained(self.tokenizer_source)
+        return read_tokenizer(self.tokenizer_source)
 
     @override
     def build(self) -> FusionNetwork:

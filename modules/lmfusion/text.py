@@ -11,6 +11,7 @@ from torch import nn
 
 from modules.causal_lm.architecture import Option, check_source, make_config
 from modules.nn.rotary import ExactRotary
+from modules.origin import read_model
 
 NEEDED = ("input_layernorm", "self_attn", "post_attention_layernorm", "mlp")
 """Parts of a Llama block."""
@@ -96,7 +97,7 @@ def load(source: str, revision: str = "main", text_dtype: TextType = None) -> Te
 
     check_source(source)
     return TextParts.of(
-        AutoModelForCausalLM.from_pretrained(source, revision=revision, dtype=kept_in(text_dtype))
+        read_model(AutoModelForCausalLM, source, revision=revision, dtype=kept_in(text_dtype))
     )
 
 

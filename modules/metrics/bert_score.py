@@ -25,6 +25,7 @@ from modules.metrics.encoding import (
     padded,
     tokenised,
 )
+from modules.origin import read, read_tokenizer
 
 
 class BertScores(NamedTuple):
@@ -99,9 +100,7 @@ class BertScore:
     @cached_property
     def tokenizer(self) -> Any:
         """The encoder's tokenizer."""
-        from transformers import AutoTokenizer
-
-        return AutoTokenizer.from_pretrained(self.path, revision=self.revision)
+        return read_tokenizer(self.path, revision=self.revision)
 
     @cached_property
     def model(self) -> Any:
@@ -112,7 +111,7 @@ class BertScore:
         """
         from transformers import AutoModel
 
-        model: Any = AutoModel.from_pretrained(self.path, revision=self.revision)
+        model: Any = read(AutoModel, self.path, "encoder", revision=self.revision)
         if not 0 <= self.layer <= model.config.num_hidden_layers:
             layers = model.config.num_hidden_layers
             raise ValueError(f"layer of {self.path} must be within [0, {layers}], got {self.layer}")

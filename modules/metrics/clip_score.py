@@ -7,7 +7,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
+from transformers import AutoImageProcessor, CLIPModel
+
+from modules.origin import read, read_tokenizer
 
 PERCENT = 100.0
 """Scale of the scores that generation papers print (22 to 26 on COCO); Hessel et al. take 2.5."""
@@ -30,9 +32,9 @@ class ClipScore:
         device: torch.device | str = "cpu",
         revision: str = "main",
     ):
-        self.model: Any = CLIPModel.from_pretrained(path, revision=revision).to(device).eval()
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(path, revision=revision)
-        self.processor: Any = AutoImageProcessor.from_pretrained(path, revision=revision)
+        self.model: Any = read(CLIPModel, str(path), "CLIP", revision=revision).to(device).eval()
+        self.tokenizer: Any = read_tokenizer(str(path), revision=revision)
+        self.processor: Any = read(AutoImageProcessor, str(path), "CLIP", revision=revision)
         self.weight, self.device = weight, torch.device(device)
 
     @torch.no_grad()

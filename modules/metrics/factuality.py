@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 import torch
 
 from modules.metrics.encoding import batches, best_device, longest_input, padded, tokenised
+from modules.origin import read, read_tokenizer
 
 
 @runtime_checkable
@@ -106,11 +107,9 @@ class Classifier:
     @cached_property
     def tokenizer(self) -> Any:
         """The classifier's tokenizer."""
-        from transformers import AutoTokenizer
-
         if self.tokenizer_source is not None:
-            return AutoTokenizer.from_pretrained(self.tokenizer_source)
-        return AutoTokenizer.from_pretrained(self.path, revision=self.revision)
+            return read_tokenizer(self.tokenizer_source)
+        return read_tokenizer(self.path, revision=self.revision)
 
     @cached_property
     def model(self) -> Any:
@@ -122,7 +121,7 @@ class Classifier:
         from transformers import AutoModelForSequenceClassification
 
         found: Any = AutoModelForSequenceClassification
-        model = found.from_pretrained(self.path, revision=self.revision)
+        model = read(found, self.path, "classifier", revision=self.revision)
         num = model.config.num_labels
         if num < 2 or not 0 <= self.label < num:
             raise ValueError(f"{self.path} has {num} classes: label {self.label} says nothing.")

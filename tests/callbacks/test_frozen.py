@@ -19,6 +19,41 @@ def test_a_frozen_parameter_that_moved_fails_the_run_by_name():
         guard.on_fit_end(None, module)
 
 
+@pytest.mark.parametrize("change", ["an ulp", "rows", "two entries", "signs"])
+def test_a_change_that_keeps_sums_is_found_as_well(change):
+    guard, module = FrozenGuard(), network()
+    weight = module[0].weight.data
+    weight.copy_(torch.tensor([[1.0, 2.0], [3.0, -4.0]]))
+    guard.on_fit_start(None, module)
+    weight.copy_(
+        {
+            "an ulp": torch.nextafter(weight, weight + 1),
+            "rows": weight.flip(0),
+            "two entries": torch.tensor([[2.0, 1.0], [3.0, -4.0]]),
+            "signs": torch.tensor([[-1.0, 2.0], [3.0, -2.0]]),
+        }[change]
+    )
+    with pytest.raises(RuntimeError, match=r"0\.weight"):
+        guard.on_fit_end(None, module)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.int8, torch.bool])
+def test_weights_of_any_type_are_hashed(dtype):
+    module = torch.nn.ParameterDict(
+        {
+            "a": torch.nn.Parameter(torch.ones(3, 2, dtype=dtype).T, requires_grad=False),
+            "scalar": torch.nn.Parameter(torch.tensor(1, dtype=dtype), requires_grad=False),
+            "empty": torch.nn.Parameter(torch.ones(0, 2, dtype=dtype), requires_grad=False),
+        }
+    )
+    guard = FrozenGuard()
+    guard.on_fit_start(None, module)
+    guard.on_fit_end(None, module)
+    module["scalar"].data = torch.tensor(0, dtype=dtype)
+    with pytest.raises(RuntimeError, match="scalar"):
+        guard.on_fit_end(None, module)
+
+
 def test_trained_parameters_may_move():
     guard, module = FrozenGuard(), network()
     guard.on_fit_start(None, module)

@@ -1,7 +1,10 @@
 import json
+from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -58,7 +61,7 @@ def test_every_picture_is_a_file_and_those_that_came_make_a_grid(tmp_path):
     assert values == [[1], [2], [3], [4], [5]]
     grid = np.asarray(Image.open(tmp_path / "pictures" / "grid.png"))
     assert sorted(np.unique(grid).tolist()) == [2, 4, 5, 255]
-    assert run.said[0] == f"a | red {paths[0]} | {paths[1]}"
+    assert run.said[0] == f"name a · prompt red {paths[0]} · continuation {paths[1]}"
 
 
 def test_clips_stand_below_one_another(tmp_path):
@@ -79,8 +82,74 @@ def test_ranks_write_apart(tmp_path):
     assert values == [1, 0]
 
 
-def test_what_is_no_record_is_passed_over(tmp_path):
+class Scores(NamedTuple):
+    score: torch.Tensor
+    label: list[str]
+
+
+@dataclass
+class Answer:
+    text: str
+    p: float
+
+
+V = "prediction"
+KINDS = {
+    "numbers of a batch": (torch.tensor([1, 2]), [{V: 1}, {V: 2}]),
+    "vectors": (torch.ones(2, 3, dtype=torch.bfloat16), [{V: [1.0] * 3}] * 2),
+    "one number": (torch.tensor(0.5), [{V: 0.5}]),
+    "an array": (np.arange(2), [{V: 0}, {V: 1}]),
+    "numbers": ([1.5, 2], [{V: 1.5}, {V: 2}]),
+    "texts": (["a", "b"], [{V: "a"}, {V: "b"}]),
+    "one text": ("ab", [{V: "ab"}]),
+    "tensors in a list": ([torch.zeros(2), torch.ones(1)], [{V: [0.0, 0.0]}, {V: [1.0]}]),
+    "two tensors": (
+        (torch.tensor([1, 2]), torch.tensor([[3], [4]])),
+        [{f"{V}_0": 1, f"{V}_1": [3]}, {f"{V}_0": 2, f"{V}_1": [4]}],
+    ),
+    "a batch by name": (
+        {"score": torch.tensor([0.5, 0.25]), "label": ["x", "y"]},
+        [{"score": 0.5, "label": "x"}, {"score": 0.25, "label": "y"}],
+    ),
+    "a named tuple": (Scores(torch.tensor([0.5]), ["x"]), [{"score": 0.5, "label": "x"}]),
+    "one dictionary": ({"text": "x", "p": 0.5}, [{"text": "x", "p": 0.5}]),
+    "dataclasses": ([Answer("x", 0.5)], [{"text": "x", "p": 0.5}]),
+    "nested": ([{"a": {"b": torch.ones(1), 3: (1, None)}}], [{"a": {"b": [1.0], "3": [1, None]}}]),
+    "numpy inside": ([{"n": np.float64(0.5), "m": np.int8(3)}], [{"n": 0.5, "m": 3}]),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whatever_is_predicted_becomes_one_record_a_sample(kind, tmp_path):
+    outputs, wanted = KINDS[kind]
+    predicted(trainer(tmp_path), outputs)
+    assert lines(tmp_path / "predictions.jsonl") == wanted
+
+
+def test_a_batch_of_grey_pictures_becomes_files(tmp_path):
+    predicted(trainer(tmp_path), torch.full((2, 5, 4), 7, dtype=torch.uint8))
+    paths = [record["prediction"] for record in lines(tmp_path / "predictions.jsonl")]
+    assert [np.asarray(Image.open(path)).shape for path in paths] == [(5, 4), (5, 4)]
+    assert (tmp_path / "pictures" / "grid.png").is_file()
+
+
+@pytest.mark.parametrize("outputs", [object(), [object()], [{"a": [object()]}], torch.nn.ReLU()])
+def test_what_no_file_can_hold_is_named(outputs, tmp_path):
+    with pytest.raises(TypeError, match=r"object|ReLU"):
+        predicted(trainer(tmp_path), outputs)
+
+
+def test_nothing_predicted_is_nothing_written(tmp_path):
     run = trainer(tmp_path)
-    predicted(run, [torch.zeros(2)], None, [])
+    predicted(run, None, [], torch.zeros(0, 3))
     assert not (tmp_path / "predictions.jsonl").exists()
     assert run.said == []
+
+
+def test_people_see_keys_and_few_digits(tmp_path):
+    run = trainer(tmp_path)
+    record = {"id": "one", "label": "human", "p_machine": 0.7336930696, "code": list(range(64))}
+    predicted(run, [record])
+    wanted = "id one · label human · p_machine 0.7337 · code 0 1 2 3 4 5 6 7 ... (64)"
+    assert run.said[0] == wanted
+    assert lines(tmp_path / "predictions.jsonl") == [record]

@@ -66,6 +66,31 @@ IMPOSSIBLE = [
 ]
 
 
+TORCHRUN = [
+    ({}, {"devices": 2, "num_nodes": 3}),
+    ({"devices": "auto", "num_nodes": 3}, {"devices": 2, "num_nodes": 3}),
+    ({"devices": 2}, {"devices": 2, "num_nodes": 3}),
+    ({"devices": 1}, "trainer.devices is 1, but torchrun started 2 processes a machine"),
+    ({"num_nodes": 2}, "trainer.num_nodes is 2, but torchrun started 6 processes, 2 each"),
+]
+
+
+@pytest.mark.parametrize(("given", "wanted"), TORCHRUN)
+def test_devices_follow_torchrun_or_are_refused(devices, capsys, monkeypatch, given, wanted):
+    devices(0)
+    held = {"LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "6", "TORCHELASTIC_RUN_ID": "x"}
+    for name, value in held.items():
+        monkeypatch.setenv(name, value)
+    config = parsed({"num_nodes": 1, "devices": "auto"} | given)
+    if isinstance(wanted, str):
+        with pytest.raises(SystemExit, match="2"):
+            refuse_impossible("fit", config)
+        assert capsys.readouterr().err.strip() == wanted
+    else:
+        refuse_impossible("fit", config)
+        assert {name: config.trainer[name] for name in wanted} == wanted
+
+
 @pytest.mark.parametrize(("number", "trainer", "said"), IMPOSSIBLE)
 def test_what_cannot_work_is_refused_in_one_line(devices, capsys, number, trainer, said):
     devices(number)

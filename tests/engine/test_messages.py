@@ -1,5 +1,7 @@
 """Every wrong configuration ends with exit code 2 and one plain line."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,6 +93,7 @@ FLAGS = [
     (["--trainer.max_steps", "many"], "trainer.max_steps: expected int, got many"),
     (["--trainer.max_steps"], "argument --trainer.max_steps: expected one argument"),
     (["stray"], "unknown argument stray"),
+    (["--lr", "1e-3"], "unknown flag --lr; did you mean --model.init_args.optimizer.init_args.lr?"),
 ]
 
 
@@ -101,7 +104,10 @@ def test_what_is_wrong_on_the_command_line_is_said_to_be_there(complain, flags, 
 
 def test_a_wrong_or_missing_command_is_answered_with_the_right_ones(complain):
     assert complain("fot") == "command line: unknown command fot; did you mean fit?"
-    assert complain().startswith("command line: no command; there are fit, validate")
+    assert complain("grd") == "command line: unknown command grd; did you mean grid?"
+    told = complain()
+    assert told.startswith("command line: no command; there are fit, validate")
+    assert told.endswith("grid")
 
 
 VALUES = [
@@ -150,20 +156,20 @@ CLASSES = [
         "did you mean FromConfig?",
     ),
     (
-        "model: {class_path: torch.nn.Linear}",
-        "model.class_path is torch.nn.Linear, which is no LightningModule",
+        "model: {class_path: torch.optim.SGD}",
+        "model.class_path is torch.optim.SGD, which is no LightningModule",
     ),
     (
         "data: {class_path: modules.causal_lm.system.CausalLM}",
         "data.class_path is modules.causal_lm.system.CausalLM, which is no LightningDataModule",
     ),
     (
-        "trainer: {callbacks+: [{class_path: torch.nn.Linear}]}",
-        "trainer.callbacks+[0].class_path is torch.nn.Linear, which is no Callback",
+        "trainer: {callbacks+: [{class_path: torch.optim.SGD}]}",
+        "trainer.callbacks+[0].class_path is torch.optim.SGD, which is no Callback",
     ),
     (
-        "model: {init_args: {network: {class_path: torch.nn.Linear}}}",
-        "model.init_args.network.class_path is torch.nn.Linear, which is no LanguageModel",
+        "model: {init_args: {network: {class_path: torch.optim.SGD}}}",
+        "model.init_args.network.class_path is torch.optim.SGD, which is no LanguageModel",
     ),
 ]
 
@@ -182,7 +188,7 @@ def test_a_wrong_class_path_is_named_with_what_is_wrong_about_it(layer, text, sa
     ],
 )
 def test_a_class_outside_the_allowlist_is_said_to_be_untrusted(layer, text):
-    assert "class_path is os.system, which is not in the list of trusted packages" in layer(text)
+    assert "class_path is os.system, which is not in the list of classes" in layer(text)
 
 
 def test_a_missing_key_is_named_with_the_class_that_requires_it(layer, complain):
@@ -233,6 +239,30 @@ def test_a_mistake_in_the_file_itself_is_told_of_that_file(complain, tmp_path):
     key = "model.init_args.network.init_args.optionz"
     told = complain("fit", "-c", str(path), "-c", "configs/debug.yaml")
     assert told == f"{path}: unknown key {key}; did you mean options?"
+
+
+def test_half_of_a_dataclass_is_told_where_it_stands_and_how_it_is_written(layer):
+    told = layer("model: {init_args: {generation: {init_args: {max_new_tokens: 3}}}}")
+    assert told == (
+        "FILE: model.init_args.generation.init_args: a part of generation is given without "
+        "init_args, as generation.KEY, or whole, with its class_path"
+    )
+
+
+@pytest.mark.slow
+def test_help_knows_what_nothing_has_imported_yet():
+    """In a process of its own: here most is imported already."""
+    wanted = {
+        ("--model.help", "LMFusion"): "boi_weight",
+        ("--data.help", "FusionData"): "ImageTextFolder",
+        ("--model.help",): "modules.vq.system.VQVAE",
+    }
+    for args, word in wanted.items():
+        command = [sys.executable, "cli.py", "fit", *args]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert word in done.stdout, done.stdout[-2000:] + done.stderr[-2000:]
+    done = subprocess.run([sys.executable, "cli.py", "--help"], cwd=ROOT, capture_output=True)
+    assert b"grid" in done.stdout
 
 
 def test_a_message_of_an_unknown_form_is_told_in_full_on_one_line(capsys):

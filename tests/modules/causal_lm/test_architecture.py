@@ -9,7 +9,7 @@ from modules.causal_lm.admission import Limits
 from modules.causal_lm.generate import Generation, generate
 from modules.causal_lm.network import FromConfig
 from tests.modules.causal_lm.test_generate import Tokens, greedy_loop, left_padded
-from tests.runs import newest_run, write_config
+from tests.runs import newest_run, refused, write_config
 
 SIZES = {
     "hidden_size": 32,
@@ -73,9 +73,7 @@ NETWORK = "--model.init_args.network.init_args"
 
 def test_rows_longer_than_learned_positions_are_refused_before_the_first_step(config):
     options = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 32}
-    with pytest.raises(
-        ValueError, match=r"rows of 64 tokens.*row_length.*32 positions.*n_positions"
-    ):
+    with refused(r"rows of 64 tokens.*row_length.*32 positions.*n_positions"):
         main(
             [
                 "fit",
@@ -93,7 +91,7 @@ def test_rows_longer_than_rotary_positions_are_told(config):
 
 
 def test_an_architecture_that_leaks_is_refused_through_the_front_door(config):
-    with pytest.raises(ValueError, match="bloom is not trained exactly with attention 'eager'"):
+    with refused("bloom is not trained exactly with attention 'eager'"):
         main(
             [
                 "fit",

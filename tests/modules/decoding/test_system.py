@@ -4,6 +4,7 @@ import pytest
 
 from cli import main
 from tests.conftest import TEXTS
+from tests.runs import refused
 
 FIELDS = [
     {"id": str(n), "context": text[:60], "question": text[:20]} for n, text in enumerate(TEXTS[:5])
@@ -166,7 +167,7 @@ def test_a_test_measures_choices_and_answers(models, tmp_path, capsys):
 
 
 def test_a_model_that_is_not_there_is_told_in_one_line(questions, tmp_path):
-    with pytest.raises((SystemExit, FileNotFoundError), match="there is no folder"):
+    with refused("no model folder"):
         run(
             "predict",
             "context_aware",

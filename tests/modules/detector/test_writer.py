@@ -10,6 +10,7 @@ from datamodules.labelled_text import LabelledText
 from modules.causal_lm.generate import Generation
 from modules.detector.writer import RECIPE, Writer, first_words
 from tests.datamodules.machine_texts import made_up, write
+from tests.runs import refused
 
 OPTIONS = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
 HEADS = {"num_attention_heads": 2, "num_key_value_heads": 2}
@@ -47,9 +48,12 @@ def config(tmp_path_factory, tokenizer_folder):
     return path
 
 
+ONE = "--trainer.limit_predict_batches=1"
+
+
 def test_a_run_that_was_stopped_goes_on_and_all_runs_make_one_table(config):
-    main(["predict", f"--config={config}", "--trainer.limit_predict_batches=1"])
-    main(["predict", f"--config={config}"])
+    main(["predict", f"--config={config}", "--untrained", ONE])
+    main(["predict", f"--config={config}", "--untrained"])
     runs = config.parent.parent / "runs" / "tiny" / "lines"
     files = sorted(runs.glob("*/predictions.jsonl"))
     records = [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
@@ -70,13 +74,18 @@ def test_a_run_that_was_stopped_goes_on_and_all_runs_make_one_table(config):
     assert {row.pair_id for row in table.rows if row.is_human} == {
         pair["human"]["pair_id"] for pair in whole
     }
-    with pytest.raises(ValueError, match="nothing to write"):
-        main(["predict", f"--config={config}"])
+    with refused("nothing to write"):
+        main(["predict", f"--config={config}", "--untrained"])
 
 
 def test_a_text_does_not_depend_on_the_texts_beside_it(config, tmp_path):
     def written(size):
-        flags = [f"--data.init_args.batch_size={size}", "--data.init_args.written=null"]
+        flags = [
+            f"--data.init_args.batch_size={size}",
+            "--data.init_args.written=null",
+            "--untrained",
+        ]
+        flags += ["--untrained"]
         root = tmp_path / str(size)
         main(["predict", f"--config={config}", f"--trainer.logger.init_args.root={root}", *flags])
         lines = next(root.rglob("predictions.jsonl")).read_text().splitlines()

@@ -1,0 +1,169 @@
+"""Records of predictions: whatever `predict_step` returns, one a sample, and how they are shown."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+KEY = "prediction"
+"""Key of a prediction that has none of its own."""
+FEW = 8
+"""Numbers of a list that are shown on the terminal."""
+PLAIN = (str, int, float, bool, bytes, type(None))
+
+
+def records_of(outputs: Any) -> list[dict[str, Any]]:
+    """One dictionary a sample, whatever a batch's predictions are.
+
+    A list holds one prediction a sample: dictionaries stay as they are, anything else stands under
+    `prediction`. A tensor or array is cut along its first dimension, and so is each part of a
+    dictionary, dataclass or tuple whose parts have the same length. None is nothing.
+
+    Raises:
+        TypeError: Something that no file could hold; names it.
+    """
+    if outputs is None:
+        return []
+    fields = fields_of(outputs)
+    if fields is not None:
+        return split(fields)
+    if isinstance(outputs, torch.Tensor | np.ndarray):
+        return [{KEY: one} for one in (outputs if outputs.ndim else [outputs])]
+    if isinstance(outputs, list | tuple):
+        return [record_of(one) for one in outputs]
+    return [record_of(outputs)]
+
+
+def record_of(one: Any) -> dict[str, Any]:
+    """The prediction of one sample as a dictionary.
+
+    Raises:
+        TypeError: It is of a kind that no file could hold.
+    """
+    fields = fields_of(one)
+    if fields is not None:
+        return fields
+    if isinstance(one, (*PLAIN, torch.Tensor, np.ndarray, np.generic, list, tuple, Path)):
+        return {KEY: one}
+    raise TypeError(
+        f"predict_step returned a {type(one).__name__}; give a dictionary a sample, or tensors, "
+        "texts and numbers"
+    )
+
+
+def fields_of(value: Any) -> dict[str, Any] | None:
+    """Parts by name of a mapping, dataclass, named tuple or tuple of tensors; None of others."""
+    if isinstance(value, Mapping):
+        return {str(key): part for key, part in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return dict(value._asdict())
+    if isinstance(value, tuple) and value and all(isinstance(p, torch.Tensor) for p in value):
+        return {f"{KEY}_{number}": part for number, part in enumerate(value)}
+    return None
+
+
+def split(fields: dict[str, Any]) -> list[dict[str, Any]]:
+    """The parts of a batch, cut into samples; one record where they cannot be cut alike."""
+    batched = (torch.Tensor, np.ndarray, list)
+    lengths = {
+        len(part) if isinstance(part, batched) and np.ndim(part) else -1 for part in fields.values()
+    }
+    if len(lengths) != 1 or -1 in lengths:
+        return [fields]
+    return [{key: part[i] for key, part in fields.items()} for i in range(lengths.pop())]
+
+
+def is_picture(value: Any) -> bool:
+    """Whether a value is an image: uint8, [H, W, 3] or grey [H, W]."""
+    if isinstance(value, np.ndarray):
+        value = torch.from_numpy(value) if value.dtype == np.uint8 else None
+    if not isinstance(value, torch.Tensor) or value.dtype != torch.uint8 or not value.numel():
+        return False
+    return value.ndim == 2 or (value.ndim == 3 and value.shape[-1] == 3)
+
+
+def pixels(value: Any) -> np.ndarray:
+    """An image as an array."""
+    return value.cpu().numpy() if isinstance(value, torch.Tensor) else value
+
+
+def written(value: Any, path: Path) -> Any:
+    """The value as JSON holds it; pictures and bytes become files, whose paths stand instead.
+
+    Args:
+        value: Part of a record.
+        path: Of the file, without its ending; a list adds the number of the place.
+
+    Raises:
+        TypeError: Something that no file could hold; names it.
+    """
+    if is_picture(value):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels(value)).save(path.with_suffix(".png"))
+        return str(path.with_suffix(".png"))
+    if isinstance(value, bytes):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stem, _, ending = path.name.rpartition("_")
+        file = path.with_name(f"{stem}.{ending}")
+        file.write_bytes(value)
+        return str(file)
+    if isinstance(value, torch.Tensor):
+        return value.detach().float().tolist() if value.dtype.itemsize == 2 else value.tolist()
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return inside(value, path)
+
+
+def inside(value: Any, path: Path) -> Any:
+    """The same for what holds further values."""
+    if isinstance(value, PLAIN):
+        return value
+    if isinstance(value, list | tuple | set | frozenset):
+        return [written(one, path.with_name(f"{path.name}_{i}")) for i, one in enumerate(value)]
+    fields = fields_of(value)
+    if fields is not None:
+        return {k: written(v, path.with_name(f"{path.name}_{k}")) for k, v in fields.items()}
+    if isinstance(value, Path | torch.dtype | torch.device):
+        return str(value)
+    raise TypeError(f"a prediction holds a {type(value).__name__}, which JSON cannot")
+
+
+def pictures_in(value: Any) -> list[np.ndarray]:
+    """The pictures of a record's part, in order."""
+    values = value if isinstance(value, list | tuple) else [value]
+    return [pixels(one) for one in values if is_picture(one)]
+
+
+def line(record: dict[str, Any]) -> str:
+    """A record for people: a text and its continuation in one, other parts by their keys.
+
+    Tables, which are lists of dictionaries, stand in the file alone.
+    """
+    if all(isinstance(value, str) for value in record.values()) and "id" not in record:
+        return "".join(record.values())
+    shown = {key: value for key, value in record.items() if not is_table(value)}
+    return " · ".join(f"{key} {brief(value)}" for key, value in shown.items())
+
+
+def brief(value: Any) -> str:
+    """A value for people: numbers to four digits, long lists by their beginning."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if not isinstance(value, list):
+        return str(value)
+    numbers = [one for one in value if isinstance(one, int | float | list)]
+    few = value[:FEW] if len(numbers) > FEW else value
+    rest = f" ... ({len(value)})" if len(few) < len(value) else ""
+    return " ".join(map(brief, few)) + rest
+
+
+def is_table(value: Any) -> bool:
+    """Whether a value is a dictionary, or a list of them."""
+    first = value[0] if isinstance(value, list) and value else value
+    return isinstance(first, dict)
