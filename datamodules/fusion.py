@@ -6,11 +6,13 @@ in `fusion_prompts.FusionPrompts`.
 
 import math
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from random import Random
 from typing import cast
 
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import override
 
 from datamodules.checks import check_bounds, check_shares, check_sources
@@ -18,7 +20,7 @@ from datamodules.documents import Reject
 from datamodules.encoding import store_latents
 from datamodules.faults import attempt
 from datamodules.fusion_documents import Composer, FusionItems, ImageFirst
-from datamodules.fusion_prompts import FusionPrompts, image_reader, read_fusion_prompts
+from datamodules.fusion_prompts import FusionPrompts, Prompt, image_reader, read_fusion_prompts
 from datamodules.fusion_source import FusionSource, Pair
 from datamodules.loader import Batch, EvaluationLoader
 from datamodules.pictures import MAX_PIXELS
@@ -119,9 +121,21 @@ class FusionData(SampledData):
         """Channels, height and width of an image as the network sees it."""
         return self.channels, self.image_size, self.image_size
 
+    @cached_property
+    def wanted(self) -> list[Prompt]:
+        """The prompts of predict."""
+        return read_fusion_prompts(self.prompts, self.max_bad_rate)
+
+    @override
+    def prepare_data(self) -> None:
+        """What is wrong with prompts is said before any weights are loaded."""
+        super().prepare_data()
+        if self.trainer is not None and self.trainer.state.fn == TrainerFn.PREDICTING:
+            _ = self.wanted
+
     def predict_dataloader(self) -> EvaluationLoader:
         """Every prompt once."""
-        prompts = read_fusion_prompts(self.prompts)
+        prompts = self.wanted
         vae = None if self.vae is None else load_vae(self.vae)
         read = image_reader(self.latent_shape, vae, self.max_pixels)
         items = FusionPrompts(prompts, self._tokenizer(), read)

@@ -3,7 +3,8 @@
 Shape legend: L = tokens; C, H, W = channels, height and width of latents.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -12,19 +13,30 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.documents import Blank, Reject, judge, parse
+from datamodules.census import Census
+from datamodules.columns import Record
+from datamodules.documents import Blank, Reject, judge
 from datamodules.faults import attempt
+from datamodules.files import file_format, shown
 from datamodules.fusion_source import Interleaved
 from datamodules.interleaved import read_segments
 from datamodules.loader import Batch
 from datamodules.pictures import MAX_PIXELS, Picture, latent
+from datamodules.prompts import prompt_file, prompt_lines
 from datamodules.quarantine import UnusableError
-from datamodules.roots import missing
+from datamodules.question_rows import text
+from datamodules.readers import read_rows
 from datamodules.tokenizer import TextTokenizer
 from datamodules.vae import ImageVae
 
 WANTS = ("image", "text", "both")
 """What may be generated."""
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic")
+"""Endings of pictures."""
+KEYS = ("prompt", "image", "segments")
+"""Columns of what is given, the first of which that says something is taken."""
+Prompt = tuple[str, Interleaved, str]
+"""Name, segments and want."""
 Latent = Callable[[Picture], NDArray[np.float32]]
 """Turns an image into clean latents [C, H, W]."""
 
@@ -42,9 +54,7 @@ class FusionPrompts:
         latent: What turns images into latents.
     """
 
-    def __init__(
-        self, prompts: list[tuple[str, Interleaved, str]], tokenizer: TextTokenizer, latent: Latent
-    ):
+    def __init__(self, prompts: list[Prompt], tokenizer: TextTokenizer, latent: Latent):
         self.prompts = prompts
         self.tokenizer = tokenizer
         self.latent = latent
@@ -110,74 +120,84 @@ def _encode(
     return vae.scaling.sample(vae.moments(pixels[None])[0], rng=None)
 
 
-def read_fusion_prompts(prompts: list[str] | str | None) -> list[tuple[str, Interleaved, str]]:
+def read_fusion_prompts(prompts: list[str] | str | None, max_bad_rate: float = 0.0) -> list[Prompt]:
     """Prompts as given, or from a file.
 
     Args:
         prompts: Captions, each of which asks for an image; or a `.txt` file with one a line; or a
-            `.jsonl` file of objects with a key `prompt` (a caption), `image` (a path, which asks
+            file of rows, such as `.jsonl`, with `prompt` (a caption), `image` (a path, which asks
             for a caption) or `segments`, and, where wished, `want` and `name`. Paths count from
             the folder of the file. Nothing stands for an image of nothing.
+        max_bad_rate: Share of unusable prompts of a file above which they are refused.
 
     Returns:
         Name, segments and want of each prompt, at least one.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: A line says none of this; names file and line.
+        ValueError: The file holds no prompts, or too many lines say none of this; names them.
     """
-    if prompts is None:
-        return [("0", [], "image")]
-    if isinstance(prompts, list):
-        return [(str(i), _text(text, f"prompt {i}"), "image") for i, text in enumerate(prompts)]
-    path = Path(prompts)
-    if not path.is_file():
-        raise missing(prompts)
-    if path.suffix not in (".jsonl", ".txt"):
-        raise ValueError(f"{path} must end in .jsonl or .txt.")
-    lines = enumerate(path.read_bytes().splitlines(), start=1)
-    found = [(number, line) for number, line in lines if line.strip()]
-    if path.suffix == ".txt":
-        texts = [_text(line, f"{path}:{number}") for number, line in found]
-        return [(str(i), text, "image") for i, text in enumerate(texts)]
-    read = [
-        _prompt(line, i, f"{path}:{number}", path.parent) for i, (number, line) in enumerate(found)
-    ]
-    return read or read_fusion_prompts(None)
+    if isinstance(prompts, str):
+        file = prompt_file(not_a_picture(prompts))
+        found = Census().sift(_prompts(file), max_bad_rate, shown(file))
+        return list(found)
+    texts = [(str(i), _text(text, f"prompt {i}"), "image") for i, text in enumerate(prompts or [])]
+    return texts or [("0", [], "image")]
 
 
-def _prompt(line: bytes, number: int, place: str, folder: Path) -> tuple[str, Interleaved, str]:
-    """The prompt of one line of JSON."""
-    record = parse(line, place)
-    if isinstance(record, Reject):
-        raise ValueError(f"{place}: {record.reason}.")
-    if not isinstance(record, dict):
-        raise ValueError(f"{place}: not a JSON object.")
-    want = record.get("want", "text" if "image" in record else "image")
+def not_a_picture(prompts: str) -> str:
+    """The same, unless it is a picture; says how to ask for a caption of one."""
+    if Path(prompts).suffix.lower() in PICTURES:
+        line = json.dumps({"image": Path(prompts).name})
+        raise ValueError(
+            f"{prompts} is a picture. To ask for its caption, give prompts a .jsonl file beside "
+            f"it with the line {line}."
+        )
+    return prompts
+
+
+def _prompts(file: Path) -> Iterator[Prompt | Reject]:
+    """The prompts of a file, and in place of a bad one why."""
+    if not file_format(file):
+        for number, (_, said) in enumerate(prompt_lines(file)):
+            yield said if isinstance(said, Reject) else (str(number), [said], "image")
+        return
+    for number, (origin, record) in enumerate(read_rows([file])):
+        if isinstance(record, Reject):
+            yield record
+        else:
+            yield attempt(origin, _prompt, record, number, file.parent)
+
+
+def _prompt(record: Record, number: int, folder: Path) -> Prompt:
+    """The prompt of a row.
+
+    Raises:
+        UnusableError: It says none.
+    """
+    said = [key for key in KEYS if record.get(key) not in (None, "", [])]
+    kind = next(iter(said or [key for key in KEYS if key in record]), None)
+    if kind is None:
+        raise UnusableError(f"no key 'prompt', 'image' or 'segments' among {', '.join(record)}")
+    want = record.get("want") or ("text" if kind == "image" else "image")
     if want not in WANTS:
-        raise ValueError(f"{place}: want must be one of {', '.join(WANTS)}, got {want!r}.")
-    try:
-        return str(record.get("name", number)), _segments(record, folder, place), want
-    except UnusableError as error:
-        raise ValueError(f"{place}: {error}.") from error
+        raise UnusableError(f"want must be one of {', '.join(WANTS)}, got {want!r}")
+    name = str(number if record.get("name") is None else record["name"])
+    if kind == "prompt":
+        return name, _text(text(record[kind], kind), "prompt"), want
+    segments = record[kind] if kind == "segments" else [{"image": record[kind]}]
+    return name, read_segments(segments, folder), want
 
 
-def _text(text: str | bytes, place: str) -> Interleaved:
-    """A caption; nothing where it is blank."""
-    found = judge(text, place)
+def _text(said: str, place: str) -> Interleaved:
+    """A caption; nothing where it is blank.
+
+    Raises:
+        ValueError: It cannot be written down.
+    """
+    found = judge(said, place)
     if isinstance(found, Blank):
         return []
     if isinstance(found, Reject):
         raise ValueError(f"{place}: {found.reason}.")
     return [found.text]
-
-
-def _segments(record: dict[str, object], folder: Path, place: str) -> Interleaved:
-    """What a record gives of a document."""
-    if "prompt" in record:
-        return _text(str(record["prompt"] or ""), place)
-    if "image" in record:
-        return read_segments([{"image": record["image"]}], folder)
-    if "segments" in record:
-        return read_segments(record["segments"], folder)
-    raise UnusableError(f"no key 'prompt', 'image' or 'segments' among {', '.join(record)}")

@@ -113,7 +113,7 @@ def prompt_file(prompts: str) -> Path:
             f"{file} holds no prompts: a file of them ends in .txt (one a line) or in "
             f"{', '.join(FORMATS)} (with a column 'prompt')."
         )
-    if Path(prompts).suffix or "/" in prompts:
+    if bare(file).endswith((".txt", *FORMATS)):
         raise missing(prompts)
     raise FileNotFoundError(
         f"there is no file {prompts!r}. Prompts that are texts are a list: "

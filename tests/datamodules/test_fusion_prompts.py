@@ -1,8 +1,10 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 
 from datamodules.fusion import FusionData
 from datamodules.shape_pairs import ShapePairs
@@ -74,12 +76,12 @@ def test_captions_are_read_from_lines_of_text(predict, tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", r"a\.jsonl:1: broken JSON"),
-        ("[]", r"a\.jsonl:1: not a JSON object"),
-        ('{"text": "a"}', r"a\.jsonl:1: no key 'prompt', 'image' or 'segments' among text"),
-        ('{"image": "no.png"}', r"a\.jsonl:1: .*no\.png is missing"),
+        ("{", r"cannot be read as JSON: broken JSON"),
+        ("[]", r"a\.jsonl:1 \(not a JSON object\)"),
+        ('{"text": "a"}', r"a\.jsonl:1 \(no key 'prompt', 'image' or 'segments' among text"),
+        ('{"image": "no.png"}', r"a\.jsonl:1 \(.*no\.png is missing"),
         ('{"prompt": "a", "want": "video"}', "want must be one of image, text, both, got 'video'"),
-        ('{"segments": [{"word": "a"}]}', r"a\.jsonl:1: a segment must have one key"),
+        ('{"segments": [{"word": "a"}]}', r"a\.jsonl:1 \(a segment must have one key"),
     ],
 )
 def test_a_prompt_that_says_nothing_is_refused(predict, tmp_path, line, message):
@@ -98,9 +100,27 @@ def test_a_broken_image_names_its_prompt(predict, tmp_path):
 def test_other_files_are_refused(predict, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.txt does not exist"):
         predict(str(tmp_path / "none.txt"))
-    (tmp_path / "a.csv").write_text("a")
-    with pytest.raises(ValueError, match=r"a\.csv must end in \.jsonl or \.txt"):
-        predict(str(tmp_path / "a.csv"))
+    (tmp_path / "a.md").write_text("a")
+    with pytest.raises(ValueError, match=r"a\.md holds no prompts: a file of them ends in \.txt"):
+        predict(str(tmp_path / "a.md"))
+    with pytest.raises(ValueError, match=r'picture.* with the line {"image": "003\.png"}'):
+        predict("my/pics/003.png")
+    with pytest.raises(FileNotFoundError, match=r"data\.init_args\.prompts '\[\"a red circle\"\]'"):
+        predict("a red circle")
+
+
+def test_prompts_of_a_table_take_the_column_that_says_something(predict, tmp_path):
+    write_folder(tmp_path, num=1)
+    (tmp_path / "a.csv").write_text("prompt,image,want\nthe cat,,\n,0.png,\nred,,both\n")
+    found = [(p["name"], p["want"]) for p in predict(str(tmp_path / "a.csv"))]
+    assert found == [("0", "image"), ("1", "text"), ("2", "both")]
+
+
+def test_what_is_wrong_with_prompts_is_said_before_weights_are_loaded(tokenizer_folder):
+    data = FusionData(tokenizer_folder, [ShapePairs(1)], prompts="a red circle")
+    data.trainer = SimpleNamespace(state=SimpleNamespace(fn=TrainerFn.PREDICTING))
+    with pytest.raises(FileNotFoundError, match="there is no file 'a red circle'"):
+        data.prepare_data()
 
 
 def test_prompts_move_to_the_device(tokenizer_folder):
