@@ -76,7 +76,7 @@ def test_captions_are_read_from_lines_of_text(predict, tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", r"cannot be read as JSON: broken JSON"),
+        ("{", r"a\.jsonl:1 \(broken JSON\)"),
         ("[]", r"a\.jsonl:1 \(not a JSON object\)"),
         ('{"text": "a"}', r"a\.jsonl:1 \(no key 'prompt', 'image' or 'segments' among text"),
         ('{"image": "no.png"}', r"a\.jsonl:1 \(.*no\.png is missing"),
