@@ -7,7 +7,7 @@ from modules.detector.bootstrap import NUM_RESAMPLES, Quantity, Resamples, inter
 from modules.detector.degradation import Attacked, lost, under_attack
 from modules.detector.ensemble import average
 from modules.detector.matrix import Matrix, acc_gap, measured
-from modules.detector.rates import accuracy, auroc
+from modules.detector.rates import accuracy, auroc, true_positive_rate
 from modules.detector.scores import PLAIN, Scores, aligned
 from modules.detector.transfer import (
     AVERAGE,
@@ -21,6 +21,7 @@ from modules.detector.transfer import (
     own,
 )
 
+RATES = (accuracy, auroc, true_positive_rate)
 Seeds = Mapping[str, Attacked]
 """What one detector said: by seed, by attack."""
 
@@ -32,6 +33,7 @@ class Findings:
     Attributes:
         accuracy: Of every detector on every generator, averaged probabilities among them.
         auroc: The same.
+        caught: Share of machine texts that are found where at most 1 % of human ones are.
         gap: Accuracy lost against each generator's own detector; None where none has one.
         lost: Accuracy lost under each attack, over all generators; None without attacks.
         num_human: Human texts of each generator's test.
@@ -41,6 +43,7 @@ class Findings:
 
     accuracy: Matrix
     auroc: Matrix
+    caught: Matrix
     gap: Matrix | None
     lost: Matrix | None
     num_human: dict[str, int]
@@ -92,10 +95,13 @@ def findings(detectors: Mapping[str, Seeds], num_resamples: int = NUM_RESAMPLES)
     texts = next(iter(every.values()))[0]
     weights = Resamples(texts.pair_id, num_resamples)
     columns = in_order(texts.generators, every)
-    rates = [measured(every, rate, weights, columns) for rate in (accuracy, auroc)]
+    rates = [
+        measured(every, rate, weights, columns) for rate in (accuracy, auroc, true_positive_rate)
+    ]
     return Findings(
         accuracy=rates[0],
         auroc=rates[1],
+        caught=rates[2],
         gap=acc_gap(rates[0]) if own(rates[0]) else None,
         lost=lost_under_attack(detectors, weights),
         num_human={g: int((texts.label[texts.pairs_of(g)] == 0).sum()) for g in columns},

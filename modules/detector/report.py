@@ -15,11 +15,18 @@ from modules.detector.tables import markdown, write_csv, write_picture
 Cells = list[tuple[dict[str, str], dict[str, Path]]]
 Group = dict[str, dict[str, Attacked]]
 """What detectors said, by name, seed and attack."""
-ENDS = {"accuracy": (0.5, 1.0), "auroc": (0.5, 1.0), "acc_gap": (0.0, 0.25), "attacks": (0.0, 0.25)}
+ENDS = {
+    "accuracy": (0.5, 1.0),
+    "auroc": (0.5, 1.0),
+    "tpr_at_1_fpr": (0.0, 1.0),
+    "acc_gap": (0.0, 0.25),
+    "attacks": (0.0, 0.25),
+}
 """Values of the palest and the darkest colour."""
 TITLES = {
     "accuracy": "Accuracy: trained on (rows), tested on (columns)",
     "auroc": "AUROC: trained on (rows), tested on (columns)",
+    "tpr_at_1_fpr": "Found at 1 % false alarms: trained on (rows), tested on (columns)",
     "acc_gap": "Acc-Gap: accuracy lost against the generator's own detector",
     "attacks": "Accuracy lost under attacks, over all generators",
 }
@@ -116,6 +123,7 @@ def matrices(found: Findings) -> dict[str, Matrix]:
     every = {
         "accuracy": found.accuracy,
         "auroc": found.auroc,
+        "tpr_at_1_fpr": found.caught,
         "acc_gap": found.gap,
         "attacks": found.lost,
     }
@@ -131,7 +139,7 @@ def together(held: Mapping[str, Findings]) -> tuple[dict[str, Matrix], list[str]
     columns = next(iter(held.values())).accuracy.generators
     same = {n: one for n, one in held.items() if set(one.accuracy.generators) == set(columns)}
     stacked = {}
-    for what in ("accuracy", "auroc"):
+    for what in ("accuracy", "auroc", "tpr_at_1_fpr"):
         parts = {name: matrices(found)[what] for name, found in same.items()}
         rows = [f"{name} {row}" for name, part in parts.items() for row in part.detectors]
         ordered = [

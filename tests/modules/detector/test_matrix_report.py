@@ -39,6 +39,11 @@ def test_a_report_writes_matrices_pictures_arrows_and_words(tmp_path):
     assert [row[0] for row in table[1:]][:4] == [*GENERATORS, "pooled"]
     assert {len(row) for row in rows(where / "acc_gap_intervals.csv")} == {5}
     assert rows(where / "attacks.csv")[0] == ["detector", "case"]
+    caught = np.array([row[1:] for row in rows(where / "tpr_at_1_fpr.csv")[1:]], float)
+    right = np.array([row[1:] for row in table[1:]], float)
+    assert caught.shape == right.shape
+    assert (0 < caught).all()
+    assert (caught < right).all()  # few are found where no human text of 40 may pass
     with Image.open(where / "auroc.png") as picture:
         assert picture.width > 300
     words = (where / "words.txt").read_text()

@@ -278,6 +278,21 @@ def test_a_pretrained_folder_becomes_a_detector_of_other_classes(config, exporte
     assert records[0]["label"] in ("left", "center", "right")
 
 
+@pytest.mark.slow
+def test_a_ready_classifier_is_tested_and_predicts_without_a_fit(config, trained, exported):
+    network = {"class_path": "modules.detector.network.Pretrained"}
+    network["init_args"] = {"source": str(exported)}
+    ready = f"--model.init_args.network={json.dumps(network)}"
+    main(["test", f"--config={config}", ready])
+    found = scores(newest_run(config))
+    main(["test", f"--config={config}", last(trained)])
+    assert found["score"] == pytest.approx(scores(newest_run(config))["score"], abs=1e-5)
+    texts = json.dumps(["the cat sat under the large large moon"])
+    main(["predict", f"--config={config}", ready, f"--data.init_args.texts={texts}"])
+    line = (newest_run(config) / "predictions.jsonl").read_text()
+    assert "no validation text has decided" in json.loads(line)["verdict"]
+
+
 BASELINES = {
     "Tfidf": {"class_path": "modules.detector.tfidf.Tfidf", "init_args": {"least_texts": 1}},
     "FastDetectGPT": {
