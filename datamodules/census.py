@@ -89,7 +89,7 @@ class Census:
         if not self.good:
             told = f" {self.describe(name)}" if self.examples or self.blank else ""
             raise ValueError(f"{name} holds no document.{told}")
-        if self.examples:
+        if self.examples or self.blank:
             rank_zero_warn(f"{self.describe(name)} They are skipped.")
 
     def describe(self, name: str) -> str:

@@ -30,7 +30,8 @@ class ChatTokenizer:
 
     Where the template marks answers (`{% generation %}`) these are learnt, else what each answer
     adds behind the prompt for it. That holds only if the prompt is the beginning of the whole,
-    token by token: a conversation of which it is not is rejected.
+    token by token: a conversation of which it is not is rejected. Some templates leave out of
+    earlier turns what a model thought; then the last answer alone can be learnt.
 
     Attributes:
         vocabulary: The tokenizer.
@@ -118,15 +119,15 @@ class ChatTokenizer:
     def _by_prefixes(self, messages: list[Message]) -> tuple[list[int], list[bool]]:
         ids = self._ids(messages)
         is_target = [False] * len(ids)
-        for n, one in enumerate(messages):
-            if one["role"] == ANSWERS:
-                before, through = self.prompt(messages[:n]), self._ids(messages[: n + 1])
-                if ids[: len(before)] != before or ids[: len(through)] != through:
-                    raise UnusableError(
-                        f"the chat template writes turns 1 to {n + 1} otherwise by themselves than "
-                        "in the whole: mark answers in it by generation, or take another"
-                    )
-                is_target[len(before) : len(through)] = [True] * (len(through) - len(before))
+        answers = [n for n, one in enumerate(messages) if one["role"] == ANSWERS]
+        for n in answers if self.learn == "all" else answers[-1:]:
+            before, through = self.prompt(messages[:n]), self._ids(messages[: n + 1])
+            if ids[: len(before)] != before or ids[: len(through)] != through:
+                raise UnusableError(
+                    f"the chat template writes turns 1 to {n + 1} otherwise by themselves than "
+                    "in the whole: mark answers in it by generation, or take another"
+                )
+            is_target[len(before) : len(through)] = [True] * (len(through) - len(before))
         return ids, is_target
 
     def _ids(self, messages: list[Message], add_generation_prompt: bool = False) -> list[int]:

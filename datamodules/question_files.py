@@ -166,13 +166,15 @@ class ParquetQuestions(FileQuestions):
 
 
 def right(value: object, choices: list[str]) -> int:
-    """The index of the right choice, which a cell gives as such or as the choice's text.
+    """The index of the right choice, which a cell gives as such, in digits or not, or as its text.
 
     Raises:
         UnusableError: It is neither.
     """
     if isinstance(value, str) and choices.count(value) == 1:
         return choices.index(value)
+    if isinstance(value, str) and value.isdecimal():  # tables of texts write numbers so
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(choices):
         return value
     raise UnusableError(f"the answer {value!r} is none of {len(choices)} choices")

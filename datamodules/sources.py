@@ -144,6 +144,9 @@ def mapped(file: Path) -> Iterator[Bytes]:
 def document(record: Record, column: str, origin: str) -> Document | Reject:
     """The text of a row, or what is wrong with it."""
     value = attempt(origin, cell, record, column)
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        reason = "not a text but a list of objects; datamodules.instructions reads chats"
+        return Reject(origin, reason)
     return value if isinstance(value, Reject) else judge(value, origin)
 
 

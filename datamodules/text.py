@@ -227,6 +227,12 @@ class TextData(ResumableData):
         sources = [
             PackedSource.from_rows(file, rows) for file, rows in zip(files, packed, strict=True)
         ]
+        for source, rows in zip(self.sources[stage], packed, strict=True):
+            if not rows.num_rows:
+                raise ValueError(
+                    f"{source.name}: all {rows.num_dropped:,} documents of {stage} are longer than "
+                    f"row_length={self.row_length} and would be dropped."
+                )
         self._packed[stage] = packed
         self._rows[stage] = TextRows(sources, self.row_length)
 

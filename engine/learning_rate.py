@@ -21,7 +21,8 @@ def check_steps(warmup_steps: int, total_steps: int) -> None:
     if total_steps < 1 or warmup_steps < 0:
         raise ValueError(
             f"a schedule needs warmup_steps >= 0 and total_steps >= 1, got warmup_steps "
-            f"{warmup_steps}, total_steps {total_steps}; set trainer.max_steps"
+            f"{warmup_steps}, total_steps {total_steps}; set trainer.max_steps, "
+            "also where epochs are counted: how many steps one has is told when data are read"
         )
 
 

@@ -243,3 +243,34 @@ def test_the_tokens_follow_the_template_and_what_is_learnt(vocabulary):
 def test_a_plain_document_is_no_conversation(vocabulary):
     [found] = ChatTokenizer(vocabulary, PLAIN).encode_documents([Document("text", "a:1")])
     assert isinstance(found, Reject)
+
+
+LLAMA2 = (
+    "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}"
+    "{{ '[INST] ' + m['content'] + ' [/INST]' }}{% else %}"
+    "{{ ' ' + m['content'] + ' ' + eos_token }}{% endif %}{% endfor %}"
+)
+THINKING = (  # what was thought is left out of all turns but the last
+    "{% for m in messages %}{% if m['role'] == 'user' %}{{ '<u>' + m['content'] + '\n' }}"
+    "{% elif loop.last %}{{ '<a>\n' + m['content'] + eos_token }}"
+    "{% else %}{{ '<a>\n' + m['content'].split('</t>')[-1] + eos_token }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<a>\n' }}{% endif %}"
+)
+
+
+def test_templates_of_other_forms_are_learnt_by_prefixes(vocabulary, tmp_path):
+    chat = [("user", "A"), ("assistant", "b c"), ("user", "d"), ("assistant", "e f")]
+    source = InstructionFiles(write(tmp_path / "a.jsonl", [{"messages": messages(chat)}]))
+    [found] = encoded(ChatTokenizer(vocabulary, LLAMA2), source)
+    end = vocabulary.backend.eos_token
+    assert spans(vocabulary, found) == [f" b c {end}", f" e f {end}"]
+    assert found.ids.count(vocabulary.start) == 1
+
+
+def test_where_a_template_leaves_out_thoughts_the_last_answer_can_be_learnt(vocabulary, tmp_path):
+    chat = [("user", "A"), ("assistant", "x</t>b"), ("user", "d"), ("assistant", "y</t>e")]
+    source = InstructionFiles(write(tmp_path / "a.jsonl", [{"messages": messages(chat)}]))
+    [bad] = encoded(ChatTokenizer(vocabulary, THINKING), source)
+    assert isinstance(bad, Reject)
+    [found] = encoded(ChatTokenizer(vocabulary, THINKING, "last"), source)
+    assert spans(vocabulary, found) == [f"y</t>e{vocabulary.backend.eos_token}"]

@@ -189,6 +189,8 @@ def test_numbers_are_texts_and_a_whole_name_comes_before_a_path(tmp_path):
 def test_the_right_choice_is_an_index_or_a_text():
     assert right(1, ["a", "b"]) == 1
     assert right("b", ["a", "b"]) == 1
+    assert right("1", ["a", "b"]) == 1
+    assert right("1", ["1", "b"]) == 0
     for value, choices in (("a", ["a", "a"]), (True, ["a", "b"]), (None, ["a"]), (1.0, ["a", "b"])):
         with pytest.raises(UnusableError, match="is none of"):
             right(value, choices)

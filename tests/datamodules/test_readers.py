@@ -172,6 +172,10 @@ def test_columns_may_be_nested_categorical_or_null(tmp_path):
         (b'{"text": ' + b"[" * 100_000, "broken JSON"),
         (b'{"text": "a\\u0000b"}', "binary or UTF-16: NUL at character 1"),
         (b'{"text": "\xff"}', "not UTF-8 at byte 10"),
+        (
+            b'{"text": [{"role": "user"}]}',
+            "a list of objects; datamodules.instructions reads chats",
+        ),
         (b'{"\\ud800": 1}', "no 'text' among \\ud800"),
         (b"\xff\xfe\x00", "not UTF-8 at byte 0"),
     ],
@@ -192,7 +196,8 @@ def test_blank_rows_are_neither_documents_nor_bad(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text('text\none\n""\n"  "\ntwo\n')
     census = Census()
-    good = list(census.sift(TextFiles(str(path)).documents(), 0.0, "a"))
+    with pytest.warns(UserWarning, match=r"a: 2 rows are blank\."):
+        good = list(census.sift(TextFiles(str(path)).documents(), 0.0, "a"))
     assert [one.text for one in good] == ["one", "two"]
     assert (census.good, census.bad, census.blank) == (2, 0, 2)
     assert isinstance(judge("\ufeff \n", "x"), Blank)

@@ -152,6 +152,15 @@ def test_dropped_documents_are_counted(make):
     assert data.mixture_report()["stories:60:0"].dropped == int((lengths == longest).sum())
 
 
+@pytest.mark.parametrize("stage", ["train", "validate"])
+def test_a_source_of_which_nothing_is_left_is_refused_before_the_first_step(make, stage):
+    sources = {"train": [StoryText(5)], "validate": [StoryText(5)]}
+    long = type("Long", (StoryText,), {"grammar": -1, "text": lambda self, i: "long " * 500})
+    data = make(**sources | {stage: [StoryText(5), long(3)]}, long_documents="drop")
+    with pytest.raises(ValueError, match=f"all 3 documents of {stage} are longer than row_length"):
+        ready(data)
+
+
 def test_training_documents_need_no_tokenizer():
     data = TextData("nowhere/at/all", [StoryText(3), StoryText(2, seed=1)])
     expected = [story(0, 0), story(0, 1), story(0, 2), story(1, 0), story(1, 1)]
