@@ -4,13 +4,14 @@ import logging
 import signal
 import sys
 import warnings
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import yaml
 from jsonargparse import set_parsing_settings
 from lightning import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from typing_extensions import override
 
 from engine.checks import refuse_impossible
@@ -75,6 +76,9 @@ set_parsing_settings(
     import_path_denylist=["*"],
     import_path_allowlist=importable(),
 )
+
+# a saved config holds the names of Lightning's own choices, as of a Timer, and not their classes
+yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, one: dumper.represent_data(one.value))
 
 
 class Door(LightningCLI):
@@ -159,8 +163,8 @@ class Door(LightningCLI):
 def main(args: ArgsType = None) -> None:
     """Run a subcommand; `args` lets a test enter by the very same door.
 
-    What our code refuses, wherever it happens, is one line and exit code 2. Ended by SIGTERM, a
-    training saves at the end of its step, and the exit code is 143.
+    What our code refuses, wherever it happens, is one line and exit code 2. Ended by SIGTERM or
+    Ctrl-C, a training saves at the end of its step, and the exit code is 143 or 130.
     """
     told = sys.argv[1:] if args is None else args
     for name in ("lightning.pytorch", "lightning.fabric"):
@@ -182,8 +186,11 @@ def main(args: ArgsType = None) -> None:
             save_config_kwargs={"overwrite": True},
             args=args,
         )
-    except SIGTERMException as error:
-        error.code = 128 + signal.SIGTERM  # Lightning leaves it at 0
+    except KeyboardInterrupt:
+        raise SystemExit(128 + signal.SIGINT) from None
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):  # Lightning makes a 1 of it
+            error.code = 128 + signal.SIGINT
         raise
     except Exception as error:
         end(error)

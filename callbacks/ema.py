@@ -38,7 +38,6 @@ class EMA(L.Callback):
         self.last_step = trainer.global_step
 
     @override
-    @torch.no_grad()
     def on_train_batch_end(
         self,
         trainer: L.Trainer,
@@ -47,9 +46,16 @@ class EMA(L.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
+        self._catch_up(trainer, pl_module)
+
+    @torch.no_grad()
+    def _catch_up(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Average the weights of a step, once."""
         if trainer.global_step == self.last_step:
             return  # gradients are still being accumulated
         self.last_step = trainer.global_step
+        if getattr(pl_module, "skips_step", False):
+            return  # nothing was learned
         self.num_updates += 1
         names = trainable(pl_module)
         average = [self.average[name] for name in names]
@@ -79,6 +85,13 @@ class EMA(L.Callback):
 
     @override
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._swap_out(pl_module)
+
+    @override
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """Give the weights back before they are saved."""
         self._swap_out(pl_module)
 
     on_test_start = on_predict_start = on_validation_start
@@ -111,6 +124,8 @@ class EMA(L.Callback):
     def on_save_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
+        if trainer.training:  # an error may have come before the average
+            self._catch_up(trainer, pl_module)
         parameters = trainable(pl_module)
         checkpoint["ema"] = {
             "num_updates": self.num_updates,

@@ -2,14 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import lightning as L
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 from typing_extensions import override
+
+from callbacks.drawing import Drawing
 
 
 @runtime_checkable
@@ -18,11 +19,13 @@ class Artist(Protocol):
 
     def draw(self, captions: list[str]) -> Tensor:
         """Pictures, uint8 [N, H, W, 3]."""
+        ...
 
 
-class CaptionPictures(L.Callback):
+class CaptionPictures(Drawing):
     """Draws fixed captions after every validation, with the weights that were validated.
 
+    A picture that cannot be drawn never ends a training.
     Writes `samples/step_<step>.png`, a grid in reading order, and the captions beside it.
 
     Args:
@@ -32,7 +35,15 @@ class CaptionPictures(L.Callback):
         scale: Pixels of the grid for each pixel of a picture.
     """
 
+    what = "picture"
+
     def __init__(self, captions: list[str] | str | None, columns: int = 8, scale: int = 3):
+        super().__init__()
+        if columns < 1 or scale < 1 or captions == []:
+            raise ValueError(
+                "a grid needs at least one caption, one column and a scale of 1, got "
+                f"{len(captions or [''])} captions, columns {columns}, scale {scale}"
+            )
         self.source = captions
         self.captions = captions if isinstance(captions, list) else [""]
         self.columns = columns
@@ -46,19 +57,17 @@ class CaptionPictures(L.Callback):
             self.captions = read_captions(Path(self.source))
 
     @override
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.sanity_checking or trainer.logger is None:
-            return
+    def draw(self, pl_module: L.LightningModule) -> Tensor:
         assert isinstance(pl_module, Artist)
-        with torch.random.fork_rng():
-            pictures = pl_module.draw(self.captions)  # every rank: weights may be sharded
-        if trainer.is_global_zero and trainer.logger.log_dir:
-            folder = Path(trainer.logger.log_dir) / "samples"
-            folder.mkdir(parents=True, exist_ok=True)
-            path = folder / f"step_{trainer.global_step:07d}.png"
-            grid(pictures.numpy(), self.columns, self.scale).save(path)
-            (folder / "captions.txt").write_text("\n".join(self.captions) + "\n")
-            trainer.print(f"step {trainer.global_step} pictures: {path}")
+        return pl_module.draw(self.captions)
+
+    @override
+    def write(self, drawn: Any, folder: Path, step: int) -> str:
+        path = folder / f"step_{step:07d}.png"
+        grid(drawn.numpy(), self.columns, self.scale).save(path)
+        captions = "\n".join(self.captions) + "\n"
+        (folder / "captions.txt").write_text(captions, errors="backslashreplace")
+        return str(path)
 
 
 def read_captions(path: Path) -> list[str]:

@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, runtime_checkable
 
 import lightning as L
 import torch
@@ -12,11 +12,16 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from typing_extensions import override
 
+from callbacks.losses import LossMeter
+from callbacks.progress import duration
 from engine.flops import FlopCounter
 from engine.machine import matmul_rate, peak_memory
+from engine.soundness import NotFiniteError, num_skipped
 from engine.strategies import compute_dtype
+from engine.whole_steps import ends_step
 
 
+@runtime_checkable
 class Meter(Protocol):
     """What a system counts while it trains."""
 
@@ -25,13 +30,15 @@ class Meter(Protocol):
 
     def means(self, reduce: Any = None) -> dict[str, float]:
         """Read the means since the last reading."""
+        ...
 
 
 class Report(L.Callback):
     """Prints and logs what a run is doing, every `log_every_n_steps` steps.
 
     Between two reports nothing is read from the device. Time spent in validation, and on the
-    samples drawn after it, does not count against the speed.
+    samples drawn after it, does not count against the speed. Of a module without a `meter` the loss
+    is reported, and batches are counted.
 
     Args:
         count_flops: Whether to count the floating-point operations of the first batch (forward and
@@ -43,7 +50,8 @@ class Report(L.Callback):
         self.count_flops = count_flops
         self.flops_per_target = 0.0
         self.matmul_rate = 0.0
-        self.peak_rate = 0.0
+        self.losses = LossMeter()
+        self.began = (0.0, 0)
         self.counter: FlopCounter | None = None
         self.busy = 0.0
         self.since: float | None = None
@@ -55,6 +63,7 @@ class Report(L.Callback):
             dtype = compute_dtype(str(trainer.precision))
             self.matmul_rate = matmul_rate(pl_module.device, dtype)
         self.reported = trainer.global_step
+        self.began = (perf_counter(), trainer.global_step)
         self.busy, self.since = 0.0, None
 
     @override
@@ -84,6 +93,12 @@ class Report(L.Callback):
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         show(trainer, found(trainer, "test/"))
 
+    @override
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Say last of all where everything is, behind what was drawn."""
+        if stage in ("validate", "test") and trainer.logger is not None and trainer.log_dir:
+            trainer.print(f"run folder   {trainer.log_dir}")
+
     def _pause(self) -> None:
         if self.since is not None:
             self.busy += perf_counter() - self.since
@@ -98,69 +113,94 @@ class Report(L.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        if self.counter is not None:
-            self._read_counter(pl_module)
+        meter = self.meter_of(pl_module)
+        if isinstance(meter, LossMeter):
+            self._read_loss(trainer, pl_module, outputs)
+        self._read_counter(meter)
         step = trainer.global_step
         is_last = step == trainer.max_steps
-        due = step % trainer.log_every_n_steps == 0 or is_last  # type: ignore[attr-defined]
+        every = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        due = (every and step % every == 0) or is_last
         if due and step != self.reported:
-            self._report(trainer, pl_module, step)
+            self._report(trainer, pl_module, meter, step)
 
     @override
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
         """Stop counting; whatever runs next in this process would be counted as well."""
-        if self.counter is not None:
-            self.counter.__exit__(None, None, None)
-            self.counter = None
+        self._end_count()
 
-    def _read_counter(self, pl_module: L.LightningModule) -> None:
+    def _end_count(self) -> float | None:
+        """Operations since counting began; None where nothing was being counted."""
+        counter, self.counter = self.counter, None  # whatever fails now, it is not ended twice
+        if counter is None:
+            return None
+        counter.__exit__(None, None, None)
+        return counter.total
+
+    def _read_counter(self, meter: Meter) -> None:
         """Turn the count of one batch into operations per target; its time is not typical."""
-        assert self.counter is not None
-        self.counter.__exit__(None, None, None)
-        meter = meter_of(pl_module)
-        self.flops_per_target = self.counter.total / max(1, meter.num_targets)
-        self.counter = None
-        meter.num_targets = 0
-        self.busy, self.since = 0.0, None
+        total = self._end_count()
+        if total is not None:
+            self.flops_per_target = total / max(1, meter.num_targets)
+            meter.num_targets = 0
+            self.busy, self.since = 0.0, None
 
-    def _report(self, trainer: L.Trainer, pl_module: L.LightningModule, step: int) -> None:
-        meter, ranks = meter_of(pl_module), trainer.world_size
+    def meter_of(self, module: L.LightningModule) -> Meter:
+        """The meter that our systems have; of other modules, the losses of their batches."""
+        meter = getattr(module, "meter", None)
+        return meter if isinstance(meter, Meter) else self.losses
+
+    def _read_loss(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any) -> None:
+        """Keep the loss of a batch of a module that has no meter."""
+        self.losses.add(outputs, trainer.accumulate_grad_batches)
+        if ends_step(trainer):
+            self.losses.end_step(not getattr(pl_module, "skips_step", False))
+
+    def _report(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, meter: Meter, step: int
+    ) -> None:
+        ranks = trainer.world_size
         reduce = None if ranks == 1 else lambda t: trainer.strategy.reduce(t, reduce_op="sum")
         means = meter.means(reduce)  # waits for the device
         self._pause()
         row = {f"train/{name}": value for name, value in means.items()}
-        row["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
+        if skipped := num_skipped(trainer):
+            row["train/skipped"] = skipped
+        if trainer.optimizers:
+            row["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
         if self.busy and meter.num_targets:
-            row |= self._speed(meter, ranks)
+            row |= self._speed(meter, ranks, pl_module.device, str(trainer.precision))
         row["memory_bytes"] = peak_memory(pl_module.device)
         meter.num_targets, self.busy, self.reported = 0, 0.0, step
         self.since = perf_counter()
         check_finite(row, step)
         for logger in trainer.loggers:
             logger.log_metrics(row, step)
-        trainer.print(line(step, row, trainer.max_steps))
+        since, first = self.began
+        pace = (perf_counter() - since) / max(1, step - first)
+        trainer.print(line(step, row, trainer.max_steps, pace))
 
-    def _speed(self, meter: Meter, ranks: int) -> dict[str, float]:
+    def _speed(
+        self, meter: Meter, ranks: int, device: torch.device, precision: str
+    ) -> dict[str, float]:
         rate = meter.num_targets * ranks / self.busy
         flops = rate * self.flops_per_target
         speed = {f"{meter.unit}_per_second": rate}
         if flops:
+            if flops / ranks > self.matmul_rate:  # it was measured while others were at work
+                again = matmul_rate(device, compute_dtype(precision))
+                self.matmul_rate = max(self.matmul_rate, again, flops / ranks)
             share = flops / ranks / self.matmul_rate
             speed |= {"flop_per_second": flops, "matmul_share": share}
         return speed
 
     @override
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.logger is not None and trainer.logger.log_dir:
-            can_predict = is_overridden("predict_step", pl_module, L.LightningModule)
-            say_goodbye(trainer, Path(trainer.logger.log_dir), can_predict)
-
-
-def meter_of(module: L.LightningModule) -> Meter:
-    """The meter that every system has."""
-    return cast(Meter, module.meter)
+        can_predict = is_overridden("predict_step", pl_module, L.LightningModule)
+        run = trainer.logger.log_dir if trainer.logger is not None else None
+        say_goodbye(trainer, None if run is None else Path(run), can_predict)
 
 
 def compiled(module: L.LightningModule) -> bool:
@@ -176,14 +216,23 @@ def check_finite(row: dict[str, float], step: int) -> None:
     """
     for name, value in row.items():
         if name.startswith("train/") and not torch.isfinite(torch.tensor(value)):
-            raise FloatingPointError(f"{name} is {value} at step {step}")
+            raise NotFiniteError(f"{name} is {value} at step {step}")
 
 
-def line(step: int, row: dict[str, float], max_steps: int) -> str:
-    """The report as people read it."""
+def line(step: int, row: dict[str, float], max_steps: int, pace: float = 0.0) -> str:
+    """The report as people read it.
+
+    Args:
+        step: Optimizer steps so far.
+        row: What is reported.
+        max_steps: Where the run ends; -1 where steps do not say.
+        pace: Seconds a step takes, all around it included; 0 where unknown.
+    """
     of = f"/{max_steps}" if max_steps > 0 else ""
-    losses = [f"{k.removeprefix('train/')} {v:.4f}" for k, v in row.items() if "train/" in k]
-    parts = [f"step {step}{of}", *losses, f"lr {row['learning_rate']:.2e}"]
+    losses = [quantity(k.removeprefix("train/"), v) for k, v in row.items() if "train/" in k]
+    parts = [f"step {step}{of}", *losses]
+    if "learning_rate" in row:
+        parts.append(f"lr {row['learning_rate']:.2e}")
     for name, value in row.items():
         if name.endswith("_per_second") and name != "flop_per_second":
             parts.append(f"{si(value).strip()} {name.removesuffix('_per_second')}/s")
@@ -191,7 +240,14 @@ def line(step: int, row: dict[str, float], max_steps: int) -> str:
         share = row["matmul_share"]
         parts.append(f"{si(row['flop_per_second'])}FLOP/s ({share:.0%} of matmul)")
     parts.append(f"{row['memory_bytes'] / 2**30:.2f} GiB")
+    if pace and step < max_steps:
+        parts.append(f"{duration(pace * (max_steps - step))} left")
     return " · ".join(parts)
+
+
+def quantity(name: str, value: float) -> str:
+    """A quantity as people read it; counts have no decimals."""
+    return f"{name} {value}" if isinstance(value, int) else f"{name} {value:.4f}"
 
 
 def si(value: float) -> str:
@@ -204,11 +260,12 @@ def si(value: float) -> str:
 
 
 @rank_zero_only
-def say_goodbye(trainer: L.Trainer, folder: Path, can_predict: bool) -> None:
+def say_goodbye(trainer: L.Trainer, folder: Path | None, can_predict: bool) -> None:
     """Say where everything is and how to go on."""
-    print(f"run folder   {folder}")
-    if (folder / "samples").is_dir():
-        print(f"samples      {folder / 'samples'}")
+    if folder is not None:
+        print(f"run folder   {folder}")
+        if (folder / "samples").is_dir():
+            print(f"samples      {folder / 'samples'}")
     callback = trainer.checkpoint_callback
     if not isinstance(callback, ModelCheckpoint):
         return
@@ -217,16 +274,17 @@ def say_goodbye(trainer: L.Trainer, folder: Path, can_predict: bool) -> None:
         return
     path = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     print(f"checkpoint   {path}")
-    if can_predict:
+    if can_predict and folder is not None:
         config = shlex.quote(str(folder / "config.yaml"))
         command = f"--config {config} --ckpt_path {shlex.quote(str(path))}"
         print(f"sample from it: python cli.py predict {command}")
 
 
 def found(trainer: L.Trainer, prefix: str) -> dict[str, float]:
-    """What an evaluation logged, by name."""
-    metrics = trainer.callback_metrics.items()
-    return {name: float(value) for name, value in metrics if name.startswith(prefix)}
+    """What an evaluation logged, by name; all of it where nothing bears the name of its stage."""
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    ours = {name: value for name, value in metrics.items() if name.startswith(prefix)}
+    return ours or (metrics if trainer.state.fn != "fit" else {})
 
 
 def show(trainer: L.Trainer, row: dict[str, float]) -> None:
@@ -234,5 +292,3 @@ def show(trainer: L.Trainer, row: dict[str, float]) -> None:
     width = max(map(len, row), default=0)
     for name, value in row.items():
         trainer.print(f"{name:<{width}}  {value:.6g}")
-    if trainer.logger is not None and trainer.log_dir:
-        trainer.print(f"run folder   {trainer.log_dir}")

@@ -1,29 +1,43 @@
 """Samples while training: text files in the run folder."""
 
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import lightning as L
 import torch
 from typing_extensions import override
 
+from callbacks.drawing import Drawing
+
 
 @runtime_checkable
 class Sampler(Protocol):
-    """A system that continues prompts."""
+    """A system that continues prompts.
+
+    It may have a method `check_prompts(prompts)`, which raises a ValueError where they cannot be
+    continued.
+    """
 
     def sample(self, prompts: list[str]) -> list[str]:
         """Prompts with their continuations."""
+        ...
 
 
-class TextSamples(L.Callback):
+class TextSamples(Drawing):
     """Continues fixed prompts after every validation, with the weights that were validated.
 
+    A sample that cannot be drawn never ends a training.
+
     Args:
-        prompts: What to continue; an empty one starts a document.
+        prompts: What to continue, at least one; an empty one starts a document.
     """
 
+    what = "sample"
+
     def __init__(self, prompts: list[str]):
+        super().__init__()
+        if not prompts:
+            raise ValueError("prompts must hold at least one text; an empty one starts a document")
         self.prompts = prompts
 
     @override
@@ -32,19 +46,22 @@ class TextSamples(L.Callback):
             raise TypeError(f"{type(pl_module).__name__} has no sample(prompts)")
 
     @override
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.sanity_checking or trainer.logger is None:
-            return
+    def foresee(self, pl_module: L.LightningModule) -> None:
+        check = getattr(pl_module, "check_prompts", None)
+        if check is not None:
+            check(self.prompts)
+
+    @override
+    def draw(self, pl_module: L.LightningModule) -> list[str]:
         assert isinstance(pl_module, Sampler)
-        with torch.random.fork_rng():
-            torch.manual_seed(0)  # the same dice at every step: texts differ by the weights alone
-            texts = pl_module.sample(self.prompts)
-        if trainer.is_global_zero and trainer.logger.log_dir:
-            step = trainer.global_step
-            folder = Path(trainer.logger.log_dir) / "samples"
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"step_{step:07d}.txt").write_text("\n\n---\n\n".join(texts) + "\n")
-            trainer.print(f"step {step} sample: {shorten(texts[0])}")
+        torch.manual_seed(0)  # the same dice at every step: texts differ by the weights alone
+        return pl_module.sample(self.prompts)
+
+    @override
+    def write(self, drawn: Any, folder: Path, step: int) -> str:
+        text = "\n\n---\n\n".join(drawn) + "\n"
+        (folder / f"step_{step:07d}.txt").write_text(text, errors="backslashreplace")
+        return shorten(drawn[0])
 
 
 def shorten(text: str, length: int = 160) -> str:

@@ -5,7 +5,7 @@ an endless stream; rank r takes its r-th part. The only state is how many sample
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count, islice
 from typing import Protocol, TypeVar, cast
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from datamodules.order import Order, Repeated
+from datamodules.workers import leave_signals
 
 Targets = int | dict[str, int]
 """Number of targets of a batch, or one number per kind of target."""
@@ -57,8 +58,8 @@ class ResumableLoader:
         rank: Number of this device, from 0.
         world_size: Number of devices.
         num_workers: Processes that build batches; 0 builds them in this one.
-        window: Batches per optimizer step; each batch says in `step_targets` how many targets
-            the whole window has on this device.
+        window: Batches per optimizer step, or what says how many there are now; each batch says in
+            `step_targets` how many targets the whole window has on this device.
         limit: Batches (int) or share of them (float) after which the trainer ends an epoch.
     """
 
@@ -70,7 +71,7 @@ class ResumableLoader:
         rank: int = 0,
         world_size: int = 1,
         num_workers: int = 0,
-        window: int = 1,
+        window: int | Callable[[], int] = 1,
         limit: int | float = 1.0,
     ):
         self.items = items
@@ -78,16 +79,22 @@ class ResumableLoader:
         self.batch_size = batch_size
         self.rank = rank
         self.num_workers = num_workers
-        self.window = window
+        self._window = window
         self.num_samples = 0
         self._stride = batch_size * world_size
         length = len(self)
         self._end = min(length, limit) if isinstance(limit, int) else int(length * limit)
         self._position = 0  # batches handed out in this epoch
         self._restored = 0  # where in its epoch the next iterator begins
+        self._pretended: dict[str, int] | None = None
         self._ahead: deque[Batch] = deque()
         # Lightning stops the workers of whatever stands in an attribute of this name
         self._iterator: Iterator[Batch] | None = None
+
+    @property
+    def window(self) -> int:
+        """Batches per optimizer step."""
+        return self._window() if callable(self._window) else self._window
 
     def __len__(self) -> int:
         """Batches of an epoch, at least one."""
@@ -101,11 +108,17 @@ class ResumableLoader:
 
     def state_dict(self) -> dict[str, int]:
         """Samples handed out on all devices, and batches since the epoch began."""
+        if self._pretended is not None:
+            return self._pretended
         return {
             "samples": self.num_samples,
             "batches": 0 if self._position >= self._end else self._position,
             "items": self.order.num_items,
         }
+
+    def pretend(self, state_dict: dict[str, int] | None) -> None:
+        """Say from now on that it stands at a place it has left; None ends it."""
+        self._pretended = state_dict
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Go on where another loader of the same stream stopped."""
@@ -188,6 +201,15 @@ class EvaluationLoader:
         self._requests = _Requests(num_items, batch_size, rank, world_size)
         self._batches = fetch(items, self._requests, num_workers)
 
+    @property
+    def _iterator(self) -> object:
+        """Where Lightning looks for workers that are to end with the run."""
+        return self._batches._iterator
+
+    @_iterator.setter
+    def _iterator(self, value: None) -> None:
+        self._batches._iterator = value
+
     def __len__(self) -> int:
         """Batches on every rank."""
         return len(self._requests)
@@ -246,6 +268,7 @@ def fetch(items: Items, requests: Iterable[Request], num_workers: int) -> DataLo
         sampler=requests,
         collate_fn=_as_it_is,
         num_workers=num_workers,
+        worker_init_fn=leave_signals if num_workers else None,
         persistent_workers=num_workers > 0,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator().manual_seed(0),

@@ -40,7 +40,7 @@ class ResumableData(L.LightningDataModule):
             batch_size,
             *self.place(),
             num_workers,
-            window=1 if trainer is None else trainer.accumulate_grad_batches,
+            window=1 if trainer is None else lambda: int(trainer.accumulate_grad_batches),
             limit=1.0 if trainer is None else trainer.limit_train_batches,
         )
         if trainer is not None and trainer.overfit_batches:  # type: ignore[attr-defined]

@@ -160,11 +160,11 @@ def run_here(door: Door, args: list[str], log: Path) -> bool:
         warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
         try:
             door(args)
-        except (Stopped, SIGTERMException) as error:
-            raise Stopped(128 + signal.SIGTERM) from error
         except SystemExit as error:
-            if isinstance(error.__context__, KeyboardInterrupt):
+            if error.code == 128 + signal.SIGINT:
                 raise KeyboardInterrupt from error
+            if isinstance(error, (Stopped, SIGTERMException)):
+                raise Stopped(128 + signal.SIGTERM) from error
             return not error.code
         except Exception:
             traceback.print_exc()

@@ -34,6 +34,9 @@ class MuonAdamW(torch.optim.Optimizer):
         ValueError: A number is out of bounds, or no group says whether it is hidden.
     """
 
+    needs_whole_matrices = True
+    """Whether parts of a matrix, as shards are, cannot be stepped on; `engine.checks` asks."""
+
     def __init__(
         self,
         params: Iterable[Any],

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import lightning as L
 import numpy as np
@@ -11,12 +11,16 @@ from lightning.pytorch.trainer.states import TrainerFn
 from numpy.typing import NDArray
 from typing_extensions import override
 
+from engine.agreement import Ranks
 from engine.comparison import drafted
 from engine.export import Dtype, Exportable, load_for_export, refuse_to_export, write
+from engine.interruption import Interrupted, Interruptions, Signals
 from engine.palette import train_palette
 from engine.places import refuse_remote
+from engine.soundness import SoundSteps, refuse_non_finite
 from engine.tokenizer import train_tokenizer
 from engine.weights import WeightsTold
+from engine.whole_steps import WholeSteps
 
 
 @runtime_checkable
@@ -44,7 +48,28 @@ class Pictures(Protocol):
 
 
 class Trainer(L.Trainer):
-    """Fits, validates, tests, predicts, exports, trains tokenizers, makes palettes and latents."""
+    """Fits, validates, tests, predicts, exports, trains tokenizers, makes palettes and latents.
+
+    Trains by whole optimizer steps: they are what signals wait for and what checkpoints hold.
+
+    Args:
+        max_skipped_steps: Steps in a row with a loss or gradient that is not finite, which are left
+            out, that end the run.
+        options: Those of Lightning's Trainer.
+    """
+
+    def __init__(self, *args: Any, max_skipped_steps: int = 5, **kwargs: Any):
+        if max_skipped_steps < 1:
+            raise ValueError(f"max_skipped_steps must be at least 1, got {max_skipped_steps}")
+        super().__init__(*args, **kwargs)
+        self.ranks = Ranks()
+        self.whole_steps = WholeSteps()
+        self._signal_connector = self.signals = Signals(self)
+        # a collective and a wait for the device in every batch; ours is one a step, on the CPU
+        self.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+        callbacks: list[L.Callback] = self.callbacks  # type: ignore[attr-defined]
+        callbacks.insert(0, self.whole_steps)
+        callbacks += [SoundSteps(max_skipped_steps), Interruptions(self.signals, self.ranks)]
 
     weights: WeightsTold | None = None
     """Which weights a command line chose; None where it was not the command line that asked."""
@@ -52,9 +77,34 @@ class Trainer(L.Trainer):
     @property
     @override
     def received_sigterm(self) -> bool:
-        """Whether SIGTERM ends this loop now: behind a whole optimizer step, never within one."""
-        is_within = self.training and self.fit_loop.epoch_loop._should_accumulate()
-        return super().received_sigterm and not is_within
+        """Never, for Lightning's loops: `Interruptions` ends them, on all ranks at one place."""
+        return False
+
+    @override
+    def save_checkpoint(
+        self, filepath: Any, weights_only: bool | None = None, storage_options: Any = None
+    ) -> None:
+        """Save the last whole step, whoever asks for it and whenever; every rank must call.
+
+        Raises:
+            NotFiniteError: A weight is not finite.
+        """
+        if self.state.fn != TrainerFn.FITTING:
+            super().save_checkpoint(filepath, weights_only, storage_options)
+            return
+        refuse_non_finite(self, self.ranks)
+        with self.whole_steps.restored(self):
+            super().save_checkpoint(filepath, weights_only, storage_options)
+
+    def _run(self, *args: Any, **kwargs: Any) -> Any:
+        """A fault that a signal brought about, as where it ends the data's workers, is its end."""
+        self.signals.noted = 0
+        try:
+            return super()._run(*args, **kwargs)
+        except Exception as error:
+            if self.signals.noted:
+                raise Interrupted(self.signals.noted) from error
+            raise
 
     def export(
         self,

@@ -1,7 +1,7 @@
 """What every system shares: one network, its trainable part, denominators, checkpoints."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import lightning as L
@@ -12,7 +12,20 @@ from typing_extensions import override
 
 from modules.metrics.meter import Meter
 from modules.nn.fingerprint import NOTHING, fingerprint, same_weights
+from modules.optimizing import (
+    Options,
+    afresh,
+    built,
+    check_watch,
+    decayed_or_not,
+    described,
+    is_other,
+    options_of,
+    refuse_other,
+    scale_rates,
+)
 from modules.origin import source_of
+from modules.states import differences
 
 
 def constant(optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
@@ -37,6 +50,9 @@ class System(L.LightningModule):
         learns_in_validation: Whether validation changes what a checkpoint holds.
         untrained: Names of the trainable parameters whose values come from no file.
         sources: Where the values of the others, and of frozen ones, were read.
+        gradient_norm: Of the step at hand, once its gradients are complete, if anybody took it.
+        skips_step: Whether the step at hand is not taken, since something in it is no number.
+        watched: What the schedule watches of a validation; None where it only counts steps.
     """
 
     learns_in_validation = False
@@ -57,6 +73,12 @@ class System(L.LightningModule):
         self.untrained: list[str] = []
         self.sources: list[str] = []
         self.loading: str | None = None
+        self.configured: Options = []
+        self.resumed: dict[str, Any] | None = None
+        self.watched: str | None = None
+        self.has_watched = False
+        self.gradient_norm: Tensor | None = None
+        self.skips_step = False
 
     @abstractmethod
     def build(self) -> nn.Module:
@@ -97,11 +119,13 @@ class System(L.LightningModule):
         optimizer = built("optimizer", self.make_optimizer, groups)
         for group in optimizer.param_groups:
             group["lr"] *= group.pop("lr_ratio", 1.0)
-        self.configured = [
-            {k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups
-        ]
+        self.configured = options_of(optimizer)
         scheduler = built("scheduler", self.make_scheduler, optimizer)
-        schedule = {"scheduler": scheduler, "interval": "step"}
+        self.watched = check_watch(scheduler)
+        if self.watched is not None:
+            self.learns_in_validation = True
+        # what watches a validation is stepped by it, and not by Lightning in every step
+        schedule = {"scheduler": scheduler, "interval": "step", "reduce_on_plateau": False}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
@@ -119,16 +143,39 @@ class System(L.LightningModule):
 
     @override
     def on_train_start(self) -> None:
-        """Let the config win over what a checkpoint said of learning rate, betas and decay."""
-        for optimizer, config in zip(
-            self.trainer.optimizers, self.trainer.lr_scheduler_configs, strict=True
-        ):
-            for group, wanted in zip(optimizer.param_groups, self.configured, strict=True):
-                group.update({k: v for k, v in wanted.items() if k != "lr"})
-                if group.get("initial_lr", wanted["lr"]) != wanted["lr"]:
-                    group["lr"] *= wanted["lr"] / group["initial_lr"]
-                    group["initial_lr"] = wanted["lr"]
-            config.scheduler.base_lrs = [wanted["lr"] for wanted in self.configured]
+        """Let a config that has changed win over what a checkpoint said of rates, betas and decay.
+
+        The schedule then goes on as a fresh run of this config would at this step. Where nothing
+        has changed, and in a fresh run, everything stays as torch computed or restored it.
+        """
+        now = described(self.hparams, self.configured)
+        if self.resumed is None or not is_other(self.resumed, now):
+            return
+        optimizer, config = self.trainer.optimizers[0], self.trainer.lr_scheduler_configs[0]
+        if self.watched is not None:
+            scale_rates(optimizer, self.resumed["groups"] or self.configured, self.configured)
+        else:
+            num_steps = self.trainer.global_step
+            config.scheduler = afresh(optimizer, self.configured, self.make_scheduler, num_steps)
+
+    @override
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        if self.watched is None:
+            scheduler.step()
+
+    @override
+    def on_validation_end(self) -> None:
+        """Check that the schedule has seen what it watches."""
+        if self.watched is None or self.has_watched or not self.is_validating_a_fit():
+            return
+        raise ValueError(
+            f"the schedule watches {self.watched}, which a validation does not give; there are "
+            f"{', '.join(sorted(self.trainer.callback_metrics))}"
+        )
+
+    def is_validating_a_fit(self) -> bool:
+        """Whether weights are validated that are being trained."""
+        return self.trainer.state.fn == "fit" and not self.trainer.sanity_checking
 
     @override
     def configure_gradient_clipping(
@@ -137,14 +184,22 @@ class System(L.LightningModule):
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        if gradient_clip_val is None or self.trainer.strategy.handles_gradient_accumulation:
-            return  # nothing asked for, or DeepSpeed clips by itself
+        norm, self.gradient_norm = self.gradient_norm, None
+        if self.skips_step or self.trainer.strategy.handles_gradient_accumulation:
+            return  # nothing to clip, or DeepSpeed clips by itself
+        if norm is not None:
+            self.meter.keep("gradient_norm", norm)
+        if gradient_clip_val is None or gradient_clip_val <= 0:
+            return
         if gradient_clip_algorithm not in (None, "norm"):
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
             return
         parameters = [p for p in self.parameters() if p.grad is not None]
-        norm = nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
-        self.meter.keep("gradient_norm", full(norm))
+        if norm is None:
+            norm = full(nn.utils.clip_grad_norm_(parameters, gradient_clip_val))
+            self.meter.keep("gradient_norm", norm)
+        else:
+            nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, norm)
 
     # Losses
 
@@ -187,6 +242,9 @@ class System(L.LightningModule):
         Args:
             row: Values by name, `stage/quantity`, the same on every rank.
         """
+        if self.watched in row and self.is_validating_a_fit():
+            self.has_watched = True
+            self.trainer.lr_scheduler_configs[0].scheduler.step(row[self.watched])  # type: ignore[arg-type]
         self.log_dict(row, logger=False)  # for tables and monitors; its own step number is one off
         for logger in self.loggers:
             logger.log_metrics(row, self.global_step)
@@ -210,21 +268,8 @@ class System(L.LightningModule):
             ValueError: A trainable parameter is missing, unknown or of another shape: the
                 checkpoint of another model.
         """
-        wanted = self.state_dict()
-        missing = [name for name in wanted if name not in state_dict]
-        unknown = [name for name in state_dict if name not in wanted]
-        other = [
-            f"{name} {tuple(state_dict[name].shape)}, here {tuple(value.shape)}"
-            for name, value in wanted.items()
-            if name in state_dict and state_dict[name].shape != value.shape
-        ]
-        if missing or unknown or other:
-            told = [("missing", missing), ("unknown", unknown), ("other shape", other)]
-            reasons = "; ".join(
-                f"{len(names)} {what}: {', '.join(names[:2])}{', ...' if names[2:] else ''}"
-                for what, names in told
-                if names
-            )
+        reasons = differences(state_dict, self.state_dict())
+        if reasons:
             raise ValueError(
                 f"{self.checkpoint_name()} is the checkpoint of another model: {reasons}"
             )
@@ -238,6 +283,7 @@ class System(L.LightningModule):
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["frozen_source"] = self.frozen_source
+        checkpoint["optimizer_groups"] = self.configured
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -251,39 +297,10 @@ class System(L.LightningModule):
                 f"{self.checkpoint_name()} was trained beside {theirs}, but the config has {ours}: "
                 "it is the checkpoint of another config, or their source has changed"
             )
-
-
-def built(key: str, builder: Callable[[Any], Any], given: Any) -> Any:
-    """What a builder of the config makes.
-
-    Raises:
-        ValueError: It refuses its options or what it is given; names the key.
-    """
-    try:
-        return builder(given)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"model.init_args.{key}: {error}") from error
-
-
-def decayed_or_not(
-    parameters: list[nn.Parameter], hidden: Iterable[nn.Parameter], **options: Any
-) -> list[dict[str, Any]]:
-    """Groups of matrices, with weight decay, and of vectors (norms, biases), without.
-
-    Args:
-        parameters: Trainable ones.
-        hidden: Parameters inside transformer blocks; their matrices are a group of their own,
-            marked `is_hidden`, for optimizers that treat them apart.
-        options: Of all groups.
-    """
-    inside = {id(p) for p in hidden}
-    matrices = [p for p in parameters if p.ndim >= 2]
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in matrices if id(p) in inside], "is_hidden": True},
-        {"params": [p for p in matrices if id(p) not in inside], "is_hidden": False},
-        {"params": [p for p in parameters if p.ndim < 2], "is_hidden": False, "weight_decay": 0.0},
-    ]
-    return [group | options for group in groups if group["params"]]
+        options = checkpoint.get("hyper_parameters", {})
+        self.resumed = described(options, checkpoint.get("optimizer_groups"))
+        if self._trainer is not None and self.trainer.state.fn == "fit":
+            refuse_other(self.resumed, described(self.hparams), self.checkpoint_name())
 
 
 def full(value: Tensor) -> Tensor:

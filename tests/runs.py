@@ -1,12 +1,15 @@
 """Small real runs through the front door, on one process or on several ranks."""
 
 import csv
+import json
 import multiprocessing
 import os
 import re
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -24,6 +27,15 @@ OPTIONS = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 128,
 }
+
+
+def saved_every(num_steps: int) -> str:
+    """An argument: no callbacks but the report and checkpoints of every so many steps."""
+    saving = {
+        "class_path": "engine.saving.StepCheckpoints",
+        "init_args": {"every_n_steps": num_steps},
+    }
+    return f"--trainer.callbacks={json.dumps([{'class_path': 'callbacks.report.Report'}, saving])}"
 
 
 def write_config(folder: Path, text: Path, tokenizer: Path) -> Path:
@@ -138,11 +150,29 @@ def rank_main(rank: int, world: int, port: int, args: list[str], log: Path) -> N
     with log.open("w") as out:
         os.dup2(out.fileno(), 1)
         os.dup2(out.fileno(), 2)
+        sys.stdout = sys.stderr = out  # pytest has put its own in their place
         main(args)
 
 
+def start_on_ranks(config: Path, world: int, *extra: str) -> tuple[list[BaseProcess], list[Path]]:
+    """Begin to train on several gloo ranks of this machine, forked: nothing is imported again."""
+    args = ["fit", f"--config={config}", *extra, f"--trainer.devices={world}"]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    context = multiprocessing.get_context("fork")
+    logs = [config.parent / f"rank{rank}.log" for rank in range(world)]
+    ranks: list[BaseProcess] = [
+        context.Process(target=rank_main, args=(rank, world, port, args, logs[rank]))
+        for rank in range(world)
+    ]
+    for process in ranks:
+        process.start()
+    return ranks, logs
+
+
 def fit_on_ranks(config: Path, world: int, *extra: str) -> Path:
-    """Train on several gloo ranks of this machine, forked, so that nothing is imported again."""
+    """Train on several ranks and return the run folder."""
     codes, logs = ends_on_ranks(config, world, *extra)
     failed = [rank for rank, code in enumerate(codes) if code != 0]
     assert not failed, f"ranks {failed} failed:\n" + logs[failed[0]][-3000:]
@@ -151,18 +181,7 @@ def fit_on_ranks(config: Path, world: int, *extra: str) -> Path:
 
 def ends_on_ranks(config: Path, world: int, *extra: str) -> tuple[list[int | None], list[str]]:
     """Exit code of each rank of a training, and what it printed; those that hang are killed."""
-    args = ["fit", f"--config={config}", *extra, f"--trainer.devices={world}"]
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    context = multiprocessing.get_context("fork")
-    logs = [config.parent / f"rank{rank}.log" for rank in range(world)]
-    ranks = [
-        context.Process(target=rank_main, args=(rank, world, port, args, logs[rank]))
-        for rank in range(world)
-    ]
-    for process in ranks:
-        process.start()
+    ranks, logs = start_on_ranks(config, world, *extra)
     for process in ranks:
         process.join(100)
     codes = [process.exitcode for process in ranks]

@@ -13,7 +13,7 @@ from engine.learning_rate import WarmupCosine
 from engine.optimizers import MuonAdamW
 from modules.decoding.branches import Question
 from modules.decoding.decoder import Decoder
-from modules.system import decayed_or_not
+from modules.optimizing import decayed_or_not
 
 WARMUP = 50
 CLIP = 1.0

@@ -103,12 +103,7 @@ def generate(
         ValueError: Prompt and continuation are longer than the model's context, or the
             architecture cannot be sampled from.
     """
-    wanted = token_BL.shape[1] + how.max_new_tokens
-    if network.context is not None and wanted > network.context:
-        raise ValueError(
-            f"a prompt of {token_BL.shape[1]} tokens and {how.max_new_tokens} new ones are more "
-            f"than the model's context of {network.context}"
-        )
+    check_room(network, token_BL.shape[1], how)
     from transformers import LogitsProcessorList, StoppingCriteriaList  # takes seconds
 
     from modules.causal_lm.loop import AtStops, OwnRows
@@ -132,6 +127,20 @@ def generate(
             pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end,
             custom_generate=OwnRows(mask_BL, generators, is_sharded(network)),
             **arguments,
+        )
+
+
+def check_room(network: LanguageModel, num_tokens: int, how: Generation) -> None:
+    """Check that a prompt of so many tokens can be continued.
+
+    Raises:
+        ValueError: Prompt and continuation are longer than the model's context.
+    """
+    wanted = num_tokens + how.max_new_tokens
+    if network.context is not None and wanted > network.context:
+        raise ValueError(
+            f"a prompt of {num_tokens} tokens and {how.max_new_tokens} new ones are more than the "
+            f"model's context of {network.context}"
         )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from modules.causal_lm.ends import new_text
-from modules.causal_lm.generate import Generation, cut, generate
+from modules.causal_lm.generate import Generation, check_room, cut, generate
 from modules.causal_lm.network import Builder, LanguageModel
 from modules.causal_lm.vocabulary import vocabulary_size
 from modules.nn.generators import dice
@@ -187,6 +187,15 @@ class CausalLM(System):
         generators = self.dice(prompts, repeats(prompts))
         texts = self._continue(token.to(self.device), mask.to(self.device), generators)
         return [prompt + text for prompt, text in zip(prompts, texts, strict=True)]
+
+    def check_prompts(self, prompts: list[str]) -> None:
+        """Refuse prompts that leave no room for a sample.
+
+        Raises:
+            ValueError: The longest one and what is to follow are longer than the model's context.
+        """
+        ids = [self.tokenizer.encode(p, add_special_tokens=False) for p in prompts]
+        check_room(self.language_model, 1 + max(map(len, ids)), self.generation)
 
     def dice(self, names: Sequence[str], repeats: Sequence[int]) -> list[torch.Generator]:
         """Generators of texts, each by its prompt and the number of equal prompts before it."""

@@ -22,8 +22,9 @@ from modules.lmfusion.network import Builder, FusionNetwork, Predicted
 from modules.lmfusion.noise import Noised, add, draw_steps, largest_readable_step
 from modules.lmfusion.pixels import Pixels
 from modules.metrics.likeness import reference
+from modules.optimizing import decayed_or_not
 from modules.origin import read_tokenizer
-from modules.system import System, constant, decayed_or_not
+from modules.system import System, constant
 
 
 class FusionBatch(TypedDict):

@@ -25,6 +25,17 @@ class Meter:
         self.counts: dict[str, float] = {}
         self.latest: dict[str, Tensor] = {}
         self.num_targets = 0
+        self.mark()
+
+    def mark(self) -> None:
+        """Remember where an optimizer step begins."""
+        # sums are never changed in place, so these copies stay as they are
+        self._marked = dict(self.totals), dict(self.counts), dict(self.latest)
+
+    def rewind(self) -> None:
+        """Forget what was added since the mark: the step is not taken."""
+        totals, counts, latest = self._marked
+        self.totals, self.counts, self.latest = dict(totals), dict(counts), dict(latest)
 
     def add(self, name: str, total: Tensor, count: float) -> None:
         """Add a sum over `count` things.
@@ -56,6 +67,7 @@ class Meter:
         totals = self._read(self.totals, self.counts, reduce)
         latest = {name: value.float().item() for name, value in self.latest.items()}
         self.totals, self.counts, self.latest = {}, {}, {}
+        self.mark()
         return totals | latest
 
     @staticmethod

@@ -147,6 +147,9 @@ class VQVAE(System):
         """Move the codebook; the gradients of the step are those of the old one."""
         if self.step_sums is None:
             return
+        if self.skips_step:
+            self.step_sums = None
+            return
         width = self.autoencoder.sizes.code_size
         sums = self.sum_over_ranks(self.step_sums).split([1, width, width], dim=1)
         num_dead = self.autoencoder.quantiser.update(sums[0][:, 0], sums[1], sums[2])

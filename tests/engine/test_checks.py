@@ -37,6 +37,11 @@ def devices(monkeypatch):
     return pretend
 
 
+AVERAGING = [{"class_path": "lightning.pytorch.callbacks.StochasticWeightAveraging"}]
+ADAMW = "torch.optim.AdamW"
+COSINE = "engine.learning_rate.WarmupCosine"
+SCHEDULES = "torch.optim.lr_scheduler"
+
 IMPOSSIBLE = [
     (0, {"accelerator": "gqu"}, "there is no gqu; did you mean gpu?"),
     (0, {"accelerator": "gpu"}, "trainer.accelerator is gpu, but torch sees no such device"),
@@ -63,6 +68,17 @@ IMPOSSIBLE = [
     (2, {"strategy": "deepspeed", "plugins": BITSANDBYTES}, "cannot shard"),
     (0, {"max_steps": -1}, "the run would never end; set trainer.max_steps"),
     (0, {"max_steps": 0}, "nothing is trained"),
+    (0, {"val_check_interval": 0}, "trainer.val_check_interval is 0; it must be a number of"),
+    (0, {"val_check_interval": -5}, "trainer.val_check_interval is -5"),
+    (0, {"val_check_interval": 1.5}, "or a share of an epoch, at most 1.0"),
+    (0, {"check_val_every_n_epoch": 0}, "trainer.check_val_every_n_epoch is 0"),
+    (0, {"accumulate_grad_batches": 0}, "trainer.accumulate_grad_batches is 0; it must be at"),
+    (0, {"log_every_n_steps": -1}, "trainer.log_every_n_steps is -1; it must not be negative"),
+    (0, {"gradient_clip_val": -1.0}, "trainer.gradient_clip_val is -1.0"),
+    (0, {"max_skipped_steps": 0}, "trainer.max_skipped_steps is 0"),
+    (0, {"limit_train_batches": 0}, "trainer.limit_train_batches is 0: fit would read nothing"),
+    (0, {"limit_val_batches": -3}, "trainer.limit_val_batches is -3"),
+    (0, {"callbacks": AVERAGING}, "StochasticWeightAveraging counts epochs"),
 ]
 
 
@@ -114,6 +130,9 @@ POSSIBLE = [
     (0, {"max_steps": -1, "max_epochs": 2}),
     (0, {"max_steps": -1, "max_epochs": None}),
     (0, {"max_steps": -1, "fast_dev_run": True}),
+    (0, {"val_check_interval": 0.25, "gradient_clip_val": 0, "log_every_n_steps": 0}),
+    (0, {"val_check_interval": "00:00:10:00", "limit_val_batches": 0}),
+    (0, {"callbacks": AVERAGING, "max_epochs": 3}),
 ]
 
 
@@ -137,6 +156,84 @@ def test_four_bit_weights_are_not_sharded(devices, capsys, options):
     key = f"model.init_args.network.init_args.{next(iter(options))}"
     assert capsys.readouterr().err.startswith(f"{key} makes weights that engine.strategies.FSDP2")
     refuse_impossible("fit", parsed({"strategy": "ddp"}, model=model))
+
+
+@pytest.mark.parametrize("command", ["validate", "test", "predict"])
+def test_an_evaluation_of_nothing_is_refused(devices, capsys, command):
+    devices(0)
+    name = {"validate": "limit_val_batches"}.get(command, f"limit_{command}_batches")
+    with pytest.raises(SystemExit, match="2"):
+        refuse_impossible(command, parsed({name: 0}))
+    assert f"trainer.{name} is 0: {command} would read nothing" in capsys.readouterr().err
+
+
+def learning(optimizer, schedule=None, **options):
+    """A model with an optimizer and a schedule."""
+    made = {"optimizer": {"class_path": optimizer, "init_args": options}}
+    if schedule:
+        made["scheduler"] = {"class_path": schedule[0], "init_args": schedule[1]}
+    return {"class_path": "a.B", "init_args": made}
+
+
+FAILING = [
+    (learning(ADAMW, lr=-1.0), "optimizer: torch.optim.AdamW cannot be used: Invalid learning"),
+    (learning(ADAMW, betas=[0.9, 1.5]), "Invalid beta parameter"),
+    (learning("torch.optim.LBFGS"), "LBFGS cannot be used"),
+    (learning("torch.optim.Muon"), "engine.optimizers.MuonAdamW gives matrices to Muon"),
+    (learning("torch.optim.SparseAdam"), "does not support dense gradients"),
+    (learning("engine.optimizers.MuonAdamW", lr=-0.1), "lr must not be negative"),
+    (learning(ADAMW, (COSINE, {"total_steps": -1})), "scheduler: engine.learning_rate.Warmup"),
+    (learning(ADAMW, (f"{SCHEDULES}.OneCycleLR", {"max_lr": 0.1})), "OneCycleLR cannot be used"),
+    (
+        learning(ADAMW, (f"{SCHEDULES}.OneCycleLR", {"max_lr": 0.1, "total_steps": 9})),
+        "OneCycleLR ends after 9 steps, and trainer.max_steps is 10",
+    ),
+    (learning(ADAMW, (f"{SCHEDULES}.ReduceLROnPlateau", {})), "with init_args.monitor"),
+]
+
+
+@pytest.mark.parametrize(("model", "said"), FAILING)
+def test_optimizers_and_schedules_that_would_fail_later_are_refused(devices, capsys, model, said):
+    devices(0)
+    with pytest.raises(SystemExit, match="2"):
+        refuse_impossible("fit", parsed({}, model=model))
+    assert said in capsys.readouterr().err
+    refuse_impossible("validate", parsed({}, model=model))
+
+
+WORKING = ["AdamW", "SGD", "Adafactor", "RMSprop", "NAdam", "RAdam", "Adagrad", "Rprop", "ASGD"]
+
+
+@pytest.mark.parametrize("name", WORKING)
+def test_optimizers_that_work_are_left_alone(devices, name):
+    devices(0)
+    cycle = (f"{SCHEDULES}.OneCycleLR", {"max_lr": 0.1, "total_steps": 10, "cycle_momentum": False})
+    refuse_impossible("fit", parsed({}, model=learning(f"torch.optim.{name}", cycle, lr=0.01)))
+
+
+@pytest.mark.parametrize("strategy", [FSDP2, DEEPSPEED])
+def test_an_optimizer_of_whole_matrices_is_not_sharded(devices, capsys, strategy):
+    devices(2)
+    model = learning("engine.optimizers.MuonAdamW", lr=0.1)
+    with pytest.raises(SystemExit, match="2"):
+        refuse_impossible("fit", parsed({"strategy": strategy}, model=model))
+    assert "MuonAdamW needs whole matrices, and" in capsys.readouterr().err
+    refuse_impossible("fit", parsed({"strategy": "ddp"}, model=model))
+
+
+@pytest.mark.parametrize(("heads", "shared", "works"), [(2, 5, False), (8, 3, False), (8, 2, True)])
+def test_heads_that_cannot_be_shared_out_are_refused(devices, capsys, heads, shared, works):
+    devices(0)
+    options = {"num_attention_heads": heads, "num_key_value_heads": shared}
+    network = {"class_path": "a.C", "init_args": {"options": options}}
+    config = parsed({}, model={"class_path": "a.B", "init_args": {"network": network}})
+    if works:
+        refuse_impossible("fit", config)
+        return
+    with pytest.raises(SystemExit, match="2"):
+        refuse_impossible("fit", config)
+    told = f"num_key_value_heads is {shared}, which does not divide num_attention_heads, {heads}"
+    assert told in capsys.readouterr().err
 
 
 def test_a_missing_checkpoint_brings_up_the_newest_one(devices, capsys, tmp_path):
