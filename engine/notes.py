@@ -61,8 +61,8 @@ class RunNotes(L.Callback):
         """Within it, an end of any kind is noted; errors go on."""
         try:
             yield
-        except SIGTERMException:
-            self.note(state="stopped by SIGTERM", ended=now())
+        except SIGTERMException as error:
+            self.note(state=f"stopped by {getattr(error, 'told', 'SIGTERM')}", ended=now())
             raise
         except Exception as error:
             self.keep_traceback(error)

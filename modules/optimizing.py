@@ -61,6 +61,18 @@ def check_watch(schedule: Any) -> str | None:
     return str(monitor)
 
 
+def refuse_unseen(watched: str, given: Iterable[str]) -> None:
+    """Refuse to go on with a schedule that has not seen what it watches.
+
+    Raises:
+        ValueError: Names what a validation gives.
+    """
+    raise ValueError(
+        f"the schedule watches {watched}, which a validation does not give; there are "
+        f"{', '.join(sorted(given))}"
+    )
+
+
 def described(options: Mapping[str, Any], groups: Options | None = None) -> dict[str, Any]:
     """What is known of an optimizer and its schedule, for comparison.
 

@@ -22,6 +22,7 @@ from modules.optimizing import (
     is_other,
     options_of,
     refuse_other,
+    refuse_unseen,
     scale_rates,
 )
 from modules.origin import source_of
@@ -166,12 +167,8 @@ class System(L.LightningModule):
     @override
     def on_validation_end(self) -> None:
         """Check that the schedule has seen what it watches."""
-        if self.watched is None or self.has_watched or not self.is_validating_a_fit():
-            return
-        raise ValueError(
-            f"the schedule watches {self.watched}, which a validation does not give; there are "
-            f"{', '.join(sorted(self.trainer.callback_metrics))}"
-        )
+        if self.watched and not self.has_watched and self.is_validating_a_fit():
+            refuse_unseen(self.watched, self.trainer.callback_metrics)
 
     def is_validating_a_fit(self) -> bool:
         """Whether weights are validated that are being trained."""
@@ -195,11 +192,10 @@ class System(L.LightningModule):
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
             return
         parameters = [p for p in self.parameters() if p.grad is not None]
-        if norm is None:
-            norm = full(nn.utils.clip_grad_norm_(parameters, gradient_clip_val))
+        if norm is None:  # under another trainer than ours
+            norm = full(nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
             self.meter.keep("gradient_norm", norm)
-        else:
-            nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, norm)
+        nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, norm)
 
     # Losses
 
