@@ -53,7 +53,6 @@ class System(L.LightningModule):
         sources: Where the values of the others, and of frozen ones, were read.
         gradient_norm: Of the step at hand, once its gradients are complete, if anybody took it.
         skips_step: Whether the step at hand is not taken, since something in it is no number.
-        watched: What the schedule watches of a validation; None where it only counts steps.
     """
 
     learns_in_validation = False
@@ -123,8 +122,7 @@ class System(L.LightningModule):
         self.configured = options_of(optimizer)
         scheduler = built("scheduler", self.make_scheduler, optimizer)
         self.watched = check_watch(scheduler)
-        if self.watched is not None:
-            self.learns_in_validation = True
+        self.learns_in_validation = self.learns_in_validation or self.watched is not None
         # what watches a validation is stepped by it, and not by Lightning in every step
         schedule = {"scheduler": scheduler, "interval": "step", "reduce_on_plateau": False}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
@@ -167,11 +165,10 @@ class System(L.LightningModule):
     @override
     def on_validation_end(self) -> None:
         """Check that the schedule has seen what it watches."""
-        if self.watched and not self.has_watched and self.is_validating_a_fit():
+        if self.watched and not self.has_watched and self._in_fit():
             refuse_unseen(self.watched, self.trainer.callback_metrics)
 
-    def is_validating_a_fit(self) -> bool:
-        """Whether weights are validated that are being trained."""
+    def _in_fit(self) -> bool:
         return self.trainer.state.fn == "fit" and not self.trainer.sanity_checking
 
     @override
@@ -238,7 +235,7 @@ class System(L.LightningModule):
         Args:
             row: Values by name, `stage/quantity`, the same on every rank.
         """
-        if self.watched in row and self.is_validating_a_fit():
+        if self.watched in row and self._in_fit():
             self.has_watched = True
             self.trainer.lr_scheduler_configs[0].scheduler.step(row[self.watched])  # type: ignore[arg-type]
         self.log_dict(row, logger=False)  # for tables and monitors; its own step number is one off
@@ -266,9 +263,8 @@ class System(L.LightningModule):
         """
         reasons = differences(state_dict, self.state_dict())
         if reasons:
-            raise ValueError(
-                f"{self.checkpoint_name()} is the checkpoint of another model: {reasons}"
-            )
+            told = f"{self.checkpoint_name()} is the checkpoint of another model"
+            raise ValueError(f"{told}: {reasons}")
         return super().load_state_dict(state_dict, strict=False, assign=assign)
 
     def checkpoint_name(self) -> str:
