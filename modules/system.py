@@ -104,10 +104,8 @@ class System(L.LightningModule):
 
     def frozen(self) -> list[tuple[str, nn.Parameter]]:
         """Names and parameters that are not trained; a tied parameter under each of its names."""
-        return [pair for pair in self._named_parameters() if not pair[1].requires_grad]
-
-    def _named_parameters(self) -> list[tuple[str, nn.Parameter]]:
-        return list(self.named_parameters(remove_duplicate=False))
+        named = self.named_parameters(remove_duplicate=False)
+        return [pair for pair in named if not pair[1].requires_grad]
 
     # Optimisation
 
