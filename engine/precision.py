@@ -34,6 +34,8 @@ class HalfWeights(HalfPrecision):
 def cast(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     """Cast a module's parameters; buffers that are kept in single precision stay so.
 
+    Parameters with a true attribute `keeps_dtype`, such as adapters, stay as they are, too.
+
     Args:
         module: Changed in place.
         dtype: Of floating-point parameters.
@@ -43,7 +45,10 @@ def cast(module: nn.Module, dtype: torch.dtype) -> nn.Module:
         for owner in module.modules()
         for name, buffer in owner.named_buffers(recurse=False)
     ]
+    kept = [(p, p.data) for p in module.parameters() if getattr(p, "keeps_dtype", False)]
     module.to(dtype)
+    for parameter, value in kept:
+        parameter.data = value.to(parameter.device)
     for owner, name, buffer in before:
         now = getattr(owner, name)
         if now.dtype in HALVES and buffer.dtype not in HALVES:

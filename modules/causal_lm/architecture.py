@@ -45,11 +45,12 @@ def nearest(name: str, known: Any) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def check_vocabulary(tokenizer_size: int, vocab_size: int, where: str) -> None:
+def check_vocabulary(tokenizer_size: int, vocab_size: int, where: str, hint: str = "") -> None:
     """Refuse a tokenizer that has more ids than the embedding has rows."""
     if tokenizer_size > vocab_size:
         raise ValueError(
             f"the tokenizer has {tokenizer_size} ids, the embedding ({where}) {vocab_size} rows"
+            f"{hint}"
         )
 
 

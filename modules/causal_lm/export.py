@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from modules.causal_lm.lora import no_advice
 from modules.nn.same_weights import refuse_other_weights
 
 NUM_ROWS = 2
@@ -53,7 +54,8 @@ def merged(model: Any) -> Any:
     if merge is None:
         return model
     untie_adapted(model)
-    whole = merge()
+    with no_advice():
+        whole = merge()
     tie_equal(whole)
     return whole
 

@@ -25,7 +25,7 @@ from modules.causal_lm.architecture import (
 )
 from modules.causal_lm.attention import register
 from modules.causal_lm.export import logits_of_folder, merged, questions, write_folder
-from modules.causal_lm.lora import Lora, adapt
+from modules.causal_lm.lora import Lora, adapt, add_rows
 from modules.causal_lm.loss import IGNORE, Losses, chunked_next_token_loss, next_token_loss
 from modules.causal_lm.router import SWITCH, balance, balance_weight, check_router_options
 from modules.causal_lm.verdict import Sampling
@@ -262,6 +262,8 @@ class Pretrained(LanguageModel):
         attention: How rows are attended.
         activation_checkpointing: Whether blocks are computed again in backward.
         loss_chunk: Positions whose logits are held at a time; all at once where None.
+        new_tokens: Whether ids behind the embedding's rows get rows, which are trained, beside
+            adapters too; refused where False.
 
     Raises:
         FileNotFoundError: A local folder that is not there.
@@ -277,13 +279,16 @@ class Pretrained(LanguageModel):
         attention: Attention = "documents",
         activation_checkpointing: bool = False,
         loss_chunk: int | None = None,
+        new_tokens: bool = False,
     ):
         from transformers import AutoConfig, AutoModelForCausalLM
 
         check_source(source)
         config = as_decoder(read(AutoConfig, source, revision=revision))
         check_text(config, source)
-        check_vocabulary(tokenizer_size, config.vocab_size, source)
+        if not new_tokens:
+            hint = "; new_tokens: true makes rows for the others"
+            check_vocabulary(tokenizer_size, config.vocab_size, source, hint)
         register()
         limits, sampling = admit(config, attention, loss_chunk, LanguageModel)
         model = read_model(
@@ -294,7 +299,8 @@ class Pretrained(LanguageModel):
             attn_implementation=attention,
             dtype=torch.get_default_dtype(),
         )
+        new_ids = add_rows(model, tokenizer_size)
         if lora is not None:
-            model = adapt(model, lora)
+            model = adapt(model, lora, new_ids)
         super().__init__(model, attention, activation_checkpointing, loss_chunk)
         self.limits, self.sampling = limits, sampling
