@@ -6,10 +6,8 @@ from contextlib import contextmanager
 import lightning as L
 import torch
 from lightning.pytorch.plugins.precision import HalfPrecision
-from torch import nn
+from torch import Tensor, nn
 from typing_extensions import override
-
-HALVES = (torch.bfloat16, torch.float16)
 
 
 class HalfWeights(HalfPrecision):
@@ -32,27 +30,28 @@ class HalfWeights(HalfPrecision):
 
 
 def cast(module: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """Cast a module's parameters; buffers that are kept in single precision stay so.
+    """Cast a module's parameters; buffers keep the dtype they were made in.
 
-    Parameters with a true attribute `keeps_dtype`, such as adapters, stay as they are, too.
+    So do the parameters that a module names in an attribute `keeps_dtype`, such as adapters.
 
     Args:
         module: Changed in place.
         dtype: Of floating-point parameters.
     """
-    before = [
-        (owner, name, buffer)
+    named = [
+        owner.get_parameter(name)
         for owner in module.modules()
-        for name, buffer in owner.named_buffers(recurse=False)
+        for name in getattr(owner, "keeps_dtype", ())
     ]
-    kept = [(p, p.data) for p in module.parameters() if getattr(p, "keeps_dtype", False)]
-    module.to(dtype)
-    for parameter, value in kept:
-        parameter.data = value.to(parameter.device)
-    for owner, name, buffer in before:
-        now = getattr(owner, name)
-        if now.dtype in HALVES and buffer.dtype not in HALVES:
-            setattr(owner, name, buffer.to(now.device))
+    kept = {id(tensor) for tensor in (*named, *module.buffers())}
+
+    def to_dtype(tensor: Tensor) -> Tensor:
+        is_cast = tensor.is_floating_point() and id(tensor) not in kept
+        return tensor.to(dtype) if is_cast else tensor
+
+    module._apply(to_dtype)
+    if isinstance(module, L.LightningModule):
+        module._dtype = dtype  # what `module.to(dtype)` notes
     return module
 
 

@@ -61,10 +61,10 @@ def adapt(model: nn.Module, lora: Lora, new_ids: Sequence[int] = ()) -> nn.Modul
     )
     with no_advice():
         adapted = get_peft_model(cast(Any, model), config)
-    for parameter in adapted.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
-            parameter.keeps_dtype = True  # type: ignore[attr-defined]  # when weights are cast
+    trained = {name: p for name, p in adapted.named_parameters() if p.requires_grad}
+    for parameter in trained.values():
+        parameter.data = parameter.data.float()
+    adapted.keeps_dtype = list(trained)  # when weights are cast
     return adapted
 
 
