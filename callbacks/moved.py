@@ -45,7 +45,8 @@ class Moved(L.Callback):
     def on_before_optimizer_step(
         self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Any
     ) -> None:
-        if (trainer.global_step + 1) % max(1, trainer.log_every_n_steps) == 0:
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if (trainer.global_step + 1) % max(1, every) == 0:
             self.before = [probes(p).clone() for p in trained_halves(pl_module)]
 
     @override

@@ -1,5 +1,7 @@
 """What others load is what was trained."""
 
+import re
+
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -107,7 +109,7 @@ def damaged_config(model, folder):
     ],
 )
 def test_an_export_that_computes_something_else_is_an_error_and_leaves_no_folder(
-    config, tmp_path, monkeypatch, damage, message
+    config, tmp_path, monkeypatch, capsys, damage, message
 ):
     from modules.causal_lm import network
 
@@ -119,8 +121,11 @@ def test_an_export_that_computes_something_else_is_an_error_and_leaves_no_folder
 
     monkeypatch.setattr(network, "write_folder", broken)
     checkpoint = fit(config) / "checkpoints" / "last.ckpt"
-    with pytest.raises(ValueError, match=f"not what was trained, and was removed: .*{message}"):
+    with pytest.raises(SystemExit) as refused:
         export(config, tmp_path / "out", f"--ckpt_path={checkpoint}")
+    assert refused.value.code == 2
+    told = capsys.readouterr().err
+    assert re.search(f"not what was trained, and was removed: .*{message}", told)
     assert not list((tmp_path / "out").iterdir())
 
 
