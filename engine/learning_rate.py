@@ -1,9 +1,10 @@
 """Learning-rate schedules that take their length from the config."""
 
 from math import cos, pi
+from typing import Literal
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 
 def warm_up(step: int, warmup_steps: int) -> float:
@@ -81,3 +82,30 @@ class WarmupConstant(LambdaLR):
     def __init__(self, optimizer: Optimizer, warmup_steps: int = 0):
         check_steps(warmup_steps, max(1, warmup_steps))
         super().__init__(optimizer, lambda step: warm_up(step, warmup_steps))
+
+
+class Plateau(ReduceLROnPlateau):
+    """The full rate until a quantity of the validations no longer gets better, then less.
+
+    Args:
+        optimizer: Its learning rates are where it begins.
+        monitor: The quantity, such as `validate/loss`.
+        mode: Whether it is to fall (`min`) or to rise (`max`).
+        factor: What the rates are multiplied by.
+        patience: Validations without a better value that are let pass.
+        threshold: How much better counts, as a share of the best value.
+        min_lr: Rates stay above it.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        monitor: str,
+        mode: Literal["min", "max"] = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        min_lr: float = 0.0,
+    ):
+        super().__init__(optimizer, mode, factor, patience, threshold, min_lr=min_lr)
+        self.monitor = monitor

@@ -34,7 +34,7 @@ def what_fails(config: Namespace, max_steps: int, takes_step: bool) -> str | Non
     if schedule.class_path == WATCHING:
         return (
             f"{MODEL}.scheduler: {WATCHING} does not say what it watches; take "
-            "lightning.pytorch.cli.ReduceLROnPlateau with init_args.monitor, such as validate/loss"
+            "engine.learning_rate.Plateau with init_args.monitor, such as validate/loss"
         )
     try:
         made = make(schedule, optimizer)

@@ -55,8 +55,7 @@ def check_watch(schedule: Any) -> str | None:
     if not monitor:
         raise ValueError(
             "torch.optim.lr_scheduler.ReduceLROnPlateau does not say what it watches: take "
-            "lightning.pytorch.cli.ReduceLROnPlateau, whose init_args have a monitor, such as "
-            "validate/loss"
+            "engine.learning_rate.Plateau, whose init_args have a monitor, such as validate/loss"
         )
     return str(monitor)
 
@@ -84,20 +83,6 @@ def described(options: Mapping[str, Any], groups: Options | None = None) -> dict
     told = {name: options.get(name) for name in ("optimizer", "scheduler")}
     known = {name: value if isinstance(value, Mapping) else None for name, value in told.items()}
     return known | {"groups": groups}
-
-
-def refuse_other(saved: Mapping[str, Any], now: Mapping[str, Any], checkpoint: str) -> None:
-    """Refuse to go on with what an optimizer of another kind remembers.
-
-    Raises:
-        ValueError: Names both.
-    """
-    kinds = [one["optimizer"] and one["optimizer"]["class_path"] for one in (saved, now)]
-    if None not in kinds and kinds[0] != kinds[1]:
-        raise ValueError(
-            f"{checkpoint} was trained by {kinds[0]}, and the config says {kinds[1]}: what the one "
-            "remembers is nothing to the other"
-        )
 
 
 def is_other(saved: Mapping[str, Any], now: Mapping[str, Any]) -> bool:

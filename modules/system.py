@@ -21,7 +21,6 @@ from modules.optimizing import (
     described,
     is_other,
     options_of,
-    refuse_other,
     refuse_unseen,
     scale_rates,
 )
@@ -289,8 +288,6 @@ class System(L.LightningModule):
             )
         options = checkpoint.get("hyper_parameters", {})
         self.resumed = described(options, checkpoint.get("optimizer_groups"))
-        if self._trainer is not None and self.trainer.state.fn == "fit":
-            refuse_other(self.resumed, described(self.hparams), self.checkpoint_name())
 
 
 def full(value: Tensor) -> Tensor:

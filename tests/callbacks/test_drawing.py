@@ -39,6 +39,7 @@ def test_a_sample_longer_than_the_context_is_refused_before_the_first_step(confi
     assert "more than the model's context of 128" in told
 
 
+@pytest.mark.slow
 def test_a_sample_of_a_checkpoint_bears_its_step(config, capsys):
     run = fit(config, SAMPLES)
     capsys.readouterr()
@@ -49,6 +50,7 @@ def test_a_sample_of_a_checkpoint_bears_its_step(config, capsys):
     assert told[-1].startswith("run folder")
 
 
+@pytest.mark.slow
 def test_dice_of_samples_move_nothing_else(config, monkeypatch):
     monkeypatch.setattr(CausalLM, "sample", lambda self, prompts: [str(torch.rand(1))])
     assert losses(fit(config, VALIDATE, SAMPLES)) == losses(fit(config, VALIDATE))

@@ -55,8 +55,8 @@ def fail():
     [
         (signal.SIGTERM, 1, 143),
         (signal.SIGINT, 1, 130),
-        (signal.SIGTERM, 2, 143),
-        (signal.SIGINT, 2, 130),
+        pytest.param(signal.SIGTERM, 2, 143, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 2, 130, marks=pytest.mark.slow),
     ],
 )
 def test_a_signal_ends_the_run_behind_its_step(config, monkeypatch, capsys, signum, times, code):
@@ -70,6 +70,7 @@ def test_a_signal_ends_the_run_behind_its_step(config, monkeypatch, capsys, sign
     assert f"{signum.name} ended the run; step 3 is saved in" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accumulated", [1, 2])
 @pytest.mark.parametrize("what", ["signal", "error"])
 @pytest.mark.parametrize("batch", [17, 18, 19, 20])
@@ -103,6 +104,7 @@ def test_any_error_saves_the_last_whole_step_and_says_where(config, monkeypatch,
     assert "RuntimeError ended the run; step 2 is saved in" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_error_in_a_callback_behind_a_step_saves_that_step(config, monkeypatch):
     whole = fit(config, steps(6))
     with monkeypatch.context() as patch:
@@ -113,6 +115,7 @@ def test_an_error_in_a_callback_behind_a_step_saves_that_step(config, monkeypatc
     same_checkpoint(whole, resume(config, newest_run(config), steps(6)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_saved", [False, True])
 def test_an_optimizer_that_fails_within_its_step_leaves_the_checkpoint_before(
     config, monkeypatch, capsys, is_saved
@@ -137,6 +140,7 @@ def test_an_optimizer_that_fails_within_its_step_leaves_the_checkpoint_before(
         assert "it lies within an optimizer step, so the newest checkpoint stays: none" in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["signal", "error"])
 def test_what_comes_in_validation_ends_it_and_saves_the_weights_that_are_trained(
     config, monkeypatch, what
@@ -158,6 +162,7 @@ def test_what_comes_in_validation_ends_it_and_saves_the_weights_that_are_trained
     same_checkpoint(whole, resume(config, newest_run(config), steps(6), *parts))
 
 
+@pytest.mark.slow
 def test_a_signal_while_samples_are_drawn_ends_them(config, monkeypatch, capsys):
     samples = (
         '--trainer.callbacks+={"class_path": "callbacks.samples.TextSamples", '
@@ -177,6 +182,7 @@ def test_a_signal_while_samples_are_drawn_ends_them(config, monkeypatch, capsys)
     assert saved(newest_run(config)) == ["step_0000002.ckpt"]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_behind_a_validation_within_a_step_is_of_the_step_before(config, monkeypatch):
     """Batches of 2 to a step, a validation behind every third: the first lies within step 2."""
     parts = ["--trainer.accumulate_grad_batches=2", "--trainer.val_check_interval=3", SMALL]
@@ -191,6 +197,7 @@ def test_a_checkpoint_behind_a_validation_within_a_step_is_of_the_step_before(co
         same_checkpoint(whole, resumed)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_lightnings_own_within_a_step_is_of_the_step_before(config):
     options = {"monitor": "validate/loss", "filename": "best", "every_n_epochs": 1}
     own = {
@@ -207,6 +214,7 @@ def test_a_checkpoint_of_lightnings_own_within_a_step_is_of_the_step_before(conf
     )
 
 
+@pytest.mark.slow
 def test_a_resume_behind_the_last_step_is_refused_or_told(config, capsys):
     first = fit(config, steps(3))
     with pytest.raises((ValueError, SystemExit)):

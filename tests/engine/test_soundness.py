@@ -42,9 +42,14 @@ def ends(run):
 
 
 @pytest.mark.parametrize(
-    "optimizer", ["torch.optim.AdamW", "torch.optim.SGD", "engine.optimizers.MuonAdamW"]
+    "optimizer",
+    [
+        "torch.optim.AdamW",
+        pytest.param("torch.optim.SGD", marks=pytest.mark.slow),
+        pytest.param("engine.optimizers.MuonAdamW", marks=pytest.mark.slow),
+    ],
 )
-@pytest.mark.parametrize("clip", ["1.0", "null"])
+@pytest.mark.parametrize("clip", ["1.0", pytest.param("null", marks=pytest.mark.slow)])
 def test_a_step_that_is_left_out_touches_nothing(config, monkeypatch, optimizer, clip):
     args = [
         f'--model.init_args.optimizer={{"class_path": "{optimizer}", "init_args": {{"lr": 0.01}}}}',
@@ -82,6 +87,7 @@ def test_a_step_that_is_left_out_is_counted_and_its_loss_is_not(config, monkeypa
     assert "skipped 1 ·" in told
 
 
+@pytest.mark.slow
 def test_one_micro_batch_spoils_its_whole_step_and_no_other(config, monkeypatch):
     parts = ["--trainer.accumulate_grad_batches=3", "--data.init_args.batch_size=1", EVERY]
     spoiled(monkeypatch, [3])
@@ -97,6 +103,7 @@ def test_one_micro_batch_spoils_its_whole_step_and_no_other(config, monkeypatch)
     assert moved == [False, True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_many_in_a_row_end_the_run_and_their_batch_is_written(config, monkeypatch, capsys, value):
     spoiled(monkeypatch, range(2, 99), value)
@@ -110,6 +117,7 @@ def test_many_in_a_row_end_the_run_and_their_batch_is_written(config, monkeypatc
     assert all(value.isfinite().all() for value in weights(run).values())
 
 
+@pytest.mark.slow
 def test_weights_that_are_no_numbers_are_never_saved(config, monkeypatch, capsys):
     honest = torch.optim.AdamW.step
 
@@ -130,6 +138,7 @@ def test_weights_that_are_no_numbers_are_never_saved(config, monkeypatch, capsys
     assert "step 3 could not be saved" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_resumed_run_goes_on_counting(config, monkeypatch):
     with monkeypatch.context() as patch:
         spoiled(patch, [1])
