@@ -179,6 +179,21 @@ read from left to right (`is_decoder`), exports included.
 """
 
 
+def told(text: str) -> dict[str, str]:
+    """What a page says of each model type under the first setting; `WORDS["run"]` where not built.
+
+    Args:
+        text: The page.
+    """
+    found, is_built = {}, True
+    for line in text.splitlines():
+        is_built = is_built and line != "## Not built"
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        if cells and cells[0] != "model type" and not cells[0].startswith("---"):
+            found[cells[0]] = cells[1] if is_built else WORDS["run"]
+    return found
+
+
 def main() -> None:
     """Write the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])

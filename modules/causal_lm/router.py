@@ -7,6 +7,7 @@ Shape legend: B = rows, L = row length, N = documents, E = experts.
 """
 
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,25 +18,45 @@ from modules.causal_lm.loss import IGNORE
 
 FUNCTION = "load_balancing_loss_func"
 """What transformers calls it, in the file of each architecture that has it."""
-WEIGHT, SWITCH = "router_aux_loss_coef", "output_router_logits"
-"""Options of an architecture: how much it weighs, and whether it is added at all."""
+SWITCH = "output_router_logits"
+"""Option of an architecture: whether the balance is added at all."""
+WEIGHTS = ("router_aux_loss_coef", "aux_loss_coef")
+"""Options of architectures that say how much it weighs."""
+NUMBERS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+"""Options of architectures that say how many experts there are."""
 
 
 def balance_weight(config: Any) -> float:
     """How much the balance weighs in the loss; 0 where the options leave it out."""
-    return float(getattr(config, WEIGHT, 0) or 0) if getattr(config, SWITCH, False) else 0.0
+    if not getattr(config, SWITCH, False):
+        return 0.0
+    return float(next((getattr(config, n) for n in WEIGHTS if hasattr(config, n)), 0.0) or 0.0)
 
 
 def check_router_options(model_type: str, options: dict[str, Any], config: Any) -> None:
-    """Refuse a weight of the balance that nothing would read.
+    """Refuse a weight of the balance that nothing would read; tell of experts without a balance.
+
+    Args:
+        model_type: Of a model from scratch.
+        options: What the user asked for.
+        config: With everything else at its defaults.
 
     Raises:
         ValueError: Says which switch to set.
     """
-    if options.get(WEIGHT) and not getattr(config, SWITCH, False):
+    known = [name for name in WEIGHTS if hasattr(config, name)]
+    if not known or getattr(config, SWITCH, False):
+        return
+    if options.get(known[0]):
         raise ValueError(
-            f"{model_type} reads {WEIGHT} only where {SWITCH} is true: set options.{SWITCH} to "
-            f"true to add the balance of experts to the loss, or leave {WEIGHT} out"
+            f"{model_type} reads {known[0]} only where {SWITCH} is true: set options.{SWITCH} to "
+            f"true to add the balance of experts to the loss, or leave {known[0]} out"
+        )
+    if any((getattr(config, name, 0) or 0) > 1 for name in NUMBERS):
+        warnings.warn(
+            f"the experts of {model_type} are trained from scratch without a balance and may "
+            f"collapse into few; options.{SWITCH}: true adds it to the loss",
+            stacklevel=2,
         )
 
 

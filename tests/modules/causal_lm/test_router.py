@@ -94,6 +94,11 @@ def test_a_weight_that_nothing_would_read_is_refused():
         make(options={"output_router_logits": False})
 
 
+def test_experts_without_a_balance_are_told_of():
+    with pytest.warns(UserWarning, match="experts of mixtral.*output_router_logits: true adds"):
+        make(options={"output_router_logits": False, "router_aux_loss_coef": 0.0})
+
+
 def test_a_run_trains_the_balance_and_logs_it_apart(tmp_path, text_file, tokenizer_folder):
     config = write_config(tmp_path, text_file, tokenizer_folder)
     network = "--model.init_args.network.init_args"
