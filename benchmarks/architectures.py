@@ -18,7 +18,7 @@ from modules.causal_lm.admission import SETTINGS
 from modules.causal_lm.architecture import as_decoder, make_config, own_ids
 from modules.causal_lm.attention import register
 from modules.causal_lm.network import LanguageModel
-from modules.causal_lm.probe import examine
+from modules.causal_lm.probe import examine_all
 from modules.causal_lm.verdict import Verdict
 
 PAGE = Path("docs/architectures.md")
@@ -91,7 +91,7 @@ def judge(name: str, settings: Iterable[str] = SETTINGS) -> Row:
         config = as_decoder(own_ids(config, options))
     except Exception as error:
         return Row(name, reason=first_line(error), is_built=False)
-    found = [examine(config, one, True, LanguageModel) for one in settings]
+    found = examine_all(config, settings, True, LanguageModel)
     if all(only_runs_not(one) for one in found):
         return Row(name, reason=plain(found[0].faults[0].told), is_built=False)
     cells = tuple(map(cell, found))

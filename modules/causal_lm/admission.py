@@ -161,9 +161,11 @@ def refusal(config: Any, attention: str, chunked: bool, verdict: Verdict, make: 
         return f"{start}; leave loss_chunk out"
     if first.kind == "loss":
         return f"{start}; switch off what only the architecture's own loss reads"
-    exact = [one for one in SETTINGS if one != attention and fits(config, one, chunked, make)]
+    exact = [one for one in SETTINGS if one != attention and fits(config, one, False, make)]
     if exact:
-        return f"{start}; exact for it: attention {' or '.join(map(repr, exact))}"
+        whole = chunked and not all(fits(config, one, True, make) for one in exact)
+        without = ", without loss_chunk" if whole else ""
+        return f"{start}; exact for it: attention {' or '.join(map(repr, exact))}{without}"
     if first.kind == "run" and not any(runs(config, one, make) for one in SETTINGS):
         return f"{start}; no other attention runs either: see whether the options fit together"
     return f"{start}; no attention is exact for it in rows of several documents"

@@ -27,7 +27,12 @@ from modules.causal_lm.attention import register
 from modules.causal_lm.export import logits_of_folder, merged, questions, write_folder
 from modules.causal_lm.lora import Lora, adapt, add_rows
 from modules.causal_lm.loss import IGNORE, Losses, chunked_next_token_loss, next_token_loss
-from modules.causal_lm.router import SWITCH, balance, balance_weight, check_router_options
+from modules.causal_lm.router import (
+    SWITCH,
+    balance,
+    balance_weight,
+    check_router_options,
+)
 from modules.causal_lm.verdict import Sampling
 from modules.nn.attention import Documents
 from modules.origin import read, read_model
@@ -144,11 +149,8 @@ class LanguageModel(nn.Module):
     def generating(self) -> Iterator[Any]:
         """The `transformers` model, set up to write; refused where it would not be its own."""
         self.limits.check_writing(self.model.config.model_type)
-        self.model.set_attn_implementation(self.sampling.attention)
-        try:
+        with self.sampling.of(self.model, self.attention):
             yield self.model
-        finally:
-            self.model.set_attn_implementation(self.attention)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the inner model; attention stays as it is, whatever the documents' lengths."""

@@ -1,23 +1,19 @@
 """One probe of an architecture: exact in packed rows, or refused with the reason.
 
-It builds the architecture small (`modules.causal_lm.shrink`) and compares what the trainer computes
-with what the architecture itself computes of each document alone (`modules.causal_lm.trial`).
+It builds the architecture small (`modules.causal_lm.subject`) and compares what the trainer
+computes with what the architecture itself computes of each document (`modules.causal_lm.trial`).
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from modules.causal_lm.aside import undisturbed
-from modules.causal_lm.shrink import shrink
-from modules.causal_lm.trial import Make, Rows, Trial, build, unrun
+from modules.causal_lm.subject import Rows, Subject, runnable
+from modules.causal_lm.trial import Make, Trial, unrun
 from modules.causal_lm.verdict import Verdict
 from modules.causal_lm.windows import windows, with_window
 from modules.causal_lm.writing import sampling
-
-MOST_PARAMETERS = 300_000_000
-"""Of a model that could only be shrunk in its layers."""
 
 LONG = Rows((20, 5, 3, 9, 19), (2,))
 """Documents longer than the window, and one that is not."""
@@ -37,68 +33,63 @@ def examine(config: Any, attention: str, chunked: bool, make: Make) -> Verdict:
     Returns:
         The verdict. The first of its faults is the plainest.
     """
+    return examine_all(config, (attention,), chunked, make)[0]
+
+
+def examine_all(config: Any, settings: Iterable[str], chunked: bool, make: Make) -> list[Verdict]:
+    """The verdicts under several settings."""
     with undisturbed():
         try:
-            small = runnable(config)
-            trial = Trial(small, attention, make)
+            subject = runnable(config)
         except Exception as error:
-            return Verdict((unrun(error),), sampling=None, unsampled=str(error))
-        faults = trial.faults(LONG, chunked)
-        verdict = Verdict(tuple(faults), learned=trial.is_learned())
-        if any(one.is_of_attention for one in faults):
-            verdict = within_windows(verdict, small, attention, chunked, make)
-        if verdict.faults:
-            return verdict
-        way, why = sampling(trial, LONG)
-        if way is None and verdict.windows:
-            way, _ = sampling(trial, SHORT[0.5])
-        return replace(verdict, sampling=way, unsampled="" if way else why)
+            return [unrunnable(error) for _ in settings]
+        return [verdict_on(subject, one, chunked, make) for one in settings]
 
 
-def runnable(config: Any) -> Any:
-    """The architecture as small as it runs: narrow, or else with few layers of its own width.
-
-    Raises:
-        Exception: Of the first try, where none runs.
-    """
-    first: Exception | None = None
-    for is_narrow in (True, False):
-        try:
-            small = shrink(config, is_narrow)
-            if is_narrow:
-                with torch.no_grad():
-                    build(small, "eager")(input_ids=torch.arange(4, 12)[None], use_cache=False)
-                return small
-            with torch.device("meta"):
-                size = sum(p.numel() for p in build(small, "eager").parameters())
-            if size <= MOST_PARAMETERS:
-                return small
-        except Exception as error:
-            first = first or error
-    assert first is not None
-    raise first
+def unrunnable(error: Exception) -> Verdict:
+    """The verdict on code that does not run."""
+    fault = unrun(error)
+    return Verdict((fault,), sampling=None, unsampled=fault.told)
 
 
-def within_windows(
-    verdict: Verdict, small: Any, attention: str, chunked: bool, make: Make
-) -> Verdict:
+def verdict_on(subject: Subject, attention: str, chunked: bool, make: Make) -> Verdict:
+    """The verdict on a small model under a setting."""
+    try:
+        trial = Trial(subject, attention, make)
+    except Exception as error:
+        return unrunnable(error)
+    faults = trial.faults(LONG, chunked)
+    verdict = Verdict(tuple(faults), learned=subject.is_learned)
+    if any(one.is_of_attention for one in faults):
+        verdict = within_windows(verdict, trial, chunked)
+    if verdict.faults:
+        return verdict
+    way, why = sampling(trial, LONG)
+    if way is None and verdict.windows:
+        way, _ = sampling(trial, SHORT[0.5])
+    return replace(verdict, sampling=way, unsampled="" if way else why)
+
+
+def within_windows(verdict: Verdict, trial: Trial, chunked: bool) -> Verdict:
     """The verdict on documents that fit into every window, where longer ones have faults.
 
     Faults that remain are those of short documents: windows are not their cause.
     """
+    small = trial.subject.config
     names = list(windows(small))
     if not names:
         return verdict
-    trial = Trial(small, attention, make)
     for share, rows in SHORT.items():
         faults = trial.faults(rows, chunked)
         if not any(one.is_of_attention for one in faults):
-            guilty = [
-                name
-                for name in names
-                if Trial(with_window(small, name), attention, make).faults(LONG, False)
-            ]
-            kept = tuple(guilty or names)
-            return replace(verdict, faults=tuple(faults), windows=kept, share=share)
+            found = tuple(name for name in names if guilty(name, trial))
+            windowed = found or tuple(names)
+            return replace(verdict, faults=tuple(faults), windows=windowed, share=share)
         verdict = replace(verdict, faults=tuple(faults))
     return verdict
+
+
+def guilty(name: str, trial: Trial) -> bool:
+    """Whether a window makes a difference, all others being wide."""
+    alone = Subject(with_window(trial.subject.config, name))
+    return bool(Trial(alone, trial.attention, trial.make).faults(LONG, False))

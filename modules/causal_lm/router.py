@@ -8,7 +8,8 @@ Shape legend: B = rows, L = row length, N = documents, E = experts.
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -31,6 +32,19 @@ def balance_weight(config: Any) -> float:
     if not getattr(config, SWITCH, False):
         return 0.0
     return float(next((getattr(config, n) for n in WEIGHTS if hasattr(config, n)), 0.0) or 0.0)
+
+
+@contextmanager
+def unbalanced(config: Any) -> Iterator[None]:
+    """Leave the balance out while texts are written; transformers fits it to whole prompts only."""
+    is_on = getattr(config, SWITCH, None)
+    if is_on:
+        setattr(config, SWITCH, False)
+    try:
+        yield
+    finally:
+        if is_on:
+            setattr(config, SWITCH, is_on)
 
 
 def check_router_options(model_type: str, options: dict[str, Any], config: Any) -> None:

@@ -6,13 +6,16 @@ code; it is written to `.cache/architectures` and found again by a digest of the
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, Literal
+
+from modules.causal_lm.router import unbalanced
 
 FOLDER = Path(".cache/architectures")
 """Where verdicts are kept, under the folder that a run is started in."""
@@ -57,6 +60,16 @@ class Sampling:
 
     attention: str = "sdpa"
     cache: Cache = "roomy"
+
+    @contextmanager
+    def of(self, model: Any, attention: str) -> Iterator[None]:
+        """Let a model write, and have the attention of training again afterwards."""
+        model.set_attn_implementation(self.attention)
+        try:
+            with unbalanced(model.config):
+                yield
+        finally:
+            model.set_attn_implementation(attention)
 
     def cache_arguments(self, config: Any) -> dict[str, Any]:
         """Where keys and values are kept, as arguments of transformers' `generate`."""

@@ -2,8 +2,12 @@
 
 import torch
 
-from modules.causal_lm.trial import NUM_NEW, TOLERANCE, Rows, Trial, difference, told, unrun
+from modules.causal_lm.subject import Rows
+from modules.causal_lm.trial import TOLERANCE, Trial, difference, told, unrun
 from modules.causal_lm.verdict import Cache, Sampling
+
+NUM_NEW = 3
+"""Tokens that are written: one from the prompt, the others from the cache."""
 
 
 def sampling(trial: Trial, rows: Rows) -> tuple[Sampling | None, str]:
@@ -52,7 +56,7 @@ def written(trial: Trial, rows: Rows) -> float:
     wanted = []
     for row, one in enumerate(prompts):
         whole = torch.cat([one, out.sequences[row, longest:]])
-        logits = trial.own(input_ids=whole[None], use_cache=False).logits[0]
+        logits = trial.subject.logits(whole)
         wanted.append(logits[len(one) - 1 : -1])
     expected = torch.stack(wanted)
     return difference(torch.stack(out.logits, dim=1), expected, expected.std())

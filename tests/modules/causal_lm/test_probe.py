@@ -77,7 +77,11 @@ def test_sinks_that_are_dropped_are_seen():
 
 def test_attention_code_of_its_own_is_named():
     why = told("falcon")
-    assert "KeyError: 'documents'" in why
+    assert "falcon does not run with attention 'documents': it has attention code of its own" in why
+
+
+def test_what_is_exact_as_a_whole_only_is_named_so():
+    assert told("gemma2", chunked=True).endswith("attention 'eager', without loss_chunk")
 
 
 def test_a_window_limits_the_length_of_documents_and_of_rows():

@@ -83,6 +83,15 @@ def test_a_batch_without_labels_gives_zero_and_not_nan():
     assert losses.total.item() == 0
 
 
+def test_texts_are_written_with_a_cache_beside_a_balance():
+    network = make(options={"max_position_embeddings": 128}).eval()
+    assert network.sampling.cache == "roomy"
+    token, mask = torch.tensor([[5, 6, 7], [1, 1, 9]]), torch.tensor([[1, 1, 1], [0, 0, 1]])
+    out = network.generate(token, mask, max_new_tokens=3, do_sample=False, pad_token_id=0)
+    assert out.shape == (2, 6)
+    assert network.model.config.output_router_logits
+
+
 def test_validation_measures_the_text_alone():
     network = make()
     inputs = one_document()
