@@ -15,6 +15,7 @@ from typing_extensions import override
 from modules.causal_lm.ends import new_text
 from modules.causal_lm.generate import Generation, check_room, cut, generate
 from modules.causal_lm.network import Builder, LanguageModel
+from modules.causal_lm.tokens import check_own_tokens
 from modules.causal_lm.vocabulary import vocabulary_size
 from modules.nn.generators import dice
 from modules.origin import read_tokenizer
@@ -104,7 +105,9 @@ class CausalLM(System):
 
     @override
     def build(self) -> LanguageModel:
-        return self.make_network(tokenizer_size=vocabulary_size(self.tokenizer))
+        network = self.make_network(tokenizer_size=vocabulary_size(self.tokenizer))
+        check_own_tokens(self.tokenizer, network)
+        return network
 
     @property
     def language_model(self) -> LanguageModel:

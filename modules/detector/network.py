@@ -29,7 +29,6 @@ class Classifier(nn.Module):
         model: A `transformers` model for sequence classification.
         activation_checkpointing: Whether blocks are computed again in backward, to save memory.
         order: Output of the model for each class; the same numbers where None.
-        source: Where its weights come from; empty where they are drawn.
     """
 
     def __init__(
@@ -37,12 +36,10 @@ class Classifier(nn.Module):
         model: nn.Module,
         activation_checkpointing: bool = False,
         order: list[int] | None = None,
-        source: str = "",
     ):
         super().__init__()
         self.model = cast(Any, model)  # transformers' mixins are not typed
         self.order = order
-        self.source = source
         if activation_checkpointing:
             checkpoint_activations(self.model)
 
@@ -252,7 +249,7 @@ class Pretrained(Classifier):
             )
         if new_head:
             renew_head(model)
-        super().__init__(model, activation_checkpointing, order, source)
+        super().__init__(model, activation_checkpointing, order)
 
 
 @contextmanager
@@ -278,8 +275,8 @@ def renew_head(model: Any) -> None:
         if id(module) in kept or not own:
             continue
         for name, parameter in own.items():
-            fresh = nn.Parameter(torch.empty_like(parameter))
-            setattr(module, name, fresh)
+            spread = getattr(model.config, "initializer_range", 0.02)
+            setattr(module, name, nn.Parameter(spread * torch.randn_like(parameter)))
         if hasattr(module, "reset_parameters"):
             module.reset_parameters()
         model._init_weights(module)

@@ -12,12 +12,12 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 from typing_extensions import override
 
+from modules.causal_lm.tokens import check_own_tokens
 from modules.causal_lm.vocabulary import vocabulary_size
 from modules.detector.calibration import Calibration, densities
 from modules.detector.evaluation import PLAIN, TOLD, Judged, Texts, at_threshold, measures
 from modules.detector.loss import classification_loss, text_logits
 from modules.detector.network import Builder, Classifier
-from modules.detector.tokens import check_tokens, own_tokenizer
 from modules.detector.verdict import Verdict
 from modules.origin import read_tokenizer
 from modules.system import System, constant
@@ -249,9 +249,7 @@ class Detector(Judge):
         network = self.make_network(
             tokenizer_size=vocabulary_size(known), pad=int(pad), classes=list(self.classes)
         )
-        theirs = own_tokenizer(network.source)
-        if theirs is not None:
-            check_tokens(known, theirs, network.source, may_add=True)
+        check_own_tokens(known, network)
         return network
 
     @property

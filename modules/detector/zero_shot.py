@@ -11,10 +11,10 @@ from torch import Tensor
 from typing_extensions import override
 
 from modules.causal_lm.network import Builder, LanguageModel
+from modules.causal_lm.tokens import check_tokens, own_tokenizer, read_from
 from modules.causal_lm.vocabulary import vocabulary_size
 from modules.detector.likelihoods import TokenSums, token_sums
 from modules.detector.method import Method
-from modules.detector.tokens import check_tokens, own_tokenizer
 from modules.origin import read_tokenizer
 
 
@@ -62,11 +62,11 @@ class ZeroShot(Method):
 
     def _check_tokens(self, reference_tokenizer: str | None) -> None:
         """Compare the tokens of both models with those that texts are read with."""
-        source = source_of(self.model)
+        source = read_from(self.model)
         theirs = own_tokenizer(source)
         if theirs is not None:
             check_tokens(self.tokenizer, theirs, f"the scoring model {source}")
-        if self.other is None or not (place := reference_tokenizer or source_of(self.other)):
+        if self.other is None or not (place := reference_tokenizer or read_from(self.other)):
             return
         theirs = own_tokenizer(place)
         if theirs is None:
@@ -93,11 +93,6 @@ class ZeroShot(Method):
     @abstractmethod
     def score(self, sums: TokenSums) -> Tensor:
         """The score of each text, [N]; NaN for one without tokens."""
-
-
-def source_of(network: LanguageModel) -> str:
-    """Where a model's weights were read; empty where they were drawn."""
-    return str(getattr(network.model, "name_or_path", "") or "")
 
 
 class Likelihood(ZeroShot):

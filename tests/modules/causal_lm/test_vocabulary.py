@@ -1,9 +1,12 @@
 import json
+from functools import partial
 
 import pytest
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+from modules.causal_lm.network import Pretrained
+from modules.causal_lm.system import CausalLM
 from modules.causal_lm.vocabulary import vocabulary_size
 from tests.runs import fit, losses, write_config
 
@@ -45,3 +48,27 @@ def test_what_the_data_may_write_has_a_row_in_the_model(sparse, tmp_path):
     assert BEHIND in tokenizer(letters.read_text())["input_ids"]
     config = write_config(tmp_path, letters, sparse)
     assert torch.tensor(losses(fit(config))).isfinite().all()
+
+
+def test_a_tokenizer_that_a_model_was_not_trained_with_is_refused_though_it_has_as_many_tokens(
+    tokenizer_folder, tmp_path
+):
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    config = LlamaConfig(**sizes, num_attention_heads=2, vocab_size=len(tokenizer) + 8)
+    LlamaForCausalLM(config).save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "other")
+    file = tmp_path / "other" / "tokenizer.json"
+    held = json.loads(file.read_text())
+    words = held["model"]["vocab"]
+    first, second = list(words)[20:22]
+    words[first], words[second] = words[second], words[first]
+    file.write_text(json.dumps(held))
+    network = partial(Pretrained, source=str(tmp_path / "model"))
+    with pytest.raises(ValueError, match=r"model was trained with other tokens .*: 2 of \d+ ids"):
+        CausalLM(network, str(tmp_path / "other")).build()
+    tokenizer.add_tokens(["<more>"])
+    tokenizer.save_pretrained(tmp_path / "more")
+    assert CausalLM(network, str(tmp_path / "more")).build() is not None
+    assert CausalLM(network, str(tokenizer_folder)).build() is not None

@@ -5,10 +5,10 @@ import json
 import pytest
 import torch
 
+from modules.causal_lm.tokens import check_tokens, own_tokenizer
 from modules.detector.baseline import Baseline
 from modules.detector.network import FromConfig, Pretrained
 from modules.detector.published import Published
-from modules.detector.tokens import check_tokens, own_tokenizer
 
 SIZES = {
     "hidden_size": 16,
