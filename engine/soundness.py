@@ -81,10 +81,13 @@ class SoundSteps(L.Callback):
     ) -> None:
         if trainer.strategy.handles_gradient_accumulation:
             return
-        gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
+        gradients = [dense(p.grad) for p in pl_module.parameters() if p.grad is not None]
         norm = full(nn.utils.get_total_norm(gradients))
         pl_module.gradient_norm = norm
+        scaler = scaler_of(trainer)
         is_sound = bool(norm.isfinite())  # the only wait for a device in a step
+        if not is_sound and scaler is not None:  # which takes the step where only the norm is large
+            is_sound = all(bool(local(gradient).isfinite().all()) for gradient in gradients)
         pl_module.skips_step = not is_sound  # type: ignore[assignment]
         self.in_a_row = 0 if is_sound else self.in_a_row + 1
         if is_sound:
@@ -93,7 +96,7 @@ class SoundSteps(L.Callback):
         rewind = getattr(getattr(pl_module, "meter", None), "rewind", None)
         if rewind is not None:
             rewind()
-        if scaler_of(trainer) is None:  # a scaler leaves such steps out itself
+        if scaler is None:  # one leaves such steps out itself
             for p in pl_module.parameters():
                 p.grad = None
 
@@ -173,6 +176,11 @@ def num_skipped(trainer: L.Trainer) -> int:
 def scaler_of(trainer: L.Trainer) -> Any:
     """The gradient scaler of 16-mixed; None elsewhere."""
     return getattr(trainer.precision_plugin, "scaler", None)
+
+
+def dense(gradient: Tensor) -> Tensor:
+    """The elements of a gradient that may not be zero."""
+    return gradient.coalesce().values() if gradient.is_sparse else gradient
 
 
 def full(value: Tensor) -> Tensor:

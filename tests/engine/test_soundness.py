@@ -2,10 +2,12 @@
 
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from engine.soundness import SoundSteps
 from modules.causal_lm.system import CausalLM
 from tests.runs import fit, losses, metrics, newest_run, refused, saved_every, weights, write_config
 
@@ -148,3 +150,47 @@ def test_a_resumed_run_goes_on_counting(config, monkeypatch):
     rows = metrics(fit(config, f"--ckpt_path={last}"))
     assert [row["train/skipped"] for row in rows] == [1, 1]
     assert len(losses(first)) == 1
+
+
+class Alone(torch.nn.Module):
+    """One weight, as a module that is trained."""
+
+    def __init__(self, gradient):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(2))
+        self.weight.grad = torch.tensor(gradient)
+
+
+@pytest.mark.parametrize(
+    ("gradient", "scaler", "skips", "keeps"),
+    [
+        ([1.0, float("nan")], None, True, False),
+        ([1.0, float("inf")], object(), True, True),  # the scaler leaves it out, and must see it
+        ([1e30, 1e30], None, True, False),  # no number in 32 bits has this norm
+        ([1e30, 1e30], object(), False, True),
+        ([1.0, 2.0], None, False, True),
+    ],
+)
+def test_what_is_left_out_with_a_scaler_and_without(gradient, scaler, skips, keeps):
+    module = Alone(gradient)
+    trainer = SimpleNamespace(
+        strategy=SimpleNamespace(handles_gradient_accumulation=False),
+        precision_plugin=SimpleNamespace(scaler=scaler),
+    )
+    SoundSteps(5).on_before_optimizer_step(trainer, module, None)
+    assert module.skips_step == skips
+    assert (module.weight.grad is not None) == keeps
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_the_norm_is_taken_of_sparse_gradients_too(sparse):
+    module = Alone([3.0, 4.0])
+    if sparse:
+        module.weight.grad = module.weight.grad.to_sparse()
+    trainer = SimpleNamespace(
+        strategy=SimpleNamespace(handles_gradient_accumulation=False),
+        precision_plugin=SimpleNamespace(),
+    )
+    SoundSteps(5).on_before_optimizer_step(trainer, module, None)
+    assert module.gradient_norm == 5
+    assert not module.skips_step
