@@ -21,6 +21,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from typing_extensions import override
 
 from engine.agreement import Ranks
+from engine.orphans import watch_launcher
 from engine.whole_steps import ends_step
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -123,6 +124,7 @@ class Interruptions(L.Callback):
 
     @override
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        watch_launcher(trainer)
         if stage == "fit":
             self.ranks.connect()
 
