@@ -161,7 +161,8 @@ def run_here(door: Door, args: list[str], log: Path) -> bool:
         try:
             door(args)
         except SystemExit as error:
-            if error.code == 128 + signal.SIGINT:
+            context = error.__context__  # of a 1 that Lightning makes of it
+            if error.code == 128 + signal.SIGINT or isinstance(context, KeyboardInterrupt):
                 raise KeyboardInterrupt from error
             if isinstance(error, (Stopped, SIGTERMException)):
                 raise Stopped(128 + signal.SIGTERM) from error
