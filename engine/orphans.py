@@ -16,7 +16,7 @@ _watching = threading.Event()
 def watch_launcher(trainer: L.Trainer) -> None:
     """End this rank if the first one, which started it, is killed: it may wait for it for ever."""
     environment = trainer._accelerator_connector.cluster_environment
-    is_started = isinstance(environment, LightningEnvironment) and trainer.local_rank > 0  # type: ignore[attr-defined]
+    is_started = isinstance(environment, LightningEnvironment) and trainer.local_rank > 0
     if is_started and not _watching.is_set():
         _watching.set()
         end_with_parent()
