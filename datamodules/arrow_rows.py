@@ -63,11 +63,33 @@ def _numbered(batches: "Iterator[pa.RecordBatch]") -> Iterator[tuple[int, Record
 
 
 def records(batch: "pa.RecordBatch") -> Iterator[Record | Reject]:
-    """The rows of a batch; in place of one that cannot be decoded, why."""
-    whole = attempt("", batch.to_pylist)
+    """The rows of a batch; in place of one that cannot be decoded, why.
+
+    Raises:
+        Exception: The batch is damaged as a whole.
+    """
+    batch.validate()
+    whole = attempt("", converted, batch)
     if not isinstance(whole, Reject):
         yield from whole
         return
     for index in range(len(batch)):
-        row = attempt("", batch.slice(index, 1).to_pylist)
+        row = attempt("", converted, batch.slice(index, 1))
         yield row if isinstance(row, Reject) else row[0]
+
+
+def converted(batch: "pa.RecordBatch") -> list[Record]:
+    """The rows of a batch; a damaged file may point anywhere in memory, so that is checked first.
+
+    Raises:
+        Exception: A value cannot be decoded.
+    """
+    import pyarrow as pa
+
+    for column in batch.columns:
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid as error:
+            if "UTF8" not in str(error):
+                raise
+    return batch.to_pylist()

@@ -282,3 +282,19 @@ def test_an_unknown_ending_is_the_class_own_format_or_refused(tmp_path: Path):
         texts(TextFiles(str(path)))
     with pytest.raises(FileNotFoundError, match=r"holds no file that ends in \.parquet, \.pq"):
         texts(ParquetText(str(tmp_path)))
+
+
+def test_offsets_of_a_damaged_arrow_file_lead_nowhere(tmp_path):
+    import pyarrow as pa
+
+    table, out = pa.table({"text": ["aa", "bb", "cc"]}), io.BytesIO()
+    with pa.ipc.new_file(out, table.schema) as writer:
+        writer.write_table(table)
+    good = out.getvalue()
+    offsets = b"".join(number.to_bytes(4, "little") for number in (0, 2, 4, 6))
+    assert good.count(offsets) == 1
+    path = tmp_path / "a.arrow"
+    path.write_bytes(good.replace(offsets, offsets[:8] + b"\x00\x00\x00\x7f" + offsets[12:]))
+    found = list(TextFiles(str(path)).documents())
+    assert [one.text for one in found if isinstance(one, Document)] == ["aa"]
+    assert all("ffset" in one.reason for one in found if isinstance(one, Reject))
