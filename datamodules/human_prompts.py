@@ -130,6 +130,6 @@ class HumanPrompts(ResumableData):
             raise ValueError(f"nothing to write: all human texts are continued in {self.written}.")
         known = load_tokenizer(self.tokenizer)
         prompts = [" ".join(row.text.split()[: self.prompt_words]) for row in self.rows]
-        ids = [[known.start, *tokens] for tokens in known.encode(prompts)]
+        ids = known.begun(prompts)
         items = PairPrompts(self.rows, prompts, ids, known.pad)
         return self.evaluation_loader(items, len(items), self.batch_size)

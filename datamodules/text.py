@@ -168,8 +168,7 @@ class TextData(ResumableData):
     def predict_dataloader(self) -> EvaluationLoader:
         """Every prompt once."""
         prompts, vocabulary = self.wanted, self._tokenizer()
-        ids = [[vocabulary.start, *tokens] for tokens in vocabulary.encode(prompts)]
-        return self._evaluation(Prompts(prompts, ids, vocabulary.pad))
+        return self._evaluation(Prompts(prompts, vocabulary.begun(prompts), vocabulary.pad))
 
     @cached_property
     def wanted(self) -> list[str]:

@@ -48,6 +48,14 @@ class TextTokenizer:
         quiet = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
         return self.backend(texts, add_special_tokens=False, **quiet)["input_ids"]
 
+    def begun(self, prompts: list[str]) -> list[list[int]]:
+        """Ids of beginnings of documents: start, once even where the prompt writes it, and text."""
+        found = []
+        for ids in self.encode(prompts):
+            num = next((n for n, one in enumerate(ids) if one != self.start), len(ids))
+            found.append([self.start, *ids[num:]])
+        return found
+
     def encode_documents(
         self, documents: Iterable[Document | Reject]
     ) -> Iterator[Encoded | Reject]:

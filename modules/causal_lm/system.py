@@ -15,6 +15,7 @@ from typing_extensions import override
 from modules.causal_lm.ends import new_text
 from modules.causal_lm.generate import Generation, check_room, cut, generate
 from modules.causal_lm.network import Builder, LanguageModel
+from modules.causal_lm.prompts import begun
 from modules.causal_lm.tokens import check_own_tokens
 from modules.causal_lm.vocabulary import vocabulary_size
 from modules.nn.generators import dice
@@ -181,11 +182,9 @@ class CausalLM(System):
 
     def sample(self, prompts: list[str]) -> list[str]:
         """Prompts with their continuations, as `predict` makes them."""
-        start = self.tokenizer.bos_token_id
-        start = self.tokenizer.eos_token_id if start is None else start
-        ids = [[start, *self.tokenizer.encode(p, add_special_tokens=False)] for p in prompts]
+        ids = [begun(self.tokenizer, prompt) for prompt in prompts]
         longest = max(map(len, ids))
-        token = torch.tensor([[start] * (longest - len(row)) + row for row in ids])
+        token = torch.tensor([row[:1] * (longest - len(row)) + row for row in ids])
         mask = torch.tensor([[False] * (longest - len(row)) + [True] * len(row) for row in ids])
         generators = self.dice(prompts, repeats(prompts))
         texts = self._continue(token.to(self.device), mask.to(self.device), generators)

@@ -174,37 +174,83 @@ def guided(
     return Branches(pair)
 
 
-def proxy_tuned(base: Branch, expert: Branch, antiexpert: Branch, alpha: float = 1.0) -> Branches:
+def proxy_tuned(
+    base: Any,
+    expert: Any,
+    antiexpert: Any,
+    tokenizer: Any = None,
+    alpha: float = 1.0,
+    prompt: Prompt | None = None,
+) -> Branches:
     """Proxy-tuning: s_base + alpha (s_expert - s_antiexpert) (Liu et al., 2024, eq. 1).
 
     DExperts (Liu et al., 2021, eq. 2) is the same with an expert and an anti-expert of the wanted
-    and of the unwanted kind of text.
+    and of the unwanted kind of text. Either of:
+
+        proxy_tuned(base_branch, expert_branch, antiexpert_branch, alpha)
+        proxy_tuned(base_model, expert_model, antiexpert_model, tokenizer, alpha, prompt)
 
     Args:
         base: Large model, as it was pretrained.
-        expert: Small model, tuned.
+        expert: Small tuned model.
         antiexpert: The same small model before it was tuned.
+        tokenizer: Of models that are no branches; of branches, alpha may stand in its place.
         alpha: 1 in the paper's main results.
+        prompt: Of models that are no branches; the field `question` by itself where None.
     """
-    return Branches(
-        (
-            replace(base, weight=1.0, name="base"),
-            replace(expert, weight=alpha, name="expert"),
-            replace(antiexpert, weight=-alpha, name="antiexpert"),
+    if isinstance(tokenizer, int | float):
+        tokenizer, alpha = None, float(tokenizer)
+    three = [as_branch(one, tokenizer, prompt) for one in (base, expert, antiexpert)]
+    weights = (1.0, alpha, -alpha)
+    names = ("base", "expert", "antiexpert")
+    trios = zip(three, weights, names, strict=True)
+    return Branches(tuple(replace(one, weight=w, name=name) for one, w, name in trios))
+
+
+def as_branch(model: Any, tokenizer: Any, prompt: Prompt | None = None) -> Branch:
+    """A branch as it is, or one of a model and its tokenizer.
+
+    Raises:
+        TypeError: A model comes without a tokenizer.
+    """
+    if isinstance(model, Branch):
+        return model
+    if tokenizer is None:
+        raise TypeError(
+            f"{type(model).__name__} is no Branch: give its tokenizer, too, or "
+            "Branch(model, tokenizer, prompt)"
         )
-    )
+    if prompt is None:
+        from modules.decoding.prompts import Formatted  # it builds on branches
+
+        prompt = Formatted("{question}")
+    return Branch(model, tokenizer, prompt)
 
 
 def contrastive(
-    expert: Branch, amateur: Branch, beta: float = 0.5, plausible: float | None = 0.1
+    expert: Any,
+    amateur: Any,
+    beta: float = 0.5,
+    plausible: float | None = 0.1,
+    tokenizer: Any = None,
+    prompt: Prompt | None = None,
 ) -> Branches:
     """Contrastive decoding: (1 + beta) s_expert - beta s_amateur among plausible tokens.
 
     Li et al., 2023, in the form of O'Brien & Lewis, 2023, eq. 3.
+
+    Args:
+        expert: Large model, or its branch.
+        amateur: Small model, or its branch.
+        beta: Weight of what the expert says beyond the amateur.
+        plausible: Least share of the most likely token's probability; no cut where None.
+        tokenizer: Of models that are no branches.
+        prompt: Of models that are no branches; the field `question` by itself where None.
     """
+    large, small = (as_branch(one, tokenizer, prompt) for one in (expert, amateur))
     pair = (
-        replace(expert, weight=1 + beta, name="expert"),
-        replace(amateur, weight=-beta, name="amateur"),
+        replace(large, weight=1 + beta, name="expert"),
+        replace(small, weight=-beta, name="amateur"),
     )
     return Branches(pair, cut(WeightedSum(), plausible))
 

@@ -12,32 +12,41 @@ Five lines of Python are enough, for instance for context-aware decoding:
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
+import torch
+
+from modules.causal_lm.ends import Stops, ends_of, new_text, token_ids, up_to_end
 from modules.causal_lm.generate import cut
-from modules.decoding.branches import Branches, Question
-from modules.decoding.fitting import excess, fitted, without_end
+from modules.decoding.branches import Branch, Branches, Question
+from modules.decoding.fitting import Fitted, fit, without_end
 from modules.decoding.generate import generate
 from modules.decoding.likelihood import Likelihood, loglikelihood
-from modules.decoding.prompts import encode
 from modules.decoding.rows import CacheKind
+from modules.nn.generators import dice, seed_of
 
-Told = list[list[list[int]]]
-"""Token ids of prompts, by branch and question."""
+Asked = Question | Fitted | str
+"""What is asked: a question that may be cut yet, its field `question` alone, or one that was cut
+already."""
 
 
-class Written(NamedTuple):
+@dataclass(frozen=True)
+class Written:
     """A text that branches wrote.
 
     Attributes:
         text: Without special tokens, up to a stop string.
-        tokens: Ids of the new tokens up to the end, which is included.
+        tokens: Ids of the new tokens up to the row's own end, which is included: an end token, or
+            the token that completes a stop string.
         question: Number of its question; several texts of one stand together.
+        asked: The question as it was answered.
     """
 
     text: str
     tokens: list[int]
     question: int
+    asked: Fitted = field(compare=False)
 
 
 class Decoder:
@@ -74,108 +83,154 @@ class Decoder:
 
     # Prompts
 
-    def prompts(self, questions: Sequence[Question], num_new: int) -> Told:
-        """Token ids of the prompts, by branch and question.
+    def fit(self, questions: Sequence[Asked], num_new: int | Sequence[int]) -> list[Fitted]:
+        """Questions with their prompts, cut to the models' contexts.
+
+        A question that was cut already stays as it is, and is not counted again.
 
         Args:
             questions: What is asked.
-            num_new: Tokens that may follow, at most.
+            num_new: Tokens that may follow, at most; one number, or one for each question.
 
         Raises:
             ValueError: A field is missing; or a question is too long however short its context.
         """
-        before = self.num_cut
-        rows = [self._fitting(question, num_new) for question in questions]
-        if self.num_cut > before:
+        rooms = [num_new] * len(questions) if isinstance(num_new, int) else num_new
+        found = [self._fit(one, room) for one, room in zip(questions, rooms, strict=True)]
+        pairs = zip(questions, found, strict=True)
+        num_cut = sum(one is not given and one.num_cut > 0 for given, one in pairs)
+        self.num_cut += num_cut
+        if num_cut:
             warnings.warn(
-                f"{self.num_cut - before} of {len(questions)} questions were too long: the end of "
+                f"{num_cut} of {len(questions)} questions were too long: the end of "
                 f"their {self.cut_field} was cut off for all branches alike "
                 f"({self.num_cut} so far)",
                 stacklevel=3,
             )
-        return [list(told) for told in zip(*rows, strict=True)]
+        return found
 
-    def _fitting(self, question: Question, num_new: int) -> list[list[int]]:
-        whole = fitted(
-            question,
-            lambda one: excess(self.branches, one, num_new),
+    def _fit(self, question: Asked, num_new: int) -> Fitted:
+        if isinstance(question, Fitted):
+            return question
+        return fit(
+            self.branches,
+            fields_of(question),
+            num_new,
             lambda one, num: without_end(one, self.cut_field, num, self.tokenizer),
         )
-        self.num_cut += whole is not question
-        return [encode(one.prompt, whole, one.tokenizer) for one in self.branches.branches]
+
+    def prompts(self, questions: Sequence[Asked], num_new: int) -> list[list[list[int]]]:
+        """Token ids of the prompts of `fit`, by branch and question."""
+        return prompts_of(self.fit(questions, num_new))
 
     # Texts
 
     def generate(
         self,
-        questions: Sequence[Question],
+        questions: Sequence[Asked],
         *,
         max_new_tokens: int = 128,
         stop: Sequence[str] = (),
+        ends: Sequence[int | str] = (),
+        seed: int = 0,
+        names: Sequence[str] | None = None,
         streamer: Any = None,
         **arguments: Any,
     ) -> list[Written]:
         """Answer questions.
 
+        Where tokens are drawn, each answer has a generator of its own, by the seed, the question's
+        name and the number of the answer: it is the same in any batch and in any order.
+
         Args:
             questions: What is asked.
             max_new_tokens: Of an answer, at most.
-            stop: Strings that end an answer and are left out of it.
+            stop: Strings that end an answer and are left out of it; prompts are not searched.
+            ends: Further tokens that end an answer, by id or string.
+            seed: Of the draws; another one gives other answers.
+            names: Of the questions, for the draws; a question's own texts where None, so that the
+                same question has the same answers.
             streamer: Of transformers.
             arguments: Of transformers' `generate`, such as do_sample, temperature, top_p,
-                num_beams, num_return_sequences.
+                num_beams, num_return_sequences. `eos_token_id` takes the place of the models' ends.
 
         Returns:
             The answers, several of a question together.
         """
         if not questions:
             return []
-        told = self.prompts(questions, max_new_tokens)
-        ends = self.ends(arguments.pop("eos_token_id", None))
-        sequences = generate(
-            self.branches,
-            told,
-            cache=self.cache,
-            share_prompts=self.share_prompts,
-            stop_strings=stop,
-            streamer=streamer,
-            max_new_tokens=max_new_tokens,
-            eos_token_id=sorted(ends) or None,
-            **arguments,
-        )
-        sequences = getattr(sequences, "sequences", sequences)
-        repeats = len(sequences) // len(questions)
-        is_encoded = self.branches.first.model.config.is_encoder_decoder
-        num_told = 1 if is_encoded else max(map(len, told[0]))
+        names = [name_of(one) for one in questions] if names is None else names
+        asked = self.fit(questions, max_new_tokens)
+        over = self.ends(arguments.pop("eos_token_id", None)) | token_ids(ends, self.tokenizer)
+        stops = Stops(self.tokenizer, stop)
+        arguments |= {"max_new_tokens": max_new_tokens, "eos_token_id": sorted(over) or None}
+        arguments |= {"stop_strings": stops.strings}
+        rows = self._rows(asked, seed, names, {"streamer": streamer, **arguments})
+        repeats = len(rows) // len(asked)
         return [
-            self._written(told[0][row // repeats], new, ends, stop, row // repeats)
-            for row, new in enumerate(sequences[:, num_told:].tolist())
+            self._written(asked[row // repeats], new, over, stops, row // repeats)
+            for row, new in enumerate(rows)
         ]
 
-    def ends(self, asked: int | list[int] | None) -> set[int]:
-        """Ids that end a text: as asked, or the model's, or the tokenizer's."""
-        known = self.branches.first.model.generation_config.eos_token_id
-        found = next((e for e in (asked, known, self.tokenizer.eos_token_id) if e is not None), [])
-        return set(found) if isinstance(found, list) else {int(found)}
+    def _rows(
+        self, asked: Sequence[Fitted], seed: int, names: Sequence[str], how: dict[str, Any]
+    ) -> list[list[int]]:
+        """New tokens of all answers, and what may stand behind their ends."""
+        known = self.branches.first.model.generation_config
+        is_drawn, num_beams, num = (
+            how.get(name, getattr(known, name, None))
+            for name in ("do_sample", "num_beams", "num_return_sequences")
+        )
+        if not is_drawn:
+            return self._continued(asked, how)
+        if (num_beams or 1) == 1:
+            own = [dice(seed, name, n) for name in names for n in range(num or 1)]
+            return self._continued(asked, {**how, "generators": own})
+        device = self.branches.first.model.device  # beams draw together: a question at a time
+        rows = []
+        for one, name in zip(asked, names, strict=True):
+            with torch.random.fork_rng([device] if device.type == "cuda" else []):
+                torch.manual_seed(seed_of(seed, name))
+                rows += self._continued([one], how)
+        return rows
+
+    def _continued(self, asked: Sequence[Fitted], how: dict[str, Any]) -> list[list[int]]:
+        told = prompts_of(asked)
+        sequences = generate(
+            self.branches, told, cache=self.cache, share_prompts=self.share_prompts, **how
+        )
+        sequences = getattr(sequences, "sequences", sequences)
+        is_encoded = self.branches.first.model.config.is_encoder_decoder
+        num_told = 1 if is_encoded else max(map(len, told[0]))
+        rows: list[list[int]] = sequences[:, num_told:].tolist()
+        return rows
+
+    def ends(self, asked: int | list[int] | None = None) -> set[int]:
+        """Ids that end a text: as asked, or those of all models that are leant on.
+
+        A chat expert's end of a turn is heard, whatever the base's end is; those of anti-experts,
+        whose weight is not positive, are not.
+        """
+        if asked is not None:
+            return set(asked) if isinstance(asked, list) else {int(asked)}
+        first, *others = self.branches.branches
+        leant = [first, *(one for one in others if one.weight > 0)]
+        width = int(first.model.get_output_embeddings().weight.shape[0])
+        return {end for one in leant for end in own_ends(one) if end < width}
 
     def _written(
-        self, prompt: list[int], new: list[int], ends: set[int], stop: Sequence[str], number: int
+        self, asked: Fitted, new: list[int], ends: set[int], stops: Stops, number: int
     ) -> Written:
-        over = next((n + 1 for n, token in enumerate(new) if token in ends), len(new))
-        tokens = new[:over]
-        if self.branches.first.model.config.is_encoder_decoder:
-            text = self.tokenizer.decode(tokens, skip_special_tokens=True)
-        else:  # decoding the whole keeps the space between prompt and text
-            before = self.tokenizer.decode(prompt, skip_special_tokens=True)
-            both = self.tokenizer.decode([*prompt, *tokens], skip_special_tokens=True)
-            text = both[len(before) :]
-        return Written(cut(text, list(stop)), tokens, number)
+        prompt = [] if self.branches.first.model.config.is_encoder_decoder else asked.ids[0]
+        tokens = stops.up_to(prompt, up_to_end(new, ends))
+        text = cut(new_text(self.tokenizer, prompt, tokens), stops.strings)
+        return Written(text, tokens, number, asked)
 
     # Likelihoods
 
     def loglikelihood(
         self,
-        questions: Sequence[Question],
+        questions: Sequence[Asked],
         continuations: Sequence[str | Sequence[int]],
         batch_size: int = 8,
         by_branch: bool = False,
@@ -183,28 +238,29 @@ class Decoder:
         """Log-probabilities of continuations under the combined branches, in nats.
 
         Args:
-            questions: What is asked, one for each continuation.
+            questions: What is asked, one for each continuation. A question that was cut already
+                keeps its prompts; any other is cut for its own continuation alone.
             continuations: Texts as they follow the first branch's prompt, blanks included, or ids.
             batch_size: Questions read at a time.
             by_branch: Whether every branch is told apart as well.
         """
+        if not questions:
+            return []
         ids = [
             self.continuation_ids(question, text) if isinstance(text, str) else list(text)
             for question, text in zip(questions, continuations, strict=True)
         ]
-        told = self.prompts(questions, max(map(len, ids), default=0)) if questions else []
-        if not questions:
-            return []
-        return loglikelihood(self.branches, told, ids, batch_size, by_branch)
+        asked = self.fit(questions, [len(one) for one in ids])
+        return loglikelihood(self.branches, prompts_of(asked), ids, batch_size, by_branch)
 
-    def continuation_ids(self, question: Question, text: str) -> list[int]:
+    def continuation_ids(self, question: Asked, text: str) -> list[int]:
         """Ids of a text behind the first branch's prompt, as the two are tokenised together.
 
         Raises:
             ValueError: The text has no token.
         """
         first = self.branches.first
-        prompt = first.prompt(question, first.tokenizer)
+        prompt = first.prompt(fields_of(question), first.tokenizer)
         is_encoded = first.model.config.is_encoder_decoder
         told: list[int] = self.tokenizer.encode(prompt, add_special_tokens=False)
         whole: list[int] = self.tokenizer.encode(prompt + text, add_special_tokens=False)
@@ -214,3 +270,28 @@ class Decoder:
         if not ids:
             raise ValueError(f"the continuation {text!r} has no token")
         return list(ids)
+
+
+def prompts_of(asked: Sequence[Fitted]) -> list[list[list[int]]]:
+    """Token ids of prompts, by branch and question."""
+    return [list(one) for one in zip(*(question.ids for question in asked), strict=True)]
+
+
+def fields_of(asked: Asked) -> Question:
+    """The texts of a question, by field."""
+    if isinstance(asked, Fitted):
+        return asked.question
+    return {"question": asked} if isinstance(asked, str) else asked
+
+
+def name_of(asked: Asked) -> str:
+    """A name of a question that has none: its texts."""
+    return repr(sorted(fields_of(asked).items()))
+
+
+def own_ends(branch: Branch) -> set[int]:
+    """Ids that end a branch's texts, in the first branch's vocabulary."""
+    ends = ends_of(branch.model, branch.tokenizer)
+    if branch.mapping is None:
+        return ends
+    return {number for number, own in enumerate(branch.mapping.tolist()) if own in ends}

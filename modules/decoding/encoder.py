@@ -1,6 +1,6 @@
-"""Texts as vectors whose inner product says how alike they are.
+"""Texts as vectors whose inner product says how alike they are, by sentence-transformers.
 
-Shape legend: N = texts, B = texts of a batch, L = the longest of them in tokens, D = width.
+Shape legend: N = texts, D = width.
 """
 
 import json
@@ -9,22 +9,19 @@ from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
 from modules.decoding.index import digest
 from modules.metrics.encoding import longest_input
 from modules.nn.fingerprint import fingerprint
-from modules.origin import read, read_tokenizer
+from modules.origin import located, reading
 
 NUM_ENDLESS = 10**6
 """A longest input above this is none: tokenizers say so where they know of no limit."""
 
 
 class Encoder(Protocol):
-    """Embeds texts."""
+    """Embeds texts. One that embeds queries otherwise has a second function, `encode_queries`."""
 
     def encode(self, texts: list[str]) -> NDArray[np.float32]:
         """Embeddings, [N, D]."""
@@ -34,18 +31,23 @@ class Encoder(Protocol):
 
 
 class SentenceEncoder:
-    """A transformer's last states as one vector: their mean over a text's tokens, as Contriever's.
+    """A model of sentence-transformers, or any encoder of transformers with a pooling on top.
+
+    Pooling, normalisation and the prompts of queries and documents are those of the model's own
+    files. Where these say nothing, as for Contriever (Han, 2023), the states' mean is taken, and
+    there are no prompts.
 
     Args:
-        path: Folder or hub id of a Hugging Face model with its tokenizer; of an encoder-decoder,
-            the encoder is taken.
-        pooling: The mean of the states, or the first of them, as some encoders are trained.
-        normalise: Whether embeddings have length 1, so that products are cosines. The paper does
-            not.
+        path: Folder or hub id of the model with its tokenizer; of an encoder-decoder, the encoder
+            is taken.
+        pooling: The mean of the states, or the first of them; the model's own where None.
+        normalise: Whether embeddings have length 1, so that products are cosines, even where the
+            model's own files do not say so.
         longest: Tokens that are read of a text; what the model can read where None or more.
         batch_size: Texts side by side.
         device: Where the model runs.
-        prefix: What stands before every text; some encoders are trained with one.
+        prefix: What stands before every text; the model's own prompts where None.
+        query_prefix: What stands before queries instead, such as "query: ".
 
     Raises:
         ValueError: A number is below its least.
@@ -54,12 +56,13 @@ class SentenceEncoder:
     def __init__(
         self,
         path: str,
-        pooling: Literal["mean", "first"] = "mean",
+        pooling: Literal["mean", "first"] | None = None,
         normalise: bool = False,
         longest: int | None = None,
         batch_size: int = 32,
         device: str = "cpu",
-        prefix: str = "",
+        prefix: str | None = None,
+        query_prefix: str | None = None,
     ):
         for name, value in (("longest", longest), ("batch_size", batch_size)):
             if value is not None and value < 1:
@@ -69,78 +72,89 @@ class SentenceEncoder:
         self.normalise = normalise
         self.wanted = longest
         self.batch_size = batch_size
-        self.device = torch.device(device)
+        self.device = device
         self.prefix = prefix
+        self.query_prefix = prefix if query_prefix is None else query_prefix
 
-    @torch.no_grad()
     def encode(self, texts: list[str]) -> NDArray[np.float32]:
-        """Embeddings, [N, D]; texts of like length are read together."""
-        order = sorted(range(len(texts)), key=lambda number: len(texts[number]))
-        embedding_ND = torch.empty(len(texts), self.model.config.hidden_size)
-        num_cut = 0
-        for at in range(0, len(order), self.batch_size):
-            chosen = order[at : at + self.batch_size]
-            tokens = self._tokens([texts[number] for number in chosen])
-            num_cut += sum(bool(one.overflowing) for one in tokens.encodings or ())
-            embedding_ND[chosen] = self._embedded(tokens.to(self.device)).cpu()
+        """Embeddings of documents, [N, D]."""
+        return self._encoded(self.model.encode_document, texts, self.prefix)
+
+    def encode_queries(self, texts: list[str]) -> NDArray[np.float32]:
+        """Embeddings of queries, [N, D]."""
+        return self._encoded(self.model.encode_query, texts, self.query_prefix)
+
+    def _encoded(self, encode: Any, texts: list[str], prefix: str | None) -> NDArray[np.float32]:
+        self._tell_cut(texts, prefix or "")
+        embedding_ND = encode(
+            texts,
+            prompt=prefix,
+            batch_size=self.batch_size,
+            normalize_embeddings=self.normalise,
+            show_progress_bar=False,
+        )
+        width = int(self.model.get_embedding_dimension())
+        return np.asarray(embedding_ND, np.float32).reshape(len(texts), width)
+
+    def _tell_cut(self, texts: list[str], prefix: str) -> None:
+        """Warn of texts of which the end is not read."""
+        most = self.longest
+        if most is None:
+            return
+        long = [prefix + one for one in texts if len(prefix) + len(one) >= most - 2]
+        tokens = self.tokenizer(long, truncation=False, verbose=False)["input_ids"] if long else []
+        num_cut = sum(len(ids) > most for ids in tokens)
         if num_cut:
             warnings.warn(
-                f"{num_cut} of {len(texts)} texts are longer than the {self.longest} tokens that"
+                f"{num_cut} of {len(texts)} texts are longer than the {most} tokens that"
                 f" {self.path} reads; the rest of them is left out.",
-                stacklevel=2,
+                stacklevel=4,
             )
-        return embedding_ND.numpy()
-
-    def _tokens(self, texts: list[str]) -> Any:
-        return self.tokenizer(
-            [self.prefix + text for text in texts],
-            padding=True,
-            padding_side="right",
-            truncation=self.longest is not None,
-            max_length=self.longest,
-            return_tensors="pt",
-            return_token_type_ids=False,
-        )
-
-    def _embedded(self, tokens: Any) -> Tensor:
-        state_BLD = self.model(**tokens).last_hidden_state
-        mask_BL = tokens["attention_mask"].bool()
-        is_first = self.pooling == "first"
-        embedding_BD = state_BLD[:, 0] if is_first else mean_state(state_BLD, mask_BL)
-        return F.normalize(embedding_BD, dim=1) if self.normalise else embedding_BD
 
     def fingerprint(self) -> str:
         """Of the weights, of the tokenizer and of what changes embeddings; not of the path."""
+        modules: list[tuple[str, Any]] = [
+            (type(one).__name__, getattr(one, "get_config_dict", dict)()) for one in self.model
+        ]
+        settings = [self.normalise, self.longest, self.prefix, self.query_prefix]
+        told = json.dumps([modules, self.model.prompts, settings], sort_keys=True, default=str)
         tokenizer = self.tokenizer.backend_tokenizer.to_str()
-        settings = json.dumps([self.pooling, self.normalise, self.longest, self.prefix])
-        return digest([fingerprint(self.model.named_parameters()), tokenizer, settings])
+        return digest([fingerprint(self.model.named_parameters()), tokenizer, told])
 
     @cached_property
     def model(self) -> Any:
-        """The transformer, read when first needed."""
-        from transformers import AutoModel
+        """The model, read when first needed.
 
-        model = read(AutoModel, self.path, "encoder", dtype=torch.float32)
-        model = model.get_encoder() if model.config.is_encoder_decoder else model
+        Raises:
+            FileNotFoundError: A local folder that is not there.
+        """
+        import torch
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer.modules import Pooling
+
+        place, exact = located(self.path, "encoder"), {"dtype": torch.float32}
+        with reading(place, "encoder"):
+            model = SentenceTransformer(place, device=self.device, model_kwargs=exact)
+        if self.pooling is not None:
+            body, own = model[0], Pooling(model[0].get_embedding_dimension(), self._mode)
+            model = SentenceTransformer(modules=[body, own], prompts=model.prompts)
+        if model.tokenizer.pad_token is None:
+            model.tokenizer.pad_token = model.tokenizer.eos_token
+        limits = [self.wanted, longest_input(model.tokenizer, model[0].model), model.max_seq_length]
+        model.max_seq_length = min((n for n in limits if n and n < NUM_ENDLESS), default=None)
         return model.to(self.device).eval()
 
-    @cached_property
-    def tokenizer(self) -> Any:
-        """Its tokenizer, read when first needed."""
-        tokenizer = read_tokenizer(self.path)
-        if tokenizer.pad_token is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        return tokenizer
+    @property
+    def _mode(self) -> str:
+        return "cls" if self.pooling == "first" else "mean"
 
-    @cached_property
+    @property
+    def tokenizer(self) -> Any:
+        """The model's."""
+        return self.model.tokenizer
+
+    @property
     def longest(self) -> int | None:
         """Tokens that are read of a text; None where there is no limit."""
-        limits = [self.wanted, longest_input(self.tokenizer, self.model)]
-        return min((one for one in limits if one and one < NUM_ENDLESS), default=None)
-
-
-def mean_state(state_BLD: Tensor, mask_BL: Tensor) -> Tensor:
-    """Mean over the positions where the mask is True, [B, D]; zero where it is nowhere."""
-    mask_BL1 = mask_BL[..., None]
-    total_BD = state_BLD.masked_fill(~mask_BL1, 0.0).sum(1)
-    return total_BD / mask_BL1.sum(1).clamp(min=1)
+        found: int | None = self.model.max_seq_length
+        return found

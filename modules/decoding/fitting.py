@@ -1,6 +1,7 @@
 """Questions that are cut until all their prompts fit the models that read them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from modules.decoding.branches import Branches, Question
@@ -48,12 +49,71 @@ def excess(branches: Branches, question: Question, num_new: int) -> int:
         question: What is asked.
         num_new: Tokens that may follow, at most.
     """
-    over = [0]
-    for one in branches.branches:
-        room = prompt_room(one.model, num_new)
-        if room is not None:
-            over.append(len(encode(one.prompt, question, one.tokenizer)) - room)
-    return max(over)
+    return over(branches, told(branches, question), num_new)
+
+
+def told(branches: Branches, question: Question) -> list[list[int]]:
+    """Token ids of a question's prompts, by branch."""
+    return [encode(one, question) for one in branches.branches]
+
+
+def over(branches: Branches, ids: Sequence[Sequence[int]], num_new: int) -> int:
+    """Tokens by which the longest of a question's prompts exceeds its model's context."""
+    rooms = [prompt_room(one.model, num_new) for one in branches.branches]
+    pairs = zip(ids, rooms, strict=True)
+    return max([0, *(len(own) - room for own, room in pairs if room is not None)])
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A question as all branches read it; whoever speaks of its prompts speaks of these.
+
+    Attributes:
+        question: What is asked, as it was cut.
+        ids: Token ids of its prompts, by branch.
+        num_cut: Tokens of its texts that were cut off, in the first branch's vocabulary; 0 where it
+            is whole.
+    """
+
+    question: Question
+    ids: list[list[int]]
+    num_cut: int = 0
+
+
+def fit(
+    branches: Branches,
+    question: Question,
+    num_new: int,
+    shorter: Callable[[Question, int], Question | None],
+) -> Fitted:
+    """The question, cut until all its prompts fit their models with what may follow.
+
+    Args:
+        branches: Models and prompts.
+        question: What is asked.
+        num_new: Tokens that may follow, at most.
+        shorter: Cuts so many tokens off a question; None where there is nothing left to cut.
+
+    Raises:
+        ValueError: It is too long however much is cut; says by how many tokens.
+    """
+    ids: list[list[int]] = []
+
+    def too_long(one: Question) -> int:
+        nonlocal ids
+        ids = told(branches, one)
+        return over(branches, ids, num_new)
+
+    short = fitted(question, too_long, shorter)
+    if short is question:
+        return Fitted(question, ids)
+    before, after = (num_tokens(one, branches.first.tokenizer) for one in (question, short))
+    return Fitted(short, ids, max(1, before - after))
+
+
+def num_tokens(question: Question, tokenizer: Any) -> int:
+    """Tokens of all texts of a question."""
+    return sum(len(tokenizer.encode(text, add_special_tokens=False)) for text in question.values())
 
 
 def without_end(question: Question, field: str, num_tokens: int, tokenizer: Any) -> Question | None:

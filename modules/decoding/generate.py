@@ -13,10 +13,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, GenerationMixin
+from transformers import GenerationConfig, GenerationMixin, StoppingCriteriaList
 from transformers.generation import GenerationMode
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from modules.causal_lm.ends import Stops
+from modules.causal_lm.loop import AtStops, own_processors
 from modules.causal_lm.network import is_sharded
 from modules.decoding.branches import Branches
 from modules.decoding.ensemble import Ensemble
@@ -107,6 +109,10 @@ class CombinedDecoding:
             it is its own `generate` otherwise, to the last bit.
         streamer: Of transformers; it is handed over here, since transformers keeps it from
             functions like this one.
+        mask_BL: Which tokens of the first branch's prompts are real; without it, padding counts as
+            tokens that were seen.
+        generators: Where draws come from, one a sequence (`modules.nn.generators.dice`); torch's
+            own where None. Beams draw from torch's own.
     """
 
     def __init__(
@@ -116,12 +122,16 @@ class CombinedDecoding:
         cache: CacheKind = "dynamic",
         share_prompts: bool = False,
         streamer: Any = None,
+        mask_BL: Tensor | None = None,
+        generators: Sequence[torch.Generator] | None = None,
     ):
         self.branches = branches
         self.prompts = prompts
         self.cache: CacheKind = cache
         self.share_prompts = share_prompts
         self.streamer = streamer
+        self.mask_BL = mask_BL
+        self.generators = generators
 
     def __call__(
         self,
@@ -141,8 +151,11 @@ class CombinedDecoding:
         if mode not in LOOPS:
             raise ValueError(f"{mode.value} cannot be combined; there are {modes()}")
         loop = getattr(type(model), LOOPS[mode])
+        own = self.generators if mode == GenerationMode.SAMPLE else None
         common = {
-            "logits_processor": logits_processor,
+            "logits_processor": own_processors(
+                logits_processor, generation_config, self.mask_BL, own
+            ),
             "stopping_criteria": stopping_criteria,
             "generation_config": generation_config,
         }
@@ -191,6 +204,7 @@ def generate(
     share_prompts: bool = False,
     stop_strings: Sequence[str] = (),
     streamer: Any = None,
+    generators: Sequence[torch.Generator] | None = None,
     **arguments: Any,
 ) -> Any:
     """Continue the prompts of all branches by the same tokens.
@@ -200,8 +214,9 @@ def generate(
         prompts: Token ids without padding, by branch and question.
         cache: Whether key-value caches grow or have a fixed size.
         share_prompts: Whether one model by itself, too, reads a prompt once for all its sequences.
-        stop_strings: Texts that end a sequence.
+        stop_strings: Texts that end a sequence when they come in its new tokens.
         streamer: Of transformers.
+        generators: Where draws come from, one a sequence; torch's own where None.
         arguments: Of transformers' `generate`.
 
     Returns:
@@ -213,9 +228,8 @@ def generate(
     is_left = not model.config.is_encoder_decoder
     token_BL, mask_BL = fill_up(prompts[0], is_left, model.device, pad)
     if stop_strings:
-        from transformers import StoppingCriteriaList, StopStringCriteria
-
-        stops = StopStringCriteria(first.tokenizer, list(stop_strings))
+        num_told = token_BL.shape[1] if is_left else 1
+        stops = AtStops(Stops(first.tokenizer, stop_strings), num_told)
         given = arguments.pop("stopping_criteria", None) or []
         arguments["stopping_criteria"] = StoppingCriteriaList([*given, stops])
     arguments.setdefault("pad_token_id", pad)
@@ -223,7 +237,15 @@ def generate(
         input_ids=token_BL,
         attention_mask=mask_BL,
         streamer=streamer,
-        custom_generate=CombinedDecoding(branches, prompts, cache, share_prompts, streamer),
+        custom_generate=CombinedDecoding(
+            branches,
+            prompts,
+            cache,
+            share_prompts,
+            streamer,
+            mask_BL if is_left else None,
+            generators,
+        ),
         **arguments,
     )
 

@@ -11,6 +11,7 @@ The package is in a dependency group of its own: `uv run --group harness python 
 import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -128,7 +129,7 @@ class Combined(LM):
         ids = self.decoder.continuation_ids(question, context[len(kept) :] + continuation)
         question = self._fitted(question, len(ids))
         branches = self.decoder.branches.branches
-        return Row([encode(one.prompt, question, one.tokenizer) for one in branches], ids)
+        return Row([encode(one, question) for one in branches], ids)
 
     def _parts(self, text: str) -> list[Row]:
         """A text by itself, in parts that the models can take."""
@@ -136,7 +137,7 @@ class Combined(LM):
         ids = self.decoder.tokenizer.encode(text, add_special_tokens=False)
         rooms = [prompt_room(one.model, 1) for one in branches.branches]
         longest = min((room for room in rooms if room is not None), default=max(1, len(ids)))
-        starts = [encode(Verbatim(""), {}, one.tokenizer) for one in branches.branches]
+        starts = [encode(replace(one, prompt=Verbatim("")), {}) for one in branches.branches]
         own = [one.ids for one in alignments_of(branches)]
         return [
             Row([to(torch.tensor(before)).tolist() for to in own] if before else starts, part)

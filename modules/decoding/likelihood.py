@@ -45,7 +45,7 @@ def loglikelihood(
     batch_size: int = 8,
     by_branch: bool = False,
 ) -> list[Likelihood]:
-    """Log-probabilities of continuations, read in batches of like length.
+    """Log-probabilities of continuations, read in batches of like length that fit the models.
 
     Args:
         branches: Models and weights.
@@ -61,15 +61,50 @@ def loglikelihood(
     check_prompts(branches, prompts)
     if len(prompts[0]) != len(continuations):
         raise ValueError(f"{len(prompts[0])} prompts, but {len(continuations)} continuations")
-    cost = [max(len(one[b]) for one in prompts) + len(c) for b, c in enumerate(continuations)]
-    order = sorted(range(len(cost)), key=lambda b: -cost[b])
     found: dict[int, Likelihood] = {}
-    for at in range(0, len(order), batch_size):
-        chosen = order[at : at + batch_size]
+    for chosen in batches(branches, prompts, continuations, batch_size):
         told = [[one[b] for b in chosen] for one in prompts]
         batch = read(branches, told, [continuations[b] for b in chosen], by_branch)
         found.update(zip(chosen, batch, strict=True))
-    return [found[b] for b in range(len(cost))]
+    return [found[b] for b in range(len(continuations))]
+
+
+def batches(
+    branches: Branches,
+    prompts: Sequence[Sequence[Ids]],
+    continuations: Sequence[Ids],
+    batch_size: int,
+) -> list[list[int]]:
+    """Numbers of questions of like length, the longest first, that fit every model together.
+
+    A batch is as long as its longest prompt and its longest continuation, which may be those of
+    two questions.
+    """
+    cost = [max(len(one[b]) for one in prompts) + len(c) for b, c in enumerate(continuations)]
+    found = list[list[int]]()
+    for number in sorted(range(len(cost)), key=lambda b: -cost[b]):
+        together = [*found[-1], number] if found else []
+        is_small = 0 < len(together) <= batch_size
+        if is_small and fits(branches, prompts, continuations, together):
+            found[-1] = together
+        else:
+            found.append([number])
+    return found
+
+
+def fits(
+    branches: Branches,
+    prompts: Sequence[Sequence[Ids]],
+    continuations: Sequence[Ids],
+    chosen: Sequence[int],
+) -> bool:
+    """Whether the longest prompt and the longest continuation fit every model together."""
+    num_new = max(len(continuations[b]) for b in chosen)
+    for one, told in zip(branches.branches, prompts, strict=True):
+        room = prompt_room(one.model, num_new)
+        if room is not None and max(len(told[b]) for b in chosen) > room:
+            return False
+    return True
 
 
 def read(

@@ -1,13 +1,13 @@
 """How answers are judged in a test: short answers, overlap, faithfulness."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from modules.decoding.branches import Question
 from modules.metrics.bert_score import BertScore
 from modules.metrics.factuality import FactualityScorer, factuality
-from modules.metrics.overlap import RULES, rouge
+from modules.metrics.overlap import RULES, USUAL, Kind, rouge
 
 Rule = Literal["exact", "first_line", "begins", "contains"]
 
@@ -62,17 +62,28 @@ class ShortAnswer:
 
 @dataclass(frozen=True)
 class Rouge:
-    """ROUGE-1, ROUGE-2 and ROUGE-L as F1 (Lin, 2004)."""
+    """ROUGE as F1 (Lin, 2004; `modules.metrics.overlap.rouge`).
+
+    Attributes:
+        kinds: Among rouge_1, rouge_2, rouge_l, and rouge_lsum for summaries of several lines.
+        stemmer: Whether words are cut to their stems.
+        words: Regular expression of a word, for other scripts than Latin.
+    """
+
+    kinds: list[Kind] = field(default_factory=lambda: list(USUAL))
+    stemmer: bool = False
+    words: str | None = None
 
     @property
     def names(self) -> list[str]:
-        """Of the three."""
-        return ["rouge_1", "rouge_2", "rouge_l"]
+        """Of the kinds."""
+        return list(self.kinds)
 
     def score(self, answers: Sequence[Answered]) -> dict[str, list[float]]:
         """Of each answer; those without references are passed over."""
         judged = [one for one in answers if one.references]
-        found = [rouge(one.text, one.references) for one in judged]
+        how = self.kinds, self.stemmer, self.words
+        found = [rouge(one.text, one.references, *how) for one in judged]
         return {name: [one[name].f1 for one in found] for name in self.names}
 
 

@@ -9,21 +9,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from modules.causal_lm.prompts import prompt_ids
+
 
 class Offsets(Protocol):
     """What is added to the base's logits of the next token."""
 
     def __call__(self, prompt: str, continuation: Sequence[int]) -> Tensor:
         """The offsets [V] behind a prompt and the local ids of its continuation so far."""
-
-
-def prompt_ids(tokenizer: Any, prompt: str) -> list[int]:
-    """Token ids of a prompt to be gone on with: one start token at most, and no end token."""
-    has_start = bool(tokenizer.bos_token) and prompt.startswith(tokenizer.bos_token)
-    ids: list[int] = tokenizer.encode(prompt, add_special_tokens=not has_start)
-    end = tokenizer.eos_token
-    is_ended = bool(end) and len(ids) > 1 and ids[-1] == tokenizer.eos_token_id
-    return ids[:-1] if is_ended and not prompt.endswith(end) else ids
 
 
 class LocalOffsets:

@@ -3,9 +3,10 @@
 from string import Formatter
 from typing import Any
 
+from modules.causal_lm.prompts import prompt_ids
 from modules.decoding.alignment import InContextAlignment
-from modules.decoding.branches import Prompt, Question
-from modules.decoding.templates import as_chat
+from modules.decoding.branches import Branch, Question
+from modules.decoding.templates import TemplateOptions, as_chat
 
 
 def fill_in(text: str, question: Question) -> str:
@@ -47,20 +48,32 @@ class Chat:
         user: What the user says; names in braces stand for fields.
         system: What stands before it; nothing where None.
         answer: How the answer begins.
+        template_options: What the template is told besides, such as `enable_thinking: false`.
+        fold_system: Whether the system's text stands at the beginning of the user's turn, for
+            templates without such a role.
     """
 
     special_tokens = False
 
-    def __init__(self, user: str, system: str | None = None, answer: str = ""):
+    def __init__(
+        self,
+        user: str,
+        system: str | None = None,
+        answer: str = "",
+        template_options: TemplateOptions | None = None,
+        fold_system: bool = False,
+    ):
         self.user = user
         self.system = system
         self.answer = answer
+        self.template_options = template_options
+        self.fold_system = fold_system
 
     def __call__(self, question: Question, tokenizer: Any) -> str:
         """The prompt of a question.
 
         Raises:
-            ValueError: The tokenizer has no chat template.
+            ValueError: The tokenizer has no chat template, or the template refuses the turns.
         """
         turns = [("system", self.system), ("user", self.user)]
         told = [
@@ -68,7 +81,8 @@ class Chat:
             for role, text in turns
             if text is not None
         ]
-        return as_chat(told, tokenizer) + self.answer
+        text = as_chat(told, tokenizer, self.template_options, self.fold_system)
+        return text + self.answer
 
 
 class Demonstrated:
@@ -88,11 +102,15 @@ class Demonstrated:
         return self.alignment.prompt(question, tokenizer)
 
 
-def encode(prompt: Prompt, question: Question, tokenizer: Any) -> list[int]:
-    """Token ids of a branch's prompt; with special tokens unless the prompt says it has them."""
-    special = getattr(prompt, "special_tokens", True)
-    ids: list[int] = tokenizer.encode(prompt(question, tokenizer), add_special_tokens=special)
-    start = tokenizer.bos_token_id
-    if not ids and special:
-        ids = [tokenizer.eos_token_id if start is None else start]
-    return ids
+def encode(branch: Branch, question: Question) -> list[int]:
+    """Token ids of a branch's prompt (`modules.causal_lm.prompts`), for everybody.
+
+    The tokenizer adds its special tokens unless the prompt says that it has them; encoders read an
+    added end, too.
+    """
+    return prompt_ids(
+        branch.tokenizer,
+        branch.prompt(question, branch.tokenizer),
+        special_tokens=getattr(branch.prompt, "special_tokens", True),
+        keep_end=bool(branch.model.config.is_encoder_decoder),
+    )

@@ -14,6 +14,7 @@ from modules.decoding.answers import Record, parsed
 from modules.decoding.branches import Question
 from modules.decoding.decoder import Decoder, Written
 from modules.decoding.endpoint import EndpointError
+from modules.decoding.fitting import Fitted
 from modules.decoding.likelihood import Likelihood
 
 
@@ -84,7 +85,7 @@ class Means:
 
 def right_choices(
     decoder: Decoder,
-    questions: Sequence[Question],
+    questions: Sequence[Fitted],
     choices: Sequence[Sequence[str]],
     answers: Sequence[int],
 ) -> list[float]:
@@ -92,7 +93,7 @@ def right_choices(
 
     Args:
         decoder: Tells how likely choices are.
-        questions: What is asked.
+        questions: What is asked, cut so that all choices fit: all are read behind one prompt.
         choices: Continuations of each; questions without any are passed over.
         answers: Numbers of the right ones.
     """
@@ -106,15 +107,14 @@ def right_choices(
     return right
 
 
-def by_token(
-    decoder: Decoder, questions: Sequence[Question], written: Sequence[Written]
-) -> list[Any]:
-    """What all branches think of every token of every answer."""
+def by_token(decoder: Decoder, written: Sequence[Written]) -> list[Any]:
+    """What all branches think of every token of every answer, behind the prompts it answers."""
     if not written:
         return []
-    asked = [questions[one.question] for one in written]
+    asked = [one.asked for one in written]
     tokens = [one.tokens for one in written]
-    found = decoder.loglikelihood(asked, tokens, len(questions), by_branch=True)
+    num = len({one.question for one in written})
+    found = decoder.loglikelihood(asked, tokens, num, by_branch=True)
     names = decoder.tokenizer.convert_ids_to_tokens
     return [token_records(names(ids), one) for ids, one in zip(tokens, found, strict=True)]
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from modules.causal_lm.prompts import prompt_ids
 from modules.decoding.answers import Record
 from modules.decoding.blackbox import BlackBox, Continuation, Sampling
 from modules.decoding.branches import Branch, Question
@@ -16,7 +17,7 @@ from modules.decoding.endpoint import Endpoint, Patience
 from modules.decoding.fitting import fitted, without_end
 from modules.decoding.listing import ChatListing, Listing, TextListing
 from modules.decoding.methods import Wording, branches_of, worded
-from modules.decoding.offsets import LocalOffsets, Offsets, prompt_ids
+from modules.decoding.offsets import LocalOffsets, Offsets
 from modules.decoding.records import Totals
 from modules.decoding.rows import prompt_room
 from modules.decoding.sources import Pretrained

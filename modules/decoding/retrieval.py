@@ -4,9 +4,11 @@ Shape legend: Q = queries, N = keys, K = how many are wanted, D = width of an em
 """
 
 import hashlib
+import re
+import warnings
 from abc import abstractmethod
-from collections.abc import Iterator
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -18,10 +20,15 @@ from modules.decoding.encoder import Encoder
 from modules.decoding.index import Index, digest, faiss_index, plain_index
 from modules.decoding.ranking import Ranking, best_of_each
 
-WORD = r"(?u)\w+"
-"""Words of BM25: runs of letters, digits and underscores."""
-QUERIES = 64
-"""Queries that BM25 scores against all keys at a time."""
+UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Myanmar, Khmer
+    "\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f"  # Hiragana, Katakana
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
+)
+"""Ranges of the characters of scripts that are written without blanks between words."""
+WORD = rf"[{UNSPACED}]|[^\W{UNSPACED}]+"
+"""Words of BM25: single characters of such scripts, and runs of other letters, digits and
+underscores."""
 
 
 @runtime_checkable
@@ -67,7 +74,9 @@ class Dense(Retriever):
     @override
     def rank(self, queries: list[str], k: int) -> Ranking:
         k = at_most(k, len(self.keys))
-        return self.index.search(self.encoder.encode(queries), k)
+        # encoders that make no difference have one function for both
+        encode = getattr(self.encoder, "encode_queries", self.encoder.encode)
+        return self.index.search(encode(queries), k)
 
     @cached_property
     def index(self) -> Index:
@@ -82,58 +91,84 @@ class Dense(Retriever):
 
 
 class BM25(Retriever):
-    """Words in common, rare ones more (Robertson & Zaragoza, 2009, sec. 3).
+    """Words in common, rare ones more (Robertson & Zaragoza, 2009, sec. 3), by bm25s.
 
     score(q, d) = sum over words t of q: idf(t) tf (k1 + 1) / (tf + k1 (1 - b + b |d| / mean |d|))
     idf(t) = log(1 + (N - n + 0.5) / (n + 0.5)), n = keys with t; never negative, as in Lucene.
+
+    A query without a word in common with any key gets the first keys, with score 0, and a warning.
 
     Args:
         keys: What is searched.
         k1: How slowly a word's repetitions saturate; 0 counts none.
         b: How much long keys are held back, in [0, 1].
+        words: Regular expression of a word in lower-case text. By default a run of letters, digits
+            and underscores, or a single character of a script that is written without blanks.
+
+    Attributes:
+        num_asked: Queries so far.
+        num_strange: Of them, those without a word in common with any key.
 
     Raises:
-        ValueError: A number is out of its range.
+        ValueError: A number is out of its range, or `words` is no regular expression.
     """
 
-    def __init__(self, keys: list[str], k1: float = 1.2, b: float = 0.75):
+    def __init__(self, keys: list[str], k1: float = 1.2, b: float = 0.75, words: str = WORD):
         if k1 < 0:
             raise ValueError(f"k1 must not be negative, got {k1}.")
         if not 0 <= b <= 1:
             raise ValueError(f"b must be within [0, 1], got {b}.")
+        try:
+            self.word = re.compile(words)
+        except re.error as error:
+            raise ValueError(f"words is no regular expression: {words!r} ({error})") from error
         self.keys = checked(keys)
         self.k1 = k1
         self.b = b
+        self.num_asked = self.num_strange = 0
 
     @override
     def rank(self, queries: list[str], k: int) -> Ranking:
         k = at_most(k, len(self.keys))
-        return best_of_each(self._scores(queries), k)
+        found = best_of_each(map(self._scores, queries), k)
+        self._tell(queries, found)
+        return found
 
-    def _scores(self, queries: list[str]) -> Iterator[NDArray[np.float64]]:
-        vectoriser, weight_VN = self._fitted
-        for at in range(0, len(queries), QUERIES):
-            count_QV = vectoriser.transform(queries[at : at + QUERIES])
-            yield from (count_QV @ weight_VN).toarray()
+    def words(self, text: str) -> list[str]:
+        """Words of a text, in lower case."""
+        return [found[0] for found in self.word.finditer(text.lower())]
+
+    def _scores(self, query: str) -> NDArray[np.float64]:
+        index = self._index
+        ids = index.get_tokens_ids(self.words(query))
+        scores: NDArray[np.float64] = index.get_scores_from_ids(ids) * (self.k1 + 1)
+        return scores
 
     @cached_property
-    def _fitted(self) -> tuple[Any, Any]:
-        """What counts words, and what each word says for each key, sparse [V, N]."""
-        from sklearn.feature_extraction.text import CountVectorizer
+    def _index(self) -> Any:
+        import bm25s
 
-        vectoriser = CountVectorizer(token_pattern=WORD, dtype=np.float64)
-        try:
-            count_NV = vectoriser.fit_transform(self.keys)
-        except ValueError as error:  # an empty vocabulary
-            raise ValueError(f"none of {len(self.keys)} keys has a word.") from error
-        length_N = np.asarray(count_NV.sum(1)).ravel()
-        with_word_V = np.bincount(count_NV.indices, minlength=count_NV.shape[1])
-        rarity_V = np.log1p((len(self.keys) - with_word_V + 0.5) / (with_word_V + 0.5))
-        pace_N = self.k1 * (1 - self.b + self.b * length_N / length_N.mean())
-        tf = count_NV.data
-        pace = np.repeat(pace_N, np.diff(count_NV.indptr))
-        count_NV.data = rarity_V[count_NV.indices] * tf * (self.k1 + 1) / (tf + pace)
-        return vectoriser, count_NV.T.tocsr()
+        words = [self.words(key) for key in self.keys]
+        number = {word: n for n, word in enumerate(dict.fromkeys(chain.from_iterable(words)))}
+        if not number:
+            raise ValueError(f"none of {len(self.keys)} keys has a word.")
+        index = bm25s.BM25(k1=self.k1, b=self.b, method="lucene", dtype="float64")
+        ids = [[number[word] for word in own] for own in words]
+        index.index((ids, number), create_empty_token=False, show_progress=False)
+        return index
+
+    def _tell(self, queries: list[str], found: Ranking) -> None:
+        """Warn of queries that share no word with any key."""
+        strange = [q for q, best in zip(queries, found.score_QK[:, 0], strict=True) if not best]
+        self.num_asked += len(queries)
+        self.num_strange += len(strange)
+        if strange:
+            warnings.warn(
+                f"{len(strange)} of {len(queries)} queries have no word in common with any of "
+                f"{len(self.keys)} keys, and get the first ones, such as {strange[0][:60]!r} "
+                f"({self.num_strange} of {self.num_asked} so far); `words` says what a word is",
+                stacklevel=3,
+            )
 
 
 class Random(Retriever):

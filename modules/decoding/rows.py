@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from modules.causal_lm.cache import roomy_cache
+from modules.causal_lm.cache import RoomyLayer, roomy_cache
 
 CacheKind = Literal["dynamic", "static"]
 Ids = Sequence[int]
@@ -75,14 +75,15 @@ class CausalRows(Rows):
     @override
     def read(self, start_RN: Tensor, repeats: int) -> Tensor:
         token_RL, mask_RL = fill_up(self.prompts, left=True, device=self.device)
-        if self.kind == "static":  # such a cache cannot be repeated afterwards
-            token_RL, mask_RL = (x.repeat_interleave(repeats, dim=0) for x in (token_RL, mask_RL))
         self.cache = self._empty_cache(token_RL.shape[1])
+        is_repeated = repeats > 1 and not can_be_repeated(self.cache)
+        if is_repeated:
+            token_RL, mask_RL = (x.repeat_interleave(repeats, dim=0) for x in (token_RL, mask_RL))
         self.is_padded = not bool(mask_RL.all())
         self.length_R1 = mask_RL.sum(1, keepdim=True)
         self.mask_RL = mask_RL
         logits = self._forward(token_RL, positions(mask_RL))
-        if self.kind == "static" or repeats == 1:
+        if repeats == 1 or is_repeated:
             return logits
         self.cache.batch_repeat_interleave(repeats)
         self.length_R1, self.mask_RL, logits = (
@@ -180,6 +181,18 @@ class EncodedRows(Rows):
         own = StaticCache(config=config, max_cache_len=start_length + self.num_new)
         across = StaticCache(config=config, max_cache_len=self.mask_RL.shape[1])
         return EncoderDecoderCache(own, across)
+
+
+def can_be_repeated(cache: Any) -> bool:
+    """Whether a cache that has read prompts can be copied for several continuations of each.
+
+    Layers that keep nothing but keys and values can; those of a fixed size, of linear attention or
+    of convolutions cannot, and those that are not known are not trusted to.
+    """
+    from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+    known = (DynamicLayer, DynamicSlidingWindowLayer, RoomyLayer)
+    return all(type(layer) in known for layer in cache.layers)
 
 
 def fill_up(

@@ -21,7 +21,8 @@ class Pretrained:
         dtype: Of its weights; `auto` takes the file's.
         device: Where it stays, such as cuda:1; where the run is, if None.
         revision: Branch, tag or commit on the hub.
-        attention: Implementation of attention in transformers.
+        attention: Implementation of attention in transformers, such as sdpa or eager; what
+            transformers takes for the model by itself where None.
         tokenizer: Folder or hub id, where it is not the model's.
     """
 
@@ -30,7 +31,7 @@ class Pretrained:
     dtype: Dtype = "auto"
     device: str | None = None
     revision: str = "main"
-    attention: str = "sdpa"
+    attention: str | None = None
     tokenizer: str | None = None
 
     def load(self) -> tuple[Any, Any]:

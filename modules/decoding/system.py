@@ -4,7 +4,7 @@
 `Judging` lets a judge compare two answers to each question.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypedDict
 
 import lightning as L
@@ -15,7 +15,7 @@ from modules.causal_lm.generate import Generation
 from modules.decoding.answers import Record
 from modules.decoding.blackbox import Sampling
 from modules.decoding.branches import Question
-from modules.decoding.decoder import Decoder, Written
+from modules.decoding.decoder import Asked, Decoder, Written
 from modules.decoding.endpoint import at_once
 from modules.decoding.judging import Comparison, PretrainedJudge, Sides
 from modules.decoding.measures import Answered, Measure
@@ -108,23 +108,33 @@ class Decoding(L.LightningModule):
         """Strings that end an answer."""
         return [*self.generation.stop, *self.method.stops]
 
-    def answers(self, questions: list[Question]) -> list[Written]:
-        """Answers, several of a question together."""
+    def answers(self, questions: Sequence[Asked], names: Sequence[str]) -> list[Written]:
+        """Answers, several of a question together.
+
+        Args:
+            questions: What is asked, cut or not.
+            names: Of the questions; they decide with the seed what is drawn.
+        """
         assert self.decoder is not None
-        return self.decoder.generate(questions, stop=self.stops, **self.arguments)
+        how = self.generation
+        return self.decoder.generate(
+            questions, stop=self.stops, ends=how.ends, seed=how.seed, names=names, **self.arguments
+        )
 
     # Predict
 
     def predict_step(self, batch: QuestionBatch, batch_idx: int) -> list[dict[str, Any]]:
         """Answer questions; one record each."""
         assert self.decoder is not None
-        written = self.answers(list(batch["question"]))
-        told = by_token(self.decoder, batch["question"], written) if self.per_token else []
+        asked = self.decoder.fit(batch["question"], self.generation.max_new_tokens)
+        written = self.answers(asked, batch["id"])
+        told = by_token(self.decoder, written) if self.per_token else []
         records = []
         for number, name in enumerate(batch["id"]):
             mine = [i for i, one in enumerate(written) if one.question == number]
             texts = [written[i].text for i in mine]
             record: dict[str, Any] = {"id": name, **batch["question"][number]}
+            record["num_cut"] = asked[number].num_cut
             if self.per_token:
                 tokens = [told[i] for i in mine]
                 record["tokens"] = tokens[0] if self.num_answers == 1 else tokens
@@ -137,7 +147,7 @@ class Decoding(L.LightningModule):
     @property
     def quantities(self) -> list[str]:
         """Names of what a test reports, in order."""
-        return ["choice_accuracy", *(name for one in self.measures for name in one.names)]
+        return ["choice_accuracy", "cut", *(name for one in self.measures for name in one.names)]
 
     def on_test_epoch_start(self) -> None:
         """Start the means of all quantities."""
@@ -148,26 +158,43 @@ class Decoding(L.LightningModule):
         if not batch["id"]:
             return
         assert self.decoder is not None
-        asked = batch["question"], batch["choices"], batch["answer"]
-        found = {"choice_accuracy": right_choices(self.decoder, *asked)}
+        asked = self.decoder.fit(batch["question"], self.rooms(batch))
+        right = right_choices(self.decoder, asked, batch["choices"], batch["answer"])
+        found = {"choice_accuracy": right, "cut": [float(one.num_cut > 0) for one in asked]}
         if self.measures:
-            pairs = zip(
-                batch["question"], self.first_answers(batch), batch["reference"], strict=True
-            )
+            texts = self.first_answers(asked, batch["id"])
+            pairs = zip(batch["question"], texts, batch["reference"], strict=True)
             answers = [Answered(question, text, wanted) for question, text, wanted in pairs]
             for measure in self.measures:
                 found |= measure.score(answers)
         self.means.add(found)
 
-    def first_answers(self, batch: QuestionBatch) -> list[str]:
+    def rooms(self, batch: QuestionBatch) -> list[int]:
+        """Tokens that may follow each question: its longest choice, or an answer if one is due.
+
+        Answer and choices of a question are told behind one prompt.
+        """
+        assert self.decoder is not None
+        least = self.generation.max_new_tokens if self.measures else 0
+        ids = self.decoder.continuation_ids
+        pairs = zip(batch["question"], batch["choices"], strict=True)
+        return [
+            max([least, *(len(ids(question, one)) for one in choices)])
+            for question, choices in pairs
+        ]
+
+    def first_answers(self, asked: Sequence[Asked], names: Sequence[str]) -> list[str]:
         """The first answer to each question."""
-        written = self.answers(list(batch["question"]))
+        written = self.answers(asked, names)
         return [one.text for one in written[:: max(1, self.num_answers)]]
 
     def on_test_epoch_end(self) -> None:
-        """Log the means over all ranks, and how many questions they are of."""
+        """Log the means over all ranks, how many questions they are of, and how many were cut."""
         sums = self.trainer.strategy.reduce(self.means.sums, reduce_op="sum")
-        row = {f"test/{name}": value for name, value in self.means.row(sums).items()}
+        found = self.means.row(sums)
+        num = found.pop("cut_count", 0.0)
+        found |= {"questions": num, "num_cut": float(round(num * found.pop("cut", 0.0)))}
+        row = {f"test/{name}": value for name, value in found.items()}
         self.log_dict(row, logger=False)
         for logger in self.loggers:
             logger.log_metrics(row, self.global_step)

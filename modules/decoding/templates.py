@@ -4,6 +4,7 @@ Tokenise the prompts without special tokens (`add_special_tokens=False`): the pa
 a chat template writes its own.
 """
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -13,6 +14,9 @@ ASKED = "{prompt}"
 """Where a question stands in a template."""
 GAP = "\n\n"
 """Between demonstrations."""
+FOLD = "With fold_system: true a system's text is put before the first user's."
+TemplateOptions = dict[str, bool | int | float | str | None]
+"""What a chat template is told besides the turns, by name."""
 
 
 class Template(Protocol):
@@ -89,10 +93,20 @@ class Chat:
 
     Args:
         system: What the system says first; nothing where None.
+        template_options: What the template is told besides, such as `enable_thinking: false`.
+        fold_system: Whether the system's text stands at the beginning of the first user's turn,
+            for templates without such a role.
     """
 
-    def __init__(self, system: str | None = None):
+    def __init__(
+        self,
+        system: str | None = None,
+        template_options: TemplateOptions | None = None,
+        fold_system: bool = False,
+    ):
         self.system = system
+        self.template_options = template_options
+        self.fold_system = fold_system
 
     @property
     def stops(self) -> list[str]:
@@ -118,23 +132,77 @@ class Chat:
 
     def _written(self, turns: list[dict[str, str]], tokenizer: Any) -> str:
         first = [] if self.system is None else [{"role": "system", "content": self.system}]
-        return as_chat(first + turns, tokenizer)
+        return as_chat(first + turns, tokenizer, self.template_options, self.fold_system)
 
 
-def as_chat(turns: list[dict[str, str]], tokenizer: Any) -> str:
+def as_chat(
+    turns: list[dict[str, str]],
+    tokenizer: Any,
+    options: TemplateOptions | None = None,
+    fold_system: bool = False,
+    continued: bool = False,
+) -> str:
     """Turns as the tokenizer's own chat template writes them, and the beginning of an answer's.
 
+    Args:
+        turns: With `role` and `content`.
+        tokenizer: Of transformers.
+        options: What the template is told besides, such as `{"enable_thinking": False}`.
+        fold_system: Whether a system's text is put before the first user's.
+        continued: Whether the last turn is gone on with, instead of a new answer.
+
     Raises:
-        ValueError: The tokenizer has no chat template.
+        ValueError: The tokenizer has no chat template; or the template refuses the turns, or leaves
+            out what the system says.
     """
+    name = getattr(tokenizer, "name_or_path", "")
     if getattr(tokenizer, "chat_template", None) is None:
-        name = getattr(tokenizer, "name_or_path", "")
         raise ValueError(
             f"the tokenizer {name!r} has no chat template: word the prompt as plain text, as "
             "modules.decoding.templates.ExampleAnswers does."
         )
-    text: str = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    wanted = dict(options or {})
+    _check_options(wanted, tokenizer)
+    going_on = {"continue_final_message": True} if continued else {}
+    told = folded(turns) if fold_system else turns
+    try:
+        text: str = tokenizer.apply_chat_template(
+            told, tokenize=False, add_generation_prompt=not continued, **going_on, **wanted
+        )
+    except Exception as error:  # templates raise what they like
+        raise ValueError(
+            f"the chat template of {name!r} refuses turns of {roles(told)}: {error}. {FOLD}"
+        ) from error
+    for turn in told:
+        if turn["role"] == "system" and turn["content"].strip() not in text:
+            raise ValueError(f"the chat template of {name!r} leaves out the system's text. {FOLD}")
     return text
+
+
+def folded(turns: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """Turns in which the system's text stands before the first user's, an empty line between."""
+    said = [turn["content"] for turn in turns if turn["role"] == "system"]
+    rest = [dict(turn) for turn in turns if turn["role"] != "system"]
+    user = next((turn for turn in rest if turn["role"] == "user"), None)
+    if user is None:
+        return [dict(turn) for turn in turns]
+    user["content"] = GAP.join([*said, user["content"]])
+    return rest
+
+
+def roles(turns: Sequence[dict[str, str]]) -> str:
+    """Who speaks, in order."""
+    return ", ".join(turn["role"] for turn in turns)
+
+
+def _check_options(options: TemplateOptions, tokenizer: Any) -> None:
+    """Refuse options that are ours to give, and warn of those that a template never reads."""
+    ours = sorted({"conversation", "tokenize", "add_generation_prompt"} & set(options))
+    if ours:
+        raise ValueError(f"template_options cannot say {ours[0]!r}, which is set here")
+    for name in options:
+        if name not in str(tokenizer.chat_template):
+            warnings.warn(f"the chat template never reads the option {name!r}", stacklevel=4)
 
 
 def turns_of(one: Demonstration) -> list[dict[str, str]]:

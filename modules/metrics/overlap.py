@@ -3,17 +3,22 @@
 import re
 import string
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from functools import cache
+from typing import Any, Literal, NamedTuple
 
-from modules.metrics.cider import grams_of
-
-WORD = re.compile(r"[a-z0-9]+")
-"""Words of the common ROUGE scorer: runs of ASCII letters and digits of the lower-cased text."""
 ARTICLE = re.compile(r"\b(a|an|the)\b")
 PUNCTUATION = str.maketrans("", "", string.punctuation)
 
-Words = Callable[[str], list[str]]
-"""Turns a text into words; pass one of your own for stems or other scripts."""
+KINDS = {
+    "rouge_1": "rouge1",
+    "rouge_2": "rouge2",
+    "rouge_l": "rougeL",
+    "rouge_lsum": "rougeLsum",
+}
+"""Names of quantities, and what rouge-score calls them."""
+Kind = Literal["rouge_1", "rouge_2", "rouge_l", "rouge_lsum"]
+USUAL: tuple[Kind, ...] = ("rouge_1", "rouge_2", "rouge_l")
+"""Those that the papers report."""
 
 
 class Overlap(NamedTuple):
@@ -30,95 +35,65 @@ class Overlap(NamedTuple):
     f1: float
 
 
-def words_of(text: str) -> list[str]:
-    """Lower-case words as the common ROUGE scorer splits them; nothing is stemmed."""
-    return WORD.findall(text.lower())
+class Words:
+    """A text split otherwise than rouge-score does, for other scripts than Latin.
 
-
-def rouge_n(candidate: str, reference: str, n: int, words: Words = words_of) -> Overlap:
-    """ROUGE-N: n-grams that both texts have, as often as both have them (Lin, 2004, sec. 2).
+    Args:
+        pattern: Regular expression of a word in lower-case text.
 
     Raises:
-        ValueError: `n` is below 1.
+        ValueError: It is no regular expression.
     """
-    if n < 1:
-        raise ValueError(f"n must be at least 1, got {n}.")
-    ours, theirs = (grams_of(words(text), n) for text in (candidate, reference))
-    return overlap((ours & theirs).total(), ours.total(), theirs.total())
+
+    def __init__(self, pattern: str):
+        try:
+            self.pattern = re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"words is no regular expression: {pattern!r} ({error})") from error
+
+    def tokenize(self, text: str) -> list[str]:
+        """Words of a text, as rouge-score asks for them."""
+        return [found[0] for found in self.pattern.finditer(text.lower())]
 
 
-def rouge_l(candidate: str, reference: str, words: Words = words_of) -> Overlap:
-    """ROUGE-L: the longest common subsequence of two texts, each taken as one sentence.
-
-    Lin, 2004, sec. 3.1, with beta = 1.
-    """
-    ours, theirs = words(candidate), words(reference)
-    return overlap(longest_common(ours, theirs), len(ours), len(theirs))
-
-
-def rouge(candidate: str, references: Sequence[str], words: Words = words_of) -> dict[str, Overlap]:
-    """ROUGE-1, -2 and -L of a text, each of the reference with the highest F.
+def rouge(
+    candidate: str,
+    references: Sequence[str],
+    kinds: Sequence[Kind] = USUAL,
+    stemmer: bool = False,
+    words: str | None = None,
+) -> dict[str, Overlap]:
+    """ROUGE of a text (Lin, 2004) by rouge-score, each of the reference with the highest F.
 
     Args:
         candidate: The text; an empty one shares nothing.
         references: One or more.
-        words: Turns a text into words.
+        kinds: Which: n-grams of one word or two, the longest common subsequence of the texts, or
+            that of their lines (`rouge_lsum`), as summaries of a sentence a line are scored.
+        stemmer: Whether words are cut to their stems (Porter), as the English papers do.
+        words: Regular expression of a word; runs of ASCII letters and digits where None.
 
     Returns:
-        Overlaps under `rouge_1`, `rouge_2` and `rouge_l`.
+        Overlaps by kind.
 
     Raises:
-        ValueError: There is no reference.
+        ValueError: There is no reference; stems of words of one's own are asked for; or `words` is
+            no regular expression.
     """
     _check(candidate, references)
-    found = {
-        "rouge_1": [rouge_n(candidate, one, 1, words) for one in references],
-        "rouge_2": [rouge_n(candidate, one, 2, words) for one in references],
-        "rouge_l": [rouge_l(candidate, one, words) for one in references],
-    }
-    return {name: max(each, key=lambda one: one.f1) for name, each in found.items()}
+    found = scorer(tuple(kinds), stemmer, words).score_multi(list(references), candidate)
+    return {kind: Overlap(*map(float, found[KINDS[kind]])) for kind in kinds}
 
 
-def mean_rouge(
-    candidates: Sequence[str], references: Sequence[Sequence[str]], words: Words = words_of
-) -> dict[str, Overlap]:
-    """Means over texts; empty ones count as 0.
+@cache
+def scorer(kinds: tuple[Kind, ...], stemmer: bool, words: str | None) -> Any:
+    """What rouge-score scores by."""
+    from rouge_score.rouge_scorer import RougeScorer
 
-    Raises:
-        ValueError: There is no text, or not one list of references for each.
-    """
-    if len(candidates) != len(references) or not candidates:
-        raise ValueError(f"{len(candidates)} texts for {len(references)} lists of references.")
-    scores = [rouge(c, r, words) for c, r in zip(candidates, references, strict=True)]
-    columns = {name: zip(*(one[name] for one in scores), strict=True) for name in scores[0]}
-    return {
-        name: Overlap(*(sum(each) / len(scores) for each in column))
-        for name, column in columns.items()
-    }
-
-
-def overlap(shared: int, ours: int, theirs: int) -> Overlap:
-    """Precision, recall and F of counts; 0 where nothing is shared."""
-    if not shared:
-        return Overlap(0.0, 0.0, 0.0)
-    return Overlap(shared / ours, shared / theirs, 2 * shared / (ours + theirs))
-
-
-def longest_common(one: Sequence[str], other: Sequence[str]) -> int:
-    """Length of the longest common subsequence, a row of the table a step (Hyyro, 2004).
-
-    Bit i of `row` is 0 where the table rises at word i of the first text, so that a step is a few
-    operations on one long integer.
-    """
-    places: dict[str, int] = {}
-    for index, word in enumerate(one):
-        places[word] = places.get(word, 0) | 1 << index
-    full = (1 << len(one)) - 1
-    row = full
-    for word in other:
-        rises = row & places.get(word, 0)
-        row = (row + rises | row - rises) & full
-    return len(one) - row.bit_count()
+    if stemmer and words is not None:
+        raise ValueError("the stemmer cuts rouge-score's own words only: give stemmer or words")
+    own = None if words is None else Words(words)
+    return RougeScorer([KINDS[kind] for kind in kinds], use_stemmer=stemmer, tokenizer=own)
 
 
 # Short answers

@@ -107,7 +107,7 @@ def test_what_a_prompt_draws_does_not_depend_on_the_prompts_beside_it(make_netwo
 def test_padding_does_not_count_as_tokens_that_were_seen(make_network):
     """The padding is what the shorter prompt's text begins with, so that a penalty would show."""
     network = make_network()
-    how = Generation(max_new_tokens=12, temperature=0, repetition_penalty=1.8)
+    how = Generation(max_new_tokens=12, temperature=0, repetition_penalty=1000.0)
     long, short = PROMPTS[:2]
     (alone,) = continued(network, [short], how)
     token, mask = left_padded([long, short])

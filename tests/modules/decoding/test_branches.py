@@ -6,7 +6,9 @@ import torch
 from modules.decoding import branches as ready
 from modules.decoding.branches import Branches
 from modules.decoding.combination import AdaptiveContrast, PlausibleOnly
+from modules.decoding.decoder import Decoder
 from modules.decoding.generate import generate
+from modules.decoding.prompts import Formatted
 from modules.decoding.vocabulary import NONE, check_same, map_by_string
 from tests.decoding_stand_ins import (
     Numbers,
@@ -32,6 +34,23 @@ def test_the_ready_made_ones_have_the_weights_of_their_papers():
     assert pair.combination == PlausibleOnly(cad.combination, 0.1)
     adaptive = ready.context_aware(model, tokenizer, nothing, nothing, adaptive=True)
     assert adaptive.combination == AdaptiveContrast()
+
+
+def test_models_and_a_tokenizer_are_enough_for_proxy_tuning_and_contrast():
+    model, other, tokenizer = tiny("llama"), tiny("llama", 1), Numbers()
+    tuned = ready.proxy_tuned(model, model, model, tokenizer)
+    assert [one.name for one in tuned.branches] == ["base", "expert", "antiexpert"]
+    assert ready.proxy_tuned(model, other, model, tokenizer, 0.5).weights == [1.0, 0.5, -0.5]
+    how = {"max_new_tokens": 4, "do_sample": False}
+    found = Decoder(tuned).generate(["1 2 3"], **how)
+    alone = Branches((ready.as_branch(model, tokenizer),))
+    assert found == Decoder(alone).generate([{"question": "1 2 3"}], **how)
+    assert ready.contrastive(model, other, tokenizer=tokenizer).weights == [1.5, -0.5]
+    own = ready.proxy_tuned(model, other, model, tokenizer, prompt=Formatted("{question} 7"))
+    assert Decoder(own).prompts(["1"], 2) == [[[1, 7]]] * 3
+    with pytest.raises(TypeError, match="LlamaForCausalLM is no Branch: give its tokenizer"):
+        ready.proxy_tuned(model, model, model)
+    assert ready.proxy_tuned(*(branch(model) for _ in range(3)), 0.7).weights == [1.0, 0.7, -0.7]
 
 
 def test_weights_that_do_not_sum_to_one_are_told_and_taken():

@@ -3,7 +3,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, T5Config, T5Model
 
-from modules.decoding.encoder import SentenceEncoder, mean_state
+from modules.decoding.encoder import SentenceEncoder
 
 TEXTS = [
     "the cat sat on the mat",
@@ -11,6 +11,9 @@ TEXTS = [
     "rain fell on the old house",
     "nobody was at home",
 ]
+
+
+pytestmark = pytest.mark.slow  # the import alone takes half a minute on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -105,17 +108,49 @@ def test_the_fingerprint_follows_weights_tokenizer_and_settings_not_the_path(
     model.save_pretrained(tmp_path)
     assert name(tmp_path) == name() == name(batch_size=3)
     changes = [{"normalise": True}, {"longest": 8}, {"prefix": "a"}, {"pooling": "first"}]
-    assert len({name(), *(name(**change) for change in changes)}) == 5
+    changes += [{"query_prefix": "a"}]
+    assert len({name(), *(name(**change) for change in changes)}) == 6
     with torch.no_grad():
         model.encoder.layer[0].output.dense.bias.add_(1)
     model.save_pretrained(tmp_path)
     assert name(tmp_path) != name()
 
 
-def test_the_mean_of_nothing_is_zero_and_padding_is_never_read():
-    state_BLD = torch.tensor([[[1.0], [3.0], [torch.inf]], [[5.0], [7.0], [9.0]]])
-    mask_BL = torch.tensor([[True, True, False], [False, False, False]])
-    assert mean_state(state_BLD, mask_BL).tolist() == [[2.0], [0.0]]
+def test_queries_and_documents_have_their_own_prompts_by_yaml_or_by_the_models_files(
+    encoder_folder, tmp_path
+):
+    plain = SentenceEncoder(encoder_folder)
+    wanted = plain.encode(["query: cat", "passage: cat", "cat"])
+    told = SentenceEncoder(encoder_folder, prefix="passage: ", query_prefix="query: ")
+    np.testing.assert_allclose(told.encode_queries(["cat"])[0], wanted[0], atol=1e-6)
+    np.testing.assert_allclose(told.encode(["cat"])[0], wanted[1], atol=1e-6)
+    np.testing.assert_allclose(plain.encode_queries(["cat"])[0], wanted[2], atol=1e-6)
+    model = plain.model
+    model.prompts = {"query": "query: ", "document": "passage: "}
+    model.save(str(tmp_path))
+    own = SentenceEncoder(str(tmp_path))
+    np.testing.assert_allclose(own.encode_queries(["cat"])[0], wanted[0], atol=1e-6)
+    np.testing.assert_allclose(own.encode(["cat"])[0], wanted[1], atol=1e-6)
+
+
+def test_pooling_and_normalisation_of_the_models_files_are_taken(encoder_folder, tmp_path):
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+
+    parts = [Transformer(encoder_folder), Pooling(16, "cls"), Normalize()]
+    SentenceTransformer(modules=parts).save(str(tmp_path))
+    found = SentenceEncoder(str(tmp_path)).encode(TEXTS)
+    wanted = SentenceEncoder(encoder_folder, pooling="first", normalise=True).encode(TEXTS)
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+def test_no_text_has_no_embedding(encoder_folder):
+    assert SentenceEncoder(encoder_folder).encode([]).shape == (0, 16)
+
+
+def test_a_folder_that_is_not_there_is_told_before_the_hub_is_asked(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        SentenceEncoder(str(tmp_path / "nowhere")).encode(["a"])
 
 
 def test_nothing_is_read_before_it_is_needed():

@@ -20,6 +20,14 @@ def test_rouge_is_of_answers_with_references():
     assert set(found) == set(Rouge().names)
 
 
+def test_stems_and_lines_are_asked_for_by_yaml():
+    answers = [Answered({}, "rain fell\nthe cats ran", ["the cat ran\nrain fell"])]
+    found = Rouge(kinds=["rouge_lsum"], stemmer=True).score(answers)
+    assert found == {"rouge_lsum": [1.0]}
+    assert Rouge(kinds=["rouge_lsum", "rouge_1"]).names == ["rouge_lsum", "rouge_1"]
+    assert Rouge(words=r"\w").score([Answered({}, "北京市", ["北京"])])["rouge_1"] == [0.8]
+
+
 class LongerIsTruer:
     def score(self, documents, summaries):
         return [len(summary) / 100 for summary in summaries]

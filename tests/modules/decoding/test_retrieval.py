@@ -1,5 +1,6 @@
 import math
 import re
+import warnings
 from collections import Counter
 
 import numpy as np
@@ -57,6 +58,40 @@ def test_bm25_scores_many_queries_as_it_scores_one():
 def test_bm25_reads_words_of_any_script_and_of_one_letter():
     retriever = BM25(["a b", "Straße", "дом кот", "x"])
     assert [row[0] for row in retriever.rank(["x", "ДОМ", "STRAßE"], 1).index_QK] == [3, 2, 1]
+
+
+def test_a_query_without_a_common_word_is_told_and_counted():
+    retriever = BM25(KEYS)
+    with pytest.warns(UserWarning, match=r"2 of 3 queries have no word .* 6 keys.*\(2 of 3 so far"):
+        found = retriever.rank(["?", "the cat", "zebra"], 2)
+    assert found.index_QK[[0, 2]].tolist() == [[0, 1], [0, 1]]
+    assert (found.score_QK[[0, 2]] == 0).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        retriever.rank(["cat"], 1)
+    assert (retriever.num_strange, retriever.num_asked) == (2, 4)
+
+
+CHINESE = ["挪威的首都是奥斯陆", "今天天气很好", "猫坐在垫子上"]
+
+
+def test_scripts_without_blanks_are_searched_by_their_characters():
+    queries = ["猫在哪里", "挪威首都", "天气"]
+    assert BM25(CHINESE).rank(queries, 1).index_QK[:, 0].tolist() == [2, 0, 1]
+    mixed = BM25(["日本の首都は東京", "GPU 2台", "แมวนั่ง", "Straße_1"])
+    assert mixed.rank(["東京", "gpu", "แมว", "STRASSE straße_1"], 1).index_QK[:, 0].tolist() == [
+        0,
+        1,
+        2,
+        3,
+    ]
+    assert mixed.words("GPU東京 2台") == ["gpu", "東", "京", "2", "台"]
+
+
+def test_what_a_word_is_may_be_said():
+    assert BM25(["a-b", "a b"], words=r"[\w-]+").rank(["a-b"], 1).index_QK.tolist() == [[0]]
+    with pytest.raises(ValueError, match=r"words is no regular expression: '\['"):
+        BM25(KEYS, words="[")
 
 
 def test_keys_without_any_word_are_refused():

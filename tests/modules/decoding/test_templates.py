@@ -1,6 +1,7 @@
 import pytest
 from transformers import AutoTokenizer
 
+from modules.decoding import prompts
 from modules.decoding.demonstrations import Demonstration
 from modules.decoding.templates import Chat, ExampleAnswers, ZeroShot, num_tokens
 
@@ -76,3 +77,49 @@ def test_lengths_add_up_to_what_demonstrations_add_to_a_prompt(tokenizer, templa
 def test_a_tokenizer_without_a_chat_template_is_refused(tokenizer):
     with pytest.raises(ValueError, match="has no chat template"):
         Chat().render([], "Cows?", tokenizer)
+
+
+THINKING = (
+    "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}</>{% endfor %}<assistant>"
+    "{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}"
+)
+NO_SYSTEM = (
+    "{% for m in messages %}{% if m['role'] == 'system' %}"
+    "{{ raise_exception('System role not supported') }}{% endif %}"
+    "<{{ m['role'] }}>{{ m['content'] }}</>{% endfor %}<assistant>"
+)
+SILENT = (
+    "{% for m in messages %}{% if m['role'] != 'system' %}{{ m['content'] }}{% endif %}{% endfor %}"
+)
+
+
+def test_a_template_is_told_the_options_of_the_config(tokenizer):
+    tokenizer.chat_template = THINKING
+    quick = {"enable_thinking": False}
+    assert Chat().render([], "Hi", tokenizer) == "<user>Hi</><assistant>"
+    found = Chat(template_options=quick).render([], "Hi", tokenizer)
+    assert found == "<user>Hi</><assistant><think></think>"
+    prompt = prompts.Chat("{q}", template_options=quick, answer="So")
+    assert prompt({"q": "Hi"}, tokenizer) == found + "So"
+
+
+def test_options_that_nobody_reads_are_told_and_ours_are_refused(tokenizer):
+    tokenizer.chat_template = THINKING
+    with pytest.warns(UserWarning, match="never reads the option 'enable_thought'"):
+        Chat(template_options={"enable_thought": False}).render([], "Hi", tokenizer)
+    with pytest.raises(ValueError, match="template_options cannot say 'tokenize'"):
+        Chat(template_options={"tokenize": True}).render([], "Hi", tokenizer)
+
+
+@pytest.mark.parametrize(("template", "why"), [(NO_SYSTEM, "refuses"), (SILENT, "leaves out")])
+def test_a_template_without_a_system_role_is_told_and_the_users_turn_may_take_its_text(
+    tokenizer, template, why
+):
+    tokenizer.chat_template = template
+    with pytest.raises(ValueError, match=rf"{why} .*fold_system: true"):
+        prompts.Chat("{q}", system="Be kind.")({"q": "Hi"}, tokenizer)
+    found = prompts.Chat("{q}", system="Be kind.", fold_system=True)({"q": "Hi"}, tokenizer)
+    assert "Be kind.\n\nHi" in found
+    shown = Chat("Be kind.", fold_system=True).render([CATS], "Cows?", tokenizer)
+    assert "Be kind.\n\nWhat do cats eat?" in shown
+    assert shown.count("Be kind.") == 1

@@ -1,0 +1,48 @@
+"""Token ids of prompts: one start token at most, and no end token behind them."""
+
+from typing import Any
+
+
+def prompt_ids(
+    tokenizer: Any, prompt: str, special_tokens: bool = True, keep_end: bool = False
+) -> list[int]:
+    """Ids of a prompt that is to be gone on with.
+
+    A start token stands once at most, whether the prompt writes it, the tokenizer adds it, or both.
+    An end token that the tokenizer adds is taken off again; one that the prompt writes stays.
+
+    Args:
+        tokenizer: Of transformers.
+        prompt: The text.
+        special_tokens: Whether the tokenizer adds its start and end; not where a chat template has
+            written them.
+        keep_end: Whether an added end stays, as encoders are trained to read it.
+
+    Returns:
+        The ids; of an empty prompt the start token, or the end where there is no start, if special
+        tokens are wanted.
+    """
+    ids: list[int] = list(tokenizer.encode(prompt, add_special_tokens=special_tokens))
+    start, end = tokenizer.bos_token_id, tokenizer.eos_token_id
+    if special_tokens and end is not None and len(ids) > 1 and ids[-1] == end:
+        is_written = tokenizer.encode(prompt, add_special_tokens=False)[-1:] == [end]
+        is_twice = is_written and ids[-2] == end
+        ids = ids[:-1] if is_twice or not (is_written or keep_end) else ids
+    while start is not None and ids[:2] == [start, start]:
+        ids = ids[1:]
+    if not ids and special_tokens:
+        ids = [one for one in (start, end) if one is not None][:1]
+    return ids
+
+
+def begun(tokenizer: Any, text: str) -> list[int]:
+    """Ids of the beginning of a document: its start token, once, and the text.
+
+    Another token stands for the start where the tokenizer has none, as in training.
+    """
+    names = ("bos_token_id", "cls_token_id", "eos_token_id")
+    start = next(one for one in (getattr(tokenizer, n, None) for n in names) if one is not None)
+    ids: list[int] = list(tokenizer.encode(text, add_special_tokens=False))
+    while ids[:1] == [start]:
+        ids = ids[1:]
+    return [start, *ids]
