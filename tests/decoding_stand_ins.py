@@ -9,6 +9,8 @@ from modules.decoding.branches import Branch
 VOCABULARY = 37
 KINDS = ("gpt2", "llama", "t5", "bart")
 OTHERS = ("opt", "bloom", "mistral", "gemma2", "qwen2")
+HYBRIDS = ("lfm2", "falcon_h1")
+"""Models with layers of convolutions or of linear attention beside those of attention."""
 
 
 class Numbers:
@@ -23,6 +25,12 @@ class Numbers:
 
     def __len__(self):
         return len(self.words)
+
+    def get_vocab(self):
+        return {word: i for i, word in enumerate(self.words)}
+
+    def convert_tokens_to_ids(self, names):
+        return [self.get_vocab().get(name) for name in names]
 
     def convert_ids_to_tokens(self, ids):
         return [self.words[i] for i in ids]
@@ -67,7 +75,7 @@ def tiny(kind, seed=0, size=VOCABULARY, width=32, spread=1.5):
             tie_word_embeddings=False,
         )
         model = t.T5ForConditionalGeneration(config)
-    elif kind in OTHERS:
+    elif kind in (*OTHERS, *HYBRIDS):
         model = other(kind, size, width)
     else:
         config = t.BartConfig(
@@ -118,6 +126,16 @@ def other(kind, size, width):
         "mistral": lambda: t.MistralConfig(**gated, sliding_window=6),
         "gemma2": lambda: t.Gemma2Config(**gated, head_dim=8, sliding_window=6),
         "qwen2": lambda: t.Qwen2Config(**gated),
+        "lfm2": lambda: t.Lfm2Config(**gated, layer_types=["conv", "full_attention"]),
+        "falcon_h1": lambda: t.FalconH1Config(
+            **gated,
+            mamba_n_heads=4,
+            mamba_d_head=16,
+            mamba_d_ssm=64,
+            mamba_d_state=8,
+            mamba_n_groups=1,
+            mamba_chunk_size=8,
+        ),
     }[kind]()
     config.vocab_size = size
     for name in ("pad_token_id", "bos_token_id", "eos_token_id"):

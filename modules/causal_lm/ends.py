@@ -15,8 +15,9 @@ def token_ids(ends: Iterable[int | str], tokenizer: Any) -> set[int]:
     Raises:
         ValueError: The tokenizer has no such token; names it.
     """
-    found, size = set[int](), vocabulary_size(tokenizer)
-    for end in ends:
+    wanted = list(ends)
+    found, size = set[int](), vocabulary_size(tokenizer) if wanted else 0
+    for end in wanted:
         if isinstance(end, str):
             (number,) = tokenizer.convert_tokens_to_ids([end])
             is_known = number is not None and tokenizer.convert_ids_to_tokens([number]) == [end]

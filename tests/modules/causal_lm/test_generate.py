@@ -131,6 +131,9 @@ class Letters(Tokens):
             "<end>" if i == 299 else f"{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in told
         )
 
+    def get_vocab(self):
+        return {"<end>": 299}
+
     def convert_tokens_to_ids(self, names):
         return [299 if name == "<end>" else None for name in names]
 

@@ -149,7 +149,6 @@ def test_ends_of_a_mapped_expert_are_heard_in_the_first_vocabulary():
 
 def test_further_ends_may_be_named():
     decoder = one("llama")
-    decoder.tokenizer.convert_tokens_to_ids = lambda names: [int(name) for name in names]
     (free,) = tokens(decoder, QUESTIONS[:1], **FREE, eos_token_id=[])
     for end in (free[2], str(free[2])):
         found = tokens(decoder, QUESTIONS[:1], ends=[end], **FREE)

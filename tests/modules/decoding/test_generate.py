@@ -3,7 +3,9 @@ import torch
 
 from modules.decoding.branches import Branches
 from modules.decoding.generate import generate
+from modules.nn.generators import dice
 from tests.decoding_stand_ins import (
+    HYBRIDS,
     KINDS,
     OTHERS,
     branch,
@@ -80,6 +82,22 @@ def test_models_that_place_tokens_otherwise_are_decoded_as_the_plain_loop_does(k
     for b, question in enumerate(per_question(told, 5)):
         assert found[0][b] == plain_greedy(models, question, 6)
         assert found[1][b] == plain_beams(models, question, 6, 3)
+
+
+@pytest.mark.parametrize("kind", HYBRIDS)
+def test_caches_that_cannot_be_copied_are_read_for_every_beam_and_sample(kind):
+    branches, told = make(kind, "one model")
+    told = [one[:3] for one in told]
+    how = {"max_new_tokens": 4, "do_sample": False}
+    found = new_tokens(branches, told, generate(branches, told, num_beams=3, **how))
+    models = doubled(branches)
+    for b, question in enumerate(per_question(told, 3)):
+        assert found[b] == plain_beams(models, question, 4, 3)
+    generators = [dice(0, b, n) for b in range(3) for n in range(2)]
+    how |= {"do_sample": True, "num_return_sequences": 2, "generators": generators}
+    twice = new_tokens(branches, told, generate(branches, told, **how))
+    how |= {"num_return_sequences": 1, "generators": [dice(0, b, 0) for b in range(3)]}
+    assert new_tokens(branches, told, generate(branches, told, **how)) == twice[::2]
 
 
 @pytest.mark.parametrize("num", BATCHES)

@@ -78,6 +78,7 @@ def test_predict_answers_every_question_and_tells_every_branch(models, questions
         for token in one["tokens"]:
             assert set(token) == {"token", "combined", "with_context", "without_context"}
         assert isinstance(one["continuation"], str)
+        assert one["num_cut"] == 0
 
 
 def test_a_half_finished_file_is_gone_on_with_without_repeats(models, questions, tmp_path):
@@ -95,6 +96,31 @@ def test_a_half_finished_file_is_gone_on_with_without_repeats(models, questions,
         run("predict", "context_aware", tmp_path, *flags)
     sound = [line for line in answers.read_text().splitlines() if line in kept]
     assert sound == kept
+
+
+def test_drawn_answers_do_not_depend_on_batches_or_on_what_is_answered_already(
+    models, questions, tmp_path
+):
+    answers = tmp_path / "answers.jsonl"
+    flags = [
+        *context_aware(models),
+        f"--data.init_args.predict={json.dumps(source(questions))}",
+        "--model.init_args.generation.temperature=1.2",
+        "--model.init_args.num_answers=2",
+    ]
+
+    def answered(*more):
+        folder = run("predict", "context_aware", tmp_path, *flags, *more)
+        return lines(folder / "predictions.jsonl")
+
+    together = answered("--data.init_args.batch_size=5")
+    assert answered("--data.init_args.batch_size=1") == together
+    assert len({tuple(one["continuation"]) for one in together}) == 5
+    assert all(first != second for first, second in (one["continuation"] for one in together))
+    answers.write_text("".join(json.dumps(one) + "\n" for one in together[:2]))
+    answered("--data.init_args.batch_size=2", f"--data.init_args.answers={answers}")
+    assert lines(answers) == together
+    assert answered("--model.init_args.generation.seed=1") != together
 
 
 def test_proxy_tuning_with_equal_experts_writes_what_the_base_does(models, questions, tmp_path):
@@ -150,6 +176,9 @@ def test_a_test_measures_choices_and_answers(models, tmp_path, capsys):
         {**one, "choices": [" a", " b"], "answer": 0, "wanted": one["question"]} for one in FIELDS
     ]
     path.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    long = {"id": "long", "context": "the cat sat on a mat. " * 60, "question": "Where?"}
+    rows.append({**long, "choices": [" a", " the mat"], "answer": 1, "wanted": "the mat"})
+    path.write_text("".join(json.dumps(one) + "\n" for one in rows))
     columns = {"choices": "choices", "answer": "answer", "references": "wanted"}
     folder = run(
         "test",
@@ -161,9 +190,11 @@ def test_a_test_measures_choices_and_answers(models, tmp_path, capsys):
     )
     header, *values = (folder / "metrics.csv").read_text().splitlines()
     found = dict(zip(header.split(","), values[-1].split(","), strict=True))
-    assert float(found["test/choice_accuracy_count"]) == 5
+    assert float(found["test/choice_accuracy_count"]) == 6
+    assert float(found["test/questions"]) == 6
+    assert float(found["test/num_cut"]) == 1
     assert 0 <= float(found["test/choice_accuracy"]) <= 1
-    assert float(found["test/rouge_l_count"]) == 5
+    assert float(found["test/rouge_l_count"]) == 6
 
 
 def test_a_model_that_is_not_there_is_told_in_one_line(questions, tmp_path):
