@@ -22,5 +22,5 @@ def test_what_transformers_loads_by_itself_is_loaded_with_its_own_choice(
 
 @pytest.mark.parametrize("path", ["./nowhere", "exported/nowhere", "runs/a/b/c"])
 def test_a_folder_that_is_not_there_is_told_before_the_hub_is_asked(path):
-    with pytest.raises(FileNotFoundError, match=f"there is no folder {path}"):
+    with pytest.raises(FileNotFoundError, match=f"no model folder {path}"):
         Pretrained(path).load()
