@@ -141,7 +141,9 @@ class SentenceEncoder:
         if model.tokenizer.pad_token is None:
             model.tokenizer.pad_token = model.tokenizer.eos_token
         limits = [self.wanted, longest_input(model.tokenizer, model[0].model), model.max_seq_length]
-        model.max_seq_length = min((n for n in limits if n and n < NUM_ENDLESS), default=None)
+        known = [int(n) for n in limits if n and n < NUM_ENDLESS]
+        if known:
+            model.max_seq_length = min(known)
         return model.to(self.device).eval()
 
     @property
@@ -156,5 +158,5 @@ class SentenceEncoder:
     @property
     def longest(self) -> int | None:
         """Tokens that are read of a text; None where there is no limit."""
-        found: int | None = self.model.max_seq_length
-        return found
+        found = self.model.max_seq_length
+        return int(found) if found is not None and found < NUM_ENDLESS else None

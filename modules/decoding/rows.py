@@ -80,6 +80,7 @@ class CausalRows(Rows):
         if is_repeated:
             token_RL, mask_RL = (x.repeat_interleave(repeats, dim=0) for x in (token_RL, mask_RL))
         self.is_padded = not bool(mask_RL.all())
+        self.num_told = token_RL.shape[1]
         self.length_R1 = mask_RL.sum(1, keepdim=True)
         self.mask_RL = mask_RL
         logits = self._forward(token_RL, positions(mask_RL))
@@ -127,7 +128,8 @@ class CausalRows(Rows):
         """Which positions may be attended; None where none is padding, which is faster."""
         if not self.is_padded:
             return None
-        if self.kind == "dynamic":
+        is_prompt = self.mask_RL.shape[1] == self.num_told  # convolutions want just these tokens
+        if self.kind == "dynamic" or is_prompt:
             return self.mask_RL
         beyond = self.length - self.mask_RL.shape[1]  # one shape for all steps; causality hides it
         return torch.nn.functional.pad(self.mask_RL, (0, beyond), value=1)

@@ -122,15 +122,15 @@ def test_queries_and_documents_have_their_own_prompts_by_yaml_or_by_the_models_f
     plain = SentenceEncoder(encoder_folder)
     wanted = plain.encode(["query: cat", "passage: cat", "cat"])
     told = SentenceEncoder(encoder_folder, prefix="passage: ", query_prefix="query: ")
-    np.testing.assert_allclose(told.encode_queries(["cat"])[0], wanted[0], atol=1e-6)
-    np.testing.assert_allclose(told.encode(["cat"])[0], wanted[1], atol=1e-6)
-    np.testing.assert_allclose(plain.encode_queries(["cat"])[0], wanted[2], atol=1e-6)
+    np.testing.assert_allclose(told.encode_queries(["cat"])[0], wanted[0], atol=1e-5)
+    np.testing.assert_allclose(told.encode(["cat"])[0], wanted[1], atol=1e-5)
+    np.testing.assert_allclose(plain.encode_queries(["cat"])[0], wanted[2], atol=1e-5)
     model = plain.model
     model.prompts = {"query": "query: ", "document": "passage: "}
     model.save(str(tmp_path))
     own = SentenceEncoder(str(tmp_path))
-    np.testing.assert_allclose(own.encode_queries(["cat"])[0], wanted[0], atol=1e-6)
-    np.testing.assert_allclose(own.encode(["cat"])[0], wanted[1], atol=1e-6)
+    np.testing.assert_allclose(own.encode_queries(["cat"])[0], wanted[0], atol=1e-5)
+    np.testing.assert_allclose(own.encode(["cat"])[0], wanted[1], atol=1e-5)
 
 
 def test_pooling_and_normalisation_of_the_models_files_are_taken(encoder_folder, tmp_path):

@@ -85,6 +85,19 @@ def test_models_that_place_tokens_otherwise_are_decoded_as_the_plain_loop_does(k
 
 
 @pytest.mark.parametrize("kind", HYBRIDS)
+def test_a_cache_of_fixed_size_keeps_padding_out_of_convolutions(kind):
+    branches, told = make(kind, "one model")
+    told = [one[:3] for one in told]
+    how = {"max_new_tokens": 3, "do_sample": False, "cache": "static"}
+    how |= {"output_logits": True, "return_dict_in_generate": True}
+    out, models = generate(branches, told, **how), doubled(branches)
+    for b, written in enumerate(new_tokens(branches, told, out)):
+        for n in range(3):
+            wanted = plain_logits(models, [one[b] for one in told], written[:n])
+            torch.testing.assert_close(out.logits[n][b].double(), wanted, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", HYBRIDS)
 def test_caches_that_cannot_be_copied_are_read_for_every_beam_and_sample(kind):
     branches, told = make(kind, "one model")
     told = [one[:3] for one in told]

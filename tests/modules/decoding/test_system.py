@@ -109,17 +109,17 @@ def test_drawn_answers_do_not_depend_on_batches_or_on_what_is_answered_already(
         "--model.init_args.num_answers=2",
     ]
 
-    def answered(*more):
+    def answered(*more, into=None):
         folder = run("predict", "context_aware", tmp_path, *flags, *more)
-        return lines(folder / "predictions.jsonl")
+        return lines(into or folder / "predictions.jsonl")
 
     together = answered("--data.init_args.batch_size=5")
     assert answered("--data.init_args.batch_size=1") == together
     assert len({tuple(one["continuation"]) for one in together}) == 5
     assert all(first != second for first, second in (one["continuation"] for one in together))
     answers.write_text("".join(json.dumps(one) + "\n" for one in together[:2]))
-    answered("--data.init_args.batch_size=2", f"--data.init_args.answers={answers}")
-    assert lines(answers) == together
+    more = "--data.init_args.batch_size=2", f"--data.init_args.answers={answers}"
+    assert answered(*more, into=answers) == together
     assert answered("--model.init_args.generation.seed=1") != together
 
 
