@@ -196,8 +196,8 @@ class CausalLM(System):
         Raises:
             ValueError: The longest one and what is to follow are longer than the model's context.
         """
-        ids = [self.tokenizer.encode(p, add_special_tokens=False) for p in prompts]
-        check_room(self.language_model, 1 + max(map(len, ids)), self.generation)
+        longest = max(len(begun(self.tokenizer, prompt)) for prompt in prompts)
+        check_room(self.language_model, longest, self.generation)
 
     def dice(self, names: Sequence[str], repeats: Sequence[int]) -> list[torch.Generator]:
         """Generators of texts, each by its prompt and the number of equal prompts before it."""
