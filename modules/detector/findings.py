@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from modules.detector.bootstrap import NUM_RESAMPLES, Quantity, Resamples, interval
 from modules.detector.degradation import Attacked, lost, under_attack
 from modules.detector.ensemble import average
@@ -133,12 +135,22 @@ def in_order(generators: Sequence[str], detectors: Iterable[str]) -> list[str]:
 
 
 def lost_under_attack(detectors: Mapping[str, Seeds], weights: Resamples) -> Matrix | None:
-    """Accuracy that attacks cost the detectors that met any; None where none did."""
+    """Accuracy that attacks cost the detectors that met any; None where none did.
+
+    Attacks that a table brought are not among them: their texts have no counterpart by number.
+    """
     attacked = {
-        name: [one for one in seeds.values() if len(one) > 1] for name, seeds in detectors.items()
+        name: [one for one in map(with_counterparts, seeds.values()) if len(one) > 1]
+        for name, seeds in detectors.items()
     }
     met = {name: seeds for name, seeds in attacked.items() if seeds}
     return lost(under_attack(met, accuracy, weights)) if met else None
+
+
+def with_counterparts(one: Attacked) -> Attacked:
+    """The plain texts, and the attacks of which every text is among them."""
+    plain = one[PLAIN].id
+    return {name: scores for name, scores in one.items() if np.isin(scores.id, plain).all()}
 
 
 def plainly(detectors: Mapping[str, Seeds]) -> dict[str, dict[str, Scores]]:

@@ -17,7 +17,7 @@ from modules.detector.calibration import (
     fit_temperature,
     threshold_of,
 )
-from modules.detector.evaluation import TOLD, Judged, at_threshold, measures
+from modules.detector.evaluation import TOLD, Judged, Texts, at_threshold, measures
 from modules.detector.loss import classification_loss, text_logits
 from modules.detector.verdict import Verdict
 
@@ -183,6 +183,22 @@ def test_an_evaluation_with_a_score_that_is_not_finite_names_the_text():
     logits[1, 0], logits[7] = torch.inf, torch.nan
     with pytest.raises(ValueError, match=r"2 of 9 texts have no finite .*: t.csv:2, t.csv:8\."):
         judged(logits, label, list("abcdefghi")).whole()
+
+
+def test_attacked_texts_take_the_place_of_their_own_or_of_their_class():
+    def texts(rows, labels, attacks):
+        told = {name: [""] * len(rows) for name in TOLD} | {"attack": attacks}
+        logits, density = torch.zeros(len(rows), 2), torch.zeros(len(rows))
+        return Texts(logits, torch.tensor(labels), torch.tensor(rows), density, told)
+
+    plain = ["none"] * 4
+    numbered = texts([0, 1, 2, 3, 2], [0, 0, 1, 1, 1], [*plain, "case"])
+    assert numbered.under("none").row_N.tolist() == [0, 1, 2, 3]
+    assert numbered.under("case").row_N.tolist() == [0, 1, 2, 3]  # 2 is attacked, 3 left alone
+    apart = texts([0, 1, 2, 3, 8, 9], [0, 0, 1, 1, 1, 1], [*plain, "case", "case"])
+    assert apart.under("case").row_N.tolist() == [0, 1, 8, 9]  # no machine text as it is
+    both = texts([0, 1, 2, 3, 8, 9], [0, 0, 1, 1, 0, 1], [*plain, "case", "case"])
+    assert both.under("case").row_N.tolist() == [8, 9]
 
 
 def test_false_alarms_and_hits_at_the_threshold_are_those_of_the_texts_that_are_called():

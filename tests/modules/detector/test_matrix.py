@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -160,3 +162,17 @@ def test_findings_add_averaged_probabilities_of_those_that_did_not_see_a_generat
     assert interval(quantities["pooled minus own"]).low < quantities["pooled minus own"][0]
     assert "pooled minus average, on a generator left out" in quantities
     assert "gap from smaller to larger" in quantities
+
+
+def test_attacked_texts_that_a_table_brought_leave_the_matrices_of_plain_ones_as_they_are():
+    plain = detector(TEXTS, 1.0)
+    own = replace(plain.where(TEXTS.label == 1), id=1000 + np.arange(180))
+    found = findings({"pooled": {"0": {"none": plain, "homoglyph": own}}}, 20)
+    assert found.lost is None
+    assert found.accuracy.values == pytest.approx(
+        findings({"pooled": {"0": {"none": plain}}}, 20).accuracy.values
+    )
+    both = {"none": plain, "homoglyph": own, "case": plain}
+    lost_DA = findings({"pooled": {"0": both}}, 20).lost
+    assert lost_DA is not None
+    assert lost_DA.generators == ["case"]
