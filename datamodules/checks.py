@@ -21,6 +21,12 @@ def check_shares(values: Mapping[str, Any], names: Iterable[str]) -> None:
             raise ValueError(f"{name} must be within [0, 1], got {values[name]}.")
 
 
+def check_choice(name: str, value: object, known: Iterable[object]) -> None:
+    """Raise a ValueError where a value is none of the known ones; Python checks no Literal."""
+    if value not in (choices := list(known)):
+        raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}.")
+
+
 def check_sources(train: Sequence[Source], kind: str) -> None:
     """Raise a ValueError where there is no training source, or one without a finite weight.
 

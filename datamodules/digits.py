@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from typing_extensions import override
 
+from datamodules.checks import check_choice
 from datamodules.fusion_source import FusionSource, Pair
 
 Split = Literal["train", "validate", "test"]
@@ -37,13 +38,14 @@ class Digits(FusionSource):
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
 
     Raises:
-        ValueError: `copies` is below 1.
+        ValueError: `copies` is below 1, or there is no such split.
     """
 
     def __init__(self, split: Split = "train", copies: int = 1, weight: float = 1.0):
         super().__init__(weight)
         if copies < 1:
             raise ValueError(f"copies must be at least 1, got {copies}.")
+        check_choice("split", split, TENTHS)
         self.split: Split = split
         self.copies = copies
 

@@ -36,6 +36,7 @@ class ImageTextParquet(FileSource):
         caption: The column of the captions, texts or lists of texts; None where there are none.
         where: Columns and the value each must have, such as `split: train`.
         num: How many of these rows are taken, the first ones; all where None.
+        skip: How many of them are passed over before: `num: 50000` and `skip: 50000` share nothing.
         cache: Folder of the Arrow files.
         weight: Share of the documents of an epoch, relative to the other sources; above 0.
     """
@@ -51,11 +52,15 @@ class ImageTextParquet(FileSource):
         num: int | None = None,
         cache: str = ".cache/images",
         weight: float = 1.0,
+        skip: int = 0,
     ):
         super().__init__(path, weight)
         if num is not None and num < 1:
             raise ValueError(f"num must be at least 1, got {num}.")
+        if skip < 0:
+            raise ValueError(f"skip must be at least 0, got {skip}.")
         self.num = num
+        self.skip = skip
         self.image = image
         self.caption = caption
         self.where = where or {}
@@ -68,7 +73,8 @@ class ImageTextParquet(FileSource):
     @override
     def fingerprint(self) -> str:
         whole = super().fingerprint()
-        return whole if self.num is None else f"{whole} {self.num}"
+        part = "" if self.num is None else f" {self.num}"
+        return f"{whole}{part}{f' behind {self.skip}' if self.skip else ''}"
 
     @override
     def prepare(self) -> None:
@@ -77,14 +83,21 @@ class ImageTextParquet(FileSource):
     @override
     def __len__(self) -> int:
         known = int(self._rows.num_rows)
-        return known if self.num is None else min(self.num, known)
+        left = known - self.skip
+        if left < 1:
+            raise ValueError(
+                f"{self.path} has {known} such rows, but skip passes over {self.skip}."
+            )
+        return left if self.num is None else min(self.num, left)
 
     @override
     def place(self, index: int) -> str:
+        index += self.skip
         return printable(f"{self._file(index)}:{self._cell('row', index)}")
 
     @override
     def sample(self, index: int, rng: Random) -> Pair:
+        index += self.skip
         bytes_and_path = self._cell("bytes", index), self._cell("path", index)
         image = image_bytes(*bytes_and_path, self._file(index).parent)
         return Pair(image, texts(self._cell("caption", index)) if self.caption else [""])

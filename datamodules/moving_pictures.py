@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
+from datamodules.checks import check_choice
 from datamodules.fusion_source import FusionSource, Pair
 from datamodules.pictures import square
 from datamodules.quarantine import MisfitError, UnusableError
@@ -38,7 +39,7 @@ class MovingPictures(ClipSource):
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
 
     Raises:
-        ValueError: A number is out of bounds.
+        ValueError: A number is out of bounds, or the background has another colour.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class MovingPictures(ClipSource):
         for name, (least, most) in (("objects", objects), ("speed", speed)):
             if not 0 <= least <= most:
                 raise ValueError(f"{name} must be two rising numbers, got {least} and {most}.")
+        check_choice("background", background, ("black", "white"))
         self.pictures = pictures
         self.num = num
         self.seed = seed

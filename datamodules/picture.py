@@ -8,7 +8,7 @@ from typing import Literal, cast
 
 from typing_extensions import override
 
-from datamodules.checks import check_bounds, check_shares, check_sources
+from datamodules.checks import check_bounds, check_choice, check_shares, check_sources
 from datamodules.fusion_source import FusionSource
 from datamodules.loader import Batch, EvaluationLoader
 from datamodules.picture_items import PictureItems, Pixels
@@ -120,5 +120,6 @@ class PictureData(SampledData):
         least = {"size": 1, "num_workers": 0, "seed": 0, "max_pixels": 1}
         least |= dict.fromkeys(("batch_size", "eval_batch_size", "num_samples"), 1)
         check_bounds(vars(self), least)
+        check_choice("channels", self.channels, (1, 3))
         check_shares(vars(self), ["max_bad_rate"])
         check_sources(self.sources["train"], "pictures")

@@ -9,7 +9,7 @@ import warnings
 from dataclasses import astuple, dataclass
 from functools import cache, cached_property
 from io import BytesIO
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +52,7 @@ class JpegCodec:
             end-of-image marker.
 
     Raises:
-        ValueError: A number is out of bounds.
+        ValueError: A number is out of bounds, or a name is not known.
         RuntimeError: This build of libjpeg writes files that cannot be taken apart in this way.
     """
 
@@ -69,6 +69,11 @@ class JpegCodec:
             if not least <= getattr(self, name) <= most:
                 raise ValueError(
                     f"{name} must be within [{least}, {most}], got {getattr(self, name)}."
+                )
+        for name, known in (("sampling", get_args(Sampling)), ("restart", get_args(Restart))):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}."
                 )
         self.check()
 

@@ -330,3 +330,20 @@ def test_the_first_rows_alone_are_other_data_from_the_same_cache(tmp_path):
     assert len(ImageTextParquet(path, num=99, cache=str(tmp_path / "c"))) == NUM
     with pytest.raises(ValueError, match="num must be at least 1, got 0"):
         ImageTextParquet(path, num=0)
+
+
+def test_what_is_skipped_and_the_first_rows_make_up_the_whole(tmp_path):
+    path = write_parquet(tmp_path / "a.parquet", cells(), caption=captions())
+    options = {"path": path, "cache": str(tmp_path / "c")}
+    first, rest = ImageTextParquet(num=7, **options), ImageTextParquet(skip=7, **options)
+    whole = ImageTextParquet(**options)
+    assert (len(first), len(rest)) == (7, NUM - 7)
+    parts = [(one, n) for one in (first, rest) for n in range(len(one))]
+    for index, (one, n) in enumerate(parts):
+        assert one.place(n) == whole.place(index)
+        assert drawn(one, n) == drawn(whole, index)
+    assert len({one.fingerprint() for one in (first, rest, whole)}) == 3
+    with pytest.raises(ValueError, match=f"has {NUM} such rows, but skip passes over 99"):
+        len(ImageTextParquet(skip=99, **options))
+    with pytest.raises(ValueError, match="skip must be at least 0, got -1"):
+        ImageTextParquet(path, skip=-1)

@@ -120,6 +120,8 @@ def test_digits_are_pictures():
     ("options", "message"),
     [
         ({"size": 0}, "size must be at least 1, got 0"),
+        ({"max_pixels": 0}, "max_pixels must be at least 1, got 0"),
+        ({"channels": 4}, "channels must be one of 1, 3, got 4"),
         ({"max_bad_rate": 2.0}, r"within \[0, 1\], got 2.0"),
         ({"train": []}, "train is empty"),
         ({"train": [Some(weight=0)]}, "weight of some must be above 0"),

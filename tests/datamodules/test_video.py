@@ -181,6 +181,7 @@ def test_what_bounces_stays_between_its_walls():
         ({"num": 0}, "num must be at least 1, got 0"),
         ({"objects": (3, 2)}, "objects must be two rising numbers, got 3 and 2"),
         ({"speed": (2.0, 1.0)}, "speed must be two rising numbers"),
+        ({"background": "grey"}, "background must be one of black, white, got 'grey'"),
     ],
 )
 def test_numbers_out_of_bounds_are_named(changes, message):
@@ -191,6 +192,8 @@ def test_numbers_out_of_bounds_are_named(changes, message):
 def test_a_canvas_smaller_than_what_moves_is_refused_with_both():
     with pytest.raises(ValueError, match="8x48 pixels, too small for pictures of 16"):
         moving().clip(0, (2, 8, 48))
+    with pytest.raises(ValueError, match="8x48 pixels, too small for pictures of 16"):
+        CodecText(moving(), AvcCodec(8, 48, 2))  # before any clip is made
 
 
 def test_clips_for_a_codec_of_pictures_and_the_other_way_about_are_refused():
@@ -212,3 +215,10 @@ def test_a_broken_picture_costs_its_clips_alone():
     kinds = {type(one) for one in found}
     assert kinds == {Document, Reject}
     assert len(found) == 20
+
+
+def test_a_codec_of_pictures_that_are_no_squares_is_refused_before_any_is_read():
+    from modules.codec_lm.jpeg import JpegCodec
+
+    with pytest.raises(ValueError, match="cut to squares, but the codec's are 32x64"):
+        CodecText(Digits(), JpegCodec(32, 64, sampling="grey"))

@@ -1,5 +1,6 @@
 """What the configs of file models say."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,26 @@ def test_the_small_configs_share_one_llama(name):
     network = read(f"jpeg_lm/{name}")["model"]["init_args"]["network"]["init_args"]
     digits = read("jpeg_lm/digits")["model"]["init_args"]["network"]["init_args"]
     assert {**network["options"], "max_position_embeddings": 1024} == digits["options"]
+
+
+STAGES = "train", "validate", "test"
+PICTURES = [*FILES, *sorted(CONFIGS.glob("vq/*.yaml"))]
+
+
+@pytest.mark.parametrize("path", PICTURES, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_no_stage_sees_pictures_of_another(path):
+    data = read(f"{path.parent.name}/{path.stem}")["data"]["init_args"]
+    [train], [validate], [test] = (data[stage] for stage in STAGES)
+    rows = [pictures_of(source) for source in (train, validate, test)]
+    for n, (one, first, last) in enumerate(rows):
+        for other, begin, end in rows[n + 1 :]:
+            assert one != other or last <= begin or end <= first, (one, other)
+
+
+def pictures_of(source):
+    """What holds a source's pictures, and which of its rows they are."""
+    source = source["init_args"].get("pictures", source)
+    options = {**source["init_args"]}
+    first, num = options.pop("skip", 0), options.pop("num", None)
+    options.pop("copies", None)
+    return options, first, math.inf if num is None else first + num

@@ -185,3 +185,15 @@ def test_a_canonical_code_counts_upwards():
 def test_what_is_no_jpeg_is_refused(file, message):
     with pytest.raises(ValueError, match=message):
         list(segments(file))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sampling": "4:2:2"}, "sampling must be one of 4:2:0, 4:4:4, grey, got '4:2:2'"),
+        ({"restart": "block"}, "restart must be one of mcu, row, none, got 'block'"),
+    ],
+)
+def test_names_that_are_not_known_are_refused_in_python_as_well(options, message):
+    with pytest.raises(ValueError, match=message):
+        JpegCodec(16, 16, **options)
