@@ -86,7 +86,7 @@ class ImageTextParquet(FileSource):
         left = known - self.skip
         if left < 1:
             raise ValueError(
-                f"{self.path} has {known} such rows, but skip passes over {self.skip}."
+                f"{self.path} has {known} such rows, but skip is {self.skip}."
             )
         return left if self.num is None else min(self.num, left)
 

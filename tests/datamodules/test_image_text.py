@@ -343,7 +343,7 @@ def test_what_is_skipped_and_the_first_rows_make_up_the_whole(tmp_path):
         assert one.place(n) == whole.place(index)
         assert drawn(one, n) == drawn(whole, index)
     assert len({one.fingerprint() for one in (first, rest, whole)}) == 3
-    with pytest.raises(ValueError, match=f"has {NUM} such rows, but skip passes over 99"):
+    with pytest.raises(ValueError, match=f"has {NUM} such rows, but skip is 99"):
         len(ImageTextParquet(skip=99, **options))
     with pytest.raises(ValueError, match="skip must be at least 0, got -1"):
         ImageTextParquet(path, skip=-1)
