@@ -85,9 +85,7 @@ class ImageTextParquet(FileSource):
         known = int(self._rows.num_rows)
         left = known - self.skip
         if left < 1:
-            raise ValueError(
-                f"{self.path} has {known} such rows, but skip is {self.skip}."
-            )
+            raise ValueError(f"{self.path} has {known} such rows, but skip is {self.skip}.")
         return left if self.num is None else min(self.num, left)
 
     @override

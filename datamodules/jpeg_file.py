@@ -8,6 +8,9 @@ do not count, and neither does a missing end marker alone.
 import re
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from datamodules.quarantine import UnusableError
 
 START, END = b"\xff\xd8", b"\xff\xd9"
@@ -24,6 +27,8 @@ BEHIND_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 """A marker that ends the data of a scan."""
 DAMAGE = ("Premature end", "Corrupt JPEG data")
 """How libjpeg begins what it says of scans that lack data or have bad codes."""
+COLOURS_OF = {1: "GRAY", 3: "RGB"}
+"""What simplejpeg calls the colours of so many components."""
 CMYK = 4
 """Components of such a picture."""
 
@@ -106,6 +111,34 @@ def read_jpeg(file: bytes) -> JpegFile:
         raise UnusableError("a broken image: the JPEG has no scan")
     found.pixels, found.bare = (b"".join([*some, END]) for some in (parts, bare))
     return found
+
+
+def decode_strictly(
+    file: JpegFile, size: tuple[int, int], least: tuple[int, int]
+) -> NDArray[np.uint8] | None:
+    """The pixels of a file of which libjpeg complains of nothing, the same as Pillow's.
+
+    Args:
+        file: The file.
+        size: Its width and height.
+        least: Width and height that suffice; a large picture is decoded at 1/2, 1/4 or 1/8.
+
+    Returns:
+        Uint8 [H, W] or [H, W, 3]; None where there is anything to say, or where others decode it.
+    """
+    from simplejpeg import decode_jpeg
+
+    num = len(file.components)
+    if num not in COLOURS_OF or file.frame in LOSSLESS or file.lack():
+        return None
+    fit = min(full // part for full, part in zip(size, least, strict=True))
+    scale = next((scale for scale in (8, 4, 2) if fit >= scale), 1)
+    width, height = (-(-full // scale) for full in size)
+    try:
+        pixels = decode_jpeg(file.pixels, COLOURS_OF[num], min_height=height, min_width=width)
+    except ValueError:
+        return None
+    return pixels if num > 1 else pixels[..., 0]
 
 
 def check_jpeg(file: JpegFile) -> None:

@@ -18,8 +18,8 @@ from PIL import ExifTags, Image
 
 from datamodules.colour_profiles import to_srgb
 from datamodules.faults import blaming
-from datamodules.jpeg_file import LOSSLESS, START, check_jpeg, read_jpeg
-from datamodules.png_file import SIGNATURE, pixels_only
+from datamodules.jpeg_file import LOSSLESS, START, check_jpeg, decode_strictly, read_jpeg
+from datamodules.png_file import SIGNATURE, pixels_only, remarks_only
 from datamodules.quarantine import MisfitError, UnusableError
 
 Picture = bytes | NDArray[np.uint8] | NDArray[np.float32]
@@ -133,11 +133,14 @@ def _open(file: bytes, size: int) -> Image.Image:
 
 def _jpeg(file: bytes, size: int) -> Image.Image:
     """A JPEG, all of whose data is there; a large one is decoded at a fraction of its size."""
-    found = read_jpeg(file)
-    image: Image.Image = Image.open(io.BytesIO(found.pixels))
+    found, least = read_jpeg(file), (2 * size, 2 * size)
+    image: Image.Image = Image.open(io.BytesIO(found.pixels))  # refuses one of too many pixels
+    pixels = decode_strictly(found, image.size, least)
+    if pixels is not None:
+        return Image.fromarray(pixels)
     check_jpeg(found)
     if found.frame not in LOSSLESS:
-        image.draft("RGB", (2 * size, 2 * size))
+        image.draft("RGB", least)
     return image
 
 
@@ -146,6 +149,10 @@ def _hints(file: bytes | Image.Image) -> tuple[int, bytes | None]:
     orientation: object = 1
     profile: bytes | None = None
     try:
+        if isinstance(file, bytes) and file.startswith(SIGNATURE):
+            file = remarks_only(file)
+        if not file:
+            return 1, None
         image = Image.open(io.BytesIO(file)) if isinstance(file, bytes) else file
         profile = image.info.get("icc_profile")
         orientation = image.getexif().get(ExifTags.Base.Orientation)

@@ -149,3 +149,18 @@ def test_a_link_that_leads_nowhere_is_a_bad_clip(tmp_path, whole):
     with pytest.raises(UnusableError, match=r"a.mp4 .*No such file"):
         source.clip(0, SHAPE)
     assert source.clip(1, SHAPE).shape == (*SHAPE, 3)
+
+
+def test_of_several_streams_the_largest_is_shown(tmp_path):
+    path, sizes = tmp_path / "two.mkv", [(32, 32), (96, 128)]
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream("libx264", rate=15) for _ in sizes]
+        for stream, (height, width) in zip(streams, sizes, strict=True):
+            stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
+        for number in range(30):
+            for stream, size in zip(streams, sizes, strict=True):
+                frame = av.VideoFrame.from_ndarray(picture(number, size), format="rgb24")
+                container.mux(stream.encode(frame))
+        for stream in streams:
+            container.mux(stream.encode(None))
+    assert apart(read_clip(path, SHAPE, 3)[1], shown(7, sizes[1])) < 8

@@ -1,6 +1,8 @@
 """Pictures as people have them: what is sound is shown as it is meant, what lacks data is bad."""
 
 import io
+import zlib
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -8,12 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageFile
 
-from datamodules.jpeg_file import read_jpeg
+from datamodules.jpeg_file import decode_strictly, read_jpeg
 from datamodules.pictures import latent, square
 from datamodules.quarantine import MisfitError, UnusableError
 from tests.datamodules.odd_pictures import (
     ODD_TAGS,
-    SIGNATURE,
     chunk,
     deep_png,
     exif,
@@ -122,21 +123,26 @@ def test_several_pictures_in_one_jpeg_give_the_first():
     assert apart(square(out.getvalue(), 48), square(SOUND, 48)) <= 1
 
 
-def test_a_jpeg_is_read_as_pillow_reads_it():
-    found = read_jpeg(SOUND)
-    assert found.pixels == SOUND
-    assert len(found.components) == 3
-    assert np.array_equal(np.asarray(Image.open(io.BytesIO(SOUND))), square_of_whole(SOUND))
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("size", [(96, 128), (217, 333), (701, 1000)])
+def test_a_jpeg_is_decoded_as_pillow_decodes_it(mode, size):
+    kinds = [{}, {"progressive": True}, {"subsampling": 0}, {"subsampling": 1}, {"quality": 30}]
+    for options in kinds:
+        jpeg = file(Image.fromarray(photo(*size)).convert(mode), **options)
+        found = read_jpeg(jpeg)
+        assert found.pixels == jpeg
+        for least in (8, 32, 128, 1000):
+            image = Image.open(io.BytesIO(jpeg))
+            image.draft("RGB", (least, least))
+            pixels = decode_strictly(found, size[::-1], (least, least))
+            assert (pixels is None) == (mode == "CMYK")
+            assert pixels is None or np.array_equal(pixels, np.asarray(image))
 
 
-def square_of_whole(jpeg):
-    """A picture as it is, by way of a square canvas that it fills."""
-    wide = np.asarray(Image.open(io.BytesIO(jpeg)))
-    side = min(wide.shape[:2])
-    left = (wide.shape[1] - side) // 2
-    central = square(jpeg, side)
-    assert np.array_equal(central, wide[:, left : left + side])
-    return wide
+def test_a_jpeg_with_damage_is_decoded_by_nobody():
+    for hole in holes(SOUND).values():
+        with suppress(UnusableError):
+            assert decode_strictly(read_jpeg(hole), (128, 96), (96, 96)) is None
 
 
 def test_transparent_grey_of_sixteen_bits_shows_white():
@@ -171,7 +177,15 @@ def test_remarks_of_a_png_harm_none_and_its_pixels_are_checked():
     flipped[(head + len(whole)) // 2] ^= 1
     with pytest.raises(UnusableError, match="checksum of IDAT"):
         square(bytes(flipped), 48)
-    assert whole.startswith(SIGNATURE)
+
+
+def test_a_remark_of_a_png_that_is_too_long_hides_no_orientation():
+    remarks = Image.Exif()
+    remarks[0x0112] = 6
+    whole = file(photo(64, 64), "PNG", exif=remarks)
+    long = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(2 * 2**20)))
+    at = whole.index(b"IDAT") - 4
+    assert np.array_equal(square(whole[:at] + long + whole[at:], 64), np.rot90(photo(64, 64), -1))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "BMP", "PPM"])
