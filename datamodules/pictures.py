@@ -121,7 +121,8 @@ def _open(file: bytes, size: int) -> Image.Image:
     else:
         image = Image.open(io.BytesIO(file))
     image.load()  # Pillow turns a TIFF by itself, and no longer says so then
-    orientation, profile = _hints(image if image.format == "TIFF" else file)
+    is_stripped = file.startswith((START, SIGNATURE))
+    orientation, profile = _hints(file if is_stripped else image)
     image = to_srgb(_eight_bits(image), profile)
     if orientation in UPRIGHT:
         image = image.transpose(UPRIGHT[orientation])

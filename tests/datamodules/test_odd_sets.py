@@ -195,7 +195,7 @@ def test_surrogates_are_bad_wherever_captions_stand(tmp_path):
     with pytest.raises(ValueError, match=r"prompt 1: .*surrogate"):
         read_fusion_prompts(["a", "b \ud83d"])
     (tmp_path / "p.txt").write_bytes(b"\xef\xbb\xbfa\nb\xff")
-    with pytest.raises(ValueError, match=r"p\.txt:2: not UTF-8"):
+    with pytest.raises(ValueError, match=r"p\.txt:2 \(not UTF-8"):
         read_fusion_prompts(str(tmp_path / "p.txt"))
 
 
