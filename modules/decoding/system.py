@@ -68,6 +68,8 @@ class Decoding(L.LightningModule):
         measures: What `test` reports of answers.
     """
 
+    no_export = "nothing is trained, and its models are folders already"
+
     def __init__(
         self,
         method: Method,
@@ -212,6 +214,8 @@ class OneByOne(L.LightningModule):
         asker: Makes a record of each question; what it needs is loaded when the run begins.
         answers: Records that an earlier run left, a file or a glob; they count in the end, too.
     """
+
+    no_export = Decoding.no_export
 
     def __init__(self, asker: Asker, answers: str | None = None):
         super().__init__()

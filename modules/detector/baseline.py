@@ -37,6 +37,8 @@ class Baseline(Judge):
         ValueError: There are not two classes.
     """
 
+    no_export = "`test` and `predict` prepare it anew, nothing of it is kept"
+
     def __init__(
         self,
         method: Callable[[], Method],

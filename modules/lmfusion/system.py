@@ -107,6 +107,11 @@ class LMFusion(System):
         compile: Whether to compile the network with torch.compile.
     """
 
+    no_export = (
+        "no format of others holds image experts beside a language model; the checkpoint holds all "
+        "that was trained, and the language model stays what its folder holds"
+    )
+
     def __init__(
         self,
         network: Builder,

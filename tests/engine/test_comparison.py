@@ -1,5 +1,7 @@
+import importlib
 from contextlib import suppress
 
+import lightning as L
 import pytest
 import torch
 
@@ -46,6 +48,22 @@ def test_what_is_not_finite_any_more_is_a_fault():
         refuse_difference(wanted, wanted[:2], model)
     with pytest.raises(ValueError, match="no finite output"):
         refuse_difference(wanted * torch.nan, wanted, model)
+
+
+def test_every_system_is_exported_and_compared_or_says_why_not():
+    for name in ("causal_lm", "codec_lm", "decoding", "detector", "lmfusion", "vq"):
+        for part in ("system", "baseline"):
+            try:
+                module = importlib.import_module(f"modules.{name}.{part}")
+            except ModuleNotFoundError:
+                continue
+            for kind in vars(module).values():
+                if not isinstance(kind, type) or not issubclass(kind, L.LightningModule):
+                    continue
+                is_own = kind.__module__ == module.__name__ and kind.__name__ != "Judge"
+                if is_own:  # a Judge is the common part of two
+                    is_exported = all(hasattr(kind, m) for m in ("export", "outputs", "outputs_of"))
+                    assert is_exported != hasattr(kind, "no_export"), kind
 
 
 def test_what_cannot_be_exported_says_so_in_a_sentence():
