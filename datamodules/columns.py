@@ -36,7 +36,7 @@ class Wanted:
     optional: list[str] = field(default_factory=list)
     delimiter: str | None = None
 
-    def chosen(self, names: list[str], file: Path) -> list[str]:
+    def chosen(self, names: list[str], file: Path | str) -> list[str]:
         """The columns of a schema to read, each once; of a path its first part.
 
         Args:

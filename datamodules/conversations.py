@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,8 @@ from datamodules.files import FORMATS
 from datamodules.quarantine import UnusableError
 from datamodules.question_rows import text
 from datamodules.question_templates import Template
-from datamodules.readers import read_rows
+from datamodules.readers import Row, read_rows
+from datamodules.sources import HubText
 from datamodules.text_source import FileText
 
 Message = dict[str, Any]
@@ -37,6 +38,74 @@ class Conversation(Document):
     """
 
     messages: list[Message] = field(default_factory=list)
+
+
+class Form:
+    """Where conversations stand in rows; arguments as of `InstructionFiles`.
+
+    Raises:
+        ValueError: Only one of `prompt` and `response` is given, or `part` does not rise.
+    """
+
+    def __init__(
+        self,
+        messages: str,
+        prompt: str | None,
+        response: str | None,
+        system: str | None,
+        part: tuple[float, float],
+    ):
+        if (prompt is None) != (response is None):
+            raise ValueError(f"prompt={prompt} and response={response} go together.")
+        if not 0.0 <= part[0] < part[1] <= 1.0:
+            raise ValueError(f"part must rise within [0, 1], got {part[0]} and {part[1]}.")
+        self.messages = messages
+        self.prompt = None if prompt is None else _template(prompt)
+        self.response = response
+        self.system = system
+        self.part = (part[0], part[1])
+        self.options: list[object] = [messages, prompt, response, system, *self.part]
+
+    @property
+    def columns(self) -> list[str]:
+        """What is read of each row."""
+        if self.prompt is None or self.response is None:
+            return [self.messages]
+        return [*self.prompt.columns, self.response]
+
+    def conversations(self, rows: Iterable[Row]) -> Iterator[Document | Reject]:
+        """The conversations of the part, and in place of a bad one why."""
+        for origin, record in rows:
+            if isinstance(record, Reject):
+                yield record
+                continue
+            found = attempt(origin, self._conversation, record, origin)
+            if isinstance(found, Reject) or self._is_in_part(found):
+                yield found
+
+    def _conversation(self, record: Record, origin: str) -> Conversation:
+        if self.prompt is None:
+            messages = turns(cell(record, self.messages))
+        else:
+            assert self.response is not None
+            asked = {"role": "user", "content": self.prompt.fill(record).strip()}
+            if not asked["content"]:
+                raise UnusableError("nothing is asked")
+            said = text(cell(record, self.response), self.response)
+            messages = turns([asked, {"role": ANSWERS, "content": said}])
+        if self.system is not None and messages[0]["role"] != "system":
+            messages = [{"role": "system", "content": self.system}, *messages]
+        whole = "\n".join(str(one["content"]) for one in messages)
+        if reason := unwritable(whole):
+            raise UnusableError(reason)
+        return Conversation(whole, origin, messages=messages)
+
+    def _is_in_part(self, found: Conversation) -> bool:
+        if self.part == (0.0, 1.0):
+            return True
+        first = next((one["content"] for one in found.messages if one["role"] == "user"), "")
+        digest = hashlib.sha256(" ".join(str(first).split()).encode()).digest()
+        return self.part[0] <= int.from_bytes(digest[:8], "big") / 2**64 < self.part[1]
 
 
 class InstructionFiles(FileText):
@@ -73,57 +142,60 @@ class InstructionFiles(FileText):
         weight: float = 1.0,
     ):
         super().__init__(path, weight)
-        if (prompt is None) != (response is None):
-            raise ValueError(f"prompt={prompt} and response={response} go together.")
-        if not 0.0 <= part[0] < part[1] <= 1.0:
-            raise ValueError(f"part must rise within [0, 1], got {part[0]} and {part[1]}.")
-        self.messages = messages
-        self.prompt = None if prompt is None else _template(prompt)
-        self.response = response
-        self.system = system
-        self.part = (part[0], part[1])
-        self._options = [messages, prompt, response, system, *self.part]
+        self.form = Form(messages, prompt, response, system, part)
 
     @override
     def options(self) -> list[object]:
-        return [*self._options]
+        return [*self.form.options]
 
     @override
     def documents(self) -> Iterator[Document | Reject]:
-        needed = [self.messages]
-        if self.prompt is not None and self.response is not None:
-            needed = [*self.prompt.columns, self.response]
-        for origin, record in read_rows(self.files(), Wanted(needed, needed)):
-            if isinstance(record, Reject):
-                yield record
-                continue
-            found = attempt(origin, self._conversation, record, origin)
-            if isinstance(found, Reject) or self._is_in_part(found):
-                yield found
+        wanted = Wanted(self.form.columns, self.form.columns)
+        return self.form.conversations(read_rows(self.files(), wanted))
 
-    def _conversation(self, record: Record, origin: str) -> Conversation:
-        if self.prompt is None:
-            messages = turns(cell(record, self.messages))
-        else:
-            assert self.response is not None
-            asked = {"role": "user", "content": self.prompt.fill(record).strip()}
-            if not asked["content"]:
-                raise UnusableError("nothing is asked")
-            said = text(cell(record, self.response), self.response)
-            messages = turns([asked, {"role": ANSWERS, "content": said}])
-        if self.system is not None and messages[0]["role"] != "system":
-            messages = [{"role": "system", "content": self.system}, *messages]
-        whole = "\n".join(str(one["content"]) for one in messages)
-        if reason := unwritable(whole):
-            raise UnusableError(reason)
-        return Conversation(whole, origin, messages=messages)
 
-    def _is_in_part(self, found: Conversation) -> bool:
-        if self.part == (0.0, 1.0):
-            return True
-        first = next((one["content"] for one in found.messages if one["role"] == "user"), "")
-        digest = hashlib.sha256(" ".join(str(first).split()).encode()).digest()
-        return self.part[0] <= int.from_bytes(digest[:8], "big") / 2**64 < self.part[1]
+class InstructionHub(HubText):
+    """One conversation a row of a dataset of the Hugging Face hub, or of a local copy.
+
+    Args:
+        name: Name on the hub, or a folder that `datasets` can read or wrote by `save_to_disk`.
+        config: Name of the configuration, where there are several.
+        split: The split to read, such as `train` or `train[:10%]`.
+        messages: The column of chats; this and the following as of `InstructionFiles`.
+        prompt: What is asked.
+        response: The column of the answer.
+        system: A text that opens every conversation without a system turn of its own.
+        part: The part of the rows to read.
+        revision: Commit or tag; without it a change on the hub goes unseen once text is cached.
+        weight: Share of the rows of an epoch, relative to the other sources; above 0.
+
+    Raises:
+        ValueError: Only one of `prompt` and `response` is given, or `part` does not rise.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: str | None = None,
+        split: str = "train",
+        messages: str = "messages",
+        prompt: str | None = None,
+        response: str | None = None,
+        system: str | None = None,
+        part: tuple[float, float] = (0.0, 1.0),
+        revision: str | None = None,
+        weight: float = 1.0,
+    ):
+        super().__init__(name, config, split, messages, revision, weight)
+        self.form = Form(messages, prompt, response, system, part)
+
+    @override
+    def fingerprint(self) -> str:
+        return json.dumps([super().fingerprint(), self.form.options])
+
+    @override
+    def documents(self) -> Iterator[Document | Reject]:
+        return self.form.conversations(self.rows(self.form.columns))
 
 
 def turns(value: object) -> list[Message]:

@@ -1,8 +1,14 @@
 """Datasets of the Hugging Face hub, and local copies of them in any form that `datasets` has."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datamodules.arrow_rows import records
+from datamodules.columns import Wanted
+from datamodules.documents import Reject
+from datamodules.faults import reason
+from datamodules.readers import Row
 from datamodules.roots import located
 
 if TYPE_CHECKING:  # the import takes seconds
@@ -33,6 +39,34 @@ def hub_rows(
         return load_dataset(name, config, split=split, revision=revision)
     except Exception as error:  # of the hub, the network, builders and files: there is no list
         raise ValueError(f"{name} (split {split}) cannot be loaded: {error}") from error
+
+
+def hub_records(name: str, rows: "Dataset", columns: Sequence[str]) -> Iterator[Row]:
+    """The rows of a dataset, and where each stands, counted from 1.
+
+    Args:
+        name: What it is called where its rows are named.
+        rows: The dataset.
+        columns: What is read; each may be a path.
+
+    Raises:
+        ColumnError: It lacks a column.
+        ValueError: A file of it is damaged.
+    """
+    chosen = Wanted(list(columns)).chosen(rows.column_names, name)
+    number = 0
+    try:
+        for table in rows.select_columns(chosen).with_format("arrow").iter(batch_size=1000):
+            for batch in table.to_batches():
+                for record in records(batch):
+                    number += 1
+                    place = f"{name}:{number}"
+                    if isinstance(record, Reject):
+                        record = Reject(place, record.reason)
+                    yield place, record
+    except Exception as error:
+        told = f"{name} cannot be read behind row {number}: {reason(error)}."
+        raise ValueError(told) from error
 
 
 def is_saved(folder: Path) -> bool:

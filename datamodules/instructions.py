@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from datamodules.chat_templates import chat_template
 from datamodules.chat_tokenizer import ChatTokenizer, Learn
-from datamodules.conversations import InstructionFiles
+from datamodules.conversations import InstructionFiles, InstructionHub
 from datamodules.corpus import origin, tokenised
 from datamodules.loader import EvaluationLoader
 from datamodules.packing import Rows, best_fit
@@ -28,6 +28,7 @@ from datamodules.text import TextData
 from datamodules.text_source import TextSource
 from datamodules.token_file import TokenFile
 
+Instructions = InstructionFiles | InstructionHub
 LongSamples = Literal["cut", "drop", "error"]
 
 
@@ -60,9 +61,9 @@ class InstructionData(TextData):
     def __init__(
         self,
         tokenizer: str,
-        train: list[InstructionFiles],
-        validate: list[InstructionFiles] | None = None,
-        test: list[InstructionFiles] | None = None,
+        train: list[Instructions],
+        validate: list[Instructions] | None = None,
+        test: list[Instructions] | None = None,
         chat_template: str | None = None,
         learn: Learn = "all",
         row_length: int = 512,

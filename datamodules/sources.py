@@ -7,22 +7,18 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from typing_extensions import override
 
-from datamodules.arrow_rows import records
-from datamodules.columns import Record, Wanted, cell, require
+from datamodules.columns import Record, Wanted, cell
 from datamodules.contents import contents
 from datamodules.documents import Document, Reject, judge, printable
 from datamodules.faults import attempt, reason
 from datamodules.files import COMPRESSIONS, FORMATS, opened, refuse_encodings, shown
-from datamodules.hub import hub_rows
-from datamodules.readers import bad_file, read_rows
+from datamodules.hub import hub_records, hub_rows
+from datamodules.readers import Row, bad_file, read_rows
 from datamodules.text_source import FileText, TextSource
-
-if TYPE_CHECKING:  # the import takes seconds
-    from datasets import Dataset
 
 Bytes = bytes | mmap.mmap
 """What a file holds."""
@@ -264,7 +260,8 @@ class HubText(TextSource):
     def fingerprint(self) -> str:
         """All arguments but the weight; of a local copy also the files."""
         files = [file for file in sorted(Path(self.dataset).rglob("*")) if file.is_file()]
-        return json.dumps(["HubText", self.name, self.column, self.revision, contents(files)])
+        options = [self.name, self.column, self.revision]
+        return json.dumps([type(self).__name__, *options, contents(files)])
 
     def documents(self) -> Iterator[Document | Reject]:
         """The text of every row.
@@ -273,28 +270,13 @@ class HubText(TextSource):
             FileNotFoundError: The dataset looks like a folder, but is none.
             ValueError: The dataset lacks the column.
         """
-        rows = hub_rows(self.dataset, self.config, self.split, self.revision)
-        number = 0
-        try:
-            for record in self._records(rows):
-                number += 1
-                origin = f"{self.name}:{number}"
-                if isinstance(record, Reject):
-                    yield Reject(origin, record.reason)
-                else:
-                    yield document(record, self.column, origin)
-        except Exception as error:
-            told = f"{self.name} cannot be read behind row {number}: {reason(error)}."
-            raise ValueError(told) from error
+        for origin, record in self.rows([self.column]):
+            yield record if isinstance(record, Reject) else document(record, self.column, origin)
 
-    def _records(self, rows: "Dataset") -> Iterator[Record | Reject]:
-        require([self.column], rows.column_names, self.name)
-        whole = self.column in rows.column_names
-        top = self.column if whole else self.column.split(".")[0]
-        tables = rows.select_columns([top]).with_format("arrow")
-        for table in tables.iter(batch_size=1000):
-            for batch in table.to_batches():
-                yield from records(batch)
+    def rows(self, columns: list[str]) -> Iterator[Row]:
+        """Some columns of every row, and where each stands."""
+        rows = hub_rows(self.dataset, self.config, self.split, self.revision)
+        return hub_records(self.name, rows, columns)
 
 
 def _line_start(data: Bytes, fraction: float) -> int:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from datamodules.chat_templates import CHATML, NAMED, PLAIN, chat_template
 from datamodules.chat_tokenizer import ChatTokenizer
-from datamodules.conversations import Conversation, InstructionFiles, turns
+from datamodules.conversations import Conversation, InstructionFiles, InstructionHub, turns
 from datamodules.documents import Document, Reject
 from datamodules.instructions import InstructionData
 from datamodules.tokenizer import TextTokenizer, load_tokenizer
@@ -274,3 +274,18 @@ def test_where_a_template_leaves_out_thoughts_the_last_answer_can_be_learnt(voca
     assert isinstance(bad, Reject)
     [found] = encoded(ChatTokenizer(vocabulary, THINKING, "last"), source)
     assert spans(vocabulary, found) == [f"y</t>e{vocabulary.backend.eos_token}"]
+
+
+def test_conversations_of_a_dataset_of_the_hub_are_those_of_its_files(tmp_path):
+    from datasets import Dataset
+
+    rows = [{"messages": messages(chat), "q": "A", "a": "b"} for chat in CHATS]
+    path = write(tmp_path / "rows.jsonl", rows)
+    Dataset.from_list(rows).save_to_disk(tmp_path / "saved")
+    for options in ({}, {"prompt": "{q}?", "response": "a"}):
+        told = InstructionFiles(path, **options).documents()
+        found = InstructionHub(str(tmp_path / "saved"), **options)
+        assert [one.messages for one in found.documents()] == [one.messages for one in told]
+    assert found.fingerprint() != InstructionHub(str(tmp_path / "saved")).fingerprint()
+    with pytest.raises(ValueError, match="no column 'chat'; it has messages, q, a"):
+        list(InstructionHub(str(tmp_path / "saved"), messages="chat").documents())
