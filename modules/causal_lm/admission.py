@@ -132,7 +132,10 @@ def admit(
 def judge(config: Any, attention: str, chunked: bool, make: Make) -> Verdict:
     """The verdict on an architecture under a setting, from an earlier run where there is one."""
     tried = attention if attention in SETTINGS else "sdpa"  # flash kernels are not for CPUs
-    key = digest(shrink(config), tried, str(chunked))
+    try:
+        key = digest(shrink(config), tried, str(chunked))
+    except Exception:  # options that shrink does not understand: the probe says what of them
+        key = digest(config, tried, str(chunked))
     return kept(key, lambda: examine(config, tried, chunked, make))
 
 
@@ -161,20 +164,22 @@ def refusal(config: Any, attention: str, chunked: bool, verdict: Verdict, make: 
         return f"{start}; leave loss_chunk out"
     if first.kind == "loss":
         return f"{start}; switch off what only the architecture's own loss reads"
-    exact = [one for one in SETTINGS if one != attention and fits(config, one, False, make)]
-    if exact:
-        whole = chunked and not all(fits(config, one, True, make) for one in exact)
+    exact = {one: judge(config, one, False, make) for one in SETTINGS if one != attention}
+    named = [in_words(one, found) for one, found in exact.items() if not found.faults]
+    if named:
+        whole = chunked and any(
+            judge(config, one, True, make).faults for one in exact if not exact[one].faults
+        )
         without = ", without loss_chunk" if whole else ""
-        return f"{start}; exact for it: attention {' or '.join(map(repr, exact))}{without}"
+        return f"{start}; exact for it: attention {' or '.join(named)}{without}"
     if first.kind == "run" and not any(runs(config, one, make) for one in SETTINGS):
         return f"{start}; no other attention runs either: see whether the options fit together"
     return f"{start}; no attention is exact for it in rows of several documents"
 
 
-def fits(config: Any, attention: str, chunked: bool, make: Make) -> bool:
-    """Whether another setting has no faults at any length."""
-    verdict = judge(config, attention, chunked, make)
-    return not verdict.faults and not verdict.windows
+def in_words(attention: str, verdict: Verdict) -> str:
+    """A setting, and the windows up to which it is exact."""
+    return f"'{attention}'" + (f" up to {' and '.join(verdict.windows)}" * bool(verdict.windows))
 
 
 def runs(config: Any, attention: str, make: Make) -> bool:

@@ -82,9 +82,16 @@ def balance(model: Any, router_logits: Any, label_BL: Tensor, length_N: Sequence
         router_logits: What it gives of that name: [B * L, E] of each layer.
         label_BL: Next tokens, or `IGNORE`.
         length_N: Lengths of the documents in order.
+
+    Raises:
+        ValueError: The architecture has no such function.
     """
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    function = getattr(sys.modules[type(inner).__module__], FUNCTION)
+    modules = (sys.modules.get(one.__module__) for one in type(inner).__mro__)  # sharded or not
+    function = next((getattr(one, FUNCTION) for one in modules if hasattr(one, FUNCTION)), None)
+    if function is None:
+        name = inner.config.model_type
+        raise ValueError(f"{name} has no {FUNCTION}; set options.{SWITCH} to false")
     counted_BL = trained_tokens(label_BL, length_N)
     return function(router_logits, inner.num_experts, inner.num_experts_per_tok, counted_BL)
 

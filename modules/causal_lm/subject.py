@@ -142,6 +142,7 @@ def build(config: Any, attention: str) -> Any:
     from transformers import AutoModelForCausalLM
 
     quiet = copy.deepcopy(config)
+    vars(quiet).pop("quantization_config", None)
     for name, value in vars(quiet).items():
         if isinstance(value, float) and ("drop" in name or "jitter" in name):
             setattr(quiet, name, 0.0)

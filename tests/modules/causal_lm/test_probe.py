@@ -80,6 +80,16 @@ def test_attention_code_of_its_own_is_named():
     assert "falcon does not run with attention 'documents': it has attention code of its own" in why
 
 
+def test_what_is_exact_within_a_window_is_named_so():
+    assert "exact for it: attention 'sdpa' up to keep_window_size or 'eager'" in told("doge")
+
+
+def test_options_that_do_not_fit_together_are_told_as_such():
+    why = told("helium", hidden_size=48, num_attention_heads=4, num_key_value_heads=2)
+    assert "helium does not run with attention 'documents': its code raises RuntimeError" in why
+    assert "see whether the options fit together" in why
+
+
 def test_what_is_exact_as_a_whole_only_is_named_so():
     assert told("gemma2", chunked=True).endswith("attention 'eager', without loss_chunk")
 

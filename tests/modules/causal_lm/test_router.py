@@ -57,6 +57,14 @@ def test_the_loss_of_a_document_is_the_architectures_own(model_type, loss_chunk)
         torch.testing.assert_close(ours[name], p.grad, rtol=1e-4, atol=1e-5)
 
 
+def test_a_sharded_model_has_the_balance_of_its_architecture():
+    network = make()
+    expected = network.training_loss(*one_document()).total
+    inner = type(network.model)
+    network.model.__class__ = type("Sharded", (inner,), {"__module__": "torch.distributed"})
+    assert network.training_loss(*one_document()).total == expected
+
+
 def test_padding_and_other_rows_weigh_as_their_tokens_do():
     network = make()
     token, label, position, length = one_document()
