@@ -20,7 +20,11 @@ def undisturbed() -> Iterator[None]:
     """
     from transformers.utils import logging
 
-    dtype, told = torch.get_default_dtype(), logging.get_verbosity()
+    dtype, told, threads = (
+        torch.get_default_dtype(),
+        logging.get_verbosity(),
+        torch.get_num_threads(),
+    )
     dice = random.getstate(), np.random.get_state()
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=[]))
@@ -31,10 +35,12 @@ def undisturbed() -> Iterator[None]:
         warnings.simplefilter("ignore")
         logging.set_verbosity_error()
         torch.set_default_dtype(torch.float32)
+        torch.set_num_threads(1)  # matrices are tiny, and ranks share the cores
         try:
             torch.manual_seed(0)
             yield
         finally:
+            torch.set_num_threads(threads)
             torch.set_default_dtype(dtype)
             logging.set_verbosity(told)
             random.setstate(dice[0])
