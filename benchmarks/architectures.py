@@ -165,7 +165,8 @@ INTRODUCTION = """# Architectures
 
 Made by `python -m benchmarks.architectures` with {versions}: {all} model types that transformers
 calls causal language models, of which {exact} are exact under at least one setting of `attention`,
-{refused} are refused and {un} are not built.
+{refused} are refused and {un} are not built: models of more than text, whose text models are named,
+and options of published models that do not run small.
 
 A run tries its own architecture and options in the same way before it reads weights, small, and
 keeps the verdict in `.cache/architectures`; what is not exact is refused in one sentence. Tried are
