@@ -27,11 +27,12 @@ def plain(model, tokenizer, **options):
     return Combined(Decoder(branches), **options)
 
 
-def theirs(model, tokenizer, max_length=64):
+def theirs(model, tokenizer, max_length=64, **options):
     """The harness's own model."""
     from lm_eval.models.huggingface import HFLM
 
-    return HFLM(pretrained=model, tokenizer=tokenizer, batch_size=3, max_length=max_length)
+    how = {"batch_size": 3, "max_length": max_length, **options}
+    return HFLM(pretrained=model, tokenizer=tokenizer, **how)
 
 
 def cad(model, tokenizer, alpha=1.0, **options):

@@ -101,7 +101,7 @@ def fits(
     """Whether the longest prompt and the longest continuation fit every model together."""
     num_new = max(len(continuations[b]) for b in chosen)
     for one, told in zip(branches.branches, prompts, strict=True):
-        room = prompt_room(one.model, num_new)
+        room = prompt_room(one.model, num_new - 1)  # the last token is not read
         if room is not None and max(len(told[b]) for b in chosen) > room:
             return False
     return True
@@ -160,7 +160,7 @@ def all_logits(
 def teacher_forced(model: Any, prompts: Sequence[Ids], token_RT: Tensor) -> Tensor:
     """Logits [R, T, W] of tokens behind prompts, in one forward pass."""
     num_new = token_RT.shape[1]
-    room, longest = prompt_room(model, num_new), max(map(len, prompts))
+    room, longest = prompt_room(model, num_new - 1), max(map(len, prompts))
     if room is not None and longest > room:
         raise ValueError(
             f"a prompt of {longest} tokens and a continuation of {num_new} are more than the "

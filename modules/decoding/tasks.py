@@ -1,10 +1,9 @@
 """What tasks of an evaluation harness give, as decoders take it.
 
-Plain texts become questions; names of arguments become those of transformers' `generate`; texts
-longer than a model's context become parts.
+Plain texts become questions; names of arguments become those of transformers' `generate`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,24 +56,6 @@ class SplitAt:
         """Split a text; the two fields together are the text again."""
         at = max(0, text.rfind(self.marker))
         return {"context": text[:at], "question": text[at:]}
-
-
-def windows(ids: Sequence[int], longest: int) -> list[tuple[list[int], list[int]]]:
-    """Parts of a text, each with the tokens before it that are read, too.
-
-    Args:
-        ids: The text.
-        longest: Tokens of a part, at most; one more is read with it.
-
-    Returns:
-        Nothing is before the first part; the last one has all that there is room for.
-    """
-    found = []
-    for at in range(0, len(ids), longest):
-        end = min(at + longest, len(ids))
-        before = ids[end - longest - 1 : at] if at else []
-        found.append((list(before), list(ids[at:end])))
-    return found
 
 
 def arguments(asked: Mapping[str, Any], num_new: int) -> dict[str, Any]:

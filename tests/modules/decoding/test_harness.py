@@ -1,5 +1,6 @@
 """The lm-evaluation-harness with combined branches, beside its own model of transformers."""
 
+import os
 import runpy
 import sys
 import warnings
@@ -72,7 +73,7 @@ def test_a_context_that_is_too_long_loses_its_beginning_as_in_the_harness(tokeni
     lm = plain(model, tokenizer)
     with pytest.warns(UserWarning, match="1 of 2 texts were too long: their beginning"):
         found = lm.loglikelihood(asked)
-    wanted = theirs(model, tokenizer, max_length=63).loglikelihood(asked, disable_tqdm=True)
+    wanted = theirs(model, tokenizer).loglikelihood(asked, disable_tqdm=True)
     for one, other in zip(found, wanted, strict=True):
         assert one[0] == pytest.approx(other[0], abs=1e-4)
 
@@ -83,8 +84,7 @@ def test_long_texts_are_read_in_the_windows_of_the_harness(num, tokenizer):
     model = tiny("llama", size=300)
     asked = instances("loglikelihood_rolling", [(LONG[: 90 * num],), ("A dog.",)])
     found = plain(model, tokenizer, batch_size=2).loglikelihood_rolling(asked)
-    other = theirs(model, tokenizer, max_length=63)  # theirs reads one token more at a time
-    wanted = other.loglikelihood_rolling(asked, disable_tqdm=True)
+    wanted = theirs(model, tokenizer).loglikelihood_rolling(asked, disable_tqdm=True)
     assert found == pytest.approx(wanted, abs=1e-3)
 
 
@@ -98,6 +98,34 @@ def test_greedy_texts_are_those_of_the_harness(tokenizer):
     found = plain(model, tokenizer, batch_size=2).generate_until(asked)
     assert found == theirs(model, tokenizer).generate_until(asked, disable_tqdm=True)
     assert len(set(found)) > 3
+
+
+STORIES = Path(os.environ.get("TRAINER_MODELS", "models")) / "stories260K"
+
+
+@needs_harness
+@pytest.mark.skipif(not STORIES.is_dir(), reason=f"{STORIES} does not exist")
+def test_a_vocabulary_of_pieces_gives_what_the_harness_gives():
+    """Of a real model: blanks before the first word, start tokens, windows of its whole context."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(STORIES, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(STORIES)
+    ours = plain(model, tokenizer, batch_size=3)
+    other = theirs(model, tokenizer, max_length=512, add_bos_token=False)
+    prompts = ["Once upon a time", "Tom, who had a dog,", "Lily said:", "The sun"]
+    until = {"until": ["."], "max_gen_toks": 12}
+    asked = instances("generate_until", [(one, until) for one in prompts])
+    texts = ours.generate_until(asked)
+    assert texts == theirs(model, tokenizer, 512).generate_until(asked, disable_tqdm=True)
+    assert not any(text.startswith(" ") for text in texts)
+    pairs = instances("loglikelihood", [(one, " there was a girl.") for one in prompts])
+    found = ours.loglikelihood(pairs)
+    wanted = theirs(model, tokenizer, 512).loglikelihood(pairs, disable_tqdm=True)
+    assert [one for one, _ in found] == pytest.approx([one for one, _ in wanted], abs=1e-4)
+    long = instances("loglikelihood_rolling", [(LONG * n,) for n in (1, 4, 9)])
+    wanted = other.loglikelihood_rolling(long, disable_tqdm=True)
+    assert ours.loglikelihood_rolling(long) == pytest.approx(wanted, abs=1e-2)
 
 
 # Combined branches

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.decoding.tasks import SplitAt, Verbatim, arguments, whole, windows
+from modules.decoding.tasks import SplitAt, Verbatim, arguments, whole
 
 # Texts
 
@@ -68,19 +68,3 @@ def test_what_the_task_gave_stays_as_it_is():
     before = dict(asked)
     arguments(asked, 7)
     assert asked == before
-
-
-# Parts of long texts
-
-
-@given(st.integers(0, 40), st.integers(1, 12))
-def test_every_token_is_in_one_part_and_no_part_is_too_long(num, longest):
-    ids = list(range(num))
-    parts = windows(ids, longest)
-    assert [one for _, part in parts for one in part] == ids
-    for before, part in parts:
-        assert [*before, *part] == ids[part[0] - len(before) : part[-1] + 1]
-        assert len(before) + len(part) <= longest + 1
-    assert all(len(before) >= 1 for before, _ in parts[1:])
-    if len(parts) > 1:
-        assert len(parts[-1][0]) + len(parts[-1][1]) == longest + 1
