@@ -3,9 +3,11 @@
 import gzip
 import json
 
+import numpy as np
 import pytest
 
-from datamodules.prompts import read_prompts
+from datamodules.prompts import Prompts, read_prompts
+from datamodules.tokenizer import load_tokenizer
 
 MARK = b"\xef\xbb\xbf"
 FORMS = {
@@ -58,3 +60,17 @@ def test_what_is_no_file_of_prompts_is_refused_with_the_way_out(tmp_path):
         read_prompts(str(tmp_path / "a.png"))
     with pytest.raises(ValueError, match="prompt 1: not UTF-8: half of a surrogate pair"):
         read_prompts(["a", "\udc80"])
+
+
+def test_equal_prompts_are_told_apart_and_a_start_that_a_prompt_writes_stands_once(
+    tokenizer_folder,
+):
+    vocabulary = load_tokenizer(str(tokenizer_folder))
+    start = vocabulary.backend.convert_ids_to_tokens(vocabulary.start)
+    prompts = ["Once", f"{start}Once", "Once", ""]
+    ids = vocabulary.begun(prompts)
+    assert ids[0] == ids[1] == ids[2] == [vocabulary.start, *vocabulary.encode(["Once"])[0]]
+    assert ids[3] == [vocabulary.start]
+    items = Prompts(prompts, ids, vocabulary.pad)
+    batches = [items.batch(np.array(chosen), 2) for chosen in ([0, 1], [2, 3])]
+    assert [batch["repeat_B"] for batch in batches] == [[0, 0], [1, 0]]

@@ -1,5 +1,6 @@
 """Files from a tiny untrained language model."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -162,6 +163,22 @@ def test_with_the_grammar_every_file_of_an_untrained_model_is_sound_and_without_
     record_property("share of sound files without the grammar", num_sound / num_free)
     print(f"sound without the grammar: {num_sound} of {num_free} files")
     assert num_sound / num_free < 0.5
+
+
+def test_a_new_file_is_decided_by_its_number_and_the_seed_not_by_the_files_beside_it(system):
+    def sequences(records):
+        return [record["jpg"] for record in records]
+
+    together = sequences(system.new(4))
+    assert len(set(together)) == 4
+    assert sequences(system.new(1)) + sequences(system.new(3, first=1)) == together
+    assert sequences(system.new(2, first=1, every=2)) == together[1::2]  # another rank's share
+    system.generation = replace(system.generation, seed=1)
+    assert sequences(system.new(4)) != together
+    batch = prompts(system, ["", ""])
+    both = sequences(system.predict_step(batch, 0))
+    alone = {name: batch[name][1:] for name in batch}
+    assert sequences(system.predict_step(alone, 7)) == both[1:]
 
 
 def test_drawn_pictures_are_as_many_as_captions(system):
