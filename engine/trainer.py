@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from time import monotonic
 from typing import Any, Protocol, runtime_checkable
 
 import lightning as L
@@ -173,7 +174,7 @@ class Trainer(L.Trainer):
             raise TypeError(f"{type(datamodule).__name__} has no texts to train a tokenizer from")
         refuse_remote(folder, "folder")
         self.state.fn = TrainerFn.FITTING
-        texts = islice(datamodule.training_documents(), num_documents)
+        texts = told(islice(datamodule.training_documents(), num_documents))
         alphabet = getattr(datamodule, "alphabet", None)
         print(train_tokenizer(texts, vocab_size, Path(folder), alphabet))
 
@@ -229,6 +230,16 @@ class Trainer(L.Trainer):
         refuse_remote(folder, "folder")
         for line in datamodule.write_latents(vae, Path(folder)):
             print(line)
+
+
+def told(texts: Iterator[str], seconds: float = 30.0) -> Iterator[str]:
+    """Texts as they come; every so many seconds a line says how many there were."""
+    last = monotonic()
+    for number, text in enumerate(texts, 1):
+        yield text
+        if monotonic() - last > seconds:
+            last = monotonic()
+            print(f"{number:,} texts read", flush=True)
 
 
 def nothing() -> None:
