@@ -129,6 +129,8 @@ class Door(LightningCLI):
         if command in ("fit", *EVALUATES):
             chosen = choose(command, config, runs)
             config.ckpt_path = chosen.path if chosen.asked != "hpc" else chosen.asked
+        if "weights_only" in config:
+            config.weights_only = True  # whatever reads it, and whatever the environment says
         self.weights = WeightsTold(chosen, bool(config.untrained))
 
     @override

@@ -190,11 +190,12 @@ def candidates(folder: Path) -> list[Path]:
 
 def age(checkpoint: Path) -> tuple[int, int, float]:
     """Sorts checkpoints from old to new: number of the run, step, and time where neither tells."""
-    run, step = checkpoint.parents[1].name, re.search(r"step[=_]?(\d+)", checkpoint.name)
-    time_stamp = 0.0
-    with suppress(OSError):
+    run, named = checkpoint.parents[1].name, re.search(r"step[=_]?(\d+)", checkpoint.name)
+    step, time_stamp = int(named[1]) if named else -1, 0.0
+    with suppress(RuntimeError, *UNREADABLE):
         time_stamp = checkpoint.stat().st_mtime
-    return (int(run) if run.isdigit() else -1, int(step[1]) if step else -1, time_stamp)
+        step = step if named else facts(checkpoint).step or -1
+    return (int(run) if run.isdigit() else -1, step, time_stamp)
 
 
 def reason(checkpoint: Path, error: Exception) -> str:

@@ -14,7 +14,7 @@ from types import CodeType, TracebackType
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from engine.trust import OURS, added_packages
+from engine.trust import OURS, added_packages, within
 
 HERE = Path(__file__).parents[1]
 """The folder of all our packages."""
@@ -31,6 +31,13 @@ MACHINE = {
 """Errors of a disk or a system, whoever met them."""
 HUB = ("transformers", "huggingface_hub", "diffusers", "datasets")
 """Libraries whose OSErrors say that a folder or a name on the hub holds nothing of use."""
+OPTIONS = (
+    "lightning.pytorch.callbacks",
+    "lightning.pytorch.loggers",
+    "lightning.pytorch.trainer.connectors",
+    "lightning.fabric.plugins.environments",
+)
+"""Where Lightning says what it has against options of a config."""
 WORKER = re.compile(r"Caught (\w+) in DataLoader worker process \d+\.\nOriginal Traceback")
 """How torch wraps what a worker raised."""
 FRAME = re.compile(r'^  File "(?P<file>[^"]+)", line \d+, in .*\n    (?P<code>.*)', re.M)
@@ -51,6 +58,8 @@ def refusal(error: BaseException) -> str | None:
         return sentence(error)
     if isinstance(error, OSError) and raised_in(error, HUB):
         return str(error).strip().splitlines()[0]
+    if isinstance(error, ValueError | TypeError | RuntimeError) and raised_in(error, OPTIONS):
+        return sentence(error)
     if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] not in OURS:
         return f"the package {error.name} is not installed" if error.name else sentence(error)
     return None
@@ -90,10 +99,12 @@ def raised_by_us(error: BaseException) -> bool:
 
 
 def raised_in(error: BaseException, packages: tuple[str, ...]) -> bool:
-    """Whether the frame that raised an error belongs to one of some packages."""
+    """Whether a `raise` statement of one of some packages raised an error."""
     inner = innermost(error)
-    name = str(inner.tb_frame.f_globals.get("__name__")) if inner else ""
-    return name.split(".")[0] in packages and bool(str(error).strip())
+    if inner is None or not is_raise(inner.tb_frame.f_code, inner.tb_lasti):
+        return False
+    name = str(inner.tb_frame.f_globals.get("__name__"))
+    return within(name, packages) and bool(str(error).strip())
 
 
 def is_ours(entry: TracebackType) -> bool:

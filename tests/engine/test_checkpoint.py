@@ -127,6 +127,10 @@ def test_runs_and_steps_decide_which_is_newest_whatever_the_clock_says(tmp_path)
     assert newest(tmp_path) == paths[3]
     paths[3].unlink()
     assert newest(tmp_path) == paths[2]
+    other = paths[2].with_name("best.ckpt")  # says its step inside alone
+    IO.save_checkpoint({"global_step": 4, "state_dict": {}}, other)
+    os.utime(other, (1, 1))
+    assert newest(tmp_path) == other
 
 
 MANIFESTS = ["[]", "[{}]", "{}", "null", "5", '"x"', "[[]]", '[{"sha256": 1}]', "{", "[" * 9999]

@@ -81,6 +81,9 @@ def test_a_disk_that_fails_is_told_with_its_cause(number):
 
 
 def test_options_that_lightning_refuses_are_told_in_one_line():
+    code = "raise RuntimeError('conditioned on metric `x` which is not available')"
+    assert refusal(error_of(code, "lightning.pytorch.callbacks.early_stopping")) is not None
+    assert refusal(error_of(code, "lightning.pytorch.loops.fit_loop")) is None
     assert refusal(MisconfigurationException("no such\nmonitor")) == "no such monitor"
 
 
