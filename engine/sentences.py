@@ -138,7 +138,7 @@ def deeper(complaint: Complaint, flag: str) -> str | None:
     name = flag.lstrip("-").partition("=")[0]
     if not flag.startswith("--") or "." in name:
         return None
-    keys = [p.key for p in complaint.places if re.sub(r".*\.", "", p.key) == name]
+    keys = [p.key for p in complaint.places if p.key.endswith(f".{name}")]
     plain_keys = [key for key in keys if "[" not in key and "+" not in key]
     return f"--{plain_keys[0]}" if plain_keys else None
 

@@ -147,7 +147,7 @@ def rank_main(rank: int, world: int, port: int, args: list[str], log: Path) -> N
     from lightning.fabric.utilities.rank_zero import rank_zero_only
 
     rank_zero_only.rank = rank
-    with log.open("w") as out:
+    with log.open("w", buffering=1) as out:
         os.dup2(out.fileno(), 1)
         os.dup2(out.fileno(), 2)
         sys.stdout = sys.stderr = out  # pytest has put its own in their place
