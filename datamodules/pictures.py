@@ -14,7 +14,7 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile
 
 from datamodules.colour_profiles import to_srgb
 from datamodules.faults import blaming
@@ -90,14 +90,15 @@ def square(picture: Picture, size: int, max_pixels: int = MAX_PIXELS) -> NDArray
         return _central(Image.fromarray(picture.astype(np.uint8, copy=False)), size)
     if not picture:
         raise UnusableError("an empty image file")
-    with blaming("a broken image"), _at_most(max_pixels):
+    with blaming("a broken image"), _strictly(max_pixels):
         return _central(_open(picture, size), size)
 
 
 @contextmanager
-def _at_most(max_pixels: int) -> Iterator[None]:
-    """Pillow opens no larger picture."""
-    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
+def _strictly(max_pixels: int) -> Iterator[None]:
+    """Pillow opens no larger picture, and fills up none that is cut."""
+    before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+    Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = max_pixels, False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -109,7 +110,7 @@ def _at_most(max_pixels: int) -> Iterator[None]:
     except Image.UnidentifiedImageError as error:
         raise UnusableError("not an image of a known format") from error
     finally:
-        Image.MAX_IMAGE_PIXELS = before
+        Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 def _open(file: bytes, size: int) -> Image.Image:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from tests.codec_stand_ins import shorten_table
+
 CONFIGS = Path(__file__).parent.parent / "configs"
 SOURCES = ("train", "validate", "test")
 
@@ -17,7 +19,7 @@ def shortened_pictures(config: Path, cache: Path) -> list[str]:
         for source in found[part]:
             options = source["init_args"]
             if source["class_path"].endswith("ImageTextParquet"):
-                options["cache"] = str(cache)
+                shorten_table(source, cache)
             options.pop("copies", None)
         flags.append(f"--data.init_args.{part}={json.dumps(found[part])}")
     return flags

@@ -189,12 +189,13 @@ def test_a_remark_of_a_png_that_is_too_long_hides_no_orientation():
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "BMP", "PPM"])
-def test_a_cut_file_is_bad(kind):
+def test_a_cut_file_is_bad_whatever_others_let_pillow_do(kind, monkeypatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     whole = file(photo(), kind)
     for part in (0.4, 0.7, 0.95):
         with pytest.raises(UnusableError):
             square(whole[: int(part * len(whole))], 48)
-    assert not ImageFile.LOAD_TRUNCATED_IMAGES
+    assert ImageFile.LOAD_TRUNCATED_IMAGES
 
 
 @pytest.mark.parametrize(
