@@ -1,0 +1,144 @@
+"""Two steps, an export and a few answers at the sizes of real models, at every precision.
+
+Weights are drawn by chance in the shapes of GPT-2 (124 M) and of Llama 3.2 1B: its width, its
+128,256 tokens and its rotary scaling, of whose 16 layers two will do. What only shows at such sizes
+is an index that a float cannot count to, a dtype that does not fit, and memory.
+"""
+
+import json
+import math
+import resource
+
+import pytest
+import torch
+
+from cli import main
+from tests.modules.lmfusion import small_run
+from tests.runs import fit, losses, weights, write_config
+
+pytestmark = pytest.mark.slow
+
+PRECISIONS = ["32-true", "bf16-mixed", "bf16-true"]
+SHORT = ["--trainer.max_steps=2", "--data.init_args.batch_size=1", "--data.init_args.row_length=32"]
+MOST_GIGABYTES = 8.0
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory, tokenizer_folder):
+    """Folders by name."""
+    from transformers import (
+        AutoTokenizer,
+        GPT2Config,
+        GPT2LMHeadModel,
+        LlamaConfig,
+        LlamaForCausalLM,
+    )
+
+    torch.manual_seed(0)
+    root = tmp_path_factory.mktemp("models")
+    llama = LlamaConfig(
+        vocab_size=128_256,
+        hidden_size=2048,
+        intermediate_size=8192,
+        num_hidden_layers=2,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        head_dim=64,
+        max_position_embeddings=131_072,
+        tie_word_embeddings=True,
+        rope_parameters={
+            "rope_type": "llama3",
+            "rope_theta": 500_000.0,
+            "factor": 32.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 8192,
+        },
+    )
+    models = {
+        "gpt2": lambda: GPT2LMHeadModel(GPT2Config()),
+        "llama": lambda: LlamaForCausalLM(llama).bfloat16(),
+    }
+    for name, make in models.items():
+        make().save_pretrained(root / name)
+        AutoTokenizer.from_pretrained(tokenizer_folder).save_pretrained(root / name)
+    return {name: root / name for name in models}
+
+
+def peak_gigabytes():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_adapters_train_resume_and_are_exported(
+    folders, name, precision, tmp_path, text_file, tokenizer_folder
+):
+    from transformers import AutoModelForCausalLM
+
+    config = write_config(tmp_path, text_file, tokenizer_folder)
+    lora = {"rank": 4, "targets": None}
+    options = {"source": str(folders[name]), "lora": lora, "loss_chunk": 16}
+    network = {"class_path": "modules.causal_lm.network.Pretrained", "init_args": options}
+    flags = [
+        f"--model.init_args.network={json.dumps(network)}",
+        f"--trainer.precision={precision}",
+        *SHORT,
+    ]
+    run = fit(config, *flags)
+    last = f"--ckpt_path={run / 'checkpoints' / 'last.ckpt'}"
+    assert all(math.isfinite(loss) for loss in losses(run))
+    assert {value.dtype for value in weights(run).values()} == {torch.float32}
+    assert len(losses(fit(config, *flags, last, "--trainer.max_steps=3"))) == 1
+    main(["export", f"--config={config}", *flags, last, f"--folder={tmp_path / 'out'}"])
+    wanted = torch.bfloat16 if precision == "bf16-true" else torch.float32
+    fresh = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    assert fresh.dtype == wanted
+    assert fresh.get_input_embeddings().weight is fresh.get_output_embeddings().weight
+    assert peak_gigabytes() < MOST_GIGABYTES
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_image_experts_train_beside_a_real_language_model(
+    folders, precision, tmp_path, tokenizer_folder
+):
+    config = small_run.write_config(tmp_path, folders["llama"], tokenizer_folder)
+    flags = ["--trainer.max_steps=2", "--data.init_args.batch_size=1"]
+    quick = "--model.init_args.optimizer={class_path: torch.optim.SGD, init_args: {lr: 1.0e-4}}"
+    kept = "--trainer.callbacks+=callbacks.frozen.FrozenGuard"
+    run = fit(config, f"--trainer.precision={precision}", *flags, quick, kept)
+    assert all(math.isfinite(loss) for loss in small_run.rows(run, "train/loss"))
+    assert peak_gigabytes() < MOST_GIGABYTES
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-true"])
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_a_real_model_is_steered_by_a_pair_of_its_size(folders, name, precision, tmp_path):
+    parts = {part: {"path": str(folders[name])} for part in ("base", "expert", "antiexpert")}
+    method = {
+        "class_path": "modules.decoding.methods.ProxyTuned",
+        "init_args": {**parts, "prompt": "{question}", "alpha": 1.0},
+    }
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text(json.dumps({"question": "The cat sat on", "answers": ["the mat"]}) + "\n")
+    source = {
+        "class_path": "datamodules.question_files.JsonlQuestions",
+        "init_args": {"path": str(questions)},
+    }
+    config = "configs/decoding/proxy_tuning.yaml"
+    main(
+        [
+            "predict",
+            f"--config={config}",
+            f"--model.init_args.method={json.dumps(method)}",
+            f"--data.init_args.predict={json.dumps([source])}",
+            "--model.init_args.generation.max_new_tokens=3",
+            "--trainer.accelerator=cpu",
+            f"--trainer.precision={precision}",
+            f"--trainer.logger.init_args.root={tmp_path / 'runs'}",
+        ]
+    )
+    [answers] = (tmp_path / "runs").glob("*/*/*/*.jsonl")
+    [answer] = map(json.loads, answers.read_text().splitlines())
+    assert answer["id"] is not None
+    assert peak_gigabytes() < MOST_GIGABYTES
