@@ -129,9 +129,10 @@ def alone(trainer: Any) -> Iterator[None]:
     strategy = trainer.strategy
     strategy.barrier = lambda *args, **kwargs: None
     strategy.broadcast = lambda value, src=0: value
+    strategy.reduce_boolean_decision = lambda decision, all=True: decision
     trainer.ranks.alone = True
     try:
         yield
     finally:
-        del strategy.barrier, strategy.broadcast
+        del strategy.barrier, strategy.broadcast, strategy.reduce_boolean_decision
         trainer.ranks.alone = False
