@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from modules.causal_lm.prompts import prompt_ids
+from modules.causal_lm.vocabulary import vocabulary_size
 
 
 class Offsets(Protocol):
@@ -47,9 +48,10 @@ class LocalOffsets:
     ):
         for name, model in (("expert", expert), ("anti-expert", antiexpert)):
             width = model.get_output_embeddings().weight.shape[0]
-            if width < len(tokenizer):
+            if width < vocabulary_size(tokenizer):
                 raise ValueError(
-                    f"the {name} has {width} logits, but the tokenizer {len(tokenizer)} tokens."
+                    f"the {name} has {width} logits, but the tokenizer ids up to "
+                    f"{vocabulary_size(tokenizer) - 1}."
                 )
         self.followers = (Follower(expert), Follower(antiexpert))
         self.prompts = (expert_prompt, antiexpert_prompt)
@@ -62,7 +64,7 @@ class LocalOffsets:
             follower.logits([*prompt_ids(self.tokenizer, make(prompt)), *continuation]).cpu()
             for follower, make in zip(self.followers, self.prompts, strict=True)
         )
-        width = len(self.tokenizer)
+        width = vocabulary_size(self.tokenizer)
         return self.alpha * (expert[:width].float() - antiexpert[:width].float())
 
 

@@ -8,13 +8,14 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from modules.causal_lm.ends import ends_of
 from modules.causal_lm.prompts import prompt_ids
 from modules.decoding.answers import Record
 from modules.decoding.blackbox import BlackBox, Continuation, Sampling
 from modules.decoding.branches import Branch, Question
 from modules.decoding.choices import Answer, accuracy, choose
 from modules.decoding.endpoint import Endpoint, Patience
-from modules.decoding.fitting import fitted, without_end
+from modules.decoding.fitting import fitted, num_tokens, without_end
 from modules.decoding.listing import ChatListing, Listing, TextListing
 from modules.decoding.methods import Wording, branches_of, worded
 from modules.decoding.offsets import LocalOffsets, Offsets
@@ -133,7 +134,7 @@ class Remote:
 
     Args:
         method: The base, experts, prompts and weights.
-        how: How tokens are chosen; where it names no end, the tokenizer's ends a text.
+        how: How tokens are chosen; where it names no end, the expert's end a text.
         per_token: Whether records tell every token.
 
     Attributes:
@@ -158,7 +159,7 @@ class Remote:
         self.base = self.method.base(self.tokenizer)
         self.spelling = Spelling(self.tokenizer, self.method.forms)
         if not self.how.end:
-            self.how = replace(self.how, end=ends(self.tokenizer))
+            self.how = replace(self.how, end=sorted(ends_of(expert.model, self.tokenizer)))
         return self.models
 
     def box(self) -> BlackBox:
@@ -169,41 +170,44 @@ class Remote:
         return BlackBox(self.base, Locked(offsets, self.lock), self.spelling, self.how)
 
     def ask(self, question: Question, choices: Sequence[str], right: int, name: str = "") -> Record:
-        """A text, or one of the choices, ready for JSON."""
+        """A text, or one of the choices, ready for JSON.
+
+        A choice is a single token, with or without a space before it.
+        """
         if not choices:
-            return written(self.write(question, name), self.per_token)
-        return chosen(self.choose(question, choices), choices[right] if right >= 0 else None)
-
-    def write(self, question: Question, name: str = "") -> Continuation:
-        """Answer a question token by token; its name decides what is drawn."""
-        return self.box().write(self._prompt(question, self.how.max_new_tokens), name)
-
-    def choose(self, question: Question, choices: Sequence[str]) -> Answer:
-        """Choose one of several single tokens, each with or without a space before it."""
+            prompt, num_cut = self._prompt(question, self.how.max_new_tokens)
+            found = self.box().write(prompt, name)
+            return {"num_cut": num_cut, **written(found, self.per_token)}
+        prompt, num_cut = self._prompt(question, 1)
         named = {choice: (choice.strip(), " " + choice.strip()) for choice in choices}
-        return choose(self.box(), self._prompt(question, 1), named)
+        answer = choose(self.box(), prompt, named)
+        truth = choices[right] if right >= 0 else None
+        return {"num_cut": num_cut, **chosen(answer, truth)}
 
     def totals(self, records: Sequence[Record]) -> Totals:
         """Counts of texts and choices, and accuracies."""
         return totals(records)
 
-    def _prompt(self, question: Question, num_new: int) -> str:
-        """The base's prompt, of a question cut so that the experts can read it."""
+    def _prompt(self, question: Question, num_new: int) -> tuple[str, int]:
+        """The base's prompt, of a question cut so that the experts can read it; tokens cut off."""
         field = self.method.cut_field
         short = fitted(
             question,
             lambda one: self._excess(one, num_new),
             lambda one, over: without_end(one, field, over, self.tokenizer),
         )
-        if short is not question:
-            with self.lock:
-                self.num_cut += 1
-            warnings.warn(
-                f"a question was too long for the experts: the end of its {field} was cut off, "
-                f"for the base, too ({self.num_cut} so far)",
-                stacklevel=3,
-            )
-        return self.prompt(short, self.tokenizer)
+        prompt = self.prompt(short, self.tokenizer)
+        if short is question:
+            return prompt, 0
+        with self.lock:
+            self.num_cut += 1
+        warnings.warn(
+            f"a question was too long for the experts: the end of its {field} was cut off, "
+            f"for the base, too ({self.num_cut} so far)",
+            stacklevel=3,
+        )
+        before, after = (num_tokens(one, self.tokenizer) for one in (question, short))
+        return prompt, max(1, before - after)
 
     def _excess(self, question: Question, num_new: int) -> int:
         prompt = self.prompt(question, self.tokenizer)
@@ -212,11 +216,6 @@ class Remote:
         rooms = [prompt_room(model, num_new) for model in self.models]
         pairs = zip(lengths, rooms, strict=True)
         return max(0 if room is None else length - room for length, room in pairs)
-
-
-def ends(tokenizer: Any) -> list[int]:
-    """The id that ends a text, if there is one."""
-    return [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
 
 
 # Records

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
+from modules.causal_lm.vocabulary import vocabulary_size
 from modules.decoding.next_tokens import Candidate
 from modules.decoding.offsets import prompt_ids
 from modules.decoding.vocabulary import strings
@@ -141,7 +142,7 @@ def exact_bytes(candidate: Candidate) -> bytes | None:
 
 def alone(tokenizer: Any) -> list[str]:
     """Every token decoded by itself."""
-    return decode(tokenizer, [[i] for i in range(len(tokenizer))])
+    return decode(tokenizer, [[i] for i in range(vocabulary_size(tokenizer))])
 
 
 def behind(tokenizer: Any, decoded: list[str]) -> list[str]:

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from modules.causal_lm.vocabulary import vocabulary_size
+
 NONE = -1
 """In the place of a token that the other vocabulary does not have."""
 SHOWN = 3
@@ -15,8 +17,9 @@ SHOWN = 3
 
 
 def strings(tokenizer: Any) -> list[str]:
-    """The strings of all ids of a Hugging Face tokenizer, in order."""
-    return list(tokenizer.convert_ids_to_tokens(range(len(tokenizer))))
+    """The strings of all ids of a Hugging Face tokenizer, in order; ids between them have none."""
+    found = tokenizer.convert_ids_to_tokens(range(vocabulary_size(tokenizer)))
+    return [f"\0{i}" if one is None else one for i, one in enumerate(found)]
 
 
 def check_same(first: Any, other: Any, name: str = "another branch") -> None:

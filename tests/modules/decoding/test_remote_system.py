@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 import torch
 
+from modules.causal_lm.ends import ends_of
 from modules.decoding.blackbox import BlackBox, Sampling
 from modules.decoding.endpoint import Endpoint
 from modules.decoding.listing import TextListing
@@ -56,7 +57,7 @@ def test_a_black_box_writes_what_it_writes_in_python(parts, experts, tmp_path, c
     with serving(model=base, tokenizer=tokenizer) as served:
         records = black_box(tmp_path, experts, served)
         offsets = LocalOffsets(expert, antiexpert, tokenizer)
-        how = Sampling(max_new_tokens=3, end=[tokenizer.eos_token_id])
+        how = Sampling(max_new_tokens=3, end=sorted(ends_of(expert, tokenizer)))
         box = BlackBox(TextListing(Endpoint(served.url, "x")), offsets, Spelling(tokenizer), how)
         wanted = [box.write(one["question"]) for one in QUESTIONS]
     assert [one["id"] for one in records] == [one["id"] for one in QUESTIONS]

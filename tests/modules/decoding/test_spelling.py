@@ -1,5 +1,7 @@
 """Which local token an endpoint means."""
 
+import json
+
 import pytest
 
 from modules.decoding.next_tokens import Candidate
@@ -82,3 +84,19 @@ def test_texts_are_joined_by_bytes(bytes_of_text, pieces):
         assert Spelling(tokenizer).text(ids).strip() == text.strip()
     part = piece(bytes_of_text, "Ã")
     assert Spelling(bytes_of_text).text([part]) == "\ufffd"
+
+
+def test_ids_behind_a_gap_are_known():
+    from modules.decoding.vocabulary import strings
+
+    tokenizer = byte_tokenizer()
+    data = json.loads(tokenizer.backend_tokenizer.to_str())
+    last = max(data["model"]["vocab"], key=data["model"]["vocab"].get)
+    data["model"]["vocab"][last] = 400
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    moved = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(data)))
+    assert strings(moved)[400] == last
+    text = moved.decode([400])
+    assert 400 in Spelling(moved).ids(text)
