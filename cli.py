@@ -25,7 +25,6 @@ from engine.randomness import StepSeeds
 from engine.ranks import say
 from engine.run import config_paths, run_name, settle_loggers
 from engine.trainer import Trainer
-from engine.trial import try_optimizer
 from engine.trust import importable
 from engine.weights import EVALUATES, Chosen, WeightsTold, choose
 
@@ -140,8 +139,6 @@ class Door(LightningCLI):
             super().instantiate_classes()
         except Exception as error:
             refuse_arguments(error)
-        if self.subcommand == "fit":
-            try_optimizer(self.model)
 
     @override
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:

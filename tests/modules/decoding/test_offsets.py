@@ -82,9 +82,7 @@ def test_prompts_have_one_start_and_no_end():
 
 def test_what_does_not_fit_is_refused(tokenizer):
     narrow, wide = (tiny_model("llama", n, seed=0) for n in (20, len(tokenizer)))
-    with pytest.raises(
-        ValueError, match=r"the anti-expert has 20 logits, but the tokenizer ids up to 299"
-    ):
+    with pytest.raises(ValueError, match="the anti-expert has 20 logits, but the"):
         LocalOffsets(wide, narrow, tokenizer)
     with pytest.raises(ValueError, match="a text of 257 tokens for a model of 256 positions"):
         Follower(wide).logits([1] * 257)
