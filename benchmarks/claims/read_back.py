@@ -33,6 +33,11 @@ def held_out(num_shapes: int, num: int) -> list[Scene]:
     return [scene(SEED, index, "held_out", num_shapes) for index in range(num)]
 
 
+def seen_pairs(num_shapes: int, num: int) -> list[Scene]:
+    """Scenes of pairs that training shows, but none of its own scenes: the control of reading."""
+    return [scene(SEED + 1, index, "train", num_shapes) for index in range(num)]
+
+
 def captions(scenes: Sequence[Scene]) -> list[str]:
     """One caption each, always the same."""
     return [caption(shown, Random(f"claim/{index}")) for index, shown in enumerate(scenes)]

@@ -68,18 +68,21 @@ def largest_readable_step(schedule: Schedule, least_signal: float) -> int:
 
     Args:
         schedule: Signal left at each step.
-        least_signal: Least signal left, abar, in an image that is read.
+        least_signal: Least signal left, abar, in an image that is read; 1 leaves it clean.
 
     Raises:
         ValueError: The schedule has no such step, or step 1 is far from clean.
     """
+    if least_signal == 1:
+        return 0
     signal = schedule.signal(torch.arange(schedule.num_steps + 1))
     first = float(signal[1])
     if first < max(least_signal, NEARLY_CLEAN):
         raise ValueError(
             f"images before their captions cannot be noised: step 1 of the schedule leaves only "
             f"{first:.3f} of the signal, and they are read at step 0, where all of it is left; "
-            "show them clean (data.init_args.image_first: clean)"
+            "show them clean (read_signal: 1 where x_0 is predicted, or "
+            "data.init_args.image_first: clean)"
         )
     return int((signal >= least_signal).sum()) - 1
 

@@ -93,9 +93,10 @@ class LMFusion(System):
         boi_weight: Weight of the part of the text loss that teaches, beside a frozen language
             model, when an image begins (see `boi`); at `text_weight` both are the whole text loss.
             At 0 the network draws only where it is told to.
-        read_signal: Least signal left, abar, in an image that is noised and stands before its
-            caption. The default is step 500 of the cosine schedule's 1000 (Transfusion, table 8).
-            Without a meaning where the data show such images clean.
+        read_signal: Least signal left, abar, in an image that is predicted and stands before its
+            caption. The default is step 500 of the cosine schedule's 1000 (Transfusion, table 8); 1
+            leaves the image clean, to be copied, which only a network that predicts x_0 can learn.
+            Without a meaning where the data make such images context.
         min_snr: Bound of the min-SNR weights (Hang et al., 2023); all weights are 1 where None.
         text_ratio: Learning rate of the text path over that of the images, where it is trained.
         optimizer: Builds the optimizer from the trainable parameters.
@@ -132,8 +133,13 @@ class LMFusion(System):
         compile: bool = False,
     ):
         super().__init__(optimizer, scheduler, compile)
-        if not 0 < read_signal < 1:
-            raise ValueError(f"read_signal must lie in (0, 1), got {read_signal}")
+        if not 0 < read_signal <= 1:
+            raise ValueError(f"read_signal must lie in (0, 1], got {read_signal}")
+        if read_signal == 1 and prediction != "x_0":
+            raise ValueError(
+                f"read_signal is 1, but no {prediction} can be told from a clean image: predict "
+                "x_0, or let such images be context (data.init_args.image_first: clean)"
+            )
         generation.sampler(schedule, prediction)  # refused before anything is trained
         self.save_hyperparameters()
         self.make_network = network

@@ -49,6 +49,18 @@ def test_images_that_are_read_keep_the_signal_asked_for_whatever_the_schedule(sc
     assert left[0] >= least > left[1]
 
 
+def test_images_that_are_read_stay_clean_where_all_signal_is_asked_for():
+    shifted = ShiftedSchedule(CosineSchedule(), factor=0.125, spread=0.5)
+    assert largest_readable_step(shifted, 1) == 0
+    found = torch.stack([steps(3, 0, first={0}) for _ in range(50)])
+    assert (found[:, 0] == 0).all()
+    assert (found[:, 1:] > 0).all()
+    latent, step = torch.randn(2, 3, 4, 4), torch.tensor([0, 700])
+    noised = add(latent, step, shifted, "x_0")
+    assert torch.equal(noised.latent_ICHW[0], latent[0])
+    assert torch.equal(noised.target_ICHW, latent)
+
+
 def test_half_of_the_cosine_schedule_is_the_papers_limit():
     assert largest_readable_step(CosineSchedule(), 0.493) == 500
 

@@ -266,3 +266,14 @@ def test_the_validate_command_measures_what_training_measured(config):
     for name in ("validate/image", "validate/text"):
         again = rows(newest_run(config), name)
         assert again == pytest.approx(rows(run, name), rel=1e-9)
+
+
+def test_only_what_predicts_clean_images_can_learn_from_clean_ones():
+    from modules.lmfusion.system import LMFusion
+
+    LMFusion(lambda: None, "none", prediction="x_0", read_signal=1)
+    for kind in ("eps", "v"):
+        with pytest.raises(ValueError, match=rf"no {kind} can be told from a clean image"):
+            LMFusion(lambda: None, "none", prediction=kind, read_signal=1)
+    with pytest.raises(ValueError, match=r"must lie in \(0, 1\], got 0"):
+        LMFusion(lambda: None, "none", read_signal=0)
