@@ -1,5 +1,6 @@
 """One line every log interval: losses, learning rate, speed, memory; and one line at the end."""
 
+import re
 import shlex
 from pathlib import Path
 from time import perf_counter
@@ -31,6 +32,10 @@ class Meter(Protocol):
     def means(self, reduce: Any = None) -> dict[str, float]:
         """Read the means since the last reading."""
         ...
+
+
+VALIDATION = re.compile(r"(^|[^a-z])val")
+"""Names that people give to what validation measures: val_loss, valid/acc."""
 
 
 class Report(L.Callback):
@@ -284,7 +289,9 @@ def found(trainer: L.Trainer, prefix: str) -> dict[str, float]:
     """What an evaluation logged, by name; all of it where nothing bears the name of its stage."""
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     ours = {name: value for name, value in metrics.items() if name.startswith(prefix)}
-    return ours or (metrics if trainer.state.fn != "fit" else {})
+    if ours or trainer.state.fn != "fit":
+        return ours or metrics
+    return {name: value for name, value in metrics.items() if VALIDATION.search(name.lower())}
 
 
 def show(trainer: L.Trainer, row: dict[str, float]) -> None:

@@ -17,6 +17,7 @@ from engine.suggestions import nearest
 from engine.unfit import (
     averaging_without_epochs,
     failing_optimizer,
+    not_a_number,
     nothing_to_read,
     sharded_matrices,
     uneven_heads,
@@ -247,6 +248,7 @@ CHECKS: tuple[Callable[[Run], str | None], ...] = (
     clipped_by_value,
     endless,
     wrong_number,
+    not_a_number,
     nothing_to_read,
     averaging_without_epochs,
     uneven_heads,

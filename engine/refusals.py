@@ -56,6 +56,8 @@ def refusal(error: BaseException) -> str | None:
         return told_of_system(error) if of_machine(error) or raised_by_us(error) else None
     if isinstance(error, MisconfigurationException) or raised_by_us(error):
         return sentence(error)
+    if isinstance(error, Exception) and is_building(error):
+        return f"the network cannot be built: {sentence(error)}"
     if isinstance(error, OSError) and raised_in(error, HUB):
         return str(error).strip().splitlines()[0]
     if isinstance(error, ValueError | TypeError | RuntimeError) and raised_in(error, OPTIONS):
@@ -96,6 +98,14 @@ def raised_by_us(error: BaseException) -> bool:
     """Whether the frame that raised an error is ours, and did so by a `raise` statement."""
     inner = innermost(error)
     return inner is not None and is_ours(inner) and is_raise(inner.tb_frame.f_code, inner.tb_lasti)
+
+
+def is_building(error: BaseException) -> bool:
+    """Whether a system was building its network: what libraries have against a config's options."""
+    frames = (entry for entry, _ in traceback.walk_tb(error.__traceback__))
+    names = [(frame.f_code.co_name, str(frame.f_globals.get("__name__"))) for frame in frames]
+    is_ours = any(name == "configure_model" and within(home, OURS) for name, home in names)
+    return is_ours and type(error).__name__ != "OutOfMemoryError"
 
 
 def raised_in(error: BaseException, packages: tuple[str, ...]) -> bool:

@@ -1,5 +1,7 @@
 """Numbers, optimizers and networks of a config that could only fail, some of them hours later."""
 
+from collections.abc import Iterator, Mapping
+from math import isnan
 from typing import Any
 
 from jsonargparse import Namespace
@@ -80,3 +82,21 @@ def uneven_heads(run: Run) -> str | None:
 def is_count(value: Any) -> bool:
     """Whether a value is a positive whole number."""
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def not_a_number(run: Run) -> str | None:
+    """A NaN where an option takes a number: no run means it."""
+    for key, value in run.config.items():
+        if any(isinstance(one, float) and isnan(one) for one in leaves(value)):
+            return f"{key} is not a number (nan)"
+    return None
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """Everything within lists and dictionaries."""
+    inner = value.values() if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping | list | tuple):
+        for one in inner:
+            yield from leaves(one)
+    else:
+        yield value

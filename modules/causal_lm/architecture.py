@@ -36,7 +36,18 @@ def make_config(model_type: str, options: dict[str, Option]) -> Any:
     for name in options:
         if not hasattr(known, name):
             raise ValueError(f"{model_type} has no option {name!r}{nearest(name, known.to_dict())}")
+        check_bounds(model_type, name, options[name])
     return AutoConfig.for_model(model_type, **options)
+
+
+def check_bounds(model_type: str, name: str, value: Option) -> None:
+    """Refuse numbers that transformers takes, but no network can have."""
+    if not isinstance(value, int | float):
+        return
+    if name.startswith("num_") and value < 0:
+        raise ValueError(f"{model_type}: {name} must not be negative, got {value}")
+    if ("dropout" in name or "pdrop" in name) and not 0 <= value < 1:
+        raise ValueError(f"{model_type}: {name} must lie in [0, 1), got {value}")
 
 
 def nearest(name: str, known: Any) -> str:

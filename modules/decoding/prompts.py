@@ -15,13 +15,26 @@ def fill_in(text: str, question: Question) -> str:
     Raises:
         ValueError: The question lacks a field; names it and those it has.
     """
-    wanted = [name for _, name, _, _ in Formatter().parse(text) if name is not None]
-    for name in wanted:
+    for name in names_in(text):
         if name not in question:
             raise ValueError(
                 f"a prompt wants the field {name!r}, but the question has {sorted(question)}"
             )
     return text.format_map(question)
+
+
+def names_in(text: str) -> list[str]:
+    """Names in braces, which stand for fields.
+
+    Raises:
+        ValueError: A brace is never closed or opened; says how braces themselves are written.
+    """
+    try:
+        return [name for _, name, _, _ in Formatter().parse(text) if name is not None]
+    except ValueError as error:
+        raise ValueError(
+            f"the prompt {text!r}: {error}; braces that stand for themselves are written {{{{ }}}}"
+        ) from None
 
 
 class Formatted:
@@ -33,6 +46,7 @@ class Formatted:
     """
 
     def __init__(self, text: str, special_tokens: bool = True):
+        names_in(text)  # refused before anything is loaded
         self.text = text
         self.special_tokens = special_tokens
 

@@ -89,3 +89,15 @@ def test_a_first_step_that_fails_leaves_nothing_counting(
     with pytest.raises(RuntimeError, match="no step"):
         fit(write_config(tmp_path, text_file, tokenizer_folder))
     assert _get_current_dispatch_mode() is None
+
+
+def test_validation_of_a_plain_module_is_told_by_the_names_that_people_give():
+    from types import SimpleNamespace
+
+    from callbacks.report import found
+
+    logged = {"train_loss": 1.0, "val_acc": 0.5, "valid/f1": 0.25, "interval": 3.0}
+    trainer = SimpleNamespace(callback_metrics=logged, state=SimpleNamespace(fn="fit"))
+    assert found(trainer, "validate/") == {"val_acc": 0.5, "valid/f1": 0.25}
+    trainer.callback_metrics = {**logged, "validate/loss": 2.0}
+    assert found(trainer, "validate/") == {"validate/loss": 2.0}

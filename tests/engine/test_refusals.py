@@ -168,3 +168,21 @@ def test_a_learning_rate_below_zero_is_refused_before_any_data(
     with refused(r"model\.init_args\.optimizer: .*Invalid learning rate: -0\.1"):
         main(["fit", f"--config={config}", "--model.init_args.optimizer.lr=-0.1"])
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("flag", "told"),
+    [
+        ("options.hidden_size=33", "the network cannot be built: .*33"),
+        ("options.hidden_size=big", "hidden_size"),
+        ("options.num_hidden_layers=-1", "num_hidden_layers must not be negative, got -1"),
+        ("options.attention_dropout=2.0", r"attention_dropout must lie in \[0, 1\), got 2.0"),
+        ("options.attention_dropout=.nan", "options is not a number"),
+    ],
+)
+def test_what_libraries_have_against_a_network_is_one_line(
+    tmp_path, text_file, tokenizer_folder, flag, told
+):
+    config = write_config(tmp_path, text_file, tokenizer_folder)
+    with refused(told):
+        main(["fit", f"--config={config}", f"--model.init_args.network.init_args.{flag}"])

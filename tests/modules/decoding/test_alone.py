@@ -236,3 +236,9 @@ def test_a_fitted_question_is_taken_as_it_is():
     assert decoder.fit([own], 60) == [own]
     assert decoder.prompts([own], 60) == [[[7, 7, 7]], [[9]]]
     assert decoder.num_cut == 0
+
+
+def test_a_prompt_with_an_open_brace_is_refused_where_it_is_written():
+    with pytest.raises(ValueError, match=r"the prompt '\{question': .*written \{\{ \}\}"):
+        Formatted("{question")
+    assert Formatted("{{}} {question}")({"question": "?"}, None) == "{} ?"
