@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
@@ -117,7 +118,8 @@ def test_a_killed_training_goes_on_from_its_newest_checkpoint(tmp_path):
     folder = cell.folder / "0" / "checkpoints"
     folder.mkdir(parents=True)
     cell.prepare()
-    (folder / "step_1.ckpt").write_bytes(b"weights")
+    held = {"global_step": 1, "pytorch-lightning_version": "2.6.6", "state_dict": {}}
+    torch.save(held, folder / "step_1.ckpt")
     log = Log()
     grid(tmp_path).run(log, print)
     assert log.args[0] == [*cell.args("fit"), "--ckpt_path=last"]

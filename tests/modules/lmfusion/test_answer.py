@@ -106,5 +106,5 @@ def test_latents_are_decoded_by_the_autoencoder_that_made_them(tmp_path):
         found = pixels.of(latent)
     assert found.shape == (2, 8, 8, 3)
     assert (found.int() - expected.int()).abs().max() <= 1
-    with pytest.raises(FileNotFoundError, match="no model folder"):
+    with pytest.raises(FileNotFoundError, match="no AutoencoderKL folder"):
         Pixels(str(tmp_path / "nothing")).of(latent)
