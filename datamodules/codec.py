@@ -20,7 +20,8 @@ from datamodules.picture_items import shaped, stored
 from datamodules.pictures import MAX_PIXELS
 from datamodules.pictures import VERSION as PICTURES
 from datamodules.prompts import Prompts
-from datamodules.text import Stage, TextData
+from datamodules.stages import Stage
+from datamodules.text import TextData
 from datamodules.text_source import TextSource
 from datamodules.tokenizer import TextTokenizer
 from datamodules.video import VERSION as CLIPS

@@ -19,18 +19,19 @@ from datamodules.checks import check_bounds, check_shares, check_sources
 from datamodules.documents import Reject
 from datamodules.encoding import store_latents
 from datamodules.faults import attempt
+from datamodules.fusion_batch import FusionDocument
 from datamodules.fusion_documents import Composer, FusionItems, ImageFirst
 from datamodules.fusion_prompts import FusionPrompts, Prompt, image_reader, read_fusion_prompts
 from datamodules.fusion_source import FusionSource, Pair
 from datamodules.loader import Batch, EvaluationLoader
-from datamodules.pictures import MAX_PIXELS
+from datamodules.pictures import MAX_PIXELS, VERSION
 from datamodules.sampled import SampledData
-from datamodules.text import Stage
+from datamodules.stages import Stage
 from datamodules.tokenizer import TextTokenizer, load_tokenizer
 from datamodules.vae import load_vae
 
 
-class FusionData(SampledData):
+class FusionData(SampledData[FusionSource, FusionDocument]):
     """Images and text from one source or a weighted mixture, shuffled anew in every epoch.
 
     Args:
@@ -68,6 +69,7 @@ class FusionData(SampledData):
         ValueError: A number is out of bounds, or there is no training source.
     """
 
+    version = VERSION
     unit = "documents"
 
     def __init__(

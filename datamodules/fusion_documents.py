@@ -93,7 +93,7 @@ def guides(segments: Interleaved) -> bool:
     return any(isinstance(s, Segment) and s.is_target for s in segments[text:])
 
 
-class FusionItems(SourceItems[FusionDocument]):
+class FusionItems(SourceItems[FusionSource, FusionDocument]):
     """The documents of several sources as one sequence that collates itself.
 
     Args:

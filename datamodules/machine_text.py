@@ -37,7 +37,7 @@ from datamodules.order import Draws, Mixture
 from datamodules.resumable import ResumableData
 from datamodules.selection import Selection, choose
 from datamodules.splits import check_fractions
-from datamodules.text import STAGES, Stage
+from datamodules.stages import STAGES, Stage
 from datamodules.text_table import TextTable
 from datamodules.token_file import TokenFile
 from datamodules.tokenizer import TextTokenizer, load_tokenizer

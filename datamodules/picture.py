@@ -12,12 +12,12 @@ from datamodules.checks import check_bounds, check_choice, check_shares, check_s
 from datamodules.fusion_source import FusionSource
 from datamodules.loader import Batch, EvaluationLoader
 from datamodules.picture_items import PictureItems, Pixels
-from datamodules.pictures import MAX_PIXELS
+from datamodules.pictures import MAX_PIXELS, VERSION
 from datamodules.sampled import SampledData
-from datamodules.text import Stage
+from datamodules.stages import Stage
 
 
-class PictureData(SampledData):
+class PictureData(SampledData[FusionSource, Pixels]):
     """Pictures from one source or a weighted mixture, shuffled anew in every epoch.
 
     Args:
@@ -39,6 +39,7 @@ class PictureData(SampledData):
         ValueError: A number is out of bounds, or there is no training source.
     """
 
+    version = VERSION
     unit = "pictures"
 
     def __init__(

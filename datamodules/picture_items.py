@@ -22,7 +22,7 @@ from datamodules.sampled import TRIES, SourceItems
 Pixels = NDArray[np.uint8]
 
 
-class PictureItems(SourceItems[Pixels]):
+class PictureItems(SourceItems[FusionSource, Pixels]):
     """The pictures of several sources as one sequence that collates itself.
 
     Args:

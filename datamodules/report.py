@@ -73,11 +73,3 @@ def shares(
         )
         for source, part, wanted, share in zip(rows.sources, packed, asked, realised, strict=True)
     ]
-
-
-def distinct(names: Sequence[str]) -> list[str]:
-    """The names, a repeated one with its number."""
-    return [
-        name if name not in names[:i] else f"{name} #{names[: i + 1].count(name)}"
-        for i, name in enumerate(names)
-    ]

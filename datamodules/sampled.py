@@ -13,21 +13,20 @@ from typing_extensions import override
 
 from datamodules.documents import Reject, printable
 from datamodules.faults import attempt
-from datamodules.fusion_source import FusionSource
 from datamodules.loader import Batch, EvaluationLoader, ResumableLoader
 from datamodules.order import Draws, Mixture
-from datamodules.pictures import VERSION
 from datamodules.quarantine import Quarantine
-from datamodules.report import distinct
 from datamodules.resumable import ResumableData
-from datamodules.text import STAGES, Stage
+from datamodules.source import NumberedSource, distinct
+from datamodules.stages import STAGES, Stage
 
 Sample = TypeVar("Sample")
+Supply = TypeVar("Supply", bound=NumberedSource)
 TRIES = 100
 """Samples of a source that are tried, a bad one's substitutes included."""
 
 
-class SourceItems(ABC, Generic[Sample]):
+class SourceItems(ABC, Generic[Supply, Sample]):
     """The samples of several sources as one sequence.
 
     Args:
@@ -36,7 +35,7 @@ class SourceItems(ABC, Generic[Sample]):
         replace: Whether a sample in a bad one's place counts as one, as in training.
     """
 
-    def __init__(self, sources: Sequence[FusionSource], seed: int, replace: bool):
+    def __init__(self, sources: Sequence[Supply], seed: int, replace: bool):
         self.sources = list(sources)
         self.seed = seed
         self.replace = replace
@@ -48,7 +47,7 @@ class SourceItems(ABC, Generic[Sample]):
         return sum(self.sizes)
 
     @abstractmethod
-    def read(self, source: FusionSource, index: int, rng: Random) -> Sample:
+    def read(self, source: Supply, index: int, rng: Random) -> Sample:
         """One sample.
 
         Raises:
@@ -91,18 +90,20 @@ class SourceItems(ABC, Generic[Sample]):
         return int(np.searchsorted(self._first, row, side="right")) - 1
 
 
-class SampledData(ResumableData):
+class SampledData(ResumableData, Generic[Supply, Sample]):
     """What data of such samples share: sources by stage, the mixture, and the count of bad ones.
 
     A subclass makes the items of a stage in `open` and says in `num_drawn` what a batch held.
     """
 
+    version: ClassVar[int]
+    """Raised when what is made of a sample changes."""
     unit: ClassVar[str]
     """What a sample is called, in the plural."""
 
     def __init__(
         self,
-        sources: dict[Stage, list[FusionSource]],
+        sources: dict[Stage, list[Supply]],
         batch_size: int,
         eval_batch_size: int | None,
         num_workers: int,
@@ -116,12 +117,12 @@ class SampledData(ResumableData):
         self.num_workers = num_workers
         self.seed = seed
         self.max_bad_rate = max_bad_rate
-        self._items: dict[Stage, SourceItems] = {}
+        self._items: dict[Stage, SourceItems[Supply, Sample]] = {}
         self._quarantines: dict[Stage, Quarantine] = {}
         self._counts: dict[str, int] | None = None
 
     @abstractmethod
-    def open(self, stage: Stage) -> SourceItems:
+    def open(self, stage: Stage) -> SourceItems[Supply, Sample]:
         """The samples of a stage."""
 
     @abstractmethod
@@ -140,7 +141,7 @@ class SampledData(ResumableData):
     def fingerprint(self, stage: Stage) -> str:
         """A text that changes when the samples of a stage may have changed."""
         sources = [source.fingerprint() for source in self.sources[stage]]
-        return json.dumps([type(self).__name__, VERSION, sources, self.form])
+        return json.dumps([type(self).__name__, self.version, sources, self.form])
 
     def stages(self, command: str) -> tuple[Stage, ...]:
         """Whose sources a command of the trainer reads."""

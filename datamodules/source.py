@@ -1,6 +1,7 @@
 """What every supply of documents, pictures or clips has."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 
 class Source(ABC):
@@ -36,3 +37,11 @@ class NumberedSource(Source):
 
     def prepare(self) -> None:
         """Make what reading needs on disk; called on one process a node before any is read."""
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """The names, a repeated one with its number."""
+    return [
+        name if name not in names[:i] else f"{name} #{names[: i + 1].count(name)}"
+        for i, name in enumerate(names)
+    ]

@@ -35,21 +35,14 @@ from datamodules.loader import EvaluationLoader, ResumableLoader
 from datamodules.order import Mixture
 from datamodules.packing import LongDocuments, Rows, best_fit, concatenate, explain_long
 from datamodules.prompts import Prompts, read_prompts
-from datamodules.report import Share, distinct, shares
+from datamodules.report import Share, shares
 from datamodules.resumable import ResumableData
 from datamodules.rows import PackedSource, TextRows
+from datamodules.source import distinct
 from datamodules.sources import TextSource
+from datamodules.stages import STAGES, Stage
 from datamodules.token_file import TokenFile
 from datamodules.tokenizer import TextTokenizer, load_tokenizer
-
-Stage = Literal["train", "validate", "test"]
-STAGES: dict[str, tuple[Stage, ...]] = {
-    "fit": ("train", "validate"),
-    "validate": ("validate",),
-    "test": ("test",),
-    "predict": (),
-}
-"""What each command of the trainer reads."""
 
 
 class TextData(ResumableData):

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from engine.places import in_file, shown
-from engine.run import names_model
+from engine.places import in_file, names_model, shown
 
 FEW = 3
 """Keys that are told."""

@@ -77,6 +77,15 @@ def in_file(path: Path) -> list[Place]:
     return []
 
 
+def names_model(config: Path) -> bool:
+    """Whether a config file says what is trained; the others are layers over or under it."""
+    try:
+        text = config.read_text(errors="replace")
+    except OSError:
+        return False
+    return re.search(r"""^\s*\{?\s*["']?model["']?\s*:""", text, re.M) is not None
+
+
 def nested(source: str, node: Any, key: str = "", owner: str | None = None) -> Iterator[Place]:
     """A section and everything below it."""
     if key:

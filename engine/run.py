@@ -1,7 +1,6 @@
 """The run folder: `runs/<system>/<name>/<number>/`."""
 
 import os
-import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import CSVLogger
 from typing_extensions import override
 
-from engine.places import refuse_remote
+from engine.places import names_model, refuse_remote
 
 ROOT = "runs"
 """Folder of all runs, where a config names none."""
@@ -141,15 +140,6 @@ def run_name(configs: list[Path]) -> str:
         return "run"
     first = next(filter(names_model, configs), configs[0]).resolve()
     return f"{first.parent.name}/{first.stem}"
-
-
-def names_model(config: Path) -> bool:
-    """Whether a config file says what is trained; the others are layers over or under it."""
-    try:
-        text = config.read_text(errors="replace")
-    except OSError:
-        return False
-    return re.search(r"""^\s*\{?\s*["']?model["']?\s*:""", text, re.M) is not None
 
 
 def config_paths(args: list[str]) -> list[Path]:

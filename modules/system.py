@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from modules.metrics.meter import Meter
 from modules.nn.fingerprint import NOTHING, fingerprint, same_weights
+from modules.nn.sharding import full
 from modules.optimizing import (
     Options,
     afresh,
@@ -288,9 +289,3 @@ class System(L.LightningModule):
             )
         options = checkpoint.get("hyper_parameters", {})
         self.resumed = described(options, checkpoint.get("optimizer_groups"))
-
-
-def full(value: Tensor) -> Tensor:
-    """A sharded scalar gathered to a plain one; plain ones pass through."""
-    gather = getattr(value, "full_tensor", None)
-    return gather() if gather is not None else value

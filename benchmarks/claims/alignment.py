@@ -23,10 +23,9 @@ from benchmarks.claims.made_tasks import (
 from benchmarks.claims.resampling import gain, rate
 from benchmarks.claims.spelling import Spelled, spell, tokenizer_of
 from benchmarks.harness import Bench
-from modules.decoding.alignment import InContextAlignment
+from modules.decoding.alignment import Demonstrated, InContextAlignment
 from modules.decoding.branches import Branch, Branches
 from modules.decoding.decoder import Decoder
-from modules.decoding.prompts import Demonstrated
 from modules.decoding.retrieval import BM25, Random
 
 QUESTION, GAP = "Question:", "\n\n"

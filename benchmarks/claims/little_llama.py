@@ -11,8 +11,8 @@ from torch.nn.functional import cross_entropy
 from benchmarks.claims.spelling import Spelled, batch
 from engine.learning_rate import WarmupCosine
 from engine.optimizers import MuonAdamW
-from modules.decoding.branches import Question
 from modules.decoding.decoder import Decoder
+from modules.decoding.question import Question
 from modules.optimizing import decayed_or_not
 
 WARMUP = 50

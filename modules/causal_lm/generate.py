@@ -13,7 +13,8 @@ from torch import Tensor
 
 from modules.causal_lm.ends import Stops, token_ids
 from modules.causal_lm.layout import columns_together, pays
-from modules.causal_lm.network import LanguageModel, is_sharded
+from modules.causal_lm.network import LanguageModel
+from modules.nn.sharding import is_sharded
 
 Processor = Callable[[Tensor, Tensor], Tensor]
 """From the tokens so far [B, N] and the scores of the next one [B, V] to other scores [B, V]."""

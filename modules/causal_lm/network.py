@@ -35,6 +35,7 @@ from modules.causal_lm.router import (
 )
 from modules.causal_lm.verdict import Sampling
 from modules.nn.attention import Documents
+from modules.nn.sharding import is_sharded
 from modules.origin import read, read_model
 
 
@@ -195,11 +196,6 @@ def checkpoint_activations(model: Any) -> None:
     old = "gradient_checkpointing_enable"
     name = "activation_checkpointing_enable"
     getattr(model, name if hasattr(model, name) else old)({"use_reentrant": False})
-
-
-def is_sharded(module: nn.Module) -> bool:
-    """Whether ranks hold parts of the parameters, so that all must take every step."""
-    return any(hasattr(p, "device_mesh") for p in module.parameters())
 
 
 class Builder(Protocol):

@@ -1,13 +1,15 @@
 """What grammars of bytes share: which byte may come next, with how much left to a proper end."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 P = TypeVar("P")
+Name = TypeVar("Name", bound=str)
 NUM_BYTES = 256
 
 
@@ -87,3 +89,8 @@ class ByteGrammar(ABC, Generic[P]):
             except ValueError as error:
                 raise ValueError(f"byte {number}: {error}") from None
         return place
+
+
+def vote(bits: Sequence[Name]) -> Name:
+    """The class of most bits; the first one of those that tie."""
+    return Counter(bits).most_common(1)[0][0]

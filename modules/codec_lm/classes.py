@@ -1,19 +1,18 @@
 """What each byte of a JPEG file says: marker, size of a first coefficient, amplitude, and so on."""
 
-from collections import Counter
-from collections.abc import Sequence
-from typing import Literal, TypeVar, get_args
+from typing import Literal, get_args
 
 from modules.codec_lm.bits import DONE, END, START
+from modules.codec_lm.byte_grammar import vote
 from modules.codec_lm.grammar import Grammar, Place
 from modules.codec_lm.scan import Scan
+from modules.codec_lm.tokens import Naming
 
 Class = Literal["header", "marker", "stuffing", "dc", "ac", "amplitude", "end", "padding"]
 """Header; a restart or end-of-image marker; the 00 behind an FF; code of a first coefficient; code
 of a run and a size; bits of a coefficient; the code that says that the rest of a block is zero;
 bits that fill up a byte."""
 CLASSES: tuple[Class, ...] = get_args(Class)
-Name = TypeVar("Name", bound=str)
 
 
 def classes(grammar: Grammar, sequence: bytes) -> list[Class]:
@@ -40,16 +39,14 @@ def classes(grammar: Grammar, sequence: bytes) -> list[Class]:
     return [one if isinstance(one, str) else vote(one) for one in found]
 
 
+JPEG = Naming(CLASSES, classes)
+
+
 def outside(place: Place) -> Class:
     """The class of a byte that holds no bits of blocks."""
     if place.phase == "header":
         return "header"
     return "stuffing" if place.phase == "stuffing" else "marker"
-
-
-def vote(bits: Sequence[Name]) -> Name:
-    """The class of most bits; the first one of those that tie."""
-    return Counter(bits).most_common(1)[0][0]
 
 
 class BitReader:

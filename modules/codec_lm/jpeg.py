@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 from modules.codec_lm.beginning import num_given
+from modules.codec_lm.classes import JPEG
 from modules.codec_lm.grammar import Grammar
 from modules.codec_lm.huffman import read_tables
 from modules.codec_lm.markers import DHT, SOS, Segment, segments
@@ -234,7 +235,7 @@ class JpegCodec:
 
     def rules(self, tokenizer: Any) -> Rules:
         """Which token of a Hugging Face tokenizer of spelt bytes may come next."""
-        return TokenGrammar.of(self.grammar, tokenizer)
+        return TokenGrammar.of(self.grammar, tokenizer, JPEG)
 
     def check(self) -> None:
         """Take a file apart and put it together again."""

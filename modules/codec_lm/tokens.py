@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modules.causal_lm.vocabulary import vocabulary_size
-from modules.codec_lm.byte_grammar import ByteGrammar
-from modules.codec_lm.classes import CLASSES, classes, vote
+from modules.codec_lm.byte_grammar import ByteGrammar, vote
 from modules.codec_lm.rules import FINISH
 from modules.codec_lm.spelling import unspell
 
@@ -32,9 +31,6 @@ class Naming(NamedTuple):
 
     classes: tuple[str, ...]
     name: Callable[[Any, bytes], Sequence[str]]
-
-
-JPEG = Naming(CLASSES, classes)
 
 
 @dataclass
@@ -64,7 +60,7 @@ class TokenGrammar:
     grammar: ByteGrammar[Any]
     words: Sequence[bytes | None]
     end: int
-    naming: Naming = JPEG
+    naming: Naming
 
     def __post_init__(self) -> None:
         """Refuse a vocabulary that can get stuck."""
@@ -73,7 +69,7 @@ class TokenGrammar:
             raise ValueError(f"{len(missing)} bytes are no tokens, such as {min(missing).hex()}.")
 
     @classmethod
-    def of(cls, grammar: ByteGrammar[Any], tokenizer: Any, naming: Naming = JPEG) -> "TokenGrammar":
+    def of(cls, grammar: ByteGrammar[Any], tokenizer: Any, naming: Naming) -> "TokenGrammar":
         """The grammar over a Hugging Face tokenizer whose tokens spell bytes."""
         names = tokenizer.convert_ids_to_tokens(range(vocabulary_size(tokenizer)))
         special = set(tokenizer.all_special_ids)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from modules.decoding.demonstrations import Demonstration, Pool
 from modules.decoding.packing import Budget, Packing, pack
+from modules.decoding.question import Question
 from modules.decoding.retrieval import Retriever
 from modules.decoding.templates import ExampleAnswers, Template, num_tokens
 
@@ -140,3 +141,20 @@ class InContextAlignment:
     def _is_too_long(self, prompt: str, tokenizer: Any) -> bool:
         most = self.budget.prompt
         return most is not None and num_tokens(prompt, tokenizer) > most
+
+
+class Demonstrated:
+    """A prompt with demonstrations that suit the question before it.
+
+    Args:
+        alignment: Finds and packs them.
+    """
+
+    special_tokens = False
+
+    def __init__(self, alignment: InContextAlignment):
+        self.alignment = alignment
+
+    def __call__(self, question: Question, tokenizer: Any) -> str:
+        """The prompt of a question."""
+        return self.alignment.prompt(question, tokenizer)

@@ -6,29 +6,21 @@ prompt and the same continuation.
 """
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor
 
+from modules.causal_lm.prompts import prompt_ids
 from modules.decoding.combination import (
     AdaptiveContrast,
     Combination,
     PlausibleOnly,
     WeightedSum,
 )
+from modules.decoding.prompts import Formatted
+from modules.decoding.question import Prompt, Question
 from modules.decoding.vocabulary import check_same, map_by_string
-
-Question = Mapping[str, str]
-"""What is asked, by field: `question`, `context` and whatever else prompts are made of."""
-
-
-class Prompt(Protocol):
-    """Makes the prompt of a branch."""
-
-    def __call__(self, question: Question, tokenizer: Any) -> str:
-        """The prompt of a question, as text for that tokenizer."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +121,20 @@ def is_sum(combination: Combination) -> bool:
     return isinstance(inner, WeightedSum)
 
 
+def encode(branch: Branch, question: Question) -> list[int]:
+    """Token ids of a branch's prompt (`modules.causal_lm.prompts`), for everybody.
+
+    The tokenizer adds its special tokens unless the prompt says that it has them; encoders read an
+    added end, too.
+    """
+    return prompt_ids(
+        branch.tokenizer,
+        branch.prompt(question, branch.tokenizer),
+        special_tokens=getattr(branch.prompt, "special_tokens", True),
+        keep_end=bool(branch.model.config.is_encoder_decoder),
+    )
+
+
 # Ready-made
 
 
@@ -220,11 +226,7 @@ def as_branch(model: Any, tokenizer: Any, prompt: Prompt | None = None) -> Branc
             f"{type(model).__name__} is no Branch: give its tokenizer, too, or "
             "Branch(model, tokenizer, prompt)"
         )
-    if prompt is None:
-        from modules.decoding.prompts import Formatted  # it builds on branches
-
-        prompt = Formatted("{question}")
-    return Branch(model, tokenizer, prompt)
+    return Branch(model, tokenizer, Formatted("{question}") if prompt is None else prompt)
 
 
 def contrastive(

@@ -19,10 +19,11 @@ import torch
 
 from modules.causal_lm.ends import Stops, ends_of, new_text, token_ids, up_to_end
 from modules.causal_lm.generate import cut
-from modules.decoding.branches import Branch, Branches, Question
+from modules.decoding.branches import Branch, Branches
 from modules.decoding.fitting import Fitted, fit, without_end
 from modules.decoding.generate import generate
 from modules.decoding.likelihood import Likelihood, loglikelihood
+from modules.decoding.question import Question
 from modules.decoding.rows import CacheKind
 from modules.nn.generators import dice, seed_of
 

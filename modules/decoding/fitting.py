@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modules.decoding.branches import Branches, Question
-from modules.decoding.prompts import encode
+from modules.decoding.branches import Branches, encode
+from modules.decoding.question import Question
 from modules.decoding.rows import prompt_room
 
 TRIES = 8

@@ -19,10 +19,10 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from modules.causal_lm.ends import Stops
 from modules.causal_lm.loop import AtStops, own_processors
-from modules.causal_lm.network import is_sharded
 from modules.decoding.branches import Branches
 from modules.decoding.ensemble import Ensemble
 from modules.decoding.rows import CacheKind, Ids, fill_up
+from modules.nn.sharding import is_sharded
 
 LOOPS = {
     GenerationMode.GREEDY_SEARCH: "_sample",

@@ -22,12 +22,12 @@ from typing_extensions import override
 
 from modules.causal_lm.generate import cut
 from modules.causal_lm.prompts import prompt_ids
-from modules.decoding.branches import Question
+from modules.decoding.branches import encode
 from modules.decoding.decoder import Decoder
 from modules.decoding.ensemble import alignments_of
 from modules.decoding.fitting import Fitted, fit, without_beginning
 from modules.decoding.likelihood import Likelihood, loglikelihood
-from modules.decoding.prompts import encode
+from modules.decoding.question import Question
 from modules.decoding.rows import prompt_room
 from modules.decoding.tasks import Verbatim, arguments, whole
 from modules.decoding.templates import TemplateOptions, as_chat

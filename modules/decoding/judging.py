@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from modules.decoding.answers import Record
-from modules.decoding.branches import Question
 from modules.decoding.judge import RULES, LocalJudge
+from modules.decoding.question import Question
 from modules.decoding.records import Totals
 from modules.decoding.sources import Pretrained
 from modules.decoding.verdicts import HEAD, Judge, Match, Verdict, match, tally, win_interval

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from modules.decoding.branches import Question
+from modules.decoding.question import Question
 from modules.metrics.bert_score import BertScore
 from modules.metrics.factuality import FactualityScorer, factuality
 from modules.metrics.overlap import RULES, USUAL, Kind, rouge

@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from modules.decoding.alignment import InContextAlignment
+from modules.decoding.alignment import Demonstrated, InContextAlignment
 from modules.decoding.branches import (
     Branch,
     Branches,
-    Prompt,
     context_aware,
     contrastive,
     mapped,
     proxy_tuned,
 )
 from modules.decoding.combination import WeightedSum
-from modules.decoding.prompts import Chat, Demonstrated, Formatted
+from modules.decoding.prompts import Chat, Formatted
+from modules.decoding.question import Prompt
 from modules.decoding.sources import Pretrained
 
 Wording = str | Formatted | Chat

@@ -3,9 +3,7 @@
 from string import Formatter
 from typing import Any
 
-from modules.causal_lm.prompts import prompt_ids
-from modules.decoding.alignment import InContextAlignment
-from modules.decoding.branches import Branch, Question
+from modules.decoding.question import Question
 from modules.decoding.templates import TemplateOptions, as_chat
 
 
@@ -97,34 +95,3 @@ class Chat:
         ]
         text = as_chat(told, tokenizer, self.template_options, self.fold_system)
         return text + self.answer
-
-
-class Demonstrated:
-    """A prompt with demonstrations that suit the question before it.
-
-    Args:
-        alignment: Finds and packs them.
-    """
-
-    special_tokens = False
-
-    def __init__(self, alignment: InContextAlignment):
-        self.alignment = alignment
-
-    def __call__(self, question: Question, tokenizer: Any) -> str:
-        """The prompt of a question."""
-        return self.alignment.prompt(question, tokenizer)
-
-
-def encode(branch: Branch, question: Question) -> list[int]:
-    """Token ids of a branch's prompt (`modules.causal_lm.prompts`), for everybody.
-
-    The tokenizer adds its special tokens unless the prompt says that it has them; encoders read an
-    added end, too.
-    """
-    return prompt_ids(
-        branch.tokenizer,
-        branch.prompt(question, branch.tokenizer),
-        special_tokens=getattr(branch.prompt, "special_tokens", True),
-        keep_end=bool(branch.model.config.is_encoder_decoder),
-    )

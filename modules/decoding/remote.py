@@ -12,13 +12,14 @@ from modules.causal_lm.ends import ends_of
 from modules.causal_lm.prompts import prompt_ids
 from modules.decoding.answers import Record
 from modules.decoding.blackbox import BlackBox, Continuation, Sampling
-from modules.decoding.branches import Branch, Question
+from modules.decoding.branches import Branch
 from modules.decoding.choices import Answer, accuracy, choose
 from modules.decoding.endpoint import Endpoint, Patience
 from modules.decoding.fitting import fitted, num_tokens, without_end
 from modules.decoding.listing import ChatListing, Listing, TextListing
 from modules.decoding.methods import Wording, branches_of, worded
 from modules.decoding.offsets import LocalOffsets, Offsets
+from modules.decoding.question import Question
 from modules.decoding.records import Totals
 from modules.decoding.rows import prompt_room
 from modules.decoding.sources import Pretrained

@@ -1,7 +1,7 @@
-"""Decoding as Lightning systems: `predict` answers questions, `test` measures answers.
+"""Decoding as a Lightning system: `predict` answers questions, `test` measures answers.
 
-`Decoding` combines models that are here, `RemoteDecoding` tunes one behind an endpoint by proxy,
-`Judging` lets a judge compare two answers to each question.
+`Decoding` combines models that are here. `OneByOne` is what systems share that ask one question
+after the other: a model behind an endpoint, and a judge.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,13 +13,11 @@ from typing_extensions import override
 
 from modules.causal_lm.generate import Generation
 from modules.decoding.answers import Record
-from modules.decoding.blackbox import Sampling
-from modules.decoding.branches import Question
 from modules.decoding.decoder import Asked, Decoder, Written
 from modules.decoding.endpoint import at_once
-from modules.decoding.judging import Comparison, PretrainedJudge, Sides
 from modules.decoding.measures import Answered, Measure
 from modules.decoding.methods import Method
+from modules.decoding.question import Question
 from modules.decoding.records import (
     Asker,
     Means,
@@ -30,8 +28,6 @@ from modules.decoding.records import (
     naming,
     right_choices,
 )
-from modules.decoding.remote import Remote, RemoteProxyTuned
-from modules.decoding.verdicts import Judge
 
 GREEDY = Generation(max_new_tokens=128, temperature=0.0)
 """The most likely tokens."""
@@ -254,52 +250,6 @@ class OneByOne(L.LightningModule):
         self.trainer.print(totals.text)
         for logger in self.loggers if totals.row else ():
             logger.log_metrics({f"predict/{k}": v for k, v in totals.row.items()}, 0)
-
-
-class RemoteDecoding(OneByOne):
-    """Answer questions by a model behind an endpoint, tuned by proxy.
-
-    A question with choices, each of one token, gets one of them; any other gets a text.
-
-    Args:
-        method: The endpoint, the local experts and the prompt.
-        sampling: How tokens are chosen; where it names no end, the tokenizer's ends a text.
-        per_token: Whether every token is written with its probability and the bounds.
-        answers: Records that an earlier run left; they count in the end, too.
-    """
-
-    def __init__(
-        self,
-        method: RemoteProxyTuned,
-        sampling: Sampling = Sampling(),  # noqa: B008 - frozen
-        per_token: bool = False,
-        answers: str | None = None,
-    ):
-        super().__init__(Remote(method, sampling, per_token), answers)
-
-
-class Judging(OneByOne):
-    """Let a judge compare two answers to each question, in both orders.
-
-    Args:
-        judge: By an endpoint, or a local model that is loaded when the run begins.
-        sides: Fields that hold the question and the answers.
-        margin: Greatest difference of scores that is a tie.
-        group: Field that is the same in questions that are not independent; all are where None.
-        level: Share of the bootstrap's draws within the interval of the win rate.
-        answers: Records that an earlier run left; they count in the end, too.
-    """
-
-    def __init__(
-        self,
-        judge: Judge | PretrainedJudge,
-        sides: Sides = Sides(),  # noqa: B008 - frozen
-        margin: float = 0.0,
-        group: str | None = None,
-        level: float = 0.95,
-        answers: str | None = None,
-    ):
-        super().__init__(Comparison(judge, sides, margin, group, level), answers)
 
 
 def movable(models: Iterable[Any]) -> list[nn.Module]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from typing_extensions import override
 
-from modules.decoding.branches import Question
 from modules.decoding.prompts import Formatted, fill_in
+from modules.decoding.question import Question
 
 LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 """Names that tasks give to the number of new tokens; the first one counts."""

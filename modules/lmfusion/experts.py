@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from typing_extensions import override
 
 from modules.lmfusion.attention import run_attention
-from modules.lmfusion.cache import Extension
+from modules.lmfusion.cache import Cache
 from modules.lmfusion.mask import Plan
 from modules.nn.attention import Documents, document_attention
 from modules.nn.norm import thrifty
@@ -133,6 +134,39 @@ class ImageFFN(nn.Module):
         super().__init__()
         self.post_attention_layernorm = deepcopy(text.post_attention_layernorm)
         self.mlp = deepcopy(text.mlp)
+
+
+@dataclass(frozen=True)
+class Extension:
+    """New positions that are about to be computed, block by block.
+
+    Attributes:
+        cache: What stands already; keys and values of the new positions are written into it.
+        slot_BQ: Where they are written.
+        mask_B1QM: Which slots each new position sees.
+        rotary: Cosines and sines of the new positions, [T, K] each.
+    """
+
+    cache: Cache
+    slot_BQ: Tensor
+    mask_B1QM: Tensor
+    rotary: tuple[Tensor, Tensor]
+
+    def block(self, number: int, path: Path, x_TD: Tensor, scale: float) -> Tensor:
+        """One block over the new positions, all of one modality; [T, D]."""
+        query, key, value = path.project(x_TD, self.rotary)
+        shape = self.slot_BQ.shape
+        row_B1 = torch.arange(shape[0], device=x_TD.device)[:, None]
+        keys, values = self.cache.key_NBMGK[number], self.cache.value_NBMGK[number]
+        keys[row_B1, self.slot_BQ] = key.unflatten(0, shape).to(keys.dtype)
+        values[row_B1, self.slot_BQ] = value.unflatten(0, shape).to(values.dtype)
+        used = self.mask_B1QM.shape[-1]
+        q = query.unflatten(0, shape).transpose(1, 2)
+        k, v = (x[:, :used].transpose(1, 2).to(q.dtype) for x in (keys, values))
+        if k.shape[1] != q.shape[1]:
+            k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], dim=1) for x in (k, v))
+        out = F.scaled_dot_product_attention(q, k, v, self.mask_B1QM, scale=scale)
+        return path.finish(x_TD, out.transpose(1, 2).flatten(0, 1))
 
 
 class Block(nn.Module):

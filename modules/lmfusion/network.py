@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from modules.causal_lm.architecture import Option
-from modules.lmfusion.cache import Cache, Extension, visible
-from modules.lmfusion.experts import Block, Layout, Separation, States
+from modules.lmfusion.cache import Cache, visible
+from modules.lmfusion.experts import Block, Extension, Layout, Separation, States
 from modules.lmfusion.mask import PREFIX, Plan, Runs
 from modules.lmfusion.patchify import Patchifier, Shape, Skips
 from modules.lmfusion.text import TextParts, TextType, load, scratch

@@ -2,9 +2,9 @@
 
 import torch
 import torch.distributed
-from torch import nn
 
 from modules.lmfusion.network import FusionNetwork
+from modules.nn.sharding import is_sharded
 
 
 class Pace:
@@ -37,8 +37,3 @@ class Pace:
         flag = torch.tensor(own, device=self.network.mark.device)
         torch.distributed.all_reduce(flag)
         return bool(flag)
-
-
-def is_sharded(module: nn.Module) -> bool:
-    """Whether ranks hold parts of the parameters."""
-    return any(hasattr(p, "device_mesh") for p in module.parameters())

@@ -4,14 +4,14 @@ import numpy as np
 import torch
 
 from modules.codec_lm.analysis import NOTHING, kind_sums, label_kinds
-from modules.codec_lm.classes import classes
+from modules.codec_lm.classes import JPEG, classes
 from modules.codec_lm.jpeg import JpegCodec
 from modules.codec_lm.tokens import TokenGrammar
 from tests.modules.codec_lm.test_grammar import picture
 
 CODEC = JpegCodec(16, 16, sampling="grey", keep_header=False)
 END = 256
-BYTES = TokenGrammar(CODEC.grammar, [*(bytes([b]) for b in range(256)), None], END)
+BYTES = TokenGrammar(CODEC.grammar, [*(bytes([b]) for b in range(256)), None], END, JPEG)
 NAMES = BYTES.kinds
 
 

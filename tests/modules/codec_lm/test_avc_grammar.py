@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from modules.codec_lm.avc import AvcCodec
 from modules.codec_lm.avc_classes import classes
 from modules.codec_lm.avc_grammar import SLACK
+from modules.codec_lm.classes import JPEG
 from modules.codec_lm.golomb import BitReader
 from modules.codec_lm.nal import FIRST, START, units
 from modules.codec_lm.tokens import TokenGrammar
@@ -191,7 +192,7 @@ def test_a_token_is_legal_exactly_if_all_its_bytes_are():
     dice = np.random.default_rng(7)
     codec = AvcCodec(16, 32, 3)
     grammar, words = codec.grammar, vocabulary(codec, dice)
-    tokens = TokenGrammar(grammar, words, END)
+    tokens = TokenGrammar(grammar, words, END, JPEG)
     place, left, number = grammar.start, grammar.cost(grammar.start) + 100, 0
     while True:
         legal = tokens.legal(place, left)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modules.codec_lm.classes import JPEG
 from modules.codec_lm.jpeg import JpegCodec
 from modules.codec_lm.spelling import ALPHABET, spell, unspell
 from modules.codec_lm.tokens import TokenGrammar
@@ -42,7 +43,7 @@ def test_spelling_has_an_inverse_and_refuses_what_spells_nothing():
 def test_a_token_is_legal_exactly_if_all_its_bytes_are(seed):
     dice = np.random.default_rng(seed)
     grammar, words = CODEC.grammar, vocabulary()
-    tokens = TokenGrammar(grammar, words, END)
+    tokens = TokenGrammar(grammar, words, END, JPEG)
     place, left = grammar.start, grammar.cost(grammar.start) + int(dice.integers(1, 60))
     while True:
         legal = tokens.legal(place, left)
@@ -64,7 +65,7 @@ def test_a_token_is_legal_exactly_if_all_its_bytes_are(seed):
 
 def test_files_end_within_the_budget_of_tokens():
     dice = np.random.default_rng(1)
-    tokens = TokenGrammar(CODEC.grammar, vocabulary(), END)
+    tokens = TokenGrammar(CODEC.grammar, vocabulary(), END, JPEG)
     for more in (1, 2, 7, 40):
         budget = CODEC.grammar.cost(CODEC.grammar.start) + more
         place, written = CODEC.grammar.start, []
@@ -78,4 +79,4 @@ def test_files_end_within_the_budget_of_tokens():
 
 def test_a_vocabulary_without_all_bytes_is_refused():
     with pytest.raises(ValueError, match="1 bytes are no tokens, such as 07"):
-        TokenGrammar(CODEC.grammar, [w for w in vocabulary() if w != b"\x07"], END)
+        TokenGrammar(CODEC.grammar, [w for w in vocabulary() if w != b"\x07"], END, JPEG)

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from modules.causal_lm.ends import up_to_end
-from modules.decoding.branches import Branch, Branches, context_aware, mapped, proxy_tuned
+from modules.decoding.branches import Branch, Branches, context_aware, encode, mapped, proxy_tuned
 from modules.decoding.decoder import Decoder
 from modules.decoding.fitting import Fitted
-from modules.decoding.prompts import Formatted, encode
+from modules.decoding.prompts import Formatted
 from modules.decoding.records import by_token, right_choices
 from tests.decoding_stand_ins import Numbers, doubled, plain_greedy, plain_logits, tiny
 from tests.endpoint_stand_ins import piece_tokenizer
