@@ -46,8 +46,17 @@ class Labels:
             return next(iter(found))
         if OTHERS in self.meaning:
             return self.meaning[OTHERS]
-        known = ", ".join(self.meaning)
+        known = ", ".join(map(spelt, self.meaning))
         raise ValueError(f"{origin}: label {label!r} is none of {known}; see `labels`.")
+
+
+def spelt(label: str) -> str:
+    """A label for messages; YAML makes `True` of `yes`, so a truth value is told in all its words.
+
+    What the config held is gone by then: only the words say which labels a file may hold.
+    """
+    words = {"True": TRUE, "False": FALSE}.get(label)
+    return label if words is None else "/".join(words)
 
 
 def is_missing(label: object) -> bool:

@@ -20,9 +20,10 @@ import torch
 from modules.causal_lm.ends import Stops, ends_of, new_text, token_ids, up_to_end
 from modules.causal_lm.generate import cut
 from modules.decoding.branches import Branch, Branches
-from modules.decoding.fitting import Fitted, fit, without_end
+from modules.decoding.fitting import Fitted, fit, prompts_of, without_end
 from modules.decoding.generate import generate
 from modules.decoding.likelihood import Likelihood, loglikelihood
+from modules.decoding.options import ANSWERED, refuse, strings
 from modules.decoding.question import Question
 from modules.decoding.rows import CacheKind
 from modules.nn.generators import dice, seed_of
@@ -153,17 +154,24 @@ class Decoder:
                 same question has the same answers.
             streamer: Of transformers.
             arguments: Of transformers' `generate`, such as do_sample, temperature, top_p,
-                num_beams, num_return_sequences. `eos_token_id` takes the place of the models' ends.
+                num_beams, num_return_sequences. `eos_token_id` takes the place of the models' ends;
+                `stop_strings` are further stops.
 
         Returns:
             The answers, several of a question together.
+
+        Raises:
+            ValueError: An option that is told in another way here (`modules.decoding.options`), or
+                a question that cannot be asked (`fit`).
         """
+        refuse(arguments, ANSWERED)
         if not questions:
             return []
         names = [name_of(one) for one in questions] if names is None else names
         asked = self.fit(questions, max_new_tokens)
         over = self.ends(arguments.pop("eos_token_id", None)) | token_ids(ends, self.tokenizer)
-        stops = Stops(self.tokenizer, stop)
+        told = [*strings(stop), *strings(arguments.pop("stop_strings", None))]
+        stops = Stops(self.tokenizer, told)
         arguments |= {"max_new_tokens": max_new_tokens, "eos_token_id": sorted(over) or None}
         arguments |= {"stop_strings": stops.strings}
         rows = self._rows(asked, seed, names, {"streamer": streamer, **arguments})
@@ -271,11 +279,6 @@ class Decoder:
         if not ids:
             raise ValueError(f"the continuation {text!r} has no token")
         return list(ids)
-
-
-def prompts_of(asked: Sequence[Fitted]) -> list[list[list[int]]]:
-    """Token ids of prompts, by branch and question."""
-    return [list(one) for one in zip(*(question.ids for question in asked), strict=True)]
 
 
 def fields_of(asked: Asked) -> Question:

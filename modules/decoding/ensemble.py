@@ -15,6 +15,7 @@ from torch import Tensor
 from modules.causal_lm.layout import columns_together, pays
 from modules.decoding.branches import Branches
 from modules.decoding.rows import CacheKind, Ids, Rows, rows_of
+from modules.decoding.starts import start_id
 from modules.decoding.vocabulary import Alignment
 
 
@@ -74,7 +75,7 @@ class Ensemble:
         for rows, which in zip(self.rows, self.members, strict=True):
             if is_first:
                 start_RN = self._tokens(new_SN[::repeats], which)
-                logits = rows.read(start_RN, repeats)
+                logits = rows.read(self._begun(start_RN, new_SN, rows.model), repeats)
             else:
                 logits = rows.step(self._tokens(new_SN, which))
             for k, part in zip(which, logits.chunk(len(which)), strict=True):
@@ -109,6 +110,14 @@ class Ensemble:
         self.num_read -= num_tokens
         for rows in self.rows:
             rows.crop(num_tokens)
+
+    def _begun(self, start_RN: Tensor, given_SN: Tensor, model: Any) -> Tensor:
+        """Starts of rows: each model's own, unless the first one's was told another."""
+        first = self.branches.first.model
+        if model is first or not first.config.is_encoder_decoder:
+            return start_RN
+        is_own = bool((given_SN[:, 0] == start_id(first)).all())
+        return torch.full_like(start_RN, start_id(model)) if is_own else start_RN
 
     def _tokens(self, token_SN: Tensor, which: list[int]) -> Tensor:
         """The same tokens for the rows of several branches, in their own ids."""

@@ -111,6 +111,11 @@ def fit(
     return Fitted(short, ids, max(1, before - after))
 
 
+def prompts_of(asked: Sequence[Fitted]) -> list[list[list[int]]]:
+    """Token ids of prompts, by branch and question."""
+    return [list(one) for one in zip(*(question.ids for question in asked), strict=True)]
+
+
 def num_tokens(question: Question, tokenizer: Any) -> int:
     """Tokens of all texts of a question."""
     return sum(len(tokenizer.encode(text, add_special_tokens=False)) for text in question.values())

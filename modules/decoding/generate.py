@@ -21,6 +21,7 @@ from modules.causal_lm.ends import Stops
 from modules.causal_lm.loop import AtStops, own_processors
 from modules.decoding.branches import Branches
 from modules.decoding.ensemble import Ensemble
+from modules.decoding.options import CONTINUED, refuse, refuse_inputs
 from modules.decoding.rows import CacheKind, Ids, fill_up
 from modules.nn.sharding import is_sharded
 
@@ -222,7 +223,12 @@ def generate(
     Returns:
         What `generate` returns: for causal models the first branch's prompts, padded on the left,
         with the new tokens behind them, [S, N]; or its dictionary.
+
+    Raises:
+        ValueError: An option that is told in another way here (`modules.decoding.options`).
     """
+    refuse(arguments, CONTINUED)
+    refuse_inputs(arguments)
     first = branches.first
     model, pad = first.model, pad_id(first.tokenizer)
     is_left = not model.config.is_encoder_decoder
@@ -232,6 +238,8 @@ def generate(
         stops = AtStops(Stops(first.tokenizer, stop_strings), num_told)
         given = arguments.pop("stopping_criteria", None) or []
         arguments["stopping_criteria"] = StoppingCriteriaList([*given, stops])
+    if cache != "dynamic" and branches.is_plain and not share_prompts:
+        arguments["cache_implementation"] = cache  # one model keeps its keys by itself
     arguments.setdefault("pad_token_id", pad)
     return model.generate(
         input_ids=token_BL,

@@ -5,8 +5,9 @@ from typing import Any
 import torch
 
 from modules.decoding.endpoint import Endpoint
-from modules.decoding.offsets import prompt_ids
+from modules.causal_lm.prompts import prompt_ids
 from modules.decoding.replies import scores_of
+from modules.decoding.templates import as_chat
 from modules.decoding.verdicts import Verdict
 
 RULES = (
@@ -86,15 +87,16 @@ class LocalJudge:
         self.rules = rules
 
     def prompt(self, question: str, one: str, other: str) -> str:
-        """Everything before the number of the better answer."""
+        """Everything before the number of the better answer.
+
+        Raises:
+            ValueError: A chat's tokenizer has no template, or the template refuses the turns.
+        """
         shown = SHOWN.format(question=question, one=one, other=other)
         if not self.is_chat:
             return f"{self.rules}\n\n{shown}{BETTER}"
         messages = [{"role": "user", "content": f"{self.rules}\n\n{shown}Which one is better?"}]
-        start: str = self.tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True
-        )
-        return start + BETTER
+        return as_chat(messages, self.tokenizer) + BETTER
 
     @torch.no_grad()
     def compare(self, question: str, one: str, other: str) -> Verdict:
@@ -118,7 +120,8 @@ class LocalJudge:
         Raises:
             ValueError: The tokenizer does not write the numbers with one token each.
         """
-        ends = [prompt_ids(self.tokenizer, f"{prompt} {n}") for n in (1, 2)]
+        special = not self.is_chat  # a chat template has written them
+        ends = [prompt_ids(self.tokenizer, f"{prompt} {n}", special) for n in (1, 2)]
         if len(ends[0]) != len(ends[1]) or ends[0][:-1] != ends[1][:-1]:
             raise ValueError('the tokenizer does not write "1" and "2" with one last token each.')
         return ends[0][:-1], [ends[0][-1], ends[1][-1]]

@@ -14,6 +14,7 @@ from torch import Tensor
 from modules.decoding.branches import Branches
 from modules.decoding.ensemble import alignments_of, by_model, check_prompts, combined
 from modules.decoding.rows import Ids, accepted, fill_up, positions, prompt_room
+from modules.decoding.starts import forced_ids, start_id, without_lead
 from modules.decoding.vocabulary import Alignment
 
 
@@ -50,7 +51,9 @@ def loglikelihood(
     Args:
         branches: Models and weights.
         prompts: Token ids without padding, by branch and question.
-        continuations: What follows each question's prompts, in the first branch's ids.
+        continuations: What follows each question's prompts, in the first branch's ids. A token that
+            the first model's decoder is forced to begin with stands before all of them; where it is
+            given as well, it is certain (0 nats).
         batch_size: Questions read at a time.
         by_branch: Whether every branch is told apart as well.
 
@@ -115,9 +118,12 @@ def read(
 ) -> list[Likelihood]:
     """One batch of `loglikelihood`."""
     first = branches.first.model
-    token_BT, _ = fill_up(continuations, left=False, device=first.device)
+    lead = forced_ids(first)
+    rests = [without_lead(lead, ids) for ids in continuations]
+    whole_BT, _ = fill_up([[*lead, *rest] for rest in rests], left=False, device=first.device)
     alignments = alignments_of(branches)
-    parts = all_logits(branches, prompts, token_BT, alignments)
+    parts = [p[:, len(lead) :] for p in all_logits(branches, prompts, whole_BT, alignments)]
+    token_BT = whole_BT[:, len(lead) :]
     log_p = combined(branches, alignments, parts).log_softmax(-1)
     score_BT, best_BT = picked(log_p, token_BT), log_p.argmax(-1)
     apart = {}
@@ -127,11 +133,14 @@ def read(
             apart[branches.named(k)] = picked(own, token_BT)
     return [
         Likelihood(
-            score_BT[b, : len(ids)].tolist(),
-            bool((best_BT == token_BT)[b, : len(ids)].all()),
-            {name: score[b, : len(ids)].tolist() for name, score in apart.items()},
+            [0.0] * (len(ids) - len(rest)) + score_BT[b, : len(rest)].tolist(),
+            bool((best_BT == token_BT)[b, : len(rest)].all()),
+            {
+                name: [0.0] * (len(ids) - len(rest)) + score[b, : len(rest)].tolist()
+                for name, score in apart.items()
+            },
         )
-        for b, ids in enumerate(continuations)
+        for b, (ids, rest) in enumerate(zip(continuations, rests, strict=True))
     ]
 
 
@@ -180,17 +189,3 @@ def teacher_forced(model: Any, prompts: Sequence[Ids], token_RT: Tensor) -> Tens
     out = model(input_ids=whole_RN, attention_mask=mask_RN, use_cache=False, **extra)
     last: Tensor = out.logits[:, -num_new:]  # the others are not computed if the model can
     return last
-
-
-def start_id(model: Any) -> int:
-    """What the decoder of an encoder-decoder model begins with.
-
-    Raises:
-        ValueError: The model does not say.
-    """
-    for config in (model.generation_config, model.config):
-        for name in ("decoder_start_token_id", "bos_token_id"):
-            found = getattr(config, name, None)
-            if found is not None:
-                return int(found)
-    raise ValueError("the model has no decoder_start_token_id")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from modules.decoding.endpoint import Endpoint
 from modules.decoding.next_tokens import Candidate, NextTokens, next_of_chat, next_of_text
-from modules.decoding.offsets import prompt_ids
+from modules.causal_lm.prompts import prompt_ids
 from modules.decoding.spelling import Spelling
 from modules.decoding.top_k import Step, proxy_step
 

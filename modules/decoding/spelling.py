@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from modules.causal_lm.vocabulary import vocabulary_size
 from modules.decoding.next_tokens import Candidate
-from modules.decoding.offsets import prompt_ids
+from modules.causal_lm.prompts import prompt_ids
 from modules.decoding.vocabulary import strings
 
 Form = Literal["text", "decoded", "piece"]

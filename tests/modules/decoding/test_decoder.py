@@ -4,6 +4,7 @@ import pytest
 
 from modules.decoding.branches import Branch, Branches, context_aware, proxy_tuned
 from modules.decoding.decoder import Decoder
+from modules.decoding.options import ANSWERED, CONTINUED
 from modules.decoding.prompts import Chat, Formatted, fill_in
 from tests.decoding_stand_ins import Numbers, doubled, plain_greedy, plain_logits, tiny
 
@@ -56,6 +57,52 @@ def test_every_answer_of_a_batch_ends_before_its_own_stop_string(tokenizer_folde
     stops = [text[4:6] for text in free]
     for text, one in zip(free, decoder.generate(asked, stop=stops, **how), strict=True):
         assert one.text == text[: min(text.index(stop) for stop in stops if stop in text)]
+
+
+def test_stop_strings_of_transformers_are_further_stops(tokenizer_folder):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    model = tiny("llama", size=300)
+    decoder = Decoder(Branches((Branch(model, tokenizer, Formatted("{question}")),)))
+    how = {"max_new_tokens": 12, "do_sample": False, "eos_token_id": 299}
+    free = decoder.generate(["One day"], **how)[0].text
+    for told in ({"stop_strings": free[4:6]}, {"stop": [free[4:6]], "stop_strings": [free[2:4]]}):
+        wanted = decoder.generate(["One day"], stop=_all(told), **how)
+        assert decoder.generate(["One day"], **told, **how) == wanted
+        assert len(wanted[0].text) < len(free)
+
+
+def _all(told):
+    lists = [[one] if isinstance(one, str) else one for one in told.values()]
+    return [stop for one in lists for stop in one]
+
+
+def test_options_that_would_not_be_heard_are_refused_with_what_says_them():
+    decoder = Decoder(cad(tiny("llama")))
+    refused = {**ANSWERED, **CONTINUED, "position_ids": "models read nothing but the prompts"}
+    for name, told in refused.items():
+        with pytest.raises(ValueError, match=f"generate takes no {name} here: .*{told}"):
+            decoder.generate(ASKED[:1], max_new_tokens=3, **{name: None})
+
+
+def test_one_models_cache_is_static_where_it_is_said(monkeypatch):
+    told = []
+    model = tiny("llama")
+    monkeypatch.setattr(
+        type(model),
+        "_prepare_static_cache",
+        lambda *args, _own=type(model)._prepare_static_cache, **more: (
+            told.append("static") or _own(*args, **more)
+        ),
+    )
+    branches = Branches((Branch(model, Numbers(), Formatted("{question}")),))
+    how = {"max_new_tokens": 5, "do_sample": False}
+    found = Decoder(branches, cache="static").generate(ASKED, **how)
+    assert told
+    assert [one.tokens for one in found] == [
+        one.tokens for one in Decoder(branches).generate(ASKED, **how)
+    ]
 
 
 def test_answers_of_a_question_stand_together():

@@ -252,6 +252,23 @@ def test_a_local_judge_can_be_asked_by_a_chat_template(local, monkeypatch):
     assert judge.compare("Why?", "Thus.", "Dunno.").lead is not None
 
 
+def test_a_chat_judge_reads_its_template_as_every_prompt_is_read(local, monkeypatch):
+    judge = LocalJudge(local.model, local.tokenizer, is_chat=True)
+    with pytest.raises(ValueError, match="has no chat template: word the prompt as plain text"):
+        judge.compare("Why?", "Thus.", "Dunno.")
+    template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
+    monkeypatch.setattr(local.tokenizer, "chat_template", template)
+    asked = []
+    encode = type(local.tokenizer).encode
+    monkeypatch.setattr(
+        type(local.tokenizer),
+        "encode",
+        lambda self, text, **how: asked.append(how["add_special_tokens"]) or encode(self, text),
+    )
+    judge.compare("Why?", "Thus.", "Dunno.")
+    assert not any(asked)  # the template has written them
+
+
 def test_a_tokenizer_without_a_token_for_each_number_is_refused(local, monkeypatch):
     monkeypatch.setattr(LocalJudge, "prompt", lambda self, *texts: "the cat")
     monkeypatch.setattr(
