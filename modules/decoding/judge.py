@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 
-from modules.decoding.endpoint import Endpoint
 from modules.causal_lm.prompts import prompt_ids
+from modules.decoding.endpoint import Endpoint
 from modules.decoding.replies import scores_of
 from modules.decoding.templates import as_chat
 from modules.decoding.verdicts import Verdict

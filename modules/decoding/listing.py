@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from modules.causal_lm.prompts import prompt_ids
 from modules.decoding.endpoint import Endpoint
 from modules.decoding.next_tokens import Candidate, NextTokens, next_of_chat, next_of_text
-from modules.causal_lm.prompts import prompt_ids
 from modules.decoding.spelling import Spelling
 from modules.decoding.top_k import Step, proxy_step
 

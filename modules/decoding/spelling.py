@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
+from modules.causal_lm.prompts import prompt_ids
 from modules.causal_lm.vocabulary import vocabulary_size
 from modules.decoding.next_tokens import Candidate
-from modules.causal_lm.prompts import prompt_ids
 from modules.decoding.vocabulary import strings
 
 Form = Literal["text", "decoded", "piece"]

@@ -87,15 +87,14 @@ def test_options_that_would_not_be_heard_are_refused_with_what_says_them():
 
 
 def test_one_models_cache_is_static_where_it_is_said(monkeypatch):
-    told = []
-    model = tiny("llama")
-    monkeypatch.setattr(
-        type(model),
-        "_prepare_static_cache",
-        lambda *args, _own=type(model)._prepare_static_cache, **more: (
-            told.append("static") or _own(*args, **more)
-        ),
-    )
+    told, model = [], tiny("llama")
+    own = type(model)._prepare_static_cache
+
+    def watched(*args, **more):
+        told.append("static")
+        return own(*args, **more)
+
+    monkeypatch.setattr(type(model), "_prepare_static_cache", watched)
     branches = Branches((Branch(model, Numbers(), Formatted("{question}")),))
     how = {"max_new_tokens": 5, "do_sample": False}
     found = Decoder(branches, cache="static").generate(ASKED, **how)
