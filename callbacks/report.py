@@ -11,10 +11,12 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from torch.optim import Optimizer
 from typing_extensions import override
 
+from callbacks.lines import line
 from callbacks.losses import LossMeter
-from callbacks.progress import duration
+from callbacks.rates import StepRates
 from engine.flops import FlopCounter
 from engine.machine import matmul_rate, peak_memory
 from engine.soundness import NotFiniteError, num_skipped
@@ -56,6 +58,7 @@ class Report(L.Callback):
         self.flops_per_target = 0.0
         self.matmul_rate = 0.0
         self.losses = LossMeter()
+        self.rates = StepRates()
         self.began = (0.0, 0)
         self.counter: FlopCounter | None = None
         self.busy = 0.0
@@ -80,6 +83,12 @@ class Report(L.Callback):
         if self.count_flops and not self.flops_per_target and not compiled(pl_module):
             self.counter = FlopCounter()
             self.counter.__enter__()
+
+    @override
+    def on_before_optimizer_step(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Optimizer
+    ) -> None:
+        self.rates.note(trainer, optimizer)
 
     @override
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -173,8 +182,7 @@ class Report(L.Callback):
         row = {f"train/{name}": value for name, value in means.items()}
         if skipped := num_skipped(trainer):
             row["train/skipped"] = skipped
-        if trainer.optimizers:
-            row["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
+        row |= self.rates.row()
         if self.busy and meter.num_targets:
             row |= self._speed(meter, ranks, pl_module.device, str(trainer.precision))
         row["memory_bytes"] = peak_memory(pl_module.device)
@@ -222,46 +230,6 @@ def check_finite(row: dict[str, float], step: int) -> None:
     for name, value in row.items():
         if name.startswith("train/") and not torch.isfinite(torch.tensor(value)):
             raise NotFiniteError(f"{name} is {value} at step {step}")
-
-
-def line(step: int, row: dict[str, float], max_steps: int, pace: float = 0.0) -> str:
-    """The report as people read it.
-
-    Args:
-        step: Optimizer steps so far.
-        row: What is reported.
-        max_steps: Where the run ends; -1 where steps do not say.
-        pace: Seconds a step takes, all around it included; 0 where unknown.
-    """
-    of = f"/{max_steps}" if max_steps > 0 else ""
-    losses = [quantity(k.removeprefix("train/"), v) for k, v in row.items() if "train/" in k]
-    parts = [f"step {step}{of}", *losses]
-    if "learning_rate" in row:
-        parts.append(f"lr {row['learning_rate']:.2e}")
-    for name, value in row.items():
-        if name.endswith("_per_second") and name != "flop_per_second":
-            parts.append(f"{si(value).strip()} {name.removesuffix('_per_second')}/s")
-    if "flop_per_second" in row:
-        share = row["matmul_share"]
-        parts.append(f"{si(row['flop_per_second'])}FLOP/s ({share:.0%} of matmul)")
-    parts.append(f"{row['memory_bytes'] / 2**30:.2f} GiB")
-    if pace and step < max_steps:
-        parts.append(f"{duration(pace * (max_steps - step))} left")
-    return " · ".join(parts)
-
-
-def quantity(name: str, value: float) -> str:
-    """A quantity as people read it; counts have no decimals."""
-    return f"{name} {value}" if isinstance(value, int) else f"{name} {value:.4f}"
-
-
-def si(value: float) -> str:
-    """A number with a unit prefix: 1234567 -> '1.23 M'."""
-    for prefix in ("", "k", "M", "G", "T", "P"):
-        if abs(value) < 1000:
-            return f"{value:.3g} {prefix}"
-        value /= 1000
-    return f"{value:.3g} E"
 
 
 @rank_zero_only

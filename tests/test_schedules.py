@@ -45,15 +45,15 @@ def rates(run):
 
 
 def rates_of_torch(schedule, num_steps, lr=0.003):
-    """What torch gives in a loop of one's own, read behind each step as the report does."""
+    """What each step of a loop of one's own uses under torch's schedule."""
     name, options = schedule
     optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=lr)
     made = getattr(torch.optim.lr_scheduler, name)(optimizer, **options)
     found = []
     for _ in range(num_steps):
+        found.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         made.step()
-        found.append(optimizer.param_groups[0]["lr"])
     return found
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from callbacks.report import check_finite, line, si
+from callbacks.lines import line, si
+from callbacks.report import check_finite
 from cli import main
 from tests.runs import fit, metrics, write_config
 
