@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -140,19 +141,27 @@ def newest(folder: Path, network: Any = None) -> Path:
     Raises:
         FileNotFoundError: There is none.
     """
-    listed = sorted(candidates(folder), key=age, reverse=True)
+    found = first_sound(candidates(folder), network)
+    if found is None:
+        raise FileNotFoundError(f"no checkpoint below {folder}; train first, or give --ckpt_path")
+    return found
+
+
+def first_sound(found: list[Path], network: Any = None) -> Path | None:
+    """Of some checkpoints, the newest that is sound and of the same model; the others are named."""
+    listed = sorted(found, key=age, reverse=True)
     like = None if network is None else nearest_of(listed, network)
     for checkpoint in listed:
         try:
             held = facts(checkpoint)
-            if like is not None and held.shapes != like.shapes:
+            if like is not None and is_other(held, like):
                 say(f"passed over: {checkpoint} is another model than {like.path}")
                 continue
             verify(checkpoint)
             return checkpoint
         except (RuntimeError, *UNREADABLE) as damage:
             say(f"passed over: {reason(checkpoint, damage)}")
-    raise FileNotFoundError(f"no checkpoint below {folder}; train first, or give --ckpt_path")
+    return None
 
 
 def nearest_of(listed: list[Path], network: Any) -> Facts | None:
@@ -180,18 +189,47 @@ def num_different(a: Any, b: Any) -> int:
     return int(a != b)
 
 
+def is_other(one: Facts, like: Facts) -> bool:
+    """Whether two checkpoints are of different models; one that says nothing may be of any."""
+    return None not in (one.shapes, like.shapes) and one.shapes != like.shapes
+
+
 def candidates(folder: Path) -> list[Path]:
-    """Everything below a folder of runs that may be a checkpoint; links stand for no file."""
+    """Everything below a folder of runs that may be a checkpoint; what cannot be read is named."""
+    return [path for run in listing(folder) for path in candidates_of(run)]
+
+
+def candidates_of(run: Path) -> list[Path]:
+    """Everything in a run folder that may be a checkpoint.
+
+    A link to one of them stands for no other. One that leads nowhere is listed: what it led to was
+    a checkpoint.
+    """
+    named = [path for path in listing(run / "checkpoints") if path.suffix == ".ckpt"]
+    files = {os.path.realpath(path) for path in named if not path.is_symlink()}
+    return [p for p in named if not p.is_symlink() or os.path.realpath(p) not in files]
+
+
+def listing(folder: Path) -> list[Path]:
+    """What lies in a folder; nothing where there is none. One that cannot be read is named."""
     try:
-        return [p for p in folder.glob("*/checkpoints/*.ckpt") if not p.is_symlink()]
-    except OSError:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        say(f"passed over: {reason(folder, error)}")
         return []
 
 
 def age(checkpoint: Path) -> tuple[int, int, float]:
-    """Sorts checkpoints from old to new: number of the run, step, and time where neither tells."""
-    run, named = checkpoint.parents[1].name, re.search(r"step[=_]?(\d+)", checkpoint.name)
-    step, time_stamp = int(named[1]) if named else -1, 0.0
+    """Sorts checkpoints from old to new: number of the run, step, and time where neither tells.
+
+    A link that leads nowhere is as old as what it led to; where its name does not tell, the newest.
+    """
+    is_lost = checkpoint.is_symlink() and not checkpoint.exists()
+    name = os.path.basename(os.readlink(checkpoint)) if is_lost else checkpoint.name
+    run, named = checkpoint.parents[1].name, re.search(r"step[=_]?(\d+)", name)
+    step, time_stamp = int(named[1]) if named else sys.maxsize if is_lost else -1, 0.0
     with suppress(RuntimeError, *UNREADABLE):
         time_stamp = checkpoint.stat().st_mtime
         step = step if named else facts(checkpoint).step or -1

@@ -11,6 +11,7 @@ from lightning.pytorch.accelerators import AcceleratorRegistry
 from lightning.pytorch.strategies import StrategyRegistry
 
 from engine.command import Run
+from engine.manifest import missing
 from engine.messages import refuse
 from engine.places import Place
 from engine.suggestions import nearest
@@ -205,7 +206,7 @@ def missing_checkpoint(run: Run) -> str | None:
     files = [file for file in root.rglob("*.ckpt") if not file.is_symlink()]
     found = sorted(files, key=lambda file: file.lstat().st_mtime)
     hint = f"; the newest below {root} is {found[-1]}" if found else f"; there is none below {root}"
-    return f"ckpt_path: no checkpoint {path}{hint}"
+    return f"ckpt_path: {missing(Path(path).expanduser())}{hint}"
 
 
 def code_in_checkpoints(run: Run) -> str | None:

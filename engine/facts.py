@@ -1,12 +1,13 @@
 """What a checkpoint says of itself, without its weights being read."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from engine.manifest import UNREADABLE, unreadable
+from engine.manifest import UNREADABLE, refuse_missing, unreadable
+from engine.sharded import refuse_damaged_folder, shapes_of
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Facts:
         network: Its `network`, class_path and init_args; None where it does not say.
         optimizer: Name of the optimizer's class; None where it does not say.
         has_average: Whether it holds averaged weights as well.
-        shapes: Shape of every weight.
+        shapes: Shape of every weight; None where it does not say.
     """
 
     path: Path
@@ -29,21 +30,35 @@ class Facts:
     network: Any = None
     optimizer: str | None = None
     has_average: bool = False
-    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    shapes: dict[str, tuple[int, ...]] | None = None
 
 
 def facts(path: Path) -> Facts:
-    """Read what a checkpoint says of itself; of a folder of shards, its step.
+    """Read what a checkpoint says of itself; of DeepSpeed's folders, nothing.
+
+    Raises:
+        FileNotFoundError: There is none, or a link leads nowhere.
+        ValueError: It is no checkpoint of Lightning.
+    """
+    refuse_missing(path)
+    if not path.is_dir():
+        return said_in(path, path)
+    refuse_damaged_folder(path)
+    file = path / "meta.pt"
+    if not file.is_file():
+        return Facts(path, None)
+    return replace(said_in(path, file), shapes=shapes_of(path))
+
+
+def said_in(path: Path, file: Path) -> Facts:
+    """What one file says: a checkpoint, or the part of a folder of shards that is no tensor.
 
     Raises:
         ValueError: It is no checkpoint of Lightning.
     """
-    file = path / "meta.pt" if path.is_dir() else path
-    if path.is_dir() and not file.is_file():
-        return Facts(path, None)
     try:
         held = torch.load(file, mmap=True, map_location="cpu", weights_only=True)
-        if "state_dict" not in held and not path.is_dir():
+        if "state_dict" not in held and file == path:
             raise ValueError("there is no state_dict in it")
         state, said = held.get("state_dict", {}), held.get("hyper_parameters") or {}
         shapes = {name: tuple(value.shape) for name, value in state.items()}

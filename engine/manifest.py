@@ -71,9 +71,7 @@ def verify(checkpoint: Path) -> None:
         ValueError: The file is not what was written, or its manifest is damaged.
         OSError: It cannot be read.
     """
-    if not checkpoint.exists():
-        leads = f": the link leads to {os.readlink(checkpoint)}" if checkpoint.is_symlink() else ""
-        raise FileNotFoundError(f"no checkpoint {checkpoint}{leads}")
+    refuse_missing(checkpoint)
     real = checkpoint.resolve()  # last.ckpt is a link
     if real.is_dir():
         refuse_damaged_folder(real)
@@ -83,6 +81,22 @@ def verify(checkpoint: Path) -> None:
     told = verified(real, (state.st_size, state.st_mtime_ns, state.st_ino, held))
     if told:
         raise ValueError(f"{checkpoint} {told}")
+
+
+def refuse_missing(checkpoint: Path) -> None:
+    """Refuse a checkpoint that is not there.
+
+    Raises:
+        FileNotFoundError: There is no such file, or a link leads nowhere.
+    """
+    if not checkpoint.exists():
+        raise FileNotFoundError(missing(checkpoint))
+
+
+def missing(checkpoint: Path) -> str:
+    """Says that a checkpoint is not there, and where a link leads that leads nowhere."""
+    leads = f": the link leads to {os.readlink(checkpoint)}" if checkpoint.is_symlink() else ""
+    return f"no checkpoint {checkpoint}{leads}"
 
 
 @lru_cache

@@ -10,6 +10,8 @@ import torch
 
 INDEX = ".metadata"
 """torch's pickle of what lies in which shard."""
+WEIGHTS = "state_dict."
+"""What the names of a model's weights begin with in it."""
 PATHS = ("Posix", "PurePosix", "Windows", "PureWindows")
 DATA_ALONE = {
     ("torch", "Size"),
@@ -89,6 +91,17 @@ def refuse_code(folder: Path) -> None:
         others = sorted(set(named) - DEEPSPEED)
         if others:
             raise ValueError(f"{file} holds more than data ({', '.join(others)}) and is not read")
+
+
+def shapes_of(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Shape of every weight in a folder of shards, as its index says."""
+    held = getattr(read_index(folder / INDEX), "state_dict_metadata", None) or {}
+    weights = {name: one for name, one in held.items() if name.startswith(WEIGHTS)}
+    return {
+        name.removeprefix(WEIGHTS): tuple(one.size)
+        for name, one in weights.items()
+        if hasattr(one, "size")
+    }
 
 
 def read_index(index: Path) -> Any:

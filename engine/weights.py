@@ -9,7 +9,7 @@ import lightning as L
 from jsonargparse import Namespace
 from typing_extensions import override
 
-from engine.checkpoint import age, candidates, newest, remove_leftovers
+from engine.checkpoint import candidates_of, first_sound, newest, remove_leftovers
 from engine.facts import Facts, class_name, facts
 from engine.manifest import verify
 from engine.places import refuse_remote
@@ -94,10 +94,10 @@ def look_up(asked: str, folder: Path, network: Any = None) -> Path:
     path = Path(asked).expanduser()
     if not ((path / "checkpoints").is_dir() or (path / "config.yaml").is_file()):
         return path
-    inside = [p for p in candidates(path.parent) if p.is_relative_to(path)]
-    if not inside:
+    found = first_sound(candidates_of(path))
+    if found is None:
         raise FileNotFoundError(f"ckpt_path: no checkpoint in the run folder {path}")
-    return max(inside, key=age)
+    return found
 
 
 def refuse_other_system(held: Facts, wanted: str | None) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed.checkpoint as dcp
 
 from engine.checkpoint import PARTIAL, SafeCheckpointIO, newest, remove_leftovers
 from engine.manifest import manifest, verify, write_manifest
@@ -153,13 +154,76 @@ def test_an_odd_manifest_is_refused_by_name_and_passed_over(tmp_path, content, c
         assert newest(tmp_path) == path
 
 
-def test_links_that_lead_nowhere_do_not_stop_the_search(tmp_path):
+def test_links_that_lead_nowhere_are_named_and_do_not_stop_the_search(tmp_path, capsys):
     first, second = saved(tmp_path, 0, 4), saved(tmp_path, 1, 4)
     (second.parent / "last.ckpt").symlink_to(second.name)
     second.unlink()
     assert newest(tmp_path) == first
+    told = f"passed over: no checkpoint {second.parent}/last.ckpt: the link leads to {second.name}"
+    assert told in capsys.readouterr().out
     with pytest.raises(FileNotFoundError, match=r"the link leads to step_0000004\.ckpt"):
         verify(second.parent / "last.ckpt")
+
+
+@pytest.mark.parametrize("target", ["step_0000009.ckpt", "elsewhere.ckpt", "last.ckpt"])
+def test_of_a_run_whose_newest_is_gone_the_lost_link_is_named(tmp_path, target, capsys):
+    path = saved(tmp_path, 0, 4)
+    (path.parent / "last.ckpt").symlink_to(target)
+    assert newest(tmp_path) == path
+    assert f"last.ckpt: the link leads to {target}" in capsys.readouterr().out
+
+
+def test_a_link_to_an_older_file_that_is_gone_is_no_news(tmp_path, capsys):
+    """Killed between the removal of the old file and the new link, where one file is kept."""
+    path = saved(tmp_path, 0, 4)
+    (path.parent / "last.ckpt").symlink_to("step_0000002.ckpt")
+    assert newest(tmp_path) == path
+    assert "passed over" not in capsys.readouterr().out
+
+
+def test_a_link_to_a_file_on_another_disk_is_a_checkpoint(tmp_path):
+    path, elsewhere = saved(tmp_path, 0, 4), saved(tmp_path / "elsewhere", 0, 8)
+    link = path.with_name(elsewhere.name)
+    link.symlink_to(elsewhere)
+    assert newest(tmp_path) == link
+
+
+def test_an_empty_folder_is_no_model(tmp_path, capsys):
+    path = saved(tmp_path, 0, 4, hyper_parameters={"network": NETWORK})
+    path.with_name("step_0000009.ckpt").mkdir()
+    assert newest(tmp_path, NETWORK) == path
+    told = capsys.readouterr().out
+    assert "step_0000009.ckpt is a folder without a checkpoint: it has no .metadata" in told
+    assert "another model" not in told
+
+
+def test_a_folder_of_shards_is_compared_by_its_shapes(tmp_path, capsys):
+    def sharded(step, width):
+        path = tmp_path / "0" / "checkpoints" / f"step_{step:07d}.ckpt"
+        dcp.save({"state_dict": {"w": torch.ones(width)}}, checkpoint_id=path, no_dist=True)
+        said = {"global_step": step, "hyper_parameters": {"network": other(width=width)}}
+        torch.save(said, path / "meta.pt")
+        return path
+
+    saved(tmp_path, 0, 1, hyper_parameters={"network": other(width=3)})
+    same, wider = sharded(2, 3), sharded(3, 5)
+    assert newest(tmp_path, other(width=3)) == same
+    assert f"{wider} is another model" in capsys.readouterr().out
+    assert newest(tmp_path, other(width=5)) == wider
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch, capsys):
+    path, denied = saved(tmp_path, 0, 4), saved(tmp_path, 1, 4).parent
+    listed = Path.iterdir
+
+    def iterdir(folder):
+        if folder == denied:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    assert newest(tmp_path) == path
+    assert f"passed over: {denied}: Permission denied" in capsys.readouterr().out
 
 
 def test_what_cannot_be_read_is_passed_over_with_its_reason(tmp_path, monkeypatch, capsys):

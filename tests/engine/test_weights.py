@@ -172,9 +172,12 @@ def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path):
             choose("validate", config, tmp_path / "runs")
 
 
-def test_a_run_folder_stands_for_its_newest_checkpoint(tmp_path):
+def test_a_run_folder_stands_for_its_newest_sound_checkpoint(tmp_path, capsys):
     for run, step in ((3, 7), (3, 20), (4, 1)):
         path = tmp_path / f"{run}" / "checkpoints" / f"step_{step:07d}.ckpt"
         SafeCheckpointIO().save_checkpoint({"state_dict": {}, "global_step": step}, path)
     config = Namespace(ckpt_path=str(tmp_path / "3"), model=Namespace(class_path="a.B"))
     assert choose("test", config, tmp_path / "elsewhere").step == 20
+    (tmp_path / "3" / "checkpoints" / "step_0000020.ckpt").write_bytes(b"damaged")
+    assert choose("test", config, tmp_path / "elsewhere").step == 7
+    assert "step_0000020.ckpt is no checkpoint that can be read" in capsys.readouterr().out
