@@ -18,6 +18,7 @@ from engine.export import Dtype, Exportable, load_for_export, refuse_to_export, 
 from engine.interruption import Interrupted, Interruptions, Signals
 from engine.palette import train_palette
 from engine.places import refuse_remote
+from engine.repeated import last_of_each
 from engine.soundness import SoundSteps, refuse_non_finite
 from engine.tokenizer import train_tokenizer
 from engine.weights import WeightsTold
@@ -54,23 +55,31 @@ class Trainer(L.Trainer):
     Trains by whole optimizer steps: they are what signals wait for and what checkpoints hold.
 
     Args:
+        callbacks: What observes runs; of two of a kind that a run has one of, the last counts.
         max_skipped_steps: Steps in a row with a loss or gradient that is not finite, which are left
             out, that end the run.
         options: Those of Lightning's Trainer.
     """
 
-    def __init__(self, *args: Any, max_skipped_steps: int = 5, **kwargs: Any):
+    def __init__(
+        self,
+        *args: Any,
+        callbacks: list[L.Callback] | L.Callback | None = None,
+        max_skipped_steps: int = 5,
+        **kwargs: Any,
+    ):
         if max_skipped_steps < 1:
             raise ValueError(f"max_skipped_steps must be at least 1, got {max_skipped_steps}")
-        super().__init__(*args, **kwargs)
+        listed = [callbacks] if isinstance(callbacks, L.Callback) else callbacks or []
+        super().__init__(*args, callbacks=last_of_each(listed), **kwargs)
         self.ranks = Ranks()
         self.whole_steps = WholeSteps()
         self._signal_connector = self.signals = Signals(self)
         # a collective and a wait for the device in every batch; ours is one a step, on the CPU
         self.fit_loop.epoch_loop._broadcast_sigterm_tensor = nothing  # type: ignore[method-assign]
-        callbacks: list[L.Callback] = self.callbacks  # type: ignore[attr-defined]
-        callbacks.insert(0, self.whole_steps)
-        callbacks += [SoundSteps(max_skipped_steps), Interruptions(self.signals, self.ranks)]
+        kept: list[L.Callback] = self.callbacks  # type: ignore[attr-defined]
+        kept.insert(0, self.whole_steps)
+        kept += [SoundSteps(max_skipped_steps), Interruptions(self.signals, self.ranks)]
 
     weights: WeightsTold | None = None
     """Which weights a command line chose; None where it was not the command line that asked."""
