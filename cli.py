@@ -17,6 +17,7 @@ from typing_extensions import override
 from engine.checks import refuse_impossible
 from engine.grid import main as grid
 from engine.hooks import skip_idle_hooks
+from engine.interruption import signal_behind, sigterm_raised
 from engine.layers import taken_back
 from engine.messages import PlainParser, end, refuse_arguments
 from engine.notes import RunNotes
@@ -155,7 +156,7 @@ class Door(LightningCLI):
 
     @override
     def _run_subcommand(self, subcommand: str) -> None:
-        with self.notes.kept():
+        with sigterm_raised(), self.notes.kept():
             super()._run_subcommand(subcommand)
 
 
@@ -188,7 +189,7 @@ def main(args: ArgsType = None) -> None:
     except KeyboardInterrupt:
         raise SystemExit(128 + signal.SIGINT) from None
     except SystemExit as error:
-        if isinstance(error.__context__, KeyboardInterrupt):  # Lightning makes a 1 of it
+        if signal_behind(error) == signal.SIGINT.name:  # Lightning makes a 1 of it
             error.code = 128 + signal.SIGINT
         raise
     except Exception as error:

@@ -8,7 +8,8 @@ another; if anybody was told to stop, all of them do, and the last whole step is
 import os
 import signal
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -43,6 +44,41 @@ class Interrupted(SIGTERMException):
         super().__init__(128 + signum)
         self.told = signal.Signals(signum).name
         self.is_agreed = is_agreed
+
+
+@contextmanager
+def sigterm_raised() -> Iterator[None]:
+    """Within it, SIGTERM raises `Interrupted` where nobody else listens; else it ends unsaid.
+
+    A training listens only once its data and model are there. Processes that are forked meanwhile
+    end as they would have.
+    """
+    owner, signum = os.getpid(), signal.SIGTERM
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signum) is not signal.SIG_DFL:
+        yield
+        return
+
+    def end(signum: int, frame: FrameType | None) -> None:
+        if os.getpid() == owner:
+            raise Interrupted(signum)
+        signal.signal(signum, signal.SIG_DFL)
+        os.kill(os.getpid(), signum)
+
+    signal.signal(signum, end)
+    try:
+        yield
+    finally:
+        signal.signal(signum, signal.SIG_DFL)
+
+
+def signal_behind(error: BaseException) -> str | None:
+    """Name of the signal that ended a run; None where an error did, or a call of sys.exit."""
+    if isinstance(error, SIGTERMException):
+        return str(getattr(error, "told", signal.SIGTERM.name))
+    is_exit = isinstance(error, SystemExit)  # Lightning makes one of Ctrl-C
+    pressed = isinstance(error.__context__ if is_exit else error, KeyboardInterrupt)
+    return signal.SIGINT.name if pressed else None
 
 
 class Signals(_SignalConnector):

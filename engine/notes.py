@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from typing_extensions import override
 
+from engine.interruption import signal_behind
 from engine.refusals import refusal, written
 from engine.weights import WeightsTold
 
@@ -61,15 +61,10 @@ class RunNotes(L.Callback):
         """Within it, an end of any kind is noted; errors go on."""
         try:
             yield
-        except SIGTERMException as error:
-            self.note(state=f"stopped by {getattr(error, 'told', 'SIGTERM')}", ended=now())
-            raise
-        except Exception as error:
-            self.keep_traceback(error)
-            self.note(state=f"failed: {refusal(error) or first_line(error)}", ended=now())
-            raise
         except BaseException as error:
-            self.note(state=f"stopped by {type(error).__name__}", ended=now())
+            if isinstance(error, Exception):
+                self.keep_traceback(error)
+            self.note(state=ending(error), ended=now())
             raise
         self.note(state="finished", ended=now())
 
@@ -80,7 +75,18 @@ class RunNotes(L.Callback):
                 file.write(f"{now()}, process {os.getpid()}\n{written(error)}\n")
 
 
-def first_line(error: Exception) -> str:
+def ending(error: BaseException) -> str:
+    """What ended a run: a signal, a refusal, an error, or an exit that somebody asked for."""
+    signal = signal_behind(error)
+    if signal:
+        return f"stopped by {signal}"
+    reason = getattr(error, "reason", None) if isinstance(error, SystemExit) else refusal(error)
+    if isinstance(error, SystemExit) and reason is None:
+        return f"stopped with exit code {error.code}"
+    return f"failed: {reason or first_line(error)}"
+
+
+def first_line(error: BaseException) -> str:
     """Type and first line of the message of an error."""
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 

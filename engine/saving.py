@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from typing_extensions import override
 
-from engine.interruption import is_agreed
+from engine.interruption import is_agreed, signal_behind
 from engine.whole_steps import ends_step
 
 
@@ -78,7 +78,7 @@ class StepCheckpoints(ModelCheckpoint):
         is_training = trainer.state.fn == "fit" and not trainer.sanity_checking
         if trainer.fast_dev_run or not is_training or not hasattr(trainer, "whole_steps"):  # type: ignore[attr-defined]
             return
-        told = getattr(exception, "told", type(exception).__name__)
+        told = signal_behind(exception) or type(exception).__name__
         where = self._rescue(trainer, exception)
         if where and trainer.is_global_zero:
             print(f"{told} ended the run; {where}", flush=True)
