@@ -1,10 +1,11 @@
 """What a benchmark leaves behind: a table, a file and one line of JSON."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from engine.strict_json import dumps
 
 RESULTS = Path(__file__).parent / "results"
 """Where full results are kept."""
@@ -63,7 +64,7 @@ def last_line(name: str, rows: Sequence[Row]) -> str:
     line: dict[str, Any] = {"name": name, "rows": [row.as_json() for row in rows]}
     if any(row.void for row in rows):
         line |= {"met": None, "void": True}
-    return json.dumps(line)
+    return dumps(line)
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -97,5 +98,5 @@ def write(name: str, rows: Sequence[Row], conditions: dict[str, Any], details: A
         "conditions": conditions,
         "details": details,
     }
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    path.write_text(dumps(content, indent=2) + "\n", encoding="utf-8")
     return path

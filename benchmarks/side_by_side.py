@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 
+from engine.strict_json import dumps
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -49,7 +51,7 @@ def run_parts(name: str, parts: Sequence[str], words: Sequence[str]) -> int:
         rows += json.loads(one.lines[-1])["rows"]
     minutes = (monotonic() - start) / 60
     print(f"all parts side by side: {minutes:.1f} minutes", file=sys.stderr)
-    print(json.dumps({"name": name, "rows": rows, "minutes": round(minutes, 1)}), flush=True)
+    print(dumps({"name": name, "rows": rows, "minutes": round(minutes, 1)}), flush=True)
     return max(one.code for one in ended)
 
 

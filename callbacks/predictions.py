@@ -1,6 +1,6 @@
 """What `predict` returns, as JSON lines and PNG files in the run folder."""
 
-import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from callbacks.pictures import grid
 from callbacks.records import line, pictures_in, records_of, written
+from engine.json_lines import append, mend
 
 LARGEST_GRID = 64
 """Pictures of a grid, at most."""
@@ -21,15 +22,17 @@ class JsonLines(L.Callback):
     """Appends the records of each predicted batch to `predictions.jsonl`, as they come.
 
     A record is a dictionary; whatever else `predict_step` returns becomes one a sample, as
-    `callbacks.records.records_of` says. A picture in a record (a uint8 tensor [H, W, 3] or [H, W],
-    alone or in a list) becomes a file in `pictures/`, and its path stands in the record; so do
-    bytes, whose key is the ending of their file. The first 64 pictures under the records' last keys
-    make `pictures/grid.png` as well. Ranks above 0 write `predictions.<rank>.jsonl`.
+    `callbacks.records.records_of` says. Lines are strict JSON, as `engine.strict_json` makes it of
+    every kind of value: NaN and the infinities are null. A picture in a record (a uint8 tensor
+    [H, W, 3] or [H, W], alone or in a list) becomes a file in `pictures/`, and its path stands in
+    the record; so do bytes, whose key is the ending of their file. The first 64 pictures under the
+    records' last keys make `pictures/grid.png` as well. Ranks above 0 write
+    `predictions.<rank>.jsonl`.
 
     Args:
         show: Number of records that are printed as well.
         path: File that is appended to instead, such as one that an earlier run left half-finished;
-            a last line that breaks off stays and gets its end.
+            a last line that breaks off is cut off, from the files of ranks as well.
     """
 
     def __init__(self, show: int = 8, path: str | None = None):
@@ -38,11 +41,13 @@ class JsonLines(L.Callback):
         self.shown = 0
         self.drawn: list[np.ndarray] = []
         self.run: Path | None = None
+        self.is_mended = False
 
     @override
     def on_predict_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         has_folder = trainer.logger is not None and trainer.log_dir  # all ranks hear rank 0's
         self.run = Path(str(trainer.log_dir)) if has_folder else None
+        self.is_mended = False
 
     @override
     def on_predict_batch_end(
@@ -65,9 +70,8 @@ class JsonLines(L.Callback):
                 record[key] = written(value, path.with_name(f"{path.name}_{key}"))
         del self.drawn[LARGEST_GRID:]
         file = self.file(trainer.global_rank)
-        end_line(file)
-        with file.open("a", encoding="utf-8") as opened:
-            opened.writelines(json.dumps(r, ensure_ascii=False) + "\n" for r in records)
+        self._mend(trainer, file)
+        append(file, records)
         for record in records[: max(0, self.show - self.shown)]:
             trainer.print(line(record), end="\n\n")
         self.shown += len(records)
@@ -85,6 +89,16 @@ class JsonLines(L.Callback):
             grid(np.stack(alike), columns, scale=max(1, 96 // height)).save(path)
             trainer.print(f"pictures     {path}")
         trainer.print(f"predictions  {self.file(trainer.global_rank)}")
+
+    def _mend(self, trainer: L.Trainer, file: Path) -> None:
+        """Before the first line: leave whole lines only, also in files of ranks of earlier runs."""
+        if self.is_mended:
+            return
+        self.is_mended = True
+        mend(file)
+        if trainer.global_rank == 0:
+            for left in left_by_ranks(file, trainer.world_size):
+                mend(left)
 
     def file(self, rank: int) -> Path:
         """Where the records of a rank go."""
@@ -107,11 +121,9 @@ def jsonl(path: Path, rank: int) -> Path:
     return path if rank == 0 else path.with_name(f"{path.stem}.{rank}{path.suffix}")
 
 
-def end_line(path: Path) -> None:
-    """Begin a new line in a file whose last one has no end, and make its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_file() and path.stat().st_size:
-        with path.open("rb+") as file:
-            file.seek(-1, 2)
-            if file.read(1) != b"\n":
-                file.write(b"\n")
+def left_by_ranks(path: Path, num_ranks: int) -> list[Path]:
+    """Files that an earlier run of more ranks left beside rank 0's, which nobody goes on with."""
+    beside = path.parent.iterdir() if path.parent.is_dir() else ()
+    named = re.compile(rf"{re.escape(path.stem)}\.(\d+){re.escape(path.suffix)}")
+    found = ((one, named.fullmatch(one.name)) for one in beside)
+    return [one for one, rank in found if rank and int(rank[1]) >= num_ranks]

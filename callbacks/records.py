@@ -1,7 +1,5 @@
 """Records of predictions: whatever `predict_step` returns, one a sample, and how they are shown."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +7,14 @@ import numpy as np
 import torch
 from PIL import Image
 
+from engine.strict_json import parts_of, plain
+
 KEY = "prediction"
 """Key of a prediction that has none of its own."""
+GIVEN = "tensors, arrays, texts and numbers, or lists and dictionaries of them"
+"""What a prediction may be."""
 FEW = 8
 """Numbers of a list that are shown on the terminal."""
-PLAIN = (str, int, float, bool, bytes, type(None))
 
 
 def records_of(outputs: Any) -> list[dict[str, Any]]:
@@ -22,9 +23,6 @@ def records_of(outputs: Any) -> list[dict[str, Any]]:
     A list holds one prediction a sample: dictionaries stay as they are, anything else stands under
     `prediction`. A tensor or array is cut along its first dimension, and so is each part of a
     dictionary, dataclass or tuple whose parts have the same length. None is nothing.
-
-    Raises:
-        TypeError: Something that no file could hold; names it.
     """
     if outputs is None:
         return []
@@ -39,33 +37,16 @@ def records_of(outputs: Any) -> list[dict[str, Any]]:
 
 
 def record_of(one: Any) -> dict[str, Any]:
-    """The prediction of one sample as a dictionary.
-
-    Raises:
-        TypeError: It is of a kind that no file could hold.
-    """
+    """The prediction of one sample as a dictionary."""
     fields = fields_of(one)
-    if fields is not None:
-        return fields
-    if isinstance(one, (*PLAIN, torch.Tensor, np.ndarray, np.generic, list, tuple, Path)):
-        return {KEY: one}
-    raise TypeError(
-        f"predict_step returned a {type(one).__name__}; give a dictionary a sample, or tensors, "
-        "texts and numbers"
-    )
+    return {KEY: one} if fields is None else fields
 
 
 def fields_of(value: Any) -> dict[str, Any] | None:
     """Parts by name of a mapping, dataclass, named tuple or tuple of tensors; None of others."""
-    if isinstance(value, Mapping):
-        return {str(key): part for key, part in value.items()}
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return dict(value._asdict())
-    if isinstance(value, tuple) and value and all(isinstance(p, torch.Tensor) for p in value):
+    if type(value) is tuple and value and all(isinstance(p, torch.Tensor) for p in value):
         return {f"{KEY}_{number}": part for number, part in enumerate(value)}
-    return None
+    return parts_of(value)
 
 
 def split(fields: dict[str, Any]) -> list[dict[str, Any]]:
@@ -113,25 +94,20 @@ def written(value: Any, path: Path) -> Any:
         file = path.with_name(f"{stem}.{ending}")
         file.write_bytes(value)
         return str(file)
-    if isinstance(value, torch.Tensor):
-        return value.detach().float().tolist() if value.dtype.itemsize == 2 else value.tolist()
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
     return inside(value, path)
 
 
 def inside(value: Any, path: Path) -> Any:
-    """The same for what holds further values."""
-    if isinstance(value, PLAIN):
-        return value
-    if isinstance(value, list | tuple | set | frozenset):
+    """The same for what holds further values; all else becomes what `engine.strict_json` says."""
+    if isinstance(value, list | tuple | set | frozenset) and not hasattr(value, "_asdict"):
         return [written(one, path.with_name(f"{path.name}_{i}")) for i, one in enumerate(value)]
-    fields = fields_of(value)
+    fields = parts_of(value)
     if fields is not None:
         return {k: written(v, path.with_name(f"{path.name}_{k}")) for k, v in fields.items()}
-    if isinstance(value, Path | torch.dtype | torch.device):
-        return str(value)
-    raise TypeError(f"a prediction holds a {type(value).__name__}, which JSON cannot")
+    try:
+        return plain(value)
+    except TypeError as error:
+        raise TypeError(f"predict_step: {error}; give {GIVEN}") from None
 
 
 def pictures_in(value: Any) -> list[np.ndarray]:

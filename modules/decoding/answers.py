@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +82,19 @@ def answer_all(
         for name, question in zip(names, questions, strict=True):
             if name not in records:
                 records[name] = {key: name, **answer(question)}
-                file.write(json.dumps(records[name], ensure_ascii=False) + "\n")
+                line = json.dumps(told(records[name]), ensure_ascii=False, allow_nan=False)
+                file.write(line + "\n")
                 file.flush()
     return [records[name] for name in names]
+
+
+def told(value: Any) -> Any:
+    """A record as strict JSON tells it, like predictions: null for NaN and the infinities."""
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: told(part) for key, part in value.items()}
+    return [told(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def keys(questions: Iterable[Mapping[str, Any]], key: str) -> list[Any]:

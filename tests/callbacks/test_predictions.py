@@ -1,5 +1,6 @@
 import json
 from dataclasses import dataclass
+from datetime import date
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -27,8 +28,13 @@ def picture(value):
     return torch.full((4, 4, 3), value, dtype=torch.uint8)
 
 
+def no_json(word):
+    raise AssertionError(f"{word} is not JSON")
+
+
 def lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    told = path.read_text().splitlines()
+    return [json.loads(line, parse_constant=no_json) for line in told]
 
 
 def predicted(run, *batches, show=8):
@@ -115,6 +121,12 @@ KINDS = {
     "one dictionary": ({"text": "x", "p": 0.5}, [{"text": "x", "p": 0.5}]),
     "dataclasses": ([Answer("x", 0.5)], [{"text": "x", "p": 0.5}]),
     "nested": ([{"a": {"b": torch.ones(1), 3: (1, None)}}], [{"a": {"b": [1.0], "3": [1, None]}}]),
+    "complex numbers": (torch.tensor([1 + 2j, 3 - 1j]), [{V: [1.0, 2.0]}, {V: [3.0, -1.0]}]),
+    "a complex array": (np.array([[1j]]), [{V: [[0.0, 1.0]]}]),
+    "one complex number": ([1j], [{V: [0.0, 1.0]}]),
+    "no numbers": (torch.tensor([float("nan"), float("inf"), 1.0]), [{V: None}, {V: None}, {V: 1}]),
+    "no number within": ([{"p": float("nan"), "q": [float("-inf")]}], [{"p": None, "q": [None]}]),
+    "times": ([{"at": date(2024, 5, 6)}], [{"at": "2024-05-06"}]),
     "numpy inside": ([{"n": np.float64(0.5), "m": np.int8(3)}], [{"n": 0.5, "m": 3}]),
 }
 
@@ -153,3 +165,29 @@ def test_people_see_keys_and_few_digits(tmp_path):
     wanted = "id one · label human · p_machine 0.7337 · code 0 1 2 3 4 5 6 7 ... (64)"
     assert run.said[0] == wanted
     assert lines(tmp_path / "predictions.jsonl") == [record]
+
+
+@pytest.mark.parametrize(
+    "end", ['{"id": "c", "te', '{"id": "c", "text": "\\u00', "{", '"id"', "x" * 70_000]
+)
+def test_a_file_that_is_gone_on_with_keeps_whole_lines_only(tmp_path, end):
+    whole = [{"id": "a"}, {"id": "b"}]
+    for name in ("answers.jsonl", "answers.1.jsonl", "answers.old.jsonl"):
+        told = "".join(json.dumps(one) + "\n" for one in whole)
+        (tmp_path / name).write_text(told + end)
+    callback = JsonLines(path=str(tmp_path / "answers.jsonl"))
+    callback.on_predict_start(trainer(tmp_path), None)
+    for name in "cd":
+        callback.on_predict_batch_end(trainer(tmp_path), None, [{"id": name}], None, 0)
+    assert lines(tmp_path / "answers.jsonl") == [*whole, {"id": "c"}, {"id": "d"}]
+    assert lines(tmp_path / "answers.1.jsonl") == whole  # of a rank that is no more
+    assert (tmp_path / "answers.old.jsonl").read_text().endswith(end)  # of no rank
+
+
+def test_a_last_line_that_only_lacks_its_end_stays(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    path.write_text('{"id": "a"}\n{"id": "ü"}')
+    callback = JsonLines(path=str(path))
+    callback.on_predict_start(trainer(tmp_path), None)
+    callback.on_predict_batch_end(trainer(tmp_path), None, [{"id": "c"}], None, 0)
+    assert lines(path) == [{"id": "a"}, {"id": "ü"}, {"id": "c"}]

@@ -1,10 +1,12 @@
 """A half-finished file of answers is gone on with, without repeats."""
 
 import json
+import math
 import warnings
 
 import pytest
 
+from engine.strict_json import dumps
 from modules.decoding.answers import answer_all, answered
 
 QUESTIONS = [{"name": f"q{n}", "text": "ü"} for n in range(4)]
@@ -92,3 +94,10 @@ def test_questions_must_be_told_apart(tmp_path):
         answer_all(tmp_path / "a", "name", [QUESTIONS[0]] * 2, echo([]))
     with pytest.raises(ValueError, match="question 1 has no text or number 'id'"):
         answer_all(tmp_path / "a", "id", QUESTIONS, echo([]))
+
+
+def test_answers_are_the_same_strict_json_as_predictions(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    held = {"score": math.nan, "more": [math.inf, {"p": -math.inf, "q": 0.5}], "n": 3, "ok": True}
+    answer_all(path, "id", [{"id": 1}], lambda question: held)
+    assert path.read_text() == dumps({"id": 1, **held}) + "\n"
