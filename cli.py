@@ -15,7 +15,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from typing_extensions import override
 
 from engine.checks import refuse_impossible
-from engine.grid import main as grid
+from engine.commands.command import WIRED, commands, config_commands, plain_commands
 from engine.hooks import skip_idle_hooks
 from engine.interruption import signal_behind, sigterm_raised
 from engine.layers import taken_back
@@ -47,20 +47,15 @@ BUILT: dict[str, Any] = {
 
 ABOUT = (
     "Trains, judges, samples from and exports what a config describes. "
-    "Beside the commands below there is `grid`, which runs every combination of some choices: "
-    "python cli.py grid --help. The options of a system: python cli.py fit --model.help NAME."
+    "The options of a system: python cli.py fit --model.help NAME."
 )
 HELP = {
     "fit": "train, validate on the way, and keep checkpoints",
     "validate": "measure a checkpoint on the validation data",
     "test": "measure a checkpoint on the test data",
     "predict": "continue, answer, draw or judge what data.init_args names",
-    "export": "write a checkpoint as a folder that other software opens",
-    "tokenizer": "train a tokenizer from the texts of a config",
-    "palette": "find the colours that stand for all others in the pictures of a config",
-    "latents": "encode the images of a config once",
 }
-"""What each command does, in a line."""
+"""What each of Lightning's commands does, in a line."""
 
 IDLE = (
     "The dirpath has changed",  # each run has its own
@@ -84,19 +79,21 @@ yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, one: dumper.represent
 class Door(LightningCLI):
     """Lightning's command line with our commands, our messages and no hidden overrides."""
 
-    @staticmethod
     @override
-    def subcommands() -> dict[str, set[str]]:
-        wired = {"model", "datamodule"}
-        ours = {"export": wired, "tokenizer": wired, "palette": wired, "latents": wired}
-        return {**LightningCLI.subcommands(), **ours}
-
-    @override
-    def setup_parser(self, *args: Any, **kwargs: Any) -> None:
-        super().setup_parser(*args, **kwargs)
-        action = getattr(self.parser, "_subcommands_action", None)
-        for choice in getattr(action, "_choices_actions", []):
+    def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
+        """Add Lightning's commands and those of `engine.commands`."""
+        super()._add_subcommands(parser, **kwargs)
+        added = parser._subcommands_action
+        for choice in added._choices_actions:
             choice.help = HELP.get(choice.dest, choice.help)
+        for name, command in commands().items():
+            inner = self.init_parser(**MODE, **OVER_BASE, description=command.summary)
+            if name in config_commands():
+                self._add_arguments(inner)
+                own = inner.add_method_arguments(command, "run", skip=set(WIRED))
+                self._subcommand_method_arguments[name] = own
+            self._subcommand_parsers[name] = inner
+            added.add_subcommand(name, inner, help=command.summary)
 
     @override
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -156,8 +153,12 @@ class Door(LightningCLI):
 
     @override
     def _run_subcommand(self, subcommand: str) -> None:
+        command = config_commands().get(subcommand)
         with sigterm_raised(), self.notes.kept():
-            super()._run_subcommand(subcommand)
+            if command is None:
+                super()._run_subcommand(subcommand)
+            else:
+                command().run(self.trainer, **self._prepare_subcommand_kwargs(subcommand))
 
 
 def main(args: ArgsType = None) -> None:
@@ -173,8 +174,8 @@ def main(args: ArgsType = None) -> None:
     for message in IDLE:
         warnings.filterwarnings("ignore", message=message)
     try:
-        if isinstance(told, list) and told[:1] == ["grid"]:
-            grid(told[1:], main)
+        if isinstance(told, list) and told[:1] and told[0] in plain_commands():
+            plain_commands()[told[0]]().main(told[1:], main)
             return
         Door(
             **BUILT,

@@ -145,7 +145,7 @@ def deeper(complaint: Complaint, flag: str) -> str | None:
 
 def unknown_command(complaint: Complaint, match: Match) -> str:
     """A verb that is not there, or none."""
-    verbs = [*getattr(complaint.parser._subcommands_action, "choices", []), *OTHER_VERBS]
+    verbs = list(getattr(complaint.parser._subcommands_action, "choices", []))
     told = f"unknown command {match['verb']}" if match["verb"] else "no command"
     hint = nearest(match["verb"] or "", verbs) or f"; there are {', '.join(verbs)}"
     return f"{COMMAND_LINE}: {told}{hint}"
@@ -247,8 +247,6 @@ def brief(value: Any) -> str:
     return shorten(str(value), 80, placeholder=" ...") or "nothing"
 
 
-OTHER_VERBS = ("grid",)
-"""Commands with a parser of their own."""
 SENTENCES: list[tuple[str, Callable[[Complaint, Match], str | None]]] = [
     (r"File does not exist|not exist: ", missing_file),
     (r"Problems parsing config|Unexpected config", broken_file),

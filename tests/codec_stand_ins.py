@@ -24,7 +24,7 @@ NUM = 12
 
 def write_codec_stand_ins(data: Path) -> None:
     """Pictures in Parquet and in folders, videos, and tokenizers of bytes."""
-    from engine.tokenizer import train_tokenizer
+    from engine.commands.tokenizer import train_tokenizer
 
     for name, side in (("mnist", 28), ("cifar10", 32)):
         for part in ("train", "test"):

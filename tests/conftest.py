@@ -16,7 +16,7 @@ TEXTS = [
 @pytest.fixture(scope="session")
 def tokenizer_folder(tmp_path_factory) -> Path:
     """A byte-level BPE of 300 tokens."""
-    from engine.tokenizer import train_tokenizer
+    from engine.commands.tokenizer import train_tokenizer
 
     folder = tmp_path_factory.mktemp("tokenizer")
     train_tokenizer(iter(TEXTS), 300, folder)

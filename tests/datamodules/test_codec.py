@@ -13,7 +13,7 @@ from datamodules.digits import TENTHS, Digits
 from datamodules.documents import Document, Reject
 from datamodules.fusion_source import FusionSource, Pair
 from datamodules.tokenizer import load_tokenizer
-from engine.tokenizer import train_tokenizer
+from engine.commands.tokenizer import train_tokenizer
 from modules.codec_lm.jpeg import JpegCodec
 from modules.codec_lm.spelling import unspell
 

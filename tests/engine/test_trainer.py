@@ -2,8 +2,7 @@ import pickle
 
 import pytest
 
-from engine import trainer as module
-from engine.trainer import Trainer, told
+from engine.trainer import Trainer
 
 
 def trainer(**options):
@@ -25,10 +24,3 @@ def test_a_trainer_can_be_sent_to_processes_that_are_spawned():
 def test_a_run_must_allow_one_step_to_be_left_out():
     with pytest.raises(ValueError, match="max_skipped_steps must be at least 1, got 0"):
         trainer(max_skipped_steps=0)
-
-
-def test_texts_are_counted_aloud_while_they_are_read(monkeypatch, capsys):
-    now = iter(range(100))
-    monkeypatch.setattr(module, "monotonic", lambda: next(now))
-    assert list(told(iter("abcdef"), seconds=2)) == list("abcdef")
-    assert capsys.readouterr().out.splitlines() == ["3 texts read", "6 texts read"]

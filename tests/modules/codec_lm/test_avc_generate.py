@@ -9,7 +9,7 @@ import torch
 from datamodules.codec import CodecData
 from datamodules.digits import Digits
 from datamodules.moving_pictures import MovingPictures
-from engine.tokenizer import train_tokenizer
+from engine.commands.tokenizer import train_tokenizer
 from modules.causal_lm.generate import Generation
 from modules.causal_lm.network import FromConfig
 from modules.codec_lm.avc import AvcCodec

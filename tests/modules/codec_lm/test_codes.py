@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.tokenizer import train_tokenizer
+from engine.commands.tokenizer import train_tokenizer
 from modules.causal_lm.generate import Generation
 from modules.causal_lm.network import FromConfig
 from modules.codec_lm.code_codec import CodeCodec

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.tokenizer import train_tokenizer
+from engine.commands.tokenizer import train_tokenizer
 from modules.causal_lm.generate import Generation
 from modules.causal_lm.network import FromConfig
 from modules.codec_lm.generate import LegalTokens, likelihood

@@ -1,10 +1,67 @@
 """Trains a BPE tokenizer: of the bytes of texts, or of an alphabet of its own."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+from time import monotonic
+from typing import Protocol, runtime_checkable
+
+import lightning as L
+from lightning.pytorch.trainer.states import TrainerFn
+
+from engine.places import refuse_remote
 
 END = "<|endoftext|>"
 """Starts and ends a document."""
+
+
+@runtime_checkable
+class Texts(Protocol):
+    """Data from which a tokenizer can be trained."""
+
+    def training_documents(self) -> Iterator[str]:
+        """The training texts, one after another."""
+
+
+class TrainTokenizer:
+    """Trains a byte-level BPE tokenizer from the data of a config."""
+
+    summary = "train a tokenizer from the texts of a config"
+
+    def run(
+        self,
+        trainer: L.Trainer,
+        model: L.LightningModule,
+        datamodule: L.LightningDataModule,
+        folder: str,
+        vocab_size: int = 4096,
+        num_documents: int | None = None,
+        ckpt_path: str | None = None,
+    ) -> None:
+        """Train a byte-level BPE tokenizer from the data of a config.
+
+        Args:
+            trainer: Of the config.
+            model: Not used.
+            datamodule: The data.
+            folder: Where to write the tokenizer.
+            vocab_size: Number of token ids, the 256 bytes and the end of text among them.
+            num_documents: How many documents are read, the first ones; all where None.
+            ckpt_path: Not used.
+
+        Raises:
+            TypeError: The data are no texts.
+            ValueError: `num_documents` is below 1.
+        """
+        if num_documents is not None and num_documents < 1:
+            raise ValueError(f"num_documents must be at least 1, got {num_documents}")
+        if not isinstance(datamodule, Texts):
+            raise TypeError(f"{type(datamodule).__name__} has no texts to train a tokenizer from")
+        refuse_remote(folder, "folder")
+        trainer.state.fn = TrainerFn.FITTING
+        texts = told(islice(datamodule.training_documents(), num_documents))
+        alphabet = getattr(datamodule, "alphabet", None)
+        print(train_tokenizer(texts, vocab_size, Path(folder), alphabet))
 
 
 def train_tokenizer(
@@ -73,3 +130,13 @@ class Tail:
             self.last.append(document)
             del self.last[:-1000]
             yield document
+
+
+def told(texts: Iterator[str], seconds: float = 30.0) -> Iterator[str]:
+    """Texts as they come; every so many seconds a line says how many there were."""
+    last = monotonic()
+    for number, text in enumerate(texts, 1):
+        yield text
+        if monotonic() - last > seconds:
+            last = monotonic()
+            print(f"{number:,} texts read", flush=True)

@@ -5,8 +5,8 @@ import lightning as L
 import pytest
 import torch
 
-from engine.comparison import DRAFT, drafted, refuse_difference
-from engine.export import refuse_to_export
+from engine.commands.export import refuse_to_export
+from engine.commands.export_check import DRAFT, drafted, refuse_difference
 
 
 def test_a_draft_becomes_the_folder_or_nothing(tmp_path):

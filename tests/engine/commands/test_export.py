@@ -2,7 +2,7 @@ import lightning as L
 import pytest
 import torch
 
-from engine.export import store_as
+from engine.commands.export import store_as
 
 
 class Two(L.LightningModule):

@@ -3,14 +3,61 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
+import lightning as L
 import numpy as np
 from numpy.typing import NDArray
+
+from engine.places import refuse_remote
 
 FILE = "palette.npy"
 """Colours, uint8 [K, 3], in the folder of a palette."""
 NUM_PIXELS = 1_000_000
 """Pixels that are looked at, about; every picture gives as many."""
+
+
+@runtime_checkable
+class Pictures(Protocol):
+    """Data of whose pictures a palette can be made."""
+
+    def training_pictures(self) -> Iterator[NDArray[np.uint8]]:
+        """The training pictures, uint8 [H, W, 3], one after another."""
+
+
+class MakePalette:
+    """Finds the colours that stand for all others, from the training pictures of a config."""
+
+    summary = "find the colours that stand for all others in the pictures of a config"
+
+    def run(
+        self,
+        trainer: L.Trainer,
+        model: L.LightningModule,
+        datamodule: L.LightningDataModule,
+        folder: str,
+        num_colours: int = 512,
+        seed: int = 0,
+        ckpt_path: str | None = None,
+    ) -> None:
+        """Find the colours that stand for all others, from the training pictures of a config.
+
+        Args:
+            trainer: Not used.
+            model: Not used.
+            datamodule: The data.
+            folder: Where to write the palette.
+            num_colours: Number of colours.
+            seed: Of the pixels that are looked at and of the clusters.
+            ckpt_path: Not used.
+
+        Raises:
+            TypeError: The data are no pictures.
+        """
+        if not isinstance(datamodule, Pictures):
+            raise TypeError(f"{type(datamodule).__name__} has no pictures to make a palette of")
+        refuse_remote(folder, "folder")
+        print(train_palette(datamodule.training_pictures(), num_colours, Path(folder), seed))
 
 
 def train_palette(

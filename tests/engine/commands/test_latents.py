@@ -3,7 +3,7 @@ import torch
 import yaml
 
 from cli import main
-from engine.trainer import Trainer
+from engine.commands.latents import EncodeLatents
 from tests.runs import write_config
 
 
@@ -25,4 +25,4 @@ def test_the_command_encodes_the_images_of_a_config(tmp_path, text_file, tokeniz
 
 def test_data_without_images_are_refused():
     with pytest.raises(TypeError, match="NoneType has no images to encode"):
-        Trainer(logger=False, accelerator="cpu").latents(None, None, "vae", "out")
+        EncodeLatents().run(None, None, None, "vae", "out")

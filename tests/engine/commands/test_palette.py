@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from engine.palette import train_palette
+from engine.commands.palette import train_palette
 
 COLOURS = np.array([[0, 0, 0], [250, 10, 10], [10, 250, 10], [10, 10, 250]])
 
