@@ -84,6 +84,7 @@ class Door(LightningCLI):
         """Add Lightning's commands and those of `engine.commands`."""
         super()._add_subcommands(parser, **kwargs)
         added = parser._subcommands_action
+        assert added is not None
         for choice in added._choices_actions:
             choice.help = HELP.get(choice.dest, choice.help)
         for name, command in commands().items():

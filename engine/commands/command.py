@@ -9,14 +9,13 @@ from functools import cache
 from importlib import import_module
 from inspect import getmembers, isclass
 from pkgutil import iter_modules
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast
 
 import lightning as L
 
 import engine.commands
 
 
-@runtime_checkable
 class ConfigCommand(Protocol):
     """A command that reads a config as `fit` does; its options are the arguments of `run`."""
 
@@ -36,7 +35,6 @@ class ConfigCommand(Protocol):
         """
 
 
-@runtime_checkable
 class PlainCommand(Protocol):
     """A command that reads its command line by itself."""
 
@@ -57,9 +55,9 @@ WIRED = ("trainer", "model", "datamodule")
 
 
 @cache
-def commands() -> dict[str, type]:
+def commands() -> dict[str, type[ConfigCommand] | type[PlainCommand]]:
     """The class of each command, by name."""
-    found = {}
+    found: dict[str, Any] = {}
     for module in iter_modules(engine.commands.__path__):
         path = f"{engine.commands.__name__}.{module.name}"
         for _, kind in getmembers(import_module(path), isclass):
@@ -68,11 +66,13 @@ def commands() -> dict[str, type]:
     return found
 
 
-def config_commands() -> dict[str, type]:
+def config_commands() -> dict[str, type[ConfigCommand]]:
     """Those that read a config."""
-    return {name: kind for name, kind in commands().items() if hasattr(kind, "run")}
+    named = commands().items()
+    return {name: cast(type[ConfigCommand], kind) for name, kind in named if hasattr(kind, "run")}
 
 
-def plain_commands() -> dict[str, type]:
+def plain_commands() -> dict[str, type[PlainCommand]]:
     """Those that read their command line by themselves."""
-    return {name: kind for name, kind in commands().items() if hasattr(kind, "main")}
+    named = commands().items()
+    return {name: cast(type[PlainCommand], kind) for name, kind in named if hasattr(kind, "main")}
