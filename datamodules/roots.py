@@ -47,8 +47,19 @@ def missing(path: str, made_by: str | None = None) -> FileNotFoundError:
         The error, to be raised by the caller.
     """
     hints = [_hint(variable, default, path) for variable, default in ROOTS.items()]
-    made = f"Make it by: {made_by.format(name=path)}" if made_by else ""
+    is_ours = not is_published(path)
+    made = f"Make it by: {made_by.format(name=path)}" if made_by and is_ours else ""
     return FileNotFoundError(" ".join([f"{path} does not exist.", *filter(None, [*hints, made])]))
+
+
+def is_published(name: str) -> bool:
+    """Whether a model of that name can only be somebody else's, which no command here makes.
+
+    Such are those below TRAINER_MODELS, and those that name an organisation on the hub.
+    """
+    home = Path(os.environ.get("TRAINER_MODELS") or ROOTS["TRAINER_MODELS"]).expanduser()
+    is_below = Path(name).expanduser().absolute().is_relative_to(home.absolute())
+    return is_below or ("/" in name and not looks_local(name))
 
 
 def looks_local(name: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from datamodules.documents import Document, Reject
 from datamodules.faults import attempt
-from datamodules.roots import located
+from datamodules.roots import is_published, located
 from datamodules.token_file import Encoded
 
 if TYPE_CHECKING:  # the import takes seconds
@@ -130,8 +130,8 @@ def why_none(name: str, place: str, error: Exception) -> str:
     if Path(place).exists():
         told = " ".join(str(error).split())
         return f"no tokenizer could be loaded from the folder {name}: {told}"
-    made = MADE_BY.format(name=name)
-    return f"no tokenizer {name}: no such folder is here (made by: {made}), and the hub gave none"
+    made = "" if is_published(name) else f" (made by: {MADE_BY.format(name=name)})"
+    return f"no tokenizer {name}: no such folder is here{made}, and the hub gave none"
 
 
 def _fingerprint(backend: "PreTrainedTokenizerBase") -> str:

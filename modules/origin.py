@@ -1,5 +1,6 @@
 """Where weights come from: a folder of this machine, or a name on the hub."""
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -39,12 +40,27 @@ def located(name: str, what: str = "model", made_by: str = EXPORT) -> str:
     """
     if at_home(name).exists():
         return str(at_home(name))
-    if looks_local(name):
+    if not looks_local(name):
+        return name
+    if is_published(name):
         raise FileNotFoundError(
-            f"no {what} folder {name}; published ones belong below TRAINER_MODELS, ours are made "
-            f"by: {made_by.format(name=name)}"
+            f"no folder {name}: a published model belongs there, with its tokenizer; "
+            "TRAINER_MODELS says where those are"
         )
-    return name
+    raise FileNotFoundError(
+        f"no {what} folder {name}; published ones belong below TRAINER_MODELS, ours are made "
+        f"by: {made_by.format(name=name)}"
+    )
+
+
+def is_published(name: str) -> bool:
+    """Whether a model of that name can only be somebody else's, which no command here makes.
+
+    Such are those below TRAINER_MODELS, and those that name an organisation on the hub.
+    """
+    home = Path(os.environ.get("TRAINER_MODELS") or "models").expanduser().absolute()
+    is_below = Path(name).expanduser().absolute().is_relative_to(home)
+    return is_below or ("/" in name and not looks_local(name))
 
 
 def looks_local(name: str) -> bool:
@@ -117,9 +133,9 @@ def reading(name: str, what: str = "model", made_by: str = EXPORT) -> Iterator[N
         if Path(name).exists():
             reason = str(error).strip().partition("\n")[0]
             raise ValueError(f"no {what} could be read from {name}: {reason}") from error
+        made = "" if is_published(name) else f" (made by: {made_by.format(name=name)})"
         raise ValueError(
-            f"no {what} {name}: there is no such folder here (made by: "
-            f"{made_by.format(name=name)}), and the hub gave none"
+            f"no {what} {name}: there is no such folder here{made}, and the hub gave none"
         ) from error
 
 

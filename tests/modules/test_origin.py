@@ -39,6 +39,19 @@ def test_the_command_that_makes_a_folder_is_told():
         load_tokenizer("my_bpe")
 
 
+def test_of_a_published_model_that_is_missing_the_folder_is_told_and_no_command(monkeypatch):
+    monkeypatch.setenv("TRAINER_MODELS", "/none/models")
+    readers = (load_tokenizer, origin.read_tokenizer, lambda name: Pretrained(10, name))
+    for read in readers:
+        with pytest.raises(FileNotFoundError, match="/none/models/llama") as found:
+            read("/none/models/llama")
+        assert "TRAINER_MODELS" in str(found.value)
+        assert "cli.py" not in str(found.value)
+        with pytest.raises(ValueError, match=r"no (model|tokenizer) nobody/llama: ") as found:
+            read("nobody/llama")
+        assert "cli.py" not in str(found.value)
+
+
 def test_a_folder_that_holds_something_else_is_told_with_the_librarys_reason(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ValueError, match=rf"no (model|tokenizer) could be .* from {tmp_path}: \S"):
