@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datamodules.arrow_rows import records
-from datamodules.columns import Wanted
+from datamodules.columns import Record, Wanted
 from datamodules.documents import Reject
-from datamodules.faults import reason
+from datamodules.faults import attempt, reason
+from datamodules.quarantine import UnusableError
 from datamodules.readers import Row
 from datamodules.roots import located
 
@@ -67,6 +68,24 @@ def hub_records(name: str, rows: "Dataset", columns: Sequence[str]) -> Iterator[
     except Exception as error:
         told = f"{name} cannot be read behind row {number}: {reason(error)}."
         raise ValueError(told) from error
+
+
+def hub_record(rows: "Dataset", index: int) -> Record:
+    """One row of a dataset, checked before it is decoded as every row of Arrow is.
+
+    Raises:
+        UnusableError: It cannot be decoded; says why.
+    """
+    found = attempt("", lambda: _row(rows, index))
+    if isinstance(found, Reject):
+        raise UnusableError(found.reason)
+    return found
+
+
+def _row(rows: "Dataset", index: int) -> Record | Reject:
+    [batch] = rows.with_format("arrow")[index].combine_chunks().to_batches()
+    [record] = records(batch)
+    return record
 
 
 def is_saved(folder: Path) -> bool:

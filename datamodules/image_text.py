@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from datamodules.documents import printable
+from datamodules.faults import reason
 from datamodules.fusion_source import (
     FileSource,
     FusionSource,
@@ -17,9 +18,9 @@ from datamodules.fusion_source import (
     read_image,
     texts,
 )
+from datamodules.hub import hub_record, hub_rows
 from datamodules.lines import Lines
 from datamodules.quarantine import UnusableError
-from datamodules.roots import located
 from datamodules.table import require_column
 from datamodules.text_source import describe
 
@@ -181,11 +182,10 @@ class ImageTextHub(FusionSource):
 
     @override
     def sample(self, index: int, rng: Random) -> Pair:
-        try:
-            row = self._rows[index]
-        except UnicodeDecodeError as error:
-            raise UnusableError(f"caption: not UTF-8 at byte {error.start}") from error
+        row = hub_record(self._rows, index)
         cell = row[self.image] or {}
+        if not isinstance(cell, dict):
+            raise UnusableError(f"{self.image}: no image")
         image = image_bytes(cell.get("bytes"), cell.get("path"), Path(self.dataset))
         return Pair(image, texts(row[self.caption]) if self.caption else [""])
 
@@ -195,14 +195,17 @@ class ImageTextHub(FusionSource):
 
         Raises:
             FileNotFoundError: The dataset looks like a folder, but is none.
-            ValueError: It lacks a column.
+            ValueError: It lacks a column, or holds no images there, or cannot be loaded.
         """
-        from datasets import Image, load_dataset
+        from datasets import Image
 
-        place = located(self.dataset)
-        rows = load_dataset(place, self.config, split=self.split, revision=self.revision)
+        rows = hub_rows(self.dataset, self.config, self.split, self.revision)
         columns = [self.image, *([self.caption] if self.caption else [])]
         for column in columns:
             require_column(column, rows.column_names, self.name)
         rows = rows.select_columns(columns)
-        return rows.cast_column(self.image, Image(decode=False))
+        try:
+            return rows.cast_column(self.image, Image(decode=False))
+        except Exception as error:  # of pyarrow or of datasets
+            told = f"{self.name}: column {self.image!r} holds no images: {reason(error)}"
+            raise ValueError(told) from error
