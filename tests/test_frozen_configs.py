@@ -1,0 +1,196 @@
+"""What every shipped config comes to: each key with its value, references and defaults filled in.
+
+`python -m tests.test_frozen_configs` writes the files anew, after a change that is meant to change
+them. Folders of the machine stand as ${DATA} and ${MODELS} in them.
+"""
+
+import io
+import os
+from contextlib import chdir, redirect_stdout
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+import yaml
+
+import cli
+from engine.grid import read_grid
+from tests.config_stand_ins import CONFIGS
+
+FROZEN = Path(__file__).parent / "golden" / "configs"
+FOLDERS = {"TRAINER_DATA": "/folder_of_data", "TRAINER_MODELS": "/folder_of_models"}
+NAMES = {"/folder_of_data": "${DATA}", "/folder_of_models": "${MODELS}"}
+VERBS = {
+    "decoding/black_box": "predict",
+    "decoding/context_aware": "test",
+    "decoding/in_context_alignment": "predict",
+    "decoding/judge": "predict",
+    "decoding/proxy_tuning": "predict",
+    "detector/domains": "grid",
+    "detector/matrix": "grid",
+    "detector/published": "test",
+    "detector/tfidf": "test",
+    "detector/write": "predict",
+    "detector/zero_shot": "test",
+}
+"""What a config is for, where it is not to train."""
+LAYERS = {
+    "debug": "causal_lm/tiny",
+    "decoding/models/llama2_13b_chat": "decoding/proxy_tuning",
+    "strategy/ddp": "causal_lm/tiny",
+    "strategy/deepspeed_zero2": "causal_lm/llama3_8b_lora",
+    "strategy/deepspeed_zero3": "causal_lm/llama3_8b_lora",
+    "strategy/fsdp2": "lmfusion/llama3_8b",
+}
+"""What is given behind a config, and a config that it is for."""
+IN_ALL = {"base"}
+"""What every command reads by itself."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A config and what is asked of it.
+
+    Attributes:
+        name: Path below configs/, without its ending.
+    """
+
+    name: str
+
+    @property
+    def layers(self) -> list[str]:
+        """What is given, in its order."""
+        return [LAYERS[self.name], self.name] if self.name in LAYERS else [self.name]
+
+    @property
+    def verb(self) -> str:
+        """The command that the config is for."""
+        return VERBS.get(self.layers[0], "fit")
+
+    @property
+    def file(self) -> Path:
+        """Where the outcome is kept."""
+        folder, _, run = self.name.replace("decoding/models", "decoding").rpartition("/")
+        return FROZEN / f"{folder or 'layer'}_{run}.yaml"
+
+
+CASES = [
+    Case(name)
+    for path in sorted(CONFIGS.rglob("*.yaml"))
+    if (name := str(path.relative_to(CONFIGS).with_suffix(""))) not in IN_ALL
+]
+
+
+class ParserBuilt(Exception):  # noqa: N818 - ends nothing that went wrong
+    """The parser is there, and nothing else is wanted."""
+
+
+@cache
+def parser() -> Any:
+    """The parser of the front door, built once: that takes as long as to read a config."""
+    found = []
+
+    class Reader(cli.Door):
+        def parse_arguments(self, parser: Any, args: Any) -> None:
+            found.append(parser)
+            raise ParserBuilt
+
+    with patch.object(cli, "Door", Reader), pytest.raises((ParserBuilt, SystemExit)):
+        cli.main(["fit"])
+    return found[0]
+
+
+def printed(*told: str) -> dict[str, Any]:
+    """What `--print_config` shows of a command line."""
+    args = [*told, "--print_config"]
+    with redirect_stdout(io.StringIO()) as out, pytest.raises(SystemExit) as end:
+        cli.main(args) if told[0] == "grid" else parser().parse_args(args)
+    assert end.value.code in (0, None), end.value
+    lines = out.getvalue().splitlines()  # DeepSpeed logs there when it is imported
+    return yaml.safe_load("\n".join(line for line in lines if not line.startswith("[")))
+
+
+def cells(config: str) -> dict[str, Any]:
+    """Of each run of a grid, the configs that it starts from and the options of its commands."""
+    grid, _ = read_grid([config])
+    return {
+        cell.name: {"configs": list(cell.configs)}
+        | {name: {command.verb: cell.content(name)} for name, command in cell.commands.items()}
+        for cell in grid.cells()
+    }
+
+
+def resolved(case: Case) -> dict[str, Any]:
+    """All that a config comes to, as plain data without folders of this machine."""
+    layers = [f"--config=configs/{layer}.yaml" for layer in case.layers]
+    with chdir(CONFIGS.parent), patch.dict(os.environ, FOLDERS):
+        found = printed(case.verb, *layers)
+        if case.verb == "grid":
+            found = {"grid": found, "cells": cells(*layers)}
+    return yaml.safe_load(as_text(found))
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """The YAML of a config, without folders of this machine."""
+    text = yaml.safe_dump(found, sort_keys=False, width=10**6)
+    for folder, name in NAMES.items():
+        text = text.replace(folder, name)
+    return text
+
+
+def leaves(value: Any, key: str = "") -> dict[str, Any]:
+    """Every value that holds no others, by its dotted key."""
+    if not isinstance(value, dict | list) or not value:
+        return {key: value}
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    below = [leaves(one, f"{key}.{name}" if key else str(name)) for name, one in inner]
+    return {name: one for part in below for name, one in part.items()}
+
+
+def differences(was: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """A line for each key whose value, or its type, is another; `absent` is no value."""
+    old, new = leaves(was), leaves(now)
+    told = [(key, shown(old, key), shown(new, key)) for key in {**old, **new}]
+    return [f"{key}: was {a}, is {b}" for key, a, b in told if a != b]
+
+
+def shown(found: dict[str, Any], key: str) -> str:
+    return repr(found[key]) if key in found else "absent"
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_config_comes_to_what_it_did(case):
+    was = yaml.safe_load(case.file.read_text())
+    assert not differences(was, resolved(case)), f"configs/{case.name}.yaml is not what it was"
+
+
+def test_every_frozen_config_has_its_source():
+    assert {path.name for path in FROZEN.glob("*.yaml")} == {case.file.name for case in CASES}
+
+
+def test_a_difference_names_the_key_and_both_values():
+    was = {"model": {"width": 8, "layers": [1, 2]}, "gone": None, "rate": 1}
+    now = {"model": {"width": 16, "layers": [1]}, "new": [], "rate": 1.0}
+    assert differences(was, now) == [
+        "model.width: was 8, is 16",
+        "model.layers.1: was 2, is absent",
+        "gone: was None, is absent",
+        "rate: was 1, is 1.0",
+        "new: was absent, is []",
+    ]
+
+
+def write() -> None:
+    """Keep what every config comes to now."""
+    FROZEN.mkdir(parents=True, exist_ok=True)
+    for path in FROZEN.glob("*.yaml"):
+        path.unlink()
+    for case in CASES:
+        case.file.write_text(as_text(resolved(case)))
+
+
+if __name__ == "__main__":
+    write()
