@@ -34,7 +34,9 @@ def write_stand_ins(root: Path, tokenizer_folder: Path) -> None:
     tasks = root / "data" / "instructions"
     tasks.mkdir()
     asked = [f"{text} ({number})" for number in range(8) for text in TEXTS[:5]]
-    columns = {"instruction": asked, "input": [""] * 40, "output": TEXTS[:5] * 8}
+    numbers = [str(number) for number in range(40)]
+    texts = {"instruction": asked, "input": [""] * 40, "output": TEXTS[:5] * 8}
+    columns = {"id": numbers, **texts}
     for name in ("seed_tasks", "user_oriented"):
         pyarrow.parquet.write_table(pyarrow.table(columns), tasks / f"{name}.parquet")
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
