@@ -6,7 +6,7 @@ import io
 import json
 import lzma
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from glob import glob
 from pathlib import Path, PurePath
 from typing import BinaryIO, cast
@@ -235,3 +235,11 @@ def _tell_litter(path: str, litter: list[Path]) -> None:
             f"{printable(path)}: {len(litter)} files that macOS, notebooks or the like left there "
             f"are passed over: {names}{more}."
         )
+
+
+def describe(files: Iterable[Path]) -> list[tuple[str, int, int]]:
+    """Path, size in bytes and time of change in nanoseconds of each file."""
+    stats = [
+        (str(file.absolute()), file.stat() if file.exists() else file.lstat()) for file in files
+    ]
+    return [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]

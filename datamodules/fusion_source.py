@@ -9,11 +9,10 @@ from pathlib import Path
 from random import Random
 
 from datamodules.documents import Reject, judge, printable
-from datamodules.files import find_files
+from datamodules.files import describe, find_files
 from datamodules.pictures import Picture
 from datamodules.quarantine import UnusableError
 from datamodules.source import NumberedSource
-from datamodules.text_source import describe
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from datamodules.documents import printable
 from datamodules.faults import reason
+from datamodules.files import describe
 from datamodules.fusion_source import (
     FileSource,
     FusionSource,
@@ -22,7 +23,6 @@ from datamodules.hub import hub_record, hub_rows
 from datamodules.lines import Lines
 from datamodules.quarantine import UnusableError
 from datamodules.table import require_column
-from datamodules.text_source import describe
 
 if TYPE_CHECKING:  # the import takes seconds
     from datasets import Dataset

@@ -2,7 +2,7 @@
 
 import json
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -104,11 +104,3 @@ class FileText(TextSource):
     def options(self) -> list[object]:
         """What else decides the documents; part of the fingerprint, ready for JSON."""
         return []
-
-
-def describe(files: Iterable[Path]) -> list[tuple[str, int, int]]:
-    """Path, size in bytes and time of change in nanoseconds of each file."""
-    stats = [
-        (str(file.absolute()), file.stat() if file.exists() else file.lstat()) for file in files
-    ]
-    return [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]

@@ -15,10 +15,9 @@ from typing_extensions import override
 from datamodules.clip_reader import Clip, ClipReader
 from datamodules.documents import printable
 from datamodules.faults import blaming
-from datamodules.files import find_files
+from datamodules.files import describe, find_files
 from datamodules.quarantine import UnusableError
 from datamodules.source import NumberedSource
-from datamodules.text_source import describe
 
 CONTAINERS = tuple(
     ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .ogv .flv .wmv .264 .h264 .jsv .jvt .26l".split()

@@ -3,7 +3,7 @@
 from typing import Literal, get_args
 
 from modules.codec_lm.avc_grammar import AvcGrammar, Place
-from modules.codec_lm.classes import vote
+from modules.codec_lm.byte_grammar import vote
 from modules.codec_lm.macroblock import State
 from modules.codec_lm.nal import ESCAPE
 from modules.codec_lm.payload import step

@@ -22,7 +22,7 @@ from modules.detector.bootstrap import (
     interval,
     part_by_part,
 )
-from modules.detector.rates import Rate, read_by
+from modules.detector.rates import Rate, accuracy
 from modules.detector.scores import Scores
 
 THRESHOLDS = (0.01, 0.02, 0.04)
@@ -160,3 +160,11 @@ def arrows(gap: Matrix, thresholds: Sequence[float] = THRESHOLDS) -> list[Arrow]
             if source != target and source in gap.generators and below:
                 found.append(Arrow(source, target, lost, below[0]))
     return sorted(found, key=lambda arrow: arrow.gap.value)
+
+
+def read_by(rate: Rate, scores: Scores) -> NDArray[np.float64]:
+    """What a rate reads: accuracy the probability, of which it knows the half; others the score.
+
+    They take ranks, and probabilities of different scores may be the same number, such as 1.
+    """
+    return scores.p_machine if rate is accuracy else scores.score

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modules.detector.bootstrap import Quantity
-from modules.detector.scores import Scores
 
 THRESHOLD = 0.5
 """Probability from which on a text is called a machine's."""
@@ -20,14 +19,6 @@ SLACK = 1e-9
 Rate = Callable[[NDArray[np.float64], NDArray[np.int64], NDArray[np.float32]], Quantity]
 """Takes what `read_by` says [N], label [N] and how often each text counts [R, N]."""
 Number = TypeVar("Number")
-
-
-def read_by(rate: Rate, scores: Scores) -> NDArray[np.float64]:
-    """What a rate reads: accuracy the probability, of which it knows the half; others the score.
-
-    They take ranks, and probabilities of different scores may be the same number, such as 1.
-    """
-    return scores.p_machine if rate is accuracy else scores.score
 
 
 def accuracy(

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from modules.codec_lm.classes import classes, vote
+from modules.codec_lm.byte_grammar import vote
+from modules.codec_lm.classes import classes
 from modules.codec_lm.jpeg import JpegCodec
 from tests.modules.codec_lm.test_grammar import CASES, picture
 
