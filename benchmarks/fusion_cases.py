@@ -22,7 +22,8 @@ from modules.lmfusion.mask import Runs
 from modules.lmfusion.network import FusionNetwork
 from modules.lmfusion.noise import Noised, add
 from modules.lmfusion.patchify import LinearPatchifier
-from modules.lmfusion.system import FusionBatch, LMFusion
+from modules.lmfusion.batch import FusionBatch
+from modules.lmfusion.system import LMFusion
 from modules.lmfusion.text import scratch
 
 SPREAD = (0.5, 0.75, 0.9, 1.0, 1.0, 1.1, 1.25, 1.5)

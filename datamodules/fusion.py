@@ -1,6 +1,6 @@
 """Images with text for LMFusion: whole documents, several to a batch, ordered by modality.
 
-What a batch holds is said in `modules.lmfusion.system.FusionBatch`, what a prediction batch holds
+What a batch holds is said in `modules.lmfusion.batch.FusionBatch`, what a prediction batch holds
 in `fusion_prompts.FusionPrompts`.
 """
 

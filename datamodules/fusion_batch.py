@@ -67,7 +67,7 @@ def collate(
         latent_shape: Channels, height and width of latents.
 
     Returns:
-        What `modules.lmfusion.system.FusionBatch` says, without `step_targets`.
+        What `modules.lmfusion.batch.FusionBatch` says, without `step_targets`.
     """
     sequences = [_elements(document, num_patches) for document in documents]
     length_D = np.array([len(sequence) for sequence in sequences])

@@ -1,5 +1,7 @@
 """What noise the images of a batch get (Transfusion, sec. 2.2, 3 and 4.1). I = images."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -7,7 +9,11 @@ from torch import Tensor
 
 from modules.diffusion.process import Prediction, add_noise, target
 from modules.diffusion.schedule import Schedule
+from modules.lmfusion.mask import IMAGE, Runs
+from modules.nn.generators import dice
 
+Chance = torch.Generator | Sequence[torch.Generator] | None
+"""Where draws come from: one generator for a batch, one of each image, or torch's own."""
 NEARLY_CLEAN = 0.95
 """Signal that step 1 must leave, if images with noise are to teach how clean ones are read."""
 
@@ -34,13 +40,13 @@ def draw_steps(
     is_first_I: Tensor,
     num_steps: int,
     limit: int | None,
-    generator: torch.Generator | None = None,
+    generator: Chance = None,
 ) -> Tensor:
     """One step for each image, spread evenly over the batch.
 
     The steps of a batch are strata: image i of I draws from the i-th of I equal parts of the
     schedule, in shuffled order, so that every batch sees all noise levels; each image's own step
-    is uniform all the same.
+    is uniform all the same. With a generator of its own an image draws without regard to others.
 
     Args:
         is_target_I: False where the image is context: its step is 0.
@@ -49,15 +55,37 @@ def draw_steps(
         limit: Largest step of images that stand first (Transfusion, table 8); none where None.
         generator: Where the draws come from.
     """
-    num, device = len(is_target_I), is_target_I.device
-    place = torch.rand(num, generator=generator, device=device, dtype=torch.float32)
-    order = torch.randperm(num, generator=generator, device=device)
-    uniform_I = (order + place) / max(1, num)
-    largest_I = torch.full_like(order, num_steps)
+    uniform_I = uniforms(len(is_target_I), is_target_I.device, generator)
+    largest_I = torch.full_like(uniform_I, num_steps, dtype=torch.int64)
     if limit is not None:
         largest_I = largest_I.where(~is_first_I, limit)
     step_I = (uniform_I * largest_I).long() + 1
     return step_I.minimum(largest_I).where(is_target_I, 0)  # a uniform may round up to 1
+
+
+def uniforms(num: int, device: torch.device, generator: Chance) -> Tensor:
+    """Numbers from [0, 1) for images: one from each stratum, or from each one's own generator."""
+    if isinstance(generator, Sequence):
+        own = [torch.rand(1, generator=one, dtype=torch.float32) for one in generator]
+        return torch.cat(own).to(device) if own else torch.zeros(0, device=device)
+    place = torch.rand(num, generator=generator, device=device, dtype=torch.float32)
+    order = torch.randperm(num, generator=generator, device=device)
+    return (order + place) / max(1, num)
+
+
+def own_dice(runs: Runs, row_D: Sequence[int]) -> list[torch.Generator]:
+    """A generator for each image, by the number of its document and its place in it.
+
+    Args:
+        runs: The segments of a batch.
+        row_D: Number of each document in its set, whatever batch and rank it is in.
+    """
+    found, num = list[torch.Generator](), Counter[int]()
+    for kind, document in zip(runs.kind_N, runs.document_N, strict=True):
+        if kind == IMAGE:
+            found.append(dice(0, "validation", row_D[document], num[document]))
+            num[document] += 1
+    return found
 
 
 def largest_readable_step(schedule: Schedule, least_signal: float) -> int:
@@ -92,7 +120,7 @@ def add(
     step_I: Tensor,
     schedule: Schedule,
     kind: Prediction,
-    generator: torch.Generator | None = None,
+    generator: Chance = None,
 ) -> Noised:
     """Noise images to their steps.
 
@@ -103,9 +131,16 @@ def add(
         kind: What the network predicts.
         generator: Where the noise comes from.
     """
-    noise = torch.randn(
-        latent_ICHW.shape, generator=generator, device=latent_ICHW.device, dtype=latent_ICHW.dtype
-    )
+    noise = normals(latent_ICHW, generator)
     abar_I = schedule.signal(step_I)
     noised = add_noise(latent_ICHW, noise, abar_I)
     return Noised(noised, step_I, target(kind, latent_ICHW, noise, abar_I), abar_I)
+
+
+def normals(like_ICHW: Tensor, generator: Chance) -> Tensor:
+    """Normal numbers of the shape of images, all together or from each one's own generator."""
+    shape, device, dtype = like_ICHW.shape, like_ICHW.device, like_ICHW.dtype
+    if isinstance(generator, Sequence):
+        own = [torch.randn(shape[1:], generator=one, dtype=dtype) for one in generator]
+        return torch.stack(own).to(device) if own else torch.zeros_like(like_ICHW)
+    return torch.randn(shape, generator=generator, device=device, dtype=dtype)

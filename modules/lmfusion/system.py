@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Any, TypedDict, cast
+from typing import Any, cast
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -12,72 +12,20 @@ from typing_extensions import override
 from modules.diffusion.process import Prediction, min_snr_weight
 from modules.diffusion.schedule import CosineSchedule, Schedule
 from modules.lmfusion.answer import Author
+from modules.lmfusion.batch import FusionBatch, PromptBatch
 from modules.lmfusion.boi import boi_loss, sample
 from modules.lmfusion.evaluate import Judge, Trial, mean_losses
 from modules.lmfusion.filler import with_image
-from modules.lmfusion.generate import Generation, Prompt
+from modules.lmfusion.generate import Generation
 from modules.lmfusion.loss import image_loss, text_loss
 from modules.lmfusion.mask import Runs
 from modules.lmfusion.network import Builder, FusionNetwork, Predicted
-from modules.lmfusion.noise import Noised, add, draw_steps, largest_readable_step
+from modules.lmfusion.noise import Chance, Noised, add, draw_steps, largest_readable_step, own_dice
 from modules.lmfusion.pixels import Pixels
 from modules.metrics.likeness import reference
 from modules.optimizing import decayed_or_not
 from modules.origin import read_tokenizer
 from modules.system import System, constant
-
-
-class FusionBatch(TypedDict):
-    """Documents of text and images: what a datamodule yields to train LMFusion.
-
-    T = text positions, I = images, n = patches of an image, P = I * n, S = T + P, N = runs. Text
-    is ordered: first all prefix text (before the first image of its document; the whole of a
-    document without images), document by document, then all later text. Every image stands between
-    -1 and -2; a -2 at a document's end is left out. Numbers are plain Python.
-
-    Attributes:
-        token_T: Token ids; -1 opens an image, -2 closes one. int64.
-        label_T: What follows in the same document: a token id, or -1 where an image begins next;
-            -100 where a patch follows and at a document's end.
-        position_S: Position inside the document, patches counted; of text, then of patches.
-        document_S: Number of the document.
-        image_id_S: Number of the image, -1 for text.
-        latent_ICHW: Clean latents, float32; pixels scaled to [-1, 1] are latents as well.
-        is_target_I: True: to be noised and predicted; False: context.
-        is_first_I: True where an image comes before its caption.
-        num_read: Images to be predicted that come before their caption.
-        kind_N: 0 prefix text, 1 later text, 2 image: the runs in sequence order.
-        document_N: Number of each run's document.
-        length_N: Positions of each run.
-        num_prefix: Positions of prefix text.
-        num_targets: Labels that are not -100 ("text"), those among later text ("later"), and
-            images to be predicted ("image").
-        step_targets: The same over all micro-batches of the optimizer step, on this rank.
-        row_D: Number of each document, -1 for one that only fills the batch.
-    """
-
-    token_T: Tensor
-    label_T: Tensor
-    position_S: Tensor
-    document_S: Tensor
-    image_id_S: Tensor
-    latent_ICHW: Tensor
-    is_target_I: Tensor
-    is_first_I: Tensor
-    num_read: int
-    kind_N: list[int]
-    document_N: list[int]
-    length_N: list[int]
-    num_prefix: int
-    num_targets: dict[str, int]
-    step_targets: dict[str, int]
-    row_D: list[int]
-
-
-class PromptBatch(TypedDict):
-    """What `predict` gets; a device that has nothing left to do gets an empty list."""
-
-    prompt: list[Prompt]
 
 
 class LMFusion(System):
@@ -223,7 +171,7 @@ class LMFusion(System):
         has_image = len(batch["is_target_I"]) > 0
         return batch if has_image else cast(FusionBatch, with_image(batch, *size))
 
-    def noise(self, batch: FusionBatch, generator: torch.Generator | None = None) -> Noised:
+    def noise(self, batch: FusionBatch, generator: Chance = None) -> Noised:
         """The batch's images, noised to steps drawn at random."""
         which, num_steps = (batch["is_target_I"], batch["is_first_I"]), self.schedule.num_steps
         limit = self.largest_readable_step if batch["num_read"] else None
@@ -276,11 +224,11 @@ class LMFusion(System):
         self.evaluation = self.sum_over_ranks(torch.zeros(4))
 
     def validation_step(self, batch: FusionBatch, batch_idx: int) -> None:
-        """Add the losses of a batch, at steps and noise that are the same at every validation."""
-        dice = torch.Generator(self.device).manual_seed(
-            batch_idx * self.num_ranks + self.global_rank
-        )
-        noised = self.noise(batch, dice)
+        """Add the losses of a batch, at steps and noise that are the same at every validation.
+
+        They belong to each image, so that batches and ranks make no difference.
+        """
+        noised = self.noise(batch, own_dice(self.runs(batch), batch["row_D"]))
         out = self.predict_noise(batch, noised, read_prefix=self.fusion.freeze_text)
         hidden = out.later_LD if out.prefix_WD is None else torch.cat([out.prefix_WD, out.later_LD])
         self.evaluation[0] += text_loss(self.fusion.logits(hidden), batch["label_T"])

@@ -16,7 +16,7 @@ from datamodules.image_text import ImageTextFolder
 from datamodules.interleaved import InterleavedJsonl
 from datamodules.shape_pairs import ShapePairs
 from datamodules.tokenizer import load_tokenizer
-from modules.lmfusion.system import FusionBatch
+from modules.lmfusion.batch import FusionBatch
 from tests.datamodules.images import NUM, bomb, caption, encoded, write_folder
 
 BOI, EOI = -1, -2

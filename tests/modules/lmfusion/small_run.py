@@ -106,7 +106,12 @@ def noise_of_each_image(self: LMFusion, batch, generator=None) -> Noised:
 
 def predict_on_ranks(config: Path, *extra: str) -> Path:
     """Predict on two gloo ranks."""
-    args = ["predict", f"--config={config}", *extra, "--trainer.devices=2"]
+    return on_ranks("predict", config, *extra)
+
+
+def on_ranks(command: str, config: Path, *extra: str) -> Path:
+    """Run a command on two gloo ranks."""
+    args = [command, f"--config={config}", *extra, "--trainer.devices=2"]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -2,7 +2,7 @@ import torch
 
 from modules.lmfusion.filler import with_image
 from modules.lmfusion.network import BOI
-from modules.lmfusion.system import FusionBatch
+from modules.lmfusion.batch import FusionBatch
 
 
 def batch_without_images():

@@ -13,6 +13,7 @@ from modules.lmfusion.system import LMFusion
 from tests.modules.lmfusion.small_run import (
     EMA,
     noise_of_each_image,
+    on_ranks,
     predict_on_ranks,
     rows,
     write_config,
@@ -266,6 +267,28 @@ def test_the_validate_command_measures_what_training_measured(config):
     for name in ("validate/image", "validate/text"):
         again = rows(newest_run(config), name)
         assert again == pytest.approx(rows(run, name), rel=1e-9)
+
+
+def test_validation_is_the_same_in_batches_of_any_size_and_on_ranks(config):
+    run = last(fit(config))
+    found = {}
+    for name, more in {
+        "one by one": ["--data.init_args.eval_batch_size=1"],
+        "by fours": ["--data.init_args.eval_batch_size=4"],
+        "all": ["--data.init_args.eval_batch_size=6"],
+    }.items():
+        main(["validate", f"--config={config}", run, *more])
+        found[name] = measured(newest_run(config))
+    ddp = "--config=configs/strategy/ddp.yaml"
+    found["two ranks"] = measured(on_ranks("validate", config, ddp, run))
+    first, *others = found.values()
+    assert len(first) == 2
+    for other in others:
+        assert other == pytest.approx(first, rel=1e-5)
+
+
+def measured(run):
+    return [value for name in ("validate/image", "validate/text") for value in rows(run, name)]
 
 
 def test_only_what_predicts_clean_images_can_learn_from_clean_ones():
