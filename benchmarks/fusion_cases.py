@@ -16,13 +16,13 @@ from torch import Tensor
 
 from datamodules.fusion_batch import FusionDocument, FusionImage, collate
 from modules.diffusion.schedule import CosineSchedule
+from modules.lmfusion.batch import FusionBatch
 from modules.lmfusion.experts import Separation
 from modules.lmfusion.loss import text_loss
 from modules.lmfusion.mask import Runs
 from modules.lmfusion.network import FusionNetwork
 from modules.lmfusion.noise import Noised, add
 from modules.lmfusion.patchify import LinearPatchifier
-from modules.lmfusion.batch import FusionBatch
 from modules.lmfusion.system import LMFusion
 from modules.lmfusion.text import scratch
 

@@ -1,8 +1,8 @@
 import torch
 
+from modules.lmfusion.batch import FusionBatch
 from modules.lmfusion.filler import with_image
 from modules.lmfusion.network import BOI
-from modules.lmfusion.batch import FusionBatch
 
 
 def batch_without_images():
