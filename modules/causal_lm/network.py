@@ -34,6 +34,7 @@ from modules.causal_lm.router import (
     check_router_options,
 )
 from modules.causal_lm.verdict import Sampling
+from modules.nn.activations import checkpoint_activations
 from modules.nn.attention import Documents
 from modules.nn.sharding import is_sharded
 from modules.origin import read, read_model
@@ -189,13 +190,6 @@ class LanguageModel(nn.Module):
         """
         token_BL = questions(self.vocab_size, self.readable, self.model.device)
         return logits_of_folder(folder, self.model, token_BL)
-
-
-def checkpoint_activations(model: Any) -> None:
-    """Compute blocks again in backward; transformers is renaming its method for that."""
-    old = "gradient_checkpointing_enable"
-    name = "activation_checkpointing_enable"
-    getattr(model, name if hasattr(model, name) else old)({"use_reentrant": False})
 
 
 class Builder(Protocol):

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from modules.causal_lm.architecture import Option, check_source, check_vocabulary, make_config
 from modules.causal_lm.export import questions
-from modules.causal_lm.network import checkpoint_activations
 from modules.detector.heads import order_of, own_classes
+from modules.nn.activations import checkpoint_activations
 from modules.nn.same_weights import refuse_other_weights
 from modules.origin import read, read_model
 
