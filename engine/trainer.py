@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from engine.agreement import Ranks
 from engine.interruption import Interrupted, Interruptions, Signals
+from engine.monitors import Monitors
 from engine.repeated import last_of_each
 from engine.soundness import SoundSteps, refuse_non_finite
 from engine.weights import WeightsTold
@@ -41,7 +42,7 @@ class Trainer(L.Trainer):
         # a collective and a wait for the device in every batch; ours is one a step, on the CPU
         self.fit_loop.epoch_loop._broadcast_sigterm_tensor = nothing  # type: ignore[method-assign]
         kept: list[L.Callback] = self.callbacks  # type: ignore[attr-defined]
-        kept.insert(0, self.whole_steps)
+        kept[:0] = [self.whole_steps, Monitors()]
         kept += [SoundSteps(max_skipped_steps), Interruptions(self.signals, self.ranks)]
 
     weights: WeightsTold | None = None

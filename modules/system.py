@@ -1,7 +1,7 @@
 """What every system shares: one network, its trainable part, denominators, checkpoints."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import lightning as L
@@ -106,6 +106,10 @@ class System(L.LightningModule):
         """Names and parameters that are not trained; a tied parameter under each of its names."""
         named = self.named_parameters(remove_duplicate=False)
         return [pair for pair in named if not pair[1].requires_grad]
+
+    def validated(self) -> Collection[str]:
+        """Names of all that a validation may give, for what monitors it; none where unknown."""
+        return ()
 
     # Optimisation
 
@@ -237,7 +241,7 @@ class System(L.LightningModule):
             self.has_watched = True
             self.trainer.lr_scheduler_configs[0].scheduler.step(row[self.watched])  # type: ignore[arg-type]
         self.log_dict(row, logger=False)  # for tables and monitors; its own step number is one off
-        for logger in self.loggers:
+        for logger in [] if self.trainer.sanity_checking else self.loggers:
             logger.log_metrics(row, self.global_step)
 
     # Checkpoints

@@ -1,8 +1,11 @@
+import csv
+import importlib
 import json
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from cli import main
 from tests.config_stand_ins import CONFIGS, RUNS, own_precision, shortened_run, write_stand_ins
@@ -37,6 +40,18 @@ def train_three_steps(config: Path, folder: Path, *extra: str) -> Path:
     return max((folder / "runs").glob("*/*/*"), key=lambda path: path.stat().st_mtime)
 
 
+def assert_foreseen(run: Path) -> None:
+    """What validations of a run gave must be what its system had said they may give."""
+    path = yaml.safe_load((run / "config.yaml").read_text())["model"]["class_path"]
+    system = getattr(importlib.import_module(path.rpartition(".")[0]), path.rpartition(".")[2])
+    checkpoint = run / "checkpoints" / "last.ckpt"
+    foreseen = {*system.load_from_checkpoint(checkpoint, map_location="cpu").validated()}
+    with (run / "metrics.csv").open() as file:
+        given = {name for name in next(csv.reader(file)) if name.startswith("validate/")}
+    assert given
+    assert given <= foreseen
+
+
 def is_twin(config: Path) -> bool:
     """Whether a run differs from a quick one, that of digits, by its pictures alone."""
     return config.stem.endswith(("_pixels", "_vq")) and not config.stem.startswith("digits")
@@ -54,6 +69,7 @@ def test_every_config_trains_three_steps(config, tmp_path, stand_ins, cache, cap
         p.name for p in run.iterdir()
     }
     assert list(run.glob("events.out.tfevents.*"))
+    assert_foreseen(run)
     last_line = capsys.readouterr().out.strip().splitlines()[-1]
     command = last_line.removeprefix("sample from it: python cli.py ").split()
     main([*command, "--trainer.accelerator=cpu"])

@@ -108,7 +108,8 @@ def test_a_schedule_that_does_not_say_what_it_watches_is_refused(config, capsys)
 @pytest.mark.slow
 def test_what_it_watches_must_be_there(config):
     watching = ("engine.learning_rate.Plateau", {"monitor": "validate/los"})
-    with refused("the schedule watches validate/los, which a validation does not give; there are"):
+    told = "Plateau monitors validate/los, which a validation does not give; did you mean validate/"
+    with refused(told):
         fit(given(config, watching), "--trainer.val_check_interval=2")
 
 

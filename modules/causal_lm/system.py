@@ -1,7 +1,7 @@
 """Causal language modelling as a Lightning system."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 from math import exp, log
 from pathlib import Path
@@ -140,6 +140,10 @@ class CausalLM(System):
         return self.language_model.loss(*parts(batch))
 
     # Evaluation
+
+    @override
+    def validated(self) -> Collection[str]:
+        return ("validate/loss", "validate/perplexity", "validate/bits_per_byte")
 
     def on_validation_epoch_start(self) -> None:
         """Start the sums of nats, targets and bytes."""

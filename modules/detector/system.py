@@ -1,6 +1,7 @@
 """A detector as a Lightning system: which loss, what calibrates it, what to log."""
 
 from abc import abstractmethod
+from collections.abc import Collection
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -90,6 +91,13 @@ class Judge(System):
         """Logits of the texts, [N, C]; NaN for what cannot be judged."""
 
     # Evaluation
+
+    @override
+    def validated(self) -> Collection[str]:
+        num = len(self.classes)
+        given = measures(torch.eye(num), torch.arange(num), self.target_fpr)
+        more = ["calibrated_loss", "calibrated_accuracy", "num_human", "temperature"]
+        return [f"validate/{name}" for name in (*given, *more)]
 
     def on_validation_epoch_start(self) -> None:
         """Start with no text."""

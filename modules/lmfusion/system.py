@@ -1,6 +1,6 @@
 """LMFusion as a Lightning system: which losses, which parameters, what to log."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cached_property
 from typing import Any, cast
 
@@ -218,6 +218,10 @@ class LMFusion(System):
         return Runs(batch["kind_N"], batch["document_N"], batch["length_N"])
 
     # Evaluation
+
+    @override
+    def validated(self) -> Collection[str]:
+        return ("validate/text", "validate/perplexity", "validate/image")
 
     def on_validation_epoch_start(self) -> None:
         """Start the sums of text loss, image loss and their counts."""

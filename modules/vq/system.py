@@ -1,6 +1,6 @@
 """VQ-VAE as a Lightning system: which losses, how the codebook moves, what to log."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from math import log10
 from pathlib import Path
 from typing import Any, TypedDict
@@ -17,6 +17,8 @@ from modules.system import System, constant
 from modules.vq.loss import commitment, reconstruction
 
 Builder = Callable[[], VQNetwork]
+MEASURES = ("mse", "psnr", "commitment", "perplexity", "used")
+"""What is told of an evaluation."""
 NUM_SUMS = 3
 """Sums of an evaluation: squared error, commitment, pictures."""
 
@@ -157,6 +159,10 @@ class VQVAE(System):
         self.step_sums = None
 
     # Evaluation
+
+    @override
+    def validated(self) -> Collection[str]:
+        return [f"validate/{name}" for name in MEASURES]
 
     def on_validation_epoch_start(self) -> None:
         """Start the sums, and those of every code."""
