@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from engine.complaint import BLOCK, Complaint
-from engine.places import COMMAND_LINE, config_files, find, plain, shown
+from engine.places import COMMAND_LINE, class_at, config_files, find, plain, shown
 from engine.suggestions import (
     first_unknown,
     flags,
@@ -124,6 +124,9 @@ def half_given(complaint: Complaint, key: str) -> str:
 def unknown_flag(complaint: Complaint, match: Match) -> str:
     """An argument that no flag takes."""
     flag = match["flag"]
+    inner = option_of_class(complaint, flag)
+    if inner:
+        return inner
     known = flags(complaint.command)
     deep = deeper(complaint, flag)
     if deep:
@@ -131,6 +134,22 @@ def unknown_flag(complaint: Complaint, match: Match) -> str:
     if not flag.startswith("-"):
         return f"{COMMAND_LINE}: unknown argument {flag}{nearest('--' + flag, known)}"
     return f"{COMMAND_LINE}: unknown flag {flag}{nearest(flag.partition('=')[0], known)}"
+
+
+def option_of_class(complaint: Complaint, flag: str) -> str | None:
+    """A flag inside the options of a class, which the parser cuts off the flag's beginning."""
+    name = flag.lstrip("-").partition("=")[0]
+    given = (arg.partition("=")[0] for arg in complaint.args if arg.startswith("--"))
+    full = next((arg for arg in given if arg.endswith(f".init_args.{name}")), None)
+    owner = full and class_at(complaint.places, plain(full[2 : -len(name) - 1]))
+    if not owner:
+        return None
+    known = keys_of(owner)
+    if plain(name) in known:
+        return f"{COMMAND_LINE}: unknown flag {full}; it is {full[: -len(name)]}{plain(name)}"
+    wrong, hint = first_unknown(plain(name), known)
+    there = ", ".join(sorted({key.partition(".")[0] for key in known}))
+    return f"{COMMAND_LINE}: {full}: {owner} has no option {wrong}{hint or f'; there are {there}'}"
 
 
 def deeper(complaint: Complaint, flag: str) -> str | None:

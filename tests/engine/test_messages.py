@@ -93,6 +93,20 @@ FLAGS = [
     (["--trainer.max_steps", "many"], "trainer.max_steps: expected int, got many"),
     (["--trainer.max_steps"], "argument --trainer.max_steps: expected one argument"),
     (["stray"], "unknown argument stray"),
+    (
+        ["--model.init_args.generation.init_args.num_steps=3"],
+        "--model.init_args.generation.init_args.num_steps: modules.causal_lm.system.CausalLM has "
+        "no option generation.num_steps; there are cache, ends, max_new_tokens",
+    ),
+    (
+        ["--model.init_args.generation.init_args.max_new_tokens", "3"],
+        "unknown flag --model.init_args.generation.init_args.max_new_tokens; it is "
+        "--model.init_args.generation.max_new_tokens",
+    ),
+    (
+        ["--data.init_args.captions.rows=3"],
+        "--data.init_args.captions.rows: datamodules.text.TextData has no option captions; there",
+    ),
     (["--lr", "1e-3"], "unknown flag --lr; did you mean --model.init_args.optimizer.init_args.lr?"),
 ]
 
