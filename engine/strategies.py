@@ -74,12 +74,13 @@ class FSDP2(ModelParallelStrategy):
         """Load what is trained; frozen weights, which checkpoints leave out, are there already.
 
         Raises:
-            ValueError: The file was damaged, or a trainable parameter is missing or unknown.
+            ValueError: It was damaged, holds more than data, or a trainable parameter is missing or
+                unknown.
         """
         path, module = Path(self.broadcast(checkpoint_path)), self.lightning_module
         assert module is not None
+        verify(path)  # torch would run what the index of a folder names
         if path.is_file():
-            verify(path)
             refuse_other_model(path, module)
         strict = module.strict_loading
         module.strict_loading = False

@@ -1,8 +1,11 @@
+import pickle
 from pathlib import Path
 
 import pytest
 import torch
 
+from engine.facts import facts
+from tests.engine.test_sharded import Gadget
 from tests.runs import ends_on_ranks, fit, fit_on_ranks, losses, metrics, weights, write_config
 
 STRATEGY = Path(__file__).parent.parent / "configs" / "strategy"
@@ -44,3 +47,27 @@ def test_a_refusal_ends_every_rank_and_is_told_once(config):
         assert codes[1] in (1, 2), logs[1]
         assert sum(log.count(told) for log in logs) == 1, logs
         assert not any("Traceback" in log for log in logs), logs
+
+
+@pytest.fixture
+def sharded(config):
+    """The checkpoint of a run on two ranks, a folder of shards, and what it was trained with."""
+    layers = ["--config=configs/strategy/fsdp2.yaml", "--data.init_args.batch_size=2"]
+    layers += ["--trainer.strategy.init_args.save_sharded=true", "--trainer.max_steps=2"]
+    run = fit_on_ranks(config, 2, *layers)
+    return run / "checkpoints" / "step_0000002.ckpt", layers[:-1]
+
+
+@pytest.mark.slow
+def test_a_hostile_index_of_shards_is_refused_as_data_on_both_ranks(config, sharded, tmp_path):
+    folder, layers = sharded
+    shapes = facts(folder).shapes
+    assert shapes == {name: tuple(value.shape) for name, value in weights(fit(config)).items()}
+    (folder / ".metadata").write_bytes(pickle.dumps(Gadget(tmp_path / "ran")))
+    codes, logs = ends_on_ranks(config, 2, *layers, f"--ckpt_path={folder}")
+    assert codes == [2, 2]
+    told = [line for log in logs for line in log.splitlines() if "system, which is no data" in line]
+    assert len(told) == 1
+    assert str(folder / ".metadata") in told[0]
+    assert "Traceback" not in "".join(logs)
+    assert not (tmp_path / "ran").exists()

@@ -7,6 +7,7 @@ import torch.distributed.checkpoint as dcp
 
 from engine.manifest import verify
 from engine.sharded import read_index, refuse_code
+from engine.strategies import FSDP2
 
 
 class Gadget:
@@ -66,3 +67,14 @@ def test_an_index_that_is_damaged_is_refused_by_name(folder, content):
     (folder / ".metadata").write_bytes(content)
     with pytest.raises(ValueError, match=r"\.metadata is no index of shards"):
         verify(folder)
+
+
+def test_the_strategy_itself_reads_no_folder_that_holds_code(folder, tmp_path, monkeypatch):
+    """Whoever trains from Python has no command line that looks first."""
+    (folder / ".metadata").write_bytes(pickle.dumps(Gadget(tmp_path / "ran")))
+    strategy = FSDP2()
+    strategy._lightning_module = torch.nn.Module()
+    monkeypatch.setattr(strategy, "broadcast", lambda path: path)
+    with pytest.raises(ValueError, match=r"(posix|os)\.system"):
+        strategy.load_checkpoint(folder)
+    assert not (tmp_path / "ran").exists()
