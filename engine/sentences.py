@@ -141,8 +141,10 @@ def option_of_class(complaint: Complaint, flag: str) -> str | None:
     name = flag.lstrip("-").partition("=")[0]
     given = (arg.partition("=")[0] for arg in complaint.args if arg.startswith("--"))
     full = next((arg for arg in given if arg.endswith(f".init_args.{name}")), None)
-    owner = full and class_at(complaint.places, plain(full[2 : -len(name) - 1]))
-    if not owner:
+    if full is None:
+        return None
+    owner = class_at(complaint.places, plain(full[2 : -len(name) - 1]))
+    if owner is None:
         return None
     known = keys_of(owner)
     if plain(name) in known:
