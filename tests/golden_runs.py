@@ -40,7 +40,7 @@ def system(name: str) -> str:
 
 def write_kind(kind: str, folder: Path) -> None:
     """Write data and models; those of detectors lie apart, as two models have the same name."""
-    from engine.tokenizer import train_tokenizer
+    from engine.commands.tokenizer import train_tokenizer
 
     tokenizer = folder / f"{kind}_tokenizer"
     train_tokenizer(iter(TEXTS), 300, tokenizer)

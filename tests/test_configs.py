@@ -1,6 +1,7 @@
 import csv
 import importlib
 import json
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import yaml
 from cli import main
 from tests.config_stand_ins import CONFIGS, RUNS, own_precision, shortened_run, write_stand_ins
 
+SHIPPED = sorted(CONFIGS.glob("*/*.yaml"))
 READS = sorted((CONFIGS / "decoding").glob("*.yaml"))
 STRATEGIES = sorted((CONFIGS / "strategy").glob("*.yaml"))
 
@@ -75,6 +77,29 @@ def test_every_config_trains_three_steps(config, tmp_path, stand_ins, cache, cap
     main([*command, "--trainer.accelerator=cpu"])
     predictions = next(run.parent.glob("*/predictions.jsonl")).read_text().splitlines()
     assert all({"prompt", "continuation"} <= set(json.loads(p)) for p in predictions)
+
+
+def read_by(stage) -> list[dict]:
+    """The sources of a stage; of a selection its split alone."""
+    if isinstance(stage, dict):
+        return [{"split": stage.get("split")}]
+    return stage or []
+
+
+def overlap(one: dict, other: dict) -> bool:
+    """Whether two sources may read the same: parts of one file must not meet."""
+    one, other = dict(one.get("init_args", one)), dict(other.get("init_args", other))
+    start, end = one.pop("span", (0, 1))
+    begin, stop = other.pop("span", (0, 1))
+    return one == other and start < stop and begin < end
+
+
+@pytest.mark.parametrize("config", SHIPPED, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_no_config_validates_or_tests_on_what_it_learns_or_chooses_by(config):
+    data = (yaml.safe_load(config.read_text()).get("data") or {}).get("init_args", {})
+    stages = [read_by(data.get(name)) for name in ("train", "validate", "test")]
+    for one, other in combinations(stages, 2):
+        assert not [a for a in one for b in other if overlap(a, b)]
 
 
 @pytest.mark.parametrize("config", READS, ids=lambda p: f"{p.parent.name}/{p.stem}")
