@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,7 +15,7 @@ from engine.complaint import Complaint
 from engine.discovery import import_asked
 from engine.places import COMMAND_LINE, config_files
 from engine.ranks import is_first_to_tell, lost_the_others
-from engine.refusals import refusal
+from engine.refusals import raised_in, refusal
 from engine.sentences import explain
 from engine.trust import untrusted
 from engine.yaml_size import too_many_aliases
@@ -48,10 +49,21 @@ def refuse_arguments(error: Exception) -> NoReturn:
     first: BaseException = error
     while first.__cause__ is not None:
         first = first.__cause__
-    told = refusal(first) or (str(first) if isinstance(first, ARGUMENTS) else None)
+    told = refusal(first) or of_choices(error, first)
+    told = told or (str(first) if isinstance(first, ARGUMENTS) else None)
     if told is None or "JSONARGPARSE_DEBUG" in os.environ:
         raise error
     refuse(told)
+
+
+def of_choices(error: Exception, first: BaseException) -> str | None:
+    """What a class said where a key takes a class or a list of them, as loggers are given.
+
+    The parser then tries one kind after another, and says what it has against each.
+    """
+    tried = CHOICE.findall(str(error)) if raised_in(first, ("jsonargparse",)) else []
+    told = [one for one in tried if not one.startswith(("Not a valid subclass", "Expected "))]
+    return re.sub(r"Problem with given class_path '([^']+)'", r"\1", told[-1]) if told else None
 
 
 def end(error: Exception) -> NoReturn:
@@ -79,6 +91,8 @@ def refuse_bombs(args: list[str]) -> None:
             refuse(reason)
 
 
+CHOICE = re.compile(r"^  - (.+(?:\n {4,}.+)*)", re.M)
+"""What the parser has against one of the kinds that a value may be of."""
 ARGUMENTS = (OSError, RuntimeError, ValueError)
 """What a class raises that has something against its arguments."""
 

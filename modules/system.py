@@ -240,7 +240,7 @@ class System(L.LightningModule):
         if self.watched in row and self._in_fit():
             self.has_watched = True
             self.trainer.lr_scheduler_configs[0].scheduler.step(row[self.watched])  # type: ignore[arg-type]
-        self.log_dict(row, logger=False)  # for tables and monitors; its own step number is one off
+        self.log_dict(row, logger=False, sync_dist=True)  # for monitors; its step number is one off
         for logger in [] if self.trainer.sanity_checking else self.loggers:
             logger.log_metrics(row, self.global_step)
 

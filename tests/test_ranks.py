@@ -71,3 +71,10 @@ def test_a_hostile_index_of_shards_is_refused_as_data_on_both_ranks(config, shar
     assert str(folder / ".metadata") in told[0]
     assert "Traceback" not in "".join(logs)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_validation_on_two_ranks_is_told_once_and_without_warnings(config):
+    codes, logs = ends_on_ranks(config, 2, "--trainer.val_check_interval=2")
+    assert codes == [0, 0]
+    assert "sync_dist" not in "".join(logs)
+    assert "".join(logs).count("validate/loss") == 2

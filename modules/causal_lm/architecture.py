@@ -37,7 +37,26 @@ def make_config(model_type: str, options: dict[str, Option]) -> Any:
         if not hasattr(known, name):
             raise ValueError(f"{model_type} has no option {name!r}{nearest(name, known.to_dict())}")
         check_bounds(model_type, name, options[name])
-    return AutoConfig.for_model(model_type, **options)
+    try:
+        return AutoConfig.for_model(model_type, **(foreign_ids(known, options) | options))
+    except Exception:  # a config that takes no None, or other options that it refuses
+        return AutoConfig.for_model(model_type, **options)
+
+
+def foreign_ids(known: Any, options: Mapping[str, Option]) -> dict[str, None]:
+    """Special ids of the published models that a smaller vocabulary lacks; the options' own stay.
+
+    transformers would warn of each.
+    """
+    vocab_size = options.get("vocab_size", getattr(known, "vocab_size", None))
+    if not isinstance(vocab_size, int):
+        return {}
+    ids = {name: value for name, value in vars(known).items() if name.endswith("_token_id")}
+    return {
+        name: None
+        for name, value in ids.items()
+        if isinstance(value, int) and value >= vocab_size and name not in options
+    }
 
 
 def check_bounds(model_type: str, name: str, value: Option) -> None:

@@ -193,7 +193,7 @@ class Decoding(L.LightningModule):
         num = found.pop("cut_count", 0.0)
         found |= {"questions": num, "num_cut": float(round(num * found.pop("cut", 0.0)))}
         row = {f"test/{name}": value for name, value in found.items()}
-        self.log_dict(row, logger=False)
+        self.log_dict(row, logger=False, sync_dist=True)
         for logger in self.loggers:
             logger.log_metrics(row, self.global_step)
 

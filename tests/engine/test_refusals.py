@@ -1,6 +1,7 @@
 """What our code refuses is one line; what breaks by itself is a bug and keeps its traceback."""
 
 import errno
+import importlib.util
 import json
 import os
 
@@ -186,3 +187,36 @@ def test_what_libraries_have_against_a_network_is_one_line(
     config = write_config(tmp_path, text_file, tokenizer_folder)
     with refused(told):
         main(["fit", f"--config={config}", f"--model.init_args.network.init_args.{flag}"])
+
+
+@pytest.mark.parametrize(
+    ("logger", "package"),
+    [("WandbLogger", "wandb"), ("MLFlowLogger", "mlflow"), ("CometLogger", "comet-ml")],
+)
+def test_a_logger_whose_package_is_missing_names_both(
+    tmp_path, text_file, tokenizer_folder, logger, package
+):
+    if importlib.util.find_spec(package.replace("-", "_")):
+        pytest.skip(f"{package} is installed")
+    config = write_config(tmp_path, text_file, tokenizer_folder)
+    path = f"lightning.pytorch.loggers.{logger}"
+    with refused(rf"^{path}: Requirement '{package}>=[\d.]+' not met"):
+        main(["fit", f"--config={config}", f"--trainer.logger={path}"])
+
+
+def test_what_one_of_several_loggers_has_against_its_options_is_all_that_is_told(
+    tmp_path, text_file, tokenizer_folder, monkeypatch
+):
+    def refuse(self, *args, **kwargs):
+        raise OSError("that store is closed")
+
+    monkeypatch.setattr("lightning.pytorch.loggers.TensorBoardLogger.__init__", refuse)
+    config = write_config(tmp_path, text_file, tokenizer_folder)
+    with refused(r"^(lightning\S+: )?that store is closed$"):
+        main(
+            [
+                "fit",
+                f"--config={config}",
+                "--trainer.logger=lightning.pytorch.loggers.TensorBoardLogger",
+            ]
+        )

@@ -1,5 +1,7 @@
 """Options of architectures that mean something else here than in their published models."""
 
+import logging
+
 import pytest
 import torch
 from torch import nn
@@ -37,6 +39,19 @@ def test_no_row_of_the_embedding_is_frozen_and_small_vocabularies_work(model_typ
     gradient = network.model.get_input_embeddings().weight.grad
     assert gradient[:12].abs().sum(1).gt(0).all()
     assert network.model.config.pad_token_id is None
+
+
+@pytest.mark.parametrize("model_type", ["phi3", "smollm3", "olmo2"])
+def test_special_ids_of_published_models_bring_no_warnings(model_type):
+    heard = []
+    handler = logging.Handler()
+    handler.emit = lambda record: heard.append(record.getMessage())
+    logging.getLogger("transformers").addHandler(handler)
+    try:
+        scratch(model_type)
+    finally:
+        logging.getLogger("transformers").removeHandler(handler)
+    assert [line for line in heard if "token_id" in line] == []
 
 
 def test_a_padding_id_that_is_asked_for_stays():
