@@ -106,10 +106,10 @@ def metrics(run: Path) -> list[dict[str, float]]:
 
 
 @contextmanager
-def refused(match: str) -> Iterator[None]:
+def refused(match: str) -> Iterator[pytest.ExceptionInfo[Refused]]:
     """Within it, a command must end with one line that fits a pattern, and exit code 2."""
     with pytest.raises(Refused) as end:
-        yield
+        yield end
     assert end.value.code == 2
     assert re.search(match, end.value.reason), end.value.reason
 

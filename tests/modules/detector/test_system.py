@@ -174,6 +174,13 @@ def test_the_checkpoint_keeps_what_validation_said(config, trained):
     assert found["p_machine"] == pytest.approx(p, rel=1e-6)
 
 
+def watching(name):
+    """An argument: training ends where a quantity no longer gets better."""
+    options = {"monitor": name, "patience": 9}
+    watcher = {"class_path": "lightning.pytorch.callbacks.EarlyStopping", "init_args": options}
+    return f"--trainer.callbacks+={json.dumps(watcher)}"
+
+
 def test_a_step_that_is_saved_and_validated_keeps_what_its_validation_said(config, tmp_path):
     every = {"class_path": "engine.saving.StepCheckpoints", "init_args": {"every_n_steps": 2}}
     whole = yaml.safe_load(config.read_text())
@@ -184,7 +191,12 @@ def test_a_step_that_is_saved_and_validated_keeps_what_its_validation_said(confi
     saving.parent.mkdir()
     saving.write_text(yaml.safe_dump(whole))
     validated = ["--trainer.val_check_interval=2", "--trainer.max_steps=6"]
-    run = fit(saving, *validated)
+    run = fit(saving, *validated, watching("validate/auroc"))
+    with (run / "metrics.csv").open() as file:
+        given = {name for name in next(csv.reader(file)) if name.startswith("validate/")}
+    with refused("; there are ") as told:
+        fit(saving, *validated, watching("validate/auc"))
+    assert given == set(told.value.reason.partition("; there are ")[2].split(", "))
     kept = sorted((run / "checkpoints").glob("step*.ckpt"))
     found = [torch.load(path, weights_only=True)["calibration"]["step"] for path in kept]
     assert found == [2, 4, 6]
