@@ -53,8 +53,10 @@ def picture(number: int, side: int) -> bytes:
 def write_video(path: Path, number: int) -> None:
     """Five seconds of a smooth picture that moves."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=6)
+        # a constant quantiser: what a bit rate leads to is not the same every time
+        stream = container.add_stream("libx264", rate=6, options={"qp": "20"})
         stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        stream.thread_count = 1
         wide = np.asarray(Image.open(io.BytesIO(picture(number, 128))))
         for at in range(32):
             frame_HWC = np.ascontiguousarray(wide[at : at + 48, at : at + 64])
