@@ -14,20 +14,20 @@ from lightning import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from typing_extensions import override
 
-from engine.checks import refuse_impossible
 from engine.commands.command import WIRED, commands, config_commands, plain_commands
-from engine.hooks import skip_idle_hooks
-from engine.interruption import signal_behind, sigterm_raised
-from engine.layers import taken_back
-from engine.messages import PlainParser, end, refuse_arguments
-from engine.notes import RunNotes
-from engine.precision import keep_buffers
-from engine.randomness import StepSeeds
-from engine.ranks import say
-from engine.run import config_paths, run_name, settle_loggers
-from engine.trainer import Trainer
-from engine.trust import importable
-from engine.weights import EVALUATES, Chosen, WeightsTold, choose
+from engine.config.layers import taken_back
+from engine.config.parser import PlainParser, end, refuse_arguments
+from engine.config.trust import importable
+from engine.preflight.combinations import refuse_impossible
+from engine.ranks.one_voice import say
+from engine.run.hooks import skip_idle_hooks
+from engine.run.interruption import signal_behind, sigterm_raised
+from engine.run.logger import config_paths, run_name, settle_loggers
+from engine.run.precision import keep_buffers
+from engine.run.randomness import StepSeeds
+from engine.run.record import RunNotes
+from engine.run.trainer import Trainer
+from engine.run.weights import EVALUATES, Chosen, WeightsTold, choose
 
 BASE = Path(__file__).parent / "configs" / "base.yaml"
 

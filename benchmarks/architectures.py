@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modules.causal_lm.admission import SETTINGS
-from modules.causal_lm.architecture import as_decoder, make_config, own_ids
-from modules.causal_lm.attention import register
+from modules.causal_lm.architecture.hf_attention import register
+from modules.causal_lm.architecture.options import as_decoder, make_config, own_ids
 from modules.causal_lm.network import LanguageModel
-from modules.causal_lm.probe import examine_all
-from modules.causal_lm.verdict import Verdict
+from modules.causal_lm.probe.admission import SETTINGS
+from modules.causal_lm.probe.run import examine_all
+from modules.causal_lm.probe.verdict import Verdict
 
 PAGE = Path("docs/architectures.md")
 VOCABULARY = 50_000

@@ -19,13 +19,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.fusion_cases import Case
-from benchmarks.harness import Bench, run
+from benchmarks.baselines.fusion_cases import Case
+from benchmarks.bench.harness import Bench, run
+from benchmarks.bench.timing import Measure
 from benchmarks.lmfusion_step import LENGTHS, SIZE, our_step
-from benchmarks.pairs import Measure
-from engine.machine import synchronise
-from modules.lmfusion.attention import run_attention
-from modules.lmfusion.mask import Plan, hybrid_mask
+from engine.measure.machine import synchronise
+from modules.lmfusion.network.attention import run_attention
+from modules.lmfusion.network.mask import Plan, hybrid_mask
 
 CAPTIONS = (24, 40, 44, 52)
 """Text tokens of the documents that make S positions."""

@@ -21,12 +21,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.configured import configured
-from benchmarks.harness import Bench, run
-from benchmarks.pairs import Measure
+from benchmarks.bench.from_config import configured
+from benchmarks.bench.harness import Bench, run
+from benchmarks.bench.timing import Measure
 from modules.causal_lm.generate import Generation, generate
 from modules.causal_lm.network import FromConfig, LanguageModel
-from modules.codec_lm.jpeg import JpegCodec
+from modules.codec_lm.jpeg.codec import JpegCodec
 from modules.codec_lm.system import CodecLM
 
 DIGITS = Path("configs/jpeg_lm/digits.yaml")

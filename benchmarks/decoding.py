@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.harness import Bench, run
-from benchmarks.pairs import Measure
-from modules.decoding.branches import Branch, Branches
-from modules.decoding.generate import generate
+from benchmarks.bench.harness import Bench, run
+from benchmarks.bench.timing import Measure
+from modules.decoding.branches.branches import Branch, Branches
+from modules.decoding.branches.generate import generate
 
 VOCABULARY = 16_000
 LARGE = {"hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 12}

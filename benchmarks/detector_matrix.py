@@ -18,14 +18,14 @@ from typing import Any
 
 import torch
 
-from benchmarks.claims.detectors import QUICK, planned
-from benchmarks.configured import configured
-from benchmarks.harness import Bench, run
+from benchmarks.bench.from_config import configured
+from benchmarks.bench.harness import Bench, run
+from benchmarks.claims.detectors.__main__ import QUICK, planned
 from cli import main as door
-from engine.cells import Cell
-from engine.launch import finish
-from modules.detector.loss import classification_loss
-from modules.detector.system import Detector, TextBatch
+from engine.study.launch import finish
+from engine.study.trial import Cell
+from modules.classifier.loss import classification_loss
+from modules.classifier.system import Detector, TextBatch
 
 GOAL = 1.2
 DETECTOR = {"kind": "encoder", "detector": "pooled", "seed": "seed1"}

@@ -14,11 +14,19 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from benchmarks.counting import executed_flops, saved_bytes
-from benchmarks.fusion_cases import LLAMA_3_8B, SMALL, Case, Size, loss, spread, whole_loss
-from benchmarks.fusion_minimum import least_bytes, least_flops
-from benchmarks.harness import Bench, run
-from benchmarks.naive_fusion import Rows, left_to_autograd, naive_loss
+from benchmarks.baselines.fusion_cases import (
+    LLAMA_3_8B,
+    SMALL,
+    Case,
+    Size,
+    loss,
+    spread,
+    whole_loss,
+)
+from benchmarks.baselines.fusion_minimum import least_bytes, least_flops
+from benchmarks.baselines.naive_fusion import Rows, left_to_autograd, naive_loss
+from benchmarks.bench.counting import executed_flops, saved_bytes
+from benchmarks.bench.harness import Bench, run
 from modules.lmfusion.system import LMFusion
 
 GOAL_FLOPS = 1.02

@@ -18,11 +18,11 @@ from time import perf_counter
 import torch
 from torch import Tensor, nn
 
-from benchmarks.fusion_cases import Case, Size, loss
-from benchmarks.fusion_minimum import least_flops
-from benchmarks.harness import Bench, run
-from benchmarks.naive_fusion import Rows, naive_loss
-from engine.machine import synchronise
+from benchmarks.baselines.fusion_cases import Case, Size, loss
+from benchmarks.baselines.fusion_minimum import least_flops
+from benchmarks.baselines.naive_fusion import Rows, naive_loss
+from benchmarks.bench.harness import Bench, run
+from engine.measure.machine import synchronise
 
 SIZE = Size(384, 1344, 3, 6, 2, 1024)
 LENGTHS = {40: (30, 40, 50), 512: (384, 640)}

@@ -18,9 +18,9 @@ from time import perf_counter
 import torch
 from torch import Tensor, nn
 
-from benchmarks.harness import Bench, run
-from benchmarks.pairs import Estimate, Measure, Timings
-from engine.machine import matmul_rate, synchronise
+from benchmarks.bench.harness import Bench, run
+from benchmarks.bench.timing import Estimate, Measure, Timings
+from engine.measure.machine import matmul_rate, synchronise
 from modules.causal_lm.network import Attention, FromConfig, LanguageModel
 
 VOCABULARY = 4096

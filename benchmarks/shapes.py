@@ -7,10 +7,10 @@ from time import perf_counter
 import numpy as np
 from PIL import Image
 
-from benchmarks.harness import Bench, run
-from datamodules.shape_pictures import Picture, render
-from datamodules.shape_reader import agreement, read
-from datamodules.shape_scenes import SIDE, scene
+from benchmarks.bench.harness import Bench, run
+from datamodules.synthetic.shapes.recognise import agreement, read
+from datamodules.synthetic.shapes.render import Picture, render
+from datamodules.synthetic.shapes.scenes import SIDE, scene
 
 SHEET = Path(__file__).parent.parent / "docs" / "shapes.png"
 """Where the picture of many scenes is kept."""

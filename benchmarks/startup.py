@@ -8,11 +8,11 @@ from itertools import islice
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks.configured import configured
-from benchmarks.hand_written import HandWrittenLoop
-from benchmarks.harness import Bench, run
-from benchmarks.pairs import Measure
-from datamodules.text import TextData
+from benchmarks.baselines.plain_loop import HandWrittenLoop
+from benchmarks.bench.from_config import configured
+from benchmarks.bench.harness import Bench, run
+from benchmarks.bench.timing import Measure
+from datamodules.text.datamodule import TextData
 from modules.causal_lm.system import CausalLM
 
 ROOT = Path(__file__).parent.parent

@@ -23,11 +23,11 @@ import lightning as L
 import torch
 import yaml
 
-from benchmarks.configured import Configured, configured
-from benchmarks.hand_written import HandWrittenLoop
-from benchmarks.harness import Bench, run
-from benchmarks.pairs import Estimate, Timings, estimate
-from benchmarks.stopwatch import Stopwatch, on_a_terminal
+from benchmarks.baselines.plain_loop import HandWrittenLoop
+from benchmarks.bench.from_config import Configured, configured
+from benchmarks.bench.harness import Bench, run
+from benchmarks.bench.stopwatch import Stopwatch, on_a_terminal
+from benchmarks.bench.timing import Estimate, Timings, estimate
 from modules.causal_lm.system import CausalLM
 
 Options = dict[str, int | bool]
@@ -122,7 +122,10 @@ def write_config(
     folder: Path, options: Options, row_length: int, batch_size: int, max_steps: int
 ) -> Path:
     """What a run of the given size, on made-up stories, changes of tiny.yaml."""
-    text = {"class_path": "datamodules.stories.StoryText", "init_args": {"num": 2000}}
+    text = {
+        "class_path": "datamodules.synthetic.stories.source.StoryText",
+        "init_args": {"num": 2000},
+    }
     data = {
         "train": [text],
         "validate": None,

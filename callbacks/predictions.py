@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from callbacks.pictures import grid
 from callbacks.records import line, pictures_in, records_of, written
-from engine.json_lines import append, mend
+from engine.disk.jsonl import append, mend
 
 LARGEST_GRID = 64
 """Pictures of a grid, at most."""
@@ -22,7 +22,7 @@ class JsonLines(L.Callback):
     """Appends the records of each predicted batch to `predictions.jsonl`, as they come.
 
     A record is a dictionary; whatever else `predict_step` returns becomes one a sample, as
-    `callbacks.records.records_of` says. Lines are strict JSON, as `engine.strict_json` makes it of
+    `callbacks.records.records_of` says. Lines are strict JSON (`engine.disk.strict_json`) of
     every kind of value: NaN and the infinities are null. A picture in a record (a uint8 tensor
     [H, W, 3] or [H, W], alone or in a list) becomes a file in `pictures/`, and its path stands in
     the record; so do bytes, whose key is the ending of their file. The first 64 pictures under the

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from engine.strict_json import parts_of, plain
+from engine.disk.strict_json import parts_of, plain
 
 KEY = "prediction"
 """Key of a prediction that has none of its own."""
@@ -98,7 +98,7 @@ def written(value: Any, path: Path) -> Any:
 
 
 def inside(value: Any, path: Path) -> Any:
-    """The same for what holds further values; all else becomes what `engine.strict_json` says."""
+    """The same for what holds further values; all else is left to `engine.disk.strict_json`."""
     if isinstance(value, list | tuple | set | frozenset) and not hasattr(value, "_asdict"):
         return [written(one, path.with_name(f"{path.name}_{i}")) for i, one in enumerate(value)]
     fields = parts_of(value)

@@ -17,11 +17,11 @@ from typing_extensions import override
 from callbacks.lines import line
 from callbacks.losses import LossMeter
 from callbacks.rates import StepRates
-from engine.flops import FlopCounter
-from engine.machine import matmul_rate, peak_memory
-from engine.soundness import NotFiniteError, num_skipped
-from engine.strategies import compute_dtype
-from engine.whole_steps import ends_step
+from engine.measure.flops import FlopCounter
+from engine.measure.machine import matmul_rate, peak_memory
+from engine.parallel.fsdp2 import compute_dtype
+from engine.run.finite_steps import NotFiniteError, num_skipped
+from engine.run.whole_steps import ends_step
 
 
 @runtime_checkable

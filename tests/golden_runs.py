@@ -14,13 +14,13 @@ import torch
 from omegaconf import OmegaConf
 
 from cli import main
-from tests.codec_stand_ins import TINY
-from tests.config_stand_ins import CONFIGS, RUNS, shortened_run, write_stand_ins
 from tests.conftest import TEXTS
-from tests.detector_stand_ins import SHORT, write_detector_stand_ins
-from tests.endpoint_stand_ins import serving
-from tests.remote_runs import lines, run, save_experts, tiny_parts
-from tests.runs import metrics
+from tests.fixtures.codec import TINY
+from tests.fixtures.configs import CONFIGS, RUNS, shortened_run, write_stand_ins
+from tests.fixtures.detector import SHORT, write_detector_stand_ins
+from tests.fixtures.endpoint import serving
+from tests.fixtures.remote_runs import lines, run, save_experts, tiny_parts
+from tests.fixtures.runs import metrics
 
 AS_SHIPPED = {"causal_lm/tiny", "lmfusion/tiny"}
 """Runs that are cut in nothing but their batches and steps."""

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from datamodules.shape_captions import AND, numbered_caption, parse
-from datamodules.shape_scenes import COLOURS, FORMS, Shape
-from datamodules.shape_words import COLOURED
-from datamodules.stories import story
+from datamodules.synthetic.shapes.captions import AND, numbered_caption, parse
+from datamodules.synthetic.shapes.facts import COLOURED
+from datamodules.synthetic.shapes.scenes import COLOURS, FORMS, Shape
+from datamodules.synthetic.stories.source import story
 
 ASSETS = Path(__file__).parent.parent / "assets"
 FOLDERS = sorted(path for path in ASSETS.iterdir() if path.is_dir())

@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from cli import main
-from tests.config_stand_ins import CONFIGS, RUNS, own_precision, shortened_run, write_stand_ins
+from tests.fixtures.configs import CONFIGS, RUNS, own_precision, shortened_run, write_stand_ins
 
 SHIPPED = sorted(CONFIGS.glob("*/*.yaml"))
 READS = sorted((CONFIGS / "decoding").glob("*.yaml"))

@@ -19,7 +19,7 @@ import torch
 import datamodules
 import modules
 from cli import BASE, main
-from tests.runs import losses, metrics
+from tests.fixtures.runs import losses, metrics
 
 ROOT = BASE.parents[1]
 PAGE = (ROOT / "docs" / "adding_a_system.md").read_text()

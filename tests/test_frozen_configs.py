@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 import cli
-from engine.grid import read_grid
-from tests.config_stand_ins import CONFIGS
+from engine.study.grid import read_grid
+from tests.fixtures.configs import CONFIGS
 
 FROZEN = Path(__file__).parent / "golden" / "configs"
 FOLDERS = {"TRAINER_DATA": "/folder_of_data", "TRAINER_MODELS": "/folder_of_models"}

@@ -53,7 +53,10 @@ def config(tmp_path, monkeypatch):
     monkeypatch.setattr(Plain, "__module__", "modules.plain")
     monkeypatch.setattr(PlainData, "__module__", "modules.plain")
     path = tmp_path / "plain.yaml"
-    logger = {"class_path": "engine.run.RunLogger", "init_args": {"root": str(tmp_path / "runs")}}
+    logger = {
+        "class_path": "engine.run.logger.RunLogger",
+        "init_args": {"root": str(tmp_path / "runs")},
+    }
     content = {
         "model": {"class_path": "modules.plain.Plain"},
         "data": {"class_path": "modules.plain.PlainData"},

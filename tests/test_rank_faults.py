@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from modules.causal_lm.system import CausalLM
-from tests.runs import (
+from tests.fixtures.runs import (
     fit_on_ranks,
     losses,
     newest_run,

@@ -4,9 +4,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.facts import facts
-from tests.engine.test_sharded import Gadget
-from tests.runs import ends_on_ranks, fit, fit_on_ranks, losses, metrics, weights, write_config
+from engine.checkpoint.facts import facts
+from tests.engine.checkpoint.test_sharded import Gadget
+from tests.fixtures.runs import (
+    ends_on_ranks,
+    fit,
+    fit_on_ranks,
+    losses,
+    metrics,
+    weights,
+    write_config,
+)
 
 STRATEGY = Path(__file__).parent.parent / "configs" / "strategy"
 NO_DROPOUT = "--model.init_args.network.init_args.options.attention_dropout=0.0"
@@ -36,7 +44,7 @@ def test_two_ranks_train_as_one_process(config, strategy):
 def test_a_refusal_ends_every_rank_and_is_told_once(config):
     """On all ranks, on the one that prepares the data, and before the ranks know each other."""
     vocabulary = "--model.init_args.network.init_args.options.vocab_size=200"
-    missing = "[{class_path: datamodules.sources.PlainText, init_args: {path: /none.txt}}]"
+    missing = "[{class_path: datamodules.text.files.PlainText, init_args: {path: /none.txt}}]"
     for flag, told in (
         (vocabulary, "300 ids, the embedding"),
         (f"--data.init_args.train={missing}", "/none.txt does not exist"),

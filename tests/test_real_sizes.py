@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from cli import main
-from tests.modules.lmfusion import small_run
-from tests.runs import fit, losses, weights, write_config
+from tests.fixtures import lmfusion_small_run as small_run
+from tests.fixtures.runs import fit, losses, weights, write_config
 
 pytestmark = pytest.mark.slow
 
@@ -138,7 +138,7 @@ def test_a_real_model_is_steered_by_a_pair_of_its_size(folders, name, precision,
     questions = tmp_path / "questions.jsonl"
     questions.write_text(json.dumps({"question": "The cat sat on", "answers": ["the mat"]}) + "\n")
     source = {
-        "class_path": "datamodules.question_files.JsonlQuestions",
+        "class_path": "datamodules.questions.files.JsonlQuestions",
         "init_args": {"path": str(questions)},
     }
     config = "configs/decoding/proxy_tuning.yaml"

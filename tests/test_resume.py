@@ -6,7 +6,7 @@ import torch
 
 from callbacks.report import Report
 from cli import main
-from tests.runs import (
+from tests.fixtures.runs import (
     fit,
     fit_on_ranks,
     losses,

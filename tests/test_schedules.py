@@ -4,7 +4,7 @@ import pytest
 import torch
 import yaml
 
-from tests.runs import fit, metrics, refused, write_config
+from tests.fixtures.runs import fit, metrics, refused, write_config
 from tests.test_resume import resume, same_checkpoint, steps
 
 OPTIM = "torch.optim.lr_scheduler"
@@ -87,7 +87,7 @@ def test_a_resumed_run_of_a_changed_config_has_the_rates_of_a_fresh_one(config, 
 def test_a_schedule_that_watches_is_stepped_by_validations(config):
     """The loss is watched for its rise, which never comes: no patience halves at every look."""
     watching = (
-        "engine.learning_rate.Plateau",
+        "engine.optim.schedules.Plateau",
         {"monitor": "validate/loss", "mode": "max", "patience": 0, "factor": 0.5},
     )
     parts = ["--trainer.val_check_interval=2"]
@@ -102,12 +102,12 @@ def test_a_schedule_that_watches_is_stepped_by_validations(config):
 def test_a_schedule_that_does_not_say_what_it_watches_is_refused(config, capsys):
     with pytest.raises(SystemExit, match="2"):
         fit(given(config, ("ReduceLROnPlateau", {})))
-    assert "take engine.learning_rate.Plateau" in capsys.readouterr().err
+    assert "take engine.optim.schedules.Plateau" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_what_it_watches_must_be_there(config):
-    watching = ("engine.learning_rate.Plateau", {"monitor": "validate/los"})
+    watching = ("engine.optim.schedules.Plateau", {"monitor": "validate/los"})
     told = "Plateau monitors validate/los, which a validation does not give; did you mean validate/"
     with refused(told):
         fit(given(config, watching), "--trainer.val_check_interval=2")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.pairs import Estimate
+from benchmarks.bench.timing import Estimate
 
 Statistic = Callable[..., float]
 """Makes a number of arrays whose rows belong together."""

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from benchmarks.configured import configured
-from engine.flops import FlopCounter
-from modules.lmfusion.mask import LATER, PREFIX, Runs
-from modules.lmfusion.network import FusionNetwork
+from benchmarks.bench.from_config import configured
+from engine.measure.flops import FlopCounter
+from modules.lmfusion.network.fusion import FusionNetwork
+from modules.lmfusion.network.mask import LATER, PREFIX, Runs
 from modules.lmfusion.system import LMFusion
 
 CONFIGS = Path(__file__).parent.parent.parent / "configs" / "lmfusion"

@@ -8,11 +8,11 @@ import lightning as L
 import torch
 from lightning.pytorch.plugins.precision import HalfPrecision, Precision
 
-from engine.checkpoint import SafeCheckpointIO
+from engine.checkpoint.io import SafeCheckpointIO
 from engine.commands.export_check import Comparable, drafted, refuse_difference
-from engine.places import refuse_remote
-from engine.precision import cast
-from engine.trainer import Trainer
+from engine.config.origins import refuse_remote
+from engine.run.precision import cast
+from engine.run.trainer import Trainer
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 """What the weights of an exported model can be stored in."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from engine.grid import main
+from engine.study.grid import main
 
 
 class RunGrid:

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import lightning as L
 
-from engine.places import refuse_remote
+from engine.config.origins import refuse_remote
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ import lightning as L
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.places import refuse_remote
+from engine.config.origins import refuse_remote
 
 FILE = "palette.npy"
 """Colours, uint8 [K, 3], in the folder of a palette."""

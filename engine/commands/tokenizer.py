@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import lightning as L
 from lightning.pytorch.trainer.states import TrainerFn
 
-from engine.places import refuse_remote
+from engine.config.origins import refuse_remote
 
 END = "<|endoftext|>"
 """Starts and ends a document."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from modules.causal_lm.lora import no_advice
-from modules.nn.same_weights import refuse_other_weights
+from modules.weights.same_weights import refuse_other_weights
 
 NUM_ROWS = 2
 NUM_TOKENS = 32

@@ -11,10 +11,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from modules.causal_lm.ends import Stops, token_ids
-from modules.causal_lm.layout import columns_together, pays
+from modules.causal_lm.architecture.weight_layout import columns_together, pays
 from modules.causal_lm.network import LanguageModel
-from modules.nn.sharding import is_sharded
+from modules.causal_lm.tokens.ends import Stops, token_ids
+from modules.weights.sharding import is_sharded
 
 Processor = Callable[[Tensor, Tensor], Tensor]
 """From the tokens so far [B, N] and the scores of the next one [B, V] to other scores [B, V]."""
@@ -34,8 +34,8 @@ class Generation:
         ends: Tokens that end a text beside the tokenizer's own, by string or id, such as the end of
             a turn in chats.
         seed: Of the draws; what is drawn for a prompt depends on it and on the prompt alone.
-        cache: Key-value cache that grows in place (`modules.causal_lm.cache`), or one of fixed size
-            that torch.compile can reuse.
+        cache: Key-value cache that grows in place (`modules.causal_lm.kv_cache`), or one of fixed
+            size that torch.compile can reuse.
     """
 
     max_new_tokens: int = 128
@@ -107,7 +107,7 @@ def generate(
     check_room(network, token_BL.shape[1], how)
     from transformers import LogitsProcessorList, StoppingCriteriaList  # takes seconds
 
-    from modules.causal_lm.loop import AtStops, OwnRows
+    from modules.causal_lm.generation_loop import AtStops, OwnRows
 
     end = tokenizer.eos_token_id
     ends = token_ids(how.ends, tokenizer) | ({end} if end is not None else set())

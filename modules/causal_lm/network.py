@@ -11,8 +11,8 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from modules.causal_lm.admission import Limits, admit
-from modules.causal_lm.architecture import (
+from modules.causal_lm.architecture.hf_attention import register
+from modules.causal_lm.architecture.options import (
     Attention,
     Option,
     as_decoder,
@@ -23,21 +23,21 @@ from modules.causal_lm.architecture import (
     own_ids,
     thaw,
 )
-from modules.causal_lm.attention import register
 from modules.causal_lm.export import logits_of_folder, merged, questions, write_folder
 from modules.causal_lm.lora import Lora, adapt, add_rows
 from modules.causal_lm.loss import IGNORE, Losses, chunked_next_token_loss, next_token_loss
+from modules.causal_lm.probe.admission import Limits, admit
+from modules.causal_lm.probe.verdict import Sampling
 from modules.causal_lm.router import (
     SWITCH,
     balance,
     balance_weight,
     check_router_options,
 )
-from modules.causal_lm.verdict import Sampling
 from modules.nn.activations import checkpoint_activations
-from modules.nn.attention import Documents
-from modules.nn.sharding import is_sharded
-from modules.origin import read, read_model
+from modules.nn.document_attention import Documents
+from modules.weights.origin import read, read_model
+from modules.weights.sharding import is_sharded
 
 
 class LanguageModel(nn.Module):

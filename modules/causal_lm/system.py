@@ -12,15 +12,15 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 from typing_extensions import override
 
-from modules.causal_lm.ends import new_text
+from modules.base.system import System, constant
 from modules.causal_lm.generate import Generation, check_room, cut, generate
 from modules.causal_lm.network import Builder, LanguageModel
-from modules.causal_lm.prompts import begun
-from modules.causal_lm.tokens import check_own_tokens
-from modules.causal_lm.vocabulary import vocabulary_size
+from modules.causal_lm.tokens.ends import new_text
+from modules.causal_lm.tokens.prompts import begun
+from modules.causal_lm.tokens.same_tokens import check_own_tokens
+from modules.causal_lm.tokens.vocabulary import vocabulary_size
 from modules.nn.generators import dice
-from modules.origin import read_tokenizer
-from modules.system import System, constant
+from modules.weights.origin import read_tokenizer
 
 
 class TokenBatch(TypedDict):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from modules.metrics.likeness import Likeness, Reference
+from modules.metrics.image.frechet_metric import Likeness, Reference
 from modules.metrics.meter import Reduce
 
 
@@ -17,7 +17,7 @@ class Judge:
 
     Args:
         features: Builds what turns pictures into features, such as
-            `modules.metrics.features.Inception`.
+            `modules.metrics.image.image_features.Inception`.
         statistics: An .npz file with mean and covariance of real pictures' features, pytorch-fid's
             or one of ours; written after a whole test where it is not there, and refused where it
             is of other pictures, codec or features. Where None, the test's own files as the codec

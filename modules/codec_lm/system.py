@@ -12,15 +12,15 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from typing_extensions import override
 
+from modules.base.system import constant
 from modules.causal_lm.generate import Generation, generate
 from modules.causal_lm.network import Builder
 from modules.causal_lm.system import CausalLM, PromptBatch, TokenBatch
-from modules.codec_lm.analysis import kind_sums, label_kinds, whole_files
 from modules.codec_lm.evaluate import Judge, as_images, num_references
 from modules.codec_lm.generate import LegalTokens, likelihood
 from modules.codec_lm.rules import Rules
-from modules.metrics.likeness import reference
-from modules.system import constant
+from modules.codec_lm.token_kinds import kind_sums, label_kinds, whole_files
+from modules.metrics.image.frechet_metric import reference
 
 CHANCE = Generation(max_new_tokens=1024, temperature=1.0, top_k=None)
 """Files as the model gives them."""

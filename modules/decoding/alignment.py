@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from modules.decoding.demonstrations import Demonstration, Pool
-from modules.decoding.packing import Budget, Packing, pack
-from modules.decoding.question import Question
-from modules.decoding.retrieval import Retriever
-from modules.decoding.templates import ExampleAnswers, Template, num_tokens
+from modules.prompting.budget import Budget, Packing, pack
+from modules.prompting.demonstrations import Demonstration, Pool
+from modules.prompting.question import Question
+from modules.prompting.retrieval import Retriever
+from modules.prompting.templates import ExampleAnswers, Template, num_tokens
 
 
 class AlignedPrompt(NamedTuple):

@@ -17,16 +17,16 @@ from typing import Any
 
 import torch
 
-from modules.causal_lm.ends import Stops, ends_of, new_text, token_ids, up_to_end
 from modules.causal_lm.generate import cut
-from modules.decoding.branches import Branch, Branches
+from modules.causal_lm.tokens.ends import Stops, ends_of, new_text, token_ids, up_to_end
+from modules.decoding.branches.branches import Branch, Branches
+from modules.decoding.branches.generate import generate
+from modules.decoding.branches.likelihood import Likelihood, loglikelihood
+from modules.decoding.branches.rows import CacheKind
 from modules.decoding.fitting import Fitted, fit, prompts_of, without_end
-from modules.decoding.generate import generate
-from modules.decoding.likelihood import Likelihood, loglikelihood
 from modules.decoding.options import ANSWERED, refuse, strings
-from modules.decoding.question import Question
-from modules.decoding.rows import CacheKind
 from modules.nn.generators import dice, seed_of
+from modules.prompting.question import Question
 
 Asked = Question | Fitted | str
 """What is asked: a question that may be cut yet, its field `question` alone, or one that was cut

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modules.decoding.branches import Branches, encode
-from modules.decoding.question import Question
-from modules.decoding.rows import prompt_room
+from modules.decoding.branches.branches import Branches, encode
+from modules.decoding.branches.rows import prompt_room
+from modules.prompting.question import Question
 
 TRIES = 8
 """How often a question is cut; texts that were cut may have a few tokens more than foreseen."""

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from modules.decoding.question import Question
-from modules.metrics.bert_score import BertScore
-from modules.metrics.factuality import FactualityScorer, factuality
-from modules.metrics.overlap import RULES, USUAL, Kind, rouge
+from modules.metrics.text.bert_score import BertScore
+from modules.metrics.text.factuality import FactualityScorer, factuality
+from modules.metrics.text.overlap import RULES, USUAL, Kind, rouge
+from modules.prompting.question import Question
 
 Rule = Literal["exact", "first_line", "begins", "contains"]
 
@@ -43,7 +43,7 @@ class ShortAnswer:
     """Whether an answer is one of the references.
 
     Attributes:
-        rule: What counts as the same (`modules.metrics.overlap`).
+        rule: What counts as the same (`modules.metrics.text.overlap`).
     """
 
     rule: Rule = "first_line"
@@ -62,7 +62,7 @@ class ShortAnswer:
 
 @dataclass(frozen=True)
 class Rouge:
-    """ROUGE as F1 (Lin, 2004; `modules.metrics.overlap.rouge`).
+    """ROUGE as F1 (Lin, 2004; `modules.metrics.text.overlap.rouge`).
 
     Attributes:
         kinds: Among rouge_1, rouge_2, rouge_l, and rouge_lsum for summaries of several lines.

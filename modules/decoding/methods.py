@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from modules.decoding.alignment import Demonstrated, InContextAlignment
-from modules.decoding.branches import (
+from modules.decoding.branches.branches import (
     Branch,
     Branches,
     context_aware,
@@ -13,10 +13,10 @@ from modules.decoding.branches import (
     mapped,
     proxy_tuned,
 )
-from modules.decoding.combination import WeightedSum
-from modules.decoding.prompts import Chat, Formatted
-from modules.decoding.question import Prompt
-from modules.decoding.sources import Pretrained
+from modules.decoding.branches.combination import WeightedSum
+from modules.decoding.pretrained import Pretrained
+from modules.prompting.format import Chat, Formatted
+from modules.prompting.question import Prompt
 
 Wording = str | Formatted | Chat
 """A prompt; a text stands for a formatted one."""

@@ -11,11 +11,11 @@ import torch.distributed as dist
 from torch import Tensor
 
 from modules.decoding.answers import Record, parsed
+from modules.decoding.branches.likelihood import Likelihood
 from modules.decoding.decoder import Decoder, Written
-from modules.decoding.endpoint import EndpointError
 from modules.decoding.fitting import Fitted
-from modules.decoding.likelihood import Likelihood
-from modules.decoding.question import Question
+from modules.endpoint.client import EndpointError
+from modules.prompting.question import Question
 
 
 class Totals(NamedTuple):

@@ -14,10 +14,8 @@ from typing_extensions import override
 from modules.causal_lm.generate import Generation
 from modules.decoding.answers import Record
 from modules.decoding.decoder import Asked, Decoder, Written
-from modules.decoding.endpoint import at_once
 from modules.decoding.measures import Answered, Measure
 from modules.decoding.methods import Method
-from modules.decoding.question import Question
 from modules.decoding.records import (
     Asker,
     Means,
@@ -28,6 +26,8 @@ from modules.decoding.records import (
     naming,
     right_choices,
 )
+from modules.endpoint.client import at_once
+from modules.prompting.question import Question
 
 GREEDY = Generation(max_new_tokens=128, temperature=0.0)
 """The most likely tokens."""

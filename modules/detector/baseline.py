@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from modules.detector.evaluation import Judged
+from modules.classifier.evaluation import Judged
+from modules.classifier.system import Judge, TextBatch
 from modules.detector.method import Method
-from modules.detector.system import Judge, TextBatch
 
 
 class LabelledTexts(Protocol):

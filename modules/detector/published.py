@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from modules.detector.loss import text_logits
+from modules.classifier.loss import text_logits
+from modules.classifier.network import Attention, Pretrained
 from modules.detector.method import Method
-from modules.detector.network import Attention, Pretrained
-from modules.origin import read_tokenizer
+from modules.weights.origin import read_tokenizer
 
 
 class Published(Method):

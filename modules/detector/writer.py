@@ -41,7 +41,7 @@ class Writer(CausalLM):
 
     A continuation is drawn again until it has as many tokens as it should; the longer of the two
     texts is then cut to as many words as the other has, prompt included, or length would tell. The
-    records of a run make a table that `datamodules.labelled_text` reads.
+    records of a run make a table that `datamodules.labelled_text.source` reads.
 
     Args:
         network: Builds the language model; called once, under the strategy's own context.

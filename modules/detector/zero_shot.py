@@ -11,11 +11,11 @@ from torch import Tensor
 from typing_extensions import override
 
 from modules.causal_lm.network import Builder, LanguageModel
-from modules.causal_lm.tokens import check_tokens, own_tokenizer, read_from
-from modules.causal_lm.vocabulary import vocabulary_size
-from modules.detector.likelihoods import TokenSums, token_sums
+from modules.causal_lm.token_statistics import TokenSums, token_sums
+from modules.causal_lm.tokens.same_tokens import check_tokens, own_tokenizer, read_from
+from modules.causal_lm.tokens.vocabulary import vocabulary_size
 from modules.detector.method import Method
-from modules.origin import read_tokenizer
+from modules.weights.origin import read_tokenizer
 
 
 class ZeroShot(Method):

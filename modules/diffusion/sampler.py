@@ -14,12 +14,12 @@ from torch import Tensor
 from typing_extensions import override
 
 from modules.diffusion.guidance import Predict
-from modules.diffusion.limit import Limit
 from modules.diffusion.noise import Generators, gaussian
 from modules.diffusion.process import Prediction, predict_noise, read
+from modules.diffusion.projection import Limit
 from modules.diffusion.schedule import Schedule
 from modules.diffusion.solver import Estimate, Move, Solver
-from modules.diffusion.spacing import Spacing, spaced
+from modules.diffusion.timesteps import Spacing, spaced
 
 LARGEST_GROWTH = 10.0
 """By how much a step may multiply the error of a network that predicts eps."""

@@ -4,7 +4,7 @@ from typing import TypedDict
 
 from torch import Tensor
 
-from modules.lmfusion.generate import Prompt
+from modules.lmfusion.generation.generate import Prompt
 
 
 class FusionBatch(TypedDict):

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from modules.lmfusion.loss import class_of
-from modules.lmfusion.mask import PREFIX, Runs
+from modules.lmfusion.network.mask import PREFIX, Runs
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from modules.lmfusion.answer import Author
-from modules.lmfusion.generate import Prompt, Want
-from modules.metrics.cider import Cider
-from modules.metrics.likeness import Likeness, Reference, counted, over_ranks
+from modules.lmfusion.generation.batch import Author
+from modules.lmfusion.generation.generate import Prompt, Want
+from modules.metrics.image.frechet_metric import Likeness, Reference, counted, over_ranks
 from modules.metrics.meter import Reduce
+from modules.metrics.text.cider import Cider
 
 LACK = "test: no document is one image with one caption, nothing to judge"
 
@@ -66,7 +66,7 @@ class Judge:
 
     Args:
         features: Builds what turns pictures into features for the Frechet distance, such as
-            `modules.metrics.features.Inception`; not measured where None.
+            `modules.metrics.image.image_features.Inception`; not measured where None.
         statistics: An .npz file with mean and covariance of real pictures' features, pytorch-fid's
             or one of ours; written after a whole test where it is not there, and refused where it
             is of other pictures or features. The test's own pictures are taken where None.
@@ -119,7 +119,7 @@ class Trial:
             self.likeness = Likeness(judge.features, judge.statistics, device, real)
         self.score: Any = None
         if judge.clip is not None:
-            from modules.metrics.clip_score import ClipScore  # takes seconds
+            from modules.metrics.image.clip_score import ClipScore  # takes seconds
 
             self.score = ClipScore(judge.clip, device=device)
         self.fit = torch.zeros(2, dtype=torch.float64)

@@ -8,7 +8,7 @@ Shape legend: T = text positions, V = vocabulary without BOI, I = images.
 import torch.nn.functional as F
 from torch import Tensor
 
-from modules.lmfusion.network import BOI
+from modules.lmfusion.network.fusion import BOI
 
 IGNORE = -100
 """Label of a position that has nothing to predict."""

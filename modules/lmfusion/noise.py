@@ -9,7 +9,7 @@ from torch import Tensor
 
 from modules.diffusion.process import Prediction, add_noise, target
 from modules.diffusion.schedule import Schedule
-from modules.lmfusion.mask import IMAGE, Runs
+from modules.lmfusion.network.mask import IMAGE, Runs
 from modules.nn.generators import dice
 
 Chance = torch.Generator | Sequence[torch.Generator] | None

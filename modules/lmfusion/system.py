@@ -9,23 +9,23 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from typing_extensions import override
 
+from modules.base.optimizers import decayed_or_not
+from modules.base.system import System, constant
 from modules.diffusion.process import Prediction, min_snr_weight
 from modules.diffusion.schedule import CosineSchedule, Schedule
-from modules.lmfusion.answer import Author
 from modules.lmfusion.batch import FusionBatch, PromptBatch
 from modules.lmfusion.boi import boi_loss, sample
+from modules.lmfusion.dummy_image import with_image
 from modules.lmfusion.evaluate import Judge, Trial, mean_losses
-from modules.lmfusion.filler import with_image
-from modules.lmfusion.generate import Generation
+from modules.lmfusion.generation.batch import Author
+from modules.lmfusion.generation.decode_latents import Pixels
+from modules.lmfusion.generation.generate import Generation
 from modules.lmfusion.loss import image_loss, text_loss
-from modules.lmfusion.mask import Runs
-from modules.lmfusion.network import Builder, FusionNetwork, Predicted
+from modules.lmfusion.network.fusion import Builder, FusionNetwork, Predicted
+from modules.lmfusion.network.mask import Runs
 from modules.lmfusion.noise import Chance, Noised, add, draw_steps, largest_readable_step, own_dice
-from modules.lmfusion.pixels import Pixels
-from modules.metrics.likeness import reference
-from modules.optimizing import decayed_or_not
-from modules.origin import read_tokenizer
-from modules.system import System, constant
+from modules.metrics.image.frechet_metric import reference
+from modules.weights.origin import read_tokenizer
 
 
 class LMFusion(System):

@@ -10,11 +10,11 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 from typing_extensions import override
 
-from modules.nn.same_weights import refuse_other_weights
-from modules.nn.vector_quantiser import code_sums, exact, perplexity
-from modules.nn.vq_vae import RUNNING, Coded, VQNetwork, read_network, write_network
-from modules.system import System, constant
+from modules.base.system import System, constant
 from modules.vq.loss import commitment, reconstruction
+from modules.vq.network import RUNNING, Coded, VQNetwork, read_network, write_network
+from modules.vq.quantiser import code_sums, exact, perplexity
+from modules.weights.same_weights import refuse_other_weights
 
 Builder = Callable[[], VQNetwork]
 MEASURES = ("mse", "psnr", "commitment", "perplexity", "used")

@@ -6,14 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.counting import executed_flops, saved_bytes
-from benchmarks.fusion_cases import LLAMA_3_8B, Case, Size, loss, spread, whole_loss
-from benchmarks.fusion_minimum import least_bytes, least_flops
-from benchmarks.harness import Bench
+from benchmarks.baselines.fusion_cases import LLAMA_3_8B, Case, Size, loss, spread, whole_loss
+from benchmarks.baselines.fusion_minimum import least_bytes, least_flops
+from benchmarks.baselines.naive_fusion import Rows, left_to_autograd, naive_loss
+from benchmarks.bench.counting import executed_flops, saved_bytes
+from benchmarks.bench.harness import Bench
 from benchmarks.lmfusion_flops import GOAL_BYTES, Entrants, check_losses, check_meta, count
-from benchmarks.naive_fusion import Rows, left_to_autograd, naive_loss
-from modules.lmfusion.mask import hybrid_mask
-from tests.benchmarks.fusion_brute import brute_bytes, brute_flops
+from modules.lmfusion.network.mask import hybrid_mask
+from tests.benchmarks.baselines.fusion_brute import brute_bytes, brute_flops
 
 TINY = Size(32, 48, 3, 4, 2, 60, side=8, channels=3)
 ORDERS = pytest.mark.parametrize("caption_first", [True, False])

@@ -3,8 +3,8 @@ import torch
 
 from benchmarks import attention, lmfusion_step
 from benchmarks.attention import check, compare_growth
-from benchmarks.fusion_cases import Case, Size
-from benchmarks.harness import Bench
+from benchmarks.baselines.fusion_cases import Case, Size
+from benchmarks.bench.harness import Bench
 from benchmarks.lmfusion_step import compare, compare_with_rival, naive_step, our_step
 
 CPU = torch.device("cpu")

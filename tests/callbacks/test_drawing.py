@@ -5,7 +5,7 @@ import torch
 
 from cli import main
 from modules.causal_lm.system import CausalLM
-from tests.runs import fit, losses, write_config
+from tests.fixtures.runs import fit, losses, write_config
 
 SAMPLES = (
     '--trainer.callbacks+={"class_path": "callbacks.samples.TextSamples", '

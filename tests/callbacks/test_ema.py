@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from callbacks.ema import EMA, trainable
-from tests.runs import fit, write_config
+from tests.fixtures.runs import fit, write_config
 
 
 class Run:
@@ -57,8 +57,8 @@ def test_validation_sees_the_average_and_training_goes_on_with_the_weights():
 
 def test_the_average_is_saved_restored_and_used_by_validate(tmp_path, text_file, tokenizer_folder):
     from cli import main
+    from tests.fixtures.runs import newest_run
     from tests.modules.causal_lm.test_system import validation_row
-    from tests.runs import newest_run
 
     config = write_config(tmp_path, text_file, tokenizer_folder)
     ema = '--trainer.callbacks+={"class_path": "callbacks.ema.EMA", "init_args": {"decay": 0.5}}'

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from callbacks.moved import mean_share, probes, would_move
-from tests.runs import fit, metrics, write_config
+from tests.fixtures.runs import fit, metrics, write_config
 
 
 def test_a_step_moves_what_it_moves_in_bfloat16():

@@ -5,8 +5,8 @@ from lightning import LightningModule
 from PIL import Image
 
 from callbacks.pictures import CaptionPictures, grid
-from tests.modules.lmfusion.small_run import EMA, write_config, write_llama
-from tests.runs import fit
+from tests.fixtures.lmfusion_small_run import EMA, write_config, write_llama
+from tests.fixtures.runs import fit
 
 CAPTIONS = '{"class_path": "callbacks.pictures.CaptionPictures", "init_args": %s}'
 

@@ -9,7 +9,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from callbacks.lines import line
 from callbacks.rates import StepRates
-from tests.runs import fit, metrics, write_config
+from tests.fixtures.runs import fit, metrics, write_config
 
 
 @contextmanager

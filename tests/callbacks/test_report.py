@@ -7,7 +7,7 @@ import yaml
 from callbacks.lines import line, si
 from callbacks.report import check_finite
 from cli import main
-from tests.runs import fit, metrics, write_config
+from tests.fixtures.runs import fit, metrics, write_config
 
 
 def test_a_line_reads_as_people_write():

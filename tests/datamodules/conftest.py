@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.stories import story
+from datamodules.synthetic.stories.source import story
 
 
 @pytest.fixture(scope="session")

@@ -6,13 +6,13 @@ import torch
 from modules.diffusion.noise import gaussian
 from modules.diffusion.schedule import CosineSchedule, LinearSchedule
 from modules.lmfusion.boi import sample
-from modules.lmfusion.mask import PREFIX, Runs
+from modules.lmfusion.network.mask import PREFIX, Runs
+from modules.lmfusion.network.patchify import TimeEmbedding, grid_waves
 from modules.lmfusion.noise import draw_steps
-from modules.lmfusion.patchify import TimeEmbedding, grid_waves
-from modules.metrics.bert_score import rarity
 from modules.metrics.meter import Meter
-from modules.nn.attention import Documents
-from modules.nn.vector_quantiser import VectorQuantiser
+from modules.metrics.text.bert_score import rarity
+from modules.nn.document_attention import Documents
+from modules.vq.quantiser import VectorQuantiser
 
 
 def seeded(seed=0):

@@ -1,6 +1,6 @@
 import engine.commands
 from engine.commands.command import commands, config_commands, plain_commands
-from tests.runs import refused
+from tests.fixtures.runs import refused
 
 NEW = '''
 class Greet:

@@ -4,7 +4,7 @@ import yaml
 
 from cli import main
 from engine.commands.latents import EncodeLatents
-from tests.runs import write_config
+from tests.fixtures.runs import write_config
 
 
 def test_the_command_encodes_the_images_of_a_config(tmp_path, text_file, tokenizer_folder, capsys):
@@ -13,9 +13,12 @@ def test_the_command_encodes_the_images_of_a_config(tmp_path, text_file, tokeniz
     torch.manual_seed(0)
     AutoencoderKL(norm_num_groups=1, block_out_channels=(4,)).save_pretrained(tmp_path / "vae")
     config = write_config(tmp_path, text_file, tokenizer_folder)
-    source = {"class_path": "datamodules.shape_pairs.ShapePairs", "init_args": {"num": 3}}
+    source = {
+        "class_path": "datamodules.synthetic.shapes.source.ShapePairs",
+        "init_args": {"num": 3},
+    }
     options = {"tokenizer": str(tokenizer_folder), "train": [source], "num_patches": 16}
-    data = {"class_path": "datamodules.fusion.FusionData", "init_args": options}
+    data = {"class_path": "datamodules.image_text.datamodule.FusionData", "init_args": options}
     config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | {"data": data}))
     out = tmp_path / "out"
     main(["latents", f"--config={config}", f"--vae={tmp_path / 'vae'}", f"--folder={out}"])

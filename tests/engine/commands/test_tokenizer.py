@@ -5,7 +5,7 @@ from transformers import AutoTokenizer
 
 from engine.commands import tokenizer as module
 from engine.commands.tokenizer import TrainTokenizer, told, train_tokenizer
-from engine.trainer import Trainer
+from engine.run.trainer import Trainer
 
 
 class Words:

@@ -10,7 +10,7 @@ from cli import main
 from modules.causal_lm.export import questions
 from modules.causal_lm.lora import Lora, adapt
 from modules.causal_lm.network import FromConfig
-from tests.runs import fit, write_config
+from tests.fixtures.runs import fit, write_config
 
 GPT2 = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64, "vocab_size": 300}
 TIED = {"tie_word_embeddings": True}

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from modules.causal_lm.ends import Stops, token_ids, up_to_end
 from modules.causal_lm.generate import Generation, cut, generate
+from modules.causal_lm.tokens.ends import Stops, token_ids, up_to_end
 from modules.nn.generators import dice
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from engine.precision import HalfWeights
+from engine.run.precision import HalfWeights
 from modules.causal_lm.lora import Lora, adapt
 from modules.causal_lm.network import FromConfig, Pretrained
 

@@ -6,7 +6,7 @@ import torch
 from modules.causal_lm.loss import IGNORE
 from modules.causal_lm.network import FromConfig
 from modules.causal_lm.router import trained_tokens
-from tests.runs import fit, metrics, write_config
+from tests.fixtures.runs import fit, metrics, write_config
 
 OPTIONS = {
     "hidden_size": 32,

@@ -10,7 +10,7 @@ import torch
 
 from cli import main
 from tests.conftest import TEXTS
-from tests.runs import fit, losses, metrics, newest_run, refused, weights, write_config
+from tests.fixtures.runs import fit, losses, metrics, newest_run, refused, weights, write_config
 
 LORA = {
     "class_path": "modules.causal_lm.network.Pretrained",

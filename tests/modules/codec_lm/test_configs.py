@@ -8,7 +8,7 @@ import torch
 from omegaconf import OmegaConf
 
 from modules.causal_lm.network import FromConfig
-from modules.codec_lm.jpeg import JpegCodec
+from modules.codec_lm.jpeg.codec import JpegCodec
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 FILES = sorted(path for room in ("jpeg_lm", "avc_lm") for path in CONFIGS.glob(f"{room}/*.yaml"))

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from modules.codec_lm.evaluate import Judge, as_images, num_references
-from modules.metrics.frechet import Gaussian, frechet_distance
+from modules.metrics.image.frechet import Gaussian, frechet_distance
+from tests.modules.codec_lm.jpeg.test_grammar import picture
 from tests.modules.codec_lm.test_generate import CODEC, system, tokenizer_of_files  # noqa: F401
-from tests.modules.codec_lm.test_grammar import picture
 
 
 class Corners(torch.nn.Module):

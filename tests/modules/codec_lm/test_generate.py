@@ -11,9 +11,9 @@ from engine.commands.tokenizer import train_tokenizer
 from modules.causal_lm.generate import Generation
 from modules.causal_lm.network import FromConfig
 from modules.codec_lm.generate import LegalTokens, likelihood
-from modules.codec_lm.jpeg import JpegCodec
+from modules.codec_lm.jpeg.codec import JpegCodec
 from modules.codec_lm.system import CodecLM
-from tests.modules.codec_lm.test_grammar import SETTINGS, picture
+from tests.modules.codec_lm.jpeg.test_grammar import SETTINGS, picture
 
 CODEC = JpegCodec(16, 16, sampling="grey", keep_header=False)
 OPTIONS = {

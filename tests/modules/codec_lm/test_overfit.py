@@ -5,12 +5,12 @@ from functools import partial
 import pytest
 import torch
 
-from datamodules.codec import CodecText
-from datamodules.digits import Digits
-from engine.optimizers import MuonAdamW
+from datamodules.codec.datamodule import CodecText
+from datamodules.images.digits import Digits
+from engine.optim.muon import MuonAdamW
 from modules.causal_lm.generate import Generation
 from modules.causal_lm.network import FromConfig
-from modules.codec_lm.jpeg import JpegCodec
+from modules.codec_lm.jpeg.codec import JpegCodec
 from modules.codec_lm.system import CodecLM
 
 NUM, STEPS = 16, 150

@@ -6,11 +6,11 @@ from jsonargparse import ArgumentParser
 from transformers import AutoTokenizer
 
 from modules.decoding.alignment import InContextAlignment
-from modules.decoding.demonstrations import Demonstration, FilePool, Pool
-from modules.decoding.packing import Budget
-from modules.decoding.ranking import Ranking
-from modules.decoding.retrieval import BM25, Random, Retriever
-from modules.decoding.templates import Chat, ZeroShot, num_tokens
+from modules.prompting.budget import Budget
+from modules.prompting.demonstrations import Demonstration, FilePool, Pool
+from modules.prompting.ranking import Ranking
+from modules.prompting.retrieval import BM25, Random, Retriever
+from modules.prompting.templates import Chat, ZeroShot, num_tokens
 
 POOL = Pool(
     [

@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from engine.strict_json import dumps
+from engine.disk.strict_json import dumps
 from modules.decoding.answers import answer_all, answered
 
 QUESTIONS = [{"name": f"q{n}", "text": "ü"} for n in range(4)]

@@ -2,11 +2,11 @@ import warnings
 
 import pytest
 
-from modules.decoding.branches import Branch, Branches, context_aware, proxy_tuned
+from modules.decoding.branches.branches import Branch, Branches, context_aware, proxy_tuned
 from modules.decoding.decoder import Decoder
 from modules.decoding.options import ANSWERED, CONTINUED
-from modules.decoding.prompts import Chat, Formatted, fill_in
-from tests.decoding_stand_ins import Numbers, doubled, plain_greedy, plain_logits, tiny
+from modules.prompting.format import Chat, Formatted, fill_in
+from tests.fixtures.decoding import Numbers, doubled, plain_greedy, plain_logits, tiny
 
 ASKED = [
     {"context": "5 6 7 8", "question": "1 2 3"},

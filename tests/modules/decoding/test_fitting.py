@@ -2,10 +2,10 @@
 
 import pytest
 
-from modules.decoding.branches import Branch, Branches
+from modules.decoding.branches.branches import Branch, Branches
 from modules.decoding.fitting import excess, fitted, without_beginning
-from modules.decoding.prompts import Formatted
-from tests.decoding_stand_ins import Numbers, tiny
+from modules.prompting.format import Formatted
+from tests.fixtures.decoding import Numbers, tiny
 
 
 def cut(question, num):

@@ -48,7 +48,7 @@ class Precise:
     def score(self, candidates, references):
         import torch
 
-        from modules.metrics.bert_score import BertScores
+        from modules.metrics.text.bert_score import BertScores
 
         assert references == [one.question["article"] for one in ANSWERS]
         half = torch.full((len(candidates),), 0.5)

@@ -5,9 +5,10 @@ import json
 import pytest
 import torch
 
-from modules.decoding import judging, remote
+from modules.decoding.black_box import method as remote
+from modules.decoding.judging import comparison as judging
+from modules.decoding.judging.verdicts import Match, Verdict
 from modules.decoding.records import Means, earlier, gathered
-from modules.decoding.verdicts import Match, Verdict
 
 
 def test_lines_that_are_no_records_are_passed_over_and_the_first_of_repeats_counts(tmp_path):

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from modules.decoding.branches import Branch, Branches
+from modules.decoding.branches.branches import Branch, Branches
 from modules.decoding.decoder import Decoder
-from modules.decoding.prompts import Formatted
-from tests.decoding_stand_ins import VOCABULARY, Numbers, prompts
+from modules.prompting.format import Formatted
+from tests.fixtures.decoding import VOCABULARY, Numbers, prompts
 
 PLACED = {
     "vocab_size": VOCABULARY,

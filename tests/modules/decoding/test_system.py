@@ -4,7 +4,7 @@ import pytest
 
 from cli import main
 from tests.conftest import TEXTS
-from tests.runs import refused
+from tests.fixtures.runs import refused
 
 FIELDS = [
     {"id": str(n), "context": text[:60], "question": text[:20]} for n, text in enumerate(TEXTS[:5])
@@ -37,7 +37,7 @@ def questions(tmp_path):
 
 def source(questions, **options):
     named = {"path": str(questions), "id": "id", **options}
-    return [{"class_path": "datamodules.question_files.JsonlQuestions", "init_args": named}]
+    return [{"class_path": "datamodules.questions.files.JsonlQuestions", "init_args": named}]
 
 
 def run(command, config, folder, *flags):
@@ -148,10 +148,10 @@ def test_in_context_alignment_demonstrates_and_samples_twice(models, questions, 
         "class_path": "modules.decoding.alignment.InContextAlignment",
         "init_args": {
             "pool": {
-                "class_path": "modules.decoding.demonstrations.FilePool",
+                "class_path": "modules.prompting.demonstrations.FilePool",
                 "init_args": {"path": str(pool), "prompt": "{prompt}", "response": "{response}"},
             },
-            "retriever": {"class_path": "modules.decoding.retrieval.BM25"},
+            "retriever": {"class_path": "modules.prompting.retrieval.BM25"},
             "budget": {"total": 100, "prompt": 200},
         },
     }

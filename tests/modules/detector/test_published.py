@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 
-from modules.causal_lm.tokens import check_tokens, own_tokenizer
+from modules.causal_lm.tokens.same_tokens import check_tokens, own_tokenizer
+from modules.classifier.network import FromConfig, Pretrained
 from modules.detector.baseline import Baseline
-from modules.detector.network import FromConfig, Pretrained
 from modules.detector.published import Published
 
 SIZES = {

@@ -6,11 +6,11 @@ import pytest
 import yaml
 
 from cli import main
-from datamodules.labelled_text import LabelledText
+from datamodules.labelled_text.source import LabelledText
 from modules.causal_lm.generate import Generation
 from modules.detector.writer import RECIPE, Writer, first_words
-from tests.datamodules.machine_texts import made_up, write
-from tests.runs import refused
+from tests.fixtures.machine_texts import made_up, write
+from tests.fixtures.runs import refused
 
 OPTIONS = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
 HEADS = {"num_attention_heads": 2, "num_key_value_heads": 2}
@@ -28,18 +28,23 @@ def config(tmp_path_factory, tokenizer_folder):
     model = {"name": "toy", "tokenizer": str(tokenizer_folder), "network": network}
     data = {
         "tokenizer": str(tokenizer_folder),
-        "sources": [{"class_path": "datamodules.labelled_text.LabelledText", "init_args": table}],
+        "sources": [
+            {"class_path": "datamodules.labelled_text.source.LabelledText", "init_args": table}
+        ],
         "prompt_words": 8,
         "least_words": 20,
         "written": str(folder / "runs/tiny/lines/*/predictions*.jsonl"),
         "batch_size": 2,
     }
-    logger = {"class_path": "engine.run.RunLogger"}
+    logger = {"class_path": "engine.run.logger.RunLogger"}
     logger["init_args"] = {"root": str(folder / "runs"), "tensorboard": False}
     options = {"generation": generation, "least_tokens": 25, "tries": 3}
     whole = {
         "model": {"class_path": "modules.detector.writer.Writer", "init_args": model | options},
-        "data": {"class_path": "datamodules.human_prompts.HumanPrompts", "init_args": data},
+        "data": {
+            "class_path": "datamodules.labelled_text.pair_prompts.HumanPrompts",
+            "init_args": data,
+        },
         "trainer": {"accelerator": "cpu", "precision": "32-true", "logger": logger},
     }
     path = folder / "tiny" / "lines.yaml"

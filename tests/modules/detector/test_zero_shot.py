@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from modules.causal_lm.network import FromConfig, Pretrained
+from modules.causal_lm.token_statistics import token_sums
 from modules.detector.baseline import Baseline
-from modules.detector.likelihoods import token_sums
 from modules.detector.tfidf import Tfidf
 from modules.detector.zero_shot import Binoculars, Entropy, FastDetectGPT, Likelihood, LogRank
 from tests.conftest import TEXTS

@@ -5,9 +5,9 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 from jsonargparse import ArgumentParser
 
-from modules.diffusion.limit import Clip, DynamicThreshold
 from modules.diffusion.noise import gaussian
 from modules.diffusion.process import Prediction, predict_noise, target
+from modules.diffusion.projection import Clip, DynamicThreshold
 from modules.diffusion.sampler import Sampler, SampleSource
 from modules.diffusion.schedule import CosineSchedule, LinearSchedule, Schedule
 from modules.diffusion.solver import DDIM, DDPM, DPMSolver
@@ -289,7 +289,7 @@ def test_a_sampler_can_be_asked_for_in_yaml():
         "init_args": {
             "solver": {"class_path": "modules.diffusion.solver.DDIM", "init_args": {"eta": 0.5}},
             "num_steps": 25,
-            "limit": {"class_path": "modules.diffusion.limit.Clip"},
+            "limit": {"class_path": "modules.diffusion.projection.Clip"},
         },
     }
     made = parser.instantiate(parser.parse_object({"sampler": wanted}))

@@ -8,10 +8,10 @@ from omegaconf import OmegaConf
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from modules.diffusion.schedule import CosineSchedule
-from modules.lmfusion.network import FusionNetwork
+from modules.lmfusion.network.fusion import FusionNetwork
+from modules.lmfusion.network.text_model import TextParts
+from modules.lmfusion.network.unet import UNetPatchifier
 from modules.lmfusion.noise import largest_readable_step
-from modules.lmfusion.text import TextParts
-from modules.lmfusion.unet import UNetPatchifier
 
 CONFIGS = Path(__file__).parents[3] / "configs" / "lmfusion"
 LLAMA_3_8B = LlamaConfig(

@@ -8,13 +8,13 @@ import torch
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 from cli import main
-from datamodules.fusion_batch import FusionImage, collate
+from datamodules.image_text.batch import FusionImage, collate
 from modules.lmfusion.evaluate import Judge, cider, pairs
 from modules.lmfusion.system import LMFusion
-from modules.metrics.clip_score import ClipScore
-from modules.metrics.frechet import Gaussian, frechet_distance
-from tests.modules.lmfusion.small_run import rows, shapes, write_config, write_llama
-from tests.runs import fit, newest_run, rank_main
+from modules.metrics.image.clip_score import ClipScore
+from modules.metrics.image.frechet import Gaussian, frechet_distance
+from tests.fixtures.lmfusion_small_run import rows, shapes, write_config, write_llama
+from tests.fixtures.runs import fit, newest_run, rank_main
 
 END = 2
 
@@ -98,7 +98,7 @@ def judge(clip, tmp_path_factory):
     torch.jit.trace(Corners(), torch.rand(2, 3, 32, 32)).save(script)
     options = {
         "features": {
-            "class_path": "modules.metrics.features.TorchScript",
+            "class_path": "modules.metrics.image.image_features.TorchScript",
             "init_args": {"path": str(script)},
         },
         "clip": str(clip),
@@ -120,8 +120,8 @@ def judged(trained):
 
 def by_hand(trained, clip):
     """The same, document by document, from what the system answers."""
-    from datamodules.fusion import FusionData
-    from datamodules.shape_pairs import ShapePairs
+    from datamodules.image_text.datamodule import FusionData
+    from datamodules.synthetic.shapes.source import ShapePairs
 
     system = LMFusion.load_from_checkpoint(trained[1]).eval()
     pair = ShapePairs(num=7, seed=2)

@@ -3,8 +3,8 @@ import torch
 
 from modules.lmfusion.boi import Sample, boi_loss, sample
 from modules.lmfusion.loss import IGNORE, image_loss, text_loss
-from modules.lmfusion.mask import IMAGE, LATER, PREFIX, Runs
-from modules.lmfusion.network import BOI
+from modules.lmfusion.network.fusion import BOI
+from modules.lmfusion.network.mask import IMAGE, LATER, PREFIX, Runs
 
 RUNS = Runs(
     [PREFIX, LATER, IMAGE, PREFIX, PREFIX, LATER, IMAGE, LATER, PREFIX],

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from engine.learning_rate import WarmupCosine
+from engine.optim.schedules import WarmupCosine
 from modules.lmfusion.system import LMFusion
-from tests.modules.lmfusion.parts import fusion
+from tests.fixtures.lmfusion_parts import fusion
 
 KINDS = [("none", False), ("shallow", False), ("deep", False), ("shallow", True), ("none", True)]
 

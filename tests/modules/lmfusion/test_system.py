@@ -8,9 +8,9 @@ from PIL import Image
 from transformers import AutoModelForCausalLM
 
 from cli import main
-from modules.lmfusion.mask import PREFIX, Runs
+from modules.lmfusion.network.mask import PREFIX, Runs
 from modules.lmfusion.system import LMFusion
-from tests.modules.lmfusion.small_run import (
+from tests.fixtures.lmfusion_small_run import (
     EMA,
     noise_of_each_image,
     on_ranks,
@@ -19,7 +19,7 @@ from tests.modules.lmfusion.small_run import (
     write_config,
     write_llama,
 )
-from tests.runs import fit, fit_on_ranks, losses, newest_run, refused, weights
+from tests.fixtures.runs import fit, fit_on_ranks, losses, newest_run, refused, weights
 
 BOI_WEIGHT = "--model.init_args.boi_weight=1.0"
 
@@ -173,7 +173,7 @@ def texts_and_pictures(folder):
         (folder / f"{number}.jsonl").write_text(json.dumps({"segments": kind}) + "\n")
     sources = [
         {
-            "class_path": "datamodules.interleaved.InterleavedJsonl",
+            "class_path": "datamodules.images.interleaved.InterleavedJsonl",
             "init_args": {"path": str(folder / f"{number}.jsonl")},
         }
         for number in range(3)

@@ -9,10 +9,10 @@ import torch
 import yaml
 
 from cli import main
-from modules.codec_lm.vq import VqCodec
-from modules.nn.vq_vae import VQNetwork
+from modules.codec_lm.codes.vq import VqCodec
+from modules.vq.network import VQNetwork
 from modules.vq.system import VQVAE, as_pictures
-from tests.runs import fit, fit_on_ranks, losses, metrics, weights
+from tests.fixtures.runs import fit, fit_on_ranks, losses, metrics, weights
 
 pytest.importorskip("sklearn")
 SIZES = {"size": 8, "channels": 1, "num_codes": 16, "code_size": 4, "width": 8, "num_blocks": 1}
@@ -23,19 +23,19 @@ TENSORS = ("code_KD", "count_K", "sum_KD", "has_begun")
 def config(tmp_path_factory):
     """Digits of 8 x 8 pixels, 2 x 2 codes each; dead codes come to life."""
     folder = tmp_path_factory.mktemp("vq")
-    network = {"class_path": "modules.nn.vq_vae.VQNetwork", "init_args": {**SIZES, "decay": 0.8}}
-    digits = [{"class_path": "datamodules.digits.Digits", "init_args": {"split": "test"}}]
+    network = {"class_path": "modules.vq.network.VQNetwork", "init_args": {**SIZES, "decay": 0.8}}
+    digits = [{"class_path": "datamodules.images.digits.Digits", "init_args": {"split": "test"}}]
     data = {"train": digits, "validate": digits, "test": digits, "size": 8, "channels": 1}
     options = {"network": network, "free_steps": 3}
     options["optimizer"] = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.03}}
     logger = {
-        "class_path": "engine.run.RunLogger",
+        "class_path": "engine.run.logger.RunLogger",
         "init_args": {"root": str(folder / "runs"), "tensorboard": False},
     }
     config = {
         "model": {"class_path": "modules.vq.system.VQVAE", "init_args": options},
         "data": {
-            "class_path": "datamodules.picture.PictureData",
+            "class_path": "datamodules.images.datamodule.PictureData",
             "init_args": {**data, "batch_size": 16, "num_samples": 3},
         },
         "trainer": {
@@ -128,7 +128,7 @@ def test_the_test_counts_every_picture_and_code_once(config, begun, capsys):
     main(["test", f"--config={config}", f"--ckpt_path={begun}/checkpoints/last.ckpt"])
     told = dict(line.split() for line in capsys.readouterr().out.splitlines() if "test/" in line)
     codec = VqCodec(f"{begun}/checkpoints/last.ckpt")
-    from datamodules.digits import Digits
+    from datamodules.images.digits import Digits
 
     source = Digits("test")
     pictures = [source.sample(n, None).image[:, :, 0] for n in range(len(source))]

@@ -1,0 +1,1 @@
+"""Plain versions that ours are compared with."""

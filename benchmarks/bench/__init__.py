@@ -1,0 +1,1 @@
+"""What benchmarks share: timing, counting, recording."""

@@ -1,0 +1,1 @@
+"""Claims of JPEG-LM and AVC-LM."""

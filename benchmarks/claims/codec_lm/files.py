@@ -1,0 +1,239 @@
+"""Trains language models of files for a claim, and judges what they draw.
+
+Shape legend: N = pictures, H, W = their size, D = features.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, islice
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmarks.claims.training import COUNTED, bare, fit
+from callbacks.pictures import grid
+from engine.measure.flops import FlopCounter
+from modules.codec_lm.evaluate import as_images
+from modules.codec_lm.system import CodecLM
+from modules.metrics.image.frechet import FeatureSums, frechet_distance
+from modules.metrics.image.image_features import FeatureExtractor
+
+CONFIGS = Path(__file__).parent.parent.parent / "configs"
+Pictures = NDArray[np.uint8]
+"""RGB, [N, H, W, 3]."""
+BATCH = 250
+"""Files written side by side."""
+SHEETS, COLUMNS = Path("runs") / "claims", 8
+"""Where sheets of pictures go, and pictures of a row."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """A language model of files that a config trained.
+
+    Attributes:
+        system: The model, ready to draw.
+        data: Its data.
+        num_steps: Optimizer steps.
+        num_files: Training files among them, about; a file may have come several times.
+        flops: Floating-point operations executed in training.
+        minutes: Wall-clock time of training.
+        losses: Of the validation at the end.
+    """
+
+    system: CodecLM
+    data: Any
+    num_steps: int
+    num_files: int
+    flops: float
+    minutes: float
+    losses: dict[str, float]
+
+
+def data_folder() -> Path:
+    """Where the data lie."""
+    return Path(os.environ.get("TRAINER_DATA", "data"))
+
+
+def train_autoencoder(config: str, num_steps: int | None) -> tuple[str, float, dict[str, float]]:
+    """Fit a config of vq; the folder it was exported to, minutes, and its validation."""
+    built = bare(CONFIGS / "vq" / f"{config}.yaml", num_steps)
+    minutes, losses = fit(built)
+    folder = mkdtemp(prefix=f"{config}_vq_")
+    built.model.export(Path(folder))
+    return folder, minutes, losses
+
+
+def train_files(config: str, num_steps: int | None, flops: float | None, *overrides: str) -> Files:
+    """Fit a config of file models.
+
+    Args:
+        config: Its folder and name.
+        num_steps: Optimizer steps, which the learning rate follows; None takes the config's own.
+        flops: Operations to spend in place of a number of steps, where not None.
+        overrides: Further options, as on the command line.
+    """
+    path = CONFIGS / f"{config}.yaml"
+    if flops is not None:
+        one = bare(path, 1, *overrides)
+        one.datamodule.prepare_data()
+        one.datamodule.setup("fit")
+        one.model.configure_model()
+        num_steps = max(1, round(flops / a_step(one)[0]))
+    built = bare(path, num_steps, *overrides)
+    minutes, losses = fit(built)
+    num_steps = built.trainer.global_step
+    cost, files = a_step(built)
+    return Files(
+        built.model,
+        built.datamodule,
+        num_steps,
+        round(files * num_steps),
+        cost * num_steps,
+        minutes,
+        losses,
+    )
+
+
+def a_step(built: Any) -> tuple[float, float]:
+    """Operations of forward and backward, executed, and files; the means of some batches."""
+    network = built.model.language_model
+    operations, files = 0, 0
+    for batch in islice(built.datamodule.train_dataloader(), COUNTED):
+        with FlopCounter() as counter:
+            names = ("token_BL", "label_BL", "position_BL", "length_N")
+            network.loss(*(batch[name] for name in names)).backward()
+        built.model.zero_grad()
+        operations += counter.total
+        files += int((batch["label_BL"] == built.model.rules.end).sum())
+    return operations / COUNTED, files / COUNTED
+
+
+# What a model draws
+
+
+def batches(num: int) -> list[int]:
+    """How many of so many files are written side by side, time after time."""
+    return [min(BATCH, num - at) for at in range(0, num, BATCH)]
+
+
+def draw(files: Files, num: int, seed: int) -> Pictures:
+    """New pictures."""
+    records = new(files, num, seed)
+    return np.stack([record["continuation"].numpy() for record in records])
+
+
+def new(files: Files, num: int, seed: int) -> list[dict[str, Any]]:
+    """Records of new files, drawn by that seed."""
+    system = files.system
+    system.generation = replace(system.generation, seed=seed)
+    sizes = batches(num)
+    starts = accumulate(sizes, initial=0)
+    return [one for at, size in zip(starts, sizes, strict=False) for one in system.new(size, at)]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Pictures that a model finished.
+
+    Attributes:
+        pictures: What their files show.
+        unsound: Share of the files that a strict decoder complains of.
+        to_the_brim: Share of the files that took nine tenths of all tokens they might have: near
+            its end the grammar leaves a file no choice but to finish.
+    """
+
+    pictures: Pictures
+    unsound: float
+    to_the_brim: float
+
+
+def finish(files: Files, num: int, share: float, seed: int) -> Finished:
+    """The first test pictures, finished from a share of them."""
+    files.system.generation = replace(files.system.generation, seed=seed)
+    data = files.data
+    data.num_samples, data.share, data.eval_batch_size = num, share, BATCH
+    records = [
+        record
+        for number, batch in enumerate(data.predict_dataloader())
+        for record in files.system.predict_step(batch, number)
+    ]
+    chosen, most = records[:num], 0.9 * files.system.generation.max_new_tokens
+    return Finished(
+        np.stack([record["continuation"].numpy() for record in chosen]),
+        float(np.mean([record["complaint"] is not None for record in chosen])),
+        float(np.mean([record["written"] > most for record in chosen])),
+    )
+
+
+def sound_without_grammar(files: Files, num: int) -> float:
+    """Share of new files without a complaint where the model may write any byte anywhere."""
+    system = files.system
+    system.constrained = False
+    records = new(files, num, seed=0)
+    system.constrained = True
+    return float(np.mean([record["complaint"] is None for record in records]))
+
+
+def raw(files: Files, num: int) -> Pictures:
+    """The first test pictures as they are, before any codec."""
+    (source,) = files.data.unfinished
+    source.pictures.prepare()
+    return rgb([source.pixels(index) for index in range(min(num, len(source.pictures)))])
+
+
+def coded(files: Files, pictures: Pictures) -> Pictures:
+    """The same as the codec shows them."""
+    codec: Any = files.system.codec
+    is_grey = len(codec.shape) == 2
+    sequences = [codec.encode(one[..., 0] if is_grey else one) for one in pictures]
+    return rgb([codec.decode(sequence) for sequence in sequences])
+
+
+def rgb(pictures: Sequence[NDArray[np.uint8]]) -> Pictures:
+    """Grey pictures repeated, others as they are."""
+    whole = np.stack(pictures)
+    return whole if whole.ndim == 4 else np.repeat(whole[..., None], 3, axis=3)
+
+
+def beneath(shown: Pictures, finished: Pictures, share: float) -> Pictures:
+    """Finished pictures whose given part is the true one: what is left to judge was written."""
+    given = round(share * shown.shape[1])
+    return np.concatenate([shown[:, :given], finished[:, given:]], axis=1)
+
+
+def show(name: str, *rows: Pictures) -> Path:
+    """Write a sheet of rows of pictures, for people; eight a row."""
+    path = SHEETS / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shown = np.concatenate([row[:COLUMNS] for row in rows])
+    grid(shown, COLUMNS, scale=max(1, 96 // shown.shape[1])).save(path)
+    return path
+
+
+# Distances
+
+
+@torch.no_grad()
+def features(extract: FeatureExtractor, pictures: Pictures) -> Tensor:
+    """Features of pictures, float64 [N, D]."""
+    parts = [
+        extract(as_images(torch.from_numpy(pictures[at : at + BATCH])))
+        for at in range(0, len(pictures), BATCH)
+    ]
+    return torch.cat(parts).double()
+
+
+def distance(one_ND: Tensor, other_ND: Tensor) -> float:
+    """Frechet distance of two sets of features."""
+    sums = []
+    for feature_ND in (one_ND, other_ND):
+        sums.append(FeatureSums(feature_ND.shape[1]))
+        sums[-1].add(feature_ND)
+    return frechet_distance(sums[0].gaussian(), sums[1].gaussian())

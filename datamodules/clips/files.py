@@ -1,0 +1,167 @@
+"""Clips: what a source of them is, and clips of video files.
+
+Shape legend: T = frames, H, W = height and width in pixels, C = 3 colours.
+"""
+
+import json
+from abc import abstractmethod
+from itertools import islice
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from typing_extensions import override
+
+from datamodules.clips.reader import Clip, ClipReader
+from datamodules.records.faults import blaming
+from datamodules.records.formats.files import describe, find_files
+from datamodules.records.quarantine import UnusableError
+from datamodules.records.rejects import printable
+from datamodules.records.source import NumberedSource
+
+CONTAINERS = tuple(
+    ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .ogv .flv .wmv .264 .h264 .jsv .jvt .26l".split()
+)
+"""What the files of a folder end in."""
+VERSION = 2
+"""Raised when another clip comes of the same file, so that what was made of it is made anew."""
+
+
+class ClipSource(NumberedSource):
+    """A named, weighted supply of clips, each found by its index.
+
+    Args:
+        weight: Share of the rows of an epoch, relative to the other sources; above 0.
+
+    Attributes:
+        is_of_files: Whether clips come from compressed videos, and have their losses.
+    """
+
+    is_of_files: ClassVar[bool] = False
+
+    def check(self, shape: tuple[int, int, int]) -> None:
+        """Refuse a shape that no clip of this source can have.
+
+        Args:
+            shape: Frames, height and width.
+
+        Raises:
+            ValueError: It is one; says why.
+        """
+
+    @abstractmethod
+    def clip(self, index: int, shape: tuple[int, int, int]) -> Clip:
+        """One clip.
+
+        Args:
+            index: Its number, from 0.
+            shape: Frames, height and width.
+
+        Returns:
+            Uint8 [T, H, W, C].
+
+        Raises:
+            UnusableError: The clip is broken or too short; says how.
+        """
+
+
+class VideoFiles(ClipSource):
+    """The beginning of every video of a folder, in few frames a second (Han et al., 2024, app. D).
+
+    Frames are chosen, resized and padded by FFmpeg, with the paper's filter.
+
+    Args:
+        path: A file, a folder (every video below it) or a glob; any container that FFmpeg knows, or
+            a bare H.264 stream.
+        fps: Frames a second that are taken.
+        weight: Share of the rows of an epoch, relative to the other sources; above 0.
+
+    Raises:
+        ValueError: `fps` is below 1.
+    """
+
+    is_of_files = True
+
+    def __init__(self, path: str, fps: int = 3, weight: float = 1.0):
+        super().__init__(weight)
+        if fps < 1:
+            raise ValueError(f"fps must be at least 1, got {fps}.")
+        self.path = path
+        self.fps = fps
+        self._found: list[Path] | None = None
+
+    @property
+    @override
+    def name(self) -> str:
+        return printable("/".join(Path(self.path).parts[-2:]))
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files, sorted.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        if self._found is None:
+            self._found = video_files(self.path)
+        return self._found
+
+    @override
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @override
+    def place(self, index: int) -> str:
+        return printable(str(self.paths[index]))
+
+    @override
+    def fingerprint(self) -> str:
+        return json.dumps(["VideoFiles", self.fps, describe(self.paths)])
+
+    @override
+    def clip(self, index: int, shape: tuple[int, int, int]) -> Clip:
+        return read_clip(self.paths[index], shape, self.fps)
+
+
+def video_files(path: str) -> list[Path]:
+    """The videos that a path names, sorted.
+
+    Args:
+        path: A file, a folder (every video below it) or a glob.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    return find_files(path, CONTAINERS)
+
+
+def read_clip(path: Path, shape: tuple[int, int, int], fps: int) -> Clip:
+    """The beginning of a video, upright.
+
+    Args:
+        path: Of its file.
+        shape: Frames, height and width.
+        fps: Frames a second.
+
+    Returns:
+        Uint8 [T, H, W, C].
+
+    Raises:
+        UnusableError: The file is empty, broken, or too short; names it.
+    """
+    import av
+
+    with blaming(f"{path.name} cannot be decoded"):
+        if path.stat().st_size == 0:
+            raise UnusableError(f"{path.name} is empty")
+        with av.open(f"file:{path}") as container:
+            reader = ClipReader(path.name, container, shape, fps)
+            found = list(islice(reader.frames(), shape[0]))
+    if not reader.num_decoded:
+        raise UnusableError(f"{path.name} has no frame that can be decoded")
+    if len(found) < shape[0]:
+        raise UnusableError(
+            f"{path.name} has {reader.num_decoded} frames, which are {len(found)} at {fps} a "
+            f"second; {shape[0]} are needed"
+        )
+    return np.stack(found)

@@ -1,0 +1,144 @@
+"""Pictures that move over a canvas and bounce off its edges, made up by number.
+
+After Srivastava et al. (2015), whose two digits moved over 64 x 64 pixels.
+
+Shape legend: T = frames, H, W = height and width in pixels, C = 3 colours.
+"""
+
+import json
+from math import cos, pi, sin
+from random import Random
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from datamodules.clips.files import Clip, ClipSource
+from datamodules.images.preprocess import square
+from datamodules.images.source import FusionSource, Pair
+from datamodules.records.quarantine import MisfitError, UnusableError
+from datamodules.stream.checks import check_choice
+
+VERSION = 1
+"""Raised when a clip changes, so that tokens are made anew."""
+
+
+class MovingPictures(ClipSource):
+    """Clips in which one picture or more of another source move, each always the same.
+
+    Args:
+        pictures: What moves; captions are passed over.
+        num: Number of clips.
+        seed: Another seed makes other clips of the same pictures.
+        size: Side of what moves, in pixels.
+        objects: How many move, at least and at most.
+        speed: Pixels a frame, at least and at most.
+        background: Black where what is brighter hides what is darker, or white where it is the
+            other way about.
+        weight: Share of the rows of an epoch, relative to the other sources; above 0.
+
+    Raises:
+        ValueError: A number is out of bounds, or the background has another colour.
+    """
+
+    def __init__(
+        self,
+        pictures: FusionSource,
+        num: int,
+        seed: int = 0,
+        size: int = 20,
+        objects: tuple[int, int] = (1, 2),
+        speed: tuple[float, float] = (1.0, 3.0),
+        background: Literal["black", "white"] = "black",
+        weight: float = 1.0,
+    ):
+        super().__init__(weight)
+        for name, value in (("num", num), ("size", size), ("objects", objects[0])):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}.")
+        for name, (least, most) in (("objects", objects), ("speed", speed)):
+            if not 0 <= least <= most:
+                raise ValueError(f"{name} must be two rising numbers, got {least} and {most}.")
+        check_choice("background", background, ("black", "white"))
+        self.pictures = pictures
+        self.num = num
+        self.seed = seed
+        self.size = size
+        self.objects = objects
+        self.speed = speed
+        self.background = background
+
+    @property
+    @override
+    def name(self) -> str:
+        return f"moving {self.pictures.name}:{self.num}:{self.seed}"
+
+    @override
+    def fingerprint(self) -> str:
+        own = [VERSION, self.num, self.seed, self.size, *self.objects, *self.speed, self.background]
+        return json.dumps(["MovingPictures", *own, self.pictures.fingerprint()])
+
+    @override
+    def prepare(self) -> None:
+        self.pictures.prepare()
+
+    @override
+    def __len__(self) -> int:
+        return self.num
+
+    @override
+    def place(self, index: int) -> str:
+        return f"{self.name}:{index + 1}"
+
+    @override
+    def check(self, shape: tuple[int, int, int]) -> None:
+        if min(shape[1:]) < self.size:
+            raise MisfitError(
+                f"frames are {shape[1]}x{shape[2]} pixels, too small for pictures of {self.size}."
+            )
+
+    @override
+    def clip(self, index: int, shape: tuple[int, int, int]) -> Clip:
+        self.check(shape)
+        frames, *room = shape
+        dice = Random(f"{self.seed}/{index}")
+        is_black = self.background == "black"
+        clip_THWC = np.full((*shape, 3), 0 if is_black else 255, np.uint8)
+        hide = np.maximum if is_black else np.minimum
+        for _ in range(dice.randint(*self.objects)):
+            picture_HWC = self._picture(dice)
+            ways = self._ways(dice, frames, [side - self.size for side in room])
+            for frame_HWC, (top, left) in zip(clip_THWC, ways, strict=True):
+                part_HWC = frame_HWC[top : top + self.size, left : left + self.size]
+                part_HWC[...] = hide(part_HWC, picture_HWC)
+        return clip_THWC
+
+    def _picture(self, dice: Random) -> NDArray[np.uint8]:
+        number = dice.randrange(len(self.pictures))
+        found = self.pictures.sample(number, dice)
+        if not isinstance(found, Pair):
+            raise UnusableError("a document of several parts")
+        return square(found.image, self.size)
+
+    def _ways(self, dice: Random, frames: int, room: list[int]) -> list[tuple[int, int]]:
+        """Top and left of a picture in each frame."""
+        angle, speed = dice.uniform(0, 2 * pi), dice.uniform(*self.speed)
+        steps = speed * sin(angle), speed * cos(angle)
+        starts = [dice.uniform(0, side) for side in room]
+        places = zip(starts, steps, room, strict=True)
+        down, right = ([bounce(a + n * b, side) for n in range(frames)] for a, b, side in places)
+        return list(zip(down, right, strict=True))
+
+
+def bounce(way: float, room: int) -> int:
+    """Where something is that has gone so far between two walls, to the nearest pixel.
+
+    Args:
+        way: From the first wall, in pixels; may be negative.
+        room: Between the walls, in pixels.
+    """
+    if room == 0:
+        return 0
+    there_and_back = way % (2 * room)
+    return round(min(there_and_back, 2 * room - there_and_back))

@@ -1,0 +1,1 @@
+"""Images and clips as the bytes of a codec."""

@@ -1,0 +1,304 @@
+"""Pictures and clips as bytes of compressed files, spelt: rows for a language model of files."""
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from random import Random
+from typing import Literal, Protocol
+
+import numpy as np
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from datamodules.clips.files import VERSION as CLIPS
+from datamodules.clips.files import ClipSource
+from datamodules.images.items import shaped, stored
+from datamodules.images.preprocess import MAX_PIXELS
+from datamodules.images.preprocess import VERSION as PICTURES
+from datamodules.images.source import FusionSource
+from datamodules.records.faults import attempt
+from datamodules.records.rejects import Document, Reject
+from datamodules.stream.loader import EvaluationLoader
+from datamodules.stream.stages import Stage
+from datamodules.text.datamodule import TextData
+from datamodules.text.packing import LongDocuments
+from datamodules.text.prompts import Prompts
+from datamodules.text.source import TextSource
+from datamodules.text.tokenizer import TextTokenizer
+
+Pixels = NDArray[np.uint8]
+Source = FusionSource | ClipSource
+JPEG = b"\xff\xd8"
+"""How JPEG files begin."""
+CLIP = 4
+"""Dimensions of a clip: frames, height, width, colours."""
+
+
+class Codec(Protocol):
+    """What turns pictures, or clips, into texts of bytes."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Frames if it takes clips, height, width, and 3 if there are colours."""
+
+    @property
+    def alphabet(self) -> list[str]:
+        """The character of each of the 256 bytes."""
+
+    def text(self, picture: Pixels) -> str:
+        """The file of a picture, a character a byte."""
+
+    def beginning(self, picture: Pixels, share: float) -> str:
+        """The file up to a share of the picture."""
+
+    def fingerprint(self) -> str:
+        """A text that changes when files may have changed."""
+
+
+class CodecText(TextSource):
+    """The files of a source's pictures or clips.
+
+    Args:
+        pictures: Where they come from; captions are passed over.
+        codec: What makes files of them.
+
+    Attributes:
+        num_coded_before: Of the sound pictures or clips read so far, those that had losses already.
+
+        max_pixels: Pixels of the largest file of a picture that is opened.
+
+    Raises:
+        ValueError: The codec takes clips and the source has pictures, or the other way about; or
+            the codec's pictures are no squares.
+    """
+
+    def __init__(self, pictures: Source, codec: Codec, max_pixels: int = MAX_PIXELS):
+        super().__init__(pictures.weight)
+        is_of_clips = isinstance(pictures, ClipSource)
+        if is_of_clips != (len(codec.shape) == CLIP):
+            takes, has = ("pictures", "clips") if is_of_clips else ("clips", "pictures")
+            raise ValueError(f"the codec takes {takes}, but {pictures.name} has {has}.")
+        if isinstance(pictures, ClipSource):
+            frames, height, width, _ = codec.shape
+            pictures.check((frames, height, width))
+        elif codec.shape[0] != codec.shape[1]:
+            height, width = codec.shape[:2]
+            raise ValueError(
+                f"pictures are cut to squares, but the codec's are {height}x{width}: give its "
+                "height and width one value."
+            )
+        self.pictures = pictures
+        self.codec = codec
+        self.max_pixels = max_pixels
+        self.num_coded_before = 0
+
+    @property
+    @override
+    def name(self) -> str:
+        return self.pictures.name
+
+    @override
+    def fingerprint(self) -> str:
+        is_of_clips = isinstance(self.pictures, ClipSource)
+        read = CLIPS if is_of_clips else [PICTURES, self.max_pixels]
+        return json.dumps(
+            ["CodecText", read, self.pictures.fingerprint(), self.codec.fingerprint()]
+        )
+
+    @override
+    def documents(self) -> Iterator[Document | Reject]:
+        self.pictures.prepare()
+        self.num_coded_before = 0
+        for index in range(len(self.pictures)):
+            yield attempt(self.pictures.place(index), self._document, index)
+        if self.num_coded_before:
+            rank_zero_warn(
+                f"{self.name}: {self.num_coded_before} of {len(self.pictures)} were compressed "
+                "with losses already; they were decoded and coded again, and both losses add up."
+            )
+
+    def _document(self, index: int) -> Document:
+        text = self.codec.text(self.pixels(index))
+        return Document(text, self.pictures.place(index), len(text))
+
+    def pixels(self, index: int) -> Pixels:
+        """A picture as the codec takes it, the central square, resized; or a clip.
+
+        Raises:
+            UnusableError: It is broken, or the document is not one picture.
+        """
+        if isinstance(self.pictures, ClipSource):
+            frames, height, width, _ = self.codec.shape
+            clip = self.pictures.clip(index, (frames, height, width))
+            self.num_coded_before += self.pictures.is_of_files
+            return clip
+        size, _, *colours = self.codec.shape
+        picture = stored(self.pictures, index, Random(index))
+        found = shaped(picture, size, 3 if colours else 1, self.max_pixels)
+        self.num_coded_before += isinstance(picture, bytes) and has_losses(picture)
+        return found
+
+
+class CodecData(TextData):
+    """Files of pictures or clips, tokenised once and packed; `predict` wants new or finished ones.
+
+    Args:
+        codec: What makes files of pictures, or of clips.
+        tokenizer: Folder of a tokenizer of spelt bytes; see the command `tokenizer`.
+        train: Sources of training pictures, or clips; each gets rows in proportion to its weight.
+        validate: Sources of validation pictures.
+        test: Sources of test pictures, whose beginnings are finished.
+        row_length: Tokens of a row.
+        packing: best_fit keeps files whole; concatenate cuts them where a row ends, as the paper.
+        long_documents: What best_fit does with a file longer than a row.
+        batch_size: Rows per device and micro-batch.
+        eval_batch_size: The same outside of training; None takes `batch_size`.
+        num_workers: Processes that build batches; 0 builds them in the training process.
+        cache: Folder for the tokenised files.
+        seed: Seed of the order of the rows; apart from the trainer's.
+        num_samples: Pictures that predict makes.
+        share: Share of a test picture that they begin with (the paper's r), or of the frames of a
+            clip; 0 makes new ones.
+        max_bad_rate: Share of unusable pictures in a source above which the run stops.
+        max_pixels: Pixels of the largest file of a picture that is opened; larger ones count as
+            unusable, since a few bytes can claim any size.
+
+    Raises:
+        ValueError: A number is out of bounds, or there are no training pictures.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        tokenizer: str,
+        train: list[Source],
+        validate: list[Source] | None = None,
+        test: list[Source] | None = None,
+        row_length: int = 1024,
+        packing: Literal["best_fit", "concatenate"] = "best_fit",
+        long_documents: LongDocuments = "error",
+        batch_size: int = 8,
+        eval_batch_size: int | None = None,
+        num_workers: int = 0,
+        cache: str = ".cache/tokens",
+        seed: int = 0,
+        num_samples: int = 32,
+        share: float = 0.0,
+        max_bad_rate: float = 0.01,
+        max_pixels: int = MAX_PIXELS,
+    ):
+        if num_samples < 1:
+            raise ValueError(f"num_samples must be at least 1, got {num_samples}.")
+        if not 0 <= share < 1:
+            raise ValueError(f"share must be within [0, 1), got {share}.")
+        if max_pixels < 1:
+            raise ValueError(f"max_pixels must be at least 1, got {max_pixels}.")
+        given = (train, validate, test)
+        sources = [[CodecText(s, codec, max_pixels) for s in some or []] for some in given]
+        super().__init__(
+            tokenizer=tokenizer,
+            train=list(sources[0]),
+            validate=list(sources[1]),
+            test=list(sources[2]),
+            row_length=row_length,
+            packing=packing,
+            long_documents=long_documents,
+            batch_size=batch_size,
+            eval_batch_size=eval_batch_size,
+            num_workers=num_workers,
+            cache=cache,
+            seed=seed,
+            max_bad_rate=max_bad_rate,
+        )
+        self.codec = codec
+        self.unfinished = sources[2]
+        self.num_samples = num_samples
+        self.share = share
+
+    @property
+    def alphabet(self) -> list[str]:
+        """Characters of the texts, for whoever trains a tokenizer."""
+        return self.codec.alphabet
+
+    def fingerprint(self, stage: Stage) -> str:
+        """A text that changes when the files of a stage may have changed."""
+        vocabulary = self._tokenizer().fingerprint
+        rows = [vocabulary, self.row_length, self.packing, self.long_documents]
+        return json.dumps([[source.fingerprint() for source in self.sources[stage]], *rows])
+
+    @override
+    def predict_dataloader(self) -> EvaluationLoader:
+        """Every file to be made, once.
+
+        Raises:
+            ValueError: Pictures shall be finished, but there are not enough.
+        """
+        vocabulary = self._tokenizer()
+        names = [f"sample {n + 1}" for n in range(self.num_samples)]
+        begun: list[list[int]] = [[]] * self.num_samples
+        if self.share:
+            found = list(self._beginnings(vocabulary))
+            if len(found) < self.num_samples:
+                raise ValueError(
+                    f"num_samples is {self.num_samples}, but test has {len(found)} pictures."
+                )
+            names, begun = [place for place, _ in found], [tokens for _, tokens in found]
+        ids = [[vocabulary.start, *tokens] for tokens in begun]
+        return self._evaluation(Prompts(names, ids, vocabulary.pad))
+
+    def _beginnings(self, vocabulary: TextTokenizer) -> Iterator[tuple[str, list[int]]]:
+        """Places of test pictures and how the tokens of their files begin."""
+        rejects: list[Reject] = []
+        for place, pixels in islice(self._usable(rejects), self.num_samples):
+            given = len(self.codec.beginning(pixels, self.share))
+            yield place, begin(vocabulary, self.codec.text(pixels), given)
+        if rejects:
+            rank_zero_warn(
+                f"{len(rejects)} test pictures cannot be used and are not finished; the first is "
+                f"{rejects[0].origin}: {rejects[0].reason}."
+            )
+
+    def _usable(self, rejects: list[Reject]) -> Iterator[tuple[str, Pixels]]:
+        """Places of sound test pictures and what is there; the others are added to `rejects`."""
+        for source in self.unfinished:
+            source.pictures.prepare()
+            for index in range(len(source.pictures)):
+                place = source.pictures.place(index)
+                pixels = attempt(place, source.pixels, index)
+                if isinstance(pixels, Reject):
+                    rejects.append(pixels)
+                else:
+                    yield place, pixels
+
+
+def has_losses(file: bytes) -> bool:
+    """Whether the file of a picture has lost something by compression: a JPEG, or a lossy WebP."""
+    is_webp = file[:4] == b"RIFF" and file[8:12] == b"WEBP"
+    return file.startswith(JPEG) or (is_webp and b"VP8 " in chunks(file))
+
+
+def chunks(webp: bytes) -> list[bytes]:
+    """Names of the parts of a WebP file (RFC 9649, sec. 2.3); each has an even number of bytes."""
+    at, names = 12, []
+    while at + 8 <= len(webp):
+        names.append(webp[at : at + 4])
+        size = int.from_bytes(webp[at + 4 : at + 8], "little")
+        at += 8 + size + size % 2
+    return names
+
+
+def begin(vocabulary: TextTokenizer, text: str, given: int) -> list[int]:
+    """The tokens of a whole file that lie within its first characters.
+
+    A beginning tokenised by itself would end in tokens that whole files do not have there, and
+    behind which a model has learnt nothing. So up to a token's bytes less are given.
+
+    Args:
+        vocabulary: Whose tokens are named by the characters they spell.
+        text: The file, spelt.
+        given: Characters of the beginning.
+    """
+    (ids,) = vocabulary.encode([text])
+    ends = np.cumsum([len(name) for name in vocabulary.backend.convert_ids_to_tokens(ids)])
+    return ids[: int(np.searchsorted(ends, given, side="right"))]

@@ -1,0 +1,143 @@
+"""From samples of all sources to documents, and from documents to batches."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from datamodules.image_text.batch import FusionDocument, FusionImage, collate, length
+from datamodules.images.preprocess import MAX_PIXELS, latent
+from datamodules.images.source import FusionSource, Interleaved, Pair, Segment
+from datamodules.records.quarantine import UnusableError
+from datamodules.records.rejects import Reject
+from datamodules.stream.loader import Batch
+from datamodules.stream.samples import SourceItems
+from datamodules.text.tokenizer import TextTokenizer
+
+ImageFirst = Literal["noised", "clean"]
+"""What becomes of an image that stands before its caption."""
+
+
+@dataclass(frozen=True)
+class Composer:
+    """Turns a sample into a document.
+
+    Attributes:
+        tokenizer: What turns text into ids.
+        latent_shape: Channels, height and width of latents.
+        num_patches: Patches of an image.
+        row_length: Positions of the longest document.
+        caption_first: Probability that a caption stands before its image, in [0, 1].
+        caption_dropout: Probability that a document is stripped of its text, if any of it stands
+            before an image to be predicted: what guidance draws away from.
+        image_first: Whether the image of a pair that stands before its caption is noised and
+            predicted as well, or clean context.
+        max_pixels: Pixels of the largest image file that is opened.
+    """
+
+    tokenizer: TextTokenizer
+    latent_shape: tuple[int, int, int]
+    num_patches: int
+    row_length: int
+    caption_first: float = 0.8
+    caption_dropout: float = 0.0
+    image_first: ImageFirst = "noised"
+    max_pixels: int = MAX_PIXELS
+
+    def document(self, sample: Pair | Interleaved, rng: Random) -> FusionDocument:
+        """Start token, then the segments; after a text at the end comes the end token.
+
+        Args:
+            sample: A pair, whose order is drawn, or a document that keeps its own.
+            rng: What the order is drawn with.
+
+        Raises:
+            UnusableError: An image is broken or the document is too long.
+        """
+        segments = self.arrange(sample, rng) if isinstance(sample, Pair) else sample
+        if rng.random() < self.caption_dropout and guides(segments):
+            segments = [s for s in segments if not isinstance(s, str)]
+        texts = [s for s in segments if isinstance(s, str)]
+        ids = iter(self.tokenizer.encode(texts) if texts else [])
+        is_text = [isinstance(s, str) for s in segments]
+        document: FusionDocument = [[self.tokenizer.start]]
+        for place, segment in enumerate(segments):
+            if isinstance(segment, str):
+                document.append(next(ids))
+            else:
+                pixels = latent(segment.image, self.latent_shape, self.max_pixels)
+                is_first = not any(is_text[:place]) and any(is_text[place:])
+                document.append(FusionImage(pixels, segment.is_target, is_first))
+        if is_text and is_text[-1]:
+            document.append([self.tokenizer.eos])
+        size = length(document, self.num_patches)
+        if size > self.row_length:
+            raise UnusableError(f"{size} positions, but row_length is {self.row_length}")
+        return document
+
+    def arrange(self, pair: Pair, rng: Random) -> Interleaved:
+        """Draw which caption is taken, and where it stands."""
+        caption = rng.choice(pair.captions)
+        if rng.random() < self.caption_first:
+            return [caption, Segment(pair.image, is_target=True)]
+        return [Segment(pair.image, is_target=self.image_first == "noised"), caption]
+
+
+def guides(segments: Interleaved) -> bool:
+    """Whether text stands before an image that is to be predicted."""
+    text = next((n for n, s in enumerate(segments) if isinstance(s, str)), len(segments))
+    return any(isinstance(s, Segment) and s.is_target for s in segments[text:])
+
+
+class FusionItems(SourceItems[FusionSource, FusionDocument]):
+    """The documents of several sources as one sequence that collates itself.
+
+    Args:
+        sources: The sources; ids of documents run on from one to the next.
+        composer: What turns a sample into a document.
+        seed: Seed of all that is drawn by chance.
+        replace: Whether a document in a bad one's place counts as one, as in training; else it
+            is a filler.
+    """
+
+    def __init__(
+        self, sources: Sequence[FusionSource], composer: Composer, seed: int, replace: bool
+    ):
+        super().__init__(sources, seed, replace)
+        self.composer = composer
+
+    @override
+    def read(self, source: FusionSource, index: int, rng: Random) -> FusionDocument:
+        return self.composer.document(source.sample(index, rng), rng)
+
+    @override
+    def batch(self, ids: NDArray[np.int64], num_real: int) -> Batch:
+        """One batch; documents from `num_real` on are fillers.
+
+        Args:
+            ids: What `Draws` gives, or plain numbers of documents.
+            num_real: How many documents, from the front, count.
+
+        Returns:
+            What `fusion_batch.collate` gives; where samples were bad also `rejects`.
+        """
+        found = [self.take(int(draw)) for draw in ids]
+        row_D = [
+            row if d < num_real and (self.replace or reject is None) else -1
+            for d, (_, row, reject) in enumerate(found)
+        ]
+        rejects = [reject for _, _, reject in found[:num_real] if reject is not None]
+        documents = [document for document, _, _ in found]
+        composer = self.composer
+        batch = collate(documents, row_D, composer.num_patches, composer.latent_shape)
+        return batch | ({"rejects": rejects} if rejects else {})
+
+    def take(self, draw: int) -> tuple[FusionDocument, int, Reject | None]:
+        """As `draw`; an empty document where no good one is found."""
+        document, row, rejected = self.draw(draw)
+        empty: FusionDocument = [[self.composer.tokenizer.start]]
+        return empty if document is None else document, row, rejected

@@ -1,0 +1,203 @@
+"""What `predict` is asked for: an image of a caption, a caption of an image, or more of a document.
+
+Shape legend: L = tokens; C, H, W = channels, height and width of latents.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from datamodules.images.interleaved import read_segments
+from datamodules.images.preprocess import MAX_PIXELS, Picture, latent
+from datamodules.images.source import Interleaved
+from datamodules.images.vae import ImageVae
+from datamodules.records.faults import attempt
+from datamodules.records.formats.columns import Record
+from datamodules.records.formats.files import file_format, shown
+from datamodules.records.formats.open import read_rows
+from datamodules.records.quarantine import UnusableError
+from datamodules.records.rejects import Blank, Reject, judge
+from datamodules.records.table import text
+from datamodules.records.tally import Census
+from datamodules.stream.loader import Batch
+from datamodules.text.prompts import prompt_file, prompt_lines
+from datamodules.text.tokenizer import TextTokenizer
+
+WANTS = ("image", "text", "both")
+"""What may be generated."""
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic")
+"""Endings of pictures."""
+KEYS = ("prompt", "image", "segments")
+"""Columns of what is given, the first of which that says something is taken."""
+Prompt = tuple[str, Interleaved, str]
+"""Name, segments and want."""
+Latent = Callable[[Picture], NDArray[np.float32]]
+"""Turns an image into clean latents [C, H, W]."""
+
+
+class FusionPrompts:
+    """Prompts as batches.
+
+    A batch holds `prompt`, a list of dicts: `name`; `number`, from 0; `segments`, a list of token
+    ids (int64 [L], the first one led by the start token) and clean images (float32 [C, H, W]); and
+    `want`, one of `WANTS`. A device that has nothing left to do gets an empty list.
+
+    Args:
+        prompts: Name, segments and want of each.
+        tokenizer: What turns text into ids.
+        latent: What turns images into latents.
+    """
+
+    def __init__(self, prompts: list[Prompt], tokenizer: TextTokenizer, latent: Latent):
+        self.prompts = prompts
+        self.tokenizer = tokenizer
+        self.latent = latent
+
+    def __len__(self) -> int:
+        """Number of prompts."""
+        return len(self.prompts)
+
+    def batch(self, ids: NDArray[np.int64], num_real: int) -> Batch:
+        """The real prompts."""
+        return {"prompt": [self._prompt(number) for number in ids[:num_real].tolist()]}
+
+    def _prompt(self, number: int) -> dict[str, object]:
+        name, segments, want = self.prompts[number]
+        tensors = self._tensors(name, segments)
+        return {"name": name, "number": number, "segments": tensors, "want": want}
+
+    def _tensors(self, name: str, segments: Interleaved) -> list[Tensor]:
+        start, tensors = [self.tokenizer.start], []
+        if not segments or not isinstance(segments[0], str):
+            tensors, start = [torch.tensor(start)], []
+        for segment in segments:
+            if isinstance(segment, str):
+                [ids] = self.tokenizer.encode([segment])
+                tensors.append(torch.tensor([*start, *ids]))
+            else:
+                tensors.append(torch.from_numpy(self._image(name, segment.image)))
+            start = []
+        return tensors
+
+    def _image(self, name: str, image: Picture) -> NDArray[np.float32]:
+        found = attempt(f"prompt {name}", self.latent, image)
+        if isinstance(found, Reject):
+            raise ValueError(f"{found.origin}: {found.reason}.")
+        return found
+
+
+def image_reader(
+    shape: tuple[int, int, int], vae: ImageVae | None, max_pixels: int = MAX_PIXELS
+) -> Latent:
+    """What turns images into latents: their pixels, or the mean that an autoencoder gives.
+
+    Args:
+        shape: Channels, height and width of latents.
+        vae: The autoencoder; None where the network sees pixels.
+        max_pixels: Pixels of the largest file that is opened.
+
+    Raises:
+        ValueError: The autoencoder gives another number of channels.
+    """
+    if vae is None:
+        return partial(latent, shape=shape, max_pixels=max_pixels)
+    if vae.channels != shape[0]:
+        raise ValueError(f"{vae.name} has {vae.channels} channels, the config says {shape[0]}.")
+    return partial(_encode, shape=shape, vae=vae, max_pixels=max_pixels)
+
+
+def _encode(
+    picture: Picture, shape: tuple[int, int, int], vae: ImageVae, max_pixels: int
+) -> NDArray[np.float32]:
+    sides = shape[1] * vae.reduction, shape[2] * vae.reduction
+    pixels = latent(picture, (3, *sides), max_pixels)
+    return vae.scaling.sample(vae.moments(pixels[None])[0], rng=None)
+
+
+def read_fusion_prompts(prompts: list[str] | str | None, max_bad_rate: float = 0.0) -> list[Prompt]:
+    """Prompts as given, or from a file.
+
+    Args:
+        prompts: Captions, each of which asks for an image; or a `.txt` file with one a line; or a
+            file of rows, such as `.jsonl`, with `prompt` (a caption), `image` (a path, which asks
+            for a caption) or `segments`, and, where wished, `want` and `name`. Paths count from
+            the folder of the file. Nothing stands for an image of nothing.
+        max_bad_rate: Share of unusable prompts of a file above which they are refused.
+
+    Returns:
+        Name, segments and want of each prompt, at least one.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file holds no prompts, or too many lines say none of this; names them.
+    """
+    if isinstance(prompts, str):
+        file = prompt_file(not_a_picture(prompts))
+        found = Census().sift(_prompts(file), max_bad_rate, shown(file))
+        return list(found)
+    texts = [(str(i), _text(text, f"prompt {i}"), "image") for i, text in enumerate(prompts or [])]
+    return texts or [("0", [], "image")]
+
+
+def not_a_picture(prompts: str) -> str:
+    """The same, unless it is a picture; says how to ask for a caption of one."""
+    if Path(prompts).suffix.lower() in PICTURES:
+        line = json.dumps({"image": Path(prompts).name})
+        raise ValueError(
+            f"{prompts} is a picture. To ask for its caption, give prompts a .jsonl file beside "
+            f"it with the line {line}."
+        )
+    return prompts
+
+
+def _prompts(file: Path) -> Iterator[Prompt | Reject]:
+    """The prompts of a file, and in place of a bad one why."""
+    if not file_format(file):
+        for number, (_, said) in enumerate(prompt_lines(file)):
+            yield said if isinstance(said, Reject) else (str(number), [said], "image")
+        return
+    for number, (origin, record) in enumerate(read_rows([file])):
+        if isinstance(record, Reject):
+            yield record
+        else:
+            yield attempt(origin, _prompt, record, number, file.parent)
+
+
+def _prompt(record: Record, number: int, folder: Path) -> Prompt:
+    """The prompt of a row.
+
+    Raises:
+        UnusableError: It says none.
+    """
+    said = [key for key in KEYS if record.get(key) not in (None, "", [])]
+    kind = next(iter(said or [key for key in KEYS if key in record]), None)
+    if kind is None:
+        raise UnusableError(f"no key 'prompt', 'image' or 'segments' among {', '.join(record)}")
+    want = record.get("want") or ("text" if kind == "image" else "image")
+    if want not in WANTS:
+        raise UnusableError(f"want must be one of {', '.join(WANTS)}, got {want!r}")
+    name = str(number if record.get("name") is None else record["name"])
+    if kind == "prompt":
+        return name, _text(text(record[kind], kind), "prompt"), want
+    segments = record[kind] if kind == "segments" else [{"image": record[kind]}]
+    return name, read_segments(segments, folder), want
+
+
+def _text(said: str, place: str) -> Interleaved:
+    """A caption; nothing where it is blank.
+
+    Raises:
+        ValueError: It cannot be written down.
+    """
+    found = judge(said, place)
+    if isinstance(found, Blank):
+        return []
+    if isinstance(found, Reject):
+        raise ValueError(f"{place}: {found.reason}.")
+    return [found.text]

@@ -1,0 +1,94 @@
+"""Handwritten digits that come with scikit-learn (Alpaydin & Kaynak, 1998); no download."""
+
+import json
+from functools import cached_property
+from random import Random
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from typing_extensions import override
+
+from datamodules.images.source import FusionSource, Pair
+from datamodules.stream.checks import check_choice
+
+Split = Literal["train", "validate", "test"]
+TENTHS: dict[Split, tuple[int, ...]] = {
+    "train": (0, 1, 2, 3, 4, 5, 6, 7),
+    "validate": (8,),
+    "test": (9,),
+}
+"""Last digits of the numbers of each split's pictures."""
+BRIGHTEST = 16
+"""Largest value of a pixel."""
+SIDE = 32
+"""Width and height of copies, in pixels."""
+TURN, SHIFT = 12.0, 2.5
+"""How far a copy is turned at most, in degrees, and moved at most, in pixels."""
+
+
+class Digits(FusionSource):
+    """1,797 digits of 8 x 8 pixels, white on black, captioned by their names.
+
+    Args:
+        split: Eight, one and one tenth of them.
+        copies: How often each is there: once as it is, and else a little turned and moved, at 32 x
+            32 pixels.
+        weight: Share of the rows of an epoch, relative to the other sources; above 0.
+
+    Raises:
+        ValueError: `copies` is below 1, or there is no such split.
+    """
+
+    def __init__(self, split: Split = "train", copies: int = 1, weight: float = 1.0):
+        super().__init__(weight)
+        if copies < 1:
+            raise ValueError(f"copies must be at least 1, got {copies}.")
+        check_choice("split", split, TENTHS)
+        self.split: Split = split
+        self.copies = copies
+
+    @cached_property
+    def _digits(self) -> tuple[NDArray[np.uint8], list[int]]:
+        from sklearn.datasets import load_digits
+
+        found = load_digits()
+        chosen = np.isin(np.arange(len(found.images)) % 10, TENTHS[self.split])
+        grey_NHW = np.round(found.images[chosen] * (255 / BRIGHTEST)).astype(np.uint8)
+        return grey_NHW, found.target[chosen].tolist()
+
+    @property
+    @override
+    def name(self) -> str:
+        return f"digits:{self.split}"
+
+    @override
+    def fingerprint(self) -> str:
+        return json.dumps(["Digits", self.split, self.copies, TURN, SHIFT])
+
+    @override
+    def __len__(self) -> int:
+        return len(self._digits[1]) * self.copies
+
+    @override
+    def place(self, index: int) -> str:
+        return f"{self.name}:{index + 1}"
+
+    @override
+    def sample(self, index: int, rng: Random) -> Pair:
+        grey_NHW, names = self._digits
+        copy, number = divmod(index, len(names))
+        grey_HW = grey_NHW[number]
+        if copy:
+            grey_HW = moved(grey_HW, Random(f"{self.split}/{index}"))
+        return Pair(np.repeat(grey_HW[:, :, None], 3, axis=2), [str(names[number])])
+
+
+def moved(grey_HW: NDArray[np.uint8], dice: Random) -> NDArray[np.uint8]:
+    """A picture enlarged to 32 x 32 pixels, a little turned and moved."""
+    large = Image.fromarray(grey_HW).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    shift = dice.uniform(-SHIFT, SHIFT), dice.uniform(-SHIFT, SHIFT)
+    turn = dice.uniform(-TURN, TURN)
+    bicubic = Image.Resampling.BICUBIC
+    return np.asarray(large.rotate(turn, bicubic, translate=shift))  # type: ignore[arg-type] # fractions do

@@ -1,0 +1,1 @@
+"""What image files hold, and whether they are whole."""

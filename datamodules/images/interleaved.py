@@ -1,0 +1,74 @@
+"""Documents of several texts and images from JSON lines."""
+
+from functools import cached_property
+from pathlib import Path
+from random import Random
+
+from typing_extensions import override
+
+from datamodules.images.source import FileSource, Interleaved, Segment, read_image
+from datamodules.records.jsonl import Lines
+from datamodules.records.quarantine import UnusableError
+from datamodules.records.rejects import Reject, judge
+
+KINDS = ("text", "image", "generate")
+"""What a segment may be: text, clean context, an image to be generated."""
+
+
+class InterleavedJsonl(FileSource):
+    """One document a line: `{"segments": [{"text": ...}, {"image": path}, {"generate": path}]}`.
+
+    Captioning, generation, editing triples and pages with several images are all of this form.
+
+    Args:
+        path: A file, a folder of `.jsonl` files or a glob; paths of images count from its folder.
+        weight: Share of the documents of an epoch, relative to the other sources; above 0.
+    """
+
+    endings = (".jsonl",)
+
+    @override
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    @override
+    def place(self, index: int) -> str:
+        return self._lines.place(index)
+
+    @override
+    def sample(self, index: int, rng: Random) -> Interleaved:
+        record = self._lines.record(index)
+        return read_segments(record.get("segments"), self._lines.file(index).parent)
+
+    @cached_property
+    def _lines(self) -> Lines:
+        return Lines(self.files())
+
+
+def read_segments(segments: object, folder: Path) -> Interleaved:
+    """The segments of a document, images read.
+
+    Args:
+        segments: A list of objects with one key each, one of `KINDS`.
+        folder: What paths of images count from.
+
+    Raises:
+        UnusableError: Something is missing or of the wrong kind.
+    """
+    if not isinstance(segments, list) or not segments:
+        raise UnusableError("no list of 'segments'")
+    return [_segment(segment, folder) for segment in segments]
+
+
+def _segment(segment: object, folder: Path) -> str | Segment:
+    if not isinstance(segment, dict) or len(segment) != 1 or next(iter(segment)) not in KINDS:
+        raise UnusableError(
+            f"a segment must have one key of {', '.join(KINDS)}, not {segment!r:.80}"
+        )
+    [(kind, value)] = segment.items()
+    found = judge(value, "")
+    if isinstance(found, Reject):
+        raise UnusableError(f"{kind}: {found.reason}")
+    if kind == "text":
+        return found.text
+    return Segment(read_image(folder / found.text), is_target=kind == "generate")

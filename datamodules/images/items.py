@@ -1,0 +1,110 @@
+"""Pictures of several sources, and batches of them.
+
+Shape legend: B = pictures, C = channels, H = W = side.
+"""
+
+from collections.abc import Sequence
+from random import Random
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from typing_extensions import override
+
+from datamodules.images.preprocess import MAX_PIXELS, Picture, square
+from datamodules.images.source import FusionSource, Pair
+from datamodules.records.quarantine import UnusableError
+from datamodules.records.rejects import Reject
+from datamodules.stream.loader import Batch
+from datamodules.stream.samples import TRIES, SourceItems
+
+Pixels = NDArray[np.uint8]
+
+
+class PictureItems(SourceItems[FusionSource, Pixels]):
+    """The pictures of several sources as one sequence that collates itself.
+
+    Args:
+        sources: Where they come from; captions are passed over. Ids run on from one to the next.
+        size: Side of the pictures, in pixels.
+        channels: 1 for grey, 3 for colours.
+        seed: Seed of what sources draw by chance.
+        replace: Whether another picture comes in a bad one's place, as in training; else there is
+            one less.
+        max_pixels: Pixels of the largest file that is opened.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[FusionSource],
+        size: int,
+        channels: int,
+        seed: int,
+        replace: bool,
+        max_pixels: int = MAX_PIXELS,
+    ):
+        super().__init__(sources, seed, replace)
+        self.size = size
+        self.channels = channels
+        self.max_pixels = max_pixels
+
+    @override
+    def read(self, source: FusionSource, index: int, rng: Random) -> Pixels:
+        return shaped(stored(source, index, rng), self.size, self.channels, self.max_pixels)
+
+    @override
+    def batch(self, ids: NDArray[np.int64], num_real: int) -> Batch:
+        """The real pictures of one batch; what was wrong with bad ones stands in `rejects`.
+
+        Args:
+            ids: What `Draws` gives, or plain numbers of pictures.
+            num_real: How many pictures, from the front, are wanted.
+        """
+        found = [self.take(int(draw)) for draw in ids[:num_real]]
+        pixels = [pixels for pixels, _, _ in found if pixels is not None]
+        row_B = [row for _, row, _ in found if row >= 0]
+        shape = len(pixels), self.channels, self.size, self.size
+        pixel_BCHW = np.empty(shape, np.float32)
+        for b, picture in enumerate(pixels):
+            pixel_BCHW[b] = scaled(picture)
+        rejects = [reject for _, _, reject in found if reject is not None]
+        return {
+            "pixel_BCHW": torch.from_numpy(pixel_BCHW),
+            "num_targets": len(pixels),
+            "row_B": row_B,
+            "place": [self.place(row) for row in row_B],
+            **({"rejects": rejects} if rejects else {}),
+        }
+
+    def take(self, draw: int) -> tuple[Pixels | None, int, Reject | None]:
+        """As `draw`; no picture where it is bad and none shall take its place."""
+        return self.draw(draw, TRIES if self.replace else 1)
+
+
+def stored(source: FusionSource, index: int, rng: Random) -> Picture:
+    """A picture as its source holds it.
+
+    Raises:
+        UnusableError: It cannot be read, or the document is not one picture.
+    """
+    found = source.sample(index, rng)
+    if not isinstance(found, Pair):
+        raise UnusableError("a document of several parts")
+    return found.image
+
+
+def shaped(picture: Picture, size: int, channels: int, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """The central square of a picture, resized; uint8 [H, W] if grey, else [H, W, 3].
+
+    Raises:
+        UnusableError: The picture is broken.
+    """
+    pixels_HWC = square(picture, size, max_pixels)
+    return pixels_HWC if channels == 3 else np.asarray(Image.fromarray(pixels_HWC).convert("L"))
+
+
+def scaled(picture: Pixels) -> NDArray[np.float32]:
+    """Pixels in [-1, 1], channels first: float32 [C, H, W]."""
+    pixel_HWC = picture.reshape(*picture.shape[:2], -1)
+    return pixel_HWC.transpose(2, 0, 1).astype(np.float32) / np.float32(127.5) - np.float32(1)

@@ -1,0 +1,150 @@
+"""What a source of images and text is, and what all of them share."""
+
+import json
+import os
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from datamodules.images.preprocess import Picture
+from datamodules.records.formats.files import describe, find_files
+from datamodules.records.quarantine import UnusableError
+from datamodules.records.rejects import Reject, judge, printable
+from datamodules.records.source import NumberedSource
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image and what may be said of it.
+
+    Attributes:
+        image: The image; training learns to draw it.
+        captions: One or more texts; each draw takes one of them.
+    """
+
+    image: Picture
+    captions: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """An image within a document.
+
+    Attributes:
+        image: The image.
+        is_target: Whether it is to be generated; else it is clean context.
+    """
+
+    image: Picture
+    is_target: bool
+
+
+Interleaved = list[str | Segment]
+"""Text and images of one document, in order."""
+
+
+class FusionSource(NumberedSource):
+    """A named, weighted supply of documents, each found by its index.
+
+    Args:
+        weight: Share of the documents of an epoch, relative to the other sources; above 0.
+    """
+
+    @abstractmethod
+    def sample(self, index: int, rng: Random) -> Pair | Interleaved:
+        """One document.
+
+        Args:
+            index: Its number, from 0.
+            rng: For what the source draws by chance; the same for the same draw.
+
+        Raises:
+            UnusableError: The document is broken; says how.
+        """
+
+
+class FileSource(FusionSource):
+    """Documents in one file or many.
+
+    Args:
+        path: A file, a folder (every file below it with the right ending) or a glob.
+        weight: Share of the documents of an epoch, relative to the other sources; above 0.
+    """
+
+    endings: Sequence[str] = ()
+    """What the files of a folder end in, in lower case."""
+
+    def __init__(self, path: str, weight: float = 1.0):
+        super().__init__(weight)
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        """The last two parts of the path."""
+        return printable("/".join(Path(self.path).parts[-2:]))
+
+    def files(self) -> list[Path]:
+        """The files, sorted; litter of macOS and notebooks is left out, and a warning counts it.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        return find_files(self.path, self.endings)
+
+    def fingerprint(self) -> str:
+        """Class, options, and path, size and time of change of every file."""
+        return json.dumps([type(self).__name__, self.options(), describe(self.files())])
+
+    def options(self) -> list[object]:
+        """What else decides the documents; part of the fingerprint, ready for JSON."""
+        return []
+
+
+def texts(value: object) -> list[str]:
+    """The captions that a cell holds: one text or a list of them, as str or UTF-8 bytes.
+
+    Raises:
+        UnusableError: There is none, or one is blank or not UTF-8.
+    """
+    values = value if isinstance(value, list) else [value]
+    found = [judge(one, "") for one in values]
+    for one in found:
+        if isinstance(one, Reject):
+            raise UnusableError(f"caption: {one.reason}")
+    if not found:
+        raise UnusableError("no caption")
+    return [one.text for one in found if not isinstance(one, Reject)]
+
+
+def read_image(path: Path) -> bytes:
+    """The bytes of an image file.
+
+    Raises:
+        UnusableError: The file is missing or cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise UnusableError(f"{path} is missing") from error
+    except (OSError, ValueError) as error:
+        raise UnusableError(f"{path} cannot be read: {error}") from error
+
+
+def image_bytes(content: object, path: object, folder: Path) -> bytes:
+    """The image file that a cell holds or names, as the `datasets` image feature has it.
+
+    Args:
+        content: The file itself, or None.
+        path: Where it lies otherwise, str or bytes.
+        folder: What the path counts from.
+
+    Raises:
+        UnusableError: There is neither, or the path leads nowhere.
+    """
+    if isinstance(content, bytes):
+        return content
+    if not path:
+        raise UnusableError("no image")
+    return read_image(folder / (os.fsdecode(path) if isinstance(path, bytes) else str(path)))

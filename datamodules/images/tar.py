@@ -1,0 +1,175 @@
+"""Pairs of images and captions from WebDataset shards."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections import Counter
+from functools import cached_property
+from pathlib import Path
+from random import Random
+
+import numpy as np
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from datamodules.images.formats.tar_index import IMAGES, NOWHERE, TEXTS, Place, read_tar
+from datamodules.images.source import FileSource, Pair, texts
+from datamodules.records.faults import reason
+from datamodules.records.quarantine import UnusableError
+from datamodules.records.rejects import Document, Reject, judge, parse, printable
+
+FORMAT = 2
+"""Version of the index."""
+
+
+class ImageTextTar(FileSource):
+    """One pair a sample of uncompressed tar files, also of several joined to one; see `tar_index`.
+
+    The offsets of all members are found once and kept, so that any sample is one read away.
+
+    Args:
+        path: A file, a folder of `.tar` files or a glob.
+        caption: The key of the caption in a `.json` member; a `.txt` member is the caption, where
+            it holds one. None where there are none.
+        cache: Folder of the indices.
+        weight: Share of the documents of an epoch, relative to the other sources; above 0.
+
+    Attributes:
+        passed_over: Members that are part of no sample, by reason; known once it is prepared.
+    """
+
+    endings = (".tar",)
+
+    def __init__(
+        self,
+        path: str,
+        caption: str | None = "caption",
+        cache: str = ".cache/images",
+        weight: float = 1.0,
+    ):
+        super().__init__(path, weight)
+        self.caption = caption
+        self.cache = cache
+
+    @override
+    def options(self) -> list[object]:
+        return [FORMAT, self.caption]
+
+    @override
+    def prepare(self) -> None:
+        _ = self._index
+        if self.passed_over:
+            found = ", ".join(f"{num} {why}" for why, num in self.passed_over.items())
+            rank_zero_warn(f"{self.name}: members of no sample are passed over: {found}.")
+
+    @property
+    def passed_over(self) -> dict[str, int]:
+        """Members that are part of no sample, by reason."""
+        return self._index[2]
+
+    @override
+    def __len__(self) -> int:
+        return len(self._index[0])
+
+    @override
+    def place(self, index: int) -> str:
+        return printable(f"{self._shard(index)}:{self._index[1][index]}")
+
+    @override
+    def sample(self, index: int, rng: Random) -> Pair:
+        _, *numbers, is_unclear = self._index[0][index].tolist()
+        image, text, record = zip(numbers[::2], numbers[1::2], strict=True)
+        if self.caption and is_unclear:
+            raise UnusableError("the tar has its name several times: what belongs together?")
+        if image == NOWHERE:
+            raise UnusableError(f"no image ({', '.join(IMAGES)})")
+        if self.caption and text == record == NOWHERE:
+            raise UnusableError(f"no caption ({', '.join(TEXTS)})")
+        with self._shard(index).open("rb") as file:
+            shown = _read(file.fileno(), *image)
+            if self.caption is None:
+                return Pair(shown, [""])
+            return Pair(shown, self._captions(file.fileno(), text, record))
+
+    def _captions(self, file: int, text: Place, record: Place) -> list[str]:
+        """The captions of the text or, where it holds none, of JSON."""
+        found = judge(b"" if text == NOWHERE else _read(file, *text), "")
+        if isinstance(found, Document):
+            return [found.text]
+        if record == NOWHERE:
+            raise UnusableError(f"caption: {found.reason}")
+        return texts(self._of_json(_read(file, *record)))
+
+    def _of_json(self, text: bytes) -> object:
+        value = parse(text, "")
+        if isinstance(value, Reject):
+            raise UnusableError(f"caption: {value.reason}")
+        if not isinstance(value, dict) or self.caption not in value:
+            raise UnusableError(f"caption: no {self.caption!r}")
+        return value[self.caption]
+
+    def _shard(self, index: int) -> Path:
+        return self._found[self._index[0][index, 0]]
+
+    @cached_property
+    def _found(self) -> list[Path]:
+        return self.files()
+
+    @cached_property
+    def _index(self) -> tuple[NDArray[np.int64], NDArray[np.str_], dict[str, int]]:
+        """What `Sample.row` says of each sample, [N, 8]; their names; members passed over."""
+        digest = hashlib.sha256(self.fingerprint().encode()).hexdigest()[:24]
+        path = Path(self.cache) / f"{digest}.npz"
+        if path.is_file():
+            try:
+                return _load(path)
+            except Exception as error:  # zip archives and arrays break in many ways
+                rank_zero_warn(f"{path} is broken ({reason(error)}) and is made again.")
+        passed: Counter[str] = Counter()
+        found = [(n, one) for n, file in enumerate(self._found) for one in read_tar(file, passed)]
+        _save(path, [(one.row(n), one.name) for n, one in found], passed)
+        return _load(path)
+
+
+def _load(path: Path) -> tuple[NDArray[np.int64], NDArray[np.str_], dict[str, int]]:
+    """What `_save` wrote."""
+    with np.load(path) as arrays:
+        passed: dict[str, int] = json.loads(str(arrays["passed"]))
+        return arrays["place"], arrays["name"], passed
+
+
+def _save(path: Path, rows: list[tuple[list[int], str]], passed: Counter[str]) -> None:
+    """Write the index, all or nothing."""
+    if not rows:
+        found = ", ".join(f"{num} {why}" for why, num in passed.items()) or "nothing"
+        raise ValueError(
+            f"no sample with an image ({', '.join(IMAGES)}) or a caption in any tar: {found}."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(
+                file,
+                place=np.array([row for row, _ in rows], np.int64),
+                name=np.array([name for _, name in rows]),
+                passed=json.dumps(passed),
+            )
+        os.chmod(draft, 0o644)  # mkstemp gives 600; others may share the cache
+        os.replace(draft, path)
+    finally:
+        Path(draft).unlink(missing_ok=True)
+
+
+def _read(file: int, start: int, size: int) -> bytes:
+    """A part of a file.
+
+    Raises:
+        UnusableError: The file is shorter.
+    """
+    found = os.pread(file, size, start)
+    if len(found) < size:
+        raise UnusableError(f"the tar ends {size - len(found)} bytes too early")
+    return found

@@ -1,0 +1,154 @@
+"""Conversations as token ids, and which of them are answers."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from datamodules.instructions.source import ANSWERS, Conversation, Message
+from datamodules.records.faults import attempt
+from datamodules.records.quarantine import UnusableError
+from datamodules.records.rejects import Document, Reject
+from datamodules.text.token_file import Encoded
+from datamodules.text.tokenizer import TextTokenizer
+
+Learn = Literal["all", "last"]
+"""Which answers of a conversation are learnt."""
+MARKS = re.compile(r"{%-?\s*generation\s*-?%}")
+"""What marks an answer in a template."""
+
+
+@dataclass(frozen=True)
+class ChatTokenizer:
+    """A tokenizer with a chat template.
+
+    The ids are exactly those of `apply_chat_template`; only where the last answer does not end in
+    a special token comes the end token behind it, to be learnt, since nothing else would ever end
+    an answer.
+
+    Where the template marks answers (`{% generation %}`) these are learnt, else what each answer
+    adds behind the prompt for it. That holds only if the prompt is the beginning of the whole,
+    token by token: a conversation of which it is not is rejected. Some templates leave out of
+    earlier turns what a model thought; then the last answer alone can be learnt.
+
+    Attributes:
+        vocabulary: The tokenizer.
+        template: The chat template.
+        learn: Which answers are learnt.
+    """
+
+    vocabulary: TextTokenizer
+    template: str
+    learn: Learn = "all"
+
+    @property
+    def name(self) -> str:
+        """Folder or name on the hub."""
+        return self.vocabulary.name
+
+    @property
+    def start(self) -> int:
+        """Id before texts; conversations begin as the template says."""
+        return self.vocabulary.start
+
+    @property
+    def eos(self) -> int:
+        """Id after the last answer, where the template has none."""
+        return self.vocabulary.eos
+
+    @property
+    def vocab_size(self) -> int:
+        """One more than the highest id."""
+        return self.vocabulary.vocab_size
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes when ids or targets of a conversation may have changed."""
+        told = f"{self.vocabulary.fingerprint} {self.template} {self.learn}"
+        return hashlib.sha256(told.encode()).hexdigest()
+
+    def encode_documents(
+        self, documents: Iterable[Document | Reject]
+    ) -> Iterator[Encoded | Reject]:
+        """Ids, bytes of the learnt answers and targets of each conversation; bad ones as such."""
+        for one in documents:
+            yield one if isinstance(one, Reject) else attempt(one.origin, self._encoded, one)
+
+    def prompt(self, messages: list[Message]) -> list[int]:
+        """Ids after which the model answers."""
+        return self._ids(messages, add_generation_prompt=True)
+
+    def _encoded(self, document: Document) -> Encoded:
+        if not isinstance(document, Conversation):
+            raise UnusableError("no conversation")
+        messages = document.messages
+        by = self._by_marks if MARKS.search(self.template) else self._by_prefixes
+        ids, is_target = by(messages)
+        answers = [str(one["content"]) for one in messages if one["role"] == ANSWERS]
+        if self.learn == "last":
+            answers, is_target = answers[-1:], _last_run(is_target)
+        if not any(is_target[1:]):
+            raise UnusableError("the chat template leaves no answer to be learnt")
+        ids, is_target = self._ended(ids, is_target)
+        return Encoded(ids, sum(len(answer.encode()) for answer in answers), is_target)
+
+    def _ended(self, ids: list[int], is_target: list[bool]) -> tuple[list[int], list[bool]]:
+        """The same, with the end token behind the last answer where no special token is there."""
+        end = len(is_target) - is_target[::-1].index(True)
+        last = [ids[n] for n in (end - 2, end - 1) if is_target[n]]  # a line feed may be the last
+        if self._special.intersection([*last, *ids[end:]]):
+            return ids, is_target
+        return [*ids[:end], self.eos], [*is_target[:end], True]
+
+    @cached_property
+    def _special(self) -> frozenset[int]:
+        backend = self.vocabulary.backend
+        added = {n for n, token in backend.added_tokens_decoder.items() if token.special}
+        return frozenset(added.union(backend.all_special_ids))
+
+    def _by_marks(self, messages: list[Message]) -> tuple[list[int], list[bool]]:
+        found = self._apply(messages, return_dict=True, return_assistant_tokens_mask=True)
+        is_target = [bool(one) for one in found["assistant_masks"]]
+        answers = sum(one["role"] == ANSWERS for one in messages)
+        if (marked := _num_runs(is_target)) < answers:
+            raise UnusableError(f"the chat template marks {marked} of {answers} answers")
+        return list(found["input_ids"]), is_target
+
+    def _by_prefixes(self, messages: list[Message]) -> tuple[list[int], list[bool]]:
+        ids = self._ids(messages)
+        is_target = [False] * len(ids)
+        answers = [n for n, one in enumerate(messages) if one["role"] == ANSWERS]
+        for n in answers if self.learn == "all" else answers[-1:]:
+            before, through = self.prompt(messages[:n]), self._ids(messages[: n + 1])
+            if ids[: len(before)] != before or ids[: len(through)] != through:
+                raise UnusableError(
+                    f"the chat template writes turns 1 to {n + 1} otherwise by themselves than "
+                    "in the whole: mark answers in it by generation, or take another"
+                )
+            is_target[len(before) : len(through)] = [True] * (len(through) - len(before))
+        return ids, is_target
+
+    def _ids(self, messages: list[Message], add_generation_prompt: bool = False) -> list[int]:
+        return list(self._apply(messages, add_generation_prompt=add_generation_prompt)["input_ids"])
+
+    def _apply(self, messages: list[Message], **options: Any) -> Any:
+        backend = self.vocabulary.backend
+        fixed = {"tokenize": True, "return_dict": True, "tokenizer_kwargs": {"verbose": False}}
+        return backend.apply_chat_template(messages, chat_template=self.template, **fixed | options)
+
+
+def _num_runs(is_target: list[bool]) -> int:
+    """Runs of tokens that are to be learnt."""
+    pairs = zip([False, *is_target], is_target, strict=False)
+    return sum(now and not before for before, now in pairs)
+
+
+def _last_run(is_target: list[bool]) -> list[bool]:
+    """The last run of tokens that are to be learnt alone."""
+    end = len(is_target) - is_target[::-1].index(True) if any(is_target) else 0
+    start = end
+    while start and is_target[start - 1]:
+        start -= 1
+    return [start <= n < end for n in range(len(is_target))]

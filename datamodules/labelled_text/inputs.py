@@ -1,0 +1,160 @@
+"""Texts that `predict` judges: given, from files, from a folder or from the standard input."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from datamodules.labelled_text.source import unreadable
+from datamodules.records.faults import attempt
+from datamodules.records.formats.columns import ColumnError, Record, Wanted, cell, has
+from datamodules.records.formats.files import FORMATS, bare, file_format, find_files, opened
+from datamodules.records.formats.open import read_rows
+from datamodules.records.rejects import Document, Reject, judge, parse
+
+STDIN = "-"
+"""Stands for the standard input."""
+PLAIN = (".txt", ".text", ".md")
+"""Endings of files that are one text each."""
+NAME = "id"
+"""Column that names a text, where there is one."""
+
+
+@dataclass(frozen=True)
+class Named(Document):
+    """A text of a table.
+
+    Attributes:
+        name: What the table calls it in its column `id`; empty where it does not.
+    """
+
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class NamedReject(Reject):
+    """A row of a table that cannot be judged.
+
+    Attributes:
+        name: What the table calls it in its column `id`; empty where it does not.
+    """
+
+    name: str = ""
+
+
+def named(found: Document | Reject, name: str) -> Document | Reject:
+    """The same with a name, if there is one."""
+    if not name:
+        return found
+    if isinstance(found, Reject):
+        return NamedReject(found.origin, found.reason, name)
+    return Named(found.text, found.origin, found.num_bytes, name)
+
+
+def name_of(found: Document | Reject) -> str:
+    """The name of a text or of what is none; empty where it has none."""
+    return found.name if isinstance(found, Named | NamedReject) else ""
+
+
+def read_judged(texts: list[str] | str | None, key: str = "text") -> list[Document | Reject]:
+    """Texts, and what cannot be judged with the reason, in order.
+
+    Args:
+        texts: The texts; or a table (`files.FORMATS`) with a text a row under `key`; or a `.txt` or
+            `.md` file, which is one text; all of them compressed or not; a folder of such files; or
+            `-` for the standard input: one text, or JSON lines where its first character is `{`.
+        key: Column of the texts in tables.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: There is no text at all, a table has no such column, or the ending of the file
+            says neither table nor text.
+    """
+    if isinstance(texts, list):
+        found = [judge(text, f"text {i}") for i, text in enumerate(texts, start=1)]
+    elif texts == STDIN:
+        found = list(read_stdin(sys.stdin.buffer.read(), key))
+    elif texts is None:
+        raise ValueError("data.init_args.texts says what is judged: texts, a file, a folder or -.")
+    else:
+        found = list(read_path(texts, key))
+    if not found:
+        raise ValueError(f"no text in {texts}: data.init_args.texts says what is judged.")
+    return [readable(one) for one in found]
+
+
+def read_path(path: str, key: str) -> Iterator[Document | Reject]:
+    """The texts of a file, of a folder or of all that a glob matches."""
+    every = find_files(path)
+    for file in every:
+        if file_format(file):
+            yield from read_table(file, key, len(every))
+        elif bare(file).endswith(PLAIN):
+            yield attempt(str(file), read_text, file)
+        elif len(every) == 1:
+            raise ValueError(f"{file} cannot be judged: {no_text(file)}.")
+        else:
+            yield Reject(str(file), no_text(file))
+
+
+def no_text(file: Path) -> str:
+    """Why nothing is read from a file, in a few words."""
+    ending = Path(bare(file)).suffix
+    is_named = f"its ending {ending}" if ending else "that it has no ending"
+    return (
+        f"{is_named} says neither that it is a table ({', '.join(FORMATS)}) nor that it is one "
+        f"text ({', '.join(PLAIN)})"
+    )
+
+
+def read_text(file: Path) -> Document | Reject:
+    """The one text of a file."""
+    with opened(file) as data:
+        return judge(data.read(), str(file))
+
+
+def read_table(file: Path, key: str, num_files: int) -> Iterator[Document | Reject]:
+    """The texts of a table, a row each; one without such a column is refused if it is alone."""
+    try:
+        for place, record in read_rows([file], Wanted([key], optional=[NAME]), named=str):
+            yield of_record(record, place, key)
+    except ColumnError as error:
+        said = f"{error} data.init_args.key names the column of the texts."
+        if num_files == 1:
+            raise ValueError(said) from error
+        yield Reject(str(file), said)
+    except ValueError as error:  # the file cannot be read
+        if num_files == 1:
+            raise
+        yield Reject(str(file), str(error))
+
+
+def of_record(record: Record | Reject, place: str, key: str) -> Document | Reject:
+    """The text of a row."""
+    if isinstance(record, Reject):
+        return record
+    told = record.get(NAME)
+    name = "" if told is None or key == NAME else str(told)
+    if not has(record, key):
+        return named(Reject(place, f"no key {key!r}; it has {', '.join(record)}"), name)
+    return named(judge(cell(record, key), place), name)
+
+
+def read_stdin(data: bytes, key: str) -> Iterator[Document | Reject]:
+    """The texts in some bytes: JSON lines, or one text; the first character tells."""
+    if data.lstrip()[:1] != b"{":
+        yield judge(data, "stdin")
+        return
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        if line.strip():
+            place = f"stdin:{number}"
+            record = parse(line, place)
+            is_object = isinstance(record, dict | Reject)
+            found = record if is_object else Reject(place, "not a JSON object")
+            yield of_record(found, place, key)  # type: ignore[arg-type]
+
+
+def readable(found: Document | Reject) -> Document | Reject:
+    """The document, if it can be read."""
+    reason = "" if isinstance(found, Reject) else unreadable(found.text)
+    return named(Reject(found.origin, reason), name_of(found)) if reason else found

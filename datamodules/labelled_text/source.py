@@ -1,0 +1,228 @@
+"""Tables of labelled texts: who wrote each, in which domain, and which texts belong together."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+from typing_extensions import override
+
+from datamodules.records.formats.columns import Record, Wanted, cell, has
+from datamodules.records.formats.files import FORMATS, file_format, find_files
+from datamodules.records.formats.open import Row, read_rows
+from datamodules.records.labels import Labels, is_missing
+from datamodules.records.rejects import Document, Reject, judge
+from datamodules.text.source import FileText
+
+FIELDS = ("text", "label", "generator", "domain", "pair_id", "paired_generator", "split", "attack")
+"""What is known of a text; only the first two must be there."""
+HUMAN = "human"
+"""Label of what a person wrote."""
+AS_IT_IS = "none"
+"""Attack of a text to which nothing was done."""
+NO_TEXT = re.compile("[\\x00-\\x08\\x0e-\\x1b\\x7f\\ufffd]")
+"""Control characters but white space, and the sign of a byte that could not be read."""
+LARGEST_CONTROL = 0.05
+"""Share of control characters above which a text counts as binary."""
+KEPT = 4
+"""Sources of which the rows are kept."""
+LONGEST_WORD = 40
+"""Characters; shorter texts without a space are one word, longer ones may be in a language
+that writes no spaces."""
+
+
+@dataclass(frozen=True)
+class LabelledRow:
+    """A text and what is known of it.
+
+    Attributes:
+        text: The text.
+        label: Name of its class, such as `human`.
+        origin: File and row, counted from 1.
+        generator: Who wrote it; empty where nothing says so.
+        domain: What it is about; empty where nothing says so.
+        pair_id: Human text that it is or that it continues.
+        paired_generator: Generator to whose pair it belongs; empty where nothing says so.
+        split: Part of the data that it belongs to; empty where nothing says so.
+        attack: What was done to it to hide who wrote it; `none` for nothing.
+    """
+
+    text: str
+    label: str
+    origin: str
+    generator: str = ""
+    domain: str = ""
+    pair_id: str = ""
+    paired_generator: str = ""
+    split: str = ""
+    attack: str = AS_IT_IS
+
+    @property
+    def is_human(self) -> bool:
+        """Whether a person wrote it."""
+        return self.label == HUMAN
+
+
+class LabelledText(FileText):
+    """Texts with labels from tables: Parquet, Arrow, CSV, TSV or JSON, compressed or not.
+
+    Rows without a text but with a `problem`, which say why a generator wrote none, are passed over.
+
+    Args:
+        path: A file, a folder (every such file below it) or a glob.
+        labels: What the labels of the file mean, such as `{"1": human, "0": machine}`; "*" stands
+            for all that are not named, as in `{human: human, "*": machine}`; None takes them as
+            they are.
+        columns: Column of each field whose column has another name than the field: `text`, `label`,
+            `generator`, `domain`, `pair_id`, `paired_generator`, `split`, `attack`; `data.text` is
+            the entry `text` of a column `data`.
+        values: Fields that are the same for all rows, such as `{split: train}`.
+        delimiter: What stands between two cells of CSV; by the file's ending where None.
+        skip_words: Words at the beginning of every text that are left out, such as a prompt that
+            human and machine text share.
+        weight: Not used; all texts are drawn alike.
+
+    Raises:
+        ValueError: `columns` or `values` name what is no field.
+    """
+
+    endings: ClassVar[tuple[str, ...]] = tuple(FORMATS)
+    kinds: ClassVar[tuple[str, ...]] = FIELDS
+    _read: ClassVar[dict[str, list[LabelledRow | Reject]]] = {}
+    """What this process has read, by fingerprint: the cells of a grid read the same files."""
+
+    def __init__(
+        self,
+        path: str,
+        labels: dict[str, str] | None = None,
+        columns: dict[str, str] | None = None,
+        values: dict[str, str] | None = None,
+        delimiter: str | None = None,
+        skip_words: int = 0,
+        weight: float = 1.0,
+    ):
+        super().__init__(path, weight)
+        self.labels = labels
+        self.meaning = Labels(labels)
+        self.columns = columns or {}
+        self.values = values or {}
+        self.delimiter = delimiter
+        self.skip_words = skip_words
+        for name in [*self.columns, *self.values]:
+            if name not in FIELDS:
+                raise ValueError(f"{name!r} is no field of a text; those are {', '.join(FIELDS)}.")
+
+    @override
+    def files(self) -> list[Path]:
+        found = find_files(self.path, self.endings)
+        readable = [file for file in found if file_format(file)]
+        if not readable:
+            raise ValueError(f"{found[0]} is no table: it must end in one of {', '.join(FORMATS)}.")
+        return readable
+
+    @override
+    def options(self) -> list[object]:
+        return [
+            sorted(map(repr, (self.labels or {}).items())),
+            self.columns,
+            self.values,
+            self.delimiter,
+            self.skip_words,
+        ]
+
+    @override
+    def documents(self) -> Iterator[Document | Reject]:
+        for row in self._all:
+            yield row if isinstance(row, Reject) else Document(row.text, row.origin)
+
+    @cached_property
+    def rows(self) -> list[LabelledRow]:
+        """The usable rows, in the order of `documents`."""
+        return [row for row in self._all if isinstance(row, LabelledRow)]
+
+    @cached_property
+    def _all(self) -> list[LabelledRow | Reject]:
+        key = self.fingerprint()
+        if key not in self._read:
+            if len(self._read) == KEPT:
+                del self._read[next(iter(self._read))]
+            cells = ((one, origin) for origin, one in self._cells() if not says_why(one))
+            self._read[key] = [self._row(one, origin) for one, origin in cells]
+        return self._read[key]
+
+    def _cells(self) -> Iterator[Row]:
+        """Where every row stands, and its fields."""
+        needed = [self.columns.get(name, name) for name in ("text", "label")]
+        needed += self.columns.values()
+        absent = {self.columns.get(name, name) for name in self.values}
+        needed = [name for name in dict.fromkeys(needed) if name not in absent]
+        more = [name for name in (*FIELDS, "problem") if name not in needed]
+        yield from read_rows(self.files(), Wanted(needed, needed, more, self.delimiter))
+
+    def _row(self, cells: Record | Reject, origin: str) -> LabelledRow | Reject:
+        if isinstance(cells, Reject):
+            return cells
+        found = {name: self._field(cells, name) for name in FIELDS}
+        document = judge(found["text"], origin)
+        if isinstance(document, Reject):
+            return Reject(origin, document.reason)  # a blank one counts as bad here
+        text = without_words(document.text, self.skip_words)
+        if reason := unreadable(text):
+            return Reject(origin, reason)
+        if is_missing(found["label"]):
+            return Reject(origin, "no label")
+        label = self.meaning(found["label"], origin)
+        told = {name: told_by(found[name]) for name in FIELDS[2:]}
+        return LabelledRow(text, label, origin, **completed(told, text, label))
+
+    def _field(self, cells: Record, name: str) -> object:
+        """What a row says of a field; None where it says nothing."""
+        if name in self.values:
+            return self.values[name]
+        column = self.columns.get(name, name)
+        return cell(cells, column) if has(cells, column) else None
+
+
+def told_by(value: object) -> str:
+    """A field as a text, empty where nothing is said; a whole number has no point."""
+    if is_missing(value):
+        return ""
+    is_whole = isinstance(value, float) and value.is_integer()
+    return str(int(value)) if is_whole else str(value)  # type: ignore[call-overload]
+
+
+def says_why(cells: Record | Reject) -> bool:
+    """Whether a row only says why there is no text, as where a generator gave up."""
+    return not isinstance(cells, Reject) and bool(cells.get("problem")) and not cells.get("text")
+
+
+def without_words(text: str, num: int) -> str:
+    """A text without its first words."""
+    return re.sub(rf"^\s*(?:\S+\s+){{0,{num}}}", "", text, count=1) if num else text
+
+
+def completed(told: dict[str, str], text: str, label: str) -> dict[str, str]:
+    """Fields of a row, those that follow from others filled in.
+
+    A text without a pair is a pair of its own; the same text is the same pair.
+    """
+    pair = told["pair_id"] or hashlib.sha256(" ".join(text.split()).encode()).hexdigest()[:16]
+    generator = told["generator"] or (HUMAN if label == HUMAN else "")
+    paired = told["paired_generator"] or ("" if label == HUMAN else generator)
+    told = {**told, "attack": told["attack"] or AS_IT_IS}
+    return told | {"pair_id": pair, "generator": generator, "paired_generator": paired}
+
+
+def unreadable(text: str) -> str:
+    """Why nothing can be said of who wrote a text, in a few words; empty where it can be read."""
+    control = len(NO_TEXT.findall(text))
+    if control > LARGEST_CONTROL * len(text):
+        return f"binary: {control} of {len(text)} characters are no text"
+    if not text.strip():
+        return "empty"
+    if len(text.split()) < 2 and len(text) <= LONGEST_WORD:
+        return "a single word"
+    return ""

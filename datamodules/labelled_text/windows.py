@@ -1,0 +1,143 @@
+"""Batches of labelled texts, the long ones in windows.
+
+Shape legend: N = texts, W = windows of all of them, L = tokens of the longest window.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from datamodules.stream.loader import Batch
+
+NO_LABEL = -100
+"""Label of a text whose class is not known."""
+Tokens = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A text and what a batch tells of it.
+
+    Attributes:
+        text: The text.
+        label: Number of its class, or `NO_LABEL`.
+        row: Its number among all texts of the sources.
+        told: Other fields that travel with it, such as its generator.
+        problem: Why it cannot be judged, in a few words; empty where it can.
+        is_row: Whether the text is that row as it is, whose tokens are kept.
+    """
+
+    text: str
+    label: int
+    row: int
+    told: dict[str, str]
+    problem: str = ""
+    is_row: bool = False
+
+
+class TextItems:
+    """Labelled texts by number; what a batch holds is said in `machine_text`.
+
+    Args:
+        items: The texts.
+        tokens: Token ids of each text, start and end included.
+        pad: Id of the padding.
+        max_length: Tokens of a window, start and end included, at most.
+        one_window: Whether a long text gives one window, by chance, as in training.
+        seed: Of that chance.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        tokens: Sequence[Tokens],
+        pad: int,
+        max_length: int,
+        one_window: bool,
+        seed: int = 0,
+    ):
+        self.items = list(items)
+        self.tokens = tokens
+        self.pad = pad
+        self.max_length = max_length
+        self.one_window = one_window
+        self.seed = seed
+
+    def __len__(self) -> int:
+        """Number of texts."""
+        return len(self.items)
+
+    def ordered(self, places: NDArray[np.int64]) -> "TextItems":
+        """The same texts in another order."""
+        items = [self.items[place] for place in places]
+        tokens = [self.tokens[place] for place in places]
+        return TextItems(items, tokens, self.pad, self.max_length, self.one_window, self.seed)
+
+    def batch(self, ids: NDArray[np.int64], num_real: int) -> Batch:
+        """The real texts; there may be none.
+
+        Args:
+            ids: Places of the texts; in training what `Draws` gives.
+            num_real: The texts from here on are left out.
+        """
+        drawn = ids[:num_real].tolist()
+        places = [draw % len(self.items) for draw in drawn]
+        cut = [self._windows(draw, place) for draw, place in zip(drawn, places, strict=True)]
+        items = [self.items[place] for place in places]
+        token_WL, mask_WL = padded([window for windows in cut for window in windows], self.pad)
+        fields = self.items[0].told if self.items else {}
+        return {
+            "token_WL": torch.from_numpy(token_WL),
+            "mask_WL": torch.from_numpy(mask_WL),
+            "windows_N": [len(windows) for windows in cut],
+            "label_N": torch.tensor([item.label for item in items], dtype=torch.int64),
+            "num_targets": len(items),
+            "row_N": [item.row for item in items],
+            "text_N": [item.text for item in items],
+            "problem_N": [item.problem for item in items],
+            "density_N": [self._density(place) for place in places],
+            **{f"{name}_N": [item.told[name] for item in items] for name in fields},
+        }
+
+    def _density(self, place: int) -> float:
+        """Tokens a byte of a text."""
+        return len(self.tokens[place]) / max(1, len(self.items[place].text.encode()))
+
+    def _windows(self, draw: int, place: int) -> list[Tokens]:
+        """The windows of a text; none where it cannot be judged."""
+        if self.items[place].problem:
+            return []
+        windows = cut_windows(self.tokens[place], self.max_length)
+        if self.one_window and len(windows) > 1:
+            rng = np.random.default_rng([self.seed, draw])
+            return [windows[int(rng.integers(len(windows)))]]
+        return windows
+
+
+def cut_windows(tokens: Tokens, max_length: int) -> list[Tokens]:
+    """A text in windows of the same length that overlap by no more than they must.
+
+    Args:
+        tokens: Ids of the text, with a start and an end, which every window gets.
+        max_length: Ids of a window, at most.
+    """
+    if len(tokens) <= max_length:
+        return [tokens]
+    inner, size = tokens[1:-1], max_length - 2
+    num = -(-len(inner) // size)
+    starts = np.linspace(0, len(inner) - size, num).round().astype(int)
+    return [np.concatenate([tokens[:1], inner[s : s + size], tokens[-1:]]) for s in starts]
+
+
+def padded(windows: Sequence[Tokens], pad: int) -> tuple[Tokens, NDArray[np.bool_]]:
+    """Windows as rows, padded on the right, and where they are real, both [W, L]."""
+    length = max(map(len, windows), default=0)
+    token_WL = np.full((len(windows), length), pad, np.int64)
+    mask_WL = np.zeros(token_WL.shape, bool)
+    for w, window in enumerate(windows):
+        token_WL[w, : len(window)] = window
+        mask_WL[w, : len(window)] = True
+    return token_WL, mask_WL

@@ -1,0 +1,1 @@
+"""Rows of files of any kind, and what becomes of bad ones."""

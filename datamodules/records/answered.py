@@ -1,0 +1,52 @@
+"""Which questions a half-finished file of answers has answered already."""
+
+from glob import glob
+from pathlib import Path
+
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+
+from datamodules.records.jsonl import Lines
+from datamodules.records.quarantine import UnusableError
+
+NUM_SHOWN = 20
+"""Broken lines named in a message."""
+
+
+def answered(path: str) -> set[str]:
+    """The ids of the questions that have an answer.
+
+    A line that is cut off or broken in another way is told; its question will be asked again.
+
+    Args:
+        path: A `.jsonl` file or a glob, whose lines have a key `id`; no such file, no answer.
+
+    Raises:
+        ValueError: There are whole lines, but not one of them has an id.
+    """
+    found = [Path(path)] if Path(path).exists() else map(Path, sorted(glob(path, recursive=True)))
+    lines = Lines([file for file in found if file.is_file()])
+    ids, broken, nameless = set[str](), list[str](), list[str]()
+    for index in range(len(lines)):
+        try:
+            record = lines.record(index)
+        except UnusableError as error:
+            broken.append(f"{lines.place(index)} ({error})")
+            continue
+        if isinstance(record.get("id"), str | int):
+            ids.add(str(record["id"]))
+        else:
+            nameless.append(f"{lines.place(index)} (no 'id' among {', '.join(record)})")
+    if nameless and not ids:
+        raise ValueError(f"no line of {path} names its question: {nameless[0]}.")
+    _tell(path, broken + nameless)
+    return ids
+
+
+def _tell(path: str, bad: list[str]) -> None:
+    """Warn of lines that are no answers."""
+    if bad:
+        more = ", ..." if bad[NUM_SHOWN:] else ""
+        rank_zero_warn(
+            f"{path}: {len(bad)} lines are no answers, their questions are asked again: "
+            f"{'; '.join(bad[:NUM_SHOWN])}{more}."
+        )

@@ -1,0 +1,96 @@
+"""Columns of rows, by name or by path.
+
+A column may be a path into what a cell holds: `data.text` is the entry `text` of the object under
+`data`, `messages.0` the first entry of a list. A whole name comes before a path.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from datamodules.records.quarantine import UnusableError
+from datamodules.records.rejects import printable
+
+Record = dict[str, Any]
+"""Cells of a row by column."""
+
+
+class ColumnError(ValueError):
+    """A file lacks a column that was asked for; names both, and the columns that there are."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is read of each row.
+
+    Attributes:
+        columns: What is read; all where None. A file with a schema must have them.
+        needed: What every file must have, JSON included.
+        optional: What is read as well where it is there.
+        delimiter: What stands between two cells of CSV; by the file's ending where None.
+    """
+
+    columns: list[str] | None = None
+    needed: list[str] = field(default_factory=list)
+    optional: list[str] = field(default_factory=list)
+    delimiter: str | None = None
+
+    def chosen(self, names: list[str], file: Path | str) -> list[str]:
+        """The columns of a schema to read, each once; of a path its first part.
+
+        Args:
+            names: The columns that there are.
+            file: Whose.
+
+        Raises:
+            ColumnError: One is missing.
+        """
+        wanted = [*(self.columns or []), *self.needed]
+        require(wanted, names, file)
+        if self.columns is None:
+            return list(dict.fromkeys(names))
+        wanted += [column for column in self.optional if column in names]
+        return list(dict.fromkeys(c if c in names else c.split(".")[0] for c in wanted))
+
+
+def cell(record: Record, column: str) -> object:
+    """What stands in a column.
+
+    Raises:
+        UnusableError: There is no such column; names those that there are.
+    """
+    if column in record:
+        return record[column]
+    value: object = record
+    for key in column.split("."):
+        if isinstance(value, dict) and key in value:
+            value = value[key]
+        elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+            value = value[int(key)]
+        else:
+            raise UnusableError(f"no {column!r} among {', '.join(record)}")
+    return value
+
+
+def has(record: Record, column: str) -> bool:
+    """Whether there is such a column."""
+    try:
+        cell(record, column)
+    except UnusableError:
+        return False
+    return True
+
+
+def require(needed: Iterable[str], names: Iterable[str], file: Path | str) -> None:
+    """Raise a `ColumnError` unless all columns are there; of a path, its first part."""
+    known = list(names)
+    for column in needed:
+        if column not in known and column.split(".")[0] not in known:
+            absent(column, known, file)
+
+
+def absent(column: str, names: Iterable[str], file: Path | str) -> None:
+    """Raise a `ColumnError` about a column that is not there."""
+    there = ", ".join(map(str, names))
+    raise ColumnError(printable(f"{file} has no column {column!r}; it has {there}."))

@@ -1,0 +1,47 @@
+"""Rows of CSV and TSV files, whose first line names the columns."""
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+from datamodules.records.formats.columns import Record, Wanted, require
+from datamodules.records.formats.files import bare, opened, refuse_encodings
+from datamodules.records.rejects import Reject
+
+LARGEST_CELL = 2**31 - 1
+"""Characters of a cell, at most."""
+
+
+def csv_rows(file: Path, wanted: Wanted) -> Iterator[tuple[int, Record | Reject]]:
+    """Rows by number, from 1, all cells as texts; empty lines do not count."""
+    csv.field_size_limit(LARGEST_CELL)
+    delimiter = wanted.delimiter or ("\t" if bare(file).endswith(".tsv") else ",")
+    with opened(file) as source:
+        refuse_encodings(source.peek(4))  # type: ignore[attr-defined]
+        lines = io.TextIOWrapper(source, "utf-8-sig", "surrogateescape", newline="")
+        reader = csv.reader(lines, delimiter=delimiter)
+        names = next(reader, [])
+        require([*(wanted.columns or []), *wanted.needed], names, file)
+        number = 0
+        while (row := _next(reader)) is not None:
+            if row:
+                number += 1
+                yield number, row if isinstance(row, Reject) else _record(names, row)
+
+
+def _next(reader: Iterator[list[str]]) -> list[str] | Reject | None:
+    """The next row, or why it is none; None at the end."""
+    try:
+        return next(reader, None)
+    except csv.Error as error:
+        return Reject("", f"no row of CSV: {error}")
+
+
+def _record(names: list[str], row: list[str]) -> Record | Reject:
+    """Cells by column."""
+    if len(row) != len(names):
+        return Reject("", f"{len(row)} cells, but {len(names)} columns")
+    if any("\udc80" <= c <= "\udcff" for value in row for c in value):
+        return Reject("", "not UTF-8")
+    return dict(zip(names, row, strict=True))

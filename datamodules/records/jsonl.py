@@ -1,0 +1,106 @@
+"""Rows of files with random access."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.records.faults import attempt
+from datamodules.records.formats.columns import Record
+from datamodules.records.formats.files import COMPRESSIONS, file_format
+from datamodules.records.formats.json import NO_OBJECT, is_blank, is_one_a_line
+from datamodules.records.formats.open import read_rows
+from datamodules.records.quarantine import UnusableError
+from datamodules.records.rejects import Reject, parse, printable
+
+
+class Lines:
+    """Rows of one file or many by number; blank lines of JSON do not count.
+
+    Lines of JSON are looked up in their file when they are wanted; the rows of compressed files
+    and of other formats are kept in memory.
+
+    Args:
+        files: The files; one whose ending tells no format holds lines of JSON.
+    """
+
+    def __init__(self, files: Sequence[Path]):
+        self.files = list(files)
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self._index)
+
+    def file(self, index: int) -> Path:
+        """The file that holds a row."""
+        return self.files[self._index[index, 0]]
+
+    def place(self, index: int) -> str:
+        """File and number of a row, counted from 1; a file that cannot be read has one row, 0."""
+        return printable(f"{self.file(index)}:{self._index[index, 1]}")
+
+    def record(self, index: int) -> Record:
+        """The object of a row.
+
+        Raises:
+            UnusableError: It is not UTF-8, not JSON or not an object.
+        """
+        file, _, start, size = self._index[index].tolist()
+        value = self._read(file, start, size) if size else self._kept[file][start][1]
+        if isinstance(value, Reject):
+            raise UnusableError(value.reason)
+        if not isinstance(value, dict):
+            raise UnusableError(NO_OBJECT)
+        return value
+
+    def _read(self, number: int, start: int, size: int) -> object:
+        try:
+            with self.files[number].open("rb") as file:
+                file.seek(start)
+                return parse(file.read(size), "")
+        except OSError as error:
+            raise UnusableError(f"cannot be read: {error}") from error
+
+    @cached_property
+    def _kept(self) -> dict[int, list[tuple[int, Record | Reject]]]:
+        """Number and content of all rows of each file that is not searched."""
+        return {
+            number: _numbered(file)
+            for number, file in enumerate(self.files)
+            if not _is_searched(file)
+        }
+
+    @cached_property
+    def _index(self) -> NDArray[np.int64]:
+        """File, number, and either first byte and size or place in memory and 0; [rows, 4]."""
+        rows = []
+        for number, path in enumerate(self.files):
+            if number in self._kept:
+                rows += [(number, line, at, 0) for at, (line, _) in enumerate(self._kept[number])]
+                continue
+            start = 0
+            with path.open("rb") as file:
+                for line, text in enumerate(file, start=1):
+                    if not is_blank(text):
+                        rows.append((number, line, start, len(text)))
+                    start += len(text)
+        return np.array(rows, np.int64).reshape(-1, 4)
+
+
+def _numbered(file: Path) -> list[tuple[int, Record | Reject]]:
+    """The rows of a file; one that cannot be read is a bad row of number 0."""
+    rows = attempt("", lambda: list(read_rows([file])))
+    if isinstance(rows, Reject):
+        return [(0, rows)]
+    return [(int(place.rpartition(":")[2]), record) for place, record in rows]
+
+
+def _is_searched(file: Path) -> bool:
+    """Whether the lines of a file can be looked up."""
+    if file.suffix.lower() in COMPRESSIONS or file_format(file) not in ("", "JSON"):
+        return False
+    with file.open("rb") as source:
+        first = next((line for line in source if not is_blank(line)), b"")
+    return is_one_a_line(file, first)

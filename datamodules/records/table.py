@@ -1,0 +1,66 @@
+"""Rows of questions, and what the cells of a row hold."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from datamodules.records.formats.columns import Wanted
+from datamodules.records.formats.files import FORMATS, find_files
+from datamodules.records.formats.open import Row, read_rows
+from datamodules.records.quarantine import UnusableError
+from datamodules.records.rejects import printable, unwritable
+
+
+def rows(
+    path: str,
+    columns: Iterable[str] | None = None,
+    optional: Iterable[str] = (),
+    endings: Iterable[str] = tuple(FORMATS),
+    otherwise: str = "",
+) -> Iterator[Row]:
+    """The rows of files.
+
+    Args:
+        path: A file, a folder (every file below it with one of the endings) or a glob.
+        columns: What is read; all where None.
+        optional: What is read as well where it is there.
+        endings: What the files of a folder end in, compressed or not.
+        otherwise: Format of a file whose ending tells none.
+
+    Raises:
+        FileNotFoundError: There is no file.
+        ValueError: The only file cannot be read, or a table lacks a column.
+    """
+    wanted = Wanted(None if columns is None else list(columns), optional=list(optional))
+    return read_rows(find_files(path, tuple(endings)), wanted, otherwise, short)
+
+
+def short(file: str | Path) -> str:
+    """The last two parts of a path."""
+    return printable("/".join(Path(file).parts[-2:]))
+
+
+def text(value: object, column: str) -> str:
+    """The text that a cell holds: a number as it is written, "" for null and for blanks.
+
+    Raises:
+        UnusableError: It holds something else.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise UnusableError(f"{column!r} holds no text but {type(value).__name__}")
+    if reason := unwritable(str(value)):
+        raise UnusableError(f"{column!r}: {reason}")
+    return str(value) if str(value).strip() else ""
+
+
+def texts(value: object, column: str) -> list[str]:
+    """The texts that a cell holds: one, or a list of them.
+
+    Raises:
+        UnusableError: There is none, one is empty, or it holds something else.
+    """
+    found = [text(one, column) for one in (value if isinstance(value, list) else [value])]
+    if not found or not all(found):
+        raise UnusableError(f"{column!r} is empty" if len(found) < 2 else f"{column!r} has a gap")
+    return found

@@ -1,0 +1,1 @@
+"""Endless resumable streams of batches, and the datamodule on them."""

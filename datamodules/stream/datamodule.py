@@ -1,0 +1,100 @@
+"""A datamodule whose training stream survives any checkpoint, one at an epoch's end included.
+
+Lightning restores the state of a loader only where a checkpoint was written within an epoch or
+the run is counted in steps; in a run counted in epochs, one that was written at an epoch's end
+would begin again at the first sample. The state of a datamodule is restored always.
+"""
+
+import lightning as L
+import torch
+from lightning.pytorch.trainer.states import TrainerFn
+from typing_extensions import override
+
+from datamodules.stream.loader import Batch, EvaluationLoader, Items, ResumableLoader
+from datamodules.stream.order import Order
+
+
+class ResumableData(L.LightningDataModule):
+    """Makes the loaders of a subclass and keeps the state of the training loader."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loader: ResumableLoader | None = None
+        self._restored: dict[str, int] | None = None
+
+    def training_loader(
+        self, items: Items, order: Order, batch_size: int, num_workers: int = 0
+    ) -> ResumableLoader:
+        """The training loader of this device, as the trainer wants it and where the run stopped.
+
+        Args:
+            items: Where batches are built.
+            order: Which item stands where in the stream.
+            batch_size: Samples per device and micro-batch.
+            num_workers: Processes that build batches; 0 builds them in the training process.
+        """
+        trainer = self.trainer
+        loader = ResumableLoader(
+            items,
+            order,
+            batch_size,
+            *self.place(),
+            num_workers,
+            window=1 if trainer is None else lambda: int(trainer.accumulate_grad_batches),
+            limit=1.0 if trainer is None else trainer.limit_train_batches,
+        )
+        if trainer is not None and trainer.overfit_batches:  # type: ignore[attr-defined]
+            loader.repeat_epoch()
+        return self.resume(loader)
+
+    def evaluation_loader(
+        self, items: Items, num_items: int, batch_size: int, num_workers: int = 0
+    ) -> EvaluationLoader:
+        """Every item once, split over the devices.
+
+        Args:
+            items: Where batches are built.
+            num_items: Number of items.
+            batch_size: Items per device and batch.
+            num_workers: Processes that build batches; 0 builds them in the training process.
+        """
+        return EvaluationLoader(items, num_items, batch_size, *self.place(), num_workers)
+
+    def place(self) -> tuple[int, int]:
+        """Rank and number among the devices that see different data."""
+        place = None if self.trainer is None else self.trainer.distributed_sampler_kwargs
+        return (0, 1) if place is None else (place["rank"], place["num_replicas"])
+
+    def resume(self, loader: ResumableLoader) -> ResumableLoader:
+        """Set a fresh training loader to where the run stopped, and watch over it from now on.
+
+        Args:
+            loader: What `train_dataloader` is about to return.
+
+        Returns:
+            The same loader.
+        """
+        if self._restored is not None:
+            loader.load_state_dict(self._restored)
+            self._restored = None
+        self._loader = loader
+        return loader
+
+    @override
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        # Lightning's own looks at every number of every list: 2 ms for 600 pieces
+        return {
+            name: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
+            for name, value in batch.items()
+        }
+
+    @override
+    def state_dict(self) -> dict[str, dict[str, int]]:
+        return {} if self._loader is None else {"loader": self._loader.state_dict()}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, dict[str, int]]) -> None:
+        if self.trainer is None or self.trainer.state.fn == TrainerFn.FITTING:
+            self._restored = state_dict.get("loader")

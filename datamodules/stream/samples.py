@@ -1,0 +1,248 @@
+"""Samples that are found by number and may be bad: how they are read, and what their data share."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import ClassVar, Generic, TypeVar, cast
+
+import numpy as np
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from typing_extensions import override
+
+from datamodules.records.faults import attempt
+from datamodules.records.quarantine import Quarantine
+from datamodules.records.rejects import Reject, printable
+from datamodules.records.source import NumberedSource, distinct
+from datamodules.stream.datamodule import ResumableData
+from datamodules.stream.loader import Batch, EvaluationLoader, ResumableLoader
+from datamodules.stream.order import Draws, Mixture
+from datamodules.stream.stages import STAGES, Stage
+
+Sample = TypeVar("Sample")
+Supply = TypeVar("Supply", bound=NumberedSource)
+TRIES = 100
+"""Samples of a source that are tried, a bad one's substitutes included."""
+
+
+class SourceItems(ABC, Generic[Supply, Sample]):
+    """The samples of several sources as one sequence.
+
+    Args:
+        sources: The sources; ids run on from one to the next.
+        seed: Seed of all that is drawn by chance.
+        replace: Whether a sample in a bad one's place counts as one, as in training.
+    """
+
+    def __init__(self, sources: Sequence[Supply], seed: int, replace: bool):
+        self.sources = list(sources)
+        self.seed = seed
+        self.replace = replace
+        self.sizes = [len(source) for source in self.sources]
+        self._first = np.cumsum([0, *self.sizes])
+
+    def __len__(self) -> int:
+        """Number of samples, bad ones included."""
+        return sum(self.sizes)
+
+    @abstractmethod
+    def read(self, source: Supply, index: int, rng: Random) -> Sample:
+        """One sample.
+
+        Raises:
+            UnusableError: It is bad; says how.
+        """
+
+    def place(self, row: int) -> str:
+        """Where a sample stands."""
+        which = self._which(row)
+        return printable(self.sources[which].place(row - int(self._first[which])))
+
+    def draw(self, draw: int, tries: int = TRIES) -> tuple[Sample | None, int, Reject | None]:
+        """A sample, its id, and what was wrong with the one that was drawn, if anything.
+
+        In a bad one's place comes another of its source, drawn by chance and not the next one, as
+        bad ones often stand together; where no good one is found, none, with the id -1.
+
+        Args:
+            draw: What `Draws` gives, or the plain number of a sample.
+            tries: Samples that are read, at most.
+        """
+        turn, number = divmod(draw, len(self))
+        which = self._which(number)
+        source, first = self.sources[which], int(self._first[which])
+        rng = Random(f"{self.seed}/{turn}/{number}")
+        index, rejected = number - first, None
+        for _ in range(tries):
+            found = attempt(source.place(index), self.read, source, index, rng)
+            if not isinstance(found, Reject):
+                return found, first + index, rejected
+            rejected = rejected or found
+            index = rng.randrange(self.sizes[which])
+        return None, -1, rejected
+
+    @abstractmethod
+    def batch(self, ids: np.ndarray, num_real: int) -> Batch:
+        """One batch; what was wrong with bad samples stands in `rejects`."""
+
+    def _which(self, row: int) -> int:
+        return int(np.searchsorted(self._first, row, side="right")) - 1
+
+
+class SampledData(ResumableData, Generic[Supply, Sample]):
+    """What data of such samples share: sources by stage, the mixture, and the count of bad ones.
+
+    A subclass makes the items of a stage in `open` and says in `num_drawn` what a batch held.
+    """
+
+    version: ClassVar[int]
+    """Raised when what is made of a sample changes."""
+    unit: ClassVar[str]
+    """What a sample is called, in the plural."""
+
+    def __init__(
+        self,
+        sources: dict[Stage, list[Supply]],
+        batch_size: int,
+        eval_batch_size: int | None,
+        num_workers: int,
+        seed: int,
+        max_bad_rate: float,
+    ):
+        super().__init__()
+        self.sources = sources
+        self.batch_size = batch_size
+        self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
+        self.num_workers = num_workers
+        self.seed = seed
+        self.max_bad_rate = max_bad_rate
+        self._items: dict[Stage, SourceItems[Supply, Sample]] = {}
+        self._quarantines: dict[Stage, Quarantine] = {}
+        self._counts: dict[str, int] | None = None
+
+    @abstractmethod
+    def open(self, stage: Stage) -> SourceItems[Supply, Sample]:
+        """The samples of a stage."""
+
+    @abstractmethod
+    def num_drawn(self, batch: Batch, stage: Stage, num_bad: int) -> int | None:
+        """Samples drawn for a batch, bad ones included; None where it holds none of a source."""
+
+    @abstractmethod
+    def num_sound(self, batch: Batch) -> int:
+        """Sound samples in a batch."""
+
+    @property
+    @abstractmethod
+    def form(self) -> list[object]:
+        """What decides what becomes of a sample, beside its source; ready for JSON."""
+
+    def fingerprint(self, stage: Stage) -> str:
+        """A text that changes when the samples of a stage may have changed."""
+        sources = [source.fingerprint() for source in self.sources[stage]]
+        return json.dumps([type(self).__name__, self.version, sources, self.form])
+
+    def stages(self, command: str) -> tuple[Stage, ...]:
+        """Whose sources a command of the trainer reads."""
+        return STAGES[command]
+
+    def prepare_data(self) -> None:
+        """Make caches of what this command reads; Lightning calls it on one process a node."""
+        command = None if self.trainer is None else self.trainer.state.fn
+        for stage in self.stages("fit" if command is None else command.value):
+            for source in self.sources[stage]:
+                source.prepare()
+
+    def setup(self, stage: str) -> None:
+        """Open the sources and say what the training mixture is."""
+        folder = self.quarantine_folder()
+        rank = self.place()[0]
+        for part in self.stages(stage):
+            if self.sources[part] and part not in self._items:
+                items = self._items[part] = self.open(part)
+                name = f"bad_samples{f'.{rank}' if rank else ''}.jsonl"
+                file = None if folder is None else folder / name
+                tries = TRIES if items.replace else 1
+                self._quarantines[part] = Quarantine(
+                    part, len(items), self.max_bad_rate, file, tries
+                )
+        if stage == "fit":
+            self._describe()
+
+    def train_dataloader(self) -> ResumableLoader:
+        """The endless stream of training samples."""
+        items = self._items["train"]
+        if self._counts is not None:
+            self._quarantines["train"].load_state_dict(self._counts)
+            self._counts = None
+        weights = [source.weight for source in self.sources["train"]]
+        order = Draws(Mixture(items.sizes, weights, self.seed))
+        return self.training_loader(items, order, self.batch_size, self.num_workers)
+
+    def val_dataloader(self) -> EvaluationLoader | list[EvaluationLoader]:
+        """Every validation sample once; an empty list where there is none."""
+        return self.once("validate") if self.sources["validate"] else []
+
+    def test_dataloader(self) -> EvaluationLoader:
+        """Every test sample once.
+
+        Raises:
+            ValueError: There is none.
+        """
+        return self.once("test")
+
+    def once(self, stage: Stage, limit: int | None = None) -> EvaluationLoader:
+        """Every sample of a stage once, or the first ones.
+
+        Raises:
+            ValueError: There is none.
+        """
+        if not self.sources[stage]:
+            raise ValueError(
+                f"there are no {stage} {self.unit}: give data.init_args.{stage} a source."
+            )
+        items = self._items[stage]
+        num = len(items) if limit is None else min(limit, len(items))
+        return self.evaluation_loader(items, num, self.eval_batch_size, self.num_workers)
+
+    @override
+    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Take out what was said of bad samples, and count."""
+        rejects = cast(list[Reject], batch.pop("rejects", []))
+        stage = self._stage()
+        if stage in self._quarantines:
+            num = self.num_drawn(batch, stage, len(rejects))
+            if num is not None:
+                self._quarantines[stage].note(num, rejects, self.num_sound(batch))
+        return batch
+
+    @override
+    def state_dict(self) -> dict[str, dict[str, int]]:
+        counts = self._quarantines["train"].state_dict() if "train" in self._quarantines else None
+        return super().state_dict() | ({"samples": counts} if counts else {})
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, dict[str, int]]) -> None:
+        super().load_state_dict(state_dict)
+        self._counts = state_dict.get("samples")
+
+    def quarantine_folder(self) -> Path | None:
+        """Where bad samples are listed; all ranks ask, since the trainer lets them agree."""
+        if self.trainer is None or self.trainer.logger is None:
+            return None
+        return None if self.trainer.log_dir is None else Path(self.trainer.log_dir)
+
+    def _stage(self) -> Stage:
+        if self.trainer is None or self.trainer.training:
+            return "train"
+        return "test" if self.trainer.testing or self.trainer.predicting else "validate"
+
+    def _describe(self) -> None:
+        """Print size and share of every training source."""
+        items, weights = self._items["train"], [s.weight for s in self.sources["train"]]
+        draws = Mixture(items.sizes, weights).draws
+        names = distinct([source.name for source in self.sources["train"]])
+        for name, size, drawn in zip(names, items.sizes, draws, strict=True):
+            share = drawn / sum(draws)
+            rank_zero_only(print)(f"{name}: {size:,} {self.unit}; share {share:.1%}")

@@ -1,0 +1,1 @@
+"""Data that are generated, so that nothing needs to be downloaded."""

@@ -1,0 +1,1 @@
+"""Captioned scenes of coloured shapes."""

@@ -1,0 +1,164 @@
+"""What scenes look like, in words: a small grammar, and back.
+
+A caption has an opening and one clause a shape, joined by "and". All captions are made, and read
+again, from the same tables, so that one is the exact inverse of the other.
+"""
+
+import json
+import re
+from functools import cache
+from random import Random
+
+from typing_extensions import override
+
+from datamodules.synthetic.shapes.scenes import COLOURS, FORMS, RADII, Part, Scene, Shape, scene
+from datamodules.text.source import MadeUpText
+
+GRAMMAR = 1
+"""Version of words and scenes; raised when a caption changes, so that tokens are made anew."""
+WORDINGS = {
+    "top left": ("in the top left", "in the top left corner"),
+    "top": ("at the top",),
+    "top right": ("in the top right", "in the top right corner"),
+    "left": ("on the left", "on the left side"),
+    "centre": ("in the centre", "in the middle"),
+    "right": ("on the right", "on the right side"),
+    "bottom left": ("in the bottom left", "in the bottom left corner"),
+    "bottom": ("at the bottom",),
+    "bottom right": ("in the bottom right", "in the bottom right corner"),
+}
+"""How each place may be called."""
+CALLED = {wording: place for place, wordings in WORDINGS.items() for wording in wordings}
+"""The place that each wording means."""
+FRAMES = (
+    ("", "{thing} {place}"),
+    ("there is ", "{thing} {place}"),
+    ("a picture of ", "{thing} {place}"),
+    ("", "{place} is {thing}"),
+)
+"""Openings, and how the clauses go on after them."""
+AND = " and "
+
+
+def caption(scene: Scene, rng: Random, glossed: float = 0.0) -> str:
+    """Say what a scene shows: colour, form, size and place of every shape.
+
+    Args:
+        scene: The scene.
+        rng: Chooses the wording, and which shape comes first.
+        glossed: Probability that a clause is followed by a gloss; the caption then is none that
+            `parse` reads.
+
+    Returns:
+        Lower case, on one line, without a full stop.
+    """
+    opening, clause = rng.choice(FRAMES)
+    shapes = rng.sample(scene.shapes, len(scene.shapes))
+    return opening + AND.join(
+        clause.format(
+            thing=f"a {shape.size} {shape.colour} {shape.form}",
+            place=rng.choice(WORDINGS[shape.place]),
+        )
+        + (gloss(shape, rng) if glossed and rng.random() < glossed else "")
+        for shape in shapes
+    )
+
+
+def gloss(shape: Shape, rng: Random) -> str:
+    """Some of the words for a shape once more, in any order, right behind its clause.
+
+    The word that ends the clause must foretell them all, so that a small language model gathers
+    there what the clause said, as a large one does of itself.
+    """
+    words = [shape.size, shape.colour, shape.form, *shape.place.split()]
+    return "".join(f" {word}" for word in rng.sample(words, rng.randint(1, len(words))))
+
+
+def parse(text: str) -> tuple[Shape, ...]:
+    """The shapes that a caption names, in its order.
+
+    Raises:
+        ValueError: It is not a caption of this grammar.
+    """
+    for opening, clause in FRAMES:
+        found = [pattern(clause).fullmatch(part) for part in text[len(opening) :].split(AND)]
+        if text.startswith(opening) and all(found):
+            return tuple(shape_of(match) for match in found if match)
+    raise ValueError(f"not a caption of shapes: {text!r}")
+
+
+@cache
+def pattern(clause: str) -> re.Pattern[str]:
+    """What the clauses of a frame look like."""
+    sizes, colours, forms = ("|".join(words) for words in (RADII, COLOURS, FORMS))
+    thing = f"a (?P<size>{sizes}) (?P<colour>{colours}) (?P<form>{forms})"
+    return re.compile(clause.format(thing=thing, place=f"(?P<place>{'|'.join(CALLED)})"))
+
+
+def shape_of(match: re.Match[str]) -> Shape:
+    """The shape that a clause names."""
+    return Shape(match["colour"], match["form"], match["size"], CALLED[match["place"]])
+
+
+class ShapeCaptions(MadeUpText):
+    """Captions of made-up scenes.
+
+    By default the words of all pairs of a colour and a form occur together, as in what any
+    pretrained language model has read; what is held out is their pictures.
+
+    Args:
+        num: Number of captions.
+        seed: Another seed makes other scenes: keep those of training and test apart.
+        part: Which pairs of colour and form may occur.
+        restated: Probability that a caption is followed by one to three more of the same scene, a
+            sentence each: what a model can only foretell if it knows what stood where.
+        glossed: Probability that a clause is followed by some of its words again, in any order.
+        weight: Share of the rows of an epoch, relative to the other sources; above 0.
+
+    Raises:
+        ValueError: `num` is below 1, or `restated` or `glossed` is no probability.
+    """
+
+    kind = "captions"
+    grammar = GRAMMAR
+
+    def __init__(
+        self,
+        num: int,
+        seed: int = 0,
+        part: Part = "all",
+        restated: float = 0.0,
+        glossed: float = 0.0,
+        weight: float = 1.0,
+    ):
+        super().__init__(num, seed, weight)
+        for name, value in (("restated", restated), ("glossed", glossed)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} must be within [0, 1], got {value}.")
+        self.restated = restated
+        self.glossed = glossed
+        self.part: Part = part
+
+    @property
+    @override
+    def name(self) -> str:
+        return f"{super().name}:{self.part}"
+
+    @override
+    def fingerprint(self) -> str:
+        return json.dumps([super().fingerprint(), self.part, self.restated, self.glossed])
+
+    @override
+    def text(self, index: int) -> str:
+        text = numbered_caption(self.seed, index, self.part, self.glossed)
+        rng = Random(f"restated/{self.part}/{self.seed}/{index}")
+        if rng.random() >= self.restated:
+            return text
+        shown = scene(self.seed, index, self.part)
+        more = (caption(shown, rng, self.glossed) for _ in range(rng.randint(1, 3)))
+        return ". ".join([text, *more])
+
+
+def numbered_caption(seed: int, index: int, part: Part = "all", glossed: float = 0.0) -> str:
+    """A caption of scene number `index`, always the same for the same arguments."""
+    return caption(scene(seed, index, part), Random(f"caption/{part}/{seed}/{index}"), glossed)

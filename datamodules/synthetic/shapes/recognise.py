@@ -1,0 +1,163 @@
+"""Finds out what a picture shows: the scene, from its pixels alone.
+
+A pixel of a shape is a mixture of the background and one colour, so it lies on the line between
+the two. Pixels that hang together and share a line are a shape; which one, is told by drawing all
+forms in all sizes in its place.
+
+Shape legend: Y = rows of pixels, X = columns, C = red, green and blue, K = colours, N = pixels of
+a shape, with row and column each.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from itertools import permutations, product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.synthetic.shapes.render import MIDDLE, Picture, Plane, cover
+from datamodules.synthetic.shapes.scenes import COLOURS, FORMS, RADII, SIDE, Shape, place_of
+
+LEAST = 8
+"""Pixels of a shape, at least; the smallest has about 24."""
+MARGIN = 2
+"""Pixels around the box of a shape in which its edge may lie."""
+
+Pixels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Colouring:
+    """What each pixel is mixed from.
+
+    Attributes:
+        share_KYX: How much of each colour beside the background would explain the pixel best.
+        kind_YX: Number of the colour that explains it best.
+        is_shape_YX: Whether that colour has more than half of the pixel.
+    """
+
+    share_KYX: Plane
+    kind_YX: NDArray[np.int64]
+    is_shape_YX: NDArray[np.bool_]
+
+
+def read(picture: Picture, limit: int = 2) -> tuple[Shape, ...]:
+    """The shapes of a picture, the one of most pixels first.
+
+    Args:
+        picture: Any picture of the right size, uint8 [Y, X, C].
+        limit: Shapes to return, at most.
+
+    Raises:
+        ValueError: The picture has another size.
+    """
+    if picture.shape != (SIDE, SIDE, 3):
+        raise ValueError(f"a picture of shapes is {(SIDE, SIDE, 3)}, got {picture.shape}.")
+    colouring = unmix(picture)
+    return tuple(recognise(colouring, pixels_N2) for pixels_N2 in find(colouring)[:limit])
+
+
+def unmix(picture: Picture) -> Colouring:
+    """Write every pixel as background plus a share of one colour, the nearest one."""
+    background_C = np.median(picture, axis=(0, 1))  # shapes cover less than half of a picture
+    light_YXC = (picture - background_C).astype(np.float32)
+    line_KC = (np.array(list(COLOURS.values())) - background_C).astype(np.float32)
+    length_K11 = np.maximum((line_KC**2).sum(1), 1.0)[:, None, None]
+    share_KYX = np.clip(np.einsum("yxc,kc->kyx", light_YXC, line_KC) / length_K11, 0, 1)
+    rest_KYXC = light_YXC - share_KYX[..., None] * line_KC[:, None, None]
+    kind_YX = (rest_KYXC**2).sum(-1).argmin(0)
+    return Colouring(share_KYX, kind_YX, np.take_along_axis(share_KYX, kind_YX[None], 0)[0] > 0.5)
+
+
+def find(colouring: Colouring) -> list[Pixels]:
+    """The pixels [N, 2] of each shape, most pixels first.
+
+    The boxes around two shapes never overlap; so what lies in the box of a larger one, such as
+    pixels at its edge that took another colour, is a part of it.
+    """
+    parts = sorted(connected(colouring), key=len, reverse=True)
+    found: list[Pixels] = []
+    for part_N2 in parts:
+        if len(part_N2) >= LEAST and not any(lies_in(part_N2, shape_N2) for shape_N2 in found):
+            found.append(part_N2)
+    return found
+
+
+def connected(colouring: Colouring) -> list[Pixels]:
+    """Pixels of one colour that touch, corners included, [N, 2] each."""
+    where = np.argwhere(colouring.is_shape_YX).tolist()
+    kind_YX = colouring.kind_YX.tolist()
+    left = {(y, x): kind_YX[y][x] for y, x in where}
+    parts = []
+    while left:
+        first, kind = left.popitem()
+        part = [first]
+        for y, x in part:  # grows while it is walked through
+            for near in product((y - 1, y, y + 1), (x - 1, x, x + 1)):
+                if left.get(near) == kind:
+                    del left[near]
+                    part.append(near)
+        parts.append(np.array(part))
+    return parts
+
+
+def lies_in(part_N2: Pixels, shape_N2: Pixels) -> bool:
+    """Whether most of a part lies in the box around a shape."""
+    low, high = shape_N2.min(0), shape_N2.max(0)
+    return bool(((part_N2 >= low) & (part_N2 <= high)).all(1).mean() > 0.5)
+
+
+def recognise(colouring: Colouring, pixels_N2: Pixels) -> Shape:
+    """The form and size that, drawn around the same middle of mass, come nearest."""
+    kind = int(colouring.kind_YX[tuple(pixels_N2[0])])
+    cover_YX = own_cover(colouring, kind, pixels_N2)
+    x = float((cover_YX.sum(0) * MIDDLE).sum() / cover_YX.sum())
+    y = float((cover_YX.sum(1) * MIDDLE).sum() / cover_YX.sum())
+
+    def error(candidate: tuple[str, str]) -> float:
+        form, size = candidate
+        drawn_YX = cover(form, RADII[size], x, y - lift(form, RADII[size]))
+        return float(((drawn_YX - cover_YX) ** 2).sum())
+
+    form, size = min(product(FORMS, RADII), key=error)
+    return Shape(list(COLOURS)[kind], form, size, place_of(x, y - lift(form, RADII[size])))
+
+
+def own_cover(colouring: Colouring, kind: int, pixels_N2: Pixels) -> Plane:
+    """How much of each pixel is of a shape, soft edge included, [Y, X]."""
+    low, high = np.maximum(pixels_N2.min(0) - MARGIN, 0), pixels_N2.max(0) + MARGIN + 1
+    box = (slice(low[0], high[0]), slice(low[1], high[1]))
+    is_other_YX = colouring.is_shape_YX & (colouring.kind_YX != kind)
+    cover_YX = np.zeros((SIDE, SIDE), np.float32)
+    cover_YX[box] = np.where(is_other_YX, 0, colouring.share_KYX[kind])[box]
+    return cover_YX
+
+
+def lift(form: str, radius: float) -> float:
+    """How far the middle of mass lies below the middle of the box: of a triangle, a third."""
+    return radius / 3 if form == "triangle" else 0.0
+
+
+def agreement(wanted: Sequence[Shape], found: Sequence[Shape]) -> dict[str, float]:
+    """How much of what was wanted was found; a caption's order does not matter.
+
+    Args:
+        wanted: The true shapes, at least one.
+        found: The shapes that were read, any number.
+
+    Returns:
+        `count`: 1 where the numbers agree. `colour`, `form`, `size`, `place`: share of the wanted
+        shapes that have it right, under the matching that gets most right. `all`: 1 where
+        everything is right.
+    """
+    names = [field.name for field in fields(Shape)]
+    padded = [*found, *[None] * max(0, len(wanted) - len(found))]
+
+    def rights(match: Sequence[Shape | None]) -> list[list[bool]]:
+        pairs = list(zip(wanted, match, strict=True))
+        return [[getattr(a, n) == getattr(b, n, None) for a, b in pairs] for n in names]
+
+    best = max((rights(m) for m in permutations(padded, len(wanted))), key=lambda r: np.sum(r))
+    rates = {name: float(np.mean(right)) for name, right in zip(names, best, strict=True)}
+    same = len(wanted) == len(found)
+    return {"count": float(same), **rates, "all": float(same and bool(np.all(best)))}

@@ -1,0 +1,1 @@
+"""Short stories with facts that can be asked for."""

@@ -1,0 +1,156 @@
+"""Prompts to be continued, padded on the left.
+
+Shape legend: B = prompts of a batch, L = length of the longest of them.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from datamodules.records.faults import attempt
+from datamodules.records.formats.columns import Record, Wanted, cell
+from datamodules.records.formats.files import FORMATS, bare, file_format, opened, shown
+from datamodules.records.formats.open import read_rows
+from datamodules.records.quarantine import UnusableError
+from datamodules.records.rejects import Blank, Document, Reject, judge, unwritable
+from datamodules.records.roots import missing
+from datamodules.records.table import text
+from datamodules.records.tally import Census
+from datamodules.stream.loader import Batch
+
+COLUMN = "prompt"
+"""The column of prompts."""
+
+
+class Prompts:
+    """Prompts as batches; what a batch holds is said in `text`.
+
+    Args:
+        prompts: The texts.
+        ids: Start and token ids of each prompt.
+        pad: Id that fills up on the left.
+    """
+
+    def __init__(self, prompts: list[str], ids: list[list[int]], pad: int):
+        self.prompts = prompts
+        self.ids = ids
+        self.pad = pad
+        self.repeats = repeats(prompts)
+
+    def __len__(self) -> int:
+        """Number of prompts."""
+        return len(self.prompts)
+
+    def batch(self, ids: NDArray[np.int64], num_real: int) -> Batch:
+        """The real prompts; where there is none, the first one, with the row id -1."""
+        chosen = ids[: max(1, num_real)].tolist()
+        length = max(len(self.ids[i]) for i in chosen)
+        token_BL = np.full((len(chosen), length), self.pad, np.int64)
+        mask_BL = np.zeros(token_BL.shape, bool)
+        for b, i in enumerate(chosen):
+            token_BL[b, length - len(self.ids[i]) :] = self.ids[i]
+            mask_BL[b, length - len(self.ids[i]) :] = True
+        return {
+            "token_BL": torch.from_numpy(token_BL),
+            "mask_BL": torch.from_numpy(mask_BL),
+            "prompt": [self.prompts[i] for i in chosen],
+            "row_B": chosen if num_real else [-1],
+            "repeat_B": [self.repeats[i] for i in chosen],
+        }
+
+
+def repeats(prompts: list[str]) -> list[int]:
+    """How many equal prompts stand before each."""
+    seen = Counter[str]()
+    found = []
+    for prompt in prompts:
+        found.append(seen[prompt])
+        seen[prompt] += 1
+    return found
+
+
+def read_prompts(prompts: list[str] | str | None, max_bad_rate: float = 0.0) -> list[str]:
+    """Prompts as given, or from a file.
+
+    Args:
+        prompts: The texts; or a `.txt` file with one prompt a line, or a file of rows, such as
+            `.jsonl` or `.csv`, with a column `prompt`; nothing stands for one empty prompt.
+        max_bad_rate: Share of unusable prompts of a file above which they are refused.
+
+    Returns:
+        At least one prompt.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file has another ending, or too many lines without a prompt.
+    """
+    if isinstance(prompts, str):
+        file = prompt_file(prompts)
+        return list(Census().sift(_prompts(file), max_bad_rate, shown(file)))
+    for number, given in enumerate(prompts or []):
+        if reason := unwritable(given):
+            raise ValueError(f"prompt {number}: {reason}.")
+    return prompts or [""]
+
+
+def prompt_file(prompts: str) -> Path:
+    """The file that prompts are in.
+
+    Raises:
+        FileNotFoundError: There is none; says how texts are given instead.
+        ValueError: Its ending tells of no prompts.
+    """
+    file = Path(prompts)
+    if file.is_file():
+        if bare(file).endswith(".txt") or file_format(file):
+            return file
+        raise ValueError(
+            f"{file} holds no prompts: a file of them ends in .txt (one a line) or in "
+            f"{', '.join(FORMATS)} (with a column 'prompt')."
+        )
+    if bare(file).endswith((".txt", *FORMATS)):
+        raise missing(prompts)
+    raise FileNotFoundError(
+        f"there is no file {prompts!r}. Prompts that are texts are a list: "
+        f"--data.init_args.prompts '[{json.dumps(prompts, ensure_ascii=False)}]'."
+    )
+
+
+def prompt_lines(file: Path) -> Iterator[tuple[str, str | Reject]]:
+    """Where each line of a file of texts stands, and what it says; blank lines do not count."""
+    with opened(file) as lines:
+        for number, line in enumerate(lines, start=1):
+            found = judge(line.rstrip(b"\r\n"), f"{shown(file)}:{number}")
+            if isinstance(found, Document):
+                yield found.origin, found.text
+            elif not isinstance(found, Blank):
+                yield found.origin, found
+
+
+def _prompts(file: Path) -> Iterator[str | Reject]:
+    """The prompts of a file; one that is blank is a good one."""
+    if not file_format(file):
+        yield from (said for _, said in prompt_lines(file))
+        return
+    for origin, record in read_rows([file], Wanted([COLUMN], [COLUMN])):
+        if isinstance(record, Reject):
+            yield record
+        else:
+            yield attempt(origin, _prompt, record)
+
+
+def _prompt(record: Record) -> str:
+    """The prompt of a row; no prompt at all is none, an empty one begins a document.
+
+    Raises:
+        UnusableError: There is none, or it is no text.
+    """
+    value = cell(record, COLUMN)
+    if value is None:
+        raise UnusableError("null")
+    return text(value, COLUMN)

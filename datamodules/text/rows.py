@@ -1,0 +1,137 @@
+"""Batches of packed rows of text.
+
+Shape legend: B = rows of a batch, L = row length, N = pieces of a batch, paddings included,
+P = pieces of a source.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from datamodules.stream.loader import Batch
+from datamodules.text.packing import Rows
+from datamodules.text.token_file import TokenFile
+
+IGNORE = -100
+"""Label of a position that has no target."""
+
+
+@dataclass
+class PackedSource:
+    """The pieces of one source, row after row.
+
+    Attributes:
+        file: Where the tokens are.
+        row_start: First piece of each row, and P at the end, int64 [R + 1].
+        begin: First token of each piece in the file, int64 [P].
+        length: Tokens of each piece, int64 [P].
+        num_bytes: UTF-8 bytes behind the targets of each piece, float64 [P].
+    """
+
+    file: TokenFile
+    row_start: NDArray[np.int64]
+    begin: NDArray[np.int64]
+    length: NDArray[np.int64]
+    num_bytes: NDArray[np.float64]
+
+    @classmethod
+    def from_rows(cls, file: TokenFile, rows: Rows) -> "PackedSource":
+        """Look the pieces up in the file; a cut document's bytes go with its targets."""
+        length = rows.stop - rows.start
+        begin = file.offsets[rows.document] + rows.start
+        first, last = file.offsets[:-1], file.offsets[1:]
+        of_document = np.maximum(1, targets_within(file, first, last))[rows.document]
+        of_piece = targets_within(file, begin, begin + length)
+        num_bytes = file.num_bytes[rows.document] * of_piece / of_document
+        return cls(file, rows.row_start, begin, length, num_bytes)
+
+    def row_bytes(self, row: int) -> float:
+        """UTF-8 bytes behind the targets of one row."""
+        return float(self.num_bytes[self.row_start[row] : self.row_start[row + 1]].sum())
+
+
+def targets_within(
+    file: TokenFile, begin: NDArray[np.int64], end: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Targets of each run of tokens, of which the first one is never a target.
+
+    Args:
+        file: Where the tokens are.
+        begin: First token of each run.
+        end: One past its last token; above `begin`.
+    """
+    if file.is_target is None:
+        return end - begin - 1
+    before = np.concatenate([[0], np.cumsum(file.is_target, dtype=np.int64)])
+    return before[end] - before[begin + 1]
+
+
+class TextRows:
+    """The rows of all sources as one sequence; what a batch holds is said in `text`.
+
+    Args:
+        sources: The packed sources; ids of rows run on from one to the next.
+        row_length: Positions of a row, L.
+    """
+
+    def __init__(self, sources: Sequence[PackedSource], row_length: int):
+        self.sources = list(sources)
+        self.row_length = row_length
+        self.sizes = [len(source.row_start) - 1 for source in self.sources]
+        self._first_row = np.cumsum([0, *self.sizes])
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return sum(self.sizes)
+
+    def batch(self, ids: NDArray[np.int64], num_real: int) -> Batch:
+        """One batch; rows from `num_real` on only fill it and get no target and the id -1."""
+        source_B = np.searchsorted(self._first_row, ids, side="right") - 1
+        row_B = ids - self._first_row[source_B]
+        token_BL = np.zeros((len(ids), self.row_length), np.int64)
+        label_BL = np.full_like(token_BL, IGNORE)
+        length_N: list[int] = []
+        num_bytes = 0.0
+        for b, (source, row) in enumerate(zip(source_B.tolist(), row_B.tolist(), strict=True)):
+            lengths = _write(self.sources[source], row, token_BL[b], label_BL[b])
+            length_N += lengths
+            num_bytes += self.sources[source].row_bytes(row) if b < num_real else 0.0
+        label_BL[num_real:] = IGNORE
+        return {
+            "token_BL": torch.from_numpy(token_BL),
+            "label_BL": torch.from_numpy(label_BL),
+            "position_BL": torch.from_numpy(_positions(length_N).reshape(token_BL.shape)),
+            "length_N": length_N,
+            "num_targets": int(np.count_nonzero(label_BL != IGNORE)),
+            "num_bytes": num_bytes,
+            "row_B": ids[:num_real].tolist() + [-1] * (len(ids) - num_real),
+            "source_B": source_B.tolist(),
+        }
+
+
+def _write(
+    source: PackedSource, row: int, token_L: NDArray[np.int64], label_L: NDArray[np.int64]
+) -> list[int]:
+    """Write one row in place; the lengths of its pieces and of its padding."""
+    first, last = source.row_start[row], source.row_start[row + 1]
+    lengths: list[int] = source.length[first:last].tolist()
+    tokens, is_target = source.file.tokens, source.file.is_target
+    at = 0
+    for begin, length in zip(source.begin[first:last].tolist(), lengths, strict=True):
+        end = at + length
+        token_L[at:end] = tokens[begin : begin + length]
+        label_L[at : end - 1] = token_L[at + 1 : end]
+        if is_target is not None:
+            label_L[at : end - 1][is_target[begin + 1 : begin + length] == 0] = IGNORE
+        at = end
+    return lengths + [len(token_L) - at] * (at < len(token_L))
+
+
+def _positions(length_N: list[int]) -> NDArray[np.int64]:
+    """0, 1, 2, ... for each piece, one after the other."""
+    lengths = np.array(length_N)
+    starts = np.cumsum(lengths) - lengths
+    return np.arange(lengths.sum()) - np.repeat(starts, lengths)

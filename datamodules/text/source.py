@@ -1,0 +1,106 @@
+"""What a source of text is, and what all sources that read files share."""
+
+import json
+from abc import abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+from typing_extensions import override
+
+from datamodules.records.formats.files import find_files
+from datamodules.records.rejects import Document, Reject, printable
+from datamodules.records.source import Source
+from engine.disk.digest import contents
+
+
+class TextSource(Source):
+    """A named, weighted supply of documents.
+
+    Args:
+        weight: Share of the rows of an epoch, relative to the other sources; above 0.
+    """
+
+    @abstractmethod
+    def documents(self) -> Iterator[Document | Reject]:
+        """The documents in a fixed order; what cannot be used comes as a `Reject`."""
+
+
+class MadeUpText(TextSource):
+    """Documents that are made up by number, each always the same; needs no file.
+
+    Args:
+        num: Number of documents.
+        seed: Another seed makes other documents: keep those of training and test apart.
+        weight: Share of the rows of an epoch, relative to the other sources; above 0.
+
+    Raises:
+        ValueError: `num` is below 1.
+    """
+
+    kind: ClassVar[str]
+    """The first part of the name."""
+    grammar: ClassVar[int]
+    """Version of what is made up; raised when a document changes, so that tokens are made anew."""
+
+    def __init__(self, num: int, seed: int = 0, weight: float = 1.0):
+        super().__init__(weight)
+        if num < 1:
+            raise ValueError(f"num must be at least 1, got {num}.")
+        self.num = num
+        self.seed = seed
+
+    @property
+    @override
+    def name(self) -> str:
+        return f"{self.kind}:{self.num}:{self.seed}"
+
+    @override
+    def fingerprint(self) -> str:
+        return json.dumps([type(self).__name__, self.grammar, self.num, self.seed])
+
+    @override
+    def documents(self) -> Iterator[Document]:
+        for index in range(self.num):
+            yield Document(self.text(index), f"{self.name}:{index + 1}")
+
+    @abstractmethod
+    def text(self, index: int) -> str:
+        """Document number `index` of this seed."""
+
+
+class FileText(TextSource):
+    """Documents of one file or many.
+
+    Args:
+        path: A file, a folder (every file below it with the right ending) or a glob.
+        weight: Share of the rows of an epoch, relative to the other sources; above 0.
+    """
+
+    endings: ClassVar[tuple[str, ...]] = ()
+    """What the files of a folder end in, compressed or not; every file where there are none."""
+
+    def __init__(self, path: str, weight: float = 1.0):
+        super().__init__(weight)
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        """The last two parts of the path."""
+        return printable("/".join(Path(self.path).parts[-2:]))
+
+    def files(self) -> list[Path]:
+        """The files, sorted; litter of macOS and notebooks is left out.
+
+        Raises:
+            FileNotFoundError: There is none; names the path and the variable it may hang on.
+        """
+        return find_files(self.path, self.endings)
+
+    def fingerprint(self) -> str:
+        """Class, options, and path, size, time of change and content of every file."""
+        return json.dumps([type(self).__name__, self.options(), contents(self.files())])
+
+    def options(self) -> list[object]:
+        """What else decides the documents; part of the fingerprint, ready for JSON."""
+        return []

@@ -1,0 +1,110 @@
+"""A source of text, tokenised once and kept."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+from datamodules.records.rejects import Document, Reject
+from datamodules.records.tally import Census
+from datamodules.text.files import TextSource
+from datamodules.text.token_file import (
+    FORMAT,
+    Encoded,
+    Meta,
+    TokenFile,
+    cached_token_file,
+    write_token_file,
+)
+
+PATIENCE = 2.0
+"""Seconds of work after which a progress bar appears."""
+
+
+class Encoder(Protocol):
+    """What turns documents into ids."""
+
+    @property
+    def name(self) -> str:
+        """Folder or name on the hub."""
+
+    @property
+    def start(self) -> int:
+        """Id before a document."""
+
+    @property
+    def eos(self) -> int:
+        """Id after a document."""
+
+    @property
+    def vocab_size(self) -> int:
+        """One more than the highest id."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the ids of a document may have changed."""
+
+    def encode_documents(
+        self, documents: Iterable[Document | Reject]
+    ) -> Iterator[Encoded | Reject]:
+        """Each document as ids; in place of one that cannot be used, why."""
+
+
+def tokenised(
+    source: TextSource, tokenizer: Encoder, cache: Path, max_bad_rate: float
+) -> TokenFile:
+    """The token file of a source; made on first use.
+
+    Args:
+        source: Where the documents come from.
+        tokenizer: What turns them into ids; a plain text becomes start, tokens, eos.
+        cache: Folder that holds all token files.
+        max_bad_rate: Highest share of bad documents, in [0, 1].
+
+    Returns:
+        The file. Its `meta.json` lists the bad documents under `census`.
+
+    Raises:
+        ValueError: Too many documents are bad, or there is none.
+    """
+    identity = [FORMAT, source.fingerprint(), tokenizer.fingerprint, tokenizer.start, tokenizer.eos]
+    identity.append(version("tokenizers"))
+    folder = cache / hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:24]
+    census = Census()
+
+    def describe() -> Meta:
+        packages = ("tokenizers", "transformers", "numpy")
+        return {
+            "source": source.name,
+            "source_fingerprint": source.fingerprint(),
+            "tokenizer": tokenizer.name,
+            "tokenizer_fingerprint": tokenizer.fingerprint,
+            "census": census.as_dict(),
+            "versions": {package: version(package) for package in packages},
+        }
+
+    def write(place: Path) -> TokenFile:
+        documents = tokenizer.encode_documents(source.documents())
+        good = progress(census.sift(documents, max_bad_rate, source.name), source.name)
+        return write_token_file(place, good, tokenizer.vocab_size, describe)
+
+    file = cached_token_file(folder, write)
+    if not census.good:  # it was there: the limit may have been another when it was made
+        Census(**file.meta["census"]).check(max_bad_rate, source.name)  # type: ignore[arg-type]
+    return file
+
+
+def progress(documents: Iterable[Encoded], name: str) -> Iterator[Encoded]:
+    """Pass documents on and show a bar on stderr if that takes long."""
+    from tqdm import tqdm
+
+    yield from tqdm(documents, f"tokenising {name}", unit=" documents", delay=PATIENCE)
+
+
+def origin(source: TextSource, document: int) -> str:
+    """Where a good document stands, by its number in the token file."""
+    good = (found for found in source.documents() if isinstance(found, Document))
+    return next(islice(good, document, None)).origin

@@ -1,0 +1,251 @@
+"""Checkpoints that survive: written whole or not at all, verified when read."""
+
+import os
+import re
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io import TorchCheckpointIO
+from typing_extensions import override
+
+from engine.checkpoint.facts import Facts, facts
+from engine.checkpoint.manifest import (
+    UNREADABLE,
+    manifest,
+    sync,
+    unreadable,
+    verify,
+    write_manifest,
+)
+from engine.ranks.one_voice import say
+
+PARTIAL = re.compile(r"\..+\.(?P<host>[^.]+)\.(?P<pid>\d+)\.partial")
+"""Name of a file that is being written: of which machine, and by which process."""
+DAY = 86_400.0
+
+
+class SafeCheckpointIO(TorchCheckpointIO):
+    """Writes beside the target, syncs, then renames; keeps a SHA-256 next to each file.
+
+    A kill at any moment leaves the previous file as it was. What is read is compared with its hash
+    and loaded as data only, never as code.
+    """
+
+    @override
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        target = Path(path)
+        partial = target.with_name(f".{target.name}.{hostname()}.{os.getpid()}.partial")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(checkpoint, partial)
+            sync(partial)
+            write_manifest(target, partial)
+            os.replace(partial, target)
+            sync(target.parent)
+        except (OSError, RuntimeError) as error:
+            cause = cause_of(error, target, partial)
+            if cause is None:
+                raise
+            told = f"{target} could not be saved: {cause}; older checkpoints stay as they are"
+            raise OSError(told) from error
+        finally:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+
+    @override
+    def load_checkpoint(
+        self,
+        path: str | Path,
+        map_location: Callable[..., Any] | None = lambda storage, location: storage,
+        weights_only: bool | None = None,
+    ) -> dict[str, Any]:
+        """Read a checkpoint as data, whatever `weights_only` says.
+
+        Raises:
+            FileNotFoundError: There is none.
+            ValueError: It was damaged, or holds more than data.
+        """
+        if Path(path).is_dir():
+            raise ValueError(f"{path} is a folder, not the file of a checkpoint")
+        verify(Path(path))
+        try:
+            return super().load_checkpoint(path, map_location, weights_only=True)
+        except (RuntimeError, *UNREADABLE) as error:
+            raise ValueError(f"{path} {unreadable(Path(path), error)}") from error
+
+    @override
+    def remove_checkpoint(self, path: str | Path) -> None:
+        super().remove_checkpoint(path)
+        manifest(Path(path)).unlink(missing_ok=True)
+
+
+def hostname() -> str:
+    """This machine's name, as part of a file's name."""
+    return re.sub(r"[^\w-]", "-", socket.gethostname()) or "here"
+
+
+def cause_of(error: Exception, target: Path, partial: Path) -> str | None:
+    """What the system has against a file that was being written; None where it has nothing.
+
+    torch hides the reason of a failed write, so the system is asked by one more.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return os.strerror(error.errno)
+    try:
+        with partial.open("ab") as file:
+            file.write(bytes(1 << 20))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as told:
+        return os.strerror(told.errno) if told.errno is not None else str(told)
+    return None
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what saves left half-written below a folder of runs when they were killed.
+
+    Of this machine, files of processes that are gone; of other machines, files older than a day.
+    """
+    for file in folder.glob("*/checkpoints/.*.partial"):
+        match = PARTIAL.fullmatch(file.name)
+        with suppress(OSError):
+            is_old = time.time() - file.stat().st_mtime > DAY
+            is_dead = match is not None and match["host"] == hostname() and gone(int(match["pid"]))
+            if is_dead or is_old:
+                file.unlink()
+
+
+def gone(pid: int) -> bool:
+    """Whether there is no such process on this machine."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def newest(folder: Path, network: Any = None) -> Path:
+    """The newest sound checkpoint of the runs below a folder.
+
+    Later runs come before earlier ones, by their numbers, and within a run later steps; clocks are
+    not asked. What is damaged, leads nowhere or cannot be read is named on the way and passed over,
+    and so is another model where another checkpoint is nearer to the network that is asked for.
+
+    Args:
+        folder: Holds the numbered runs.
+        network: The `network` of the config, as checkpoints hold it; None takes any.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    found = first_sound(candidates(folder), network)
+    if found is None:
+        raise FileNotFoundError(f"no checkpoint below {folder}; train first, or give --ckpt_path")
+    return found
+
+
+def first_sound(found: list[Path], network: Any = None) -> Path | None:
+    """Of some checkpoints, the newest that is sound and of the same model; the others are named."""
+    listed = sorted(found, key=age, reverse=True)
+    like = None if network is None else nearest_of(listed, network)
+    for checkpoint in listed:
+        try:
+            held = facts(checkpoint)
+            if like is not None and is_other(held, like):
+                say(f"passed over: {checkpoint} is another model than {like.path}")
+                continue
+            verify(checkpoint)
+            return checkpoint
+        except (RuntimeError, *UNREADABLE) as damage:
+            say(f"passed over: {reason(checkpoint, damage)}")
+    return None
+
+
+def nearest_of(listed: list[Path], network: Any) -> Facts | None:
+    """Of some checkpoints, the first whose network differs least from that of a config.
+
+    What a network is built from need not change its shapes, so the next best counts as the same
+    model where none is built from the very same.
+    """
+    best: tuple[int, Facts] | None = None
+    for checkpoint in listed:
+        with suppress(RuntimeError, *UNREADABLE):
+            held = facts(checkpoint)
+            far = num_different(held.network, network)
+            if best is None or far < best[0]:
+                best = (far, held)
+            if far == 0:
+                break
+    return best[1] if best else None
+
+
+def num_different(a: Any, b: Any) -> int:
+    """How many values of two trees differ."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return sum(num_different(a.get(key), b.get(key)) for key in {*a, *b})
+    return int(a != b)
+
+
+def is_other(one: Facts, like: Facts) -> bool:
+    """Whether two checkpoints are of different models; one that says nothing may be of any."""
+    return None not in (one.shapes, like.shapes) and one.shapes != like.shapes
+
+
+def candidates(folder: Path) -> list[Path]:
+    """Everything below a folder of runs that may be a checkpoint; what cannot be read is named."""
+    return [path for run in listing(folder) for path in candidates_of(run)]
+
+
+def candidates_of(run: Path) -> list[Path]:
+    """Everything in a run folder that may be a checkpoint.
+
+    A link to one of them stands for no other. One that leads nowhere is listed: what it led to was
+    a checkpoint.
+    """
+    named = [path for path in listing(run / "checkpoints") if path.suffix == ".ckpt"]
+    files = {os.path.realpath(path) for path in named if not path.is_symlink()}
+    return [p for p in named if not p.is_symlink() or os.path.realpath(p) not in files]
+
+
+def listing(folder: Path) -> list[Path]:
+    """What lies in a folder; nothing where there is none. One that cannot be read is named."""
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        say(f"passed over: {reason(folder, error)}")
+        return []
+
+
+def age(checkpoint: Path) -> tuple[int, int, float]:
+    """Sorts checkpoints from old to new: number of the run, step, and time where neither tells.
+
+    A link that leads nowhere is as old as what it led to; where its name does not tell, the newest.
+    """
+    is_lost = checkpoint.is_symlink() and not checkpoint.exists()
+    name = os.path.basename(os.readlink(checkpoint)) if is_lost else checkpoint.name
+    run, named = checkpoint.parents[1].name, re.search(r"step[=_]?(\d+)", name)
+    step, time_stamp = int(named[1]) if named else sys.maxsize if is_lost else -1, 0.0
+    with suppress(RuntimeError, *UNREADABLE):
+        time_stamp = checkpoint.stat().st_mtime
+        step = step if named else facts(checkpoint).step or -1
+    return (int(run) if run.isdigit() else -1, step, time_stamp)
+
+
+def reason(checkpoint: Path, error: Exception) -> str:
+    """Why a checkpoint is passed over, its path first."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{error.filename or checkpoint}: {os.strerror(error.errno)}"
+    told = " ".join(str(error).split())
+    return told if str(checkpoint) in told else f"{checkpoint}: {told}"

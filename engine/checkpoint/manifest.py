@@ -1,0 +1,152 @@
+"""Whether a checkpoint is what was written: by its hash beside it, or by what else can be told."""
+
+import hashlib
+import json
+import os
+import pickle
+import zipfile
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.checkpoint.sharded import refuse_damaged_folder
+from engine.ranks.one_voice import say
+
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError)
+"""What a file raises that is no checkpoint, or no longer."""
+
+
+def manifest(checkpoint: Path) -> Path:
+    """The file that holds a checkpoint's hash."""
+    return checkpoint.with_name(f"{checkpoint.name}.json")
+
+
+def write_manifest(checkpoint: Path, partial: Path) -> None:
+    """Write the hash of a file that is about to be renamed to `checkpoint`.
+
+    Where a checkpoint stands there already, its hashes are kept too: until the rename one of them
+    is valid. A manifest that cannot be read is replaced.
+    """
+    accepted = [{"sha256": digest(partial), "bytes": partial.stat().st_size}]
+    with suppress(OSError, ValueError):
+        if checkpoint.exists():
+            real = digest(checkpoint)
+            accepted += [one for one in entries(checkpoint) if one["sha256"] == real][:1]
+    beside = partial.with_name(partial.name.replace(checkpoint.name, manifest(checkpoint).name))
+    beside.write_text(json.dumps(accepted))
+    sync(beside)
+    os.replace(beside, manifest(checkpoint))
+
+
+def entries(checkpoint: Path) -> list[dict[str, Any]]:
+    """The hashes and sizes that a checkpoint may have.
+
+    Raises:
+        FileNotFoundError: There is no manifest.
+        ValueError: What stands there is none; names the file.
+    """
+    path = manifest(checkpoint)
+    try:
+        read = json.loads(path.read_bytes())
+        whole = [{"sha256": str(one["sha256"]), "bytes": int(one["bytes"])} for one in read]
+    except FileNotFoundError:
+        raise
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: it holds no hashes of {checkpoint.name}") from error
+    if not whole or not isinstance(read, list):
+        raise ValueError(f"{path} is damaged: it holds no hashes of {checkpoint.name}")
+    return whole
+
+
+def verify(checkpoint: Path) -> None:
+    """Compare a checkpoint with its hash; without one, its parts with their own checksums.
+
+    That there is no hash is said once. A folder of shards must be whole and hold data alone.
+
+    Raises:
+        FileNotFoundError: There is no such file, or a link leads nowhere.
+        ValueError: The file is not what was written, or its manifest is damaged.
+        OSError: It cannot be read.
+    """
+    refuse_missing(checkpoint)
+    real = checkpoint.resolve()  # last.ckpt is a link
+    if real.is_dir():
+        refuse_damaged_folder(real)
+        return
+    state, beside = real.stat(), manifest(real)
+    held = beside.stat().st_mtime_ns if beside.exists() else 0
+    told = verified(real, (state.st_size, state.st_mtime_ns, state.st_ino, held))
+    if told:
+        raise ValueError(f"{checkpoint} {told}")
+
+
+def refuse_missing(checkpoint: Path) -> None:
+    """Refuse a checkpoint that is not there.
+
+    Raises:
+        FileNotFoundError: There is no such file, or a link leads nowhere.
+    """
+    if not checkpoint.exists():
+        raise FileNotFoundError(missing(checkpoint))
+
+
+def missing(checkpoint: Path) -> str:
+    """Says that a checkpoint is not there, and where a link leads that leads nowhere."""
+    leads = f": the link leads to {os.readlink(checkpoint)}" if checkpoint.is_symlink() else ""
+    return f"no checkpoint {checkpoint}{leads}"
+
+
+@lru_cache
+def verified(real: Path, state: tuple[int, ...]) -> str:
+    """What is wrong with a file in a certain state; found once, since it is read as a whole."""
+    try:
+        accepted = entries(real)
+    except FileNotFoundError:
+        return without_manifest(real)
+    if all(state[0] != one["bytes"] for one in accepted):
+        return f"has {state[0]} bytes, {accepted[0]['bytes']} were written"
+    if digest(real) not in [one["sha256"] for one in accepted]:
+        return "was damaged: its SHA-256 is not the one that was written"
+    return ""
+
+
+def without_manifest(real: Path) -> str:
+    """What is wrong with a file without hash, as far as it can be told."""
+    try:
+        with zipfile.ZipFile(real) as archive:
+            broken = archive.testzip()
+    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
+        return f"is no whole checkpoint, and has no {manifest(real).name} beside it: {error}"
+    if broken:
+        return f"was damaged: the checksum of its part {broken} is wrong"
+    say(f"{real} has no {manifest(real).name} beside it: only its parts' checksums were compared")
+    return ""
+
+
+def unreadable(path: Path, error: Exception) -> str:
+    """Why a file cannot be read as a checkpoint, in words."""
+    named: list[str] = []
+    with suppress(Exception):  # it may be anything
+        named = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
+    if named or "weights_only" in str(error):
+        return f"holds more than data and is not read: {', '.join(sorted(named)) or 'code'}"
+    return f"is no checkpoint that can be read: {str(error).partition(chr(10))[0]}"
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Have the system write a file or folder to the disk."""
+    with suppress(PermissionError):  # some file systems do not open folders
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

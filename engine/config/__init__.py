@@ -1,0 +1,1 @@
+"""Configurations: read, layered, trusted, and explained where they are wrong."""

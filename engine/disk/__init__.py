@@ -1,0 +1,1 @@
+"""Files: written whole or not at all, hashed, and read as JSON lines. Imports nothing of ours."""

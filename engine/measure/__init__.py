@@ -1,0 +1,1 @@
+"""Operations, and what the machine can do."""

@@ -1,0 +1,1 @@
+"""Sharding, decided from outside the network."""

@@ -1,0 +1,1 @@
+"""What cannot work, refused before anything is built."""

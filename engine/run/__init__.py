@@ -1,0 +1,1 @@
+"""One run: its folder, its trainer, its signals, its whole steps and its weights."""

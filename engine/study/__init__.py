@@ -1,0 +1,1 @@
+"""Many runs: grids, and the launching of their commands."""

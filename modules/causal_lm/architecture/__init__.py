@@ -1,0 +1,1 @@
+"""Hugging Face architectures: options, attention, memory layout."""

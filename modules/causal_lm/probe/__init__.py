@@ -1,0 +1,1 @@
+"""Whether an architecture reads packed rows exactly, tried on a small copy of it."""

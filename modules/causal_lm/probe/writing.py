@@ -1,0 +1,62 @@
+"""How a small model writes: its next tokens against those of its whole forward pass."""
+
+import torch
+
+from modules.causal_lm.probe.reference import Rows
+from modules.causal_lm.probe.trial import TOLERANCE, Trial, difference, told, unrun
+from modules.causal_lm.probe.verdict import Cache, Sampling
+
+NUM_NEW = 3
+"""Tokens that are written: one from the prompt, the others from the cache."""
+
+
+def sampling(trial: Trial, rows: Rows) -> tuple[Sampling | None, str]:
+    """The first way of writing that gives the model's own next tokens, or why none does.
+
+    Args:
+        trial: The model.
+        rows: Their first two documents are the prompts.
+    """
+    why = ""
+    first = "sdpa" if trial.attention == "documents" else trial.attention
+    caches: tuple[Cache, ...] = ("roomy", "own", "none")
+    for attention in dict.fromkeys((first, "sdpa", "eager")):
+        for cache in caches:
+            trial.network.sampling = Sampling(attention, cache)
+            try:
+                off = written(trial, rows)
+            except Exception as error:
+                why = why or unrun(error).told
+                continue
+            if off <= TOLERANCE:
+                return trial.network.sampling, ""
+            why = why or f"the next tokens of padded prompts are off by {told(off)}"
+    return None, why
+
+
+@torch.no_grad()
+def written(trial: Trial, rows: Rows) -> float:
+    """How far scores of tokens written together are from those of each text alone."""
+    prompts = list(rows.documents(rows.tokens.flatten()))[:2]
+    longest = max(map(len, prompts))
+    left = [torch.full((longest - len(one),), 1) for one in prompts]
+    token = torch.stack([torch.cat(pair) for pair in zip(left, prompts, strict=True)])
+    mask = torch.stack([torch.arange(longest) >= longest - len(one) for one in prompts])
+    out = trial.network.generate(
+        token,
+        mask,
+        max_new_tokens=NUM_NEW,
+        min_new_tokens=NUM_NEW,
+        do_sample=False,
+        output_logits=True,
+        return_dict_in_generate=True,
+        eos_token_id=trial.model.config.vocab_size - 1,
+        pad_token_id=0,
+    )
+    wanted = []
+    for row, one in enumerate(prompts):
+        whole = torch.cat([one, out.sequences[row, longest:]])
+        logits = trial.subject.logits(whole)
+        wanted.append(logits[len(one) - 1 : -1])
+    expected = torch.stack(wanted)
+    return difference(torch.stack(out.logits, dim=1), expected, expected.std())

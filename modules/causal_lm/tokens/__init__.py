@@ -1,0 +1,1 @@
+"""Token ids: vocabularies, prompts, ends."""

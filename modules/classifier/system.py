@@ -1,0 +1,298 @@
+"""A detector as a Lightning system: which loss, what calibrates it, what to log."""
+
+from abc import abstractmethod
+from collections.abc import Collection
+from dataclasses import asdict, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypedDict
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from torch import Tensor
+from typing_extensions import override
+
+from modules.base.system import System, constant
+from modules.causal_lm.tokens.same_tokens import check_own_tokens
+from modules.causal_lm.tokens.vocabulary import vocabulary_size
+from modules.classifier.calibration import Calibration, densities
+from modules.classifier.evaluation import PLAIN, TOLD, Judged, Texts, at_threshold, measures
+from modules.classifier.loss import classification_loss, text_logits
+from modules.classifier.network import Builder, Classifier
+from modules.classifier.record import Verdict
+from modules.weights.origin import read_tokenizer
+
+
+class TextBatch(TypedDict):
+    """Labelled texts: what a datamodule yields to train a detector.
+
+    N = texts, W = windows of all of them, L = tokens of the longest window. Outside of training
+    there may be fewer texts than a batch has, or none.
+
+    Attributes:
+        token_WL: Token ids of windows, int64, each with start and end, padded on the right.
+        mask_WL: True where a token is real.
+        windows_N: Windows of each text, in order; they sum to W. One each in training.
+        label_N: Number of the class, int64; -100 where it is not known. Of two classes, 1 is the
+            positive one: machine.
+        num_targets: N.
+        step_targets: The same over all micro-batches of the optimizer step, on this rank.
+        row_N: Number of each text in the data.
+        text_N: The texts.
+        problem_N: Why a text cannot be judged; empty where it can. Such a text has no window.
+        density_N: Tokens a byte of each text.
+        pair_id_N: Human text that each is or continues.
+        generator_N: Who wrote it; `human` where a person did.
+        paired_generator_N: Generator to whose pair it belongs; empty where it belongs to none.
+        domain_N: Where it comes from.
+        attack_N: What was done to it; `none` for nothing.
+        place_N: File and row.
+    """
+
+    token_WL: Tensor
+    mask_WL: Tensor
+    windows_N: list[int]
+    label_N: Tensor
+    num_targets: int
+    step_targets: int
+    row_N: list[int]
+    text_N: list[str]
+    problem_N: list[str]
+    density_N: list[float]
+    pair_id_N: list[str]
+    generator_N: list[str]
+    paired_generator_N: list[str]
+    domain_N: list[str]
+    attack_N: list[str]
+    place_N: list[str]
+
+
+class Judge(System):
+    """What every detector shares: evaluation, calibration on validation texts, verdicts.
+
+    A subclass says in `logits` what it thinks of the texts of a batch.
+    """
+
+    classes: list[str]
+    target_fpr: float
+    calibration = Calibration()
+    learns_in_validation = True
+
+    def check_classes(self) -> None:
+        """Refuse less than two classes and a rate that is none."""
+        if len(set(self.classes)) < 2:
+            raise ValueError(f"classes must be at least two, got {', '.join(self.classes)}")
+        if not 0 < self.target_fpr < 1:
+            raise ValueError(f"target_fpr must lie in (0, 1), got {self.target_fpr}")
+
+    @abstractmethod
+    def logits(self, batch: TextBatch) -> Tensor:
+        """Logits of the texts, [N, C]; NaN for what cannot be judged."""
+
+    # Evaluation
+
+    @override
+    def validated(self) -> Collection[str]:
+        num = len(self.classes)
+        given = measures(torch.eye(num), torch.arange(num), self.target_fpr)
+        more = ["calibrated_loss", "calibrated_accuracy", "num_human", "temperature"]
+        return [f"validate/{name}" for name in (*given, *more)]
+
+    def on_validation_epoch_start(self) -> None:
+        """Start with no text."""
+        self.judged = Judged.empty()
+
+    def validation_step(self, batch: TextBatch, batch_idx: int) -> None:
+        """Keep what is said of the texts."""
+        if batch["num_targets"]:
+            self.judged.add(self.logits(batch), batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Calibrate, and log what the texts of all ranks say."""
+        texts = self.judged.whole()
+        self.calibration = self.calibrated(texts)
+        row = measures(texts.logits_NC, texts.label_N, self.target_fpr)
+        calibrated = self._measures(texts)
+        row |= {f"calibrated_{name}": calibrated[name] for name in ("loss", "accuracy")}
+        row |= self._human(texts)
+        row["temperature"] = self.calibration.temperature
+        self.report({f"validate/{name}": value for name, value in row.items()})
+
+    on_test_epoch_start = on_validation_epoch_start
+    test_step = validation_step
+
+    def on_test_epoch_end(self) -> None:
+        """Log what the texts of all ranks say, as they are and under each attack."""
+        self.tested = self.judged.whole()
+        row: dict[str, float] = {}
+        for attack in self.tested.attacks:
+            under = "" if attack == PLAIN else f"{attack}/"
+            found = self._measures(self.tested.under(attack))
+            row |= {f"test/{under}{name}": value for name, value in found.items()}
+        self.report(row)
+
+    def _measures(self, texts: Texts) -> dict[str, float]:
+        logits = self.calibration.calibrated(texts.logits_NC)
+        row = measures(logits, texts.label_N, self.target_fpr) | self._human(texts)
+        if self.calibration.num_negative:
+            row |= at_threshold(self.calibration.calls(texts.logits_NC), texts)
+        return row
+
+    def _human(self, texts: Texts) -> dict[str, float]:
+        """How many human texts stand behind a false-positive rate."""
+        return {"num_human": float(texts.num_negative)} if len(self.classes) == 2 else {}
+
+    def calibrated(self, texts: Texts) -> Calibration:
+        """What these texts ask for."""
+        whose = texts.told["pair_id"]
+        found = Calibration.of(texts.logits_NC, texts.label_N, self.target_fpr, whose)
+        low, high = densities(texts.density_N)
+        return replace(found, step=self.global_step, least_density=low, most_density=high)
+
+    # Scores
+
+    def scores(self) -> dict[str, list[Any]]:
+        """What the last test said of each text under each attack, a column a name.
+
+        `id`, `pair_id`, `generator`, `paired_generator`, `domain`, `attack`, `label`; of two
+        classes `score` (log-odds before calibration) and `p_<positive class>`, of more a
+        `p_<class>` for each.
+        """
+        columns = [self._columns(self.tested.under(name)) for name in self.tested.attacks]
+        return {name: [one for part in columns for one in part[name]] for name in columns[0]}
+
+    def _columns(self, texts: Texts) -> dict[str, list[Any]]:
+        columns: dict[str, list[Any]] = {"id": texts.row_N.tolist()}
+        columns |= {name: texts.told[name] for name in TOLD}
+        columns["label"] = texts.label_N.tolist()
+        p_NC = self.calibration.calibrated(texts.logits_NC).softmax(1)
+        if len(self.classes) == 2:
+            columns["score"] = (texts.logits_NC[:, 1] - texts.logits_NC[:, 0]).tolist()
+            return columns | {f"p_{self.classes[1]}": p_NC[:, 1].tolist()}
+        return columns | {f"p_{c}": p_NC[:, i].tolist() for i, c in enumerate(self.classes)}
+
+    # Verdicts
+
+    def predict_step(self, batch: TextBatch, batch_idx: int) -> list[dict[str, Any]]:
+        """What is said of each text; one record each."""
+        if not batch["num_targets"]:
+            return []
+        logits_NC = self.logits(batch).double().cpu()
+        say = Verdict(self.classes, self.calibration)
+        return [say(logits_NC[i], batch, i) for i in range(batch["num_targets"])]
+
+    # Checkpoints
+
+    @override
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["calibration"] = asdict(self.calibration)
+
+    @override
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        self.calibration = Calibration(**checkpoint.get("calibration", {}))
+        is_fit = self._trainer is not None and self.trainer.state.fn == "fit"
+        if self.calibration.step != checkpoint["global_step"] and not is_fit:
+            rank_zero_warn(
+                f"{self.checkpoint_name()} was calibrated at step {self.calibration.step}, but its "
+                f"weights are of step {checkpoint['global_step']}: it was written before the "
+                "validation of that step, or there was none"
+            )
+
+
+class Detector(Judge):
+    """Train an encoder to tell classes of texts apart: human and machine, or others.
+
+    Args:
+        network: Builds the encoder; called once, under the strategy's own context.
+        tokenizer: Local folder or hub id; the same as the data's.
+        classes: Names of the classes by number; the second of two is the positive one.
+        class_weights: What an error on each class counts; 1 where None.
+        target_fpr: False-positive rate of the threshold that validation decides.
+        optimizer: Builds the optimizer from the trainable parameters.
+        scheduler: Builds the learning-rate schedule from that optimizer.
+        compile: Whether to compile the network with torch.compile.
+
+    Raises:
+        ValueError: There are fewer than two classes, or not one weight a class.
+    """
+
+    def __init__(
+        self,
+        network: Builder,
+        tokenizer: str,
+        classes: list[str] = ["human", "machine"],  # noqa: B006 - never changed
+        class_weights: list[float] | None = None,
+        target_fpr: float = 0.01,
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        scheduler: LRSchedulerCallable = constant,
+        compile: bool = False,
+    ):
+        super().__init__(optimizer, scheduler, compile)
+        self.save_hyperparameters()
+        self.make_network = network
+        self.tokenizer_source = tokenizer
+        self.classes = list(classes)
+        self.target_fpr = target_fpr
+        self.check_classes()
+        if class_weights is not None and len(class_weights) != len(self.classes):
+            raise ValueError(
+                f"class_weights must be one a class: {len(class_weights)} weights, "
+                f"{len(self.classes)} classes"
+            )
+        self.class_weights = class_weights
+        self.meter.unit = "texts"
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer, read when first needed."""
+        return read_tokenizer(self.tokenizer_source)
+
+    @override
+    def build(self) -> Classifier:
+        known = self.tokenizer
+        pad = known.eos_token_id if known.pad_token_id is None else known.pad_token_id
+        network = self.make_network(
+            tokenizer_size=vocabulary_size(known), pad=int(pad), classes=list(self.classes)
+        )
+        check_own_tokens(known, network)
+        return network
+
+    @property
+    def classifier(self) -> Classifier:
+        """The network, once it is built."""
+        assert isinstance(self.network, Classifier)
+        return self.network
+
+    @override
+    def logits(self, batch: TextBatch) -> Tensor:
+        if not len(batch["token_WL"]):
+            return torch.full((batch["num_targets"], len(self.classes)), torch.nan)
+        logits_WC = self.classifier(batch["token_WL"], batch["mask_WL"])
+        return text_logits(logits_WC, batch["windows_N"])
+
+    def training_step(self, batch: TextBatch, batch_idx: int) -> Tensor:
+        """Cross-entropy of the classes, averaged over the texts of the whole step."""
+        num, logits = batch["num_targets"], self.logits(batch)
+        weights = self.class_weights
+        weight = None if weights is None else torch.tensor(weights, device=self.device)
+        total = classification_loss(logits, batch["label_N"], weight)
+        self.meter.add("loss", total, num)
+        right = logits.argmax(1) == batch["label_N"]
+        self.meter.add("accuracy", right.sum(), num)
+        self.meter.num_targets += num
+        return self.step_mean(total, batch["step_targets"])
+
+    def export(self, folder: Path) -> None:
+        """Write a Hugging Face folder with weights, config and tokenizer."""
+        self.classifier.export(folder, self.tokenizer, self.classes)
+
+    def outputs(self) -> Tensor:
+        """Logits of a few windows, as in training."""
+        return self.classifier.answers()
+
+    def outputs_of(self, folder: Path) -> Tensor:
+        """The same of an exported folder, as others load it."""
+        return self.classifier.answers_of(folder)

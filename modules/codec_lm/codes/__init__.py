@@ -1,0 +1,1 @@
+"""Images as codes of a codebook, or as pixels."""

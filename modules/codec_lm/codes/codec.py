@@ -1,0 +1,129 @@
+"""What codecs share whose pictures all have as many codes: those of pixels and of a quantiser.
+
+Shape legend: N = codes of a picture.
+"""
+
+from abc import ABC, abstractmethod
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from modules.codec_lm.byte_text import FIRST
+from modules.codec_lm.codes.rules import Codes, FixedLength, pack, spell_codes, unpack
+from modules.codec_lm.prefix import num_given
+from modules.codec_lm.rules import Rules
+
+Picture = NDArray[np.uint8]
+
+
+class CodeCodec(ABC):
+    """Pictures as N codes each."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Height and width of pictures, and 3 if there are colours."""
+
+    @property
+    @abstractmethod
+    def num_kinds(self) -> int:
+        """Kinds of codes."""
+
+    @property
+    @abstractmethod
+    def length(self) -> int:
+        """N."""
+
+    @abstractmethod
+    def encode(self, picture: Picture) -> Codes:
+        """The codes of a picture, [N].
+
+        Raises:
+            ValueError: The picture has another shape.
+        """
+
+    @abstractmethod
+    def show(self, code_N: Codes) -> Picture:
+        """The picture of N codes."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A text that changes when codes may have changed."""
+
+    def check(self, picture: Picture) -> None:
+        """Raise a ValueError unless a picture has the right shape and type."""
+        if picture.shape != self.shape or picture.dtype != np.uint8:
+            raise ValueError(
+                f"pictures are uint8 {self.shape}, got {picture.dtype} {picture.shape}."
+            )
+
+    # For the data
+
+    @property
+    def alphabet(self) -> list[str]:
+        """All characters of texts."""
+        return [chr(FIRST + code) for code in range(self.num_kinds)]
+
+    def text(self, picture: Picture) -> str:
+        """The codes of a picture, spelt for a tokenizer."""
+        return spell_codes(self.encode(picture))
+
+    def beginning(self, picture: Picture, share: float) -> str:
+        """The first codes of a picture, spelt.
+
+        Args:
+            picture: As `encode` takes it.
+            share: Of the codes, in [0, 1), rounded down; the r of Han et al. (2024, sec. 4.3).
+
+        Raises:
+            ValueError: The share is none.
+        """
+        return self.text(picture)[: num_given(share, self.length)]
+
+    # For the system
+
+    def rules(self, tokenizer: Any) -> Rules:
+        """Which token of a Hugging Face tokenizer of single codes may come next."""
+        return FixedLength.of(self.num_kinds, self.length, tokenizer)
+
+    @property
+    def ending(self) -> str:
+        """Of the names of files."""
+        return "png"
+
+    def complaint(self, sequence: bytes) -> str | None:
+        """What a sequence has too much or too little of; None where it is N codes."""
+        try:
+            code_N = unpack(sequence, self.num_kinds)
+        except ValueError as error:
+            return str(error)
+        if len(code_N) != self.length:
+            return f"{len(code_N)} codes, a picture has {self.length}"
+        if code_N.max() >= self.num_kinds:
+            return f"code {code_N.max()} of {self.num_kinds}"
+        return None
+
+    def decode(self, sequence: bytes) -> Picture:
+        """The picture of a sequence.
+
+        Raises:
+            OSError: It is none; `complaint` says why.
+        """
+        complaint = self.complaint(sequence)
+        if complaint is not None:
+            raise OSError(complaint)
+        return self.show(unpack(sequence, self.num_kinds))
+
+    def file(self, sequence: bytes) -> bytes:
+        """A PNG file of the picture; what is missing is as if its codes were 0."""
+        size = len(pack(np.zeros(1, np.int64), self.num_kinds))
+        whole = sequence[: len(sequence) // size * size]
+        found = unpack(whole, self.num_kinds)[: self.length]
+        code_N = np.zeros(self.length, np.int64)
+        code_N[: len(found)] = np.where(found < self.num_kinds, found, 0)
+        file = BytesIO()
+        Image.fromarray(self.show(code_N)).save(file, "PNG")
+        return file.getvalue()

@@ -1,0 +1,197 @@
+"""Codes as text, as bytes and as tokens, where all pictures have as many.
+
+Code c is the character of number 10240 + c in a text. In a sequence it is one byte, or two
+(big-endian) where there are more than 256 kinds of codes.
+
+Shape legend: N = codes of a picture, V = tokens of the vocabulary.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modules.causal_lm.tokens.vocabulary import vocabulary_size
+from modules.codec_lm.byte_text import FIRST
+from modules.codec_lm.rules import FINISH
+
+Codes = NDArray[np.int64]
+CODE = "code"
+"""Kind of a token that is a code."""
+MOST = 0xD800 - FIRST
+"""Kinds of codes, at most: characters from there on are no characters of their own."""
+
+
+def spell_codes(code_N: Codes) -> str:
+    """The text of some codes."""
+    return "".join(chr(FIRST + code) for code in code_N.tolist())
+
+
+def unspell_codes(text: str) -> Codes:
+    """The codes that a text spells.
+
+    Raises:
+        ValueError: A character spells no code.
+    """
+    wrong = next((c for c in text if not 0 <= ord(c) - FIRST < MOST), None)
+    if wrong is not None:
+        raise ValueError(f"{wrong!r} spells no code.")
+    return np.array([ord(character) - FIRST for character in text], np.int64)
+
+
+def pack(code_N: Codes, num_kinds: int) -> bytes:
+    """Codes as bytes.
+
+    Raises:
+        ValueError: A code is none of that many kinds.
+    """
+    if code_N.size and not (0 <= code_N.min() and code_N.max() < num_kinds):
+        raise ValueError(
+            f"codes are within [0, {num_kinds}), got {code_N.min()} to {code_N.max()}."
+        )
+    return code_N.astype(_type(num_kinds)).tobytes()
+
+
+def unpack(sequence: bytes, num_kinds: int) -> Codes:
+    """The codes that bytes stand for; those of another alphabet are not refused.
+
+    Raises:
+        ValueError: The last code is cut.
+    """
+    size = _type(num_kinds).itemsize
+    if len(sequence) % size:
+        raise ValueError(f"a code is {size} bytes, which {len(sequence)} bytes are no multiple of.")
+    return np.frombuffer(sequence, _type(num_kinds)).astype(np.int64)
+
+
+def _type(num_kinds: int) -> np.dtype[Any]:
+    return np.dtype("u1") if num_kinds <= 256 else np.dtype(">u2")
+
+
+@dataclass(frozen=True)
+class FixedLength:
+    """A file is N codes, then the end; a place is how many are written. See `rules.Rules`.
+
+    Attributes:
+        tokens: Of each kind of code.
+        length: N.
+        end: The token that ends a file.
+        num_tokens: V.
+    """
+
+    tokens: Sequence[int]
+    length: int
+    end: int
+    num_tokens: int
+
+    @classmethod
+    def of(cls, num_kinds: int, length: int, tokenizer: Any) -> "FixedLength":
+        """The rules over a Hugging Face tokenizer each of whose tokens is one character.
+
+        Args:
+            num_kinds: Kinds of codes; the tokenizer may have more.
+            length: N.
+            tokenizer: As the command `tokenizer` makes it where nothing is merged.
+
+        Raises:
+            ValueError: A kind of code is no token, or a token is several.
+        """
+        names = tokenizer.convert_ids_to_tokens(range(vocabulary_size(tokenizer)))
+        special = set(tokenizer.all_special_ids)
+        number = {name: n for n, name in enumerate(names) if n not in special and name is not None}
+        merged = [name for name in number if len(name) > 1]
+        if merged:
+            raise ValueError(
+                f"{len(merged)} tokens are several codes, such as {merged[0]!r}: make the "
+                f"tokenizer with --vocab_size {num_kinds + 1}."
+            )
+        alphabet = [chr(FIRST + code) for code in range(num_kinds)]
+        missing = [character for character in alphabet if character not in number]
+        if missing:
+            raise ValueError(
+                f"{len(missing)} of {num_kinds} codes are no tokens: the tokenizer has "
+                f"{len(number)} codes."
+            )
+        tokens = tuple(number[character] for character in alphabet)
+        return cls(tokens, length, tokenizer.eos_token_id, len(names))
+
+    @property
+    def start(self) -> int:
+        """Nothing is written."""
+        return 0
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What tokens can say."""
+        return (CODE, FINISH)
+
+    @cached_property
+    def codes(self) -> dict[int, int]:
+        """Code of each token that is one."""
+        return {token: code for code, token in enumerate(self.tokens)}
+
+    @cached_property
+    def code_mask(self) -> NDArray[np.bool_]:
+        """Which tokens are codes, not to be written to."""
+        return self._mask(list(self.tokens))
+
+    @cached_property
+    def end_mask(self) -> NDArray[np.bool_]:
+        """Which token is the end, not to be written to."""
+        return self._mask([self.end])
+
+    def _mask(self, tokens: list[int]) -> NDArray[np.bool_]:
+        mask_V = np.zeros(self.num_tokens, np.bool_)
+        mask_V[tokens] = True
+        mask_V.setflags(write=False)
+        return mask_V
+
+    def legal(self, place: int, budget: int | None = None) -> NDArray[np.bool_]:
+        """Which tokens may come next, [V].
+
+        Args:
+            place: Codes that are written.
+            budget: Tokens that may still be written, the end included; None where there is no
+                limit.
+
+        Raises:
+            ValueError: The budget does not suffice.
+        """
+        if budget is not None and budget < self.need(place):
+            raise ValueError(f"{budget} tokens are left, the end needs {self.need(place)}.")
+        return self.code_mask if place < self.length else self.end_mask
+
+    def advance(self, place: int, token: int) -> int:
+        """One code further; the end leads nowhere else.
+
+        Raises:
+            ValueError: The token is not legal.
+        """
+        is_whole = place == self.length
+        if (token != self.end) if is_whole else (token not in self.codes):
+            raise ValueError(
+                f"token {token} is not legal here: {place} of {self.length} codes are written."
+            )
+        return place if is_whole else place + 1
+
+    def need(self, place: int) -> int:
+        """Tokens up to the end, the end included."""
+        return self.length - place + 1
+
+    def sequence(self, tokens: Sequence[int]) -> bytes:
+        """The bytes of the codes among some tokens."""
+        found = [self.codes[token] for token in tokens if token in self.codes]
+        return pack(np.array(found, np.int64), len(self.tokens))
+
+    def name(self, tokens: Sequence[int]) -> list[int]:
+        """Number in `kinds` of what each token of a file says; empty if it begins no file."""
+        try:
+            place = self.start
+            for token in tokens:
+                place = self.advance(place, token)
+        except ValueError:
+            return []
+        return [self.kinds.index(FINISH if token == self.end else CODE) for token in tokens]

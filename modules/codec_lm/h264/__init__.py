@@ -1,0 +1,1 @@
+"""H.264: codec, grammar, byte kinds."""

@@ -1,0 +1,1 @@
+"""The syntax of an H.264 stream, bit by bit."""

@@ -1,0 +1,70 @@
+"""What each byte of an H.264 stream says: start code, header, movement, coefficient, and so on."""
+
+from typing import Literal, get_args
+
+from modules.codec_lm.byte_grammar import vote
+from modules.codec_lm.h264.bitstream.macroblock import State
+from modules.codec_lm.h264.bitstream.nal import ESCAPE
+from modules.codec_lm.h264.bitstream.slice_payload import step
+from modules.codec_lm.h264.grammar import AvcGrammar, Place
+from modules.codec_lm.token_grammar import Naming
+
+Class = Literal[
+    "start_code", "unit", "header", "kind", "movement", "blocks", "coefficient", "escape", "padding"
+]  # fmt: skip
+"""A start code; the byte behind it; header of a slice; kind of a macroblock, and how it is
+predicted from nothing; how it is moved; which blocks it has; coefficients; a byte that parts zeros;
+bits that fill up a byte."""
+CLASSES: tuple[Class, ...] = get_args(Class)
+OF_STEP: dict[str, Class] = {
+    "header": "header",
+    "skip": "kind",
+    "type": "kind",
+    "direction": "kind",
+    "mode": "kind",
+    "shade": "kind",
+    "reference": "movement",
+    "across": "movement",
+    "down": "movement",
+    "coded": "blocks",
+    "quantiser": "blocks",
+    "block": "coefficient",
+    "stop": "padding",
+    "full": "padding",
+}
+
+
+def classes(grammar: AvcGrammar, sequence: bytes) -> list[Class]:
+    """The class of every byte: that of most of its bits, of the first of them where two tie.
+
+    Args:
+        grammar: Of the codec.
+        sequence: A stream, or the beginning of one.
+
+    Raises:
+        ValueError: The grammar does not know it.
+    """
+    place, found = grammar.start, []
+    for byte in sequence:
+        following = grammar.advance(place, byte)
+        found.append(name(place, byte))
+        place = following
+    return found
+
+
+def name(place: Place, byte: int) -> Class:
+    """The class of a legal byte."""
+    if place.state is None:
+        return "start_code" if place.phase == "code" else "unit"
+    if place.phase == "payload" and place.zeros == 2 and byte == ESCAPE:
+        return "escape"
+    bits: list[Class] = []
+    state: State | None = place.state
+    for shift in range(7, -1, -1):
+        assert state is not None
+        bits.append(OF_STEP[state[1].step])
+        state = step(state, byte >> shift & 1)  # type: ignore[arg-type] # a bit
+    return vote(bits)
+
+
+AVC = Naming(CLASSES, classes)

@@ -1,0 +1,1 @@
+"""JPEG: codec, grammar, byte kinds."""

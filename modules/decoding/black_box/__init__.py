@@ -1,0 +1,1 @@
+"""Proxy-tuning of a model behind an endpoint."""

@@ -1,0 +1,191 @@
+"""Proxy-tuning of a model behind an endpoint that shows only its likeliest tokens.
+
+Every step asks the endpoint for the K likeliest next tokens, adds to their log-probabilities what a
+small tuned model says beyond its untuned twin, and chooses among them (Liu et al., 2024, where the
+API allowed one token only). How far that may be from choosing among all tokens is told with every
+token (`modules.decoding.black_box.proxy`).
+
+Shape legend: K = tokens seen, V = vocabulary.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from modules.causal_lm.generate import cut
+from modules.decoding.black_box.listing import Listing, Sight, sight
+from modules.decoding.black_box.offsets import Offsets
+from modules.decoding.black_box.token_strings import Spelling
+from modules.nn.generators import dice, draw
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are chosen among the reweighted ones, and where a text ends.
+
+    Attributes:
+        max_new_tokens: Tokens behind the prompt, at most.
+        temperature: Divides the log-probabilities; 0 takes the likeliest token.
+        top_p: Probability mass of the likeliest tokens kept, after the temperature.
+        stop: Strings that end a text and are cut off.
+        end: Ids that end a text.
+        seed: Of all draws; each text has its own, by its name (`modules.nn.generators`).
+    """
+
+    max_new_tokens: int = 128
+    temperature: float = 0.0
+    top_p: float = 1.0
+    stop: list[str] = field(default_factory=list)
+    end: list[int] = field(default_factory=list)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be sampled from."""
+        if self.max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}.")
+        if self.temperature < 0:
+            raise ValueError(f"temperature must not be negative, got {self.temperature}.")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must lie in (0, 1], got {self.top_p}.")
+        if "" in self.stop:
+            raise ValueError("a stop string is empty.")
+
+    def choose(self, logprob_K: Tensor, generator: torch.Generator) -> int:
+        """Place of the next token."""
+        if self.temperature == 0:
+            return int(logprob_K.argmax())
+        p_K, order_K = (logprob_K / self.temperature).softmax(0).sort(descending=True)
+        before_K = p_K.cumsum(0) - p_K
+        kept_K = p_K.masked_fill(before_K >= self.top_p, 0.0)
+        return int(order_K[draw(kept_K[None], [generator])])
+
+
+class Token(NamedTuple):
+    """A chosen token.
+
+    Attributes:
+        id: Local id.
+        text: Its text.
+        p: Its probability among the seen tokens after reweighting, before temperature and top-p.
+        low: Least total-variation distance of that distribution from the exact one.
+        high: Greatest one.
+        certain: Whether the likeliest seen token is the likeliest of all.
+        unknown: Listed tokens that could not be put in local ids.
+        listed: Tokens that were listed.
+        read_back: Whether the endpoint read just the tokens chosen before; else nothing is known of
+            the exact distribution.
+    """
+
+    id: int
+    text: str
+    p: float
+    low: float
+    high: float
+    certain: bool
+    unknown: int
+    listed: int = 0
+    read_back: bool = True
+
+
+class Continuation(NamedTuple):
+    """A text written token by token.
+
+    Attributes:
+        text: Up to a stop string or an end.
+        tokens: All that were chosen, the end and those of the stop string included.
+        ended: By a `stop` string, an `end` token, its `length`, the `endpoint`, which told no
+            further token, or where it told only `unknown` ones.
+    """
+
+    text: str
+    tokens: list[Token]
+    ended: Literal["stop", "end", "length", "endpoint", "unknown"]
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether a greedy text is the one that the base's full distribution gives."""
+        return self.ended != "unknown" and all(one.certain for one in self.tokens)
+
+    def record(self) -> dict[str, Any]:
+        """Everything, ready for JSON (`modules.decoding.answers`)."""
+        tokens = [one._asdict() for one in self.tokens]
+        return {**self._asdict(), "tokens": tokens, "certain": self.is_certain}
+
+
+class BlackBox:
+    """A base behind an endpoint, tuned by proxy.
+
+    Args:
+        base: Tells its likeliest tokens.
+        offsets: What is added to their log-probabilities.
+        spelling: Of the vocabulary of the offsets, which the base must share for the bounds to
+            hold.
+        how: How tokens are chosen.
+    """
+
+    def __init__(
+        self,
+        base: Listing,
+        offsets: Offsets,
+        spelling: Spelling,
+        how: Sampling = Sampling(),
+    ):
+        self.base = base
+        self.offsets = offsets
+        self.spelling = spelling
+        self.how = how
+
+    def look(self, prompt: str, ids: Sequence[int]) -> Sight | None:
+        """The base's list behind a continuation; None where it ends the text."""
+        reads_text = self.base.needs_whole_characters
+        found = self.base(prompt, self.spelling.text(ids), ids)
+        if not found.candidates:
+            return None
+        seen = sight(found, self.spelling, reads_text)
+        if reads_text and not self.spelling.is_read_back(self.base.before(prompt), ids):
+            return seen._replace(is_read_back=False)
+        return seen
+
+    def write(self, prompt: str, name: str = "", number: int = 0) -> Continuation:
+        """Continue a prompt, token by token.
+
+        Args:
+            prompt: The prompt.
+            name: What tells it apart from others, such as the question's id; with the seed and the
+                number of the answer it decides what is drawn.
+            number: Of the answer.
+        """
+        generator = dice(self.how.seed, name, number)
+        tokens: list[Token] = []
+        text = ""
+        while len(tokens) < self.how.max_new_tokens:
+            ids = [one.id for one in tokens]
+            seen = self.look(prompt, ids)
+            if seen is None or not len(seen.id_K):
+                return Continuation(text, tokens, "endpoint" if seen is None else "unknown")
+            tokens.append(self._choose(seen, self.offsets(prompt, ids), generator))
+            if tokens[-1].id in self.how.end:
+                return Continuation(text, tokens, "end")
+            text = self.spelling.text(one.id for one in tokens)
+            if any(stop in text for stop in self.how.stop):
+                return Continuation(cut(text, self.how.stop), tokens, "stop")
+        return Continuation(text, tokens, "length")
+
+    def _choose(self, seen: Sight, delta_V: Tensor, generator: torch.Generator) -> Token:
+        step = seen.step(delta_V)
+        place = self.how.choose(step.logprob_K, generator)
+        chosen = int(step.id_K[place])
+        return Token(
+            chosen,
+            self.spelling.text([chosen]),
+            float(step.logprob_K[place].exp()),
+            step.low,
+            step.high,
+            step.is_certain,
+            len(seen.orphans),
+            len(seen.orphans) + len(seen.id_K),
+            seen.is_read_back,
+        )

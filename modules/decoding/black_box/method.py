@@ -1,0 +1,220 @@
+"""Proxy-tuning of a model behind an endpoint, as a config names it, and its records."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from typing import Any, Literal
+
+from torch import Tensor
+
+from modules.causal_lm.tokens.ends import ends_of
+from modules.causal_lm.tokens.prompts import prompt_ids
+from modules.decoding.answers import Record
+from modules.decoding.black_box.choices import choose
+from modules.decoding.black_box.decode import BlackBox, Sampling
+from modules.decoding.black_box.listing import ChatListing, Listing, TextListing
+from modules.decoding.black_box.offsets import LocalOffsets, Offsets
+from modules.decoding.black_box.records import chosen, totals, written
+from modules.decoding.black_box.token_strings import Form, Spelling
+from modules.decoding.branches.branches import Branch
+from modules.decoding.branches.rows import prompt_room
+from modules.decoding.branches.vocabulary import check_same
+from modules.decoding.fitting import fitted, num_tokens, without_end
+from modules.decoding.methods import Wording, branches_of, worded
+from modules.decoding.pretrained import Pretrained
+from modules.decoding.records import Totals
+from modules.endpoint.client import Endpoint, Patience
+from modules.prompting.question import Question
+
+
+class Server(Endpoint):
+    """An endpoint as a config names it.
+
+    Args:
+        base_url: Such as `http://127.0.0.1:8000/v1`.
+        model: The model's name there.
+        key_variable: Environment variable that holds the key; None where none is needed.
+        patience: Tries and waits.
+        extra: What every request holds beside or instead of ours; None takes a field away.
+        at_once: Requests that are under way at the same time, at most; questions come by batches,
+            so batch_size should be as large.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        key_variable: str | None = None,
+        patience: Patience = Patience(),  # noqa: B008 - frozen
+        extra: dict[str, bool | int | float | str | None] | None = None,
+        at_once: int = 8,
+    ):
+        super().__init__(base_url, model, key_variable, patience, extra, at_once)
+
+
+@dataclass(frozen=True)
+class RemoteProxyTuned:
+    """Proxy-tuning (Liu et al., 2024) of a model that tells its likeliest tokens only.
+
+    Attributes:
+        endpoint: The base.
+        expert: Small tuned model.
+        antiexpert: The small model before it was tuned.
+        listing: Whether the base continues a `text` (/completions) or answers a `chat`
+            (/chat/completions).
+        top_k: Tokens that the base is asked for, K.
+        prompt: The base's prompt; of a chat, what the user says.
+        expert_prompt: The expert's, with `{prompt}` for the base's; the same where None.
+        alpha: Weight of what the expert says beyond the anti-expert.
+        cut_field: Field whose end is cut off where a prompt is too long for an expert.
+        as_ids: Whether a text is given to the base as ids of the experts' tokenizer, not as text.
+            Only so is it sure to read just the tokens that were chosen.
+        going_on: Fields of a request that make a chat go on with a half-finished answer
+            (`ChatListing`).
+        forms: Ways in which the endpoint may write tokens (`Spelling`).
+    """
+
+    endpoint: Server
+    expert: Pretrained
+    antiexpert: Pretrained
+    listing: Literal["text", "chat"] = "text"
+    top_k: int = 5
+    prompt: Wording = "{question}"
+    expert_prompt: Wording | None = None
+    alpha: float = 1.0
+    cut_field: str = "context"
+    as_ids: bool = False
+    going_on: dict[str, bool | int | str] | None = None
+    forms: list[Form] = field(default_factory=lambda: ["text", "decoded", "piece"])
+
+    def load(self) -> tuple[Branch, Branch]:
+        """Load the experts, each with the base's prompt.
+
+        Raises:
+            ValueError: Their vocabularies differ.
+        """
+        prompt = worded(self.prompt)
+        expert, antiexpert = branches_of((self.expert, self.antiexpert), (prompt, prompt))
+        check_same(expert.tokenizer, antiexpert.tokenizer, "the anti-expert")
+        return expert, antiexpert
+
+    def base(self, tokenizer: Any) -> Listing:
+        """The base."""
+        if self.listing == "chat":
+            return ChatListing(self.endpoint, self.top_k, self.going_on)
+        return TextListing(self.endpoint, self.top_k, tokenizer if self.as_ids else None)
+
+    def reworded(self, tokenizer: Any) -> Callable[[str], str]:
+        """Makes the expert's prompt of the base's."""
+        if self.expert_prompt is None:
+            return str
+        wording = worded(self.expert_prompt)
+        return lambda prompt: wording({"prompt": prompt}, tokenizer)
+
+
+@dataclass(frozen=True)
+class Locked:
+    """Offsets of local models that answer one question at a time.
+
+    Attributes:
+        offsets: Of one text.
+        lock: Held while they are computed; shared by all texts.
+    """
+
+    offsets: Offsets
+    lock: Lock
+
+    def __call__(self, prompt: str, continuation: Sequence[int]) -> Tensor:
+        """The offsets [V]."""
+        with self.lock:
+            return self.offsets(prompt, continuation)
+
+
+class Remote:
+    """Answers questions by a model behind an endpoint.
+
+    Args:
+        method: The base, experts, prompts and weights.
+        how: How tokens are chosen; where it names no end, the expert's end a text.
+        per_token: Whether records tell every token.
+
+    Attributes:
+        num_cut: Questions that were cut so far.
+        at_once: Questions that may be under way at the same time.
+    """
+
+    def __init__(self, method: RemoteProxyTuned, how: Sampling, per_token: bool = False):
+        self.method = method
+        self.how = how
+        self.per_token = per_token
+        self.num_cut = 0
+        self.at_once = method.endpoint.at_once
+        self.lock = Lock()
+
+    def load(self) -> list[Any]:
+        """Load the experts."""
+        expert, antiexpert = self.method.load()
+        self.tokenizer, self.prompt = expert.tokenizer, expert.prompt
+        self.models = [expert.model, antiexpert.model]
+        self.reworded = self.method.reworded(self.tokenizer)
+        self.base = self.method.base(self.tokenizer)
+        self.spelling = Spelling(self.tokenizer, self.method.forms)
+        if not self.how.end:
+            self.how = replace(self.how, end=sorted(ends_of(expert.model, self.tokenizer)))
+        return self.models
+
+    def box(self) -> BlackBox:
+        """The tuned model, for one question: its caches are of one text."""
+        expert, antiexpert = self.models
+        alpha = self.method.alpha
+        offsets = LocalOffsets(expert, antiexpert, self.tokenizer, alpha, self.reworded)
+        return BlackBox(self.base, Locked(offsets, self.lock), self.spelling, self.how)
+
+    def ask(self, question: Question, choices: Sequence[str], right: int, name: str = "") -> Record:
+        """A text, or one of the choices, ready for JSON.
+
+        A choice is a single token, with or without a space before it.
+        """
+        if not choices:
+            prompt, num_cut = self._prompt(question, self.how.max_new_tokens)
+            found = self.box().write(prompt, name)
+            return {"num_cut": num_cut, **written(found, self.per_token)}
+        prompt, num_cut = self._prompt(question, 1)
+        named = {choice: (choice.strip(), " " + choice.strip()) for choice in choices}
+        answer = choose(self.box(), prompt, named)
+        truth = choices[right] if right >= 0 else None
+        return {"num_cut": num_cut, **chosen(answer, truth)}
+
+    def totals(self, records: Sequence[Record]) -> Totals:
+        """Counts of texts and choices, and accuracies."""
+        return totals(records)
+
+    def _prompt(self, question: Question, num_new: int) -> tuple[str, int]:
+        """The base's prompt, of a question cut so that the experts can read it; tokens cut off."""
+        field = self.method.cut_field
+        short = fitted(
+            question,
+            lambda one: self._excess(one, num_new),
+            lambda one, over: without_end(one, field, over, self.tokenizer),
+        )
+        prompt = self.prompt(short, self.tokenizer)
+        if short is question:
+            return prompt, 0
+        with self.lock:
+            self.num_cut += 1
+        warnings.warn(
+            f"a question was too long for the experts: the end of its {field} was cut off, "
+            f"for the base, too ({self.num_cut} so far)",
+            stacklevel=3,
+        )
+        before, after = (num_tokens(one, self.tokenizer) for one in (question, short))
+        return prompt, max(1, before - after)
+
+    def _excess(self, question: Question, num_new: int) -> int:
+        prompt = self.prompt(question, self.tokenizer)
+        told = [self.reworded(prompt), prompt]
+        lengths = [len(prompt_ids(self.tokenizer, one)) for one in told]
+        rooms = [prompt_room(model, num_new) for model in self.models]
+        pairs = zip(lengths, rooms, strict=True)
+        return max(0 if room is None else length - room for length, room in pairs)

@@ -1,0 +1,27 @@
+"""A model behind an endpoint, tuned by proxy, as a Lightning system."""
+
+from modules.decoding.black_box.decode import Sampling
+from modules.decoding.black_box.method import Remote, RemoteProxyTuned
+from modules.decoding.system import OneByOne
+
+
+class RemoteDecoding(OneByOne):
+    """Answer questions by a model behind an endpoint, tuned by proxy.
+
+    A question with choices, each of one token, gets one of them; any other gets a text.
+
+    Args:
+        method: The endpoint, the local experts and the prompt.
+        sampling: How tokens are chosen; where it names no end, the tokenizer's ends a text.
+        per_token: Whether every token is written with its probability and the bounds.
+        answers: Records that an earlier run left; they count in the end, too.
+    """
+
+    def __init__(
+        self,
+        method: RemoteProxyTuned,
+        sampling: Sampling = Sampling(),  # noqa: B008 - frozen
+        per_token: bool = False,
+        answers: str | None = None,
+    ):
+        super().__init__(Remote(method, sampling, per_token), answers)

@@ -1,0 +1,1 @@
+"""Branches {model, prompt, weight}, read and combined step by step."""

@@ -1,0 +1,191 @@
+"""How likely texts are under combined branches, all tokens at once.
+
+Shape legend: B = questions, R = rows (questions times branches of a model), L = longest prompt,
+T = longest continuation, V = tokens of the first vocabulary.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from modules.decoding.branches.branches import Branches
+from modules.decoding.branches.rows import Ids, accepted, fill_up, positions, prompt_room
+from modules.decoding.branches.step import alignments_of, by_model, check_prompts, combined
+from modules.decoding.branches.vocabulary import Alignment
+from modules.decoding.starts import forced_ids, start_id, without_lead
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Log-probabilities of a continuation.
+
+    Attributes:
+        tokens: Of every token, in nats, under the combined branches.
+        is_greedy: Whether every token is the most likely one.
+        branches: The same under each branch by itself, by name.
+    """
+
+    tokens: list[float]
+    is_greedy: bool
+    branches: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def total(self) -> float:
+        """Of the whole continuation, in nats."""
+        return sum(self.tokens)
+
+
+@torch.no_grad()
+def loglikelihood(
+    branches: Branches,
+    prompts: Sequence[Sequence[Ids]],
+    continuations: Sequence[Ids],
+    batch_size: int = 8,
+    by_branch: bool = False,
+) -> list[Likelihood]:
+    """Log-probabilities of continuations, read in batches of like length that fit the models.
+
+    Args:
+        branches: Models and weights.
+        prompts: Token ids without padding, by branch and question.
+        continuations: What follows each question's prompts, in the first branch's ids. A token that
+            the first model's decoder is forced to begin with stands before all of them; where it is
+            given as well, it is certain (0 nats).
+        batch_size: Questions read at a time.
+        by_branch: Whether every branch is told apart as well.
+
+    Raises:
+        ValueError: The prompts do not fit the branches; or a prompt and its continuation are more
+            than a model's context.
+    """
+    check_prompts(branches, prompts)
+    if len(prompts[0]) != len(continuations):
+        raise ValueError(f"{len(prompts[0])} prompts, but {len(continuations)} continuations")
+    found: dict[int, Likelihood] = {}
+    for chosen in batches(branches, prompts, continuations, batch_size):
+        told = [[one[b] for b in chosen] for one in prompts]
+        batch = read(branches, told, [continuations[b] for b in chosen], by_branch)
+        found.update(zip(chosen, batch, strict=True))
+    return [found[b] for b in range(len(continuations))]
+
+
+def batches(
+    branches: Branches,
+    prompts: Sequence[Sequence[Ids]],
+    continuations: Sequence[Ids],
+    batch_size: int,
+) -> list[list[int]]:
+    """Numbers of questions of like length, the longest first, that fit every model together.
+
+    A batch is as long as its longest prompt and its longest continuation, which may be those of
+    two questions.
+    """
+    cost = [max(len(one[b]) for one in prompts) + len(c) for b, c in enumerate(continuations)]
+    found = list[list[int]]()
+    for number in sorted(range(len(cost)), key=lambda b: -cost[b]):
+        together = [*found[-1], number] if found else []
+        is_small = 0 < len(together) <= batch_size
+        if is_small and fits(branches, prompts, continuations, together):
+            found[-1] = together
+        else:
+            found.append([number])
+    return found
+
+
+def fits(
+    branches: Branches,
+    prompts: Sequence[Sequence[Ids]],
+    continuations: Sequence[Ids],
+    chosen: Sequence[int],
+) -> bool:
+    """Whether the longest prompt and the longest continuation fit every model together."""
+    num_new = max(len(continuations[b]) for b in chosen)
+    for one, told in zip(branches.branches, prompts, strict=True):
+        room = prompt_room(one.model, num_new - 1)  # the last token is not read
+        if room is not None and max(len(told[b]) for b in chosen) > room:
+            return False
+    return True
+
+
+def read(
+    branches: Branches,
+    prompts: Sequence[Sequence[Ids]],
+    continuations: Sequence[Ids],
+    by_branch: bool,
+) -> list[Likelihood]:
+    """One batch of `loglikelihood`."""
+    first = branches.first.model
+    lead = forced_ids(first)
+    rests = [without_lead(lead, ids) for ids in continuations]
+    whole_BT, _ = fill_up([[*lead, *rest] for rest in rests], left=False, device=first.device)
+    alignments = alignments_of(branches)
+    parts = [p[:, len(lead) :] for p in all_logits(branches, prompts, whole_BT, alignments)]
+    token_BT = whole_BT[:, len(lead) :]
+    log_p = combined(branches, alignments, parts).log_softmax(-1)
+    score_BT, best_BT = picked(log_p, token_BT), log_p.argmax(-1)
+    apart = {}
+    if by_branch:
+        for k, (to, part) in enumerate(zip(alignments, parts, strict=True)):
+            own = to.logits(part.float().log_softmax(-1))
+            apart[branches.named(k)] = picked(own, token_BT)
+    return [
+        Likelihood(
+            [0.0] * (len(ids) - len(rest)) + score_BT[b, : len(rest)].tolist(),
+            bool((best_BT == token_BT)[b, : len(rest)].all()),
+            {
+                name: [0.0] * (len(ids) - len(rest)) + score[b, : len(rest)].tolist()
+                for name, score in apart.items()
+            },
+        )
+        for b, (ids, rest) in enumerate(zip(continuations, rests, strict=True))
+    ]
+
+
+def picked(log_p: Tensor, token_BT: Tensor) -> Tensor:
+    """What [B, T, V] says of tokens [B, T]."""
+    return log_p.gather(-1, token_BT[..., None])[..., 0]
+
+
+def all_logits(
+    branches: Branches,
+    prompts: Sequence[Sequence[Ids]],
+    token_BT: Tensor,
+    alignments: Sequence[Alignment],
+) -> list[Tensor]:
+    """Logits [B, T, W] of every token of the continuations, by branch."""
+    models = [one.model for one in branches.branches]
+    parts: dict[int, Tensor] = {}
+    for which in by_model(models):
+        told = [ids for k in which for ids in prompts[k]]
+        token_RT = torch.cat([alignments[k].ids(token_BT) for k in which])
+        logits = teacher_forced(models[which[0]], told, token_RT)
+        parts.update(zip(which, logits.chunk(len(which)), strict=True))
+    return [parts[k].to(token_BT.device) for k in range(len(models))]
+
+
+def teacher_forced(model: Any, prompts: Sequence[Ids], token_RT: Tensor) -> Tensor:
+    """Logits [R, T, W] of tokens behind prompts, in one forward pass."""
+    num_new = token_RT.shape[1]
+    room, longest = prompt_room(model, num_new - 1), max(map(len, prompts))
+    if room is not None and longest > room:
+        raise ValueError(
+            f"a prompt of {longest} tokens and a continuation of {num_new} are more than the "
+            f"model's context of {model.config.max_position_embeddings}"
+        )
+    if model.config.is_encoder_decoder:
+        token_RL, mask_RL = fill_up(prompts, left=False, device=model.device)
+        start = torch.full_like(token_RT[:, :1], start_id(model))
+        before_RT = torch.cat([start, token_RT[:, :-1]], dim=1).to(model.device)
+        told = {"input_ids": token_RL, "attention_mask": mask_RL, "decoder_input_ids": before_RT}
+        logits: Tensor = model(**told, use_cache=False).logits
+        return logits
+    token_RL, mask_RL = fill_up(prompts, left=True, device=model.device)
+    whole_RN = torch.cat([token_RL, token_RT.to(model.device)], dim=1)[:, :-1]
+    mask_RN = torch.nn.functional.pad(mask_RL, (0, num_new - 1), value=1)
+    extra = accepted(model, position_ids=positions(mask_RN), logits_to_keep=num_new)
+    out = model(input_ids=whole_RN, attention_mask=mask_RN, use_cache=False, **extra)
+    last: Tensor = out.logits[:, -num_new:]  # the others are not computed if the model can
+    return last

@@ -1,0 +1,1 @@
+"""Branches as a model of lm-evaluation-harness."""

@@ -1,0 +1,60 @@
+"""From latents to pictures. Shape legend: N = pictures; C, H, W = channels and size of a latent."""
+
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from modules.weights.origin import located, read
+
+
+class Pixels:
+    """Turns latents into pictures.
+
+    Args:
+        vae: Local folder or hub id of a diffusers AutoencoderKL, the one that made the latents; its
+            weights are read when first needed. Latents are pixels in [-1, 1] where None.
+    """
+
+    def __init__(self, vae: str | None = None):
+        self.vae = vae
+
+    @cached_property
+    def model(self) -> Any:
+        """The autoencoder, frozen.
+
+        Raises:
+            FileNotFoundError: A local folder that is not there.
+            ValueError: There is no such autoencoder.
+        """
+        assert self.vae is not None
+        located(self.vae, "AutoencoderKL")
+        from diffusers import AutoencoderKL  # takes seconds
+
+        model = read(AutoencoderKL, self.vae, "AutoencoderKL", torch_dtype=torch.float32)
+        return model.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def of(self, latent_NCHW: Tensor) -> Tensor:
+        """Pictures, uint8 [N, height, width, 3], on the CPU.
+
+        Raises:
+            ValueError: Latents that are no pixels, and no autoencoder.
+        """
+        if self.vae is None and latent_NCHW.shape[1] != 3:
+            raise ValueError(
+                f"latents of {latent_NCHW.shape[1]} channels are no pictures: name the autoencoder "
+                "that made them in model.init_args.vae"
+            )
+        pixel = latent_NCHW.float() if self.vae is None else self.decode(latent_NCHW.float())
+        pixel = (pixel.clamp(-1, 1) + 1) * 127.5
+        return pixel.round().byte().permute(0, 2, 3, 1).cpu()
+
+    def decode(self, latent_NCHW: Tensor) -> Tensor:
+        """Pixels of scaled latents, one picture at a time, in single precision."""
+        model = self.model.to(latent_NCHW.device)
+        scale, shift = model.config.scaling_factor, model.config.shift_factor or 0.0
+        with torch.autocast(latent_NCHW.device.type, enabled=False):
+            latents = (latent_NCHW / scale + shift).split(1)
+            return torch.cat([model.decode(latent).sample for latent in latents])

@@ -1,0 +1,1 @@
+"""The network: blocks with a text path and an image path."""

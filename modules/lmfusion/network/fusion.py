@@ -1,0 +1,297 @@
+"""The LMFusion network (Shi et al., 2024, sec. 3.1): a language model and image experts beside it.
+
+Shape legend: T = text positions, P = patches, S = T + P, I = images, n = patches of an image,
+D = width, V = vocabulary of the language model; W, L as in `experts`.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from modules.causal_lm.architecture.options import Option
+from modules.lmfusion.network.block import Block, Extension, Layout, Separation, States
+from modules.lmfusion.network.kv_cache import Cache, visible
+from modules.lmfusion.network.mask import PREFIX, Plan, Runs
+from modules.lmfusion.network.patchify import Patchifier, Shape, Skips
+from modules.lmfusion.network.text_model import TextParts, TextType, load, scratch
+from modules.nn.document_attention import Documents
+from modules.nn.norm import thrifty
+
+BOI, EOI = -1, -2
+"""Codes of the tokens that open and close an image; all others are the tokenizer's ids."""
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What comes out of the transformer.
+
+    Attributes:
+        noise_ICHW: Prediction for each image, in the shape of its latents.
+        later_LD: Last hidden states of the later text, normed.
+        prefix_WD: Last hidden states of the prefix text, normed; None where not asked for.
+    """
+
+    noise_ICHW: Tensor
+    later_LD: Tensor
+    prefix_WD: Tensor | None
+
+
+class FusionNetwork(nn.Module):
+    """A language model that also reads and draws images.
+
+    The text path is the language model as it was; while it is frozen, all that is trained are the
+    image experts, the patchifier and three vectors: the embeddings of BOI and EOI and BOI's row of
+    the output layer. The first V logits stay those of the language model.
+
+    Args:
+        text: Parts of a Llama-like language model; they become part of this network.
+        patchifier: Between latents and patch vectors.
+        separation: What images have of their own: deep (norms, attention, FFN), shallow (FFN) or
+            none (a dense transformer).
+        freeze_text: Whether the language model stays as it is.
+        activation_checkpointing: Whether blocks are computed again in backward.
+    """
+
+    def __init__(
+        self,
+        text: TextParts,
+        patchifier: Patchifier,
+        separation: Separation = "deep",
+        freeze_text: bool = True,
+        activation_checkpointing: bool = False,
+    ):
+        super().__init__()
+        self.freeze_text = freeze_text
+        self.embed = text.embed
+        self.norm = thrifty(text.norm)
+        self.head = text.head
+        self.rotary = text.rotary
+        self.num_positions = text.num_positions
+        for part in (self.embed, self.norm, self.head, *text.layers):
+            part.requires_grad_(not freeze_text)
+        self.blocks = nn.ModuleList(
+            Block(layer, separation, activation_checkpointing) for layer in text.layers
+        )
+        own_norm = deepcopy(self.norm).to(torch.get_default_dtype())
+        self.image_norm = own_norm.requires_grad_(True)
+        self.patchifier = patchifier
+        row = self.embed.weight.detach().float()
+        self.mark = nn.Parameter(row.mean(0).repeat(2, 1))
+        self.boi_output = nn.Parameter(self.head.weight.detach().float().mean(0))
+
+    def text_parameters(self) -> Iterator[nn.Parameter]:
+        """The language model's own parameters, frozen or not."""
+        for part in (self.embed, self.norm, self.head):
+            yield from part.parameters()
+        for block in self.blocks:
+            yield from block.text.parameters()  # type: ignore[union-attr]
+
+    def check_range(self, num_positions: int) -> None:
+        """Warn of documents longer than the language model was made for."""
+        if self.num_positions is not None and num_positions > self.num_positions:
+            warnings.warn(
+                f"a document takes {num_positions} positions, patches counted, but the language "
+                f"model was made for {self.num_positions} (max_position_embeddings)",
+                stacklevel=2,
+            )
+
+    @override
+    def forward(
+        self,
+        token_T: Tensor,
+        position_S: Tensor,
+        latent_ICHW: Tensor,
+        step_I: Tensor,
+        runs: Runs,
+        read_prefix: bool = False,
+    ) -> Predicted:
+        """Predict the noise of every image and the hidden state of every later text position.
+
+        Args:
+            token_T: Token ids, `BOI` and `EOI`; prefix text first.
+            position_S: Position inside the document, of text and then of patches.
+            latent_ICHW: Noised latents; clean ones for images that are context.
+            step_I: Diffusion step of each image, 0 for clean ones.
+            runs: The segments of the batch.
+            read_prefix: Whether the hidden states of the prefix are wanted as well.
+        """
+        text = self.embed_text(token_T, runs)
+        return self.predict(text, position_S, latent_ICHW, step_I, runs, read_prefix)
+
+    def predict(
+        self,
+        text: tuple[Tensor, Tensor],
+        position_S: Tensor,
+        latent_ICHW: Tensor,
+        step_I: Tensor,
+        runs: Runs,
+        read_prefix: bool,
+    ) -> Predicted:
+        """The same from the embeddings of prefix and later text."""
+        skips: Skips = []
+        patch_PD = self.embed.weight.new_zeros(0, self.embed.embedding_dim)
+        if len(latent_ICHW) > 0:
+            patch_PD, skips = self.patchifier.down(latent_ICHW, step_I)
+        x, layout = self.lay_out(text, position_S, patch_PD, runs)
+        for number, block in enumerate(self.blocks):
+            last = number == len(self.blocks) - 1
+            x = block(x, layout, finish_prefix=read_prefix or not last)
+        noise = latent_ICHW
+        if len(latent_ICHW) > 0:
+            noise = self.patchifier.up(self.image_norm(x.patch_PD), step_I, skips)
+        prefix = self.norm(x.prefix_WD) if read_prefix else None
+        return Predicted(noise, self.norm(x.later_LD), prefix)
+
+    def extras(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """What else of a batch `forward` takes, by name."""
+        return {}
+
+    def embed_text(self, token_T: Tensor, runs: Runs) -> tuple[Tensor, Tensor]:
+        """Embeddings of the prefix and of later text; a model that is trained has no prefix."""
+        W = sum(runs.lengths(PREFIX)) if self.freeze_text else 0
+        return self.embed(token_T[:W]), self.embed_live(token_T[W:])
+
+    def lay_out(
+        self, text: tuple[Tensor, Tensor], position_S: Tensor, patch_PD: Tensor, runs: Runs
+    ) -> tuple[States, Layout]:
+        """Embeddings and positions."""
+        lengths = runs.lengths(PREFIX) if self.freeze_text else []
+        plan = Plan.of(runs, patch_PD.device, live_prefix=not self.freeze_text)
+        prefix = Documents.of(lengths, patch_PD.device) if lengths else None
+        cos_1SK, sin_1SK = self.rotary(patch_PD, position_S[None])
+        layout = Layout(cos_1SK[0], sin_1SK[0], prefix, plan)
+        return States(*text, patch_PD), layout
+
+    def embed_live(self, token: Tensor) -> Tensor:
+        """Embeddings of text that may hold BOI and EOI; of any shape."""
+        text = self.embed(token.clamp(min=0))
+        mark = self.mark[(-1 - token).clamp(min=0)].to(text.dtype)
+        return torch.where((token < 0)[..., None], mark, text)
+
+    def empty_cache(self, num_sequences: int, num_slots: int) -> Cache:
+        """A cache for so many sequences of at most so many positions."""
+        inner: Any = self.blocks[0].text.self_attn  # type: ignore[union-attr]
+        num_heads = inner.k_proj.out_features // inner.head_dim
+        shape = (num_sequences, num_slots, num_heads, inner.head_dim)
+        return Cache.empty(len(self.blocks), shape, self.mark)
+
+    @torch.no_grad()
+    def extend_text(self, token_BQ: Tensor, cache: Cache, count_B: Tensor | None = None) -> Tensor:
+        """Hidden states [B, Q, D], normed, of text that follows what stands in the cache.
+
+        Args:
+            token_BQ: Token ids, `BOI` and `EOI`; padding at the end.
+            cache: Grows by the new positions.
+            count_B: How many tokens of each sequence are real; all where None.
+        """
+        return self.extend_embedded(self.embed_live(token_BQ), cache, count_B)
+
+    def extend_embedded(self, x_BQD: Tensor, cache: Cache, count_B: Tensor | None) -> Tensor:
+        """The same from embeddings."""
+        hidden_BQD = self._extend(x_BQD.flatten(0, 1), x_BQD.shape[1], False, cache)
+        cache.length_B += x_BQD.shape[1] if count_B is None else count_B
+        return self.norm(hidden_BQD)
+
+    @torch.no_grad()
+    def extend_image(self, latent_BCHW: Tensor, step_B: Tensor, cache: Cache, keep: bool) -> Tensor:
+        """Predictions for one image at the end of each sequence.
+
+        Args:
+            latent_BCHW: Noised or clean latents.
+            step_B: Their diffusion steps.
+            cache: Its length stays as it is, so that the next call overwrites the patches.
+            keep: Whether the image is done: the cache grows, what follows will see it.
+        """
+        patch_PD, skips = self.patchifier.down(latent_BCHW, step_B)
+        num = self.patchifier.num_patches
+        hidden_BQD = self._extend(patch_PD, num, True, cache)
+        if keep:
+            cache.length_B += num
+        return self.patchifier.up(self.image_norm(hidden_BQD.flatten(0, 1)), step_B, skips)
+
+    def _extend(self, x_TD: Tensor, num: int, is_image: bool, cache: Cache) -> Tensor:
+        slot_BQ = cache.slots(num)
+        cos_1TK, sin_1TK = self.rotary(x_TD, slot_BQ.flatten()[None])
+        mask = visible(slot_BQ, is_image)
+        extension = Extension(cache, slot_BQ, mask, (cos_1TK[0], sin_1TK[0]))
+        for number, block in enumerate(self.blocks):
+            x_TD = block.extend(x_TD, number, is_image, extension)  # type: ignore[operator]
+        return x_TD.unflatten(0, slot_BQ.shape)
+
+    def logits(self, hidden_TD: Tensor) -> Tensor:
+        """Scores of the next element, [T, V + 1]: the language model's own, and BOI's last."""
+        text_TV = self.head(hidden_TD)
+        boi_T1 = hidden_TD @ self.boi_output.to(hidden_TD.dtype)[:, None]
+        return torch.cat([text_TV, boi_T1.to(text_TV.dtype)], dim=-1)
+
+
+class Builder(Protocol):
+    """Makes the network when the strategy is ready for it; YAML gives class and options."""
+
+    def __call__(self) -> FusionNetwork:
+        """Build it."""
+
+
+class BesideLlama(FusionNetwork):
+    """Image experts beside a pretrained Llama-like language model.
+
+    Args:
+        source: Local folder or hub id.
+        patchifier: Builds what stands between latents and patch vectors, from the model's width.
+        separation: What images have of their own: deep, shallow or none.
+        freeze_text: Whether the language model stays as it is.
+        activation_checkpointing: Whether blocks are computed again in backward.
+        revision: Branch, tag or commit on the hub.
+        text_dtype: In what the weights of a frozen language model are kept, whatever the precision
+            of those that are trained.
+
+    Raises:
+        ValueError: A type for weights that are not frozen.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        patchifier: Shape,
+        separation: Separation = "deep",
+        freeze_text: bool = True,
+        activation_checkpointing: bool = False,
+        revision: str = "main",
+        text_dtype: TextType = None,
+    ):
+        if text_dtype is not None and not freeze_text:
+            raise ValueError(
+                f"text_dtype is {text_dtype}, but freeze_text is false: weights that are trained "
+                "have the trainer's precision; leave text_dtype out"
+            )
+        text = load(source, revision, text_dtype)
+        super().__init__(
+            text, patchifier(text.width), separation, freeze_text, activation_checkpointing
+        )
+
+
+class Transfusion(FusionNetwork):
+    """The baseline: one tower for both modalities, from scratch (Zhou et al., 2024).
+
+    Args:
+        vocab_size: V.
+        options: Of transformers' LlamaConfig.
+        patchifier: Builds what stands between latents and patch vectors, from the model's width.
+        activation_checkpointing: Whether blocks are computed again in backward.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        options: dict[str, Option],
+        patchifier: Shape,
+        activation_checkpointing: bool = False,
+    ):
+        text = scratch(vocab_size, options)
+        super().__init__(text, patchifier(text.width), "none", False, activation_checkpointing)

@@ -1,0 +1,175 @@
+"""Image experts beside a frozen LLaVA (LLaVAFusion; LMFusion, sec. 4.3 and table 2).
+
+An image that is to be understood goes LLaVA's own way: vision tower and projector give the
+embeddings of its placeholder tokens, which are text and stay on the text path. Only images that are
+drawn, and the context of editing, have the new tower. The paper does not say how images are routed;
+this is our reading of "in parallel", which leaves all that LLaVA says of images as it was.
+
+Shape legend: T = text positions, K = placeholder tokens, B = sequences, Q = new positions of each,
+D = width.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from modules.causal_lm.architecture.options import check_source
+from modules.lmfusion.network.block import Separation
+from modules.lmfusion.network.fusion import FusionNetwork, Predicted
+from modules.lmfusion.network.kv_cache import Cache
+from modules.lmfusion.network.mask import Runs
+from modules.lmfusion.network.patchify import Shape
+from modules.lmfusion.network.text_model import TextParts, TextType, kept_in
+from modules.weights.origin import read, read_model
+
+Seen = Mapping[str, Tensor]
+"""What LLaVA's processor makes of images: `pixel_values`, and `image_sizes` where it gives them."""
+
+
+class Vision(nn.Module):
+    """Vision tower and projector of a LLaVA, frozen and in evaluation mode.
+
+    Args:
+        body: LLaVA without its output layer; its language model is taken out.
+    """
+
+    def __init__(self, body: Any):
+        super().__init__()
+        body.language_model = None
+        self.body = body.requires_grad_(False).eval()
+        self.placeholder = int(body.config.image_token_id)
+
+    @torch.no_grad()
+    def forward(self, seen: Seen) -> Tensor:
+        """Features of all images, one after the other, [K, D]."""
+        features = self.body.get_image_features(**seen, return_dict=True).pooler_output
+        return torch.cat(list(features))
+
+    @override
+    def train(self, mode: bool = True) -> "Vision":
+        return super().train(False)
+
+
+class BesideLlava(FusionNetwork):
+    """Image experts beside a pretrained LLaVA or LLaVA-NeXT on a Llama-like language model.
+
+    Args:
+        source: Local folder or hub id.
+        patchifier: Builds what stands between latents and patch vectors, from the model's width.
+        separation: What drawn images have of their own: deep, shallow or none.
+        activation_checkpointing: Whether blocks are computed again in backward.
+        revision: Branch, tag or commit on the hub.
+        text_dtype: In what the weights of LLaVA are kept, whatever the precision of the others.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        patchifier: Shape,
+        separation: Separation = "deep",
+        activation_checkpointing: bool = False,
+        revision: str = "main",
+        text_dtype: TextType = None,
+    ):
+        model = load_llava(source, revision, text_dtype)
+        text = TextParts.of(model)
+        super().__init__(text, patchifier(text.width), separation, True, activation_checkpointing)
+        self.vision = Vision(model.model)
+
+    @override
+    def forward(
+        self,
+        token_T: Tensor,
+        position_S: Tensor,
+        latent_ICHW: Tensor,
+        step_I: Tensor,
+        runs: Runs,
+        read_prefix: bool = False,
+        seen: Seen | None = None,
+    ) -> Predicted:
+        """Predict the noise of every image and the hidden state of every later text position.
+
+        Args:
+            token_T: Token ids, `BOI` and `EOI`; prefix text first. Placeholders of images that are
+                understood are tokens of LLaVA's own, as many as an image has features.
+            position_S: Position inside the document, of text and then of patches.
+            latent_ICHW: Noised latents of images on the new tower; clean ones for context.
+            step_I: Diffusion step of each of them, 0 for clean ones.
+            runs: The segments of the batch.
+            read_prefix: Whether the hidden states of the prefix are wanted as well.
+            seen: Images that are understood, in the order in which `token_T` has their places.
+        """
+        text = self.embed_text(token_T, runs)
+        if seen is not None:
+            sizes = [len(part) for part in text]
+            prefix_WD, later_LD = self.place(torch.cat(text), token_T, seen).split(sizes)
+            text = prefix_WD, later_LD
+        return self.predict(text, position_S, latent_ICHW, step_I, runs, read_prefix)
+
+    @override
+    def extras(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """The batch's key `seen`, where it has one: images that are understood."""
+        return {"seen": batch["seen"]} if "seen" in batch else {}
+
+    def place(self, text_D: Tensor, token: Tensor, seen: Seen) -> Tensor:
+        """Embeddings of any shape, those of placeholders replaced by what vision sees.
+
+        Raises:
+            ValueError: The images have more or fewer features than there are places.
+        """
+        is_place = token == self.vision.placeholder
+        feature_KD = self.vision(seen)
+        if len(feature_KD) != int(is_place.sum()):
+            raise ValueError(
+                f"images to be understood have {len(feature_KD)} features, but there are "
+                f"{int(is_place.sum())} placeholder tokens ({self.vision.placeholder})"
+            )
+        return text_D.masked_scatter(is_place[..., None], feature_KD.to(text_D.dtype))
+
+    @override
+    @torch.no_grad()
+    def extend_text(
+        self,
+        token_BQ: Tensor,
+        cache: Cache,
+        count_B: Tensor | None = None,
+        seen: Seen | None = None,
+    ) -> Tensor:
+        """Hidden states [B, Q, D], normed, of text that follows what stands in the cache.
+
+        Args:
+            token_BQ: Token ids, `BOI` and `EOI`; padding at the end.
+            cache: Grows by the new positions.
+            count_B: How many tokens of each sequence are real; all where None.
+            seen: Images that are understood, in the order in which the sequences have their places.
+        """
+        x_BQD = self.embed_live(token_BQ)
+        if seen is not None:
+            x_BQD = self.place(x_BQD, token_BQ, seen)
+        return self.extend_embedded(x_BQD, cache, count_B)
+
+
+def load_llava(source: str, revision: str, text_dtype: TextType) -> Any:
+    """A LLaVA of transformers.
+
+    Args:
+        source: Local folder or hub id.
+        revision: Branch, tag or commit on the hub.
+        text_dtype: In what its weights are kept.
+
+    Raises:
+        FileNotFoundError: A local folder that is not there.
+        ValueError: A model that does not see images as LLaVA does; names what it is.
+    """
+    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    check_source(source)
+    kind = read(AutoConfig, source, revision=revision).model_type
+    if kind not in ("llava", "llava_next"):
+        raise ValueError(f"{source} is a {kind}, no LLaVA; beside other models use BesideLlama")
+    return read_model(
+        AutoModelForImageTextToText, source, revision=revision, dtype=kept_in(text_dtype)
+    )

@@ -1,0 +1,119 @@
+"""The language model beside which images are learnt, taken apart.
+
+Shape legend: D = width, V = vocabulary.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from modules.causal_lm.architecture.options import Option, check_source, make_config
+from modules.nn.rotary import ExactRotary
+from modules.weights.origin import read_model
+
+NEEDED = ("input_layernorm", "self_attn", "post_attention_layernorm", "mlp")
+"""Parts of a Llama block."""
+EXTRA = ("q_norm", "k_norm", "pre_feedforward_layernorm", "sinks")
+"""Parts of other architectures' blocks, which a Llama block does not have."""
+TextType = Literal["bfloat16"] | None
+"""In what the weights of a frozen language model are kept; as all others where None."""
+
+
+@dataclass(frozen=True)
+class TextParts:
+    """A Llama-like causal language model: Llama 2 and 3, Mistral, Qwen2.
+
+    Attributes:
+        embed: Token embedding, [V, D].
+        layers: Decoder layers.
+        norm: Final norm.
+        head: Output layer, [V, D].
+        rotary: Gives cosines and sines of positions.
+        num_positions: Positions that the model was made for; None where it says nothing of them.
+    """
+
+    embed: nn.Embedding
+    layers: list[nn.Module]
+    norm: nn.Module
+    head: nn.Linear
+    rotary: nn.Module
+    num_positions: int | None = None
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return int(self.embed.embedding_dim)
+
+    @staticmethod
+    def of(model: Any) -> "TextParts":
+        """Take a `transformers` model apart.
+
+        Raises:
+            ValueError: Its blocks are not those of a Llama; names what is different.
+        """
+        body = model.get_decoder()
+        check_block(type(model).__name__, getattr(body, "layers", [nn.Module()])[0])
+        check_window(body)
+        head = model.get_output_embeddings()
+        rotary = ExactRotary(body.rotary_emb)
+        longest = getattr(body.config, "max_position_embeddings", None)
+        return TextParts(body.embed_tokens, list(body.layers), body.norm, head, rotary, longest)
+
+
+def check_block(name: str, layer: Any) -> None:
+    """Refuse blocks that do more than a Llama's, or less."""
+    missing = [part for part in NEEDED if not hasattr(layer, part)]
+    inner = getattr(layer, "self_attn", None)
+    extra = [part for part in EXTRA if hasattr(layer, part) or hasattr(inner, part)]
+    if missing or extra:
+        reason = f"lack {', '.join(missing)}" if missing else f"have {', '.join(extra)}"
+        raise ValueError(f"{name} is no Llama-like model: its blocks {reason}")
+
+
+def check_window(body: Any) -> None:
+    """Refuse layers that see only a window of what came before."""
+    kinds = set(getattr(body.config, "layer_types", None) or ())
+    window = getattr(body.config, "sliding_window", None) or 0
+    uses = "sliding_attention" in kinds or (not kinds and window > 0)
+    if uses and window < getattr(body.config, "max_position_embeddings", 0):
+        raise ValueError(f"{type(body).__name__} attends within windows of {window} tokens only")
+
+
+def load(source: str, revision: str = "main", text_dtype: TextType = None) -> TextParts:
+    """The parts of a pretrained model.
+
+    Args:
+        source: Local folder or hub id.
+        revision: Branch, tag or commit on the hub.
+        text_dtype: In what its weights are kept.
+
+    Raises:
+        FileNotFoundError: A local folder that is not there.
+        ValueError: No Llama-like model.
+    """
+    from transformers import AutoModelForCausalLM
+
+    check_source(source)
+    return TextParts.of(
+        read_model(AutoModelForCausalLM, source, revision=revision, dtype=kept_in(text_dtype))
+    )
+
+
+def kept_in(text_dtype: TextType) -> torch.dtype:
+    """The type that a config names, or that of all weights."""
+    return torch.bfloat16 if text_dtype == "bfloat16" else torch.get_default_dtype()
+
+
+def scratch(vocab_size: int, options: dict[str, Option]) -> TextParts:
+    """The parts of a Llama with random weights.
+
+    Args:
+        vocab_size: V.
+        options: Of transformers' LlamaConfig.
+    """
+    from transformers import AutoModelForCausalLM
+
+    config = make_config("llama", {"vocab_size": vocab_size, **options})
+    return TextParts.of(AutoModelForCausalLM.from_config(config, dtype=torch.get_default_dtype()))

@@ -1,0 +1,1 @@
+"""Prompts: formats, templates, demonstrations, retrieval."""

@@ -1,0 +1,97 @@
+"""How a branch words a question."""
+
+from string import Formatter
+from typing import Any
+
+from modules.prompting.question import Question
+from modules.prompting.templates import TemplateOptions, as_chat
+
+
+def fill_in(text: str, question: Question) -> str:
+    """A text with a question's fields in the places of their names in braces.
+
+    Raises:
+        ValueError: The question lacks a field; names it and those it has.
+    """
+    for name in names_in(text):
+        if name not in question:
+            raise ValueError(
+                f"a prompt wants the field {name!r}, but the question has {sorted(question)}"
+            )
+    return text.format_map(question)
+
+
+def names_in(text: str) -> list[str]:
+    """Names in braces, which stand for fields.
+
+    Raises:
+        ValueError: A brace is never closed or opened; says how braces themselves are written.
+    """
+    try:
+        return [name for _, name, _, _ in Formatter().parse(text) if name is not None]
+    except ValueError as error:
+        raise ValueError(
+            f"the prompt {text!r}: {error}; braces that stand for themselves are written {{{{ }}}}"
+        ) from None
+
+
+class Formatted:
+    """A prompt in which names in braces stand for fields: "{context} {question}".
+
+    Args:
+        text: The prompt; blanks at its ends are taken off, so that an empty field leaves none.
+        special_tokens: Whether the tokenizer adds its start and end.
+    """
+
+    def __init__(self, text: str, special_tokens: bool = True):
+        names_in(text)  # refused before anything is loaded
+        self.text = text
+        self.special_tokens = special_tokens
+
+    def __call__(self, question: Question, tokenizer: Any) -> str:
+        """The prompt of a question."""
+        return fill_in(self.text, question).strip()
+
+
+class Chat:
+    """A prompt in the tokenizer's chat template, which writes the special tokens itself.
+
+    Args:
+        user: What the user says; names in braces stand for fields.
+        system: What stands before it; nothing where None.
+        answer: How the answer begins.
+        template_options: What the template is told besides, such as `enable_thinking: false`.
+        fold_system: Whether the system's text stands at the beginning of the user's turn, for
+            templates without such a role.
+    """
+
+    special_tokens = False
+
+    def __init__(
+        self,
+        user: str,
+        system: str | None = None,
+        answer: str = "",
+        template_options: TemplateOptions | None = None,
+        fold_system: bool = False,
+    ):
+        self.user = user
+        self.system = system
+        self.answer = answer
+        self.template_options = template_options
+        self.fold_system = fold_system
+
+    def __call__(self, question: Question, tokenizer: Any) -> str:
+        """The prompt of a question.
+
+        Raises:
+            ValueError: The tokenizer has no chat template, or the template refuses the turns.
+        """
+        turns = [("system", self.system), ("user", self.user)]
+        told = [
+            {"role": role, "content": fill_in(text, question).strip()}
+            for role, text in turns
+            if text is not None
+        ]
+        text = as_chat(told, tokenizer, self.template_options, self.fold_system)
+        return text + self.answer

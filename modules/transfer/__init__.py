@@ -1,0 +1,1 @@
+"""Train x test matrices: gaps, intervals, tables, heat maps."""

@@ -1,0 +1,32 @@
+"""Several detectors as one: the mean of their probabilities.
+
+The other way to join generators is to train one detector on texts of all of them, which costs one
+network at the test rather than many (2310.05165 recommends it).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from modules.transfer.scores import Scores, aligned
+
+
+def average(members: Sequence[Scores]) -> Scores:
+    """The texts of the members with the mean of their probabilities.
+
+    Texts are ranked by that mean; those of the same mean, as where all probabilities are 1, by the
+    mean of the members' scores.
+
+    Args:
+        members: Scores of each detector on the same texts.
+
+    Raises:
+        ValueError: There is no member, or two were tested on different texts.
+    """
+    same = list(aligned({f"member {i}": one for i, one in enumerate(members)}).values())
+    if len(same) == 1:
+        return same[0]
+    p_machine_N = np.mean([one.p_machine for one in same], axis=0)
+    score_N = np.mean([one.score for one in same], axis=0)
+    _, rank_N = np.unique(np.stack([p_machine_N, score_N]), axis=1, return_inverse=True)
+    return same[0].saying(p_machine_N, rank_N.reshape(-1).astype(np.float64))

@@ -1,0 +1,183 @@
+"""All that follows from what some detectors said about the texts of one test."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from modules.metrics.bootstrap import NUM_RESAMPLES, Quantity, Resamples, interval
+from modules.metrics.classification import accuracy, auroc, true_positive_rate
+from modules.transfer.ensemble import average
+from modules.transfer.matrix import Matrix, acc_gap, measured
+from modules.transfer.scores import PLAIN, Scores, aligned
+from modules.transfer.summary import (
+    AVERAGE,
+    POOLED,
+    WITHOUT,
+    by_size,
+    left_out,
+    left_out_minus,
+    left_out_names,
+    minus_own,
+    own,
+)
+from modules.transfer.under_attack import Attacked, lost, under_attack
+
+RATES = (accuracy, auroc, true_positive_rate)
+Seeds = Mapping[str, Attacked]
+"""What one detector said: by seed, by attack."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The matrices of some detectors.
+
+    Attributes:
+        accuracy: Of every detector on every generator, averaged probabilities among them.
+        auroc: The same.
+        caught: Share of machine texts that are found where at most 1 % of human ones are.
+        gap: Accuracy lost against each generator's own detector; None where none has one.
+        lost: Accuracy lost under each attack, over all generators; None without attacks.
+        num_human: Human texts of each generator's test.
+        num_seeds: Seeds of each detector.
+        left_out: Seeds that not every detector has; nothing of them is in the matrices.
+    """
+
+    accuracy: Matrix
+    auroc: Matrix
+    caught: Matrix
+    gap: Matrix | None
+    lost: Matrix | None
+    num_human: dict[str, int]
+    num_seeds: dict[str, int]
+    left_out: list[str]
+
+    def quantities(self, size: Mapping[str, float]) -> dict[str, Quantity]:
+        """What the matrices come down to, as far as the detectors for it are there.
+
+        Args:
+            size: Parameters of each generator, in any unit; some may be missing.
+        """
+        found: dict[str, Quantity] = {}
+        detectors = self.accuracy.detectors
+        for name in (POOLED, AVERAGE):
+            if self.gap is not None and name in detectors:
+                found[f"{name} minus own"] = minus_own(self.accuracy, name)
+        if left_out_names(self.accuracy):
+            found["pooled, on a generator left out"] = left_out(self.accuracy)
+            for rival, lead in left_out_minus(self.accuracy).items():
+                found[f"pooled minus {rival}, on a generator left out"] = lead
+        if self.gap is not None and len({size[g] for g in self.gap.generators if g in size}) > 1:
+            found |= {f"gap from {way}": gap for way, gap in by_size(self.gap, size).items()}
+        return found
+
+    def words(self, size: Mapping[str, float]) -> Iterator[str]:
+        """The same in lines."""
+        humans = sorted(set(self.num_human.values()))
+        yield f"human texts of a generator's test: {' to '.join(map(str, humans))}"
+        if self.left_out:
+            yield f"seeds left out, as not every detector has them: {', '.join(self.left_out)}"
+        for what, quantity in self.quantities(size).items():
+            yield f"{what}: {interval(quantity).points()} points"
+
+
+def findings(detectors: Mapping[str, Seeds], num_resamples: int = NUM_RESAMPLES) -> Findings:
+    """Measure what some detectors said about the same texts.
+
+    Args:
+        detectors: By name; each has one evaluation a seed.
+        num_resamples: Of the bootstrap over human texts.
+
+    Raises:
+        ValueError: Two were tested on different texts, met different attacks or share no seed.
+    """
+    detectors, left = with_the_same_seeds(detectors)
+    plain = with_averages(plainly(detectors))
+    every = {name: list(seeds.values()) for name, seeds in plain.items()}
+    texts = next(iter(every.values()))[0]
+    weights = Resamples(texts.pair_id, num_resamples)
+    columns = in_order(texts.generators, every)
+    rates = [
+        measured(every, rate, weights, columns) for rate in (accuracy, auroc, true_positive_rate)
+    ]
+    return Findings(
+        accuracy=rates[0],
+        auroc=rates[1],
+        caught=rates[2],
+        gap=acc_gap(rates[0]) if own(rates[0]) else None,
+        lost=lost_under_attack(detectors, weights),
+        num_human={g: int((texts.label[texts.pairs_of(g)] == 0).sum()) for g in columns},
+        num_seeds={name: len(seeds) for name, seeds in every.items()},
+        left_out=left,
+    )
+
+
+def with_the_same_seeds(detectors: Mapping[str, Seeds]) -> tuple[dict[str, Seeds], list[str]]:
+    """What detectors said of the seeds that all of them have, and the other seeds.
+
+    Else differences of means over seeds would be of different seeds.
+    """
+    every = {seed for seeds in detectors.values() for seed in seeds}
+    shared = {seed for seed in every if all(seed in seeds for seeds in detectors.values())}
+    if detectors and not shared:
+        raise ValueError(f"no seed is one of all detectors: {', '.join(detectors)}")
+    kept: dict[str, Seeds] = {
+        name: {seed: one for seed, one in seeds.items() if seed in shared}
+        for name, seeds in detectors.items()
+    }
+    return kept, sorted(every - shared)
+
+
+def in_order(generators: Sequence[str], detectors: Iterable[str]) -> list[str]:
+    """Generators in the order of their own detectors, the others behind them."""
+    first = [name for name in detectors if name in generators]
+    return [*first, *(name for name in generators if name not in first)]
+
+
+def lost_under_attack(detectors: Mapping[str, Seeds], weights: Resamples) -> Matrix | None:
+    """Accuracy that attacks cost the detectors that met any; None where none did.
+
+    Attacks that a table brought are not among them: their texts have no counterpart by number.
+    """
+    attacked = {
+        name: [one for one in map(with_counterparts, seeds.values()) if len(one) > 1]
+        for name, seeds in detectors.items()
+    }
+    met = {name: seeds for name, seeds in attacked.items() if seeds}
+    return lost(under_attack(met, accuracy, weights)) if met else None
+
+
+def with_counterparts(one: Attacked) -> Attacked:
+    """The plain texts, and the attacks of which every text is among them."""
+    plain = one[PLAIN].id
+    return {name: scores for name, scores in one.items() if np.isin(scores.id, plain).all()}
+
+
+def plainly(detectors: Mapping[str, Seeds]) -> dict[str, dict[str, Scores]]:
+    """Scores of the plain texts, by detector and seed, all in the same order."""
+    flat = {
+        (name, seed): one[PLAIN] for name, seeds in detectors.items() for seed, one in seeds.items()
+    }
+    same = aligned({" ".join(key): one for key, one in flat.items()})
+    return {
+        name: {seed: same[f"{name} {seed}"] for seed in seeds} for name, seeds in detectors.items()
+    }
+
+
+def with_averages(plain: Mapping[str, Mapping[str, Scores]]) -> dict[str, Mapping[str, Scores]]:
+    """The same and the mean of the single generators' probabilities: of all, and without each."""
+    found = dict(plain)
+    texts = next(iter(next(iter(plain.values())).values()))
+    singles = [name for name in texts.generators if name in plain]
+    if len(singles) < 3:
+        return found
+    found[AVERAGE] = joined(plain, singles)
+    for left in singles:
+        found[AVERAGE + WITHOUT + left] = joined(plain, [s for s in singles if s != left])
+    return {name: seeds for name, seeds in found.items() if seeds}
+
+
+def joined(plain: Mapping[str, Mapping[str, Scores]], names: list[str]) -> dict[str, Scores]:
+    """The ensemble of some detectors, for each seed that all of them have."""
+    seeds = [s for s in plain[names[0]] if all(s in plain[name] for name in names)]
+    return {seed: average([plain[name][seed] for name in names]) for seed in seeds}

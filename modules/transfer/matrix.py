@@ -1,0 +1,170 @@
+"""Which detector holds on which generator: rates, gaps and arrows of every detector on each.
+
+    Acc-Gap of detector M on generator N = Acc_N(D_N) - Acc_N(D_M)     (2310.05165, fig. 1)
+
+An arrow M -> N says that the gap is below 1, 2 or 4 points: who learned from M knows N. The formula
+is read from the figure's legend; the paper does not write it down.
+
+Shape legend: N = texts, D = detectors, G = generators, R = 1 + resamples (see `bootstrap`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modules.metrics.bootstrap import (
+    Interval,
+    Quantity,
+    Resamples,
+    Weights,
+    interval,
+    part_by_part,
+)
+from modules.metrics.classification import Rate, accuracy
+from modules.transfer.scores import Scores
+
+THRESHOLDS = (0.01, 0.02, 0.04)
+"""Gaps below which the paper draws an arrow."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A quantity of every detector on every generator.
+
+    Attributes:
+        detectors: Names of the rows.
+        generators: Names of the columns.
+        quantity_DGR: On all texts and on each resample, [D, G, R]; NaN where it was not measured.
+    """
+
+    detectors: list[str]
+    generators: list[str]
+    quantity_DGR: NDArray[np.float64]
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """On all texts, [D, G]."""
+        return self.quantity_DGR[:, :, 0]
+
+    def at(self, detector: str, generator: str) -> Quantity:
+        """One cell, [R].
+
+        Raises:
+            ValueError: There is no such detector or generator.
+        """
+        names = (detector, self.detectors, "detector"), (generator, self.generators, "generator")
+        for name, known, kind in names:
+            if name not in known:
+                raise ValueError(f"there is no {kind} {name}; there are {', '.join(known)}")
+        return self.quantity_DGR[self.detectors.index(detector), self.generators.index(generator)]
+
+    def interval(self, detector: str, generator: str) -> Interval:
+        """One cell and its interval."""
+        return interval(self.at(detector, generator))
+
+
+def measured(
+    found: Mapping[str, Sequence[Scores]],
+    rate: Rate,
+    weights: Resamples | Weights,
+    generators: Sequence[str],
+) -> Matrix:
+    """A rate of every detector on every generator, the mean over its seeds.
+
+    Args:
+        found: Scores of each detector, one a seed, all on the same texts in the same order
+            (`scores.aligned`).
+        rate: What is measured, such as `rates.accuracy`.
+        weights: How often each text counts in each resample.
+        generators: The columns.
+    """
+    first = next(iter(found.values()))[0]
+    chosen_G = [np.flatnonzero(first.pairs_of(generator)) for generator in generators]
+    tested_DG = [
+        [[one.where(chosen_N) for one in seeds] for chosen_N in chosen_G]
+        for seeds in found.values()
+    ]
+
+    def quantity(weight_RN: Weights) -> NDArray[np.float64]:
+        parts_G = [weight_RN[:, chosen_N] for chosen_N in chosen_G]
+        rows = [
+            [mean_rate(rate, seeds, part) for seeds, part in zip(row, parts_G, strict=True)]
+            for row in tested_DG
+        ]
+        return np.array(rows)
+
+    return Matrix(list(found), list(generators), part_by_part(weights, quantity))
+
+
+def mean_rate(rate: Rate, seeds: Sequence[Scores], weight_RN: Weights) -> Quantity:
+    """A rate, the mean over the seeds of a detector."""
+    rates = [rate(read_by(rate, one), one.label, weight_RN) for one in seeds]
+    found: Quantity = np.mean(rates, axis=0)
+    return found
+
+
+def acc_gap(accuracy: Matrix) -> Matrix:
+    """How much accuracy is lost on a generator against the detector that was trained on it.
+
+    Only generators with a detector of the same name have a column.
+
+    Raises:
+        ValueError: None has.
+    """
+    own = [name for name in accuracy.generators if name in accuracy.detectors]
+    if not own:
+        told = f"{', '.join(accuracy.detectors)}; generators: {', '.join(accuracy.generators)}"
+        raise ValueError(f"no detector is named after a generator. Detectors: {told}")
+    columns = [
+        accuracy.at(name, name) - accuracy.quantity_DGR[:, accuracy.generators.index(name)]
+        for name in own
+    ]
+    return Matrix(accuracy.detectors, own, np.stack(columns, axis=1))
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """A detector that holds on a generator that it was not trained on.
+
+    Attributes:
+        source: Whom it was trained on.
+        target: Whom it holds on.
+        gap: Accuracy lost, with its interval.
+        below: The least of the thresholds that the gap is below.
+    """
+
+    source: str
+    target: str
+    gap: Interval
+    below: float
+
+    def __str__(self) -> str:
+        """As in the paper, with the interval in points."""
+        return f"{self.source} -> {self.target}  < {100 * self.below:g} %  ({self.gap.points()})"
+
+
+def arrows(gap: Matrix, thresholds: Sequence[float] = THRESHOLDS) -> list[Arrow]:
+    """The arrows between generators, the smallest gap first.
+
+    Args:
+        gap: Of `acc_gap`.
+        thresholds: Largest gaps, as shares.
+    """
+    found = []
+    for source in gap.detectors:
+        for target in gap.generators:
+            lost = gap.interval(source, target)
+            below = [one for one in sorted(thresholds) if lost.value < one]
+            if source != target and source in gap.generators and below:
+                found.append(Arrow(source, target, lost, below[0]))
+    return sorted(found, key=lambda arrow: arrow.gap.value)
+
+
+def read_by(rate: Rate, scores: Scores) -> NDArray[np.float64]:
+    """What a rate reads: accuracy the probability, of which it knows the half; others the score.
+
+    They take ranks, and probabilities of different scores may be the same number, such as 1.
+    """
+    return scores.p_machine if rate is accuracy else scores.score

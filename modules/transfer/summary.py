@@ -1,0 +1,108 @@
+"""What a matrix says in one number: pooled training, generators left out, small against large.
+
+Every function returns quantities (see `bootstrap`), so that `interval` gives paired intervals.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from modules.metrics.bootstrap import Quantity
+from modules.transfer.matrix import Matrix
+
+POOLED = "pooled"
+"""The detector that was trained on all generators."""
+AVERAGE = "average"
+"""The mean of the probabilities of those that were trained on one generator each."""
+WITHOUT = "_without_"
+"""Between one of these names and the generator that was left out."""
+
+
+def own(rate: Matrix) -> list[str]:
+    """Generators with a detector of the same name."""
+    return [name for name in rate.generators if name in rate.detectors]
+
+
+def minus_own(rate: Matrix, detector: str = POOLED) -> Quantity:
+    """Rate of one detector minus that of each generator's own, the mean over generators.
+
+    Args:
+        rate: Rates of detectors, among them one a generator, named after it.
+        detector: The one.
+    """
+    return mean(rate.at(detector, name) - rate.at(name, name) for name in own(rate))
+
+
+def left_out(rate: Matrix) -> Quantity:
+    """Rate of the pooled detectors, each on the generator that it never saw; the mean over them."""
+    return mean(rate.at(POOLED + WITHOUT + name, name) for name in left_out_names(rate))
+
+
+def left_out_names(rate: Matrix) -> list[str]:
+    """Generators with a pooled detector that never saw them."""
+    return [name for name in own(rate) if POOLED + WITHOUT + name in rate.detectors]
+
+
+def left_out_minus(rate: Matrix) -> dict[str, Quantity]:
+    """By how much the pooled detectors are better than others on a generator that none of them saw.
+
+    Returns:
+        The difference against each rival, the mean over the generators that it did not see: each
+        single generator's detector; `any single`, the mean of these; `best single`, the one that
+        does best on each generator in this very test, which nobody could have chosen before; the
+        mean of the others' probabilities, where it is there.
+    """
+    names = left_out_names(rate)
+    lead = {
+        (name, target): rate.at(POOLED + WITHOUT + target, target) - rate.at(name, target)
+        for name in own(rate)
+        for target in names
+        if name != target
+    }
+    rivals = {
+        name: mean(lead[name, target] for target in names if target != name)
+        for name in own(rate)
+        if any(target != name for target in names)
+    }
+    if not rivals:
+        return {}
+    rivals["any single"] = mean(rivals.values())
+    rivals["best single"] = mean(
+        min((lead[name, target] for name in own(rate) if name != target), key=lambda q: q[0])
+        for target in names
+        if any(name != target for name in own(rate))
+    )
+    if all(AVERAGE + WITHOUT + target in rate.detectors for target in names):
+        both = ((POOLED + WITHOUT + target, AVERAGE + WITHOUT + target, target) for target in names)
+        rivals[AVERAGE] = mean(rate.at(a, target) - rate.at(b, target) for a, b, target in both)
+    return rivals
+
+
+def by_size(gap: Matrix, size: Mapping[str, float]) -> dict[str, Quantity]:
+    """Mean gap from smaller generators to larger ones, and the reverse; equal sizes are left out.
+
+    Args:
+        gap: Of `matrix.acc_gap`.
+        size: Parameters of each generator, in any unit.
+
+    Raises:
+        ValueError: No generator is larger than another.
+    """
+    pairs = [(a, b) for a in gap.detectors for b in gap.generators if a in size and b in size]
+    up = [gap.at(a, b) for a, b in pairs if size[a] < size[b]]
+    down = [gap.at(a, b) for a, b in pairs if size[a] > size[b]]
+    if not up:
+        raise ValueError(f"no generator of {', '.join(gap.generators)} is larger than another")
+    return {"smaller to larger": mean(up), "larger to smaller": mean(down)}
+
+
+def mean(quantities: Iterable[Quantity]) -> Quantity:
+    """Mean of some quantities, resample by resample.
+
+    Raises:
+        ValueError: There is none.
+    """
+    every = list(quantities)
+    if not every:
+        raise ValueError("nothing to compare: no generator has a detector of its own beside others")
+    return np.mean(every, axis=0)

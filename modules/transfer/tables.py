@@ -1,0 +1,64 @@
+"""A matrix as files and text: CSV, Markdown, a picture."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from modules.metrics.bootstrap import Interval
+from modules.transfer.heat_map import heat_map
+from modules.transfer.matrix import Matrix
+
+
+def write_csv(matrix: Matrix, path: Path) -> None:
+    """Write the values, a detector a line, and beside them (`_intervals`) every cell a line."""
+    columns = matrix.generators
+    rows = [
+        [name, *(f"{value:.6f}" for value in matrix.values[d])]
+        for d, name in enumerate(matrix.detectors)
+    ]
+    write_rows(path, [["detector", *columns], *rows])
+    cells = [(d, g, matrix.interval(d, g)) for d in matrix.detectors for g in columns]
+    head = ["detector", "generator", "value", "low", "high"]
+    held = [[d, g, f"{i.value:.6f}", f"{i.low:.6f}", f"{i.high:.6f}"] for d, g, i in cells]
+    write_rows(path.with_stem(f"{path.stem}_intervals"), [head, *held])
+
+
+def write_rows(path: Path, rows: Sequence[Sequence[str]]) -> None:
+    """Write lines of a CSV file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+
+
+def markdown(matrix: Matrix, corner: str = "detector", points: bool = False) -> str:
+    """A table for people, each cell with its interval.
+
+    Args:
+        matrix: The numbers.
+        corner: What the rows are.
+        points: Whether to show points of a hundred with their sign, for differences.
+    """
+    head = [corner, *matrix.generators]
+    rows = [
+        [name, *(told(matrix.interval(name, column), points) for column in matrix.generators)]
+        for name in matrix.detectors
+    ]
+    return lines([head, ["---"] * len(head), *rows])
+
+
+def told(one: Interval, points: bool) -> str:
+    """A cell of a table."""
+    return one.points() if points else str(one)
+
+
+def lines(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of a Markdown table."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def write_picture(matrix: Matrix, path: Path, title: str, low: float, high: float) -> None:
+    """Write the values as a heat map."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    names = matrix.detectors, matrix.generators
+    picture = heat_map(matrix.values, *names, title, low, high)
+    picture.quantize(64).save(path, optimize=True)  # a quarter of the bytes, and no eye sees it

@@ -1,0 +1,43 @@
+from collections import defaultdict
+from random import Random
+
+import pytest
+
+from datamodules.synthetic.shapes.facts import COLOURED, PLACED, SIZES, TRAITS, ShapeWords, sentence
+from datamodules.synthetic.shapes.scenes import COLOURS, FORMS, PLACES, RADII
+
+
+def test_every_word_of_a_scene_is_told_apart_from_its_like():
+    assert {*COLOURED} == {*COLOURS}
+    assert {*TRAITS} == {*FORMS}
+    assert {*SIZES} == {*RADII}
+    assert {*PLACED} == {word for place in PLACES for word in place.split()} | {"middle"}
+    for words in (COLOURED, TRAITS, SIZES, PLACED):
+        told = [one for some in words.values() for one in some]
+        assert len({*told}) == len(told)
+
+
+def test_sentences_say_only_what_is_true():
+    rng = Random(0)
+    meant = {**COLOURED, **SIZES, **PLACED, **TRAITS}
+    seen = defaultdict(set)
+    for _ in range(3000):
+        text = sentence(rng)
+        (word,) = [w for w in meant if w in text.rstrip(".").split()]
+        (told,) = [one for one in meant[word] if one in text]
+        assert text.endswith(".")
+        seen[word].add(told)
+    assert {word: {*told} for word, told in meant.items()} == seen
+
+
+def test_documents_are_the_same_again_and_other_seeds_tell_others():
+    first, again = ([d.text for d in ShapeWords(20).documents()] for _ in range(2))
+    assert first == again
+    assert first != [d.text for d in ShapeWords(20, seed=1).documents()]
+    assert all(4 <= text.count(".") <= 8 for text in first)
+    assert ShapeWords(20).fingerprint() != ShapeWords(20, seed=1).fingerprint()
+
+
+def test_no_sentences_are_refused():
+    with pytest.raises(ValueError, match="num must be at least 1, got 0"):
+        ShapeWords(0)

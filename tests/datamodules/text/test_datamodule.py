@@ -1,0 +1,368 @@
+from collections import Counter
+from itertools import islice
+
+import lightning as L
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from datamodules.records.rejects import Document
+from datamodules.stream.loader import Batch
+from datamodules.synthetic.stories.source import StoryText, story
+from datamodules.text.datamodule import TextData
+from datamodules.text.files import PlainText
+from datamodules.text.tokenizer import load_tokenizer
+
+
+@pytest.fixture
+def make(tmp_path_factory, tokenizer_folder):
+    """Builds text data with a cache that all tests of this run share."""
+    cache = str(tmp_path_factory.getbasetemp() / "cache")
+
+    def build(**options) -> TextData:
+        options = {"train": [StoryText(60)], "row_length": 384, "batch_size": 4} | options
+        return TextData(tokenizer_folder, cache=cache, **options)
+
+    return build
+
+
+def ready(data: TextData, stage: str = "fit") -> TextData:
+    data.prepare_data()
+    data.setup(stage)
+    return data
+
+
+def pieces(batch: Batch) -> list[list[int]]:
+    """The tokens of each piece, paddings included."""
+    tokens = iter(batch["token_BL"].flatten().tolist())
+    return [list(islice(tokens, length)) for length in batch["length_N"]]
+
+
+def plain_labels(batch: Batch) -> list[int]:
+    """The sentence of the contract, said once per piece; a padding is all zeros."""
+    labels = []
+    for piece in pieces(batch):
+        labels += [*piece[1:], -100] if any(piece) else [-100] * len(piece)
+    return labels
+
+
+@pytest.mark.parametrize("row_length", [64, 1000])
+@pytest.mark.parametrize("packing", ["best_fit", "concatenate"])
+def test_labels_and_positions_are_those_of_the_plain_loop(make, packing, row_length):
+    data = ready(make(packing=packing, long_documents="split", row_length=row_length))
+    for batch in data.train_dataloader():
+        assert sum(batch["length_N"]) == 4 * row_length
+        positions = [i for length in batch["length_N"] for i in range(length)]
+        assert batch["position_BL"].flatten().tolist() == positions
+        assert batch["label_BL"].flatten().tolist() == plain_labels(batch)
+        assert batch["num_targets"] == sum(label != -100 for label in plain_labels(batch))
+        for name in ("token_BL", "label_BL", "position_BL"):
+            assert batch[name].dtype == torch.int64
+            assert batch[name].shape == (4, row_length)
+
+
+def test_an_epoch_holds_every_story_once(make):
+    data = ready(make(batch_size=1))
+    vocabulary = load_tokenizer(data.tokenizer)
+    found = Counter(
+        vocabulary.backend.decode(piece[1:-1])
+        for batch in data.train_dataloader()
+        for piece in pieces(batch)
+        if any(piece)
+    )
+    assert found == Counter(story(0, i) for i in range(60))
+
+
+@pytest.mark.parametrize("row_length", [50, 384])
+def test_bytes_of_all_targets_are_the_bytes_of_the_text(make, row_length):
+    whole = sum(len(story(0, i).encode()) for i in range(60))
+    data = ready(make(batch_size=1, long_documents="split", row_length=row_length))
+    share = data.mixture_report()["stories:60:0"]
+    num_targets = share.tokens - 60
+    batches = list(data.train_dataloader())
+    assert sum(batch["num_targets"] for batch in batches) == num_targets - share.lost
+    expected = whole * (num_targets - share.lost) / num_targets
+    assert sum(batch["num_bytes"] for batch in batches) == pytest.approx(expected, rel=0.01)
+    if row_length == 384:
+        assert share.lost == 0
+
+
+def test_validation_sees_every_row_once_and_fillers_have_no_target(make):
+    data = ready(make(validate=[StoryText(31, seed=1)], eval_batch_size=5))
+    assert len(data._rows["validate"]) % 5 != 0
+    batches = list(data.val_dataloader())
+    rows = [row for batch in batches for row in batch["row_B"] if row >= 0]
+    assert rows == list(range(len(data._rows["validate"])))
+    is_filler = torch.tensor(batches[-1]["row_B"]) < 0
+    assert is_filler.any()
+    assert (batches[-1]["label_BL"][is_filler] == -100).all()
+    assert batches[-1]["token_BL"].shape == (5, 384)
+    whole = sum(len(story(1, i).encode()) for i in range(31))
+    assert sum(batch["num_bytes"] for batch in batches) == pytest.approx(whole)
+
+
+def test_without_validation_text_there_is_no_validation(make):
+    assert ready(make()).val_dataloader() == []
+
+
+def test_without_test_text_testing_is_refused(make):
+    with pytest.raises(ValueError, match=r"data\.init_args\.test"):
+        ready(make(), "test").test_dataloader()
+
+
+def test_a_mixture_follows_its_weights_and_repeats_no_row_too_early(make):
+    sources = [StoryText(60, weight=1.0), StoryText(90, seed=1, weight=3.0)]
+    data = ready(make(train=sources, batch_size=1))
+    sizes = data._rows["train"].sizes
+    stream = data.train_dataloader()
+    rows: Counter[int] = Counter()
+    counts: Counter[int] = Counter()
+    for _ in range(4):
+        for batch in stream:
+            rows.update(batch["row_B"])
+            counts.update(batch["source_B"])
+            assert batch["source_B"] == [int(batch["row_B"][0] >= sizes[0])]
+    assert counts[1] / counts.total() == pytest.approx(0.75, abs=0.02)
+    for source in (0, 1):
+        own = [n for row, n in rows.items() if (row >= sizes[0]) == bool(source)]
+        assert len(own) == sizes[source]
+        assert max(own) - min(own) <= 1
+
+
+def test_the_report_states_shares_in_tokens(make, capsys):
+    sources = [StoryText(60), StoryText(60, weight=3.0)]
+    data = ready(make(train=sources))
+    report = data.mixture_report()
+    assert list(report) == ["stories:60:0", "stories:60:0 #2"]
+    assert [share.asked for share in report.values()] == [0.25, 0.75]
+    assert sum(share.realised for share in report.values()) == pytest.approx(1.0)
+    assert report["stories:60:0"].realised == pytest.approx(0.25, abs=0.02)
+    assert "stories:60:0 #2: 60 documents" in capsys.readouterr().out
+
+
+def test_a_document_too_long_is_named_with_its_origin(make):
+    with pytest.raises(ValueError, match=r"stories:60:0:\d+ has \d+ tokens, but a row holds 20\."):
+        ready(make(row_length=20))
+
+
+def test_dropped_documents_are_counted(make):
+    lengths = ready(make())._rows["train"].sources[0].file.lengths
+    longest = int(lengths.max())
+    data = ready(make(row_length=longest - 1, long_documents="drop"))
+    assert data.mixture_report()["stories:60:0"].dropped == int((lengths == longest).sum())
+
+
+@pytest.mark.parametrize("stage", ["train", "validate"])
+def test_a_source_of_which_nothing_is_left_is_refused_before_the_first_step(make, stage):
+    sources = {"train": [StoryText(5)], "validate": [StoryText(5)]}
+    long = type("Long", (StoryText,), {"grammar": -1, "text": lambda self, i: "long " * 500})
+    data = make(**sources | {stage: [StoryText(5), long(3)]}, long_documents="drop")
+    with pytest.raises(ValueError, match=f"all 3 documents of {stage} are longer than row_length"):
+        ready(data)
+
+
+def test_training_documents_need_no_tokenizer():
+    data = TextData("nowhere/at/all", [StoryText(3), StoryText(2, seed=1)])
+    expected = [story(0, 0), story(0, 1), story(0, 2), story(1, 0), story(1, 1)]
+    assert list(data.training_documents()) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"row_length": 1}, "row_length must be at least 2, got 1"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"eval_batch_size": 0}, "eval_batch_size must be at least 1, got 0"),
+        ({"train": []}, "train is empty"),
+        ({"train": [StoryText(1, weight=0.0)]}, "weight of stories:1:0 must be above 0"),
+        ({"train": [StoryText(1, weight=float("inf"))]}, "must be above 0 and finite, got inf"),
+        ({"max_bad_rate": 2.0}, "max_bad_rate"),
+    ],
+)
+def test_a_bad_config_is_refused_at_once(make, options, message):
+    with pytest.raises(ValueError, match=message):
+        make(**options)
+
+
+def test_bad_documents_above_the_rate_stop_the_run(make, tmp_path):
+    text = tmp_path / "a.txt"
+    text.write_bytes(b"good\n" * 50 + b"\xff\n")
+    with pytest.raises(ValueError, match=r"a\.txt: 1 of 51 documents are bad.*a\.txt:51"):
+        ready(make(train=[PlainText(str(text), "\n")]))
+
+
+def test_prompts_are_padded_on_the_left(make):
+    prompts = ["Once", "Once upon a time", ""]
+    data = ready(make(prompts=prompts, eval_batch_size=2), "predict")
+    vocabulary = load_tokenizer(data.tokenizer)
+    batches = list(data.predict_dataloader())
+    assert [batch["prompt"] for batch in batches] == [prompts[:2], prompts[2:]]
+    assert [batch["row_B"] for batch in batches] == [[0, 1], [2]]
+    for batch in batches:
+        assert batch["mask_BL"].dtype == torch.bool
+        rows = zip(batch["prompt"], batch["token_BL"], batch["mask_BL"], strict=True)
+        for prompt, token_L, mask_L in rows:
+            [ids] = vocabulary.encode([prompt])
+            assert token_L[mask_L].tolist() == [vocabulary.start, *ids]
+            assert (token_L[~mask_L] == vocabulary.pad).all()
+            assert mask_L[-1]
+
+
+def test_no_prompt_is_one_empty_prompt(make):
+    [batch] = ready(make(), "predict").predict_dataloader()
+    assert batch["prompt"] == [""]
+    assert batch["token_BL"].shape == (1, 1)
+
+
+def test_prompts_are_read_from_files(make, tmp_path):
+    (tmp_path / "a.txt").write_text("one\n\ntwo\n")
+    (tmp_path / "a.jsonl").write_text('{"prompt": "one"}\n{"prompt": "two\\n"}\n')
+    for name, expected in (("a.txt", ["one", "two"]), ("a.jsonl", ["one", "two\n"])):
+        data = ready(make(prompts=str(tmp_path / name)), "predict")
+        assert [p for batch in data.predict_dataloader() for p in batch["prompt"]] == expected
+
+
+def test_a_prompt_file_without_prompts_is_refused(make, tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "one"}\n')
+    data = make(prompts=str(tmp_path / "a.jsonl"))
+    with pytest.raises(ValueError, match=r"a\.jsonl has no column 'prompt'; it has text"):
+        ready(data, "predict").predict_dataloader()
+
+
+def test_control_tokens_in_a_text_are_read_as_such_or_as_characters(tokenizer_folder, tmp_path):
+    told = load_tokenizer(tokenizer_folder), load_tokenizer(tokenizer_folder, False)
+    assert told[0].fingerprint != told[1].fingerprint
+    word = told[0].backend.eos_token
+    text = f"one {word} two"
+    assert told[0].eos in told[0].encode([text])[0]
+    ids = told[1].encode([text])[0]
+    assert told[1].eos not in ids
+    assert told[1].backend.decode(ids) == text
+    whole = Document(f"{told[0].backend.bos_token}one{word}", "a:1")
+    [twice] = told[0].encode_documents([whole])
+    assert (twice.ids.count(told[0].start), twice.ids.count(told[0].eos)) == (1, 1)
+
+
+def test_an_epoch_is_told_in_steps(make, capsys):
+    data = ready(make(batch_size=3), "fit")
+    rows = data.train_dataloader().order.num_items
+    assert f"an epoch is {rows} rows: {rows // 3} steps of 3 rows" in capsys.readouterr().out
+
+
+class Diary(L.LightningModule):
+    """Writes down what it sees."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.batches: list[tuple[list[int], int, int]] = []
+
+    def training_step(self, batch, batch_idx):
+        self.batches.append((batch["row_B"], batch["num_targets"], batch["step_targets"]))
+        return self.weight * 1.0
+
+    def validation_step(self, batch, batch_idx):
+        pass
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("budget", [{"max_epochs": 3}, {"max_steps": 9}], ids=["epochs", "steps"])
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_resumed_run_sees_exactly_the_remaining_batches(make, tmp_path, budget, num_workers):
+    def data() -> TextData:
+        validate = [StoryText(31, seed=1)]
+        return make(validate=validate, num_workers=num_workers, train=[StoryText(100)])
+
+    def fit(folder, **options) -> Diary:
+        diary = Diary()
+        savers = [
+            ModelCheckpoint(folder, save_top_k=-1, every_n_train_steps=1, filename="{step}"),
+            ModelCheckpoint(
+                folder, save_top_k=-1, filename="end-{epoch}", save_on_train_epoch_end=True
+            ),
+        ]
+        quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+        quiet |= {"accelerator": "cpu", "callbacks": savers, "accumulate_grad_batches": 3} | budget
+        L.Trainer(**quiet).fit(diary, datamodule=data(), **options)
+        return diary
+
+    whole = fit(tmp_path).batches
+    epoch = len(ready(data()).train_dataloader())
+    steps = -(-epoch // 3)
+    assert epoch % 3 != 0
+    places = {f"step={step}": divmod(step, steps) for step in (1, steps, steps + 1)}
+    done = {name: turns * epoch + rest * 3 for name, (turns, rest) in places.items()}
+    for name, count in {**done, "end-epoch=0": epoch, "end-epoch=1": 2 * epoch}.items():
+        again = fit(tmp_path / "again", ckpt_path=tmp_path / f"{name}.ckpt")
+        assert again.batches == whole[count:], name
+
+
+class Reader(L.LightningModule):
+    """Writes down which rows every other command sees."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows: list[int] = []
+
+    def validation_step(self, batch, batch_idx):
+        self.rows += batch["row_B"]
+
+    def test_step(self, batch, batch_idx):
+        self.rows += batch["row_B"]
+
+    def predict_step(self, batch, batch_idx):
+        return batch["prompt"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_trainer_validates_tests_and_predicts(make):
+    data = make(
+        validate=[StoryText(31, seed=1)],
+        test=[StoryText(20, seed=2)],
+        prompts=["a", "b", "c"],
+        eval_batch_size=2,
+    )
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
+    trainer, reader = L.Trainer(accelerator="cpu", **quiet), Reader()
+    trainer.validate(reader, data, verbose=False)
+    assert [row for row in reader.rows if row >= 0] == list(range(len(data._rows["validate"])))
+    assert "train" not in data._rows
+    reader.rows = []
+    trainer.test(reader, data, verbose=False)
+    assert [row for row in reader.rows if row >= 0] == list(range(len(data._rows["test"])))
+    assert trainer.predict(reader, data) == [["a", "b"], ["c"]]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_overfitting_on_two_batches_sees_only_those(make):
+    diary = Diary()
+    trainer = L.Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        max_epochs=3,
+        overfit_batches=2,
+    )
+    trainer.fit(diary, datamodule=make(train=[StoryText(100)]))
+    assert len(diary.batches) == 6
+    assert diary.batches[:2] == diary.batches[2:4] == diary.batches[4:]
+
+
+def test_the_yaml_names_sources_by_class(make, tokenizer_folder):
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser()
+    parser.add_subclass_arguments(TextData, "data")
+    source = {
+        "class_path": "datamodules.synthetic.stories.source.StoryText",
+        "init_args": {"num": 5},
+    }
+    options = {"tokenizer": tokenizer_folder, "train": [source], "row_length": 256}
+    config = {"class_path": "datamodules.text.datamodule.TextData", "init_args": options}
+    data = parser.instantiate_classes(parser.parse_object({"data": config})).data
+    assert [type(source) for source in data.sources["train"]] == [StoryText]

@@ -1,0 +1,229 @@
+"""The automaton of H.264 streams: accepts every one, and whatever it writes is one."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modules.codec_lm.h264.bitstream.exp_golomb import BitReader
+from modules.codec_lm.h264.bitstream.nal import FIRST, START, units
+from modules.codec_lm.h264.byte_kinds import classes
+from modules.codec_lm.h264.codec import AvcCodec
+from modules.codec_lm.h264.grammar import SLACK
+from modules.codec_lm.jpeg.byte_kinds import JPEG
+from modules.codec_lm.token_grammar import TokenGrammar
+from tests.modules.codec_lm.h264.test_codec import moving
+
+QUANTISERS = 1, 2, 4, 8, 12, 20, 30, 37, 44, 51
+GOPS = None, 4, 1, 2, None
+END = 256
+
+
+def some_codec(dice, number, most=26, frames=9):
+    """Of a random size and setting."""
+    height, width = (2 * int(n) for n in dice.integers(1, most, 2))
+    length, qp = int(dice.integers(1, frames)), int(dice.choice(QUANTISERS))
+    return AvcCodec(height, width, length, qp, gop=GOPS[number % len(GOPS)])
+
+
+def write(grammar, dice, budget=None):
+    """A stream of legal bytes drawn at random."""
+    place, sequence = grammar.start, bytearray()
+    while not grammar.is_end(place):
+        left = None if budget is None else budget - len(sequence)
+        byte = int(dice.choice(np.flatnonzero(grammar.legal(place, left))))
+        sequence.append(byte)
+        place = grammar.advance(place, byte)
+    return bytes(sequence)
+
+
+def check_structure(codec, sequence):
+    """As many frames as there should be, each with all macroblocks in order."""
+    found, num = units(sequence), codec.parameters.num_macroblocks
+    numbers = [BitReader(unit.payload).unsigned() for unit in found]
+    assert numbers == list(range(num)) * codec.frames
+    assert found[0].kind == 5
+    assert all(len({unit.kind for unit in found[at : at + num]}) == 1 for at in numbers[::num])
+    assert sequence.count(FIRST) == codec.frames
+    assert sequence.count(START) == codec.frames * num
+
+
+def check_accepted(codec, dice):
+    """A stream of the encoder is legal to its end."""
+    grammar, sequence = codec.grammar, codec.encode(moving(codec, dice))
+    assert grammar.is_end(grammar.walk(grammar.start, sequence)), codec
+    return len(sequence)
+
+
+def test_every_stream_of_the_encoder_is_accepted():
+    dice = np.random.default_rng(0)
+    for number in range(60):
+        check_accepted(some_codec(dice, number), dice)
+
+
+def test_legal_bytes_at_random_make_a_stream_that_is_not_complained_of():
+    dice = np.random.default_rng(1)
+    for number in range(16):
+        codec = some_codec(dice, number, most=12, frames=4)
+        sequence = write(codec.grammar, dice)
+        check_structure(codec, sequence)
+        assert codec.complaint(sequence) is None, (codec, codec.complaint(sequence))
+
+
+def test_the_shortest_way_is_what_a_stream_still_takes_at_most():
+    dice = np.random.default_rng(2)
+    for number in range(6):
+        codec = some_codec(dice, number)
+        grammar, sequence = codec.grammar, codec.encode(moving(codec, dice))
+        place = grammar.start
+        for at, byte in enumerate(sequence):
+            assert grammar.cost(place) <= len(sequence) - at + 2  # hardly more
+            place = grammar.advance(place, byte)
+        assert grammar.cost(place) == 0
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.sampled_from(GOPS), st.integers(0, 2**32), st.integers(0, 300))
+def test_a_stream_ends_properly_within_any_budget_that_suffices(gop, seed, more):
+    codec = AvcCodec(18, 20, 3, gop=gop)
+    budget = codec.grammar.cost(codec.grammar.start) + more
+    sequence = write(codec.grammar, np.random.default_rng(seed), budget)
+    assert len(sequence) <= budget
+    check_structure(codec, sequence)
+    assert codec.complaint(sequence) is None
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.sampled_from(GOPS), st.integers(0, 2**32))
+def test_the_limit_of_the_budget_changes_nothing_while_there_is_room(gop, seed):
+    grammar, dice = AvcCodec(16, 32, 3, gop=gop).grammar, np.random.default_rng(seed)
+    place = grammar.start
+    while not grammar.is_end(place):
+        legal = np.flatnonzero(grammar.legal(place))
+        assert len(legal)
+        for byte in [] if grammar.chooses(place) else dice.choice(legal, 3).tolist():
+            assert grammar.cost(grammar.advance(place, byte)) < grammar.cost(place) + SLACK - 1
+        place = grammar.advance(place, int(dice.choice(legal)))
+
+
+@pytest.mark.parametrize("gop", [None, 4])
+def test_no_token_makes_the_way_longer_than_the_slack(gop):
+    grammar, dice = AvcCodec(16, 18, 8, gop=gop).grammar, np.random.default_rng(10)
+    for _ in range(3):
+        place, costs = grammar.start, []
+        while not grammar.is_end(place):
+            costs.append(grammar.cost(place))
+            place = grammar.advance(place, int(dice.choice(np.flatnonzero(grammar.legal(place)))))
+        for num in (1, 5, 14):
+            grown = np.array(costs[num:]) - np.array(costs[:-num])
+            assert grown.max() <= grammar.slack(num)
+
+
+def test_what_is_legal_is_what_can_be_reached():
+    dice = np.random.default_rng(3)
+    grammar = AvcCodec(16, 32, 2).grammar
+    place = grammar.start
+    while not grammar.is_end(place):
+        legal = grammar.legal(place)
+        assert [grammar.reach(place, byte) is not None for byte in range(256)] == legal.tolist()
+        place = grammar.advance(place, int(dice.choice(np.flatnonzero(legal))))
+
+
+def test_a_budget_without_any_end_is_refused_with_both_numbers():
+    grammar = AvcCodec(16, 16).grammar
+    with pytest.raises(ValueError, match=r"3 bytes are left, the shortest end needs \d+"):
+        grammar.legal(grammar.start, 3)
+
+
+def test_a_clip_that_stands_still_takes_the_shortest_way():
+    codec = AvcCodec(32, 32, 5)
+    sequence = codec.encode(np.full(codec.shape, 128, np.uint8))
+    assert codec.grammar.cost(codec.grammar.start) == len(sequence)
+
+
+def test_units_in_another_order_are_named():
+    codec = AvcCodec(32, 32, 2)
+    sequence = codec.encode(moving(codec, np.random.default_rng(4)))
+    first, second, *rest = sequence.split(START)[1:]
+    swapped = FIRST + START.join([second, first, *rest])
+    with pytest.raises(
+        ValueError, match=r"byte 5: byte \w\w is not legal in frame 0, macroblock 0"
+    ):
+        codec.grammar.walk(codec.grammar.start, swapped)
+
+
+def test_a_beginning_ends_between_two_frames():
+    codec = AvcCodec(32, 32, 6)
+    pictures = codec.pictures(moving(codec, np.random.default_rng(5)))
+    place = codec.grammar.walk(codec.grammar.start, b"".join(pictures[:4]))
+    assert (place.frame, place.macroblock, place.phase) == (4, 0, "code")
+
+
+def test_slices_of_more_macroblocks_have_no_grammar():
+    with pytest.raises(ValueError, match="slice_max_mbs is None"):
+        _ = AvcCodec(32, 32, slice_max_mbs=None).grammar
+
+
+def test_what_bytes_say_is_where_they_stand():
+    codec = AvcCodec(32, 32)
+    sequence = codec.encode(moving(codec, np.random.default_rng(6)))
+    found = classes(codec.grammar, sequence)
+    assert len(found) == len(sequence)
+    count = Counter(found)
+    assert count["unit"] == 4 * codec.frames
+    assert count["start_code"] == 3 * count["unit"] + codec.frames
+    assert count["escape"] == sum(len(u.body) - 1 - len(u.payload) for u in units(sequence))
+    assert min(count[name] for name in ("header", "kind", "coefficient")) > 0
+
+
+def vocabulary(codec, dice, num=80):
+    """All bytes, the end, and words cut out of real streams."""
+    words = {bytes([byte]): None for byte in range(256)}
+    sequence = b"".join(codec.encode(moving(codec, dice)) for _ in range(3))
+    while len(words) < 256 + num:
+        at, size = int(dice.integers(len(sequence))), int(dice.integers(2, 14))
+        words[sequence[at : at + size]] = None
+    return [*list(words)[:256], None, *list(words)[256:]]
+
+
+def test_a_token_is_legal_exactly_if_all_its_bytes_are():
+    dice = np.random.default_rng(7)
+    codec = AvcCodec(16, 32, 3)
+    grammar, words = codec.grammar, vocabulary(codec, dice)
+    tokens = TokenGrammar(grammar, words, END, JPEG)
+    place, left, number = grammar.start, grammar.cost(grammar.start) + 100, 0
+    while True:
+        legal = tokens.legal(place, left)
+        for token, word in enumerate(words if number % 5 == 0 else []):
+            try:
+                behind = grammar.walk(place, word or b"")
+            except ValueError:
+                wanted = False
+            else:
+                fits = grammar.cost(behind) + 2 <= left
+                wanted = grammar.is_end(place) if word is None else fits
+            assert legal[token] == wanted, (token, word, place, left)
+        token = int(dice.choice(np.flatnonzero(legal)))
+        place, left, number = tokens.advance(place, token), left - 1, number + 1
+        if token == END:
+            break
+    assert left >= 0
+
+
+@pytest.mark.slow
+def test_a_thousand_streams_are_accepted():
+    dice = np.random.default_rng(8)
+    for number in range(1000):
+        check_accepted(some_codec(dice, number, most=40, frames=20), dice)
+    for _ in range(3):
+        check_accepted(AvcCodec(144, 256), dice)
+
+
+@pytest.mark.slow
+def test_three_hundred_streams_at_random_are_not_complained_of():
+    dice = np.random.default_rng(9)
+    for number in range(300):
+        codec = some_codec(dice, number, most=26, frames=6)
+        assert codec.complaint(write(codec.grammar, dice)) is None, codec

@@ -1,0 +1,46 @@
+"""Nats by what a byte says."""
+
+import numpy as np
+import torch
+
+from modules.codec_lm.jpeg.byte_kinds import JPEG, classes
+from modules.codec_lm.jpeg.codec import JpegCodec
+from modules.codec_lm.token_grammar import TokenGrammar
+from modules.codec_lm.token_kinds import NOTHING, kind_sums, label_kinds
+from tests.modules.codec_lm.jpeg.test_grammar import picture
+
+CODEC = JpegCodec(16, 16, sampling="grey", keep_header=False)
+END = 256
+BYTES = TokenGrammar(CODEC.grammar, [*(bytes([b]) for b in range(256)), None], END, JPEG)
+NAMES = BYTES.kinds
+
+
+def files(num):
+    dice = np.random.default_rng(0)
+    return [list(CODEC.encode(picture(CODEC, dice))) for _ in range(num)]
+
+
+def test_packed_files_are_named_one_by_one():
+    first, second = files(2)
+    labels = [*first, END, *second, END, -100, -100]
+    positions = [*range(len(first) + 1), *range(len(second) + 1), 0, 1]
+    found = label_kinds(BYTES, torch.tensor([labels]), torch.tensor([positions]))[0]
+    named = [NAMES[n] if n != NOTHING else None for n in found.tolist()]
+    wanted = [classes(CODEC.grammar, bytes(file)) for file in (first, second)]
+    assert named == [*wanted[0], "finish", *wanted[1], "finish", None, None]
+
+
+def test_a_piece_from_the_middle_of_a_file_has_no_classes():
+    (file,) = files(1)
+    assert BYTES.name([0xFF, 0xD9, *file]) == []
+
+
+def test_sums_of_classes_are_the_sum_of_all():
+    dice = torch.Generator().manual_seed(0)
+    nats = torch.rand(3, 50, generator=dice)
+    number = torch.randint(-1, len(NAMES), (3, 50), generator=dice)
+    sums = kind_sums(nats, number, len(NAMES))
+    assert sums[1].sum() == (number >= 0).sum()
+    torch.testing.assert_close(sums[0].sum(), nats[number >= 0].double().sum())
+    for n in range(len(NAMES)):
+        torch.testing.assert_close(sums[0, n], nats[number == n].double().sum())

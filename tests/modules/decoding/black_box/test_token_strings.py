@@ -1,0 +1,102 @@
+"""Which local token an endpoint means."""
+
+import json
+
+import pytest
+
+from modules.decoding.black_box.token_strings import Spelling
+from modules.endpoint.next_tokens import Candidate
+from tests.fixtures.endpoint import END, byte_tokenizer, piece_tokenizer
+
+
+@pytest.fixture(scope="module")
+def bytes_of_text():
+    return byte_tokenizer()
+
+
+@pytest.fixture(scope="module")
+def pieces():
+    return piece_tokenizer()
+
+
+def written(token, raw=None):
+    return Candidate(token, -1.0, raw)
+
+
+def piece(tokenizer, text):
+    return tokenizer.convert_tokens_to_ids(text)
+
+
+def test_every_token_of_bytes_is_found_by_its_bytes(bytes_of_text):
+    spelling = Spelling(bytes_of_text)
+    for i in range(len(bytes_of_text)):
+        raw = spelling.raw[i]
+        assert spelling.id(written(raw.decode("utf-8", "replace"), raw)) == i
+
+
+def test_strings_of_texts_and_of_the_vocabulary_are_found(bytes_of_text):
+    spelling = Spelling(bytes_of_text)
+    the = piece(bytes_of_text, "Ġthe")
+    assert spelling.id(written(" the")) == spelling.id(written("Ġthe")) == the
+    assert spelling.id(written(END)) == bytes_of_text.eos_token_id
+    assert spelling.id(written("no such token")) is None
+
+
+def test_parts_of_characters_are_not_guessed_at_but_read_from_bytes(bytes_of_text):
+    spelling = Spelling(bytes_of_text)
+    part = piece(bytes_of_text, "Ã")  # the byte C3
+    assert spelling.raw[part] == b"\xc3"
+    assert not spelling.is_whole(part)
+    assert spelling.id(written("\ufffd")) is None
+    assert spelling.id(written("\ufffd", "\ufffd".encode())) is None  # as lossy as the string
+    assert spelling.id(written("\ufffd", b"\xc3")) == part
+    assert spelling.id(written("bytes:\\xc3")) == part
+
+
+def test_numbers_are_taken_at_their_word(bytes_of_text):
+    spelling = Spelling(bytes_of_text)
+    assert spelling.id(written("token_id:7")) == 7
+    assert spelling.id(written(f"token_id:{len(bytes_of_text)}")) is None
+
+
+def test_a_lost_space_makes_a_string_ambiguous(pieces):
+    careful, exact = Spelling(pieces), Spelling(pieces, forms=("text",))
+    assert careful.id(written("true")) is None  # `▁true` decoded by itself is the same
+    assert exact.id(written("true")) == piece(pieces, "true")
+    for spelling in (careful, exact):
+        assert spelling.id(written(" true")) == piece(pieces, "▁true")
+    assert careful.id(written("▁true")) == piece(pieces, "▁true")
+    assert careful.id(written("true", b" true")) == piece(pieces, "▁true")
+    assert careful.id(written("true", b"true")) is None  # bytes of the string say no more
+
+
+def test_byte_tokens_give_way_to_letters_but_are_there_for_bytes(pieces):
+    spelling = Spelling(pieces)
+    assert spelling.ids("A") == [piece(pieces, "A")]
+    assert spelling.ids(" A") == [piece(pieces, "▁A")]
+    assert spelling.id(written("\ufffd", b"\xc3")) == piece(pieces, "<0xC3>")
+    assert spelling.id(written("Q")) == piece(pieces, "<0x51>")
+
+
+def test_texts_are_joined_by_bytes(bytes_of_text, pieces):
+    for tokenizer, text in ((bytes_of_text, " the Bär saß"), (pieces, " true A ürt")):
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        assert Spelling(tokenizer).text(ids).strip() == text.strip()
+    part = piece(bytes_of_text, "Ã")
+    assert Spelling(bytes_of_text).text([part]) == "\ufffd"
+
+
+def test_ids_behind_a_gap_are_known():
+    from modules.decoding.branches.vocabulary import strings
+
+    tokenizer = byte_tokenizer()
+    data = json.loads(tokenizer.backend_tokenizer.to_str())
+    last = max(data["model"]["vocab"], key=data["model"]["vocab"].get)
+    data["model"]["vocab"][last] = 400
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    moved = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(data)))
+    assert strings(moved)[400] == last
+    text = moved.decode([400])
+    assert 400 in Spelling(moved).ids(text)

@@ -1,0 +1,59 @@
+import pytest
+import torch
+
+from modules.decoding.branches.branches import Branches
+from modules.decoding.branches.likelihood import loglikelihood
+from tests.fixtures.decoding import KINDS, branch, doubled, plain_logits, prompts, tiny
+
+
+def make(kind):
+    model, other = tiny(kind, 0), tiny(kind, 1, width=16)
+    pair = (branch(model, 1.5), branch(other, -0.25, "small"), branch(model, -0.25))
+    told = [prompts(5, seed=k) for k in (1, 2, 3)]
+    return Branches(pair), told, prompts(5, (4, 1, 6, 2, 3), seed=7)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_likelihood_is_the_sum_over_a_plain_loop(kind, batch_size):
+    branches, told, continuations = make(kind)
+    found = loglikelihood(branches, told, continuations, batch_size, by_branch=True)
+    models = doubled(branches)
+    for b, ids in enumerate(continuations):
+        question = [one[b] for one in told]
+        greedy = True
+        for n, token in enumerate(ids):
+            logits = plain_logits(models, question, ids[:n])
+            wanted = float(logits.log_softmax(-1)[token])
+            assert found[b].tokens[n] == pytest.approx(wanted, abs=1e-5)
+            greedy &= int(logits.argmax()) == token
+            for k, name in enumerate(("model_0", "small", "model_2")):
+                one = [(models[k][0], 1.0)]
+                own = plain_logits(one, [question[k]], ids[:n]).log_softmax(-1)[token]
+                assert found[b].branches[name][n] == pytest.approx(float(own), abs=1e-5)
+        assert found[b].is_greedy == greedy
+        assert found[b].total == pytest.approx(sum(found[b].tokens))
+
+
+def test_what_greedy_decoding_writes_is_greedy():
+    from modules.decoding.branches.generate import generate
+
+    branches, told, _ = make("llama")
+    out = generate(branches, told, max_new_tokens=4, do_sample=False)
+    written = out[:, max(map(len, told[0])) :].tolist()
+    assert all(one.is_greedy for one in loglikelihood(branches, told, written))
+
+
+def test_probabilities_of_all_next_tokens_sum_to_one():
+    branches, told, _ = make("gpt2")
+    told = [[one[0]] * 37 for one in told]
+    found = loglikelihood(branches, told, [[token] for token in range(37)])
+    total = torch.tensor([one.total for one in found]).exp().sum()
+    assert float(total) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_continuation_that_does_not_fit_is_refused_with_the_numbers():
+    branches, told, _ = make("llama")
+    told = [[one[0]] for one in told]
+    with pytest.raises(ValueError, match=r"9 tokens and a continuation of 60 .* context of 64"):
+        loglikelihood(branches, told, [[1] * 60])

@@ -1,0 +1,157 @@
+"""ROUGE by the library against hand-made figures, and rules of short answers."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rouge_score.rouge_scorer import RougeScorer
+
+from modules.metrics.text.overlap import (
+    KINDS,
+    RULES,
+    begins,
+    contains,
+    exact,
+    first_line,
+    normalised,
+    rouge,
+)
+
+PAIRS = [
+    ("police killed the gunman", "police kill the gunman"),
+    ("the gunman kill police", "police kill the gunman"),
+    ("the cat was found under the bed", "the cat was under the bed"),
+    ("The U.S. won 3-2, didn't it?", "the us won 3 2; it didn't"),
+    ("the the the the", "the cat is on the mat"),
+    ("a", "b"),
+    ("", "a b"),
+    ("café — 北京", "cafe 北京 x"),
+]
+WORDS = st.lists(st.sampled_from("abcd"), max_size=12)
+
+
+def plain_overlap(one, other, n):
+    """Words and word pairs crossed out one by one; n = 0 stands for the longest subsequence."""
+    if n:
+        pairs = (zip(*(words[i:] for i in range(n)), strict=False) for words in (one, other))
+        ours, theirs = map(Counter, pairs)
+        return (ours & theirs).total(), ours.total(), theirs.total()
+    row = [0] * (len(other) + 1)
+    for word in one:
+        before = row[:]
+        for place, wanted in enumerate(other, start=1):
+            longer = before[place - 1] + 1 if word == wanted else 0
+            row[place] = max(before[place], row[place - 1], longer)
+    return row[-1], len(one), len(other)
+
+
+@given(WORDS, WORDS)
+def test_the_librarys_figures_are_those_counted_by_hand(one, other):
+    found = rouge(" ".join(one), [" ".join(other)])
+    for name, n in (("rouge_1", 1), ("rouge_2", 2), ("rouge_l", 0)):
+        shared, ours, theirs = plain_overlap(one, other, n)
+        assert found[name].precision == pytest.approx(shared / ours if ours else 0)
+        assert found[name].recall == pytest.approx(shared / theirs if theirs else 0)
+        assert found[name].f1 == pytest.approx(2 * shared / (ours + theirs) if shared else 0)
+
+
+@pytest.mark.parametrize("stemmer", [False, True])
+@pytest.mark.parametrize(("candidate", "reference"), PAIRS)
+def test_scores_are_those_of_the_common_scorer(candidate, reference, stemmer):
+    theirs = RougeScorer(list(KINDS.values()), use_stemmer=stemmer).score(reference, candidate)
+    ours = rouge(candidate, [reference], list(KINDS), stemmer)
+    assert list(ours) == list(KINDS)
+    for name, other in KINDS.items():
+        part = theirs[other]
+        assert ours[name] == (part.precision, part.recall, part.fmeasure)
+
+
+def test_lins_example_by_hand():
+    """Section 3.1: "police kill the gunman" against both candidates, 3 and 2 words in order."""
+    found = [rouge(one, [other]) for one, other in PAIRS[:2]]
+    assert found[0]["rouge_l"] == (0.75, 0.75, 0.75)
+    assert found[1]["rouge_l"] == (0.5, 0.5, 0.5)
+    for one in found:
+        assert one["rouge_2"] == pytest.approx((1 / 3, 1 / 3, 1 / 3))
+
+
+def test_stems_are_the_same_word_and_only_where_asked():
+    pair = "the cats were running", ["the cat was running"]
+    assert rouge(*pair, ["rouge_1"])["rouge_1"].f1 == 0.5
+    assert rouge(*pair, ["rouge_1"], stemmer=True)["rouge_1"].f1 == 0.75
+
+
+def test_lines_in_another_order_are_the_same_summary():
+    """Two lines exchanged: the longest subsequence of the whole is one line of four words."""
+    pair = "rain fell last night\na dog barked at it", ["a dog barked at it\nrain fell last night"]
+    found = rouge(*pair, ["rouge_l", "rouge_lsum"])
+    assert found["rouge_l"].f1 == pytest.approx(5 / 9)
+    assert found["rouge_lsum"].f1 == 1
+
+
+def test_another_split_may_be_given():
+    found = rouge("北京 市", ["北京"], ["rouge_1"], words=r"\S+")["rouge_1"]
+    assert found == pytest.approx((0.5, 1, 2 / 3))
+    assert rouge("北京市", ["北京"], ["rouge_1"], words=r"\w")["rouge_1"].precision == 2 / 3
+
+
+def test_of_several_references_the_one_of_highest_f_counts():
+    found = rouge("a b c d", ["a", "c d e f", "x"])
+    assert found["rouge_1"] == (0.5, 0.5, 0.5)
+    assert found["rouge_2"] == pytest.approx((1 / 3, 1 / 3, 1 / 3))
+
+
+def test_what_cannot_be_compared_is_refused():
+    with pytest.raises(ValueError, match="no reference for 'a'"):
+        rouge("a", [])
+    with pytest.raises(ValueError, match="must be a list of texts, got the text 'a b'"):
+        rouge("a", "a b")
+    with pytest.raises(ValueError, match=r"words is no regular expression: '\('"):
+        rouge("a", ["a"], words="(")
+    with pytest.raises(ValueError, match="give stemmer or words"):
+        rouge("a", ["a"], stemmer=True, words="x")
+
+
+# Short answers
+
+
+def test_normalising_drops_case_articles_punctuation_and_spaces():
+    assert normalised(' The  "Beatles"\n(a band), an era.') == "beatles band era"
+    assert normalised("theatre, another, A.") == "theatre another"
+    assert normalised("it's") == "its"
+
+
+@pytest.mark.parametrize(
+    ("answer", "references", "right"),
+    [
+        (" 23 episodes.", ["23 episodes"], "exact first_line begins contains"),
+        ("The Beatles", ["beatles", "x"], "exact first_line begins contains"),
+        ("\n 23\nWho sang it?", ["23"], "first_line begins contains"),
+        (" heavy. And so on", [" heavy."], "begins contains"),
+        ("The season had 23 episodes . Who", ["23"], "contains"),
+        ("two\nwords", ["two words"], "exact begins contains"),
+        ("north", ["no"], ""),
+        ("episodes 23", ["23 episodes"], ""),
+        ("", ["23"], ""),
+        ("some text", ["the"], ""),
+        ("!", ["the"], "exact first_line begins contains"),
+    ],
+)
+def test_which_rules_call_an_answer_right(answer, references, right):
+    assert [name for name, rule in RULES.items() if rule(answer, references)] == right.split()
+
+
+@given(
+    st.lists(st.sampled_from(["a", "the", "x", "y.", "\n", "z"]), max_size=6).map(" ".join),
+    st.lists(st.sampled_from(["x", "y", "x y", "The z", "z x"]), min_size=1, max_size=3),
+)
+def test_a_stricter_rule_implies_the_more_lenient_one(answer, references):
+    assert exact(answer, references) <= begins(answer, references) <= contains(answer, references)
+    assert first_line(answer, references) <= begins(answer, references)
+
+
+def test_rules_need_a_reference():
+    for rule in RULES.values():
+        with pytest.raises(ValueError, match="no reference"):
+            rule("x", [])
