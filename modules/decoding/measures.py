@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from modules.metrics.text.answer_match import RULES
 from modules.metrics.text.bert_score import BertScore
 from modules.metrics.text.factuality import FactualityScorer, factuality
-from modules.metrics.text.overlap import RULES, USUAL, Kind, rouge
+from modules.metrics.text.rouge import USUAL, Kind, rouge
 from modules.prompting.question import Question
 
 Rule = Literal["exact", "first_line", "begins", "contains"]
@@ -43,7 +44,7 @@ class ShortAnswer:
     """Whether an answer is one of the references.
 
     Attributes:
-        rule: What counts as the same (`modules.metrics.text.overlap`).
+        rule: What counts as the same (`modules.metrics.text.answer_match`).
     """
 
     rule: Rule = "first_line"
@@ -62,7 +63,7 @@ class ShortAnswer:
 
 @dataclass(frozen=True)
 class Rouge:
-    """ROUGE as F1 (Lin, 2004; `modules.metrics.text.overlap.rouge`).
+    """ROUGE as F1 (Lin, 2004; `modules.metrics.text.rouge.rouge`).
 
     Attributes:
         kinds: Among rouge_1, rouge_2, rouge_l, and rouge_lsum for summaries of several lines.

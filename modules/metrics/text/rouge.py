@@ -1,13 +1,11 @@
-"""Overlap of a text with references: ROUGE, and rules by which a short answer counts as right."""
+"""ROUGE of a text against references (Lin, 2004), by the package rouge-score."""
 
 import re
-import string
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
-ARTICLE = re.compile(r"\b(a|an|the)\b")
-PUNCTUATION = str.maketrans("", "", string.punctuation)
+from modules.metrics.text.references import check_references
 
 KINDS = {
     "rouge_1": "rouge1",
@@ -80,7 +78,7 @@ def rouge(
         ValueError: There is no reference; stems of words of one's own are asked for; or `words` is
             no regular expression.
     """
-    _check(candidate, references)
+    check_references(candidate, references)
     found = scorer(tuple(kinds), stemmer, words).score_multi(list(references), candidate)
     return {kind: Overlap(*map(float, found[KINDS[kind]])) for kind in kinds}
 
@@ -94,63 +92,3 @@ def scorer(kinds: tuple[Kind, ...], stemmer: bool, words: str | None) -> Any:
         raise ValueError("the stemmer cuts rouge-score's own words only: give stemmer or words")
     own = None if words is None else Words(words)
     return RougeScorer([KINDS[kind] for kind in kinds], use_stemmer=stemmer, tokenizer=own)
-
-
-# Short answers
-
-
-def normalised(text: str) -> str:
-    """Lower case, without punctuation (ASCII) and the articles a, an, the; single spaces.
-
-    What SQuAD's evaluation compares (Rajpurkar et al., 2016).
-    """
-    return " ".join(ARTICLE.sub(" ", text.lower().translate(PUNCTUATION)).split())
-
-
-def exact(answer: str, references: Sequence[str]) -> bool:
-    """Whether the normalised answer is a normalised reference."""
-    _check(answer, references)
-    return normalised(answer) in map(normalised, references)
-
-
-def first_line(answer: str, references: Sequence[str]) -> bool:
-    """Whether the answer's first line that is not blank, normalised, is a normalised reference."""
-    lines = [line for line in answer.splitlines() if line.strip()]
-    return exact(lines[0] if lines else "", references)
-
-
-def begins(answer: str, references: Sequence[str]) -> bool:
-    """Whether the normalised answer begins with the words of a normalised reference."""
-    said, wanted = _compared(answer, references)
-    return any(f"{said} ".startswith(f"{one} ") for one in wanted)
-
-
-def contains(answer: str, references: Sequence[str]) -> bool:
-    """Whether the words of a normalised reference stand side by side in the normalised answer."""
-    said, wanted = _compared(answer, references)
-    return any(f" {one} " in f" {said} " for one in wanted)
-
-
-Rule = Callable[[str, Sequence[str]], bool]
-RULES: dict[str, Rule] = {
-    "exact": exact,
-    "first_line": first_line,
-    "begins": begins,
-    "contains": contains,
-}
-"""What makes a short answer right; `exact` implies `begins`, and that implies `contains`."""
-
-
-def _compared(answer: str, references: Sequence[str]) -> tuple[str, list[str]]:
-    """Normalised answer and references; one of which nothing is left fits an empty answer only."""
-    _check(answer, references)
-    said = normalised(answer)
-    return said, [one for one in map(normalised, references) if one or not said]
-
-
-def _check(text: str, references: Sequence[str]) -> None:
-    """Raise a ValueError where there is nothing to compare with."""
-    if not references:
-        raise ValueError(f"no reference for {text[:60]!r}.")
-    if isinstance(references, str):
-        raise ValueError(f"references must be a list of texts, got the text {references[:60]!r}.")
