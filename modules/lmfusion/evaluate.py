@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from modules.lmfusion.generation.batch import Author
+from modules.lmfusion.generation.batch import GenerationPipeline
 from modules.lmfusion.generation.generate import Prompt, Want
 from modules.metrics.image.frechet_metric import Likeness, Reference, counted, over_ranks
 from modules.metrics.meter import Reduce
@@ -125,37 +125,39 @@ class Trial:
         self.fit = torch.zeros(2, dtype=torch.float64)
         self.said: list[tuple[int, str, str]] = []
 
-    def add(self, batch: Mapping[str, Any], author: Author) -> None:
+    def add(self, batch: Mapping[str, Any], pipeline: GenerationPipeline) -> None:
         """Draw and describe the pairs of a batch; every rank must call as often."""
-        found = pairs(batch, author.tokenizer.eos_token_id)
+        found = pairs(batch, pipeline.tokenizer.eos_token_id)
         if self.likeness is not None or self.score is not None:
-            self.add_pictures(found, author)
+            self.add_pictures(found, pipeline)
         if self.judge.cider:
-            self.add_captions(found, author)
+            self.add_captions(found, pipeline)
 
-    def add_pictures(self, found: Sequence[Pair], author: Author) -> None:
+    def add_pictures(self, found: Sequence[Pair], pipeline: GenerationPipeline) -> None:
         """Draw captions, compare with images and with the captions themselves."""
-        prompts = [prompt(p, [started(p.caption_T, author)], "image") for p in found]
-        drawn = [added[0] for added in author.answer(prompts)]
+        prompts = [prompt(p, [started(p.caption_T, pipeline)], "image") for p in found]
+        drawn = [added[0] for added in pipeline.answer(prompts)]
         if found:
             with torch.autocast(self.device.type, enabled=False):  # the user's models as they are
-                self.compare(found, pixels(author, drawn), author)
+                self.compare(found, pixels(pipeline, drawn), pipeline)
 
-    def compare(self, found: Sequence[Pair], picture_NCHW: Tensor, author: Author) -> None:
+    def compare(
+        self, found: Sequence[Pair], picture_NCHW: Tensor, pipeline: GenerationPipeline
+    ) -> None:
         """Compare what was drawn."""
         if self.likeness is not None:
-            self.likeness.add(picture_NCHW, pixels(author, [p.latent_CHW for p in found]))
+            self.likeness.add(picture_NCHW, pixels(pipeline, [p.latent_CHW for p in found]))
         if self.score is not None:
-            captions = [author.tokenizer.decode(p.caption_T) for p in found]
+            captions = [pipeline.tokenizer.decode(p.caption_T) for p in found]
             self.fit[0] += self.score(picture_NCHW, captions).double().sum().cpu()
             self.fit[1] += len(found)
 
-    def add_captions(self, found: Sequence[Pair], author: Author) -> None:
+    def add_captions(self, found: Sequence[Pair], pipeline: GenerationPipeline) -> None:
         """Describe images."""
         empty = torch.empty(0, dtype=torch.int64)
-        prompts = [prompt(p, [started(empty, author), p.latent_CHW], "text") for p in found]
-        for pair, (written, *_) in zip(found, author.answer(prompts), strict=True):
-            texts = [author.tokenizer.decode(ids) for ids in (written, pair.caption_T)]
+        prompts = [prompt(p, [started(empty, pipeline), p.latent_CHW], "text") for p in found]
+        for pair, (written, *_) in zip(found, pipeline.answer(prompts), strict=True):
+            texts = [pipeline.tokenizer.decode(ids) for ids in (written, pair.caption_T)]
             self.said.append((pair.row, texts[0], texts[1]))
 
     def row(self, reduce: Reduce) -> dict[str, float]:
@@ -199,16 +201,16 @@ def prompt(pair: Pair, segments: list[Tensor], want: Want) -> Prompt:
     return Prompt(name=str(pair.row), number=pair.row, segments=segments, want=want)
 
 
-def started(ids_T: Tensor, author: Author) -> Tensor:
+def started(ids_T: Tensor, pipeline: GenerationPipeline) -> Tensor:
     """Token ids behind the start token."""
-    start = author.tokenizer.bos_token_id
-    start = author.tokenizer.eos_token_id if start is None else start
+    start = pipeline.tokenizer.bos_token_id
+    start = pipeline.tokenizer.eos_token_id if start is None else start
     return torch.cat([torch.tensor([start]), ids_T])
 
 
-def pixels(author: Author, latents: Sequence[Tensor]) -> Tensor:
+def pixels(pipeline: GenerationPipeline, latents: Sequence[Tensor]) -> Tensor:
     """Pictures as RGB in [0, 1], [N, 3, height, width]."""
-    return author.pixels.of(torch.stack(list(latents))).permute(0, 3, 1, 2).float() / 255
+    return pipeline.pixels.of(torch.stack(list(latents))).permute(0, 3, 1, 2).float() / 255
 
 
 def cider(said: Sequence[tuple[int, str, str]]) -> float:

@@ -17,7 +17,7 @@ from modules.lmfusion.batch import FusionBatch, PromptBatch
 from modules.lmfusion.boi import boi_loss, sample
 from modules.lmfusion.dummy_image import with_image
 from modules.lmfusion.evaluate import Judge, Trial, mean_losses
-from modules.lmfusion.generation.batch import Author
+from modules.lmfusion.generation.batch import GenerationPipeline
 from modules.lmfusion.generation.decode_latents import Pixels
 from modules.lmfusion.generation.generate import Generation
 from modules.lmfusion.loss import image_loss, text_loss
@@ -256,7 +256,7 @@ class LMFusion(System):
         """Add the losses of a batch, draw and describe what stands in it."""
         self.validation_step(batch, batch_idx)
         if self.trial is not None:
-            self.trial.add(batch, self.author)
+            self.trial.add(batch, self.pipeline)
 
     def on_test_epoch_end(self) -> None:
         """Log the exact means over all ranks, and the judgement."""
@@ -270,14 +270,16 @@ class LMFusion(System):
 
     def predict_step(self, batch: PromptBatch, batch_idx: int) -> list[dict[str, Any]]:
         """Draw and write; one record each, pictures as uint8 [H, W, 3]."""
-        return self.author.records(batch["prompt"])
+        return self.pipeline.records(batch["prompt"])
 
     def draw(self, captions: list[str]) -> Tensor:
         """Pictures of captions, uint8 [N, H, W, 3]."""
-        return self.author.draw(captions)
+        return self.pipeline.draw(captions)
 
     @property
-    def author(self) -> Author:
+    def pipeline(self) -> GenerationPipeline:
         """What answers prompts."""
         sampler = self.generation.sampler(self.schedule, self.prediction)
-        return Author(self.fusion, self.tokenizer, self.pixels, sampler, self.generation)
+        return GenerationPipeline(
+            self.fusion, self.tokenizer, self.pixels, sampler, self.generation
+        )

@@ -56,16 +56,16 @@ def compare(scenes: Sequence[Scene], pictures: Sequence[Picture]) -> Rates:
 
 def draw(system: LMFusion, scenes: Sequence[Scene], seed: int) -> list[Picture]:
     """Pictures of the scenes' captions, uint8 [H, W, 3] each."""
-    author = replace(system.author, how=replace(system.generation, seed=seed))
+    pipeline = replace(system.pipeline, how=replace(system.generation, seed=seed))
     words = captions(scenes)
-    parts = [author.draw(words[at : at + BATCH]).numpy() for at in range(0, len(words), BATCH)]
+    parts = [pipeline.draw(words[at : at + BATCH]).numpy() for at in range(0, len(words), BATCH)]
     return list(np.concatenate(parts))
 
 
 def write(system: LMFusion, scenes: Sequence[Scene]) -> list[str]:
     """What the model says of the scenes' pictures."""
-    author, side = system.author, system.fusion.patchifier.size
-    start = started(torch.empty(0, dtype=torch.int64), author)
+    pipeline, side = system.pipeline, system.fusion.patchifier.size
+    start = started(torch.empty(0, dtype=torch.int64), pipeline)
     prompts = [
         Prompt(
             name=str(number),
@@ -77,8 +77,8 @@ def write(system: LMFusion, scenes: Sequence[Scene]) -> list[str]:
     ]
     found: list[str] = []
     for at in range(0, len(prompts), BATCH):
-        answers = author.answer(prompts[at : at + BATCH])
-        found += [author.tokenizer.decode(answer[0]).strip() for answer in answers]
+        answers = pipeline.answer(prompts[at : at + BATCH])
+        found += [pipeline.tokenizer.decode(answer[0]).strip() for answer in answers]
     return found
 
 

@@ -17,7 +17,7 @@ from modules.nn.generators import dice
 
 
 @dataclass(frozen=True)
-class Author:
+class GenerationPipeline:
     """Answers prompts in text and pictures.
 
     Attributes:

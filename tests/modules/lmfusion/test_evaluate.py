@@ -129,25 +129,25 @@ def by_hand(trained, clip):
         system.tokenizer_source, [pair], test=[pair], num_patches=16, caption_first=0.6
     )
     data.setup("test")
-    author, score = system.author, ClipScore(clip)
+    pipeline, score = system.pipeline, ClipScore(clip)
     drawn, real, fit, said = [], [], [], []
     for number in range(7):
         batch = data._items["test"].batch(np.array([number]), 1)
-        (found,) = pairs(batch, author.tokenizer.eos_token_id)
-        caption = author.tokenizer.decode(found.caption_T)
-        start = torch.tensor([author.tokenizer.bos_token_id or author.tokenizer.eos_token_id])
+        (found,) = pairs(batch, pipeline.tokenizer.eos_token_id)
+        caption = pipeline.tokenizer.decode(found.caption_T)
+        start = torch.tensor([pipeline.tokenizer.bos_token_id or pipeline.tokenizer.eos_token_id])
         one = {"name": "", "number": number}
         asked = [
             {**one, "segments": [torch.cat([start, found.caption_T])], "want": "image"},
             {**one, "segments": [start, found.latent_CHW], "want": "text"},
         ]
-        (latent,), (written,) = author.answer(asked)
-        picture = author.pixels.of(torch.stack([latent, found.latent_CHW])) / 255
+        (latent,), (written,) = pipeline.answer(asked)
+        picture = pipeline.pixels.of(torch.stack([latent, found.latent_CHW])) / 255
         features = Corners()(picture.permute(0, 3, 1, 2)).double().numpy()
         drawn.append(features[0])
         real.append(features[1])
         fit.append(score(picture[:1].permute(0, 3, 1, 2), [caption]).item())
-        said.append((number, author.tokenizer.decode(written), caption))
+        said.append((number, pipeline.tokenizer.decode(written), caption))
     gaussians = [
         Gaussian(torch.tensor(np.mean(f, 0)), torch.tensor(np.cov(np.array(f).T)))
         for f in (drawn, real)

@@ -4,7 +4,7 @@ from transformers import AutoTokenizer
 
 from modules.diffusion.guidance import Guidance
 from modules.diffusion.schedule import CosineSchedule
-from modules.lmfusion.generation.batch import Author, answer
+from modules.lmfusion.generation.batch import GenerationPipeline, answer
 from modules.lmfusion.generation.decode_latents import Pixels
 from modules.lmfusion.generation.generate import Generation, Prompt
 from tests.fixtures.lmfusion_parts import fusion
@@ -58,17 +58,17 @@ def test_nothing_is_asked_nothing_is_answered():
 
 
 @pytest.fixture
-def author(tokenizer_folder):
+def pipeline(tokenizer_folder):
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
-    return Author(fusion(), tokenizer, Pixels(), SAMPLER, HOW)
+    return GenerationPipeline(fusion(), tokenizer, Pixels(), SAMPLER, HOW)
 
 
-def test_records_show_prompt_and_continuation_as_text_and_pictures(author):
+def test_records_show_prompt_and_continuation_as_text_and_pictures(pipeline):
     image = torch.zeros(SHAPE)
-    ids = torch.tensor([author.tokenizer.eos_token_id, *author.tokenizer.encode("The cat")])
-    assert author.shown([ids, image, ids[:1]])[0] == "The cat"
-    assert [type(part) for part in author.shown([ids, image, ids[:1]])] == [str, torch.Tensor]
-    [record] = author.records([prompt(7, [torch.tensor([1, 5]), image], "image")])
+    ids = torch.tensor([pipeline.tokenizer.eos_token_id, *pipeline.tokenizer.encode("The cat")])
+    assert pipeline.shown([ids, image, ids[:1]])[0] == "The cat"
+    assert [type(part) for part in pipeline.shown([ids, image, ids[:1]])] == [str, torch.Tensor]
+    [record] = pipeline.records([prompt(7, [torch.tensor([1, 5]), image], "image")])
     assert list(record) == ["name", "prompt", "continuation"]
     assert record["name"] == "7"
     assert (record["prompt"][1].dtype, record["prompt"][1].shape) == (torch.uint8, (8, 8, 3))
