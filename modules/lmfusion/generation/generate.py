@@ -21,7 +21,7 @@ from modules.diffusion.sampler import Sampler
 from modules.diffusion.schedule import Schedule
 from modules.diffusion.solver import DPMSolver, Solver
 from modules.diffusion.timesteps import Spacing
-from modules.lmfusion.generation.session import Canvas, feed, length, without_text
+from modules.lmfusion.generation.session import Session, feed, length, without_text
 from modules.lmfusion.network.fusion import FusionNetwork
 from modules.nn.generators import draw as pick
 
@@ -116,9 +116,9 @@ def draw(
     """
     rows = prompts + [without_text(p) for p in prompts] if guidance.is_on else prompts
     num = network.patchifier.num_patches
-    canvas = Canvas(network, len(rows), max(length(r, num) for r in rows) + num + 2)
-    feed(canvas, rows)
-    return canvas.draw(shape, sampler, guidance, generators)
+    session = Session(network, len(rows), max(length(r, num) for r in rows) + num + 2)
+    feed(session, rows)
+    return session.draw(shape, sampler, guidance, generators)
 
 
 @torch.no_grad()
@@ -143,19 +143,19 @@ def write(
     """
     num = network.patchifier.num_patches
     slots = max(length(p, num) for p in prompts) + how.max_new_tokens
-    canvas = Canvas(network, len(prompts), slots)
-    feed(canvas, prompts)
+    session = Session(network, len(prompts), slots)
+    feed(session, prompts)
     written: list[list[int]] = [[] for _ in prompts]
     running = torch.ones(len(prompts), dtype=torch.bool)
     for _ in range(how.max_new_tokens):
-        logits_BV = network.logits(canvas.hidden_RD)[:, :-1]
+        logits_BV = network.logits(session.hidden_RD)[:, :-1]
         token = choose(logits_BV, how.temperature, generators)
         running &= token != end
         if not running.any():
             break
         for row in running.nonzero().flatten().tolist():
             written[row].append(int(token[row]))
-        canvas.read([t[None][: int(r)] for t, r in zip(token, running, strict=True)])
+        session.read([t[None][: int(r)] for t, r in zip(token, running, strict=True)])
     return [torch.tensor(ids, dtype=torch.int64) for ids in written]
 
 
@@ -194,20 +194,20 @@ def continue_document(
     rows = [segments, without_text(segments)] if how.guidance.is_on else [segments]
     num = network.patchifier.num_patches
     slots = length(segments, num) + how.max_new_tokens + how.max_images * (num + 2)
-    canvas = Canvas(network, len(rows), slots)
-    feed(canvas, rows)
+    session = Session(network, len(rows), slots)
+    feed(session, rows)
     added, text, num_images = [], torch.empty(0, dtype=torch.int64), 0
     for _ in range(how.max_new_tokens):
-        token = choose(network.logits(canvas.hidden_RD[:1]), how.temperature, [generator])
+        token = choose(network.logits(session.hidden_RD[:1]), how.temperature, [generator])
         is_image = int(token) == network.embed.num_embeddings
         if int(token) == end or (is_image and num_images == how.max_images):
             break
         if not is_image:
             text = torch.cat([text, token])
-            canvas.read([token, *[token[:0]] * (len(rows) - 1)])  # guidance is away from text
+            session.read([token, *[token[:0]] * (len(rows) - 1)])  # guidance is away from text
             continue
-        image = canvas.draw(shape, sampler, how.guidance, [generator])
-        canvas.keep(image)
+        image = session.draw(shape, sampler, how.guidance, [generator])
+        session.keep(image)
         added += [text, image[0]]
         text, num_images = text[:0], num_images + 1
     return [*added, text]

@@ -17,7 +17,7 @@ from modules.lmfusion.network.fusion import BOI, EOI, FusionNetwork
 from modules.lmfusion.network.kv_cache import Cache
 
 
-class Canvas:
+class Session:
     """Documents that grow by text and images, all by the same kind at a time.
 
     Args:
@@ -107,13 +107,13 @@ def without_text(segments: list[Tensor]) -> list[Tensor]:
     return [first[:1], *(s[:0] if s.ndim == 1 else s for s in rest)]
 
 
-def feed(canvas: Canvas, rows: list[list[Tensor]]) -> None:
+def feed(session: Session, rows: list[list[Tensor]]) -> None:
     """Add all segments of documents of one structure."""
     for segments in zip(*rows, strict=True):
         if segments[0].ndim > 1:
-            canvas.look(torch.stack(segments))
+            session.look(torch.stack(segments))
         elif any(len(segment) for segment in segments):
-            canvas.read(segments)
+            session.read(segments)
 
 
 def length(segments: list[Tensor], num_patches: int) -> int:
