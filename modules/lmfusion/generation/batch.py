@@ -11,7 +11,7 @@ from torch import Tensor
 from modules.diffusion.sampler import Sampler
 from modules.lmfusion.generation.decode_latents import Pixels
 from modules.lmfusion.generation.generate import Generation, Prompt, continue_document, draw, write
-from modules.lmfusion.generation.lockstep import Pace
+from modules.lmfusion.generation.lockstep import Lockstep
 from modules.lmfusion.network.fusion import FusionNetwork
 from modules.nn.generators import dice
 
@@ -109,7 +109,7 @@ def answer(
             ]
         for place, one in zip(places, found, strict=True):
             answers[place] = one
-    Pace(network).wait()
+    Lockstep(network).wait()
     return answers
 
 

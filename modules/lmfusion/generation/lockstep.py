@@ -7,7 +7,7 @@ from modules.lmfusion.network.fusion import FusionNetwork
 from modules.weights.sharding import is_sharded
 
 
-class Pace:
+class Lockstep:
     """Keeps ranks in step that have different prompts, or different numbers of them.
 
     Every call of the network gathers the same weights whatever it computes, so a rank that is done

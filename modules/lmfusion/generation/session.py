@@ -12,7 +12,7 @@ from torch import Tensor
 from modules.diffusion.guidance import Guidance
 from modules.diffusion.noise import gaussian
 from modules.diffusion.sampler import Sampler
-from modules.lmfusion.generation.lockstep import Pace
+from modules.lmfusion.generation.lockstep import Lockstep
 from modules.lmfusion.network.fusion import BOI, EOI, FusionNetwork
 from modules.lmfusion.network.kv_cache import Cache
 
@@ -36,7 +36,7 @@ class Session:
         self.device = self.cache.length_B.device
         self.dtype = network.mark.dtype
         self.num_rows = num_rows
-        self.pace = Pace(network)
+        self.lockstep = Lockstep(network)
         self.hidden_RD = torch.empty(0)
 
     def read(self, texts: Sequence[Tensor]) -> None:
@@ -46,7 +46,7 @@ class Session:
         for row, text in zip(token, texts, strict=True):
             row[: len(text)] = text
         count = count.to(self.device)
-        self.pace.step()
+        self.lockstep.step()
         hidden_RQD = self.network.extend_text(token.to(self.device), self.cache, count)
         last_RD = hidden_RQD[torch.arange(len(texts)), (count - 1).clamp(min=0)]
         before = self.hidden_RD if len(self.hidden_RD) else last_RD
@@ -65,7 +65,7 @@ class Session:
     def place(self, latent: Tensor) -> None:
         """Keep clean patches in the place of whatever was drawn there."""
         step = torch.zeros(len(latent), dtype=torch.int64, device=self.device)
-        self.pace.step()
+        self.lockstep.step()
         self.network.extend_image(latent.to(self.device, self.dtype), step, self.cache, keep=True)
 
     def draw(
@@ -88,7 +88,7 @@ class Session:
         self.mark(BOI)
 
         def predict(x_t: Tensor, step: Tensor) -> Tensor:
-            self.pace.step()
+            self.lockstep.step()
             return self.network.extend_image(x_t.to(self.dtype), step, self.cache, keep=False)
 
         dtype = torch.promote_types(self.dtype, torch.float32)
