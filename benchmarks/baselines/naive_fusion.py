@@ -24,7 +24,7 @@ from torch import Tensor
 
 from benchmarks.baselines.fusion_cases import Case, weighted
 from modules.lmfusion.loss import text_loss
-from modules.lmfusion.network.block import Block, Path
+from modules.lmfusion.network.block import Block, ModalityPath
 from modules.lmfusion.network.fusion import FusionNetwork, Predicted
 from modules.lmfusion.network.mask import hybrid_mask
 from modules.lmfusion.system import LMFusion
@@ -117,12 +117,12 @@ def naive_block(
     return ROUTES[route](rows.is_image_S, *finishing, x_SD, attended_SHE)[0]
 
 
-def project(path: Path) -> Work:
+def project(path: ModalityPath) -> Work:
     """Norm, Q, K and V of one modality."""
     return lambda x, cos, sin: path.project(x, (cos, sin))
 
 
-def finish(path: Path) -> Work:
+def finish(path: ModalityPath) -> Work:
     """O and FFN of one modality."""
     return lambda x, attended: (path.finish(x, attended),)
 

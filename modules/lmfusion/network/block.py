@@ -69,7 +69,7 @@ Projected = tuple[Tensor, Tensor, Tensor]
 """Queries [T, H, K], keys [T, G, K] and values [T, G, K] of some positions."""
 
 
-class Path:
+class ModalityPath:
     """How positions of one modality go through a block: the weights of up to two layers.
 
     Args:
@@ -152,7 +152,7 @@ class Extension:
     mask_B1QM: Tensor
     rotary: tuple[Tensor, Tensor]
 
-    def block(self, number: int, path: Path, x_TD: Tensor, scale: float) -> Tensor:
+    def block(self, number: int, path: ModalityPath, x_TD: Tensor, scale: float) -> Tensor:
         """One block over the new positions, all of one modality; [T, D]."""
         query, key, value = path.project(x_TD, self.rotary)
         shape = self.slot_BQ.shape
@@ -193,15 +193,15 @@ class Block(nn.Module):
         self.checkpoint_activations = checkpoint_activations
 
     @property
-    def text_path(self) -> Path:
+    def text_path(self) -> ModalityPath:
         """The way of a text token."""
-        return Path(self.text, self.text)
+        return ModalityPath(self.text, self.text)
 
     @property
-    def image_path(self) -> Path:
+    def image_path(self) -> ModalityPath:
         """The way of a patch."""
         attention = self.image if self.separation == "deep" else self.text
-        return Path(attention, self.text if self.image is None else self.image)
+        return ModalityPath(attention, self.text if self.image is None else self.image)
 
     @property
     def scale(self) -> float:
