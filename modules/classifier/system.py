@@ -68,7 +68,7 @@ class TextBatch(TypedDict):
     place_N: list[str]
 
 
-class Judge(System):
+class EvaluatedClassifier(System):
     """What every detector shares: evaluation, calibration on validation texts, verdicts.
 
     A subclass says in `logits` what it thinks of the texts of a batch.
@@ -202,7 +202,7 @@ class Judge(System):
             )
 
 
-class Detector(Judge):
+class Detector(EvaluatedClassifier):
     """Train an encoder to tell classes of texts apart: human and machine, or others.
 
     Args:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from modules.classifier.evaluation import Judged
-from modules.classifier.system import Judge, TextBatch
+from modules.classifier.system import EvaluatedClassifier, TextBatch
 from modules.detector.method import Method
 
 
@@ -22,7 +22,7 @@ class LabelledTexts(Protocol):
         """Every validation text once."""
 
 
-class Baseline(Judge):
+class Baseline(EvaluatedClassifier):
     """A method that `test` and `predict` prepare by themselves: there is nothing to fit before.
 
     Where it learns, it learns from the training texts; its scores become probabilities by a
