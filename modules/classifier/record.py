@@ -11,7 +11,7 @@ FEW_WORDS = 20
 """Below that many words a text says little."""
 
 
-class Verdict:
+class PredictionRecord:
     """Turns logits into records that say how sure they are.
 
     Args:

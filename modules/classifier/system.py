@@ -20,7 +20,7 @@ from modules.classifier.calibration import Calibration, densities
 from modules.classifier.evaluation import PLAIN, TOLD, Judged, Texts, at_threshold, measures
 from modules.classifier.loss import classification_loss, text_logits
 from modules.classifier.network import Builder, Classifier
-from modules.classifier.record import Verdict
+from modules.classifier.record import PredictionRecord
 from modules.weights.origin import read_tokenizer
 
 
@@ -179,7 +179,7 @@ class EvaluatedClassifier(System):
         if not batch["num_targets"]:
             return []
         logits_NC = self.logits(batch).double().cpu()
-        say = Verdict(self.classes, self.calibration)
+        say = PredictionRecord(self.classes, self.calibration)
         return [say(logits_NC[i], batch, i) for i in range(batch["num_targets"])]
 
     # Checkpoints

@@ -19,7 +19,7 @@ from modules.classifier.calibration import (
 )
 from modules.classifier.evaluation import TOLD, Judged, Texts, at_threshold, measures
 from modules.classifier.loss import classification_loss, text_logits
-from modules.classifier.record import Verdict
+from modules.classifier.record import PredictionRecord
 
 sklearn = pytest.importorskip("sklearn")
 
@@ -292,7 +292,7 @@ def test_the_loss_is_a_sum_of_weighted_errors():
 
 def test_a_verdict_says_how_sure_it_is_and_when_it_means_little():
     at = Calibration(2.0, 1.0, 0.9, 0.008, 250, 0.2, 0.3, 5)
-    say = Verdict(["human", "machine"], at)
+    say = PredictionRecord(["human", "machine"], at)
     batch = {
         "place_N": ["a", "b", "c"],
         "problem_N": ["", "empty", ""],
@@ -325,14 +325,14 @@ def test_a_verdict_between_probabilities_that_look_alike_says_what_tells_them_ap
     batch = {"place_N": ["a"], "problem_N": [""], "text_N": ["word " * 30]}
     batch |= {"windows_N": [1], "density_N": [0.25]}
     at = Calibration(threshold=1.0, threshold_odds=50.0, false_positive_rate=0.0, num_negative=22)
-    say = Verdict(["human", "machine"], at)
+    say = PredictionRecord(["human", "machine"], at)
     told = say(torch.tensor([0.0, 49.0]), batch, 0)["verdict"]
     assert told == (
         "human: p_machine of log-odds 49 is below the threshold of log-odds 50, which none of 22 "
         "human validation texts reach"
     )
     assert say(torch.tensor([0.0, 50.0]), batch, 0)["label"] == "machine"
-    free = Verdict(["human", "machine"], Calibration())
+    free = PredictionRecord(["human", "machine"], Calibration())
     told = free(torch.tensor([0.0, 1.0]), batch, 0)["verdict"]
     assert told == (
         "machine: p_machine 0.731 is not below the threshold 0.5, which no validation text has "
