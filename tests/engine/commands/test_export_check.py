@@ -63,7 +63,7 @@ def test_every_system_is_exported_and_compared_or_says_why_not():
                 is_own = (
                     kind.__module__ == module.__name__ and kind.__name__ != "EvaluatedClassifier"
                 )
-                if is_own:  # a EvaluatedClassifier is the common part of two
+                if is_own:  # EvaluatedClassifier is the part that two share
                     is_exported = all(hasattr(kind, m) for m in ("export", "outputs", "outputs_of"))
                     assert is_exported != hasattr(kind, "no_export"), kind
 
