@@ -25,7 +25,7 @@ from cli import main as door
 from engine.study.launch import finish
 from engine.study.trial import Cell
 from modules.classifier.loss import classification_loss
-from modules.classifier.system import Detector, TextBatch
+from modules.classifier.system import TextBatch, TextClassifier
 
 GOAL = 1.2
 DETECTOR = {"kind": "encoder", "detector": "pooled", "seed": "seed1"}
@@ -61,7 +61,7 @@ class Contest:
         self.system, self.train, self.judged = self.batches()
         self.seconds_before = process_time() - start
 
-    def batches(self) -> tuple[Detector, list[TextBatch], list[TextBatch]]:
+    def batches(self) -> tuple[TextClassifier, list[TextBatch], list[TextBatch]]:
         """The network, and all batches of a cell in training and outside of it."""
         with TemporaryDirectory() as folder:
             cell, _ = the_cell(Path(folder), self.cache, self.quick)

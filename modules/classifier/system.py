@@ -202,7 +202,7 @@ class EvaluatedClassifier(System):
             )
 
 
-class Detector(EvaluatedClassifier):
+class TextClassifier(EvaluatedClassifier):
     """Train an encoder to tell classes of texts apart: human and machine, or others.
 
     Args:

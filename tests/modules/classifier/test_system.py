@@ -52,7 +52,7 @@ def config(tmp_path_factory, tokenizer_folder):
     options = {"accelerator": "cpu", "devices": 1, "precision": "32-true", "max_steps": 4}
     callbacks = [{"class_path": "callbacks.scores.Scores"}]
     whole = {
-        "model": {"class_path": "modules.classifier.system.Detector", "init_args": model},
+        "model": {"class_path": "modules.classifier.system.TextClassifier", "init_args": model},
         "data": {
             "class_path": "datamodules.labelled_text.datamodule.MachineTextData",
             "init_args": data,
