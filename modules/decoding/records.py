@@ -30,7 +30,7 @@ class Totals(NamedTuple):
     row: dict[str, float]
 
 
-class Asker(Protocol):
+class QuestionAnswerer(Protocol):
     """Makes a record of a question, by asking a model that is somewhere else."""
 
     at_once: int

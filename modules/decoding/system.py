@@ -17,8 +17,8 @@ from modules.decoding.decoder import Asked, Decoder, Written
 from modules.decoding.measures import Answered, Measure
 from modules.decoding.methods import Method
 from modules.decoding.records import (
-    Asker,
     Means,
+    QuestionAnswerer,
     Totals,
     by_token,
     earlier,
@@ -213,7 +213,7 @@ class OneByOne(L.LightningModule):
 
     no_export = Decoding.no_export
 
-    def __init__(self, asker: Asker, answers: str | None = None):
+    def __init__(self, asker: QuestionAnswerer, answers: str | None = None):
         super().__init__()
         self.asker = asker
         self.answers = answers
