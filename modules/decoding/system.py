@@ -1,6 +1,6 @@
 """Decoding as a Lightning system: `predict` answers questions, `test` measures answers.
 
-`Decoding` combines models that are here. `OneByOne` is what systems share that ask one question
+`Decoding` combines models that are here. `PerQuestionSystem` is what systems share that ask one question
 after the other: a model behind an endpoint, and a judge.
 """
 
@@ -201,7 +201,7 @@ class Decoding(L.LightningModule):
 # One question after the other
 
 
-class OneByOne(L.LightningModule):
+class PerQuestionSystem(L.LightningModule):
     """Ask questions one by one, and tell in the end what all records come to.
 
     Records are written by batches: what a batch had answered before an error is asked again.

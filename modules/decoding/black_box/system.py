@@ -2,10 +2,10 @@
 
 from modules.decoding.black_box.decode import Sampling
 from modules.decoding.black_box.method import Remote, RemoteProxyTuned
-from modules.decoding.system import OneByOne
+from modules.decoding.system import PerQuestionSystem
 
 
-class RemoteDecoding(OneByOne):
+class RemoteDecoding(PerQuestionSystem):
     """Answer questions by a model behind an endpoint, tuned by proxy.
 
     A question with choices, each of one token, gets one of them; any other gets a text.

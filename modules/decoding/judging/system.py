@@ -2,10 +2,10 @@
 
 from modules.decoding.judging.comparison import Comparison, PretrainedJudge, Sides
 from modules.decoding.judging.verdicts import Judge
-from modules.decoding.system import OneByOne
+from modules.decoding.system import PerQuestionSystem
 
 
-class Judging(OneByOne):
+class Judging(PerQuestionSystem):
     """Let a judge compare two answers to each question, in both orders.
 
     Args:
