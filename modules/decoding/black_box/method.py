@@ -131,7 +131,7 @@ class Locked:
             return self.offsets(prompt, continuation)
 
 
-class Remote:
+class RemoteProxy:
     """Answers questions by a model behind an endpoint.
 
     Args:

@@ -1,7 +1,7 @@
 """A model behind an endpoint, tuned by proxy, as a Lightning system."""
 
 from modules.decoding.black_box.decode import Sampling
-from modules.decoding.black_box.method import Remote, RemoteProxyTuned
+from modules.decoding.black_box.method import RemoteProxy, RemoteProxyTuned
 from modules.decoding.system import PerQuestionSystem
 
 
@@ -24,4 +24,4 @@ class RemoteDecoding(PerQuestionSystem):
         per_token: bool = False,
         answers: str | None = None,
     ):
-        super().__init__(Remote(method, sampling, per_token), answers)
+        super().__init__(RemoteProxy(method, sampling, per_token), answers)
