@@ -28,7 +28,7 @@ from modules.endpoint.client import Endpoint, Patience
 from modules.prompting.question import Question
 
 
-class Server(Endpoint):
+class EndpointConfig(Endpoint):
     """An endpoint as a config names it.
 
     Args:
@@ -75,7 +75,7 @@ class RemoteProxyTuned:
         forms: Ways in which the endpoint may write tokens (`Spelling`).
     """
 
-    endpoint: Server
+    endpoint: EndpointConfig
     expert: Pretrained
     antiexpert: Pretrained
     listing: Literal["text", "chat"] = "text"
