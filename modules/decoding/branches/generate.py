@@ -34,7 +34,7 @@ LOOPS = {
 """Loops of transformers, by the mode that the arguments of `generate` ask for."""
 
 
-class Caches:
+class CombinedCaches:
     """What the loops of transformers do to a key-value cache, done to those of all branches.
 
     Args:
@@ -63,7 +63,7 @@ class Caches:
         self.ensemble.crop(abs(tokens_to_remove))
 
 
-class Together(GenerationMixin):
+class CombinedModel(GenerationMixin):
     """Stands in for the first model in the loops of transformers, and speaks for all branches.
 
     Args:
@@ -77,7 +77,7 @@ class Together(GenerationMixin):
         self.device = model.device
         self.dtype = model.dtype
         self.ensemble = ensemble
-        self.caches = Caches(ensemble)
+        self.caches = CombinedCaches(ensemble)
 
     def __call__(self, input_ids: Tensor, **kwargs: Any) -> CausalLMOutputWithPast:
         """The combined logits of the next token, [S, 1, V]."""
@@ -167,7 +167,7 @@ class CombinedDecoding:
         num_new = int(generation_config.max_length) - input_ids.shape[1]
         ensemble = Ensemble(self.branches, self.prompts, num_new, self.cache)
         self._check(model, input_ids, ensemble)
-        together = Together(model, ensemble)
+        together = CombinedModel(model, ensemble)
         loop = getattr(GenerationMixin, LOOPS[mode])
         synced = any(is_sharded(one.model) for one in self.branches.branches)
         with ensemble.few_at_a_time():
