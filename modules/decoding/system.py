@@ -1,7 +1,7 @@
 """Decoding as a Lightning system: `predict` answers questions, `test` measures answers.
 
-`Decoding` combines models that are here. `PerQuestionSystem` is what systems share that ask one question
-after the other: a model behind an endpoint, and a judge.
+`Decoding` combines local models. `PerQuestionSystem` is the common base of the systems that ask one
+question at a time: a model behind an endpoint, and an LLM judge.
 """
 
 from collections.abc import Iterable, Sequence

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from modules.decoding.black_box.decode import BlackBox
-from modules.decoding.black_box.listing import Sight
 from modules.decoding.black_box.proxy import ROUNDING, unseen_mass, unseen_masses
+from modules.decoding.black_box.top_logprobs import Sight
 
 Choices = Mapping[str, Sequence[str]]
 """Names of the choices, and the texts of the single tokens that each may be written as."""

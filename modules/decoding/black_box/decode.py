@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from modules.causal_lm.generate import cut
-from modules.decoding.black_box.listing import Listing, Sight, sight
 from modules.decoding.black_box.offsets import Offsets
 from modules.decoding.black_box.token_strings import Spelling
+from modules.decoding.black_box.top_logprobs import Sight, TopLogprobs, sight
 from modules.nn.generators import dice, draw
 
 
@@ -128,7 +128,7 @@ class BlackBox:
 
     def __init__(
         self,
-        base: Listing,
+        base: TopLogprobs,
         offsets: Offsets,
         spelling: Spelling,
         how: Sampling = Sampling(),

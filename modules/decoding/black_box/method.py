@@ -13,10 +13,10 @@ from modules.causal_lm.tokens.prompts import prompt_ids
 from modules.decoding.answers import Record
 from modules.decoding.black_box.choices import choose
 from modules.decoding.black_box.decode import BlackBox, Sampling
-from modules.decoding.black_box.listing import ChatListing, Listing, TextListing
 from modules.decoding.black_box.offsets import LocalOffsets, Offsets
 from modules.decoding.black_box.records import chosen, totals, written
 from modules.decoding.black_box.token_strings import Form, Spelling
+from modules.decoding.black_box.top_logprobs import ChatTopLogprobs, TextTopLogprobs, TopLogprobs
 from modules.decoding.branches.branches import Branch
 from modules.decoding.branches.rows import prompt_room
 from modules.decoding.branches.vocabulary import check_same
@@ -61,7 +61,7 @@ class RemoteProxyTuned:
         endpoint: The base.
         expert: Small tuned model.
         antiexpert: The small model before it was tuned.
-        listing: Whether the base continues a `text` (/completions) or answers a `chat`
+        api: Whether the base continues a `text` (/completions) or answers a `chat`
             (/chat/completions).
         top_k: Tokens that the base is asked for, K.
         prompt: The base's prompt; of a chat, what the user says.
@@ -71,14 +71,14 @@ class RemoteProxyTuned:
         as_ids: Whether a text is given to the base as ids of the experts' tokenizer, not as text.
             Only so is it sure to read just the tokens that were chosen.
         going_on: Fields of a request that make a chat go on with a half-finished answer
-            (`ChatListing`).
+            (`ChatTopLogprobs`).
         forms: Ways in which the endpoint may write tokens (`Spelling`).
     """
 
     endpoint: EndpointConfig
     expert: Pretrained
     antiexpert: Pretrained
-    listing: Literal["text", "chat"] = "text"
+    api: Literal["text", "chat"] = "text"
     top_k: int = 5
     prompt: Wording = "{question}"
     expert_prompt: Wording | None = None
@@ -99,11 +99,11 @@ class RemoteProxyTuned:
         check_same(expert.tokenizer, antiexpert.tokenizer, "the anti-expert")
         return expert, antiexpert
 
-    def base(self, tokenizer: Any) -> Listing:
+    def base(self, tokenizer: Any) -> TopLogprobs:
         """The base."""
-        if self.listing == "chat":
-            return ChatListing(self.endpoint, self.top_k, self.going_on)
-        return TextListing(self.endpoint, self.top_k, tokenizer if self.as_ids else None)
+        if self.api == "chat":
+            return ChatTopLogprobs(self.endpoint, self.top_k, self.going_on)
+        return TextTopLogprobs(self.endpoint, self.top_k, tokenizer if self.as_ids else None)
 
     def reworded(self, tokenizer: Any) -> Callable[[str], str]:
         """Makes the expert's prompt of the base's."""

@@ -24,7 +24,7 @@ def box(spelling):
     """Makes a black box that lists certain tokens and adds certain offsets."""
 
     def make(listed, offsets, num_missing=0):
-        class Listing:
+        class TopLogprobs:
             needs_whole_characters = False
 
             def before(self, prompt):
@@ -37,7 +37,7 @@ def box(spelling):
         delta_V = torch.zeros(len(spelling), dtype=torch.float64)
         for text, value in offsets.items():
             delta_V[spelling.ids(text)] = value
-        return BlackBox(Listing(), lambda prompt, ids: delta_V, spelling)
+        return BlackBox(TopLogprobs(), lambda prompt, ids: delta_V, spelling)
 
     return make
 

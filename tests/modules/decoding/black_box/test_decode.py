@@ -5,9 +5,9 @@ import torch
 
 from modules.decoding.answers import answer_all, answered
 from modules.decoding.black_box.decode import BlackBox, Sampling
-from modules.decoding.black_box.listing import ChatListing, TextListing, sight
 from modules.decoding.black_box.offsets import LocalOffsets
 from modules.decoding.black_box.token_strings import Spelling
+from modules.decoding.black_box.top_logprobs import ChatTopLogprobs, TextTopLogprobs, sight
 from modules.endpoint.client import Endpoint, EndpointError
 from modules.endpoint.next_tokens import Candidate, NextTokens
 from tests.fixtures.endpoint import byte_tokenizer, serving, tiny_model
@@ -31,8 +31,8 @@ def box(parts):
     """Makes a black box of a served base."""
     tokenizer, spelling, _, expert, antiexpert = parts
 
-    def make(served, num=5, as_ids=True, alpha=1.0, listing=None, **sampling):
-        base = listing or TextListing(
+    def make(served, num=5, as_ids=True, alpha=1.0, top_logprobs=None, **sampling):
+        base = top_logprobs or TextTopLogprobs(
             Endpoint(served.url, "tiny"), num, tokenizer if as_ids else None
         )
         offsets = LocalOffsets(expert, antiexpert, tokenizer, alpha)
@@ -196,19 +196,19 @@ def test_a_run_that_breaks_down_goes_on_without_asking_twice(parts, box, tmp_pat
 
 def test_a_chat_tells_one_token(parts, box):
     with serving(model=parts[2], tokenizer=parts[0]) as served:
-        listing = ChatListing(Endpoint(served.url, "tiny"), 20)
-        found = box(served, listing=listing, max_new_tokens=1).write(PROMPT)
+        top_logprobs = ChatTopLogprobs(Endpoint(served.url, "tiny"), 20)
+        found = box(served, top_logprobs=top_logprobs, max_new_tokens=1).write(PROMPT)
         text = box(served, num=20, as_ids=False, max_new_tokens=1).write(PROMPT)
         assert [one.id for one in found.tokens] == [one.id for one in text.tokens]
         with pytest.raises(ValueError, match="a chat endpoint tells one token only"):
-            box(served, listing=listing).write(PROMPT)
+            box(served, top_logprobs=top_logprobs).write(PROMPT)
 
 
 def test_a_chat_that_can_goes_on_with_its_half_finished_answer(parts, box):
     going_on = {"continue_final_message": True, "add_generation_prompt": False}
     with serving(model=parts[2], tokenizer=parts[0]) as served:
-        listing = ChatListing(Endpoint(served.url, "tiny"), 20, going_on)
-        found = box(served, listing=listing).write(PROMPT)
+        top_logprobs = ChatTopLogprobs(Endpoint(served.url, "tiny"), 20, going_on)
+        found = box(served, top_logprobs=top_logprobs).write(PROMPT)
     second = served.requests[1][2]
     assert second["messages"][1] == {"role": "assistant", "content": found.tokens[0].text}
     assert second["continue_final_message"] is True

@@ -7,9 +7,9 @@ import torch
 
 from modules.causal_lm.tokens.ends import ends_of
 from modules.decoding.black_box.decode import BlackBox, Sampling
-from modules.decoding.black_box.listing import TextListing
 from modules.decoding.black_box.offsets import LocalOffsets
 from modules.decoding.black_box.token_strings import Spelling
+from modules.decoding.black_box.top_logprobs import TextTopLogprobs
 from modules.endpoint.client import Endpoint
 from tests.fixtures.endpoint import byte_tokenizer, serving, tiny_model
 from tests.fixtures.remote_runs import lines, run, save_experts, tiny_parts
@@ -58,7 +58,9 @@ def test_a_black_box_writes_what_it_writes_in_python(parts, experts, tmp_path, c
         records = black_box(tmp_path, experts, served)
         offsets = LocalOffsets(expert, antiexpert, tokenizer)
         how = Sampling(max_new_tokens=3, end=sorted(ends_of(expert, tokenizer)))
-        box = BlackBox(TextListing(Endpoint(served.url, "x")), offsets, Spelling(tokenizer), how)
+        box = BlackBox(
+            TextTopLogprobs(Endpoint(served.url, "x")), offsets, Spelling(tokenizer), how
+        )
         wanted = [box.write(one["question"]) for one in QUESTIONS]
     assert [one["id"] for one in records] == [one["id"] for one in QUESTIONS]
     for one, other in zip(records, wanted, strict=True):
@@ -125,10 +127,10 @@ def test_an_endpoint_that_stays_busy_ends_the_run_and_the_next_one_goes_on(
     assert "texts        5, of which" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("listing", ["text", "chat"])
-def test_a_question_with_choices_gets_one_of_them(listing, parts, experts, tmp_path, capsys):
+@pytest.mark.parametrize("api", ["text", "chat"])
+def test_a_question_with_choices_gets_one_of_them(api, parts, experts, tmp_path, capsys):
     rows = [{**one, "choices": [" A", " B", " C"], "right": 1} for one in QUESTIONS[:3]]
-    flags = [f"--model.init_args.method.listing={listing}", "--model.init_args.method.top_k=270"]
+    flags = [f"--model.init_args.method.api={api}", "--model.init_args.method.top_k=270"]
     columns = {"choices": "choices", "answer": "right", "fields": {"question": "question"}}
     with serving(model=parts[1], tokenizer=parts[0]) as served:
         records = black_box(tmp_path, experts, served, *flags, questions=rows, **columns)

@@ -18,7 +18,7 @@ from modules.endpoint.client import Endpoint
 from modules.endpoint.next_tokens import Candidate, NextTokens, next_of_chat, next_of_text
 
 
-class Listing(Protocol):
+class TopLogprobs(Protocol):
     """A model that tells the likeliest tokens behind a text."""
 
     needs_whole_characters: bool
@@ -31,7 +31,7 @@ class Listing(Protocol):
         """The likeliest tokens behind a prompt and its continuation, given as text and as ids."""
 
 
-class TextListing:
+class TextTopLogprobs:
     """A base asked by `/completions`.
 
     Args:
@@ -59,7 +59,7 @@ class TextListing:
         return next_of_text(self.endpoint, whole, self.num)
 
 
-class ChatListing:
+class ChatTopLogprobs:
     """A base asked by `/chat/completions`; the prompt is the user's message.
 
     Args:
