@@ -15,7 +15,7 @@ from torch import Tensor
 
 from modules.decoding.black_box.decode import BlackBox
 from modules.decoding.black_box.proxy import ROUNDING, unseen_mass, unseen_masses
-from modules.decoding.black_box.top_logprobs import Sight
+from modules.decoding.black_box.top_logprobs import LocalCandidates
 
 Choices = Mapping[str, Sequence[str]]
 """Names of the choices, and the texts of the single tokens that each may be written as."""
@@ -85,7 +85,7 @@ def tokens(box: BlackBox, choices: Choices) -> dict[str, list[int]]:
 
 
 def totals(
-    seen: Sight, ids: Mapping[str, Sequence[int]], delta_V: Tensor | None
+    seen: LocalCandidates, ids: Mapping[str, Sequence[int]], delta_V: Tensor | None
 ) -> dict[str, float]:
     """Logarithm of the mass of each listed choice, summed over the tokens it is written as."""
     found: dict[str, float] = {}
@@ -97,7 +97,9 @@ def totals(
     return found
 
 
-def limits(seen: Sight, ids: Mapping[str, Sequence[int]], delta_V: Tensor) -> dict[str, float]:
+def limits(
+    seen: LocalCandidates, ids: Mapping[str, Sequence[int]], delta_V: Tensor
+) -> dict[str, float]:
     """Logarithm of the most that each choice's mass may be, its unseen tokens included."""
     unseen = min(1.0, unseen_mass(seen.logprob_K) + ROUNDING)
     mass_N = unseen_masses(unseen, seen.cap, seen.orphans, len(delta_V) - len(seen.id_K))

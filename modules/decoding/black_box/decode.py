@@ -18,7 +18,7 @@ from torch import Tensor
 from modules.causal_lm.generate import cut
 from modules.decoding.black_box.offsets import Offsets
 from modules.decoding.black_box.token_strings import Spelling
-from modules.decoding.black_box.top_logprobs import Sight, TopLogprobs, sight
+from modules.decoding.black_box.top_logprobs import LocalCandidates, TopLogprobs, local_candidates
 from modules.nn.generators import dice, draw
 
 
@@ -138,13 +138,13 @@ class BlackBox:
         self.spelling = spelling
         self.how = how
 
-    def look(self, prompt: str, ids: Sequence[int]) -> Sight | None:
+    def look(self, prompt: str, ids: Sequence[int]) -> LocalCandidates | None:
         """The base's list behind a continuation; None where it ends the text."""
         reads_text = self.base.needs_whole_characters
         found = self.base(prompt, self.spelling.text(ids), ids)
         if not found.candidates:
             return None
-        seen = sight(found, self.spelling, reads_text)
+        seen = local_candidates(found, self.spelling, reads_text)
         if reads_text and not self.spelling.is_read_back(self.base.before(prompt), ids):
             return seen._replace(is_read_back=False)
         return seen
@@ -174,7 +174,7 @@ class BlackBox:
                 return Continuation(cut(text, self.how.stop), tokens, "stop")
         return Continuation(text, tokens, "length")
 
-    def _choose(self, seen: Sight, delta_V: Tensor, generator: torch.Generator) -> Token:
+    def _choose(self, seen: LocalCandidates, delta_V: Tensor, generator: torch.Generator) -> Token:
         step = seen.step(delta_V)
         place = self.how.choose(step.logprob_K, generator)
         chosen = int(step.id_K[place])

@@ -99,7 +99,7 @@ class ChatTopLogprobs:
         return next_of_chat(self.endpoint, messages, self.num, **self.going_on)
 
 
-class Sight(NamedTuple):
+class LocalCandidates(NamedTuple):
     """An endpoint's list in local ids.
 
     Attributes:
@@ -122,7 +122,7 @@ class Sight(NamedTuple):
         return step if self.is_read_back else replace(step, low=0.0, high=1.0, is_certain=False)
 
 
-def sight(found: NextTokens, spelling: Spelling, whole: bool = False) -> Sight:
+def local_candidates(found: NextTokens, spelling: Spelling, whole: bool = False) -> LocalCandidates:
     """Put an endpoint's list in local ids.
 
     Args:
@@ -140,7 +140,7 @@ def sight(found: NextTokens, spelling: Spelling, whole: bool = False) -> Sight:
             claims.setdefault(i, []).append(one)
     clear = {i: ones[0].logprob for i, ones in claims.items() if len(ones) == 1}
     orphans += [exp(one.logprob) for ones in claims.values() if len(ones) > 1 for one in ones]
-    return Sight(
+    return LocalCandidates(
         torch.tensor(list(clear), dtype=torch.long),
         torch.tensor(list(clear.values()), dtype=torch.float64),
         orphans,

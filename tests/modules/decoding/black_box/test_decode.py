@@ -7,7 +7,11 @@ from modules.decoding.answers import answer_all, answered
 from modules.decoding.black_box.decode import BlackBox, Sampling
 from modules.decoding.black_box.offsets import LocalOffsets
 from modules.decoding.black_box.token_strings import Spelling
-from modules.decoding.black_box.top_logprobs import ChatTopLogprobs, TextTopLogprobs, sight
+from modules.decoding.black_box.top_logprobs import (
+    ChatTopLogprobs,
+    TextTopLogprobs,
+    local_candidates,
+)
 from modules.endpoint.client import Endpoint, EndpointError
 from modules.endpoint.next_tokens import Candidate, NextTokens
 from tests.fixtures.endpoint import byte_tokenizer, serving, tiny_model
@@ -265,7 +269,7 @@ def test_tokens_without_a_single_local_id_are_counted_and_left_unseen(parts):
     spelling = parts[1]
     names = [" the", "zzz", "\ufffd", "Ġthe", "a"]  # the first and the fourth are one token
     found = NextTokens([Candidate(t, -1.0 - n) for n, t in enumerate(names)], 0.01)
-    seen = sight(found, spelling)
+    seen = local_candidates(found, spelling)
     assert seen.id_K.tolist() == spelling.ids("a")
     assert sorted(seen.orphans) == pytest.approx(
         sorted(float(torch.tensor(-1.0 - n).exp()) for n in range(4))
@@ -277,8 +281,8 @@ def test_a_base_that_reads_text_can_use_no_part_of_a_character(parts):
     tokenizer, spelling = parts[:2]
     part = tokenizer.convert_tokens_to_ids("Ã")
     found = NextTokens([Candidate(f"token_id:{i}", -1.0) for i in (part, 5)], 0.1)
-    assert sight(found, spelling).id_K.tolist() == [part, 5]
-    seen = sight(found, spelling, whole=True)
+    assert local_candidates(found, spelling).id_K.tolist() == [part, 5]
+    seen = local_candidates(found, spelling, whole=True)
     assert seen.id_K.tolist() == [5]
     assert len(seen.orphans) == 1
 
