@@ -65,7 +65,7 @@ def choose(box: BlackBox, prompt: str, choices: Choices) -> Answer:
     is_certain = best is not None and all(
         after[best] > limit for name, limit in limits(seen, ids, delta_V).items() if name != best
     )
-    return Answer(best, likeliest(before), shares(after), dropped, is_certain, len(seen.orphans))
+    return Answer(best, likeliest(before), shares(after), dropped, is_certain, len(seen.unmatched))
 
 
 def tokens(box: BlackBox, choices: Choices) -> dict[str, list[int]]:
@@ -102,7 +102,7 @@ def limits(
 ) -> dict[str, float]:
     """Logarithm of the most that each choice's mass may be, its unseen tokens included."""
     unseen = min(1.0, unseen_mass(seen.logprob_K) + ROUNDING)
-    mass_N = unseen_masses(unseen, seen.cap, seen.orphans, len(delta_V) - len(seen.id_K))
+    mass_N = unseen_masses(unseen, seen.cap, seen.unmatched, len(delta_V) - len(seen.id_K))
     found = totals(seen, ids, delta_V)
     most: dict[str, float] = {}
     for name, own in ids.items():

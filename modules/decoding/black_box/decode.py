@@ -185,7 +185,7 @@ class BlackBox:
             step.low,
             step.high,
             step.is_certain,
-            len(seen.orphans),
-            len(seen.orphans) + len(seen.id_K),
+            len(seen.unmatched),
+            len(seen.unmatched) + len(seen.id_K),
             seen.is_read_back,
         )

@@ -51,7 +51,7 @@ def proxy_step(
     logprob_K: Tensor,
     delta_V: Tensor,
     cap: float | None = None,
-    orphans: Sequence[float] = (),
+    unmatched: Sequence[float] = (),
     rounding: float = ROUNDING,
 ) -> Step:
     """Reweight the seen tokens, and bound what the unseen ones would change.
@@ -62,7 +62,7 @@ def proxy_step(
         delta_V: What is added to the base's logits; minus infinity forbids a token.
         cap: The most probability that an unseen token may have; the least of the seen ones' where
             None.
-        orphans: Probabilities of tokens that the base listed, but of which nobody knows the id.
+        unmatched: Probabilities of tokens that the base listed, but of which nobody knows the id.
         rounding: By how much the unseen tokens' probability may be other than it seems; matters
             where their offsets are large.
 
@@ -81,8 +81,8 @@ def proxy_step(
         raise ValueError(f"the offsets forbid all of the {len(id_K)} tokens that are seen.")
     unseen = unseen_mass(logprob_K)
     delta_N = unseen_values(delta_V, id_K)
-    most_N = unseen_masses(min(1.0, unseen + rounding), cap, orphans, len(delta_N))
-    least_N = unseen_masses(max(0.0, unseen - rounding), cap, orphans, len(delta_N))
+    most_N = unseen_masses(min(1.0, unseen + rounding), cap, unmatched, len(delta_N))
+    least_N = unseen_masses(max(0.0, unseen - rounding), cap, unmatched, len(delta_N))
     high = weighed(most_N, delta_N.sort(descending=True).values)
     low = weighed(least_N, delta_N.sort().values)
     rival = weighed(most_N[:1], delta_N.max()[None]) if len(delta_N) else -torch.inf
@@ -96,7 +96,7 @@ def proxy_step(
     )
 
 
-def unseen_masses(unseen: float, cap: float, orphans: Sequence[float], num: int) -> Tensor:
+def unseen_masses(unseen: float, cap: float, unmatched: Sequence[float], num: int) -> Tensor:
     """Probabilities of unseen tokens, as unequal as can be: [N], float64, falling.
 
     Every orphan above the cap is one of them, and the others take what is left, as few as can hold
@@ -106,10 +106,10 @@ def unseen_masses(unseen: float, cap: float, orphans: Sequence[float], num: int)
     Args:
         unseen: Their sum.
         cap: The most that one which was not listed may have.
-        orphans: Those of listed tokens with unknown ids.
+        unmatched: Those of listed tokens with unknown ids.
         num: How many tokens there are, N.
     """
-    known = sorted((one for one in orphans if one > cap), reverse=True)
+    known = sorted((one for one in unmatched if one > cap), reverse=True)
     rest = max(0.0, unseen - sum(known))
     others = max(0, num - len(known))
     filled = (rest - cap * torch.arange(others, dtype=torch.float64)).clamp(0.0, cap)

@@ -105,20 +105,20 @@ class LocalCandidates(NamedTuple):
     Attributes:
         id_K: Local ids, distinct.
         logprob_K: Their log-probabilities, float64.
-        orphans: Probabilities of the listed tokens without a local id.
+        unmatched: Probabilities of the listed tokens without a local id.
         cap: The most probability that an unlisted token may have.
         is_read_back: Whether the endpoint was seen to read just the tokens that were chosen.
     """
 
     id_K: Tensor
     logprob_K: Tensor
-    orphans: list[float]
+    unmatched: list[float]
     cap: float
     is_read_back: bool = True
 
     def step(self, delta_V: Tensor) -> Step:
         """The reweighted distribution and its bounds; none where other tokens were read."""
-        step = proxy_step(self.id_K, self.logprob_K, delta_V, self.cap, self.orphans)
+        step = proxy_step(self.id_K, self.logprob_K, delta_V, self.cap, self.unmatched)
         return step if self.is_read_back else replace(step, low=0.0, high=1.0, is_certain=False)
 
 
@@ -131,18 +131,18 @@ def local_candidates(found: NextTokens, spelling: Spelling, whole: bool = False)
         whole: Whether only tokens of whole characters can be used.
     """
     claims: dict[int, list[Candidate]] = {}
-    orphans = []
+    unmatched = []
     for one in found.candidates:
         i = spelling.id(one)
         if i is None or (whole and not spelling.is_whole(i)):
-            orphans.append(exp(one.logprob))
+            unmatched.append(exp(one.logprob))
         else:
             claims.setdefault(i, []).append(one)
     clear = {i: ones[0].logprob for i, ones in claims.items() if len(ones) == 1}
-    orphans += [exp(one.logprob) for ones in claims.values() if len(ones) > 1 for one in ones]
+    unmatched += [exp(one.logprob) for ones in claims.values() if len(ones) > 1 for one in ones]
     return LocalCandidates(
         torch.tensor(list(clear), dtype=torch.long),
         torch.tensor(list(clear.values()), dtype=torch.float64),
-        orphans,
+        unmatched,
         found.cap,
     )

@@ -271,7 +271,7 @@ def test_tokens_without_a_single_local_id_are_counted_and_left_unseen(parts):
     found = NextTokens([Candidate(t, -1.0 - n) for n, t in enumerate(names)], 0.01)
     seen = local_candidates(found, spelling)
     assert seen.id_K.tolist() == spelling.ids("a")
-    assert sorted(seen.orphans) == pytest.approx(
+    assert sorted(seen.unmatched) == pytest.approx(
         sorted(float(torch.tensor(-1.0 - n).exp()) for n in range(4))
     )
     assert seen.cap == 0.01
@@ -284,7 +284,7 @@ def test_a_base_that_reads_text_can_use_no_part_of_a_character(parts):
     assert local_candidates(found, spelling).id_K.tolist() == [part, 5]
     seen = local_candidates(found, spelling, whole=True)
     assert seen.id_K.tolist() == [5]
-    assert len(seen.orphans) == 1
+    assert len(seen.unmatched) == 1
 
 
 # Sampling

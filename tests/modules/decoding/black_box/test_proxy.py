@@ -67,11 +67,11 @@ def test_listed_tokens_without_an_id_are_within_the_bounds(
     p_V, delta_V = draw(seed, num, sharp, spread)
     k = min(num, max(2, round(share * num)))
     id_K, logprob_K = top(p_V, k)
-    is_orphan_K = torch.zeros(k, dtype=torch.bool)
+    is_unmatched_K = torch.zeros(k, dtype=torch.bool)
     places = np.random.default_rng(seed).permutation(k)[: min(num_orphans, k - 1)]
-    is_orphan_K[torch.from_numpy(places)] = True
-    cap, orphans = float(logprob_K[-1].exp()), logprob_K[is_orphan_K].exp().tolist()
-    step = proxy_step(id_K[~is_orphan_K], logprob_K[~is_orphan_K], delta_V, cap, orphans)
+    is_unmatched_K[torch.from_numpy(places)] = True
+    cap, unmatched = float(logprob_K[-1].exp()), logprob_K[is_unmatched_K].exp().tolist()
+    step = proxy_step(id_K[~is_unmatched_K], logprob_K[~is_unmatched_K], delta_V, cap, unmatched)
     q_V = exact(p_V, delta_V)
     assert step.low - 1e-12 <= distance(step, q_V) <= step.high + 1e-12
     if step.is_certain:
