@@ -17,7 +17,7 @@ from torch import Tensor
 
 from modules.causal_lm.generate import cut
 from modules.decoding.black_box.offsets import Offsets
-from modules.decoding.black_box.token_strings import Spelling
+from modules.decoding.black_box.token_strings import TokenStrings
 from modules.decoding.black_box.top_logprobs import LocalCandidates, TopLogprobs, local_candidates
 from modules.nn.generators import dice, draw
 
@@ -130,7 +130,7 @@ class BlackBox:
         self,
         base: TopLogprobs,
         offsets: Offsets,
-        spelling: Spelling,
+        spelling: TokenStrings,
         how: Sampling = Sampling(),
     ):
         self.base = base

@@ -15,7 +15,7 @@ from modules.decoding.black_box.choices import choose
 from modules.decoding.black_box.decode import BlackBox, Sampling
 from modules.decoding.black_box.offsets import LocalOffsets, Offsets
 from modules.decoding.black_box.records import chosen, totals, written
-from modules.decoding.black_box.token_strings import Form, Spelling
+from modules.decoding.black_box.token_strings import Form, TokenStrings
 from modules.decoding.black_box.top_logprobs import ChatTopLogprobs, TextTopLogprobs, TopLogprobs
 from modules.decoding.branches.branches import Branch
 from modules.decoding.branches.rows import prompt_room
@@ -72,7 +72,7 @@ class RemoteProxyTuned:
             Only so is it sure to read just the tokens that were chosen.
         going_on: Fields of a request that make a chat go on with a half-finished answer
             (`ChatTopLogprobs`).
-        forms: Ways in which the endpoint may write tokens (`Spelling`).
+        forms: Ways in which the endpoint may write tokens (`TokenStrings`).
     """
 
     endpoint: EndpointConfig
@@ -159,7 +159,7 @@ class RemoteProxy:
         self.models = [expert.model, antiexpert.model]
         self.reworded = self.method.reworded(self.tokenizer)
         self.base = self.method.base(self.tokenizer)
-        self.spelling = Spelling(self.tokenizer, self.method.forms)
+        self.spelling = TokenStrings(self.tokenizer, self.method.forms)
         if not self.how.end:
             self.how = replace(self.how, end=sorted(ends_of(expert.model, self.tokenizer)))
         return self.models

@@ -27,7 +27,7 @@ ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 """A byte behind `bytes:`, as OpenAI's completions write it."""
 
 
-class Spelling:
+class TokenStrings:
     """The tokens of a local vocabulary by how they are written.
 
     A token is only ever taken for another's where just one fits: neither a string that two of them

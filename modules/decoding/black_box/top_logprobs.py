@@ -13,7 +13,7 @@ from torch import Tensor
 
 from modules.causal_lm.tokens.prompts import prompt_ids
 from modules.decoding.black_box.proxy import Step, proxy_step
-from modules.decoding.black_box.token_strings import Spelling
+from modules.decoding.black_box.token_strings import TokenStrings
 from modules.endpoint.client import Endpoint
 from modules.endpoint.next_tokens import Candidate, NextTokens, next_of_chat, next_of_text
 
@@ -122,7 +122,9 @@ class LocalCandidates(NamedTuple):
         return step if self.is_read_back else replace(step, low=0.0, high=1.0, is_certain=False)
 
 
-def local_candidates(found: NextTokens, spelling: Spelling, whole: bool = False) -> LocalCandidates:
+def local_candidates(
+    found: NextTokens, spelling: TokenStrings, whole: bool = False
+) -> LocalCandidates:
     """Put an endpoint's list in local ids.
 
     Args:

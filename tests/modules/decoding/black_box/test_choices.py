@@ -7,7 +7,7 @@ import torch
 
 from modules.decoding.black_box.choices import Accuracy, accuracy, choose, letters
 from modules.decoding.black_box.decode import BlackBox
-from modules.decoding.black_box.token_strings import Spelling
+from modules.decoding.black_box.token_strings import TokenStrings
 from modules.endpoint.next_tokens import Candidate, NextTokens
 from tests.fixtures.endpoint import byte_tokenizer
 
@@ -16,7 +16,7 @@ LETTERS = letters("ABCD")
 
 @pytest.fixture(scope="module")
 def spelling():
-    return Spelling(byte_tokenizer())
+    return TokenStrings(byte_tokenizer())
 
 
 @pytest.fixture

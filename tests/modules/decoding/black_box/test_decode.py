@@ -6,7 +6,7 @@ import torch
 from modules.decoding.answers import answer_all, answered
 from modules.decoding.black_box.decode import BlackBox, Sampling
 from modules.decoding.black_box.offsets import LocalOffsets
-from modules.decoding.black_box.token_strings import Spelling
+from modules.decoding.black_box.token_strings import TokenStrings
 from modules.decoding.black_box.top_logprobs import (
     ChatTopLogprobs,
     TextTopLogprobs,
@@ -27,7 +27,7 @@ def parts():
         tiny_model(kind, len(tokenizer), seed, scale)
         for kind, seed, scale in (("gpt2", 0, 20.0), ("llama", 1, 8.0), ("llama", 2, 8.0))
     ]
-    return tokenizer, Spelling(tokenizer), *models
+    return tokenizer, TokenStrings(tokenizer), *models
 
 
 @pytest.fixture
@@ -257,7 +257,7 @@ def test_a_token_is_known_by_its_id_where_its_text_may_be_two(parts):
     from tests.fixtures.endpoint import piece_tokenizer
 
     tokenizer = piece_tokenizer()
-    spelling, ids = Spelling(tokenizer), tokenizer.convert_tokens_to_ids(["A", "▁A", "true"])
+    spelling, ids = TokenStrings(tokenizer), tokenizer.convert_tokens_to_ids(["A", "▁A", "true"])
     for i in ids[:2]:
         assert spelling.id(Candidate("A", -1.0)) is None
         assert spelling.id(Candidate("A", -1.0, b"A", i)) == i

@@ -8,7 +8,7 @@ import torch
 from modules.causal_lm.tokens.ends import ends_of
 from modules.decoding.black_box.decode import BlackBox, Sampling
 from modules.decoding.black_box.offsets import LocalOffsets
-from modules.decoding.black_box.token_strings import Spelling
+from modules.decoding.black_box.token_strings import TokenStrings
 from modules.decoding.black_box.top_logprobs import TextTopLogprobs
 from modules.endpoint.client import Endpoint
 from tests.fixtures.endpoint import byte_tokenizer, serving, tiny_model
@@ -59,7 +59,7 @@ def test_a_black_box_writes_what_it_writes_in_python(parts, experts, tmp_path, c
         offsets = LocalOffsets(expert, antiexpert, tokenizer)
         how = Sampling(max_new_tokens=3, end=sorted(ends_of(expert, tokenizer)))
         box = BlackBox(
-            TextTopLogprobs(Endpoint(served.url, "x")), offsets, Spelling(tokenizer), how
+            TextTopLogprobs(Endpoint(served.url, "x")), offsets, TokenStrings(tokenizer), how
         )
         wanted = [box.write(one["question"]) for one in QUESTIONS]
     assert [one["id"] for one in records] == [one["id"] for one in QUESTIONS]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from modules.decoding.black_box.token_strings import Spelling
+from modules.decoding.black_box.token_strings import TokenStrings
 from modules.endpoint.next_tokens import Candidate
 from tests.fixtures.endpoint import END, byte_tokenizer, piece_tokenizer
 
@@ -28,14 +28,14 @@ def piece(tokenizer, text):
 
 
 def test_every_token_of_bytes_is_found_by_its_bytes(bytes_of_text):
-    spelling = Spelling(bytes_of_text)
+    spelling = TokenStrings(bytes_of_text)
     for i in range(len(bytes_of_text)):
         raw = spelling.raw[i]
         assert spelling.id(written(raw.decode("utf-8", "replace"), raw)) == i
 
 
 def test_strings_of_texts_and_of_the_vocabulary_are_found(bytes_of_text):
-    spelling = Spelling(bytes_of_text)
+    spelling = TokenStrings(bytes_of_text)
     the = piece(bytes_of_text, "Ġthe")
     assert spelling.id(written(" the")) == spelling.id(written("Ġthe")) == the
     assert spelling.id(written(END)) == bytes_of_text.eos_token_id
@@ -43,7 +43,7 @@ def test_strings_of_texts_and_of_the_vocabulary_are_found(bytes_of_text):
 
 
 def test_parts_of_characters_are_not_guessed_at_but_read_from_bytes(bytes_of_text):
-    spelling = Spelling(bytes_of_text)
+    spelling = TokenStrings(bytes_of_text)
     part = piece(bytes_of_text, "Ã")  # the byte C3
     assert spelling.raw[part] == b"\xc3"
     assert not spelling.is_whole(part)
@@ -54,13 +54,13 @@ def test_parts_of_characters_are_not_guessed_at_but_read_from_bytes(bytes_of_tex
 
 
 def test_numbers_are_taken_at_their_word(bytes_of_text):
-    spelling = Spelling(bytes_of_text)
+    spelling = TokenStrings(bytes_of_text)
     assert spelling.id(written("token_id:7")) == 7
     assert spelling.id(written(f"token_id:{len(bytes_of_text)}")) is None
 
 
 def test_a_lost_space_makes_a_string_ambiguous(pieces):
-    careful, exact = Spelling(pieces), Spelling(pieces, forms=("text",))
+    careful, exact = TokenStrings(pieces), TokenStrings(pieces, forms=("text",))
     assert careful.id(written("true")) is None  # `▁true` decoded by itself is the same
     assert exact.id(written("true")) == piece(pieces, "true")
     for spelling in (careful, exact):
@@ -71,7 +71,7 @@ def test_a_lost_space_makes_a_string_ambiguous(pieces):
 
 
 def test_byte_tokens_give_way_to_letters_but_are_there_for_bytes(pieces):
-    spelling = Spelling(pieces)
+    spelling = TokenStrings(pieces)
     assert spelling.ids("A") == [piece(pieces, "A")]
     assert spelling.ids(" A") == [piece(pieces, "▁A")]
     assert spelling.id(written("\ufffd", b"\xc3")) == piece(pieces, "<0xC3>")
@@ -81,9 +81,9 @@ def test_byte_tokens_give_way_to_letters_but_are_there_for_bytes(pieces):
 def test_texts_are_joined_by_bytes(bytes_of_text, pieces):
     for tokenizer, text in ((bytes_of_text, " the Bär saß"), (pieces, " true A ürt")):
         ids = tokenizer.encode(text, add_special_tokens=False)
-        assert Spelling(tokenizer).text(ids).strip() == text.strip()
+        assert TokenStrings(tokenizer).text(ids).strip() == text.strip()
     part = piece(bytes_of_text, "Ã")
-    assert Spelling(bytes_of_text).text([part]) == "\ufffd"
+    assert TokenStrings(bytes_of_text).text([part]) == "\ufffd"
 
 
 def test_ids_behind_a_gap_are_known():
@@ -99,4 +99,4 @@ def test_ids_behind_a_gap_are_known():
     moved = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(data)))
     assert strings(moved)[400] == last
     text = moved.decode([400])
-    assert 400 in Spelling(moved).ids(text)
+    assert 400 in TokenStrings(moved).ids(text)
