@@ -73,7 +73,7 @@ def tokens(box: BlackBox, choices: Choices) -> dict[str, list[int]]:
     if not choices:
         raise ValueError("there is no choice.")
     ids = {
-        name: sorted({i for text in texts for i in box.spelling.ids(text)})
+        name: sorted({i for text in texts for i in box.token_strings.ids(text)})
         for name, texts in choices.items()
     }
     for name, own in ids.items():

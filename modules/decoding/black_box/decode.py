@@ -121,7 +121,7 @@ class BlackBox:
     Args:
         base: Tells its likeliest tokens.
         offsets: What is added to their log-probabilities.
-        spelling: Of the vocabulary of the offsets, which the base must share for the bounds to
+        token_strings: Of the vocabulary of the offsets, which the base must share for the bounds to
             hold.
         how: How tokens are chosen.
     """
@@ -130,22 +130,22 @@ class BlackBox:
         self,
         base: TopLogprobs,
         offsets: Offsets,
-        spelling: TokenStrings,
+        token_strings: TokenStrings,
         how: Sampling = Sampling(),
     ):
         self.base = base
         self.offsets = offsets
-        self.spelling = spelling
+        self.token_strings = token_strings
         self.how = how
 
     def look(self, prompt: str, ids: Sequence[int]) -> LocalCandidates | None:
         """The base's list behind a continuation; None where it ends the text."""
         reads_text = self.base.needs_whole_characters
-        found = self.base(prompt, self.spelling.text(ids), ids)
+        found = self.base(prompt, self.token_strings.text(ids), ids)
         if not found.candidates:
             return None
-        seen = local_candidates(found, self.spelling, reads_text)
-        if reads_text and not self.spelling.is_read_back(self.base.before(prompt), ids):
+        seen = local_candidates(found, self.token_strings, reads_text)
+        if reads_text and not self.token_strings.is_read_back(self.base.before(prompt), ids):
             return seen._replace(is_read_back=False)
         return seen
 
@@ -169,7 +169,7 @@ class BlackBox:
             tokens.append(self._choose(seen, self.offsets(prompt, ids), generator))
             if tokens[-1].id in self.how.end:
                 return Continuation(text, tokens, "end")
-            text = self.spelling.text(one.id for one in tokens)
+            text = self.token_strings.text(one.id for one in tokens)
             if any(stop in text for stop in self.how.stop):
                 return Continuation(cut(text, self.how.stop), tokens, "stop")
         return Continuation(text, tokens, "length")
@@ -180,7 +180,7 @@ class BlackBox:
         chosen = int(step.id_K[place])
         return Token(
             chosen,
-            self.spelling.text([chosen]),
+            self.token_strings.text([chosen]),
             float(step.logprob_K[place].exp()),
             step.low,
             step.high,

@@ -159,7 +159,7 @@ class RemoteProxy:
         self.models = [expert.model, antiexpert.model]
         self.reworded = self.method.reworded(self.tokenizer)
         self.base = self.method.base(self.tokenizer)
-        self.spelling = TokenStrings(self.tokenizer, self.method.forms)
+        self.token_strings = TokenStrings(self.tokenizer, self.method.forms)
         if not self.how.end:
             self.how = replace(self.how, end=sorted(ends_of(expert.model, self.tokenizer)))
         return self.models
@@ -169,7 +169,7 @@ class RemoteProxy:
         expert, antiexpert = self.models
         alpha = self.method.alpha
         offsets = LocalOffsets(expert, antiexpert, self.tokenizer, alpha, self.reworded)
-        return BlackBox(self.base, Locked(offsets, self.lock), self.spelling, self.how)
+        return BlackBox(self.base, Locked(offsets, self.lock), self.token_strings, self.how)
 
     def ask(self, question: Question, choices: Sequence[str], right: int, name: str = "") -> Record:
         """A text, or one of the choices, ready for JSON.

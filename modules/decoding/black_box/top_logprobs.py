@@ -123,20 +123,20 @@ class LocalCandidates(NamedTuple):
 
 
 def local_candidates(
-    found: NextTokens, spelling: TokenStrings, whole: bool = False
+    found: NextTokens, token_strings: TokenStrings, whole: bool = False
 ) -> LocalCandidates:
     """Put an endpoint's list in local ids.
 
     Args:
         found: The list.
-        spelling: Of the local vocabulary.
+        token_strings: Of the local vocabulary.
         whole: Whether only tokens of whole characters can be used.
     """
     claims: dict[int, list[Candidate]] = {}
     unmatched = []
     for one in found.candidates:
-        i = spelling.id(one)
-        if i is None or (whole and not spelling.is_whole(i)):
+        i = token_strings.id(one)
+        if i is None or (whole and not token_strings.is_whole(i)):
             unmatched.append(exp(one.logprob))
         else:
             claims.setdefault(i, []).append(one)

@@ -15,12 +15,12 @@ LETTERS = letters("ABCD")
 
 
 @pytest.fixture(scope="module")
-def spelling():
+def token_strings():
     return TokenStrings(byte_tokenizer())
 
 
 @pytest.fixture
-def box(spelling):
+def box(token_strings):
     """Makes a black box that lists certain tokens and adds certain offsets."""
 
     def make(listed, offsets, num_missing=0):
@@ -34,10 +34,10 @@ def box(spelling):
                 entries = [Candidate(t, log(p)) for t, p in listed.items()]
                 return NextTokens(entries, min(listed.values(), default=1.0))
 
-        delta_V = torch.zeros(len(spelling), dtype=torch.float64)
+        delta_V = torch.zeros(len(token_strings), dtype=torch.float64)
         for text, value in offsets.items():
-            delta_V[spelling.ids(text)] = value
-        return BlackBox(TopLogprobs(), lambda prompt, ids: delta_V, spelling)
+            delta_V[token_strings.ids(text)] = value
+        return BlackBox(TopLogprobs(), lambda prompt, ids: delta_V, token_strings)
 
     return make
 
@@ -52,8 +52,8 @@ def test_only_choices_are_reweighted_and_compared(box):
     assert found.dropped == []
 
 
-def test_spellings_of_a_choice_are_summed(box, spelling):
-    both = {"A": spelling.ids("A"), " A": spelling.ids(" A")}
+def test_spellings_of_a_choice_are_summed(box, token_strings):
+    both = {"A": token_strings.ids("A"), " A": token_strings.ids(" A")}
     assert all(both.values())
     found = choose(box({"A": 0.2, " A": 0.2, "B": 0.3}, {}), "?", LETTERS)
     assert found.choice == "A"

@@ -21,7 +21,7 @@ PROMPT = "the cat sat"
 
 @pytest.fixture(scope="module")
 def parts():
-    """Tokenizer, spelling, base, expert, anti-expert."""
+    """Tokenizer, its token strings, base, expert, anti-expert."""
     tokenizer = byte_tokenizer()
     models = [
         tiny_model(kind, len(tokenizer), seed, scale)
@@ -33,14 +33,14 @@ def parts():
 @pytest.fixture
 def box(parts):
     """Makes a black box of a served base."""
-    tokenizer, spelling, _, expert, antiexpert = parts
+    tokenizer, token_strings, _, expert, antiexpert = parts
 
     def make(served, num=5, as_ids=True, alpha=1.0, top_logprobs=None, **sampling):
         base = top_logprobs or TextTopLogprobs(
             Endpoint(served.url, "tiny"), num, tokenizer if as_ids else None
         )
         offsets = LocalOffsets(expert, antiexpert, tokenizer, alpha)
-        return BlackBox(base, offsets, spelling, Sampling(**{"max_new_tokens": 8} | sampling))
+        return BlackBox(base, offsets, token_strings, Sampling(**{"max_new_tokens": 8} | sampling))
 
     return make
 
@@ -116,11 +116,11 @@ def test_without_alpha_it_writes_the_base_s_own_greedy_text(parts, box):
 
 
 def test_a_base_that_reads_text_is_only_given_whole_characters(parts, box):
-    tokenizer, spelling = parts[:2]
+    tokenizer, token_strings = parts[:2]
     with serving(model=parts[2], tokenizer=tokenizer) as served:
         found = box(served, num=40, as_ids=False).write(PROMPT)
     prompts = [fields["prompt"] for _, _, fields in served.requests]
-    texts = [spelling.text(one.id for one in found.tokens[:n]) for n in range(len(prompts))]
+    texts = [token_strings.text(one.id for one in found.tokens[:n]) for n in range(len(prompts))]
     assert prompts == [PROMPT + text for text in texts]
     assert "\ufffd" not in found.text
     assert max(token.unknown for token in found.tokens) > 0  # parts of characters
@@ -257,20 +257,24 @@ def test_a_token_is_known_by_its_id_where_its_text_may_be_two(parts):
     from tests.fixtures.endpoint import piece_tokenizer
 
     tokenizer = piece_tokenizer()
-    spelling, ids = TokenStrings(tokenizer), tokenizer.convert_tokens_to_ids(["A", "▁A", "true"])
+    token_strings, ids = (
+        TokenStrings(tokenizer),
+        tokenizer.convert_tokens_to_ids(["A", "▁A", "true"]),
+    )
     for i in ids[:2]:
-        assert spelling.id(Candidate("A", -1.0)) is None
-        assert spelling.id(Candidate("A", -1.0, b"A", i)) == i
-    assert spelling.id(Candidate("A", -1.0, b"A", ids[2])) is None  # of another vocabulary
-    assert spelling.id(Candidate("true", -1.0, None, 9999)) == spelling.id(Candidate("true", -1.0))
+        assert token_strings.id(Candidate("A", -1.0)) is None
+        assert token_strings.id(Candidate("A", -1.0, b"A", i)) == i
+    assert token_strings.id(Candidate("A", -1.0, b"A", ids[2])) is None  # of another vocabulary
+    by_text = token_strings.id(Candidate("true", -1.0))
+    assert token_strings.id(Candidate("true", -1.0, None, 9999)) == by_text
 
 
 def test_tokens_without_a_single_local_id_are_counted_and_left_unseen(parts):
-    spelling = parts[1]
+    token_strings = parts[1]
     names = [" the", "zzz", "\ufffd", "Ġthe", "a"]  # the first and the fourth are one token
     found = NextTokens([Candidate(t, -1.0 - n) for n, t in enumerate(names)], 0.01)
-    seen = local_candidates(found, spelling)
-    assert seen.id_K.tolist() == spelling.ids("a")
+    seen = local_candidates(found, token_strings)
+    assert seen.id_K.tolist() == token_strings.ids("a")
     assert sorted(seen.unmatched) == pytest.approx(
         sorted(float(torch.tensor(-1.0 - n).exp()) for n in range(4))
     )
@@ -278,11 +282,11 @@ def test_tokens_without_a_single_local_id_are_counted_and_left_unseen(parts):
 
 
 def test_a_base_that_reads_text_can_use_no_part_of_a_character(parts):
-    tokenizer, spelling = parts[:2]
+    tokenizer, token_strings = parts[:2]
     part = tokenizer.convert_tokens_to_ids("Ã")
     found = NextTokens([Candidate(f"token_id:{i}", -1.0) for i in (part, 5)], 0.1)
-    assert local_candidates(found, spelling).id_K.tolist() == [part, 5]
-    seen = local_candidates(found, spelling, whole=True)
+    assert local_candidates(found, token_strings).id_K.tolist() == [part, 5]
+    seen = local_candidates(found, token_strings, whole=True)
     assert seen.id_K.tolist() == [5]
     assert len(seen.unmatched) == 1
 

@@ -143,8 +143,8 @@ def test_a_question_with_choices_gets_one_of_them(api, parts, experts, tmp_path,
         score = (own + tuned - untuned).log_softmax(0)
         spelled = {c: tokenizer.encode(c) + tokenizer.encode(c.strip()) for c in (" A", " B", " C")}
         mass = {
-            name: sum(float(score[i].exp()) for i in {*spelling} if is_single(tokenizer, i, name))
-            for name, spelling in spelled.items()
+            name: sum(float(score[i].exp()) for i in {*ids} if is_single(tokenizer, i, name))
+            for name, ids in spelled.items()
         }
         assert one["choice"] == max(mass, key=mass.get)
         assert one["right"] == " B"

@@ -28,54 +28,54 @@ def piece(tokenizer, text):
 
 
 def test_every_token_of_bytes_is_found_by_its_bytes(bytes_of_text):
-    spelling = TokenStrings(bytes_of_text)
+    token_strings = TokenStrings(bytes_of_text)
     for i in range(len(bytes_of_text)):
-        raw = spelling.raw[i]
-        assert spelling.id(written(raw.decode("utf-8", "replace"), raw)) == i
+        raw = token_strings.raw[i]
+        assert token_strings.id(written(raw.decode("utf-8", "replace"), raw)) == i
 
 
 def test_strings_of_texts_and_of_the_vocabulary_are_found(bytes_of_text):
-    spelling = TokenStrings(bytes_of_text)
+    token_strings = TokenStrings(bytes_of_text)
     the = piece(bytes_of_text, "Ġthe")
-    assert spelling.id(written(" the")) == spelling.id(written("Ġthe")) == the
-    assert spelling.id(written(END)) == bytes_of_text.eos_token_id
-    assert spelling.id(written("no such token")) is None
+    assert token_strings.id(written(" the")) == token_strings.id(written("Ġthe")) == the
+    assert token_strings.id(written(END)) == bytes_of_text.eos_token_id
+    assert token_strings.id(written("no such token")) is None
 
 
 def test_parts_of_characters_are_not_guessed_at_but_read_from_bytes(bytes_of_text):
-    spelling = TokenStrings(bytes_of_text)
+    token_strings = TokenStrings(bytes_of_text)
     part = piece(bytes_of_text, "Ã")  # the byte C3
-    assert spelling.raw[part] == b"\xc3"
-    assert not spelling.is_whole(part)
-    assert spelling.id(written("\ufffd")) is None
-    assert spelling.id(written("\ufffd", "\ufffd".encode())) is None  # as lossy as the string
-    assert spelling.id(written("\ufffd", b"\xc3")) == part
-    assert spelling.id(written("bytes:\\xc3")) == part
+    assert token_strings.raw[part] == b"\xc3"
+    assert not token_strings.is_whole(part)
+    assert token_strings.id(written("\ufffd")) is None
+    assert token_strings.id(written("\ufffd", "\ufffd".encode())) is None  # as lossy as the string
+    assert token_strings.id(written("\ufffd", b"\xc3")) == part
+    assert token_strings.id(written("bytes:\\xc3")) == part
 
 
 def test_numbers_are_taken_at_their_word(bytes_of_text):
-    spelling = TokenStrings(bytes_of_text)
-    assert spelling.id(written("token_id:7")) == 7
-    assert spelling.id(written(f"token_id:{len(bytes_of_text)}")) is None
+    token_strings = TokenStrings(bytes_of_text)
+    assert token_strings.id(written("token_id:7")) == 7
+    assert token_strings.id(written(f"token_id:{len(bytes_of_text)}")) is None
 
 
 def test_a_lost_space_makes_a_string_ambiguous(pieces):
     careful, exact = TokenStrings(pieces), TokenStrings(pieces, forms=("text",))
     assert careful.id(written("true")) is None  # `▁true` decoded by itself is the same
     assert exact.id(written("true")) == piece(pieces, "true")
-    for spelling in (careful, exact):
-        assert spelling.id(written(" true")) == piece(pieces, "▁true")
+    for token_strings in (careful, exact):
+        assert token_strings.id(written(" true")) == piece(pieces, "▁true")
     assert careful.id(written("▁true")) == piece(pieces, "▁true")
     assert careful.id(written("true", b" true")) == piece(pieces, "▁true")
     assert careful.id(written("true", b"true")) is None  # bytes of the string say no more
 
 
 def test_byte_tokens_give_way_to_letters_but_are_there_for_bytes(pieces):
-    spelling = TokenStrings(pieces)
-    assert spelling.ids("A") == [piece(pieces, "A")]
-    assert spelling.ids(" A") == [piece(pieces, "▁A")]
-    assert spelling.id(written("\ufffd", b"\xc3")) == piece(pieces, "<0xC3>")
-    assert spelling.id(written("Q")) == piece(pieces, "<0x51>")
+    token_strings = TokenStrings(pieces)
+    assert token_strings.ids("A") == [piece(pieces, "A")]
+    assert token_strings.ids(" A") == [piece(pieces, "▁A")]
+    assert token_strings.id(written("\ufffd", b"\xc3")) == piece(pieces, "<0xC3>")
+    assert token_strings.id(written("Q")) == piece(pieces, "<0x51>")
 
 
 def test_texts_are_joined_by_bytes(bytes_of_text, pieces):
