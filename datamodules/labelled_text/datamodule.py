@@ -44,7 +44,7 @@ from datamodules.text.token_file import TokenFile
 from datamodules.text.tokenizer import TextTokenizer, load_tokenizer
 
 
-class MachineTextData(ResumableData):
+class LabelledTextData(ResumableData):
     """Texts by people and machines, tokenised once for whatever is selected of them.
 
     Args:

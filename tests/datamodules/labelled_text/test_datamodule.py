@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datamodules.labelled_text.attacks import Truncation, Whitespace
-from datamodules.labelled_text.datamodule import MachineTextData
+from datamodules.labelled_text.datamodule import LabelledTextData
 from datamodules.labelled_text.selection import Selection, choose
 from datamodules.labelled_text.splits import check_splits, with_splits
 from datamodules.labelled_text.windows import cut_windows
@@ -28,7 +28,7 @@ def data(tmp_path, tokenizer_folder):
         if rows is not None or not path.exists():
             write(made_up() if rows is None else rows, path)
         sizes = {"batch_size": 4, "max_length": 64, "cache": str(tmp_path / "cache")}
-        return MachineTextData(tokenizer_folder, [source(path)], **{**sizes, **more})
+        return LabelledTextData(tokenizer_folder, [source(path)], **{**sizes, **more})
 
     return build
 
@@ -455,7 +455,7 @@ def test_other_labels_than_human_and_machine_are_classes_as_well(tmp_path, token
     path = write(rows, tmp_path / "stance.jsonl")
     names = ["left", "center", "right"]
     labels = {str(i): name for i, name in enumerate(names)}
-    found = MachineTextData(
+    found = LabelledTextData(
         tokenizer_folder,
         [source(path, labels=labels)],
         classes=names,

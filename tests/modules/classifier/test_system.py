@@ -54,7 +54,7 @@ def config(tmp_path_factory, tokenizer_folder):
     whole = {
         "model": {"class_path": "modules.classifier.system.TextClassifier", "init_args": model},
         "data": {
-            "class_path": "datamodules.labelled_text.datamodule.MachineTextData",
+            "class_path": "datamodules.labelled_text.datamodule.LabelledTextData",
             "init_args": data,
         },
         "trainer": {**options, "log_every_n_steps": 1, "logger": logger, "callbacks+": callbacks},
