@@ -23,8 +23,8 @@ from datamodules.records.formats.files import file_format, shown
 from datamodules.records.formats.open import read_rows
 from datamodules.records.quarantine import UnusableError
 from datamodules.records.rejects import Blank, Reject, judge
+from datamodules.records.row_tally import RowTally
 from datamodules.records.table import text
-from datamodules.records.tally import Census
 from datamodules.stream.loader import Batch
 from datamodules.text.prompts import prompt_file, prompt_lines
 from datamodules.text.tokenizer import TextTokenizer
@@ -139,7 +139,7 @@ def read_fusion_prompts(prompts: list[str] | str | None, max_bad_rate: float = 0
     """
     if isinstance(prompts, str):
         file = prompt_file(not_a_picture(prompts))
-        found = Census().sift(_prompts(file), max_bad_rate, shown(file))
+        found = RowTally().sift(_prompts(file), max_bad_rate, shown(file))
         return list(found)
     texts = [(str(i), _text(text, f"prompt {i}"), "image") for i, text in enumerate(prompts or [])]
     return texts or [("0", [], "image")]

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from datamodules.questions.source import Question, QuestionSource
 from datamodules.records.answered import answered
-from datamodules.records.tally import Census
+from datamodules.records.row_tally import RowTally
 from datamodules.stream.checks import check_bounds, check_shares
 from datamodules.stream.datamodule import ResumableData
 from datamodules.stream.loader import Batch, EvaluationLoader
@@ -127,7 +127,7 @@ class QuestionData(ResumableData):
 
     def _read(self, source: QuestionSource) -> list[Question]:
         """The good questions of a source; the bad ones are counted and named."""
-        good, census = list[Question](), Census()
+        good, census = list[Question](), RowTally()
         for found in census.sift(source.questions(), self.max_bad_rate, source.name):
             good.append(found)
             if len(good) == self.limit:

@@ -28,8 +28,8 @@ from typing import Literal
 import numpy as np
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from datamodules.records.row_tally import RowTally
 from datamodules.records.source import distinct
-from datamodules.records.tally import Census
 from datamodules.stream.checks import check_bounds, check_shares, check_sources
 from datamodules.stream.datamodule import ResumableData
 from datamodules.stream.loader import EvaluationLoader, ResumableLoader
@@ -178,7 +178,7 @@ class TextData(ResumableData):
     def training_documents(self) -> Iterator[str]:
         """The texts of all training sources, one source after the other; needs no tokenizer."""
         for source in self.sources["train"]:
-            good = Census().sift(source.documents(), self.max_bad_rate, source.name)
+            good = RowTally().sift(source.documents(), self.max_bad_rate, source.name)
             yield from (document.text for document in good)
 
     def _check(self) -> None:

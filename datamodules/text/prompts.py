@@ -19,8 +19,8 @@ from datamodules.records.formats.open import read_rows
 from datamodules.records.quarantine import UnusableError
 from datamodules.records.rejects import Blank, Document, Reject, judge, unwritable
 from datamodules.records.roots import missing
+from datamodules.records.row_tally import RowTally
 from datamodules.records.table import text
-from datamodules.records.tally import Census
 from datamodules.stream.loader import Batch
 
 COLUMN = "prompt"
@@ -91,7 +91,7 @@ def read_prompts(prompts: list[str] | str | None, max_bad_rate: float = 0.0) -> 
     """
     if isinstance(prompts, str):
         file = prompt_file(prompts)
-        return list(Census().sift(_prompts(file), max_bad_rate, shown(file)))
+        return list(RowTally().sift(_prompts(file), max_bad_rate, shown(file)))
     for number, given in enumerate(prompts or []):
         if reason := unwritable(given):
             raise ValueError(f"prompt {number}: {reason}.")

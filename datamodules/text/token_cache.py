@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from datamodules.records.rejects import Document, Reject
-from datamodules.records.tally import Census
+from datamodules.records.row_tally import RowTally
 from datamodules.text.files import TextSource
 from datamodules.text.token_file import (
     FORMAT,
@@ -73,7 +73,7 @@ def tokenised(
     identity = [FORMAT, source.fingerprint(), tokenizer.fingerprint, tokenizer.start, tokenizer.eos]
     identity.append(version("tokenizers"))
     folder = cache / hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:24]
-    census = Census()
+    census = RowTally()
 
     def describe() -> Meta:
         packages = ("tokenizers", "transformers", "numpy")
@@ -93,7 +93,7 @@ def tokenised(
 
     file = cached_token_file(folder, write)
     if not census.good:  # it was there: the limit may have been another when it was made
-        Census(**file.meta["census"]).check(max_bad_rate, source.name)  # type: ignore[arg-type]
+        RowTally(**file.meta["census"]).check(max_bad_rate, source.name)  # type: ignore[arg-type]
     return file
 
 

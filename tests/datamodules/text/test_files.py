@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from datamodules.records.rejects import Document, Reject
-from datamodules.records.tally import Census
+from datamodules.records.row_tally import RowTally
 from datamodules.text.files import HubText, JsonlText, ParquetText, PlainText, TextSource
 
 
@@ -160,7 +160,7 @@ def test_an_empty_file_is_named_and_costs_nothing_beside_others(tmp_path):
         list(PlainText(str(tmp_path)).documents())
     (tmp_path / "b.txt").write_text("b")
     with pytest.warns(UserWarning, match=r"1 of 2 files are empty: a\.txt \(is empty\)"):
-        assert len(list(Census().sift(PlainText(str(tmp_path)).documents(), 0.0, "x"))) == 1
+        assert len(list(RowTally().sift(PlainText(str(tmp_path)).documents(), 0.0, "x"))) == 1
 
 
 def test_the_fingerprint_follows_the_file_and_the_options(tmp_path):
@@ -185,7 +185,7 @@ def stream(good: int, bad: int) -> list[Document | Reject]:
 
 
 def test_a_few_bad_documents_are_counted_and_warned_about():
-    census = Census()
+    census = RowTally()
     with pytest.warns(
         UserWarning, match=r"2 of 400 documents are bad \(0.50%\): a:0 \(null\); a:1"
     ):
@@ -195,15 +195,15 @@ def test_a_few_bad_documents_are_counted_and_warned_about():
 
 def test_too_many_bad_documents_stop_the_run():
     with pytest.raises(ValueError, match=r"5 of 100 documents are bad.*More than 1.00% stops"):
-        list(Census().sift(stream(95, 5), 0.01, "a"))
+        list(RowTally().sift(stream(95, 5), 0.01, "a"))
 
 
 def test_a_hopeless_source_stops_the_run_early():
-    census = Census()
+    census = RowTally()
     with pytest.raises(ValueError, match="1000 of 1000"):
         list(census.sift(stream(10**5, 10**5), 0.01, "a"))
 
 
 def test_a_source_without_documents_is_refused():
     with pytest.raises(ValueError, match="a holds no document"):
-        list(Census().sift([], 0.01, "a"))
+        list(RowTally().sift([], 0.01, "a"))

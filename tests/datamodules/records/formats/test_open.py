@@ -17,7 +17,7 @@ from datamodules.records.formats.files import find_files, opened
 from datamodules.records.formats.open import read_rows
 from datamodules.records.jsonl import Lines
 from datamodules.records.rejects import BadFile, Blank, Document, Reject, judge
-from datamodules.records.tally import Census
+from datamodules.records.row_tally import RowTally
 from datamodules.text.files import HubText, JsonlText, ParquetText, PlainText, TextFiles, TextSource
 
 ROWS = [{"text": f'text {i}, «ü»\u2028 "quoted"', "n": str(i)} for i in range(5)]
@@ -195,7 +195,7 @@ def test_whatever_is_wrong_with_a_line_costs_that_line_and_can_be_printed(tmp_pa
 def test_blank_rows_are_neither_documents_nor_bad(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text('text\none\n""\n"  "\ntwo\n')
-    census = Census()
+    census = RowTally()
     with pytest.warns(UserWarning, match=r"a: 2 rows are blank\."):
         good = list(census.sift(TextFiles(str(path)).documents(), 0.0, "a"))
     assert [one.text for one in good] == ["one", "two"]
@@ -203,7 +203,7 @@ def test_blank_rows_are_neither_documents_nor_bad(tmp_path):
     assert isinstance(judge("\ufeff \n", "x"), Blank)
     path.write_text('text\n""\n')
     with pytest.raises(ValueError, match=r"holds no document\. a: 1 rows are blank"):
-        list(Census().sift(TextFiles(str(path)).documents(), 0.0, "a"))
+        list(RowTally().sift(TextFiles(str(path)).documents(), 0.0, "a"))
 
 
 def damaged(kind: str) -> tuple[str, bytes]:
@@ -232,7 +232,7 @@ def test_one_bad_file_of_many_is_named_and_the_others_are_read(tmp_path, kind):
         (tmp_path / f"{name}.jsonl").write_bytes(LINES)
     name, data = damaged(kind)
     (tmp_path / name).write_bytes(data)
-    census = Census()
+    census = RowTally()
     with pytest.warns(UserWarning, match=f"1 of 4 files .*{name} "):
         good = list(census.sift(TextFiles(str(tmp_path)).documents(), 0.01, "x"))
     assert len(good) >= 15
@@ -244,7 +244,7 @@ def test_one_bad_file_of_many_is_named_and_the_others_are_read(tmp_path, kind):
 def test_too_many_bad_files_stop_the_run():
     found = [Document("a", "a"), *(BadFile(f"{i}", "cut", 5) for i in range(2))]
     with pytest.raises(ValueError, match=r"2 of 5 files cannot be read: .* More than 33%"):
-        list(Census().sift(found, 0.01, "x"))
+        list(RowTally().sift(found, 0.01, "x"))
 
 
 def test_windows_line_ends_do_not_hide_a_separator(tmp_path):

@@ -24,7 +24,7 @@ NUM_SURE = 1000
 
 
 @dataclass
-class Census:
+class RowTally:
     """How many documents of a source were good and which were bad.
 
     Attributes:
