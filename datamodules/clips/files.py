@@ -15,7 +15,7 @@ from typing_extensions import override
 from datamodules.clips.reader import Clip, ClipReader
 from datamodules.records.faults import blaming
 from datamodules.records.formats.files import describe, find_files
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 from datamodules.records.rejects import printable
 from datamodules.records.source import NumberedSource
 
@@ -61,7 +61,7 @@ class ClipSource(NumberedSource):
             Uint8 [T, H, W, C].
 
         Raises:
-            UnusableError: The clip is broken or too short; says how.
+            BadSampleError: The clip is broken or too short; says how.
         """
 
 
@@ -147,20 +147,20 @@ def read_clip(path: Path, shape: tuple[int, int, int], fps: int) -> Clip:
         Uint8 [T, H, W, C].
 
     Raises:
-        UnusableError: The file is empty, broken, or too short; names it.
+        BadSampleError: The file is empty, broken, or too short; names it.
     """
     import av
 
     with blaming(f"{path.name} cannot be decoded"):
         if path.stat().st_size == 0:
-            raise UnusableError(f"{path.name} is empty")
+            raise BadSampleError(f"{path.name} is empty")
         with av.open(f"file:{path}") as container:
             reader = ClipReader(path.name, container, shape, fps)
             found = list(islice(reader.frames(), shape[0]))
     if not reader.num_decoded:
-        raise UnusableError(f"{path.name} has no frame that can be decoded")
+        raise BadSampleError(f"{path.name} has no frame that can be decoded")
     if len(found) < shape[0]:
-        raise UnusableError(
+        raise BadSampleError(
             f"{path.name} has {reader.num_decoded} frames, which are {len(found)} at {fps} a "
             f"second; {shape[0]} are needed"
         )

@@ -17,7 +17,7 @@ from typing_extensions import override
 from datamodules.clips.files import Clip, ClipSource
 from datamodules.images.preprocess import square
 from datamodules.images.source import FusionSource, Pair
-from datamodules.records.quarantine import MisfitError, UnusableError
+from datamodules.records.quarantine import BadSampleError, MisfitError
 from datamodules.stream.checks import check_choice
 
 VERSION = 1
@@ -118,7 +118,7 @@ class MovingPictures(ClipSource):
         number = dice.randrange(len(self.pictures))
         found = self.pictures.sample(number, dice)
         if not isinstance(found, Pair):
-            raise UnusableError("a document of several parts")
+            raise BadSampleError("a document of several parts")
         return square(found.image, self.size)
 
     def _ways(self, dice: Random, frames: int, room: list[int]) -> list[tuple[int, int]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 
 if TYPE_CHECKING:  # the import takes long
     import av
@@ -85,11 +85,11 @@ class ClipReader:
         """All frames, each with a time.
 
         Raises:
-            UnusableError: One is broken, or the first one hangs on others that are not there.
+            BadSampleError: One is broken, or the first one hangs on others that are not there.
         """
         stream = shown_stream(self.container)
         if stream is None:
-            raise UnusableError(f"{self.name} has no video stream")
+            raise BadSampleError(f"{self.name} has no video stream")
         stream.codec_context.thread_count = 1
         # of a bare stream all rates but its own are made up by the demuxer
         rate = Fraction(stream.codec_context.framerate or stream.guessed_rate or GUESS)
@@ -98,9 +98,9 @@ class ClipReader:
             has_key |= packet.is_keyframe  # an edit list may hide its frame
             for frame in packet.decode():
                 if frame.is_corrupt:
-                    raise UnusableError(f"{self.name} is broken at frame {self.num_decoded + 1}")
+                    raise BadSampleError(f"{self.name} is broken at frame {self.num_decoded + 1}")
                 if not has_key and not frame.key_frame:
-                    raise UnusableError(f"{self.name} does not begin with a key frame")
+                    raise BadSampleError(f"{self.name} does not begin with a key frame")
                 if frame.pts is None and stream.time_base is not None:
                     frame.time_base = stream.time_base
                     frame.pts = round(self.num_decoded / rate / stream.time_base)

@@ -126,7 +126,7 @@ class CodecText(TextSource):
         """A picture as the codec takes it, the central square, resized; or a clip.
 
         Raises:
-            UnusableError: It is broken, or the document is not one picture.
+            BadSampleError: It is broken, or the document is not one picture.
         """
         if isinstance(self.pictures, ClipSource):
             frames, height, width, _ = self.codec.shape

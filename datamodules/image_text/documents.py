@@ -12,7 +12,7 @@ from typing_extensions import override
 from datamodules.image_text.batch import FusionDocument, FusionImage, collate, length
 from datamodules.images.preprocess import MAX_PIXELS, latent
 from datamodules.images.source import FusionSource, Interleaved, Pair, Segment
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 from datamodules.records.rejects import Reject
 from datamodules.stream.loader import Batch
 from datamodules.stream.samples import SourceItems
@@ -56,7 +56,7 @@ class Composer:
             rng: What the order is drawn with.
 
         Raises:
-            UnusableError: An image is broken or the document is too long.
+            BadSampleError: An image is broken or the document is too long.
         """
         segments = self.arrange(sample, rng) if isinstance(sample, Pair) else sample
         if rng.random() < self.caption_dropout and guides(segments):
@@ -76,7 +76,7 @@ class Composer:
             document.append([self.tokenizer.eos])
         size = length(document, self.num_patches)
         if size > self.row_length:
-            raise UnusableError(f"{size} positions, but row_length is {self.row_length}")
+            raise BadSampleError(f"{size} positions, but row_length is {self.row_length}")
         return document
 
     def arrange(self, pair: Pair, rng: Random) -> Interleaved:

@@ -21,7 +21,7 @@ from datamodules.records.faults import attempt
 from datamodules.records.formats.columns import Record
 from datamodules.records.formats.files import file_format, shown
 from datamodules.records.formats.open import read_rows
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 from datamodules.records.rejects import Blank, Reject, judge
 from datamodules.records.row_tally import RowTally
 from datamodules.records.table import text
@@ -173,15 +173,15 @@ def _prompt(record: Record, number: int, folder: Path) -> Prompt:
     """The prompt of a row.
 
     Raises:
-        UnusableError: It says none.
+        BadSampleError: It says none.
     """
     said = [key for key in KEYS if record.get(key) not in (None, "", [])]
     kind = next(iter(said or [key for key in KEYS if key in record]), None)
     if kind is None:
-        raise UnusableError(f"no key 'prompt', 'image' or 'segments' among {', '.join(record)}")
+        raise BadSampleError(f"no key 'prompt', 'image' or 'segments' among {', '.join(record)}")
     want = record.get("want") or ("text" if kind == "image" else "image")
     if want not in WANTS:
-        raise UnusableError(f"want must be one of {', '.join(WANTS)}, got {want!r}")
+        raise BadSampleError(f"want must be one of {', '.join(WANTS)}, got {want!r}")
     name = str(number if record.get("name") is None else record["name"])
     if kind == "prompt":
         return name, _text(text(record[kind], kind), "prompt"), want

@@ -21,7 +21,7 @@ from datamodules.records.formats.files import describe
 from datamodules.records.formats.hub import hub_record, hub_rows
 from datamodules.records.formats.parquet import require_column
 from datamodules.records.jsonl import Lines
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 from datamodules.records.rejects import printable
 
 if TYPE_CHECKING:  # the import takes seconds
@@ -64,7 +64,7 @@ class ImageTextFolder(FileSource):
         record = self._lines.record(index)
         name = record.get(self.image)
         if not isinstance(name, str):
-            raise UnusableError(f"no file name under {self.image!r}")
+            raise BadSampleError(f"no file name under {self.image!r}")
         captions = texts(record.get(self.caption))
         return Pair(read_image(self._lines.file(index).parent / name), captions)
 
@@ -185,7 +185,7 @@ class ImageTextHub(FusionSource):
         row = hub_record(self._rows, index)
         cell = row[self.image] or {}
         if not isinstance(cell, dict):
-            raise UnusableError(f"{self.image}: no image")
+            raise BadSampleError(f"{self.image}: no image")
         image = image_bytes(cell.get("bytes"), cell.get("path"), Path(self.dataset))
         return Pair(image, texts(row[self.caption]) if self.caption else [""])
 

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from datamodules.images.source import FileSource, Interleaved, Segment, read_image
 from datamodules.records.jsonl import Lines
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 from datamodules.records.rejects import Reject, judge
 
 KINDS = ("text", "image", "generate")
@@ -53,22 +53,22 @@ def read_segments(segments: object, folder: Path) -> Interleaved:
         folder: What paths of images count from.
 
     Raises:
-        UnusableError: Something is missing or of the wrong kind.
+        BadSampleError: Something is missing or of the wrong kind.
     """
     if not isinstance(segments, list) or not segments:
-        raise UnusableError("no list of 'segments'")
+        raise BadSampleError("no list of 'segments'")
     return [_segment(segment, folder) for segment in segments]
 
 
 def _segment(segment: object, folder: Path) -> str | Segment:
     if not isinstance(segment, dict) or len(segment) != 1 or next(iter(segment)) not in KINDS:
-        raise UnusableError(
+        raise BadSampleError(
             f"a segment must have one key of {', '.join(KINDS)}, not {segment!r:.80}"
         )
     [(kind, value)] = segment.items()
     found = judge(value, "")
     if isinstance(found, Reject):
-        raise UnusableError(f"{kind}: {found.reason}")
+        raise BadSampleError(f"{kind}: {found.reason}")
     if kind == "text":
         return found.text
     return Segment(read_image(folder / found.text), is_target=kind == "generate")

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from datamodules.images.preprocess import MAX_PIXELS, Picture, square
 from datamodules.images.source import FusionSource, Pair
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 from datamodules.records.rejects import Reject
 from datamodules.stream.loader import Batch
 from datamodules.stream.samples import TRIES, SourceItems
@@ -86,11 +86,11 @@ def stored(source: FusionSource, index: int, rng: Random) -> Picture:
     """A picture as its source holds it.
 
     Raises:
-        UnusableError: It cannot be read, or the document is not one picture.
+        BadSampleError: It cannot be read, or the document is not one picture.
     """
     found = source.sample(index, rng)
     if not isinstance(found, Pair):
-        raise UnusableError("a document of several parts")
+        raise BadSampleError("a document of several parts")
     return found.image
 
 
@@ -98,7 +98,7 @@ def shaped(picture: Picture, size: int, channels: int, max_pixels: int = MAX_PIX
     """The central square of a picture, resized; uint8 [H, W] if grey, else [H, W, 3].
 
     Raises:
-        UnusableError: The picture is broken.
+        BadSampleError: The picture is broken.
     """
     pixels_HWC = square(picture, size, max_pixels)
     return pixels_HWC if channels == 3 else np.asarray(Image.fromarray(pixels_HWC).convert("L"))

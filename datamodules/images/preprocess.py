@@ -20,7 +20,7 @@ from datamodules.images.formats.icc import to_srgb
 from datamodules.images.formats.jpeg import LOSSLESS, START, check_jpeg, decode_strictly, read_jpeg
 from datamodules.images.formats.png import SIGNATURE, pixels_only, remarks_only
 from datamodules.records.faults import blaming
-from datamodules.records.quarantine import MisfitError, UnusableError
+from datamodules.records.quarantine import BadSampleError, MisfitError
 
 Picture = bytes | NDArray[np.uint8] | NDArray[np.float32]
 """An image: an encoded file, pixels [H, W] or [H, W, 3], or clean latents [C, H, W]."""
@@ -55,7 +55,7 @@ def latent(
         Float32 [C, H, W].
 
     Raises:
-        UnusableError: The image is broken.
+        BadSampleError: The image is broken.
         MisfitError: Stored latents have another shape, or pixels are asked for as more channels.
     """
     if isinstance(picture, np.ndarray) and picture.dtype == np.float32:
@@ -80,16 +80,16 @@ def square(picture: Picture, size: int, max_pixels: int = MAX_PIXELS) -> NDArray
         Uint8 [size, size, 3].
 
     Raises:
-        UnusableError: The image is broken; says how.
+        BadSampleError: The image is broken; says how.
     """
     if isinstance(picture, np.ndarray):
         if picture.shape == (size, size, 3):
             return picture.astype(np.uint8, copy=False)
         if 0 in picture.shape:
-            raise UnusableError(f"an image of size {picture.shape}")
+            raise BadSampleError(f"an image of size {picture.shape}")
         return _central(Image.fromarray(picture.astype(np.uint8, copy=False)), size)
     if not picture:
-        raise UnusableError("an empty image file")
+        raise BadSampleError("an empty image file")
     with blaming("a broken image"), _strictly(max_pixels):
         return _central(_open(picture, size), size)
 
@@ -104,11 +104,11 @@ def _strictly(max_pixels: int) -> Iterator[None]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UnusableError(
+        raise BadSampleError(
             f"a decompression bomb: {error} (data.init_args.max_pixels allows {max_pixels:,})"
         ) from error
     except Image.UnidentifiedImageError as error:
-        raise UnusableError("not an image of a known format") from error
+        raise BadSampleError("not an image of a known format") from error
     finally:
         Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = before
 
@@ -167,7 +167,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     """An image of at most 8 bits a pixel and colour; Pillow would clip larger ones to white.
 
     Raises:
-        UnusableError: Nothing says which value is white.
+        BadSampleError: Nothing says which value is white.
     """
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         deep_HW = np.asarray(image).astype(np.uint16)
@@ -177,7 +177,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
             grey.putalpha(Image.fromarray(shown_HW))
         return grey
     if image.mode in ("I", "F"):
-        raise UnusableError(f"32-bit pixels ({image.mode}) of an unknown range")
+        raise BadSampleError(f"32-bit pixels ({image.mode}) of an unknown range")
     return image
 
 

@@ -10,7 +10,7 @@ from random import Random
 
 from datamodules.images.preprocess import Picture
 from datamodules.records.formats.files import describe, find_files
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 from datamodules.records.rejects import Reject, judge, printable
 from datamodules.records.source import NumberedSource
 
@@ -61,7 +61,7 @@ class FusionSource(NumberedSource):
             rng: For what the source draws by chance; the same for the same draw.
 
         Raises:
-            UnusableError: The document is broken; says how.
+            BadSampleError: The document is broken; says how.
         """
 
 
@@ -106,15 +106,15 @@ def texts(value: object) -> list[str]:
     """The captions that a cell holds: one text or a list of them, as str or UTF-8 bytes.
 
     Raises:
-        UnusableError: There is none, or one is blank or not UTF-8.
+        BadSampleError: There is none, or one is blank or not UTF-8.
     """
     values = value if isinstance(value, list) else [value]
     found = [judge(one, "") for one in values]
     for one in found:
         if isinstance(one, Reject):
-            raise UnusableError(f"caption: {one.reason}")
+            raise BadSampleError(f"caption: {one.reason}")
     if not found:
-        raise UnusableError("no caption")
+        raise BadSampleError("no caption")
     return [one.text for one in found if not isinstance(one, Reject)]
 
 
@@ -122,14 +122,14 @@ def read_image(path: Path) -> bytes:
     """The bytes of an image file.
 
     Raises:
-        UnusableError: The file is missing or cannot be read.
+        BadSampleError: The file is missing or cannot be read.
     """
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise UnusableError(f"{path} is missing") from error
+        raise BadSampleError(f"{path} is missing") from error
     except (OSError, ValueError) as error:
-        raise UnusableError(f"{path} cannot be read: {error}") from error
+        raise BadSampleError(f"{path} cannot be read: {error}") from error
 
 
 def image_bytes(content: object, path: object, folder: Path) -> bytes:
@@ -141,10 +141,10 @@ def image_bytes(content: object, path: object, folder: Path) -> bytes:
         folder: What the path counts from.
 
     Raises:
-        UnusableError: There is neither, or the path leads nowhere.
+        BadSampleError: There is neither, or the path leads nowhere.
     """
     if isinstance(content, bytes):
         return content
     if not path:
-        raise UnusableError("no image")
+        raise BadSampleError("no image")
     return read_image(folder / (os.fsdecode(path) if isinstance(path, bytes) else str(path)))

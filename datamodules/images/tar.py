@@ -17,7 +17,7 @@ from typing_extensions import override
 from datamodules.images.formats.tar_index import IMAGES, NOWHERE, TEXTS, Place, read_tar
 from datamodules.images.source import FileSource, Pair, texts
 from datamodules.records.faults import reason
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 from datamodules.records.rejects import Document, Reject, judge, parse, printable
 
 FORMAT = 2
@@ -82,11 +82,11 @@ class ImageTextTar(FileSource):
         _, *numbers, is_unclear = self._index[0][index].tolist()
         image, text, record = zip(numbers[::2], numbers[1::2], strict=True)
         if self.caption and is_unclear:
-            raise UnusableError("the tar has its name several times: what belongs together?")
+            raise BadSampleError("the tar has its name several times: what belongs together?")
         if image == NOWHERE:
-            raise UnusableError(f"no image ({', '.join(IMAGES)})")
+            raise BadSampleError(f"no image ({', '.join(IMAGES)})")
         if self.caption and text == record == NOWHERE:
-            raise UnusableError(f"no caption ({', '.join(TEXTS)})")
+            raise BadSampleError(f"no caption ({', '.join(TEXTS)})")
         with self._shard(index).open("rb") as file:
             shown = _read(file.fileno(), *image)
             if self.caption is None:
@@ -99,15 +99,15 @@ class ImageTextTar(FileSource):
         if isinstance(found, Document):
             return [found.text]
         if record == NOWHERE:
-            raise UnusableError(f"caption: {found.reason}")
+            raise BadSampleError(f"caption: {found.reason}")
         return texts(self._of_json(_read(file, *record)))
 
     def _of_json(self, text: bytes) -> object:
         value = parse(text, "")
         if isinstance(value, Reject):
-            raise UnusableError(f"caption: {value.reason}")
+            raise BadSampleError(f"caption: {value.reason}")
         if not isinstance(value, dict) or self.caption not in value:
-            raise UnusableError(f"caption: no {self.caption!r}")
+            raise BadSampleError(f"caption: no {self.caption!r}")
         return value[self.caption]
 
     def _shard(self, index: int) -> Path:
@@ -167,9 +167,9 @@ def _read(file: int, start: int, size: int) -> bytes:
     """A part of a file.
 
     Raises:
-        UnusableError: The file is shorter.
+        BadSampleError: The file is shorter.
     """
     found = os.pread(file, size, start)
     if len(found) < size:
-        raise UnusableError(f"the tar ends {size - len(found)} bytes too early")
+        raise BadSampleError(f"the tar ends {size - len(found)} bytes too early")
     return found

@@ -12,7 +12,7 @@ from datamodules.records.faults import attempt
 from datamodules.records.formats.columns import Record, Wanted, cell
 from datamodules.records.formats.files import FORMATS
 from datamodules.records.formats.open import Row, read_rows
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 from datamodules.records.rejects import Document, Reject, unwritable
 from datamodules.records.table import text
 from datamodules.records.template import Template
@@ -90,14 +90,14 @@ class Form:
             assert self.response is not None
             asked = {"role": "user", "content": self.prompt.fill(record).strip()}
             if not asked["content"]:
-                raise UnusableError("nothing is asked")
+                raise BadSampleError("nothing is asked")
             said = text(cell(record, self.response), self.response)
             messages = turns([asked, {"role": ANSWERS, "content": said}])
         if self.system is not None and messages[0]["role"] != "system":
             messages = [{"role": "system", "content": self.system}, *messages]
         whole = "\n".join(str(one["content"]) for one in messages)
         if reason := unwritable(whole):
-            raise UnusableError(reason)
+            raise BadSampleError(reason)
         return Conversation(whole, origin, messages=messages)
 
     def _is_in_part(self, found: Conversation) -> bool:
@@ -205,18 +205,18 @@ def turns(value: object) -> list[Message]:
         value: A list of objects, or JSON of one.
 
     Raises:
-        UnusableError: It is none, a turn says nothing that can be read, or there is no answer.
+        BadSampleError: It is none, a turn says nothing that can be read, or there is no answer.
     """
     if isinstance(value, str):
         value = json.loads(value)
     if not isinstance(value, list):
-        raise UnusableError(f"not a list of turns but {type(value).__name__}")
+        raise BadSampleError(f"not a list of turns but {type(value).__name__}")
     found = [turn(one, number) for number, one in enumerate(value, start=1)]
     answers = [
         n for n, one in enumerate(found) if one["role"] == ANSWERS and one["content"].strip()
     ]
     if not answers:
-        raise UnusableError("no answer")
+        raise BadSampleError("no answer")
     return found[: answers[-1] + 1]
 
 
@@ -228,24 +228,24 @@ def turn(value: object, number: int) -> Message:
         number: Its number, from 1, for messages.
 
     Raises:
-        UnusableError: It is no turn.
+        BadSampleError: It is no turn.
     """
     if not isinstance(value, dict):
-        raise UnusableError(f"turn {number} is not an object but {type(value).__name__}")
+        raise BadSampleError(f"turn {number} is not an object but {type(value).__name__}")
     for role, content in KEYS:
         if value.get(role) is not None:
             speaker = str(value[role])
             rest = {k: v for k, v in value.items() if k not in (role, content) and v is not None}
             said = plain_content(value.get(content), number)
             return {"role": ROLES.get(speaker, speaker), "content": said} | rest
-    raise UnusableError(f"turn {number} has no role among {', '.join(map(str, value))}")
+    raise BadSampleError(f"turn {number} has no role among {', '.join(map(str, value))}")
 
 
 def plain_content(content: object, number: int) -> str:
     """What is said in a turn, as one text; nothing where it only calls tools.
 
     Raises:
-        UnusableError: It holds something else than text.
+        BadSampleError: It holds something else than text.
     """
     if content is None or isinstance(content, str):
         return content or ""
@@ -254,7 +254,7 @@ def plain_content(content: object, number: int) -> str:
         texts = [part for part in parts if isinstance(part, str)]
         if len(texts) == len(parts):
             return "".join(texts)
-    raise UnusableError(f"turn {number} says no text but {type(content).__name__}")
+    raise BadSampleError(f"turn {number} says no text but {type(content).__name__}")
 
 
 def _template(prompt: str) -> Template:

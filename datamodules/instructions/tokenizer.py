@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from datamodules.instructions.source import ANSWERS, Conversation, Message
 from datamodules.records.faults import attempt
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 from datamodules.records.rejects import Document, Reject
 from datamodules.text.token_file import Encoded
 from datamodules.text.tokenizer import TextTokenizer
@@ -82,7 +82,7 @@ class ChatTokenizer:
 
     def _encoded(self, document: Document) -> Encoded:
         if not isinstance(document, Conversation):
-            raise UnusableError("no conversation")
+            raise BadSampleError("no conversation")
         messages = document.messages
         by = self._by_marks if MARKS.search(self.template) else self._by_prefixes
         ids, is_target = by(messages)
@@ -90,7 +90,7 @@ class ChatTokenizer:
         if self.learn == "last":
             answers, is_target = answers[-1:], _last_run(is_target)
         if not any(is_target[1:]):
-            raise UnusableError("the chat template leaves no answer to be learnt")
+            raise BadSampleError("the chat template leaves no answer to be learnt")
         ids, is_target = self._ended(ids, is_target)
         return Encoded(ids, sum(len(answer.encode()) for answer in answers), is_target)
 
@@ -113,7 +113,7 @@ class ChatTokenizer:
         is_target = [bool(one) for one in found["assistant_masks"]]
         answers = sum(one["role"] == ANSWERS for one in messages)
         if (marked := _num_runs(is_target)) < answers:
-            raise UnusableError(f"the chat template marks {marked} of {answers} answers")
+            raise BadSampleError(f"the chat template marks {marked} of {answers} answers")
         return list(found["input_ids"]), is_target
 
     def _by_prefixes(self, messages: list[Message]) -> tuple[list[int], list[bool]]:
@@ -123,7 +123,7 @@ class ChatTokenizer:
         for n in answers if self.learn == "all" else answers[-1:]:
             before, through = self.prompt(messages[:n]), self._ids(messages[: n + 1])
             if ids[: len(before)] != before or ids[: len(through)] != through:
-                raise UnusableError(
+                raise BadSampleError(
                     f"the chat template writes turns 1 to {n + 1} otherwise by themselves than "
                     "in the whole: mark answers in it by generation, or take another"
                 )

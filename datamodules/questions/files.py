@@ -10,7 +10,7 @@ from datamodules.records.faults import attempt
 from datamodules.records.formats.columns import Record, cell
 from datamodules.records.formats.files import FORMATS
 from datamodules.records.formats.open import Row
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 from datamodules.records.rejects import Reject
 from datamodules.records.table import rows, text, texts
 from datamodules.records.template import Template
@@ -99,7 +99,7 @@ class FileQuestions(QuestionPath):
         """Whether a row fulfils the conditions.
 
         Raises:
-            UnusableError: It lacks one of their columns.
+            BadSampleError: It lacks one of their columns.
         """
         return all(str(cell(record, column)) == value for column, value in self.where.items())
 
@@ -107,11 +107,11 @@ class FileQuestions(QuestionPath):
         """The question of a row.
 
         Raises:
-            UnusableError: It cannot be used; says why.
+            BadSampleError: It cannot be used; says why.
         """
         found = self._fields(record)
         if not any(found.values()):
-            raise UnusableError(f"nothing in {', '.join(found)}" if found else "no text")
+            raise BadSampleError(f"nothing in {', '.join(found)}" if found else "no text")
         references = [] if self.references is None else self._texts(record, self.references)
         choices = [] if self.choices is None else self._texts(record, self.choices)
         answer = -1 if self.answer is None else right(cell(record, self.answer), choices)
@@ -130,7 +130,7 @@ class FileQuestions(QuestionPath):
         column = self.id or ID
         if id := text(cell(record, column), column):
             return id
-        raise UnusableError(f"{column!r} is empty")
+        raise BadSampleError(f"{column!r} is empty")
 
     def _others(self) -> list[str]:
         """Columns that are no texts of the question."""
@@ -169,7 +169,7 @@ def right(value: object, choices: list[str]) -> int:
     """The index of the right choice, which a cell gives as such, in digits or not, or as its text.
 
     Raises:
-        UnusableError: It is neither.
+        BadSampleError: It is neither.
     """
     if isinstance(value, str) and choices.count(value) == 1:
         return choices.index(value)
@@ -177,4 +177,4 @@ def right(value: object, choices: list[str]) -> int:
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(choices):
         return value
-    raise UnusableError(f"the answer {value!r} is none of {len(choices)} choices")
+    raise BadSampleError(f"the answer {value!r} is none of {len(choices)} choices")

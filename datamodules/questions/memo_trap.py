@@ -12,7 +12,7 @@ from typing_extensions import override
 from datamodules.questions.files import ParquetQuestions
 from datamodules.questions.source import Question
 from datamodules.records.formats.columns import Record
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 
 PROMPTS = (
     # proverb ending: the instruction | the beginning of the proverb
@@ -52,7 +52,7 @@ class MemoTrap(ParquetQuestions):
         found = super().question(place, record)
         right = found.choices[found.answer]
         if right != record["answer"]:
-            raise UnusableError(f"answer {record['answer']!r} is not choice {found.answer}")
+            raise BadSampleError(f"answer {record['answer']!r} is not choice {found.answer}")
         context, question = split(found.fields["prompt"])
         fields = {"context": context, "question": question, **found.fields}
         return replace(found, fields=fields, references=[right.strip()])
@@ -62,9 +62,9 @@ def split(prompt: str) -> tuple[str, str]:
     """Context and question of a prompt.
 
     Raises:
-        UnusableError: It looks like none of the known subsets.
+        BadSampleError: It looks like none of the known subsets.
     """
     for pattern in PROMPTS:
         if found := pattern.fullmatch(prompt):
             return found[1], found[2]
-    raise UnusableError(f"no prompt of MemoTrap: {prompt[:60]!r}")
+    raise BadSampleError(f"no prompt of MemoTrap: {prompt[:60]!r}")

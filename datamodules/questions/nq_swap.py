@@ -12,7 +12,7 @@ from typing_extensions import override
 from datamodules.questions.source import Question, QuestionPath
 from datamodules.records.faults import attempt
 from datamodules.records.formats.columns import Record, cell
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 from datamodules.records.rejects import Reject
 from datamodules.records.table import rows, text, texts
 
@@ -61,12 +61,12 @@ def plain(place: str, record: Record) -> Question:
     """The question of one object.
 
     Raises:
-        UnusableError: A key is missing or holds something else.
+        BadSampleError: A key is missing or holds something else.
     """
     context = text(cell(record, "document"), "document")
     question = text(cell(record, "question"), "question")
     if not question:
-        raise UnusableError("'question' is empty")
+        raise BadSampleError("'question' is empty")
     prompt = f"{context} {question}" if context else question
     fields = {"context": context, "question": question, "prompt": prompt}
     return Question(place, place, fields, texts(cell(record, "answers"), "answers"))
@@ -76,15 +76,15 @@ def paired(one: Half, other: Half) -> Question:
     """The question of two lines, in either order.
 
     Raises:
-        UnusableError: They are not the two prompts of one question.
+        BadSampleError: They are not the two prompts of one question.
     """
     halves = {cell(record, "assigned_process"): (place, record) for place, record in (one, other)}
     if set(halves) != {0, 1}:
-        raise UnusableError(f"assigned_process is not 0 and 1 here and in {one[0]}")
+        raise BadSampleError(f"assigned_process is not 0 and 1 here and in {one[0]}")
     (place, first), (_, second) = halves[0], halves[1]
     prompt, question = (text(cell(r, "context_string"), "context_string") for r in (first, second))
     if not prompt or not question:
-        raise UnusableError(f"'context_string' is empty here or in {one[0]}")
+        raise BadSampleError(f"'context_string' is empty here or in {one[0]}")
     fields = {"question": question, "prompt": prompt}
     if prompt.endswith(question):
         fields["context"] = prompt.removesuffix(question).strip()

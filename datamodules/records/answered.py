@@ -6,7 +6,7 @@ from pathlib import Path
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from datamodules.records.jsonl import Lines
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 
 NUM_SHOWN = 20
 """Broken lines named in a message."""
@@ -29,7 +29,7 @@ def answered(path: str) -> set[str]:
     for index in range(len(lines)):
         try:
             record = lines.record(index)
-        except UnusableError as error:
+        except BadSampleError as error:
             broken.append(f"{lines.place(index)} ({error})")
             continue
         if isinstance(record.get("id"), str | int):

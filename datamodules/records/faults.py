@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
-from datamodules.records.quarantine import MisfitError, UnusableError
+from datamodules.records.quarantine import BadSampleError, MisfitError
 from datamodules.records.rejects import Reject
 
 Arguments = ParamSpec("Arguments")
@@ -44,19 +44,19 @@ def blaming(what: str) -> Iterator[None]:
         what: What is broken then, for the message.
 
     Raises:
-        UnusableError: Anything but a `MisfitError` was raised; says what and why.
+        BadSampleError: Anything but a `MisfitError` was raised; says what and why.
     """
     try:
         yield
-    except (UnusableError, MisfitError):
+    except (BadSampleError, MisfitError):
         raise
     except Exception as error:
-        raise UnusableError(f"{what}: {reason(error)}") from error
+        raise BadSampleError(f"{what}: {reason(error)}") from error
 
 
 def reason(error: Exception) -> str:
     """What went wrong, in a few words: our own, or the kind of error and its first line."""
-    if isinstance(error, UnusableError):
+    if isinstance(error, BadSampleError):
         return str(error)
     if isinstance(error, UnicodeDecodeError):
         return f"not UTF-8 at byte {error.start}"

@@ -12,7 +12,7 @@ from datamodules.records.formats.columns import Record
 from datamodules.records.formats.files import COMPRESSIONS, file_format
 from datamodules.records.formats.json import NO_OBJECT, is_blank, is_one_a_line
 from datamodules.records.formats.open import read_rows
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 from datamodules.records.rejects import Reject, parse, printable
 
 
@@ -45,14 +45,14 @@ class Lines:
         """The object of a row.
 
         Raises:
-            UnusableError: It is not UTF-8, not JSON or not an object.
+            BadSampleError: It is not UTF-8, not JSON or not an object.
         """
         file, _, start, size = self._index[index].tolist()
         value = self._read(file, start, size) if size else self._kept[file][start][1]
         if isinstance(value, Reject):
-            raise UnusableError(value.reason)
+            raise BadSampleError(value.reason)
         if not isinstance(value, dict):
-            raise UnusableError(NO_OBJECT)
+            raise BadSampleError(NO_OBJECT)
         return value
 
     def _read(self, number: int, start: int, size: int) -> object:
@@ -61,7 +61,7 @@ class Lines:
                 file.seek(start)
                 return parse(file.read(size), "")
         except OSError as error:
-            raise UnusableError(f"cannot be read: {error}") from error
+            raise BadSampleError(f"cannot be read: {error}") from error
 
     @cached_property
     def _kept(self) -> dict[int, list[tuple[int, Record | Reject]]]:

@@ -12,7 +12,7 @@ NUM_SURE = 1000
 """Samples after which a share of bad ones says something; a smaller set is judged as a whole."""
 
 
-class UnusableError(Exception):
+class BadSampleError(Exception):
     """A sample cannot be used; the text says why, in a few words."""
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from datamodules.records.formats.columns import Wanted
 from datamodules.records.formats.files import FORMATS, find_files
 from datamodules.records.formats.open import Row, read_rows
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 from datamodules.records.rejects import printable, unwritable
 
 
@@ -43,14 +43,14 @@ def text(value: object, column: str) -> str:
     """The text that a cell holds: a number as it is written, "" for null and for blanks.
 
     Raises:
-        UnusableError: It holds something else.
+        BadSampleError: It holds something else.
     """
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise UnusableError(f"{column!r} holds no text but {type(value).__name__}")
+        raise BadSampleError(f"{column!r} holds no text but {type(value).__name__}")
     if reason := unwritable(str(value)):
-        raise UnusableError(f"{column!r}: {reason}")
+        raise BadSampleError(f"{column!r}: {reason}")
     return str(value) if str(value).strip() else ""
 
 
@@ -58,9 +58,9 @@ def texts(value: object, column: str) -> list[str]:
     """The texts that a cell holds: one, or a list of them.
 
     Raises:
-        UnusableError: There is none, one is empty, or it holds something else.
+        BadSampleError: There is none, one is empty, or it holds something else.
     """
     found = [text(one, column) for one in (value if isinstance(value, list) else [value])]
     if not found or not all(found):
-        raise UnusableError(f"{column!r} is empty" if len(found) < 2 else f"{column!r} has a gap")
+        raise BadSampleError(f"{column!r} is empty" if len(found) < 2 else f"{column!r} has a gap")
     return found

@@ -41,7 +41,7 @@ class Template:
         """The text of a row.
 
         Raises:
-            UnusableError: A column is missing, or holds no text.
+            BadSampleError: A column is missing, or holds no text.
         """
         values = {column: text(cell(record, column), column) for column in self.columns}
         if values and not any(values.values()):

@@ -51,7 +51,7 @@ class SourceItems(ABC, Generic[Supply, Sample]):
         """One sample.
 
         Raises:
-            UnusableError: It is bad; says how.
+            BadSampleError: It is bad; says how.
         """
 
     def place(self, row: int) -> str:

@@ -16,7 +16,7 @@ from datamodules.records.faults import attempt
 from datamodules.records.formats.columns import Record, Wanted, cell
 from datamodules.records.formats.files import FORMATS, bare, file_format, opened, shown
 from datamodules.records.formats.open import read_rows
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 from datamodules.records.rejects import Blank, Document, Reject, judge, unwritable
 from datamodules.records.roots import missing
 from datamodules.records.row_tally import RowTally
@@ -148,9 +148,9 @@ def _prompt(record: Record) -> str:
     """The prompt of a row; no prompt at all is none, an empty one begins a document.
 
     Raises:
-        UnusableError: There is none, or it is no text.
+        BadSampleError: There is none, or it is no text.
     """
     value = cell(record, COLUMN)
     if value is None:
-        raise UnusableError("null")
+        raise BadSampleError("null")
     return text(value, COLUMN)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 
 START, END = b"\xff\xd8", b"\xff\xd9"
 EOI, SOS, COMMENT = 0xD9, 0xDA, 0xFE
@@ -80,7 +80,7 @@ def read_jpeg(file: bytes) -> JpegFile:
         file: It begins with the start marker; what lies behind its end does not count.
 
     Raises:
-        UnusableError: It ends before its first scan, or within a header behind it.
+        BadSampleError: It ends before its first scan, or within a header behind it.
     """
     found, at = JpegFile(), len(START)
     parts, bare = [START], [START]
@@ -93,7 +93,7 @@ def read_jpeg(file: bytes) -> JpegFile:
             break
         end = at + 2 + int.from_bytes(file[at + 2 : at + 4])
         if end > len(file) or end < at + 4:
-            raise UnusableError(f"a broken image: the JPEG ends within a header, at byte {at}")
+            raise BadSampleError(f"a broken image: the JPEG ends within a header, at byte {at}")
         segment = file[at:end]
         if kind == SOS:
             found.note_scan(segment)
@@ -108,7 +108,7 @@ def read_jpeg(file: bytes) -> JpegFile:
             parts.append(file[at:end])
         at = end
     if not found.finest:
-        raise UnusableError("a broken image: the JPEG has no scan")
+        raise BadSampleError("a broken image: the JPEG has no scan")
     found.pixels, found.bare = (b"".join([*some, END]) for some in (parts, bare))
     return found
 
@@ -148,7 +148,7 @@ def check_jpeg(file: JpegFile) -> None:
     same. Kinds of files that simplejpeg cannot read are left to whoever decodes them.
 
     Raises:
-        UnusableError: Something is missing or wrong; says what.
+        BadSampleError: Something is missing or wrong; says what.
     """
     from simplejpeg import decode_jpeg
 
@@ -159,4 +159,4 @@ def check_jpeg(file: JpegFile) -> None:
     except ValueError as error:
         said = said or (str(error) if str(error).startswith(DAMAGE) else None)
     if said:
-        raise UnusableError(f"a broken image: {said}")
+        raise BadSampleError(f"a broken image: {said}")

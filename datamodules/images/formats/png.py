@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Iterator
 
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 NEEDED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")
@@ -27,16 +27,16 @@ def pixels_only(file: bytes) -> bytes:
     Pillow passes over the checksums of pixels, and refuses a file for those of remarks.
 
     Raises:
-        UnusableError: A needed part is cut off or has a wrong checksum.
+        BadSampleError: A needed part is cut off or has a wrong checksum.
     """
     parts, is_deep = [SIGNATURE], False
     for kind, content, check in chunks(file):
         if kind not in NEEDED:
             continue
         if check is None:
-            raise UnusableError(f"a broken image: the PNG breaks off within {kind.decode()}")
+            raise BadSampleError(f"a broken image: the PNG breaks off within {kind.decode()}")
         if check != checksum(kind, content):
-            raise UnusableError(f"a broken image: the checksum of {kind.decode()} is wrong")
+            raise BadSampleError(f"a broken image: the checksum of {kind.decode()} is wrong")
         if kind == b"IHDR":
             is_deep = content[8:10] == bytes([DEEP, COLOUR])
         if kind == b"tRNS" and is_deep:  # Pillow compares with pixels that it has halved

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 from datamodules.records.rejects import printable
 
 Record = dict[str, Any]
@@ -58,7 +58,7 @@ def cell(record: Record, column: str) -> object:
     """What stands in a column.
 
     Raises:
-        UnusableError: There is no such column; names those that there are.
+        BadSampleError: There is no such column; names those that there are.
     """
     if column in record:
         return record[column]
@@ -69,7 +69,7 @@ def cell(record: Record, column: str) -> object:
         elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
             value = value[int(key)]
         else:
-            raise UnusableError(f"no {column!r} among {', '.join(record)}")
+            raise BadSampleError(f"no {column!r} among {', '.join(record)}")
     return value
 
 
@@ -77,7 +77,7 @@ def has(record: Record, column: str) -> bool:
     """Whether there is such a column."""
     try:
         cell(record, column)
-    except UnusableError:
+    except BadSampleError:
         return False
     return True
 

@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from typing_extensions import override
 
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 from datamodules.records.rejects import printable
 from datamodules.records.roots import at_home, missing
 
@@ -114,9 +114,9 @@ def opened(file: Path) -> BinaryIO:
 
 
 def refuse_encodings(head: bytes) -> None:
-    """Raise an UnusableError where a file begins as one that is not UTF-8."""
+    """Raise an BadSampleError where a file begins as one that is not UTF-8."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head[:4]:
-        raise UnusableError("UTF-16 or no text: convert it, as by iconv -f UTF-16 -t UTF-8")
+        raise BadSampleError("UTF-16 or no text: convert it, as by iconv -f UTF-16 -t UTF-8")
 
 
 class Zstandard(io.RawIOBase):

@@ -8,7 +8,7 @@ from datamodules.records.faults import attempt, reason
 from datamodules.records.formats.arrow import records
 from datamodules.records.formats.columns import Record, Wanted
 from datamodules.records.formats.open import Row
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 from datamodules.records.rejects import Reject
 from datamodules.records.roots import located
 
@@ -74,11 +74,11 @@ def hub_record(rows: "Dataset", index: int) -> Record:
     """One row of a dataset, checked before it is decoded as every row of Arrow is.
 
     Raises:
-        UnusableError: It cannot be decoded; says why.
+        BadSampleError: It cannot be decoded; says why.
     """
     found = attempt("", lambda: _row(rows, index))
     if isinstance(found, Reject):
-        raise UnusableError(found.reason)
+        raise BadSampleError(found.reason)
     return found
 
 

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from datamodules.records.formats.columns import Record, Wanted, absent, has
 from datamodules.records.formats.files import bare, opened, refuse_encodings
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 from datamodules.records.rejects import Reject, parse
 
 Numbered = Iterator[tuple[int, Record | Reject]]
@@ -64,7 +64,7 @@ def _whole(data: bytes) -> list[object]:
     """The rows of a file that is one array or one object."""
     value = parse(data, "")
     if isinstance(value, Reject):
-        raise UnusableError(f"{value.reason}: it begins as one array or object in several lines")
+        raise BadSampleError(f"{value.reason}: it begins as one array or object in several lines")
     return value if isinstance(value, list) else [value]
 
 

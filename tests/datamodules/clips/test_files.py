@@ -14,7 +14,7 @@ from datamodules.clips.moving_images import MovingPictures, bounce
 from datamodules.codec.datamodule import CodecText
 from datamodules.images.digits import Digits
 from datamodules.images.source import Pair
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 from datamodules.records.rejects import Document, Reject
 from modules.codec_lm.byte_text import unspell
 from modules.codec_lm.h264.codec import AvcCodec
@@ -112,7 +112,7 @@ def bad_file(folder, kind):
     ],
 )
 def test_a_video_that_cannot_be_used_is_named_with_its_fault(tmp_path, kind, message):
-    with pytest.raises(UnusableError, match=message):
+    with pytest.raises(BadSampleError, match=message):
         read_clip(bad_file(tmp_path, kind), (15, 32, 32), 3)
 
 

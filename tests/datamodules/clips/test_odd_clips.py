@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from datamodules.clips.files import VideoFiles, read_clip
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 from tests.fixtures.odd_images import photo
 
 SHAPE = (4, 64, 64)
@@ -95,7 +95,7 @@ def test_a_bare_stream_plays_at_the_rate_that_it_states(tmp_path, rate):
     assert np.abs(read_clip(path, (2 * rate, 16, 16), rate).mean((1, 2, 3))).min() > 0
     boxed = write(tmp_path / "boxed.mp4", rate=rate, num=2 * rate)
     assert apart(read_clip(path, (6, 64, 64), 3), read_clip(boxed, (6, 64, 64), 3)) < 2
-    with pytest.raises(UnusableError, match=f"{2 * rate} frames, which are 6 at 3"):
+    with pytest.raises(BadSampleError, match=f"{2 * rate} frames, which are 6 at 3"):
         read_clip(path, (7, 16, 16), 3)
 
 
@@ -122,7 +122,7 @@ def test_a_video_without_frames_is_bad_and_named(tmp_path, ending):
         stream.width = stream.height = 16
         stream.pix_fmt = "yuv420p"
         container.start_encoding()
-    with pytest.raises(UnusableError, match=f"none.{ending} (has no frame|cannot be decoded)"):
+    with pytest.raises(BadSampleError, match=f"none.{ending} (has no frame|cannot be decoded)"):
         read_clip(path, SHAPE, 3)
 
 
@@ -134,7 +134,7 @@ def test_headers_with_wrong_bytes_are_the_fault_of_their_file_alone(tmp_path):
         at = int(dice.integers(0, 60))
         content[at : at + 4] = dice.bytes(4)
         path.write_bytes(content)
-        with suppress(UnusableError):  # and nothing else
+        with suppress(BadSampleError):  # and nothing else
             assert read_clip(path, (2, 32, 32), 3).shape == (2, 32, 32, 3)
             num_sound += 1
     assert num_sound < 55
@@ -146,7 +146,7 @@ def test_a_link_that_leads_nowhere_is_a_bad_clip(tmp_path, whole):
     source = VideoFiles(str(tmp_path))
     assert len(source) == 2
     assert source.fingerprint()
-    with pytest.raises(UnusableError, match=r"a.mp4 .*No such file"):
+    with pytest.raises(BadSampleError, match=r"a.mp4 .*No such file"):
         source.clip(0, SHAPE)
     assert source.clip(1, SHAPE).shape == (*SHAPE, 3)
 

@@ -13,7 +13,7 @@ from datamodules.images.parquet import ImageTextParquet
 from datamodules.images.preprocess import square
 from datamodules.images.source import FusionSource, Pair, Segment
 from datamodules.images.tar import ImageTextTar
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 from datamodules.synthetic.shapes.captions import parse
 from datamodules.synthetic.shapes.render import render
 from datamodules.synthetic.shapes.scenes import scene
@@ -70,7 +70,7 @@ def drawn(source: FusionSource, index: int, seed: int = 0) -> Pair:
 
 
 def reason(source: FusionSource, index: int) -> str:
-    with pytest.raises(UnusableError) as error:
+    with pytest.raises(BadSampleError) as error:
         source.sample(index, Random(0))
     return str(error.value)
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageCms, ImageFile
 
 from datamodules.images.formats.jpeg import decode_strictly, read_jpeg
 from datamodules.images.preprocess import latent, square
-from datamodules.records.quarantine import MisfitError, UnusableError
+from datamodules.records.quarantine import BadSampleError, MisfitError
 from tests.fixtures.odd_images import (
     ODD_TAGS,
     chunk,
@@ -75,7 +75,7 @@ def test_a_jpeg_with_a_hole_is_bad(hole, options):
     image = Image.fromarray(photo()).convert(options.pop("kind", "RGB"))
     whole = file(image, quality=85, **options)
     assert square(whole, 48).shape == (48, 48, 3)
-    with pytest.raises(UnusableError, match=r"premature end|extraneous|ends within|missing|bad H"):
+    with pytest.raises(BadSampleError, match=r"premature end|extraneous|ends within|missing|bad H"):
         square(holes(whole)[hole], 48)
 
 
@@ -90,7 +90,7 @@ def test_a_progressive_jpeg_that_lacks_its_last_scans_is_bad():
     whole = file(photo(), progressive=True)
     starts = [at for at in range(len(whole)) if whole[at : at + 2] == b"\xff\xda"]
     tables = whole.rindex(b"\xff\xc4", 0, starts[-1])
-    with pytest.raises(UnusableError, match="scans are missing"):
+    with pytest.raises(BadSampleError, match="scans are missing"):
         square(whole[:tables] + b"\xff\xd9", 48)
 
 
@@ -141,7 +141,7 @@ def test_a_jpeg_is_decoded_as_pillow_decodes_it(mode, size):
 
 def test_a_jpeg_with_damage_is_decoded_by_nobody():
     for hole in holes(SOUND).values():
-        with suppress(UnusableError):
+        with suppress(BadSampleError):
             assert decode_strictly(read_jpeg(hole), (128, 96), (96, 96)) is None
 
 
@@ -175,7 +175,7 @@ def test_remarks_of_a_png_harm_none_and_its_pixels_are_checked():
     assert np.array_equal(square(whole[:-12], 48), square(whole, 48))  # only its end is missing
     flipped = bytearray(whole)
     flipped[(head + len(whole)) // 2] ^= 1
-    with pytest.raises(UnusableError, match="checksum of IDAT"):
+    with pytest.raises(BadSampleError, match="checksum of IDAT"):
         square(bytes(flipped), 48)
 
 
@@ -193,7 +193,7 @@ def test_a_cut_file_is_bad_whatever_others_let_pillow_do(kind, monkeypatch):
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     whole = file(photo(), kind)
     for part in (0.4, 0.7, 0.95):
-        with pytest.raises(UnusableError):
+        with pytest.raises(BadSampleError):
             square(whole[: int(part * len(whole))], 48)
     assert ImageFile.LOAD_TRUNCATED_IMAGES
 
@@ -235,7 +235,7 @@ def test_a_profile_of_srgb_or_a_broken_one_changes_nothing(icc):
 
 def test_larger_pictures_are_opened_where_they_are_allowed():
     whole = file(photo(100, 200), "PNG")
-    with pytest.raises(UnusableError, match=r"bomb.*20000 pixels.*max_pixels allows 10,000"):
+    with pytest.raises(BadSampleError, match=r"bomb.*20000 pixels.*max_pixels allows 10,000"):
         square(whole, 8, max_pixels=10_000)
     assert square(whole, 8, max_pixels=20_000).shape == (8, 8, 3)
     before = Image.MAX_IMAGE_PIXELS
@@ -248,7 +248,7 @@ def test_memory_that_does_not_suffice_is_the_fault_of_the_sample(monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(Image, "open", open_none)
-    with pytest.raises(UnusableError, match="a broken image: MemoryError"):
+    with pytest.raises(BadSampleError, match="a broken image: MemoryError"):
         square(SOUND, 8)
 
 

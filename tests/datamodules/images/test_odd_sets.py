@@ -21,7 +21,7 @@ from datamodules.images.interleaved import InterleavedJsonl
 from datamodules.images.parquet import ImageTextParquet
 from datamodules.images.preprocess import square
 from datamodules.images.tar import ImageTextTar
-from datamodules.records.quarantine import Quarantine, UnusableError
+from datamodules.records.quarantine import BadSampleError, Quarantine
 from tests.fixtures.images import encoded, pixels, write_tar
 
 PNG = encoded(0)
@@ -38,7 +38,7 @@ def told(source):
     for index in range(len(source)):
         try:
             found.append(source.sample(index, Random(0)).captions)
-        except UnusableError as error:
+        except BadSampleError as error:
             found.append(str(error))
     return found
 
@@ -190,7 +190,7 @@ def test_surrogates_are_bad_wherever_captions_stand(tmp_path):
     (tmp_path / "0.png").write_bytes(PNG)
     segments = {"segments": [{"text": "a \ud83d"}, {"image": "0.png"}]}
     (tmp_path / "a.jsonl").write_text(json.dumps(segments))
-    with pytest.raises(UnusableError, match=r"text: .*surrogate"):
+    with pytest.raises(BadSampleError, match=r"text: .*surrogate"):
         InterleavedJsonl(str(tmp_path / "a.jsonl")).sample(0, Random(0))
     with pytest.raises(ValueError, match=r"prompt 1: .*surrogate"):
         read_fusion_prompts(["a", "b \ud83d"])
@@ -217,7 +217,7 @@ def test_names_of_any_bytes_are_counted_and_written_down(tmp_path):
     assert row["place"].endswith("bad\\udcff.png")
     (Path(os.fsdecode(os.fsencode(folder) + b"/clip\xff.mp4"))).write_bytes(b"none")
     clips = VideoFiles(str(folder))
-    with pytest.raises(UnusableError, match=r"clip.*cannot be decoded"):
+    with pytest.raises(BadSampleError, match=r"clip.*cannot be decoded"):
         clips.clip(0, (2, 8, 8))
 
 

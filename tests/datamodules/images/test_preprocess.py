@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from datamodules.images.preprocess import latent, square
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 from tests.fixtures.images import bomb, encoded, pixels
 
 
@@ -79,7 +79,7 @@ def test_a_turned_photograph_stands_upright():
     ids=["empty", "no image", "cut PNG", "cut JPEG", "bomb", "zero size"],
 )
 def test_a_broken_image_says_why(broken, reason):
-    with pytest.raises(UnusableError, match=reason):
+    with pytest.raises(BadSampleError, match=reason):
         square(broken, 8)
 
 
@@ -107,5 +107,5 @@ def test_sixteen_bits_become_eight_and_are_not_clipped():
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
 def test_numbers_of_an_unknown_range_are_refused(dtype):
     image = Image.fromarray(np.arange(64, dtype=dtype).reshape(8, 8))
-    with pytest.raises(UnusableError, match=r"32-bit pixels \([IF]\) of an unknown range"):
+    with pytest.raises(BadSampleError, match=r"32-bit pixels \([IF]\) of an unknown range"):
         square(file_of(image, "TIFF"), 8)

@@ -9,7 +9,7 @@ from datamodules.questions.datamodule import QuestionData
 from datamodules.questions.files import JsonlQuestions, ParquetQuestions, right
 from datamodules.questions.source import Question, QuestionSource
 from datamodules.questions.summaries import Summaries
-from datamodules.records.quarantine import UnusableError
+from datamodules.records.quarantine import BadSampleError
 from datamodules.records.rejects import Reject
 from datamodules.records.template import Template
 
@@ -192,7 +192,7 @@ def test_the_right_choice_is_an_index_or_a_text():
     assert right("1", ["a", "b"]) == 1
     assert right("1", ["1", "b"]) == 0
     for value, choices in (("a", ["a", "a"]), (True, ["a", "b"]), (None, ["a"]), (1.0, ["a", "b"])):
-        with pytest.raises(UnusableError, match="is none of"):
+        with pytest.raises(BadSampleError, match="is none of"):
             right(value, choices)
 
 
