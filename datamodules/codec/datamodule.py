@@ -18,7 +18,7 @@ from datamodules.images.preprocess import MAX_PIXELS
 from datamodules.images.preprocess import VERSION as PICTURES
 from datamodules.images.source import FusionSource
 from datamodules.records.faults import attempt
-from datamodules.records.rejects import Document, Reject
+from datamodules.records.rejects import BadSample, Document
 from datamodules.stream.loader import EvaluationLoader
 from datamodules.stream.stages import Stage
 from datamodules.text.datamodule import TextData
@@ -107,7 +107,7 @@ class CodecText(TextSource):
         )
 
     @override
-    def documents(self) -> Iterator[Document | Reject]:
+    def documents(self) -> Iterator[Document | BadSample]:
         self.pictures.prepare()
         self.num_coded_before = 0
         for index in range(len(self.pictures)):
@@ -249,7 +249,7 @@ class CodecData(TextData):
 
     def _beginnings(self, vocabulary: TextTokenizer) -> Iterator[tuple[str, list[int]]]:
         """Places of test pictures and how the tokens of their files begin."""
-        rejects: list[Reject] = []
+        rejects: list[BadSample] = []
         for place, pixels in islice(self._usable(rejects), self.num_samples):
             given = len(self.codec.beginning(pixels, self.share))
             yield place, begin(vocabulary, self.codec.text(pixels), given)
@@ -259,14 +259,14 @@ class CodecData(TextData):
                 f"{rejects[0].origin}: {rejects[0].reason}."
             )
 
-    def _usable(self, rejects: list[Reject]) -> Iterator[tuple[str, Pixels]]:
+    def _usable(self, rejects: list[BadSample]) -> Iterator[tuple[str, Pixels]]:
         """Places of sound test pictures and what is there; the others are added to `rejects`."""
         for source in self.unfinished:
             source.pictures.prepare()
             for index in range(len(source.pictures)):
                 place = source.pictures.place(index)
                 pixels = attempt(place, source.pixels, index)
-                if isinstance(pixels, Reject):
+                if isinstance(pixels, BadSample):
                     rejects.append(pixels)
                 else:
                     yield place, pixels

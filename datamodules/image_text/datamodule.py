@@ -23,7 +23,7 @@ from datamodules.images.preprocess import MAX_PIXELS, VERSION
 from datamodules.images.source import FusionSource, Pair
 from datamodules.images.vae import load_vae
 from datamodules.records.faults import attempt
-from datamodules.records.rejects import Reject
+from datamodules.records.rejects import BadSample
 from datamodules.stream.checks import check_bounds, check_shares, check_sources
 from datamodules.stream.loader import Batch, EvaluationLoader
 from datamodules.stream.samples import SampledData
@@ -149,7 +149,7 @@ class FusionData(SampledData[FusionSource, FusionDocument]):
             for index in range(len(source)):
                 dice = Random(f"{self.seed}/{index}")
                 sample = attempt(source.place(index), source.sample, index, dice)
-                if isinstance(sample, Reject):
+                if isinstance(sample, BadSample):
                     continue
                 found = sample.captions if isinstance(sample, Pair) else sample
                 yield from (text for text in found if isinstance(text, str))

@@ -13,7 +13,7 @@ from datamodules.image_text.batch import FusionDocument, FusionImage, collate, l
 from datamodules.images.preprocess import MAX_PIXELS, latent
 from datamodules.images.source import FusionSource, Interleaved, Pair, Segment
 from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import Reject
+from datamodules.records.rejects import BadSample
 from datamodules.stream.loader import Batch
 from datamodules.stream.samples import SourceItems
 from datamodules.text.tokenizer import TextTokenizer
@@ -136,7 +136,7 @@ class FusionItems(SourceItems[FusionSource, FusionDocument]):
         batch = collate(documents, row_D, composer.num_patches, composer.latent_shape)
         return batch | ({"rejects": rejects} if rejects else {})
 
-    def take(self, draw: int) -> tuple[FusionDocument, int, Reject | None]:
+    def take(self, draw: int) -> tuple[FusionDocument, int, BadSample | None]:
         """As `draw`; an empty document where no good one is found."""
         document, row, rejected = self.draw(draw)
         empty: FusionDocument = [[self.composer.tokenizer.start]]

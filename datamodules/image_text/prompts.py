@@ -22,7 +22,7 @@ from datamodules.records.formats.columns import Record
 from datamodules.records.formats.files import file_format, shown
 from datamodules.records.formats.open import read_rows
 from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import Blank, Reject, judge
+from datamodules.records.rejects import BadSample, Blank, judge
 from datamodules.records.row_tally import RowTally
 from datamodules.records.table import text
 from datamodules.stream.loader import Batch
@@ -87,7 +87,7 @@ class FusionPrompts:
 
     def _image(self, name: str, image: Picture) -> NDArray[np.float32]:
         found = attempt(f"prompt {name}", self.latent, image)
-        if isinstance(found, Reject):
+        if isinstance(found, BadSample):
             raise ValueError(f"{found.origin}: {found.reason}.")
         return found
 
@@ -156,14 +156,14 @@ def not_a_picture(prompts: str) -> str:
     return prompts
 
 
-def _prompts(file: Path) -> Iterator[Prompt | Reject]:
+def _prompts(file: Path) -> Iterator[Prompt | BadSample]:
     """The prompts of a file, and in place of a bad one why."""
     if not file_format(file):
         for number, (_, said) in enumerate(prompt_lines(file)):
-            yield said if isinstance(said, Reject) else (str(number), [said], "image")
+            yield said if isinstance(said, BadSample) else (str(number), [said], "image")
         return
     for number, (origin, record) in enumerate(read_rows([file])):
-        if isinstance(record, Reject):
+        if isinstance(record, BadSample):
             yield record
         else:
             yield attempt(origin, _prompt, record, number, file.parent)
@@ -198,6 +198,6 @@ def _text(said: str, place: str) -> Interleaved:
     found = judge(said, place)
     if isinstance(found, Blank):
         return []
-    if isinstance(found, Reject):
+    if isinstance(found, BadSample):
         raise ValueError(f"{place}: {found.reason}.")
     return [found.text]

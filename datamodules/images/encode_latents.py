@@ -17,7 +17,7 @@ from datamodules.images.source import FusionSource, Interleaved, Pair, Segment
 from datamodules.images.vae import ImageVae
 from datamodules.records.faults import attempt
 from datamodules.records.quarantine import Quarantine
-from datamodules.records.rejects import Reject
+from datamodules.records.rejects import BadSample
 
 PATIENCE = 2.0
 """Seconds of work after which a progress bar appears."""
@@ -88,7 +88,7 @@ def decoded(
 
     for index in range(len(source)):
         found = attempt(source.place(index), document, index)
-        if isinstance(found, Reject):
+        if isinstance(found, BadSample):
             quarantine.note(1, [found])
         else:
             quarantine.note(1, [])

@@ -9,7 +9,7 @@ from typing_extensions import override
 from datamodules.images.source import FileSource, Interleaved, Segment, read_image
 from datamodules.records.jsonl import Lines
 from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import Reject, judge
+from datamodules.records.rejects import BadSample, judge
 
 KINDS = ("text", "image", "generate")
 """What a segment may be: text, clean context, an image to be generated."""
@@ -67,7 +67,7 @@ def _segment(segment: object, folder: Path) -> str | Segment:
         )
     [(kind, value)] = segment.items()
     found = judge(value, "")
-    if isinstance(found, Reject):
+    if isinstance(found, BadSample):
         raise BadSampleError(f"{kind}: {found.reason}")
     if kind == "text":
         return found.text

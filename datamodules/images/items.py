@@ -15,7 +15,7 @@ from typing_extensions import override
 from datamodules.images.preprocess import MAX_PIXELS, Picture, square
 from datamodules.images.source import FusionSource, Pair
 from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import Reject
+from datamodules.records.rejects import BadSample
 from datamodules.stream.loader import Batch
 from datamodules.stream.samples import TRIES, SourceItems
 
@@ -77,7 +77,7 @@ class PictureItems(SourceItems[FusionSource, Pixels]):
             **({"rejects": rejects} if rejects else {}),
         }
 
-    def take(self, draw: int) -> tuple[Pixels | None, int, Reject | None]:
+    def take(self, draw: int) -> tuple[Pixels | None, int, BadSample | None]:
         """As `draw`; no picture where it is bad and none shall take its place."""
         return self.draw(draw, TRIES if self.replace else 1)
 

@@ -11,7 +11,7 @@ from random import Random
 from datamodules.images.preprocess import Picture
 from datamodules.records.formats.files import describe, find_files
 from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import Reject, judge, printable
+from datamodules.records.rejects import BadSample, judge, printable
 from datamodules.records.source import NumberedSource
 
 
@@ -111,11 +111,11 @@ def texts(value: object) -> list[str]:
     values = value if isinstance(value, list) else [value]
     found = [judge(one, "") for one in values]
     for one in found:
-        if isinstance(one, Reject):
+        if isinstance(one, BadSample):
             raise BadSampleError(f"caption: {one.reason}")
     if not found:
         raise BadSampleError("no caption")
-    return [one.text for one in found if not isinstance(one, Reject)]
+    return [one.text for one in found if not isinstance(one, BadSample)]
 
 
 def read_image(path: Path) -> bytes:

@@ -18,7 +18,7 @@ from datamodules.images.formats.tar_index import IMAGES, NOWHERE, TEXTS, Place, 
 from datamodules.images.source import FileSource, Pair, texts
 from datamodules.records.faults import reason
 from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import Document, Reject, judge, parse, printable
+from datamodules.records.rejects import BadSample, Document, judge, parse, printable
 
 FORMAT = 2
 """Version of the index."""
@@ -104,7 +104,7 @@ class ImageTextTar(FileSource):
 
     def _of_json(self, text: bytes) -> object:
         value = parse(text, "")
-        if isinstance(value, Reject):
+        if isinstance(value, BadSample):
             raise BadSampleError(f"caption: {value.reason}")
         if not isinstance(value, dict) or self.caption not in value:
             raise BadSampleError(f"caption: no {self.caption!r}")

@@ -13,7 +13,7 @@ from datamodules.records.formats.columns import Record, Wanted, cell
 from datamodules.records.formats.files import FORMATS
 from datamodules.records.formats.open import Row, read_rows
 from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import Document, Reject, unwritable
+from datamodules.records.rejects import BadSample, Document, unwritable
 from datamodules.records.table import text
 from datamodules.records.template import Template
 from datamodules.text.files import HubText
@@ -73,14 +73,14 @@ class Form:
             return [self.messages]
         return [*self.prompt.columns, self.response]
 
-    def conversations(self, rows: Iterable[Row]) -> Iterator[Document | Reject]:
+    def conversations(self, rows: Iterable[Row]) -> Iterator[Document | BadSample]:
         """The conversations of the part, and in place of a bad one why."""
         for origin, record in rows:
-            if isinstance(record, Reject):
+            if isinstance(record, BadSample):
                 yield record
                 continue
             found = attempt(origin, self._conversation, record, origin)
-            if isinstance(found, Reject) or self._is_in_part(found):
+            if isinstance(found, BadSample) or self._is_in_part(found):
                 yield found
 
     def _conversation(self, record: Record, origin: str) -> Conversation:
@@ -149,7 +149,7 @@ class InstructionFiles(FileText):
         return [*self.form.options]
 
     @override
-    def documents(self) -> Iterator[Document | Reject]:
+    def documents(self) -> Iterator[Document | BadSample]:
         wanted = Wanted(self.form.columns, self.form.columns)
         return self.form.conversations(read_rows(self.files(), wanted))
 
@@ -194,7 +194,7 @@ class InstructionHub(HubText):
         return json.dumps([super().fingerprint(), self.form.options])
 
     @override
-    def documents(self) -> Iterator[Document | Reject]:
+    def documents(self) -> Iterator[Document | BadSample]:
         return self.form.conversations(self.rows(self.form.columns))
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from datamodules.instructions.source import ANSWERS, Conversation, Message
 from datamodules.records.faults import attempt
 from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import Document, Reject
+from datamodules.records.rejects import BadSample, Document
 from datamodules.text.token_file import Encoded
 from datamodules.text.tokenizer import TextTokenizer
 
@@ -70,11 +70,11 @@ class ChatTokenizer:
         return hashlib.sha256(told.encode()).hexdigest()
 
     def encode_documents(
-        self, documents: Iterable[Document | Reject]
-    ) -> Iterator[Encoded | Reject]:
+        self, documents: Iterable[Document | BadSample]
+    ) -> Iterator[Encoded | BadSample]:
         """Ids, bytes of the learnt answers and targets of each conversation; bad ones as such."""
         for one in documents:
-            yield one if isinstance(one, Reject) else attempt(one.origin, self._encoded, one)
+            yield one if isinstance(one, BadSample) else attempt(one.origin, self._encoded, one)
 
     def prompt(self, messages: list[Message]) -> list[int]:
         """Ids after which the model answers."""

@@ -10,7 +10,7 @@ from datamodules.records.faults import attempt
 from datamodules.records.formats.columns import ColumnError, Record, Wanted, cell, has
 from datamodules.records.formats.files import FORMATS, bare, file_format, find_files, opened
 from datamodules.records.formats.open import read_rows
-from datamodules.records.rejects import Document, Reject, judge, parse
+from datamodules.records.rejects import BadSample, Document, judge, parse
 
 STDIN = "-"
 """Stands for the standard input."""
@@ -32,7 +32,7 @@ class Named(Document):
 
 
 @dataclass(frozen=True)
-class NamedReject(Reject):
+class NamedReject(BadSample):
     """A row of a table that cannot be judged.
 
     Attributes:
@@ -42,21 +42,21 @@ class NamedReject(Reject):
     name: str = ""
 
 
-def named(found: Document | Reject, name: str) -> Document | Reject:
+def named(found: Document | BadSample, name: str) -> Document | BadSample:
     """The same with a name, if there is one."""
     if not name:
         return found
-    if isinstance(found, Reject):
+    if isinstance(found, BadSample):
         return NamedReject(found.origin, found.reason, name)
     return Named(found.text, found.origin, found.num_bytes, name)
 
 
-def name_of(found: Document | Reject) -> str:
+def name_of(found: Document | BadSample) -> str:
     """The name of a text or of what is none; empty where it has none."""
     return found.name if isinstance(found, Named | NamedReject) else ""
 
 
-def read_judged(texts: list[str] | str | None, key: str = "text") -> list[Document | Reject]:
+def read_judged(texts: list[str] | str | None, key: str = "text") -> list[Document | BadSample]:
     """Texts, and what cannot be judged with the reason, in order.
 
     Args:
@@ -83,7 +83,7 @@ def read_judged(texts: list[str] | str | None, key: str = "text") -> list[Docume
     return [readable(one) for one in found]
 
 
-def read_path(path: str, key: str) -> Iterator[Document | Reject]:
+def read_path(path: str, key: str) -> Iterator[Document | BadSample]:
     """The texts of a file, of a folder or of all that a glob matches."""
     every = find_files(path)
     for file in every:
@@ -94,7 +94,7 @@ def read_path(path: str, key: str) -> Iterator[Document | Reject]:
         elif len(every) == 1:
             raise ValueError(f"{file} cannot be judged: {no_text(file)}.")
         else:
-            yield Reject(str(file), no_text(file))
+            yield BadSample(str(file), no_text(file))
 
 
 def no_text(file: Path) -> str:
@@ -107,13 +107,13 @@ def no_text(file: Path) -> str:
     )
 
 
-def read_text(file: Path) -> Document | Reject:
+def read_text(file: Path) -> Document | BadSample:
     """The one text of a file."""
     with opened(file) as data:
         return judge(data.read(), str(file))
 
 
-def read_table(file: Path, key: str, num_files: int) -> Iterator[Document | Reject]:
+def read_table(file: Path, key: str, num_files: int) -> Iterator[Document | BadSample]:
     """The texts of a table, a row each; one without such a column is refused if it is alone."""
     try:
         for place, record in read_rows([file], Wanted([key], optional=[NAME]), named=str):
@@ -122,25 +122,25 @@ def read_table(file: Path, key: str, num_files: int) -> Iterator[Document | Reje
         said = f"{error} data.init_args.key names the column of the texts."
         if num_files == 1:
             raise ValueError(said) from error
-        yield Reject(str(file), said)
+        yield BadSample(str(file), said)
     except ValueError as error:  # the file cannot be read
         if num_files == 1:
             raise
-        yield Reject(str(file), str(error))
+        yield BadSample(str(file), str(error))
 
 
-def of_record(record: Record | Reject, place: str, key: str) -> Document | Reject:
+def of_record(record: Record | BadSample, place: str, key: str) -> Document | BadSample:
     """The text of a row."""
-    if isinstance(record, Reject):
+    if isinstance(record, BadSample):
         return record
     told = record.get(NAME)
     name = "" if told is None or key == NAME else str(told)
     if not has(record, key):
-        return named(Reject(place, f"no key {key!r}; it has {', '.join(record)}"), name)
+        return named(BadSample(place, f"no key {key!r}; it has {', '.join(record)}"), name)
     return named(judge(cell(record, key), place), name)
 
 
-def read_stdin(data: bytes, key: str) -> Iterator[Document | Reject]:
+def read_stdin(data: bytes, key: str) -> Iterator[Document | BadSample]:
     """The texts in some bytes: JSON lines, or one text; the first character tells."""
     if data.lstrip()[:1] != b"{":
         yield judge(data, "stdin")
@@ -149,12 +149,12 @@ def read_stdin(data: bytes, key: str) -> Iterator[Document | Reject]:
         if line.strip():
             place = f"stdin:{number}"
             record = parse(line, place)
-            is_object = isinstance(record, dict | Reject)
-            found = record if is_object else Reject(place, "not a JSON object")
+            is_object = isinstance(record, dict | BadSample)
+            found = record if is_object else BadSample(place, "not a JSON object")
             yield of_record(found, place, key)  # type: ignore[arg-type]
 
 
-def readable(found: Document | Reject) -> Document | Reject:
+def readable(found: Document | BadSample) -> Document | BadSample:
     """The document, if it can be read."""
-    reason = "" if isinstance(found, Reject) else unreadable(found.text)
-    return named(Reject(found.origin, reason), name_of(found)) if reason else found
+    reason = "" if isinstance(found, BadSample) else unreadable(found.text)
+    return named(BadSample(found.origin, reason), name_of(found)) if reason else found

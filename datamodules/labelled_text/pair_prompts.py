@@ -17,7 +17,7 @@ from typing_extensions import override
 from datamodules.labelled_text.source import LabelledRow, LabelledText
 from datamodules.records.formats.columns import Wanted
 from datamodules.records.formats.open import read_rows
-from datamodules.records.rejects import Reject
+from datamodules.records.rejects import BadSample
 from datamodules.stream.checks import check_bounds
 from datamodules.stream.datamodule import ResumableData
 from datamodules.stream.loader import Batch, EvaluationLoader
@@ -112,7 +112,7 @@ class HumanPrompts(ResumableData):
         begun = [file for file in files if file.stat().st_size]
         records = (record for _, record in read_rows(begun, Wanted(needed=["pair_id"])))
         # a line that was cut off by a kill counts for nothing
-        good = [one for one in records if not isinstance(one, Reject)]
+        good = [one for one in records if not isinstance(one, BadSample)]
         return {str(one["pair_id"]) for one in good if self._is_own(one)}
 
     def _is_own(self, record: dict[str, object]) -> bool:

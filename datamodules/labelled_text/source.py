@@ -14,7 +14,7 @@ from datamodules.records.formats.columns import Record, Wanted, cell, has
 from datamodules.records.formats.files import FORMATS, file_format, find_files
 from datamodules.records.formats.open import Row, read_rows
 from datamodules.records.labels import Labels, is_missing
-from datamodules.records.rejects import Document, Reject, judge
+from datamodules.records.rejects import BadSample, Document, judge
 from datamodules.text.source import FileText
 
 FIELDS = ("text", "label", "generator", "domain", "pair_id", "paired_generator", "split", "attack")
@@ -91,7 +91,7 @@ class LabelledText(FileText):
 
     endings: ClassVar[tuple[str, ...]] = tuple(FORMATS)
     kinds: ClassVar[tuple[str, ...]] = FIELDS
-    _read: ClassVar[dict[str, list[LabelledRow | Reject]]] = {}
+    _read: ClassVar[dict[str, list[LabelledRow | BadSample]]] = {}
     """What this process has read, by fingerprint: the cells of a grid read the same files."""
 
     def __init__(
@@ -134,9 +134,9 @@ class LabelledText(FileText):
         ]
 
     @override
-    def documents(self) -> Iterator[Document | Reject]:
+    def documents(self) -> Iterator[Document | BadSample]:
         for row in self._all:
-            yield row if isinstance(row, Reject) else Document(row.text, row.origin)
+            yield row if isinstance(row, BadSample) else Document(row.text, row.origin)
 
     @cached_property
     def rows(self) -> list[LabelledRow]:
@@ -144,7 +144,7 @@ class LabelledText(FileText):
         return [row for row in self._all if isinstance(row, LabelledRow)]
 
     @cached_property
-    def _all(self) -> list[LabelledRow | Reject]:
+    def _all(self) -> list[LabelledRow | BadSample]:
         key = self.fingerprint()
         if key not in self._read:
             if len(self._read) == KEPT:
@@ -162,18 +162,18 @@ class LabelledText(FileText):
         more = [name for name in (*FIELDS, "problem") if name not in needed]
         yield from read_rows(self.files(), Wanted(needed, needed, more, self.delimiter))
 
-    def _row(self, cells: Record | Reject, origin: str) -> LabelledRow | Reject:
-        if isinstance(cells, Reject):
+    def _row(self, cells: Record | BadSample, origin: str) -> LabelledRow | BadSample:
+        if isinstance(cells, BadSample):
             return cells
         found = {name: self._field(cells, name) for name in FIELDS}
         document = judge(found["text"], origin)
-        if isinstance(document, Reject):
-            return Reject(origin, document.reason)  # a blank one counts as bad here
+        if isinstance(document, BadSample):
+            return BadSample(origin, document.reason)  # a blank one counts as bad here
         text = without_words(document.text, self.skip_words)
         if reason := unreadable(text):
-            return Reject(origin, reason)
+            return BadSample(origin, reason)
         if is_missing(found["label"]):
-            return Reject(origin, "no label")
+            return BadSample(origin, "no label")
         label = self.meaning(found["label"], origin)
         told = {name: told_by(found[name]) for name in FIELDS[2:]}
         return LabelledRow(text, label, origin, **completed(told, text, label))
@@ -194,9 +194,9 @@ def told_by(value: object) -> str:
     return str(int(value)) if is_whole else str(value)  # type: ignore[call-overload]
 
 
-def says_why(cells: Record | Reject) -> bool:
+def says_why(cells: Record | BadSample) -> bool:
     """Whether a row only says why there is no text, as where a generator gave up."""
-    return not isinstance(cells, Reject) and bool(cells.get("problem")) and not cells.get("text")
+    return not isinstance(cells, BadSample) and bool(cells.get("problem")) and not cells.get("text")
 
 
 def without_words(text: str, num: int) -> str:

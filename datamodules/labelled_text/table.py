@@ -12,7 +12,7 @@ from datamodules.labelled_text.inputs import name_of
 from datamodules.labelled_text.source import AS_IT_IS, LabelledRow, LabelledText
 from datamodules.labelled_text.splits import check_splits, with_splits, without_leaks
 from datamodules.labelled_text.windows import NO_LABEL, Item, Tokens
-from datamodules.records.rejects import Document, Reject
+from datamodules.records.rejects import BadSample, Document
 from datamodules.text.normalise import PlainSource, plain
 from datamodules.text.source import TextSource
 from datamodules.text.token_file import TokenFile
@@ -107,11 +107,11 @@ class TextTable:
         text = row.text if attack is None else self.written(attack(row.text))
         return Item(text, self.classes.index(row.label), number, told, is_row=attack is None)
 
-    def judged(self, number: int, found: Document | Reject) -> Item:
+    def judged(self, number: int, found: Document | BadSample) -> Item:
         """A text of no table, or why it cannot be judged."""
         told = dict.fromkeys(TOLD, "") | {"attack": AS_IT_IS, "place": found.origin}
         told["id"] = name_of(found)
-        if isinstance(found, Reject):
+        if isinstance(found, BadSample):
             return Item("", NO_LABEL, number, told, problem=found.reason)
         return Item(self.written(found.text), NO_LABEL, number, told)
 

@@ -11,7 +11,7 @@ from datamodules.records.formats.columns import Record, cell
 from datamodules.records.formats.files import FORMATS
 from datamodules.records.formats.open import Row
 from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import Reject
+from datamodules.records.rejects import BadSample
 from datamodules.records.table import rows, text, texts
 from datamodules.records.template import Template
 
@@ -78,9 +78,9 @@ class FileQuestions(QuestionPath):
         return ":".join([super().name, *conditions])
 
     @override
-    def questions(self) -> Iterator[Question | Reject]:
+    def questions(self) -> Iterator[Question | BadSample]:
         for place, record in self.rows():
-            if isinstance(record, Reject):
+            if isinstance(record, BadSample):
                 yield record
                 continue
             found = attempt(place, self._found, place, record)

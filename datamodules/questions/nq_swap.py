@@ -13,7 +13,7 @@ from datamodules.questions.source import Question, QuestionPath
 from datamodules.records.faults import attempt
 from datamodules.records.formats.columns import Record, cell
 from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import Reject
+from datamodules.records.rejects import BadSample
 from datamodules.records.table import rows, text, texts
 
 JSON = (".jsonl", ".ndjson", ".json")
@@ -33,17 +33,17 @@ class NQSwap(QuestionPath):
     """
 
     @override
-    def questions(self) -> Iterator[Question | Reject]:
+    def questions(self) -> Iterator[Question | BadSample]:
         waiting: dict[tuple[str, str], Half] = {}
         for place, record in rows(self.path, endings=JSON, otherwise="JSON"):
-            if isinstance(record, Reject):
+            if isinstance(record, BadSample):
                 yield record
                 continue
             found = attempt(place, _found, place, record, waiting)
             if found is not None:
                 yield found
         for (_, index), (place, _) in waiting.items():
-            yield Reject(place, f"the only line with input_index {index}")
+            yield BadSample(place, f"the only line with input_index {index}")
 
 
 def _found(place: str, record: Record, waiting: dict[tuple[str, str], Half]) -> Question | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
-from datamodules.records.rejects import Reject
+from datamodules.records.rejects import BadSample
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class QuestionSource(ABC):
         """A short name for messages."""
 
     @abstractmethod
-    def questions(self) -> Iterator[Question | Reject]:
-        """The questions in a fixed order; what cannot be used comes as a `Reject`."""
+    def questions(self) -> Iterator[Question | BadSample]:
+        """The questions in a fixed order; what cannot be used comes as a `BadSample`."""
 
 
 class QuestionPath(QuestionSource):

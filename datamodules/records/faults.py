@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 from datamodules.records.quarantine import BadSampleError, MisfitError
-from datamodules.records.rejects import Reject
+from datamodules.records.rejects import BadSample
 
 Arguments = ParamSpec("Arguments")
 Sample = TypeVar("Sample")
@@ -16,7 +16,7 @@ def attempt(
     read: Callable[Arguments, Sample],
     *args: Arguments.args,
     **kwargs: Arguments.kwargs,
-) -> Sample | Reject:
+) -> Sample | BadSample:
     """One sample, or why there is none.
 
     Args:
@@ -33,7 +33,7 @@ def attempt(
     except MisfitError:
         raise
     except Exception as error:
-        return Reject(origin, reason(error))
+        return BadSample(origin, reason(error))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from datamodules.records.formats.files import COMPRESSIONS, file_format
 from datamodules.records.formats.json import NO_OBJECT, is_blank, is_one_a_line
 from datamodules.records.formats.open import read_rows
 from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import Reject, parse, printable
+from datamodules.records.rejects import BadSample, parse, printable
 
 
 class Lines:
@@ -49,7 +49,7 @@ class Lines:
         """
         file, _, start, size = self._index[index].tolist()
         value = self._read(file, start, size) if size else self._kept[file][start][1]
-        if isinstance(value, Reject):
+        if isinstance(value, BadSample):
             raise BadSampleError(value.reason)
         if not isinstance(value, dict):
             raise BadSampleError(NO_OBJECT)
@@ -64,7 +64,7 @@ class Lines:
             raise BadSampleError(f"cannot be read: {error}") from error
 
     @cached_property
-    def _kept(self) -> dict[int, list[tuple[int, Record | Reject]]]:
+    def _kept(self) -> dict[int, list[tuple[int, Record | BadSample]]]:
         """Number and content of all rows of each file that is not searched."""
         return {
             number: _numbered(file)
@@ -89,10 +89,10 @@ class Lines:
         return np.array(rows, np.int64).reshape(-1, 4)
 
 
-def _numbered(file: Path) -> list[tuple[int, Record | Reject]]:
+def _numbered(file: Path) -> list[tuple[int, Record | BadSample]]:
     """The rows of a file; one that cannot be read is a bad row of number 0."""
     rows = attempt("", lambda: list(read_rows([file])))
-    if isinstance(rows, Reject):
+    if isinstance(rows, BadSample):
         return [(0, rows)]
     return [(int(place.rpartition(":")[2]), record) for place, record in rows]
 

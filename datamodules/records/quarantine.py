@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
-from datamodules.records.rejects import Reject
+from datamodules.records.rejects import BadSample
 
 NUM_SURE = 1000
 """Samples after which a share of bad ones says something; a smaller set is judged as a whole."""
@@ -49,7 +49,9 @@ class Quarantine:
         self._least = max(1, min(NUM_SURE, num_items))
         self._listed: set[str] = set()
 
-    def note(self, num_drawn: int, rejects: Sequence[Reject], num_sound: int | None = None) -> None:
+    def note(
+        self, num_drawn: int, rejects: Sequence[BadSample], num_sound: int | None = None
+    ) -> None:
         """Count samples, and list the bad ones among them that are not listed yet.
 
         Args:
@@ -86,7 +88,7 @@ class Quarantine:
         self.drawn, self.bad = state["drawn"], state["bad"]
         self.sound = self.drawn
 
-    def _list(self, reject: Reject) -> None:
+    def _list(self, reject: BadSample) -> None:
         first = not self._listed
         self._listed.add(reject.origin)
         if self.file is not None:
@@ -100,7 +102,7 @@ class Quarantine:
                 f" like it{self._where()}."
             )
 
-    def _describe(self, last: Reject) -> str:
+    def _describe(self, last: BadSample) -> str:
         return (
             f"{self.bad} of {self.drawn} samples of {self.stage} are bad, more than "
             f"max_bad_rate={self.max_bad_rate:.2%} allows{self._where()}; "

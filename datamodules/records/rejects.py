@@ -30,7 +30,7 @@ class Document:
 
 
 @dataclass(frozen=True)
-class Reject:
+class BadSample:
     """A document that cannot be used; both texts can be printed and written, whatever they name.
 
     Attributes:
@@ -50,12 +50,12 @@ class Reject:
 
 
 @dataclass(frozen=True)
-class Blank(Reject):
+class Blank(BadSample):
     """A row without a text: no document, and no fault either."""
 
 
 @dataclass(frozen=True)
-class BadFile(Reject):
+class BadFile(BadSample):
     """A file that cannot be read, or not to its end.
 
     Attributes:
@@ -72,7 +72,7 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def judge(value: object, origin: str) -> Document | Reject:
+def judge(value: object, origin: str) -> Document | BadSample:
     """A document, if `value` is a text (or its UTF-8 bytes) that can be written down.
 
     A leading byte order mark is left out. A blank text gives a `Blank`.
@@ -81,16 +81,16 @@ def judge(value: object, origin: str) -> Document | Reject:
         try:
             value = value.decode()
         except UnicodeDecodeError as error:
-            return Reject(origin, f"not UTF-8 at byte {error.start}")
+            return BadSample(origin, f"not UTF-8 at byte {error.start}")
     if value is None:
-        return Reject(origin, "null")
+        return BadSample(origin, "null")
     if not isinstance(value, str):
-        return Reject(origin, f"not a text but {type(value).__name__}")
+        return BadSample(origin, f"not a text but {type(value).__name__}")
     text = value.removeprefix(MARK)
     if not text.strip():
         return Blank(origin, "empty")
     reason = unwritable(text)
-    return Reject(origin, reason) if reason else Document(text, origin)
+    return BadSample(origin, reason) if reason else Document(text, origin)
 
 
 def unwritable(text: str) -> str:
@@ -105,12 +105,12 @@ def unwritable(text: str) -> str:
 
 
 def parse(line: bytes, origin: str) -> object:
-    """The value that a line of JSON stands for, or a `Reject`; a byte order mark is passed over."""
+    """The value that a line of JSON stands for, or a `BadSample`; a byte order mark is passed over."""
     try:
         return json.loads(line.decode().removeprefix(MARK))
     except UnicodeDecodeError as error:
-        return Reject(origin, f"not UTF-8 at byte {error.start}")
+        return BadSample(origin, f"not UTF-8 at byte {error.start}")
     except (json.JSONDecodeError, RecursionError):
-        return Reject(origin, "broken JSON")
+        return BadSample(origin, "broken JSON")
     except Exception as error:  # such as a number of more digits than Python takes
-        return Reject(origin, f"broken JSON: {error}")
+        return BadSample(origin, f"broken JSON: {error}")

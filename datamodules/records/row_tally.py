@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
-from datamodules.records.rejects import BadFile, Blank, Reject
+from datamodules.records.rejects import BadFile, BadSample, Blank
 
 Sample = TypeVar("Sample")
 NUM_SHOWN = 20
@@ -51,7 +51,7 @@ class RowTally:
         return self.bad / max(1, self.good + self.bad)
 
     def sift(
-        self, documents: Iterable[Sample | Reject], max_bad_rate: float, name: str
+        self, documents: Iterable[Sample | BadSample], max_bad_rate: float, name: str
     ) -> Iterator[Sample]:
         """Pass the good documents on and count all kinds.
 
@@ -67,7 +67,7 @@ class RowTally:
             ValueError: Too many documents or files are bad, or there is no good document.
         """
         for document in documents:
-            if isinstance(document, Reject):
+            if isinstance(document, BadSample):
                 self._reject(document, max_bad_rate, name)
             else:
                 self.good += 1
@@ -108,7 +108,7 @@ class RowTally:
         """The counts and the list, ready for JSON."""
         return asdict(self)
 
-    def _reject(self, document: Reject, max_bad_rate: float, name: str) -> None:
+    def _reject(self, document: BadSample, max_bad_rate: float, name: str) -> None:
         if isinstance(document, Blank):
             self.blank += 1
             return

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from datamodules.records.faults import attempt
 from datamodules.records.quarantine import Quarantine
-from datamodules.records.rejects import Reject, printable
+from datamodules.records.rejects import BadSample, printable
 from datamodules.records.source import NumberedSource, distinct
 from datamodules.stream.datamodule import ResumableData
 from datamodules.stream.loader import Batch, EvaluationLoader, ResumableLoader
@@ -59,7 +59,7 @@ class SourceItems(ABC, Generic[Supply, Sample]):
         which = self._which(row)
         return printable(self.sources[which].place(row - int(self._first[which])))
 
-    def draw(self, draw: int, tries: int = TRIES) -> tuple[Sample | None, int, Reject | None]:
+    def draw(self, draw: int, tries: int = TRIES) -> tuple[Sample | None, int, BadSample | None]:
         """A sample, its id, and what was wrong with the one that was drawn, if anything.
 
         In a bad one's place comes another of its source, drawn by chance and not the next one, as
@@ -76,7 +76,7 @@ class SourceItems(ABC, Generic[Supply, Sample]):
         index, rejected = number - first, None
         for _ in range(tries):
             found = attempt(source.place(index), self.read, source, index, rng)
-            if not isinstance(found, Reject):
+            if not isinstance(found, BadSample):
                 return found, first + index, rejected
             rejected = rejected or found
             index = rng.randrange(self.sizes[which])
@@ -209,7 +209,7 @@ class SampledData(ResumableData, Generic[Supply, Sample]):
     @override
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Take out what was said of bad samples, and count."""
-        rejects = cast(list[Reject], batch.pop("rejects", []))
+        rejects = cast(list[BadSample], batch.pop("rejects", []))
         stage = self._stage()
         if stage in self._quarantines:
             num = self.num_drawn(batch, stage, len(rejects))

@@ -16,7 +16,7 @@ from datamodules.records.formats.columns import Record, Wanted, cell
 from datamodules.records.formats.files import COMPRESSIONS, FORMATS, opened, refuse_encodings, shown
 from datamodules.records.formats.hub import hub_records, hub_rows
 from datamodules.records.formats.open import Row, bad_file, read_rows
-from datamodules.records.rejects import Document, Reject, judge, printable
+from datamodules.records.rejects import BadSample, Document, judge, printable
 from datamodules.text.source import FileText, TextSource
 from engine.disk.digest import contents
 
@@ -65,7 +65,7 @@ class TextFiles(FileText):
         return [self.column, self.split_column, self.split]
 
     @override
-    def documents(self) -> Iterator[Document | Reject]:
+    def documents(self) -> Iterator[Document | BadSample]:
         """The text of every row of the split.
 
         Raises:
@@ -77,9 +77,9 @@ class TextFiles(FileText):
             part = attempt(origin, self._split, record)
             if isinstance(part, str):
                 splits[part] += 1
-            if isinstance(record, Reject):
+            if isinstance(record, BadSample):
                 yield record
-            elif isinstance(part, Reject):
+            elif isinstance(part, BadSample):
                 yield part
             elif part == self.split:
                 yield document(record, self.column, origin)
@@ -89,9 +89,9 @@ class TextFiles(FileText):
                 printable(f"{self.name}: no row has {self.split_column} {self.split}; of {there}.")
             )
 
-    def _split(self, record: Record | Reject) -> str | None:
+    def _split(self, record: Record | BadSample) -> str | None:
         """The part that a row belongs to, as it is written in configs."""
-        if self.split_column is None or isinstance(record, Reject):
+        if self.split_column is None or isinstance(record, BadSample):
             return None
         return written(cell(record, self.split_column))
 
@@ -137,13 +137,13 @@ def mapped(file: Path) -> Iterator[Bytes]:
                 yield data
 
 
-def document(record: Record, column: str, origin: str) -> Document | Reject:
+def document(record: Record, column: str, origin: str) -> Document | BadSample:
     """The text of a row, or what is wrong with it."""
     value = attempt(origin, cell, record, column)
     if isinstance(value, list) and value and isinstance(value[0], dict):
         reason = "not a text but a list of objects; datamodules.instructions.datamodule reads chats"
-        return Reject(origin, reason)
-    return value if isinstance(value, Reject) else judge(value, origin)
+        return BadSample(origin, reason)
+    return value if isinstance(value, BadSample) else judge(value, origin)
 
 
 def written(value: object) -> str:
@@ -188,7 +188,7 @@ class PlainText(FileText):
         return [self.separator, *self.span]
 
     @override
-    def documents(self) -> Iterator[Document | Reject]:
+    def documents(self) -> Iterator[Document | BadSample]:
         """The pieces between separators; blank ones between two of them do not count."""
         files = self.files()
         for file in files:
@@ -263,7 +263,7 @@ class HubText(TextSource):
         options = [self.name, self.column, self.revision]
         return json.dumps([type(self).__name__, *options, contents(files)])
 
-    def documents(self) -> Iterator[Document | Reject]:
+    def documents(self) -> Iterator[Document | BadSample]:
         """The text of every row.
 
         Raises:
@@ -271,7 +271,7 @@ class HubText(TextSource):
             ValueError: The dataset lacks the column.
         """
         for origin, record in self.rows([self.column]):
-            yield record if isinstance(record, Reject) else document(record, self.column, origin)
+            yield record if isinstance(record, BadSample) else document(record, self.column, origin)
 
     def rows(self, columns: list[str]) -> Iterator[Row]:
         """Some columns of every row, and where each stands."""

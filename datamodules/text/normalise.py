@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from typing_extensions import override
 
-from datamodules.records.rejects import Document, Reject
+from datamodules.records.rejects import BadSample, Document
 from datamodules.text.source import TextSource
 
 PLAIN = str.maketrans(
@@ -45,6 +45,6 @@ class PlainSource(TextSource):
         return f"plain/{sorted(PLAIN.items())}/{self.source.fingerprint()}"
 
     @override
-    def documents(self) -> Iterator[Document | Reject]:
+    def documents(self) -> Iterator[Document | BadSample]:
         for one in self.source.documents():
             yield replace(one, text=plain(one.text)) if isinstance(one, Document) else one

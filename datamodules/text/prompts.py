@@ -17,7 +17,7 @@ from datamodules.records.formats.columns import Record, Wanted, cell
 from datamodules.records.formats.files import FORMATS, bare, file_format, opened, shown
 from datamodules.records.formats.open import read_rows
 from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import Blank, Document, Reject, judge, unwritable
+from datamodules.records.rejects import BadSample, Blank, Document, judge, unwritable
 from datamodules.records.roots import missing
 from datamodules.records.row_tally import RowTally
 from datamodules.records.table import text
@@ -121,7 +121,7 @@ def prompt_file(prompts: str) -> Path:
     )
 
 
-def prompt_lines(file: Path) -> Iterator[tuple[str, str | Reject]]:
+def prompt_lines(file: Path) -> Iterator[tuple[str, str | BadSample]]:
     """Where each line of a file of texts stands, and what it says; blank lines do not count."""
     with opened(file) as lines:
         for number, line in enumerate(lines, start=1):
@@ -132,13 +132,13 @@ def prompt_lines(file: Path) -> Iterator[tuple[str, str | Reject]]:
                 yield found.origin, found
 
 
-def _prompts(file: Path) -> Iterator[str | Reject]:
+def _prompts(file: Path) -> Iterator[str | BadSample]:
     """The prompts of a file; one that is blank is a good one."""
     if not file_format(file):
         yield from (said for _, said in prompt_lines(file))
         return
     for origin, record in read_rows([file], Wanted([COLUMN], [COLUMN])):
-        if isinstance(record, Reject):
+        if isinstance(record, BadSample):
             yield record
         else:
             yield attempt(origin, _prompt, record)

@@ -9,7 +9,7 @@ from typing import ClassVar
 from typing_extensions import override
 
 from datamodules.records.formats.files import find_files
-from datamodules.records.rejects import Document, Reject, printable
+from datamodules.records.rejects import BadSample, Document, printable
 from datamodules.records.source import Source
 from engine.disk.digest import contents
 
@@ -22,8 +22,8 @@ class TextSource(Source):
     """
 
     @abstractmethod
-    def documents(self) -> Iterator[Document | Reject]:
-        """The documents in a fixed order; what cannot be used comes as a `Reject`."""
+    def documents(self) -> Iterator[Document | BadSample]:
+        """The documents in a fixed order; what cannot be used comes as a `BadSample`."""
 
 
 class MadeUpText(TextSource):

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from datamodules.records.rejects import Document, Reject
+from datamodules.records.rejects import BadSample, Document
 from datamodules.records.row_tally import RowTally
 from datamodules.text.files import TextSource
 from datamodules.text.token_file import (
@@ -48,8 +48,8 @@ class Encoder(Protocol):
         """Changes when the ids of a document may have changed."""
 
     def encode_documents(
-        self, documents: Iterable[Document | Reject]
-    ) -> Iterator[Encoded | Reject]:
+        self, documents: Iterable[Document | BadSample]
+    ) -> Iterator[Encoded | BadSample]:
         """Each document as ids; in place of one that cannot be used, why."""
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datamodules.records.faults import attempt
-from datamodules.records.rejects import Document, Reject
+from datamodules.records.rejects import BadSample, Document
 from datamodules.records.roots import is_published, located
 from datamodules.text.token_file import Encoded
 
@@ -57,24 +57,24 @@ class TextTokenizer:
         return found
 
     def encode_documents(
-        self, documents: Iterable[Document | Reject]
-    ) -> Iterator[Encoded | Reject]:
+        self, documents: Iterable[Document | BadSample]
+    ) -> Iterator[Encoded | BadSample]:
         """Ids with start and eos, and the bytes behind them, of each document; bad ones as such.
 
-        A document that the tokenizer cannot take becomes a `Reject`; the others stay as they are.
+        A document that the tokenizer cannot take becomes a `BadSample`; the others stay as they are.
         """
         for chunk in _chunks(documents):
             good = [one for one in chunk if isinstance(one, Document)]
             made = iter(self._encoded(good))
             for one in chunk:
-                yield one if isinstance(one, Reject) else next(made)
+                yield one if isinstance(one, BadSample) else next(made)
 
-    def _encoded(self, chunk: list[Document]) -> list[Encoded | Reject]:
+    def _encoded(self, chunk: list[Document]) -> list[Encoded | BadSample]:
         """The documents of a chunk; one by one where they cannot be tokenised together."""
         if not chunk:
             return []
         rows = attempt("", self.encode, [one.text for one in chunk])
-        if not isinstance(rows, Reject):
+        if not isinstance(rows, BadSample):
             return [self._marked(ids, one) for one, ids in zip(chunk, rows, strict=True)]
         return [attempt(one.origin, self._alone, one) for one in chunk]
 
@@ -145,9 +145,9 @@ def _fingerprint(backend: "PreTrainedTokenizerBase") -> str:
     return hashlib.sha256(told.encode(errors="backslashreplace")).hexdigest()
 
 
-def _chunks(documents: Iterable[Document | Reject]) -> Iterator[list[Document | Reject]]:
+def _chunks(documents: Iterable[Document | BadSample]) -> Iterator[list[Document | BadSample]]:
     """The documents in order, in lists of a bearable size."""
-    chunk: list[Document | Reject] = []
+    chunk: list[Document | BadSample] = []
     size = 0
     for document in documents:
         chunk.append(document)

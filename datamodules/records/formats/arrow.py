@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from datamodules.records.faults import attempt
 from datamodules.records.formats.columns import Record, Wanted
 from datamodules.records.formats.files import COMPRESSIONS, opened
-from datamodules.records.rejects import Reject
+from datamodules.records.rejects import BadSample
 
 if TYPE_CHECKING:  # the import takes long
     import pyarrow as pa
@@ -19,7 +19,7 @@ MAGIC = b"ARROW1"
 """How an Arrow file begins; `datasets` writes streams, which have no such beginning."""
 
 
-def parquet_rows(file: Path, wanted: Wanted) -> Iterator[tuple[int, Record | Reject]]:
+def parquet_rows(file: Path, wanted: Wanted) -> Iterator[tuple[int, Record | BadSample]]:
     """Rows of a Parquet file by number, from 1; in place of one that cannot be decoded, why."""
     import pyarrow.parquet as pq
 
@@ -29,7 +29,7 @@ def parquet_rows(file: Path, wanted: Wanted) -> Iterator[tuple[int, Record | Rej
         yield from _numbered(table.iter_batches(columns=chosen, batch_size=NUM_ROWS))
 
 
-def arrow_rows(file: Path, wanted: Wanted) -> Iterator[tuple[int, Record | Reject]]:
+def arrow_rows(file: Path, wanted: Wanted) -> Iterator[tuple[int, Record | BadSample]]:
     """Rows of an Arrow file or stream by number, from 1; as above."""
     import pyarrow as pa
 
@@ -54,7 +54,7 @@ def _searchable(file: Path) -> BinaryIO:
         return io.BytesIO(source.read())
 
 
-def _numbered(batches: "Iterator[pa.RecordBatch]") -> Iterator[tuple[int, Record | Reject]]:
+def _numbered(batches: "Iterator[pa.RecordBatch]") -> Iterator[tuple[int, Record | BadSample]]:
     number = 0
     for batch in batches:
         for record in records(batch):
@@ -62,7 +62,7 @@ def _numbered(batches: "Iterator[pa.RecordBatch]") -> Iterator[tuple[int, Record
             yield number, record
 
 
-def records(batch: "pa.RecordBatch") -> Iterator[Record | Reject]:
+def records(batch: "pa.RecordBatch") -> Iterator[Record | BadSample]:
     """The rows of a batch; in place of one that cannot be decoded, why.
 
     Raises:
@@ -70,12 +70,12 @@ def records(batch: "pa.RecordBatch") -> Iterator[Record | Reject]:
     """
     batch.validate()
     whole = attempt("", converted, batch)
-    if not isinstance(whole, Reject):
+    if not isinstance(whole, BadSample):
         yield from whole
         return
     for index in range(len(batch)):
         row = attempt("", converted, batch.slice(index, 1))
-        yield row if isinstance(row, Reject) else row[0]
+        yield row if isinstance(row, BadSample) else row[0]
 
 
 def converted(batch: "pa.RecordBatch") -> list[Record]:

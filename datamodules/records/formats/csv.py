@@ -7,13 +7,13 @@ from pathlib import Path
 
 from datamodules.records.formats.columns import Record, Wanted, require
 from datamodules.records.formats.files import bare, opened, refuse_encodings
-from datamodules.records.rejects import Reject
+from datamodules.records.rejects import BadSample
 
 LARGEST_CELL = 2**31 - 1
 """Characters of a cell, at most."""
 
 
-def csv_rows(file: Path, wanted: Wanted) -> Iterator[tuple[int, Record | Reject]]:
+def csv_rows(file: Path, wanted: Wanted) -> Iterator[tuple[int, Record | BadSample]]:
     """Rows by number, from 1, all cells as texts; empty lines do not count."""
     csv.field_size_limit(LARGEST_CELL)
     delimiter = wanted.delimiter or ("\t" if bare(file).endswith(".tsv") else ",")
@@ -27,21 +27,21 @@ def csv_rows(file: Path, wanted: Wanted) -> Iterator[tuple[int, Record | Reject]
         while (row := _next(reader)) is not None:
             if row:
                 number += 1
-                yield number, row if isinstance(row, Reject) else _record(names, row)
+                yield number, row if isinstance(row, BadSample) else _record(names, row)
 
 
-def _next(reader: Iterator[list[str]]) -> list[str] | Reject | None:
+def _next(reader: Iterator[list[str]]) -> list[str] | BadSample | None:
     """The next row, or why it is none; None at the end."""
     try:
         return next(reader, None)
     except csv.Error as error:
-        return Reject("", f"no row of CSV: {error}")
+        return BadSample("", f"no row of CSV: {error}")
 
 
-def _record(names: list[str], row: list[str]) -> Record | Reject:
+def _record(names: list[str], row: list[str]) -> Record | BadSample:
     """Cells by column."""
     if len(row) != len(names):
-        return Reject("", f"{len(row)} cells, but {len(names)} columns")
+        return BadSample("", f"{len(row)} cells, but {len(names)} columns")
     if any("\udc80" <= c <= "\udcff" for value in row for c in value):
-        return Reject("", "not UTF-8")
+        return BadSample("", "not UTF-8")
     return dict(zip(names, row, strict=True))

@@ -9,7 +9,7 @@ from datamodules.records.formats.arrow import records
 from datamodules.records.formats.columns import Record, Wanted
 from datamodules.records.formats.open import Row
 from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import Reject
+from datamodules.records.rejects import BadSample
 from datamodules.records.roots import located
 
 if TYPE_CHECKING:  # the import takes seconds
@@ -62,8 +62,8 @@ def hub_records(name: str, rows: "Dataset", columns: Sequence[str]) -> Iterator[
                 for record in records(batch):
                     number += 1
                     place = f"{name}:{number}"
-                    if isinstance(record, Reject):
-                        record = Reject(place, record.reason)
+                    if isinstance(record, BadSample):
+                        record = BadSample(place, record.reason)
                     yield place, record
     except Exception as error:
         told = f"{name} cannot be read behind row {number}: {reason(error)}."
@@ -77,12 +77,12 @@ def hub_record(rows: "Dataset", index: int) -> Record:
         BadSampleError: It cannot be decoded; says why.
     """
     found = attempt("", lambda: _row(rows, index))
-    if isinstance(found, Reject):
+    if isinstance(found, BadSample):
         raise BadSampleError(found.reason)
     return found
 
 
-def _row(rows: "Dataset", index: int) -> Record | Reject:
+def _row(rows: "Dataset", index: int) -> Record | BadSample:
     [batch] = rows.with_format("arrow")[index].combine_chunks().to_batches()
     [record] = records(batch)
     return record

@@ -8,9 +8,9 @@ from typing import BinaryIO
 from datamodules.records.formats.columns import Record, Wanted, absent, has
 from datamodules.records.formats.files import bare, opened, refuse_encodings
 from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import Reject, parse
+from datamodules.records.rejects import BadSample, parse
 
-Numbered = Iterator[tuple[int, Record | Reject]]
+Numbered = Iterator[tuple[int, Record | BadSample]]
 NUM_SURE = 100
 """Rows none of which has a column: then the column is taken for missing."""
 NO_OBJECT = "not a JSON object"
@@ -56,14 +56,14 @@ def _values(file: Path, source: BinaryIO) -> Numbered:
             yield number, _object(value)
 
 
-def _object(value: object) -> Record | Reject:
-    return value if isinstance(value, dict | Reject) else Reject("", NO_OBJECT)
+def _object(value: object) -> Record | BadSample:
+    return value if isinstance(value, dict | BadSample) else BadSample("", NO_OBJECT)
 
 
 def _whole(data: bytes) -> list[object]:
     """The rows of a file that is one array or one object."""
     value = parse(data, "")
-    if isinstance(value, Reject):
+    if isinstance(value, BadSample):
         raise BadSampleError(f"{value.reason}: it begins as one array or object in several lines")
     return value if isinstance(value, list) else [value]
 
@@ -74,7 +74,7 @@ def _having(rows: Numbered, needed: list[str], file: Path) -> Numbered:
     Raises:
         ColumnError: None has it.
     """
-    waiting: list[tuple[int, Record | Reject]] = []
+    waiting: list[tuple[int, Record | BadSample]] = []
     readable: list[Record] = []
     for number, record in rows if needed else ():
         waiting.append((number, record))

@@ -3,7 +3,7 @@
 `files.FORMATS` says which formats there are, `columns` what a column may be.
 
 Whatever is wrong with one row costs that row; a file that cannot be read, or not to its end,
-costs what is left of it. Both come as a `Reject`, which the census counts and names.
+costs what is left of it. Both come as a `BadSample`, which the census counts and names.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,11 +15,11 @@ from datamodules.records.formats.columns import ColumnError, Record, Wanted
 from datamodules.records.formats.csv import csv_rows
 from datamodules.records.formats.files import file_format, shown
 from datamodules.records.formats.json import json_rows
-from datamodules.records.rejects import BadFile, Reject, printable
+from datamodules.records.rejects import BadFile, BadSample, printable
 
-Row = tuple[str, Record | Reject]
+Row = tuple[str, Record | BadSample]
 """Where a row stands, such as `train.jsonl:17`, counted from 1; and its cells, or why none."""
-Numbered = Iterator[tuple[int, Record | Reject]]
+Numbered = Iterator[tuple[int, Record | BadSample]]
 """Rows by their number within a file."""
 READERS: dict[str, Callable[[Path, Wanted], Numbered]] = {
     "Parquet": parquet_rows,
@@ -66,7 +66,10 @@ def _rows(file: Path, kind: str, wanted: Wanted, name: str, num_files: int) -> I
             return
         for number, record in READERS[kind](file, wanted):
             place = f"{name}:{number}"
-            yield place, Reject(place, record.reason) if isinstance(record, Reject) else record
+            yield (
+                place,
+                BadSample(place, record.reason) if isinstance(record, BadSample) else record,
+            )
     except ColumnError:
         raise
     except OnlyFileError:

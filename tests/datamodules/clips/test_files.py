@@ -15,7 +15,7 @@ from datamodules.codec.datamodule import CodecText
 from datamodules.images.digits import Digits
 from datamodules.images.source import Pair
 from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import Document, Reject
+from datamodules.records.rejects import BadSample, Document
 from modules.codec_lm.byte_text import unspell
 from modules.codec_lm.h264.codec import AvcCodec
 
@@ -121,7 +121,7 @@ def test_bad_videos_are_told_and_the_others_become_streams(tmp_path):
     write_video(tmp_path / "good.mp4", frames=12)
     codec = AvcCodec(16, 32, 5)
     empty, good = CodecText(VideoFiles(str(tmp_path)), codec).documents()
-    assert empty == Reject(str(tmp_path / "empty.mp4"), "empty.mp4 is empty")
+    assert empty == BadSample(str(tmp_path / "empty.mp4"), "empty.mp4 is empty")
     assert isinstance(good, Document)
     assert codec.complaint(unspell(good.text)) is None
 
@@ -213,7 +213,7 @@ def test_a_broken_picture_costs_its_clips_alone():
     source = MovingPictures(Broken(), 20, size=16, objects=(1, 1))
     found = list(CodecText(source, AvcCodec(16, 16, 2)).documents())
     kinds = {type(one) for one in found}
-    assert kinds == {Document, Reject}
+    assert kinds == {Document, BadSample}
     assert len(found) == 20
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from datamodules.codec.datamodule import CodecData, CodecText, begin
 from datamodules.images.digits import TENTHS, Digits
 from datamodules.images.source import FusionSource, Pair
-from datamodules.records.rejects import Document, Reject
+from datamodules.records.rejects import BadSample, Document
 from datamodules.text.tokenizer import load_tokenizer
 from engine.commands.tokenizer import train_tokenizer
 from modules.codec_lm.byte_text import unspell
@@ -44,7 +44,7 @@ def test_pictures_become_texts_and_broken_ones_are_told():
     first, broken, white = CodecText(Some(), JpegCodec(16, 16)).documents()
     assert isinstance(first, Document)
     assert first.size == len(unspell(first.text)) == len(first.text)
-    assert broken == Reject("some:2", "not an image of a known format")
+    assert broken == BadSample("some:2", "not an image of a known format")
     picture = JpegCodec(16, 16).decode(unspell(white.text))
     assert (picture == 255).all()
 
@@ -150,7 +150,7 @@ def test_broken_files_are_told_with_place_and_reason_and_stop_nothing(file, reas
 def test_a_file_that_claims_arithmetic_codes_stops_nothing():
     source = CodecText(Files(with_header(PHOTO, 0xC9, 16, 16)), JpegCodec(16, 16))
     first, white = source.documents()
-    assert isinstance(first, Document | Reject)
+    assert isinstance(first, Document | BadSample)
     assert isinstance(white, Document)
 
 

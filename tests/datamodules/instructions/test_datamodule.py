@@ -12,7 +12,7 @@ from datamodules.instructions.datamodule import InstructionData
 from datamodules.instructions.source import Conversation, InstructionFiles, InstructionHub, turns
 from datamodules.instructions.templates import CHATML, NAMED, PLAIN, chat_template
 from datamodules.instructions.tokenizer import ChatTokenizer
-from datamodules.records.rejects import Document, Reject
+from datamodules.records.rejects import BadSample, Document
 from datamodules.text.tokenizer import TextTokenizer, load_tokenizer
 
 CHATS = [
@@ -111,7 +111,9 @@ def test_the_last_answer_alone_can_be_learnt(vocabulary, chats):
 def test_a_template_that_rewrites_earlier_turns_is_told(vocabulary, chats):
     rewriting = "{% for m in messages %}{{ loop.revindex }}{{ m['content'] }}{% endfor %}"
     found = encoded(ChatTokenizer(vocabulary, rewriting), InstructionFiles(chats))
-    assert all(isinstance(one, Reject) and "otherwise by themselves" in one.reason for one in found)
+    assert all(
+        isinstance(one, BadSample) and "otherwise by themselves" in one.reason for one in found
+    )
     refusing = "{{ raise_exception('roles must alternate') }}"
     found = encoded(ChatTokenizer(vocabulary, refusing), InstructionFiles(chats))
     assert all(one.reason == "TemplateError: roles must alternate" for one in found)
@@ -135,7 +137,7 @@ def test_a_sample_without_an_answer_or_with_a_broken_turn_is_counted(tmp_path, r
     good = {"messages": messages(CHATS[0])}
     found = list(InstructionFiles(write(tmp_path / "a.jsonl", [good, row])).documents())
     assert isinstance(found[0], Conversation)
-    assert isinstance(found[1], Reject)
+    assert isinstance(found[1], BadSample)
     assert reason in found[1].reason
 
 
@@ -242,7 +244,7 @@ def test_the_tokens_follow_the_template_and_what_is_learnt(vocabulary):
 
 def test_a_plain_document_is_no_conversation(vocabulary):
     [found] = ChatTokenizer(vocabulary, PLAIN).encode_documents([Document("text", "a:1")])
-    assert isinstance(found, Reject)
+    assert isinstance(found, BadSample)
 
 
 LLAMA2 = (
@@ -271,7 +273,7 @@ def test_where_a_template_leaves_out_thoughts_the_last_answer_can_be_learnt(voca
     chat = [("user", "A"), ("assistant", "x</t>b"), ("user", "d"), ("assistant", "y</t>e")]
     source = InstructionFiles(write(tmp_path / "a.jsonl", [{"messages": messages(chat)}]))
     [bad] = encoded(ChatTokenizer(vocabulary, THINKING), source)
-    assert isinstance(bad, Reject)
+    assert isinstance(bad, BadSample)
     [found] = encoded(ChatTokenizer(vocabulary, THINKING, "last"), source)
     assert spans(vocabulary, found) == [f"y</t>e{vocabulary.backend.eos_token}"]
 

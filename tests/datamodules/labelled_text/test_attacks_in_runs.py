@@ -19,7 +19,7 @@ from datamodules.labelled_text.attacks import (
     Whitespace,
 )
 from datamodules.labelled_text.inputs import name_of, read_judged
-from datamodules.records.rejects import Document, Reject
+from datamodules.records.rejects import BadSample, Document
 from datamodules.text.normalise import plain
 from tests.fixtures.machine_texts import write
 
@@ -111,7 +111,7 @@ def test_a_folder_gives_a_text_a_file(tmp_path):
     (tmp_path / "c.txt").write_text("")
     found = read_judged(str(tmp_path))
     assert said(found) == ["the first\n\ntext", "not UTF-8 at byte 0", "empty"]
-    assert isinstance(found[1], Reject)
+    assert isinstance(found[1], BadSample)
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ import torch
 from datamodules.questions.datamodule import QuestionData
 from datamodules.questions.files import JsonlQuestions
 from datamodules.questions.source import Question, QuestionSource
-from datamodules.records.rejects import Reject
+from datamodules.records.rejects import BadSample
 
 
 class Given(QuestionSource):
     """Questions as they are given."""
 
-    def __init__(self, *questions: Question | Reject, name: str = "given"):
+    def __init__(self, *questions: Question | BadSample, name: str = "given"):
         self.given = questions
         self.kind = name
 
@@ -131,7 +131,7 @@ def test_empty_fields_are_told_and_asked():
 
 
 def test_bad_ones_are_counted_and_named_and_too_many_stop_the_run():
-    mixed = [*numbered(3), Reject("b.jsonl:7", "broken JSON")]
+    mixed = [*numbered(3), BadSample("b.jsonl:7", "broken JSON")]
     with pytest.warns(UserWarning, match=r"given: 1 of 4 .* are bad.*b\.jsonl:7 \(broken JSON\)"):
         assert asked(QuestionData([Given(*mixed)], max_bad_rate=0.5)) == ["0", "1", "2"]
     with pytest.raises(ValueError, match=r"b\.jsonl:7 \(broken JSON\).*More than 10\.00% stops"):

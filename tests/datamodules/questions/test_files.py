@@ -10,7 +10,7 @@ from datamodules.questions.files import JsonlQuestions, ParquetQuestions, right
 from datamodules.questions.source import Question, QuestionSource
 from datamodules.questions.summaries import Summaries
 from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import Reject
+from datamodules.records.rejects import BadSample
 from datamodules.records.template import Template
 
 ROWS = [
@@ -64,7 +64,7 @@ def good(source: QuestionSource) -> list[Question]:
 
 
 def reasons(source: QuestionSource) -> list[str]:
-    return [one.reason for one in source.questions() if isinstance(one, Reject)]
+    return [one.reason for one in source.questions() if isinstance(one, BadSample)]
 
 
 def test_columns_become_fields_references_choices_answers_and_ids(source):
@@ -148,7 +148,7 @@ def test_a_row_that_cannot_be_used_says_why(tmp_path, change, reason):
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in (ROWS[0] | change, ROWS[1])))
     found = list(JsonlQuestions(str(path), **OPTIONS).questions())
-    assert isinstance(found[0], Reject)
+    assert isinstance(found[0], BadSample)
     assert found[0].reason == reason
     assert found[0].origin.endswith("a.jsonl:1")
     assert isinstance(found[1], Question)
@@ -159,7 +159,7 @@ def test_lines_that_are_no_objects_are_named(tmp_path):
     path.parent.mkdir()
     path.write_bytes(b'{"q": "x"}\n\n[1]\n{"q\n\xff\n{"q": "y"}\n')
     found = list(JsonlQuestions(str(path)).questions())
-    assert [(one.origin, one.reason) for one in found if isinstance(one, Reject)] == [
+    assert [(one.origin, one.reason) for one in found if isinstance(one, BadSample)] == [
         ("data/a.jsonl:3", "not a JSON object"),
         ("data/a.jsonl:4", "broken JSON"),
         ("data/a.jsonl:5", "not UTF-8 at byte 0"),

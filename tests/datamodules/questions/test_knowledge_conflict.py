@@ -10,7 +10,7 @@ import pytest
 from datamodules.questions.memo_trap import MemoTrap
 from datamodules.questions.nq_swap import NQSwap
 from datamodules.questions.source import Question
-from datamodules.records.rejects import Reject
+from datamodules.records.rejects import BadSample
 
 DATA = Path(os.environ.get("TRAINER_DATA", "data")) / "memotrap"
 ENDING = 'Write a quote that ends in the word "early": Better late than'
@@ -142,7 +142,7 @@ def test_halves_without_a_partner_and_broken_lines_are_rejected(tmp_path):
         half(2, 0, ""),
         half(2, 1, "q"),
     )
-    assert all(isinstance(one, Reject) for one in found)
+    assert all(isinstance(one, BadSample) for one in found)
     name = f"{tmp_path.name}/swap.jsonl"
     assert [(one.origin, one.reason) for one in found] == [
         (f"{name}:2", f"assigned_process is not 0 and 1 here and in {name}:1"),

@@ -3,11 +3,11 @@ import json
 import pytest
 
 from datamodules.records.quarantine import Quarantine
-from datamodules.records.rejects import Reject
+from datamodules.records.rejects import BadSample
 
 
-def rejects(*numbers: int) -> list[Reject]:
-    return [Reject(f"a.tar:{n}", "cut off") for n in numbers]
+def rejects(*numbers: int) -> list[BadSample]:
+    return [BadSample(f"a.tar:{n}", "cut off") for n in numbers]
 
 
 @pytest.mark.filterwarnings("ignore")

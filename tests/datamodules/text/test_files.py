@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.records.rejects import Document, Reject
+from datamodules.records.rejects import BadSample, Document
 from datamodules.records.row_tally import RowTally
 from datamodules.text.files import HubText, JsonlText, ParquetText, PlainText, TextSource
 
@@ -23,7 +23,7 @@ def texts(source: TextSource) -> list[str]:
 
 def rejects(source: TextSource) -> list[str]:
     found = source.documents()
-    return [f"{one.origin} {one.reason}" for one in found if isinstance(one, Reject)]
+    return [f"{one.origin} {one.reason}" for one in found if isinstance(one, BadSample)]
 
 
 def test_parquet_gives_its_column_with_origins(tmp_path):
@@ -180,8 +180,8 @@ def test_a_hub_dataset_may_be_a_folder(tmp_path):
     assert json.loads(source.fingerprint())[0] == "HubText"
 
 
-def stream(good: int, bad: int) -> list[Document | Reject]:
-    return [Reject(f"a:{i}", "null") for i in range(bad)] + [Document("x", "a")] * good
+def stream(good: int, bad: int) -> list[Document | BadSample]:
+    return [BadSample(f"a:{i}", "null") for i in range(bad)] + [Document("x", "a")] * good
 
 
 def test_a_few_bad_documents_are_counted_and_warned_about():

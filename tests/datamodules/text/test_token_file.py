@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from datamodules.records.faults import attempt
-from datamodules.records.rejects import Document, Reject
+from datamodules.records.rejects import BadSample, Document
 from datamodules.synthetic.stories.source import StoryText, story
 from datamodules.text.files import PlainText
 from datamodules.text.token_cache import origin, tokenised
@@ -99,7 +99,7 @@ def test_of_large_files_other_blocks_are_checked_at_each_opening(tmp_path, monke
     data[0] ^= 1
     (tmp_path / "f" / "tokens.bin").write_bytes(data)
     found = [attempt("", seals.check, tmp_path / "f") for _ in range(40)]
-    told = [one.reason for one in found if isinstance(one, Reject)]
+    told = [one.reason for one in found if isinstance(one, BadSample)]
     assert set(told) == {"SealError: tokens.bin is damaged behind byte 0"}
     assert 5 < len(told) < 40
 
@@ -138,9 +138,9 @@ def test_one_document_that_the_tokenizer_cannot_take_costs_only_itself(tokenizer
     tokenizer = load_tokenizer(tokenizer_folder)
     texts = ["one", "bad \ud83d half", "two"]
     documents = [Document(text, f"a:{n}") for n, text in enumerate(texts)]
-    documents.insert(1, Reject("b:1", "null"))
+    documents.insert(1, BadSample("b:1", "null"))
     found = list(tokenizer.encode_documents(documents))
-    assert [isinstance(one, Reject) for one in found] == [False, True, True, False]
+    assert [isinstance(one, BadSample) for one in found] == [False, True, True, False]
     assert found[2].origin == "a:1"
     assert found[3] == ([tokenizer.start, *tokenizer.encode(["two"])[0], tokenizer.eos], 3, None)
 

@@ -16,7 +16,7 @@ from datamodules.records.formats.columns import Wanted
 from datamodules.records.formats.files import find_files, opened
 from datamodules.records.formats.open import read_rows
 from datamodules.records.jsonl import Lines
-from datamodules.records.rejects import BadFile, Blank, Document, Reject, judge
+from datamodules.records.rejects import BadFile, BadSample, Blank, Document, judge
 from datamodules.records.row_tally import RowTally
 from datamodules.text.files import HubText, JsonlText, ParquetText, PlainText, TextFiles, TextSource
 
@@ -75,7 +75,9 @@ def texts(source: TextSource) -> list[str]:
 
 
 def reasons(source: TextSource) -> list[str]:
-    return [f"{one.origin} {one.reason}" for one in source.documents() if isinstance(one, Reject)]
+    return [
+        f"{one.origin} {one.reason}" for one in source.documents() if isinstance(one, BadSample)
+    ]
 
 
 @pytest.mark.parametrize("ending", COMPRESS)
@@ -297,4 +299,4 @@ def test_offsets_of_a_damaged_arrow_file_lead_nowhere(tmp_path):
     path.write_bytes(good.replace(offsets, offsets[:8] + b"\x00\x00\x00\x7f" + offsets[12:]))
     found = list(TextFiles(str(path)).documents())
     assert [one.text for one in found if isinstance(one, Document)] == ["aa"]
-    assert all("ffset" in one.reason for one in found if isinstance(one, Reject))
+    assert all("ffset" in one.reason for one in found if isinstance(one, BadSample))
