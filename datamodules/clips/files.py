@@ -13,10 +13,10 @@ import numpy as np
 from typing_extensions import override
 
 from datamodules.clips.reader import Clip, ClipReader
+from datamodules.records.document import printable
+from datamodules.records.errors import BadSampleError
 from datamodules.records.faults import blaming
 from datamodules.records.formats.files import describe, find_files
-from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import printable
 from datamodules.records.source import NumberedSource
 
 CONTAINERS = tuple(

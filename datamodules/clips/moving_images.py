@@ -17,7 +17,7 @@ from typing_extensions import override
 from datamodules.clips.files import Clip, ClipSource
 from datamodules.images.preprocess import square
 from datamodules.images.source import FusionSource, Pair
-from datamodules.records.quarantine import BadSampleError, MisfitError
+from datamodules.records.errors import BadSampleError, MisfitError
 from datamodules.stream.checks import check_choice
 
 VERSION = 1

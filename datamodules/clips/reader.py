@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.records.quarantine import BadSampleError
+from datamodules.records.errors import BadSampleError
 
 if TYPE_CHECKING:  # the import takes long
     import av

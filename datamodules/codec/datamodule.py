@@ -17,8 +17,8 @@ from datamodules.images.items import shaped, stored
 from datamodules.images.preprocess import MAX_PIXELS
 from datamodules.images.preprocess import VERSION as PICTURES
 from datamodules.images.source import FusionSource
+from datamodules.records.document import BadSample, Document
 from datamodules.records.faults import attempt
-from datamodules.records.rejects import BadSample, Document
 from datamodules.stream.loader import EvaluationLoader
 from datamodules.stream.stages import Stage
 from datamodules.text.datamodule import TextData
@@ -249,25 +249,25 @@ class CodecData(TextData):
 
     def _beginnings(self, vocabulary: TextTokenizer) -> Iterator[tuple[str, list[int]]]:
         """Places of test pictures and how the tokens of their files begin."""
-        rejects: list[BadSample] = []
-        for place, pixels in islice(self._usable(rejects), self.num_samples):
+        bad_samples: list[BadSample] = []
+        for place, pixels in islice(self._usable(bad_samples), self.num_samples):
             given = len(self.codec.beginning(pixels, self.share))
             yield place, begin(vocabulary, self.codec.text(pixels), given)
-        if rejects:
+        if bad_samples:
             rank_zero_warn(
-                f"{len(rejects)} test pictures cannot be used and are not finished; the first is "
-                f"{rejects[0].origin}: {rejects[0].reason}."
+                f"{len(bad_samples)} test images cannot be used and are not finished; the first is "
+                f"{bad_samples[0].origin}: {bad_samples[0].reason}."
             )
 
-    def _usable(self, rejects: list[BadSample]) -> Iterator[tuple[str, Pixels]]:
-        """Places of sound test pictures and what is there; the others are added to `rejects`."""
+    def _usable(self, bad_samples: list[BadSample]) -> Iterator[tuple[str, Pixels]]:
+        """Origins and pixels of sound test images; the others are added to `bad_samples`."""
         for source in self.unfinished:
             source.pictures.prepare()
             for index in range(len(source.pictures)):
                 place = source.pictures.place(index)
                 pixels = attempt(place, source.pixels, index)
                 if isinstance(pixels, BadSample):
-                    rejects.append(pixels)
+                    bad_samples.append(pixels)
                 else:
                     yield place, pixels
 

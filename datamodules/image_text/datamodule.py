@@ -22,8 +22,8 @@ from datamodules.images.encode_latents import store_latents
 from datamodules.images.preprocess import MAX_PIXELS, VERSION
 from datamodules.images.source import FusionSource, Pair
 from datamodules.images.vae import load_vae
+from datamodules.records.document import BadSample
 from datamodules.records.faults import attempt
-from datamodules.records.rejects import BadSample
 from datamodules.stream.checks import check_bounds, check_shares, check_sources
 from datamodules.stream.loader import Batch, EvaluationLoader
 from datamodules.stream.samples import SampledData
@@ -58,7 +58,7 @@ class FusionData(SampledData[FusionSource, FusionDocument]):
         num_workers: Processes that build batches; 0 builds them in the training process.
         seed: Seed of the order and of all that is drawn by chance; apart from the trainer's.
         max_bad_rate: Share of unusable documents above which the run stops.
-        quarantine: Folder in which they are listed; None takes the run's own.
+        bad_samples: Folder in which they are listed; None takes the run's own.
         prompts: What predict is asked for: captions, or a .txt or .jsonl file; see
             `fusion_prompts.read_fusion_prompts`.
         vae: Autoencoder for the images of prompts where the network sees latents.
@@ -90,7 +90,7 @@ class FusionData(SampledData[FusionSource, FusionDocument]):
         num_workers: int = 0,
         seed: int = 0,
         max_bad_rate: float = 0.01,
-        quarantine: str | None = None,
+        bad_samples: str | None = None,
         prompts: list[str] | str | None = None,
         vae: str | None = None,
         max_pixels: int = MAX_PIXELS,
@@ -111,7 +111,7 @@ class FusionData(SampledData[FusionSource, FusionDocument]):
         self.caption_first = caption_first
         self.caption_dropout = caption_dropout
         self.image_first: ImageFirst = image_first
-        self.quarantine = quarantine
+        self.bad_samples = bad_samples
         self.prompts = prompts
         self.vae = vae
         self.max_pixels = max_pixels
@@ -201,8 +201,8 @@ class FusionData(SampledData[FusionSource, FusionDocument]):
         return sum(row >= 0 for row in cast(list[int], batch["row_D"]))
 
     @override
-    def quarantine_folder(self) -> Path | None:
-        return super().quarantine_folder() if self.quarantine is None else Path(self.quarantine)
+    def bad_samples_folder(self) -> Path | None:
+        return super().bad_samples_folder() if self.bad_samples is None else Path(self.bad_samples)
 
     @override
     def transfer_batch_to_device(

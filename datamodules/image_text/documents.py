@@ -12,8 +12,8 @@ from typing_extensions import override
 from datamodules.image_text.batch import FusionDocument, FusionImage, collate, length
 from datamodules.images.preprocess import MAX_PIXELS, latent
 from datamodules.images.source import FusionSource, Interleaved, Pair, Segment
-from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import BadSample
+from datamodules.records.document import BadSample
+from datamodules.records.errors import BadSampleError
 from datamodules.stream.loader import Batch
 from datamodules.stream.samples import SourceItems
 from datamodules.text.tokenizer import TextTokenizer
@@ -123,18 +123,18 @@ class FusionItems(SourceItems[FusionSource, FusionDocument]):
             num_real: How many documents, from the front, count.
 
         Returns:
-            What `fusion_batch.collate` gives; where samples were bad also `rejects`.
+            What `fusion_batch.collate` gives; where samples were bad also `bad_samples`.
         """
         found = [self.take(int(draw)) for draw in ids]
         row_D = [
-            row if d < num_real and (self.replace or reject is None) else -1
-            for d, (_, row, reject) in enumerate(found)
+            row if d < num_real and (self.replace or bad is None) else -1
+            for d, (_, row, bad) in enumerate(found)
         ]
-        rejects = [reject for _, _, reject in found[:num_real] if reject is not None]
+        bad_samples = [bad for _, _, bad in found[:num_real] if bad is not None]
         documents = [document for document, _, _ in found]
         composer = self.composer
         batch = collate(documents, row_D, composer.num_patches, composer.latent_shape)
-        return batch | ({"rejects": rejects} if rejects else {})
+        return batch | ({"bad_samples": bad_samples} if bad_samples else {})
 
     def take(self, draw: int) -> tuple[FusionDocument, int, BadSample | None]:
         """As `draw`; an empty document where no good one is found."""

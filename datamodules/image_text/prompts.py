@@ -17,12 +17,12 @@ from datamodules.images.interleaved import read_segments
 from datamodules.images.preprocess import MAX_PIXELS, Picture, latent
 from datamodules.images.source import Interleaved
 from datamodules.images.vae import ImageVae
+from datamodules.records.document import BadSample, Blank, judge
+from datamodules.records.errors import BadSampleError
 from datamodules.records.faults import attempt
 from datamodules.records.formats.columns import Record
 from datamodules.records.formats.files import file_format, shown
 from datamodules.records.formats.open import read_rows
-from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import BadSample, Blank, judge
 from datamodules.records.row_tally import RowTally
 from datamodules.records.table import text
 from datamodules.stream.loader import Batch

@@ -15,9 +15,9 @@ from datamodules.images.latents import FORMAT
 from datamodules.images.preprocess import MAX_PIXELS, Picture, latent
 from datamodules.images.source import FusionSource, Interleaved, Pair, Segment
 from datamodules.images.vae import ImageVae
+from datamodules.records.document import BadSample
 from datamodules.records.faults import attempt
-from datamodules.records.quarantine import Quarantine
-from datamodules.records.rejects import BadSample
+from datamodules.records.sample_tally import SampleTally
 
 PATIENCE = 2.0
 """Seconds of work after which a progress bar appears."""
@@ -59,10 +59,10 @@ def store_latents(
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        quarantine = Quarantine(source.name, len(source), max_bad_rate, draft / "bad_samples.jsonl")
-        documents = progress(decoded(source, image_size, quarantine, max_pixels), source)
+        tally = SampleTally(source.name, len(source), max_bad_rate, draft / "bad_samples.jsonl")
+        documents = progress(decoded(source, image_size, tally, max_pixels), source)
         meta = _write(draft, documents, vae, image_size, batch_size)
-        meta |= {"bad": quarantine.bad, "source": source.name}
+        meta |= {"bad": tally.bad, "source": source.name}
         meta |= {"source_fingerprint": source.fingerprint()}
         (draft / "meta.json").write_text(json.dumps(meta, indent=1, ensure_ascii=False))
         draft.chmod(0o755)  # mkdtemp gives 700; others may share the folder
@@ -73,7 +73,7 @@ def store_latents(
 
 
 def decoded(
-    source: FusionSource, size: int, quarantine: Quarantine, max_pixels: int = MAX_PIXELS
+    source: FusionSource, size: int, tally: SampleTally, max_pixels: int = MAX_PIXELS
 ) -> Iterator[Pair | Interleaved]:
     """The good documents of a source, images as pixels in [-1, 1], float32 [3, size, size]."""
 
@@ -89,9 +89,9 @@ def decoded(
     for index in range(len(source)):
         found = attempt(source.place(index), document, index)
         if isinstance(found, BadSample):
-            quarantine.note(1, [found])
+            tally.note(1, [found])
         else:
-            quarantine.note(1, [])
+            tally.note(1, [])
             yield found
 
 

@@ -16,13 +16,13 @@ from datamodules.images.source import (
     read_image,
     texts,
 )
+from datamodules.records.document import printable
+from datamodules.records.errors import BadSampleError
 from datamodules.records.faults import reason
 from datamodules.records.formats.files import describe
 from datamodules.records.formats.hub import hub_record, hub_rows
 from datamodules.records.formats.parquet import require_column
 from datamodules.records.jsonl import Lines
-from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import printable
 
 if TYPE_CHECKING:  # the import takes seconds
     from datasets import Dataset

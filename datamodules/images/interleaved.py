@@ -7,9 +7,9 @@ from random import Random
 from typing_extensions import override
 
 from datamodules.images.source import FileSource, Interleaved, Segment, read_image
+from datamodules.records.document import BadSample, judge
+from datamodules.records.errors import BadSampleError
 from datamodules.records.jsonl import Lines
-from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import BadSample, judge
 
 KINDS = ("text", "image", "generate")
 """What a segment may be: text, clean context, an image to be generated."""

@@ -14,8 +14,8 @@ from typing_extensions import override
 
 from datamodules.images.preprocess import MAX_PIXELS, Picture, square
 from datamodules.images.source import FusionSource, Pair
-from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import BadSample
+from datamodules.records.document import BadSample
+from datamodules.records.errors import BadSampleError
 from datamodules.stream.loader import Batch
 from datamodules.stream.samples import TRIES, SourceItems
 
@@ -55,7 +55,7 @@ class PictureItems(SourceItems[FusionSource, Pixels]):
 
     @override
     def batch(self, ids: NDArray[np.int64], num_real: int) -> Batch:
-        """The real pictures of one batch; what was wrong with bad ones stands in `rejects`.
+        """The real pictures of one batch; what was wrong with bad ones stands in `bad_samples`.
 
         Args:
             ids: What `Draws` gives, or plain numbers of pictures.
@@ -68,13 +68,13 @@ class PictureItems(SourceItems[FusionSource, Pixels]):
         pixel_BCHW = np.empty(shape, np.float32)
         for b, picture in enumerate(pixels):
             pixel_BCHW[b] = scaled(picture)
-        rejects = [reject for _, _, reject in found if reject is not None]
+        bad_samples = [bad for _, _, bad in found if bad is not None]
         return {
             "pixel_BCHW": torch.from_numpy(pixel_BCHW),
             "num_targets": len(pixels),
             "row_B": row_B,
             "place": [self.place(row) for row in row_B],
-            **({"rejects": rejects} if rejects else {}),
+            **({"bad_samples": bad_samples} if bad_samples else {}),
         }
 
     def take(self, draw: int) -> tuple[Pixels | None, int, BadSample | None]:

@@ -13,8 +13,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from typing_extensions import override
 
 from datamodules.images.source import FileSource, Pair, image_bytes, texts
+from datamodules.records.document import printable
 from datamodules.records.formats.parquet import open_parquet, require_column
-from datamodules.records.rejects import printable
 
 if TYPE_CHECKING:  # the import takes long
     import pyarrow as pa

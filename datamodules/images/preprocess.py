@@ -19,8 +19,8 @@ from PIL import ExifTags, Image, ImageFile
 from datamodules.images.formats.icc import to_srgb
 from datamodules.images.formats.jpeg import LOSSLESS, START, check_jpeg, decode_strictly, read_jpeg
 from datamodules.images.formats.png import SIGNATURE, pixels_only, remarks_only
+from datamodules.records.errors import BadSampleError, MisfitError
 from datamodules.records.faults import blaming
-from datamodules.records.quarantine import BadSampleError, MisfitError
 
 Picture = bytes | NDArray[np.uint8] | NDArray[np.float32]
 """An image: an encoded file, pixels [H, W] or [H, W, 3], or clean latents [C, H, W]."""

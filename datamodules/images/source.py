@@ -9,9 +9,9 @@ from pathlib import Path
 from random import Random
 
 from datamodules.images.preprocess import Picture
+from datamodules.records.document import BadSample, judge, printable
+from datamodules.records.errors import BadSampleError
 from datamodules.records.formats.files import describe, find_files
-from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import BadSample, judge, printable
 from datamodules.records.source import NumberedSource
 
 

@@ -16,9 +16,9 @@ from typing_extensions import override
 
 from datamodules.images.formats.tar_index import IMAGES, NOWHERE, TEXTS, Place, read_tar
 from datamodules.images.source import FileSource, Pair, texts
+from datamodules.records.document import BadSample, Document, judge, parse, printable
+from datamodules.records.errors import BadSampleError
 from datamodules.records.faults import reason
-from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import BadSample, Document, judge, parse, printable
 
 FORMAT = 2
 """Version of the index."""

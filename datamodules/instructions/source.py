@@ -8,12 +8,12 @@ from typing import Any
 
 from typing_extensions import override
 
+from datamodules.records.document import BadSample, Document, unwritable
+from datamodules.records.errors import BadSampleError
 from datamodules.records.faults import attempt
 from datamodules.records.formats.columns import Record, Wanted, cell
 from datamodules.records.formats.files import FORMATS
 from datamodules.records.formats.open import Row, read_rows
-from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import BadSample, Document, unwritable
 from datamodules.records.table import text
 from datamodules.records.template import Template
 from datamodules.text.files import HubText

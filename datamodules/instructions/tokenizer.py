@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import Any, Literal
 
 from datamodules.instructions.source import ANSWERS, Conversation, Message
+from datamodules.records.document import BadSample, Document
+from datamodules.records.errors import BadSampleError
 from datamodules.records.faults import attempt
-from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import BadSample, Document
 from datamodules.text.token_file import Encoded
 from datamodules.text.tokenizer import TextTokenizer
 

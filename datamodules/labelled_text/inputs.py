@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datamodules.labelled_text.source import unreadable
+from datamodules.records.document import BadSample, Document, judge, parse
 from datamodules.records.faults import attempt
 from datamodules.records.formats.columns import ColumnError, Record, Wanted, cell, has
 from datamodules.records.formats.files import FORMATS, bare, file_format, find_files, opened
 from datamodules.records.formats.open import read_rows
-from datamodules.records.rejects import BadSample, Document, judge, parse
 
 STDIN = "-"
 """Stands for the standard input."""
@@ -32,7 +32,7 @@ class Named(Document):
 
 
 @dataclass(frozen=True)
-class NamedReject(BadSample):
+class NamedBadSample(BadSample):
     """A row of a table that cannot be judged.
 
     Attributes:
@@ -47,13 +47,13 @@ def named(found: Document | BadSample, name: str) -> Document | BadSample:
     if not name:
         return found
     if isinstance(found, BadSample):
-        return NamedReject(found.origin, found.reason, name)
+        return NamedBadSample(found.origin, found.reason, name)
     return Named(found.text, found.origin, found.num_bytes, name)
 
 
 def name_of(found: Document | BadSample) -> str:
     """The name of a text or of what is none; empty where it has none."""
-    return found.name if isinstance(found, Named | NamedReject) else ""
+    return found.name if isinstance(found, Named | NamedBadSample) else ""
 
 
 def read_judged(texts: list[str] | str | None, key: str = "text") -> list[Document | BadSample]:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from datamodules.labelled_text.source import LabelledRow, LabelledText
+from datamodules.records.document import BadSample
 from datamodules.records.formats.columns import Wanted
 from datamodules.records.formats.open import read_rows
-from datamodules.records.rejects import BadSample
 from datamodules.stream.checks import check_bounds
 from datamodules.stream.datamodule import ResumableData
 from datamodules.stream.loader import Batch, EvaluationLoader

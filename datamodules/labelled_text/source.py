@@ -10,11 +10,11 @@ from typing import ClassVar
 
 from typing_extensions import override
 
+from datamodules.records.document import BadSample, Document, judge
 from datamodules.records.formats.columns import Record, Wanted, cell, has
 from datamodules.records.formats.files import FORMATS, file_format, find_files
 from datamodules.records.formats.open import Row, read_rows
 from datamodules.records.labels import Labels, is_missing
-from datamodules.records.rejects import BadSample, Document, judge
 from datamodules.text.source import FileText
 
 FIELDS = ("text", "label", "generator", "domain", "pair_id", "paired_generator", "split", "attack")

@@ -12,7 +12,7 @@ from datamodules.labelled_text.inputs import name_of
 from datamodules.labelled_text.source import AS_IT_IS, LabelledRow, LabelledText
 from datamodules.labelled_text.splits import check_splits, with_splits, without_leaks
 from datamodules.labelled_text.windows import NO_LABEL, Item, Tokens
-from datamodules.records.rejects import BadSample, Document
+from datamodules.records.document import BadSample, Document
 from datamodules.text.normalise import PlainSource, plain
 from datamodules.text.source import TextSource
 from datamodules.text.token_file import TokenFile

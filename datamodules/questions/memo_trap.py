@@ -11,8 +11,8 @@ from typing_extensions import override
 
 from datamodules.questions.files import ParquetQuestions
 from datamodules.questions.source import Question
+from datamodules.records.errors import BadSampleError
 from datamodules.records.formats.columns import Record
-from datamodules.records.quarantine import BadSampleError
 
 PROMPTS = (
     # proverb ending: the instruction | the beginning of the proverb

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from typing_extensions import override
 
 from datamodules.questions.source import Question, QuestionPath
+from datamodules.records.document import BadSample
+from datamodules.records.errors import BadSampleError
 from datamodules.records.faults import attempt
 from datamodules.records.formats.columns import Record, cell
-from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import BadSample
 from datamodules.records.table import rows, text, texts
 
 JSON = (".jsonl", ".ndjson", ".json")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
-from datamodules.records.rejects import BadSample
+from datamodules.records.document import BadSample
 
 
 @dataclass(frozen=True)

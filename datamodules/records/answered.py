@@ -5,8 +5,8 @@ from pathlib import Path
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
+from datamodules.records.errors import BadSampleError
 from datamodules.records.jsonl import Lines
-from datamodules.records.quarantine import BadSampleError
 
 NUM_SHOWN = 20
 """Broken lines named in a message."""

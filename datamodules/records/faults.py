@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
-from datamodules.records.quarantine import BadSampleError, MisfitError
-from datamodules.records.rejects import BadSample
+from datamodules.records.document import BadSample
+from datamodules.records.errors import BadSampleError, MisfitError
 
 Arguments = ParamSpec("Arguments")
 Sample = TypeVar("Sample")

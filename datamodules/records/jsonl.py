@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.records.document import BadSample, parse, printable
+from datamodules.records.errors import BadSampleError
 from datamodules.records.faults import attempt
 from datamodules.records.formats.columns import Record
 from datamodules.records.formats.files import COMPRESSIONS, file_format
 from datamodules.records.formats.json import NO_OBJECT, is_blank, is_one_a_line
 from datamodules.records.formats.open import read_rows
-from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import BadSample, parse, printable
 
 
 class Lines:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
-from datamodules.records.rejects import BadFile, BadSample, Blank
+from datamodules.records.document import BadFile, BadSample, Blank
 
 Sample = TypeVar("Sample")
 NUM_SHOWN = 20
@@ -68,7 +68,7 @@ class RowTally:
         """
         for document in documents:
             if isinstance(document, BadSample):
-                self._reject(document, max_bad_rate, name)
+                self._count_bad(document, max_bad_rate, name)
             else:
                 self.good += 1
                 yield document
@@ -108,7 +108,7 @@ class RowTally:
         """The counts and the list, ready for JSON."""
         return asdict(self)
 
-    def _reject(self, document: BadSample, max_bad_rate: float, name: str) -> None:
+    def _count_bad(self, document: BadSample, max_bad_rate: float, name: str) -> None:
         if isinstance(document, Blank):
             self.blank += 1
             return

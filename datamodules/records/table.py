@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from datamodules.records.document import printable, unwritable
+from datamodules.records.errors import BadSampleError
 from datamodules.records.formats.columns import Wanted
 from datamodules.records.formats.files import FORMATS, find_files
 from datamodules.records.formats.open import Row, read_rows
-from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import printable, unwritable
 
 
 def rows(

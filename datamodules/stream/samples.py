@@ -11,9 +11,9 @@ import numpy as np
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from typing_extensions import override
 
+from datamodules.records.document import BadSample, printable
 from datamodules.records.faults import attempt
-from datamodules.records.quarantine import Quarantine
-from datamodules.records.rejects import BadSample, printable
+from datamodules.records.sample_tally import SampleTally
 from datamodules.records.source import NumberedSource, distinct
 from datamodules.stream.datamodule import ResumableData
 from datamodules.stream.loader import Batch, EvaluationLoader, ResumableLoader
@@ -73,18 +73,18 @@ class SourceItems(ABC, Generic[Supply, Sample]):
         which = self._which(number)
         source, first = self.sources[which], int(self._first[which])
         rng = Random(f"{self.seed}/{turn}/{number}")
-        index, rejected = number - first, None
+        index, bad = number - first, None
         for _ in range(tries):
             found = attempt(source.place(index), self.read, source, index, rng)
             if not isinstance(found, BadSample):
-                return found, first + index, rejected
-            rejected = rejected or found
+                return found, first + index, bad
+            bad = bad or found
             index = rng.randrange(self.sizes[which])
-        return None, -1, rejected
+        return None, -1, bad
 
     @abstractmethod
     def batch(self, ids: np.ndarray, num_real: int) -> Batch:
-        """One batch; what was wrong with bad samples stands in `rejects`."""
+        """One batch; what was wrong with bad samples stands in `bad_samples`."""
 
     def _which(self, row: int) -> int:
         return int(np.searchsorted(self._first, row, side="right")) - 1
@@ -118,7 +118,7 @@ class SampledData(ResumableData, Generic[Supply, Sample]):
         self.seed = seed
         self.max_bad_rate = max_bad_rate
         self._items: dict[Stage, SourceItems[Supply, Sample]] = {}
-        self._quarantines: dict[Stage, Quarantine] = {}
+        self._tallies: dict[Stage, SampleTally] = {}
         self._counts: dict[str, int] | None = None
 
     @abstractmethod
@@ -156,7 +156,7 @@ class SampledData(ResumableData, Generic[Supply, Sample]):
 
     def setup(self, stage: str) -> None:
         """Open the sources and say what the training mixture is."""
-        folder = self.quarantine_folder()
+        folder = self.bad_samples_folder()
         rank = self.place()[0]
         for part in self.stages(stage):
             if self.sources[part] and part not in self._items:
@@ -164,9 +164,7 @@ class SampledData(ResumableData, Generic[Supply, Sample]):
                 name = f"bad_samples{f'.{rank}' if rank else ''}.jsonl"
                 file = None if folder is None else folder / name
                 tries = TRIES if items.replace else 1
-                self._quarantines[part] = Quarantine(
-                    part, len(items), self.max_bad_rate, file, tries
-                )
+                self._tallies[part] = SampleTally(part, len(items), self.max_bad_rate, file, tries)
         if stage == "fit":
             self._describe()
 
@@ -174,7 +172,7 @@ class SampledData(ResumableData, Generic[Supply, Sample]):
         """The endless stream of training samples."""
         items = self._items["train"]
         if self._counts is not None:
-            self._quarantines["train"].load_state_dict(self._counts)
+            self._tallies["train"].load_state_dict(self._counts)
             self._counts = None
         weights = [source.weight for source in self.sources["train"]]
         order = Draws(Mixture(items.sizes, weights, self.seed))
@@ -209,17 +207,17 @@ class SampledData(ResumableData, Generic[Supply, Sample]):
     @override
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Take out what was said of bad samples, and count."""
-        rejects = cast(list[BadSample], batch.pop("rejects", []))
+        bad_samples = cast(list[BadSample], batch.pop("bad_samples", []))
         stage = self._stage()
-        if stage in self._quarantines:
-            num = self.num_drawn(batch, stage, len(rejects))
+        if stage in self._tallies:
+            num = self.num_drawn(batch, stage, len(bad_samples))
             if num is not None:
-                self._quarantines[stage].note(num, rejects, self.num_sound(batch))
+                self._tallies[stage].note(num, bad_samples, self.num_sound(batch))
         return batch
 
     @override
     def state_dict(self) -> dict[str, dict[str, int]]:
-        counts = self._quarantines["train"].state_dict() if "train" in self._quarantines else None
+        counts = self._tallies["train"].state_dict() if "train" in self._tallies else None
         return super().state_dict() | ({"samples": counts} if counts else {})
 
     @override
@@ -227,7 +225,7 @@ class SampledData(ResumableData, Generic[Supply, Sample]):
         super().load_state_dict(state_dict)
         self._counts = state_dict.get("samples")
 
-    def quarantine_folder(self) -> Path | None:
+    def bad_samples_folder(self) -> Path | None:
         """Where bad samples are listed; all ranks ask, since the trainer lets them agree."""
         if self.trainer is None or self.trainer.logger is None:
             return None

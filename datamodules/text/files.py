@@ -11,12 +11,12 @@ from typing import ClassVar
 
 from typing_extensions import override
 
+from datamodules.records.document import BadSample, Document, judge, printable
 from datamodules.records.faults import attempt, reason
 from datamodules.records.formats.columns import Record, Wanted, cell
 from datamodules.records.formats.files import COMPRESSIONS, FORMATS, opened, refuse_encodings, shown
 from datamodules.records.formats.hub import hub_records, hub_rows
 from datamodules.records.formats.open import Row, bad_file, read_rows
-from datamodules.records.rejects import BadSample, Document, judge, printable
 from datamodules.text.source import FileText, TextSource
 from engine.disk.digest import contents
 

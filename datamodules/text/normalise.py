@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from typing_extensions import override
 
-from datamodules.records.rejects import BadSample, Document
+from datamodules.records.document import BadSample, Document
 from datamodules.text.source import TextSource
 
 PLAIN = str.maketrans(

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from datamodules.records.document import BadSample, Blank, Document, judge, unwritable
+from datamodules.records.errors import BadSampleError
 from datamodules.records.faults import attempt
 from datamodules.records.formats.columns import Record, Wanted, cell
 from datamodules.records.formats.files import FORMATS, bare, file_format, opened, shown
 from datamodules.records.formats.open import read_rows
-from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import BadSample, Blank, Document, judge, unwritable
 from datamodules.records.roots import missing
 from datamodules.records.row_tally import RowTally
 from datamodules.records.table import text

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from typing_extensions import override
 
+from datamodules.records.document import BadSample, Document, printable
 from datamodules.records.formats.files import find_files
-from datamodules.records.rejects import BadSample, Document, printable
 from datamodules.records.source import Source
 from engine.disk.digest import contents
 

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from datamodules.records.rejects import BadSample, Document
+from datamodules.records.document import BadSample, Document
 from datamodules.records.row_tally import RowTally
 from datamodules.text.files import TextSource
 from datamodules.text.token_file import (

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datamodules.records.document import BadSample, Document
 from datamodules.records.faults import attempt
-from datamodules.records.rejects import BadSample, Document
 from datamodules.records.roots import is_published, located
 from datamodules.text.token_file import Encoded
 
@@ -61,7 +61,7 @@ class TextTokenizer:
     ) -> Iterator[Encoded | BadSample]:
         """Ids with start and eos, and the bytes behind them, of each document; bad ones as such.
 
-        A document that the tokenizer cannot take becomes a `BadSample`; the others stay as they are.
+        A document that the tokenizer cannot take becomes a `BadSample`; bad samples pass unchanged.
         """
         for chunk in _chunks(documents):
             good = [one for one in chunk if isinstance(one, Document)]

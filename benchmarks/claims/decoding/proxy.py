@@ -21,7 +21,7 @@ from benchmarks.bench.harness import Bench
 from benchmarks.bench.timing import Estimate
 from benchmarks.claims.resampling import resampled
 from benchmarks.claims.training import bare, fit
-from datamodules.records.rejects import Document
+from datamodules.records.document import Document
 from datamodules.text.files import PlainText
 from modules.decoding.branches.branches import Branch, Branches, proxy_tuned
 from modules.decoding.branches.likelihood import loglikelihood

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.records.quarantine import BadSampleError
+from datamodules.records.errors import BadSampleError
 
 START, END = b"\xff\xd8", b"\xff\xd9"
 EOI, SOS, COMMENT = 0xD9, 0xDA, 0xFE

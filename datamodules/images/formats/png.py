@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Iterator
 
-from datamodules.records.quarantine import BadSampleError
+from datamodules.records.errors import BadSampleError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 NEEDED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")

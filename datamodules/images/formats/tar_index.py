@@ -14,8 +14,8 @@ from typing import IO
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
+from datamodules.records.document import printable
 from datamodules.records.formats.files import is_litter
-from datamodules.records.rejects import printable
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
 """Suffixes of images."""

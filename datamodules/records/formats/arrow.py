@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from datamodules.records.document import BadSample
 from datamodules.records.faults import attempt
 from datamodules.records.formats.columns import Record, Wanted
 from datamodules.records.formats.files import COMPRESSIONS, opened
-from datamodules.records.rejects import BadSample
 
 if TYPE_CHECKING:  # the import takes long
     import pyarrow as pa

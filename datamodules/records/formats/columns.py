@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import printable
+from datamodules.records.document import printable
+from datamodules.records.errors import BadSampleError
 
 Record = dict[str, Any]
 """Cells of a row by column."""

@@ -5,9 +5,9 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
+from datamodules.records.document import BadSample
 from datamodules.records.formats.columns import Record, Wanted, require
 from datamodules.records.formats.files import bare, opened, refuse_encodings
-from datamodules.records.rejects import BadSample
 
 LARGEST_CELL = 2**31 - 1
 """Characters of a cell, at most."""

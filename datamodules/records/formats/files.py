@@ -14,8 +14,8 @@ from typing import BinaryIO, cast
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from typing_extensions import override
 
-from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import printable
+from datamodules.records.document import printable
+from datamodules.records.errors import BadSampleError
 from datamodules.records.roots import at_home, missing
 
 FORMATS = {

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datamodules.records.document import BadSample
+from datamodules.records.errors import BadSampleError
 from datamodules.records.faults import attempt, reason
 from datamodules.records.formats.arrow import records
 from datamodules.records.formats.columns import Record, Wanted
 from datamodules.records.formats.open import Row
-from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import BadSample
 from datamodules.records.roots import located
 
 if TYPE_CHECKING:  # the import takes seconds

@@ -5,10 +5,10 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
+from datamodules.records.document import BadSample, parse
+from datamodules.records.errors import BadSampleError
 from datamodules.records.formats.columns import Record, Wanted, absent, has
 from datamodules.records.formats.files import bare, opened, refuse_encodings
-from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import BadSample, parse
 
 Numbered = Iterator[tuple[int, Record | BadSample]]
 NUM_SURE = 100

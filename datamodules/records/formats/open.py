@@ -9,13 +9,13 @@ costs what is left of it. Both come as a `BadSample`, which the census counts an
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from datamodules.records.document import BadFile, BadSample, printable
 from datamodules.records.faults import reason
 from datamodules.records.formats.arrow import arrow_rows, parquet_rows
 from datamodules.records.formats.columns import ColumnError, Record, Wanted
 from datamodules.records.formats.csv import csv_rows
 from datamodules.records.formats.files import file_format, shown
 from datamodules.records.formats.json import json_rows
-from datamodules.records.rejects import BadFile, BadSample, printable
 
 Row = tuple[str, Record | BadSample]
 """Where a row stands, such as `train.jsonl:17`, counted from 1; and its cells, or why none."""
@@ -65,11 +65,10 @@ def _rows(file: Path, kind: str, wanted: Wanted, name: str, num_files: int) -> I
             yield name, bad_file(file, name, "is empty", num_files, is_empty=True)
             return
         for number, record in READERS[kind](file, wanted):
-            place = f"{name}:{number}"
-            yield (
-                place,
-                BadSample(place, record.reason) if isinstance(record, BadSample) else record,
-            )
+            origin = f"{name}:{number}"
+            if isinstance(record, BadSample):
+                record = BadSample(origin, record.reason)
+            yield origin, record
     except ColumnError:
         raise
     except OnlyFileError:

@@ -14,8 +14,8 @@ from datamodules.clips.moving_images import MovingPictures, bounce
 from datamodules.codec.datamodule import CodecText
 from datamodules.images.digits import Digits
 from datamodules.images.source import Pair
-from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import BadSample, Document
+from datamodules.records.document import BadSample, Document
+from datamodules.records.errors import BadSampleError
 from modules.codec_lm.byte_text import unspell
 from modules.codec_lm.h264.codec import AvcCodec
 

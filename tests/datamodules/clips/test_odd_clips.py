@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from datamodules.clips.files import VideoFiles, read_clip
-from datamodules.records.quarantine import BadSampleError
+from datamodules.records.errors import BadSampleError
 from tests.fixtures.odd_images import photo
 
 SHAPE = (4, 64, 64)

@@ -11,7 +11,7 @@ from PIL import Image
 from datamodules.codec.datamodule import CodecData, CodecText, begin
 from datamodules.images.digits import TENTHS, Digits
 from datamodules.images.source import FusionSource, Pair
-from datamodules.records.rejects import BadSample, Document
+from datamodules.records.document import BadSample, Document
 from datamodules.text.tokenizer import load_tokenizer
 from engine.commands.tokenizer import train_tokenizer
 from modules.codec_lm.byte_text import unspell

@@ -148,7 +148,7 @@ class Diary(L.LightningModule):
 
     def training_step(self, batch, batch_idx):
         self.seen.append((batch["row_D"], batch["token_T"].tolist(), batch["step_targets"]))
-        assert "rejects" not in batch
+        assert "bad_samples" not in batch
         return self.weight * 1.0
 
     def validation_step(self, batch, batch_idx):
@@ -181,7 +181,7 @@ def test_a_resumed_run_sees_exactly_the_remaining_batches(make, tmp_path, num_wo
     def fit(folder: Path, **options) -> tuple[Diary, FusionData]:
         saver = ModelCheckpoint(folder, save_top_k=-1, every_n_train_steps=1, filename="{step}")
         data = make(
-            source, num_workers=num_workers, quarantine=str(folder), max_bad_rate=0.5, batch_size=2
+            source, num_workers=num_workers, bad_samples=str(folder), max_bad_rate=0.5, batch_size=2
         )
         diary = Diary()
         trainer = L.Trainer(
@@ -249,7 +249,7 @@ def test_bad_samples_are_listed_in_the_run_folder_and_replaced(make, tmp_path, n
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_too_many_bad_samples_stop_the_run(make, tmp_path, num_workers):
     source = ImageTextFolder(bad_folder(tmp_path / "set"))
-    data = make(source, row_length=64, quarantine=str(tmp_path), num_workers=num_workers)
+    data = make(source, row_length=64, bad_samples=str(tmp_path), num_workers=num_workers)
     with pytest.raises(ValueError, match=r"max_bad_rate=1\.00%.*bad_samples\.jsonl"):
         L.Trainer(max_epochs=1, enable_checkpointing=False, **QUIET).fit(Diary(), datamodule=data)
 
@@ -261,7 +261,7 @@ def test_where_all_samples_are_bad_a_batch_is_empty_and_names_them(make, tmp_pat
     batch = next(iter(data.train_dataloader()))
     assert batch["row_D"] == [-1]
     assert batch["num_targets"] == {"text": 0, "later": 0, "image": 0}
-    assert len(batch["rejects"]) == 1
+    assert len(batch["bad_samples"]) == 1
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -273,7 +273,7 @@ def test_evaluation_sees_every_good_document_once(make, tmp_path):
         row_length=64,
         eval_batch_size=5,
         max_bad_rate=0.5,
-        quarantine=str(tmp_path),
+        bad_samples=str(tmp_path),
     )
     diary = Diary()
     L.Trainer(enable_checkpointing=False, **QUIET).validate(diary, data, verbose=False)

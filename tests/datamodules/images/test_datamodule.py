@@ -58,8 +58,8 @@ def test_another_picture_comes_in_a_broken_ones_place_in_training_only():
     items = PictureItems([Some()], 6, 1, 0, replace=True)
     batch = items.batch(np.arange(4), 4)
     assert batch["num_targets"] == 4
-    assert len(batch["rejects"]) == 1
-    assert batch["rejects"][0].origin == "some:2"
+    assert len(batch["bad_samples"]) == 1
+    assert batch["bad_samples"][0].origin == "some:2"
     assert brightness(batch) == batch["row_B"]
     batch = PictureItems([Some()], 6, 1, 0, replace=False).batch(np.arange(4), 3)
     assert brightness(batch) == batch["row_B"] == [0, 2]

@@ -13,7 +13,7 @@ from datamodules.images.parquet import ImageTextParquet
 from datamodules.images.preprocess import square
 from datamodules.images.source import FusionSource, Pair, Segment
 from datamodules.images.tar import ImageTextTar
-from datamodules.records.quarantine import BadSampleError
+from datamodules.records.errors import BadSampleError
 from datamodules.synthetic.shapes.captions import parse
 from datamodules.synthetic.shapes.render import render
 from datamodules.synthetic.shapes.scenes import scene

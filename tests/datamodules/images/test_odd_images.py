@@ -12,7 +12,7 @@ from PIL import Image, ImageCms, ImageFile
 
 from datamodules.images.formats.jpeg import decode_strictly, read_jpeg
 from datamodules.images.preprocess import latent, square
-from datamodules.records.quarantine import BadSampleError, MisfitError
+from datamodules.records.errors import BadSampleError, MisfitError
 from tests.fixtures.odd_images import (
     ODD_TAGS,
     chunk,

@@ -21,7 +21,8 @@ from datamodules.images.interleaved import InterleavedJsonl
 from datamodules.images.parquet import ImageTextParquet
 from datamodules.images.preprocess import square
 from datamodules.images.tar import ImageTextTar
-from datamodules.records.quarantine import BadSampleError, Quarantine
+from datamodules.records.errors import BadSampleError
+from datamodules.records.sample_tally import SampleTally
 from tests.fixtures.images import encoded, pixels, write_tar
 
 PNG = encoded(0)
@@ -211,8 +212,8 @@ def test_names_of_any_bytes_are_counted_and_written_down(tmp_path):
     file = tmp_path / "bad_samples.jsonl"
     items = PictureData([source], size=8, max_bad_rate=0.9)
     items.setup("fit")
-    [reject] = [r for n in range(5) if (r := items._items["train"].draw(n)[2])]
-    Quarantine("train", 5, 0.9, file).note(5, [reject])
+    [bad] = [r for n in range(5) if (r := items._items["train"].draw(n)[2])]
+    SampleTally("train", 5, 0.9, file).note(5, [bad])
     row = json.loads(file.read_text())
     assert row["place"].endswith("bad\\udcff.png")
     (Path(os.fsdecode(os.fsencode(folder) + b"/clip\xff.mp4"))).write_bytes(b"none")

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from datamodules.images.preprocess import latent, square
-from datamodules.records.quarantine import BadSampleError
+from datamodules.records.errors import BadSampleError
 from tests.fixtures.images import bomb, encoded, pixels
 
 

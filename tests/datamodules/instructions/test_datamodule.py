@@ -12,7 +12,7 @@ from datamodules.instructions.datamodule import InstructionData
 from datamodules.instructions.source import Conversation, InstructionFiles, InstructionHub, turns
 from datamodules.instructions.templates import CHATML, NAMED, PLAIN, chat_template
 from datamodules.instructions.tokenizer import ChatTokenizer
-from datamodules.records.rejects import BadSample, Document
+from datamodules.records.document import BadSample, Document
 from datamodules.text.tokenizer import TextTokenizer, load_tokenizer
 
 CHATS = [

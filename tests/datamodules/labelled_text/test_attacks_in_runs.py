@@ -19,7 +19,7 @@ from datamodules.labelled_text.attacks import (
     Whitespace,
 )
 from datamodules.labelled_text.inputs import name_of, read_judged
-from datamodules.records.rejects import BadSample, Document
+from datamodules.records.document import BadSample, Document
 from datamodules.text.normalise import plain
 from tests.fixtures.machine_texts import write
 

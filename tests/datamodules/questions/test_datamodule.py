@@ -7,7 +7,7 @@ import torch
 from datamodules.questions.datamodule import QuestionData
 from datamodules.questions.files import JsonlQuestions
 from datamodules.questions.source import Question, QuestionSource
-from datamodules.records.rejects import BadSample
+from datamodules.records.document import BadSample
 
 
 class Given(QuestionSource):

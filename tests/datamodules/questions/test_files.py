@@ -9,8 +9,8 @@ from datamodules.questions.datamodule import QuestionData
 from datamodules.questions.files import JsonlQuestions, ParquetQuestions, right
 from datamodules.questions.source import Question, QuestionSource
 from datamodules.questions.summaries import Summaries
-from datamodules.records.quarantine import BadSampleError
-from datamodules.records.rejects import BadSample
+from datamodules.records.document import BadSample
+from datamodules.records.errors import BadSampleError
 from datamodules.records.template import Template
 
 ROWS = [

@@ -10,7 +10,7 @@ import pytest
 from datamodules.questions.memo_trap import MemoTrap
 from datamodules.questions.nq_swap import NQSwap
 from datamodules.questions.source import Question
-from datamodules.records.rejects import BadSample
+from datamodules.records.document import BadSample
 
 DATA = Path(os.environ.get("TRAINER_DATA", "data")) / "memotrap"
 ENDING = 'Write a quote that ends in the word "early": Better late than'

@@ -6,7 +6,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from datamodules.records.rejects import Document
+from datamodules.records.document import Document
 from datamodules.stream.loader import Batch
 from datamodules.synthetic.stories.source import StoryText, story
 from datamodules.text.datamodule import TextData

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.records.rejects import BadSample, Document
+from datamodules.records.document import BadSample, Document
 from datamodules.records.row_tally import RowTally
 from datamodules.text.files import HubText, JsonlText, ParquetText, PlainText, TextSource
 
@@ -21,7 +21,7 @@ def texts(source: TextSource) -> list[str]:
     return [found.text for found in source.documents() if isinstance(found, Document)]
 
 
-def rejects(source: TextSource) -> list[str]:
+def bad_samples(source: TextSource) -> list[str]:
     found = source.documents()
     return [f"{one.origin} {one.reason}" for one in found if isinstance(one, BadSample)]
 
@@ -53,12 +53,12 @@ def test_a_missing_column_is_named_with_those_that_exist(tmp_path):
 def test_bad_parquet_cells_are_named(tmp_path):
     path = parquet(tmp_path / "a.parquet", {"text": ["one", None, "", "two"]})
     assert texts(ParquetText(path)) == ["one", "two"]
-    assert rejects(ParquetText(path)) == ["a.parquet:2 null", "a.parquet:3 empty"]
+    assert bad_samples(ParquetText(path)) == ["a.parquet:2 null", "a.parquet:3 empty"]
 
 
 def test_cells_that_are_no_texts_are_named(tmp_path):
     path = parquet(tmp_path / "a.parquet", {"text": [1, 2]})
-    assert rejects(ParquetText(path))[0] == "a.parquet:1 not a text but int"
+    assert bad_samples(ParquetText(path))[0] == "a.parquet:1 not a text but int"
 
 
 def test_a_broken_parquet_file_is_named(tmp_path):
@@ -73,7 +73,7 @@ def test_bad_lines_of_json_are_named(tmp_path):
     lines = [b'{"text": "one"}', b'{"text": ', b"", b'{"text": "\xff"}', b"[1]", b'{"n": 1}']
     path.write_bytes(b"\n".join([*lines, b'{"text": 5}', b'{"text": "two"}\n']))
     assert texts(JsonlText(str(path))) == ["one", "two"]
-    assert rejects(JsonlText(str(path))) == [
+    assert bad_samples(JsonlText(str(path))) == [
         "a.jsonl:2 broken JSON",
         "a.jsonl:4 not UTF-8 at byte 10",
         "a.jsonl:5 not a JSON object",
@@ -118,7 +118,7 @@ def test_bad_utf8_in_plain_text_costs_one_document(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes(b"one\n\xfe\xff\nthree")
     assert texts(PlainText(str(path), "\n")) == ["one", "three"]
-    assert rejects(PlainText(str(path), "\n")) == ["a.txt:2 not UTF-8 at byte 0"]
+    assert bad_samples(PlainText(str(path), "\n")) == ["a.txt:2 not UTF-8 at byte 0"]
 
 
 def test_a_byte_order_mark_is_no_text(tmp_path):

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from datamodules.records.document import BadSample, Document
 from datamodules.records.faults import attempt
-from datamodules.records.rejects import BadSample, Document
 from datamodules.synthetic.stories.source import StoryText, story
 from datamodules.text.files import PlainText
 from datamodules.text.token_cache import origin, tokenised

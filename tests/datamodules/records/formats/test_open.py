@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from datamodules.records.document import BadFile, BadSample, Blank, Document, judge
 from datamodules.records.formats.columns import Wanted
 from datamodules.records.formats.files import find_files, opened
 from datamodules.records.formats.open import read_rows
 from datamodules.records.jsonl import Lines
-from datamodules.records.rejects import BadFile, BadSample, Blank, Document, judge
 from datamodules.records.row_tally import RowTally
 from datamodules.text.files import HubText, JsonlText, ParquetText, PlainText, TextFiles, TextSource
 

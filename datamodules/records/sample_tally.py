@@ -6,21 +6,13 @@ from pathlib import Path
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
-from datamodules.records.rejects import BadSample
+from datamodules.records.document import BadSample
 
 NUM_SURE = 1000
 """Samples after which a share of bad ones says something; a smaller set is judged as a whole."""
 
 
-class BadSampleError(Exception):
-    """A sample cannot be used; the text says why, in a few words."""
-
-
-class MisfitError(ValueError):
-    """Data and settings do not go together: no fault of one sample, and so the run ends."""
-
-
-class Quarantine:
+class SampleTally:
     """How many samples of a stage were drawn and how many of them were bad.
 
     Args:
@@ -50,13 +42,13 @@ class Quarantine:
         self._listed: set[str] = set()
 
     def note(
-        self, num_drawn: int, rejects: Sequence[BadSample], num_sound: int | None = None
+        self, num_drawn: int, bad_samples: Sequence[BadSample], num_sound: int | None = None
     ) -> None:
         """Count samples, and list the bad ones among them that are not listed yet.
 
         Args:
             num_drawn: Samples drawn, good and bad.
-            rejects: The bad ones.
+            bad_samples: The bad ones.
             num_sound: Samples that were found, those in bad ones' places included; None where
                 nothing takes a bad one's place.
 
@@ -65,15 +57,15 @@ class Quarantine:
                 sound one.
         """
         self.drawn += num_drawn
-        self.bad += len(rejects)
-        self.sound += num_drawn - len(rejects) if num_sound is None else num_sound
-        for reject in rejects:
-            if reject.origin not in self._listed:
-                self._list(reject)
-        if rejects and self.bad > self.max_bad_rate * max(self.drawn, self._least):
-            raise ValueError(self._describe(rejects[-1]))
-        if rejects and not self.sound and self.bad * self.tries >= self._least:
-            last = rejects[-1]
+        self.bad += len(bad_samples)
+        self.sound += num_drawn - len(bad_samples) if num_sound is None else num_sound
+        for bad in bad_samples:
+            if bad.origin not in self._listed:
+                self._list(bad)
+        if bad_samples and self.bad > self.max_bad_rate * max(self.drawn, self._least):
+            raise ValueError(self._describe(bad_samples[-1]))
+        if bad_samples and not self.sound and self.bad * self.tries >= self._least:
+            last = bad_samples[-1]
             raise ValueError(
                 f"no sample of {self.stage} is sound{self._where()}; the last one is {last.origin} "
                 f"({last.reason})."
@@ -88,17 +80,17 @@ class Quarantine:
         self.drawn, self.bad = state["drawn"], state["bad"]
         self.sound = self.drawn
 
-    def _list(self, reject: BadSample) -> None:
+    def _list(self, bad: BadSample) -> None:
         first = not self._listed
-        self._listed.add(reject.origin)
+        self._listed.add(bad.origin)
         if self.file is not None:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            row = {"stage": self.stage, "place": reject.origin, "reason": reject.reason}
+            row = {"stage": self.stage, "place": bad.origin, "reason": bad.reason}
             with self.file.open("a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
         if first:
             rank_zero_warn(
-                f"{reject.origin} cannot be used: {reject.reason}. It is skipped, and so are others"
+                f"{bad.origin} cannot be used: {bad.reason}. It is skipped, and so are others"
                 f" like it{self._where()}."
             )
 

@@ -105,7 +105,7 @@ def unwritable(text: str) -> str:
 
 
 def parse(line: bytes, origin: str) -> object:
-    """The value that a line of JSON stands for, or a `BadSample`; a byte order mark is passed over."""
+    """The value of a line of JSON, or a `BadSample`; a byte order mark is skipped."""
     try:
         return json.loads(line.decode().removeprefix(MARK))
     except UnicodeDecodeError as error:
