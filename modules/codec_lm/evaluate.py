@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from modules.metrics.image.frechet_metric import Likeness, Reference
+from modules.metrics.image.frechet_metric import FrechetMetric, Reference
 from modules.metrics.meter import Reduce
 
 
@@ -44,14 +44,14 @@ class Judge:
         self.num = num
         self.batch_size = batch_size
 
-    def begin(self, device: torch.device, real: Reference | None = None) -> Likeness:
+    def begin(self, device: torch.device, real: Reference | None = None) -> FrechetMetric:
         """A test that is about to run; reads the features' weights.
 
         Args:
             device: Where features are computed.
             real: Which pictures are the real ones.
         """
-        return Likeness(self.features, self.statistics, device, real)
+        return FrechetMetric(self.features, self.statistics, device, real)
 
     def batches(self, num_ranks: int) -> list[int]:
         """How many pictures each batch of a rank draws; the same on every rank."""
@@ -59,16 +59,16 @@ class Judge:
         return [min(self.batch_size, own - at) for at in range(0, own, self.batch_size)]
 
 
-def num_references(likeness: Likeness, reduce: Reduce) -> int:
+def num_references(frechet: FrechetMetric, reduce: Reduce) -> int:
     """How many real pictures drawn ones are held against; 0 where a file of them does not say.
 
     Args:
-        likeness: Of all pictures.
+        frechet: Of all pictures.
         reduce: Sums over ranks; every rank must call.
     """
-    if likeness.known is not None:
-        return likeness.known.count
-    own = torch.zeros(()) if likeness.real is None else likeness.real.count
+    if frechet.known is not None:
+        return frechet.known.count
+    own = torch.zeros(()) if frechet.real is None else frechet.real.count
     return int(reduce(own).item())
 
 

@@ -103,10 +103,10 @@ class CodecLM(CausalLM):
         """Start the sums, of every kind of token as well."""
         super().on_test_epoch_start()
         self.kind_sums = self.sum_over_ranks(torch.zeros(2, len(self.rules.kinds)))
-        self.likeness = None
+        self.frechet = None
         if self.judge is not None:
             real = reference(self.trainer, self.codec.fingerprint())
-            self.likeness = self.judge.begin(self.device, real)
+            self.frechet = self.judge.begin(self.device, real)
 
     @override
     def test_step(self, batch: TokenBatch, batch_idx: int) -> None:
@@ -120,13 +120,13 @@ class CodecLM(CausalLM):
         self.evaluation[2] += batch["num_bytes"]
         kind_BL = label_kinds(self.rules, label_BL, batch["position_BL"])
         self.kind_sums += kind_sums(nats.view_as(label_BL), kind_BL, len(self.rules.kinds))
-        if self.likeness is not None:
+        if self.frechet is not None:
             found = list(whole_files(self.rules, label_BL, batch["position_BL"]))
             if found:
                 shown = torch.from_numpy(
                     np.stack([in_rgb(self.codec.decode(one)) for one in found])
                 )
-                self.likeness.add_real(as_images(shown))
+                self.frechet.add_real(as_images(shown))
 
     @override
     def on_test_epoch_end(self) -> None:
@@ -143,19 +143,19 @@ class CodecLM(CausalLM):
 
         Pictures that did not open are among them, as plain grey.
         """
-        assert self.likeness is not None
+        assert self.frechet is not None
         drawn = unopened = 0
         ranks = self.trainer.world_size
         for num in judge.batches(ranks):
             records = self.new(num, self.global_rank + drawn * ranks, ranks)
-            self.likeness.add_drawn(as_images(stacked(records)))
+            self.frechet.add_drawn(as_images(stacked(records)))
             drawn += num
             unopened += sum(not record["opens"] for record in records)
         total = self.sum_over_ranks(torch.tensor([drawn, unopened])).tolist()
         names = "test/frechet_pictures", "test/frechet_unopened"
-        references = num_references(self.likeness, self.sum_over_ranks)
+        references = num_references(self.frechet, self.sum_over_ranks)
         known = {"test/frechet_references": float(references)} if references else {}
-        distance = self.likeness.distance(self.sum_over_ranks)
+        distance = self.frechet.distance(self.sum_over_ranks)
         return {"test/frechet": distance, **dict(zip(names, total, strict=True)), **known}
 
     # Generation

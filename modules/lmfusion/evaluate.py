@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from modules.lmfusion.generation.batch import GenerationPipeline
 from modules.lmfusion.generation.generate import Prompt, Want
-from modules.metrics.image.frechet_metric import Likeness, Reference, counted, over_ranks
+from modules.metrics.image.frechet_metric import FrechetMetric, Reference, counted, over_ranks
 from modules.metrics.meter import Reduce
 from modules.metrics.text.cider import Cider
 
@@ -114,9 +114,9 @@ class Trial:
     def __init__(self, judge: Judge, device: torch.device, real: Reference | None = None):
         self.judge = judge
         self.device = device
-        self.likeness: Likeness | None = None
+        self.frechet: FrechetMetric | None = None
         if judge.features is not None:
-            self.likeness = Likeness(judge.features, judge.statistics, device, real)
+            self.frechet = FrechetMetric(judge.features, judge.statistics, device, real)
         self.score: Any = None
         if judge.clip is not None:
             from modules.metrics.image.clip_score import ClipScore  # takes seconds
@@ -128,7 +128,7 @@ class Trial:
     def add(self, batch: Mapping[str, Any], pipeline: GenerationPipeline) -> None:
         """Draw and describe the pairs of a batch; every rank must call as often."""
         found = pairs(batch, pipeline.tokenizer.eos_token_id)
-        if self.likeness is not None or self.score is not None:
+        if self.frechet is not None or self.score is not None:
             self.add_pictures(found, pipeline)
         if self.judge.cider:
             self.add_captions(found, pipeline)
@@ -145,8 +145,8 @@ class Trial:
         self, found: Sequence[Pair], picture_NCHW: Tensor, pipeline: GenerationPipeline
     ) -> None:
         """Compare what was drawn."""
-        if self.likeness is not None:
-            self.likeness.add(picture_NCHW, pixels(pipeline, [p.latent_CHW for p in found]))
+        if self.frechet is not None:
+            self.frechet.add(picture_NCHW, pixels(pipeline, [p.latent_CHW for p in found]))
         if self.score is not None:
             captions = [pipeline.tokenizer.decode(p.caption_T) for p in found]
             self.fit[0] += self.score(picture_NCHW, captions).double().sum().cpu()
@@ -170,8 +170,8 @@ class Trial:
             ValueError: No test document was an image with a caption.
         """
         row = {}
-        if self.likeness is not None:
-            row["frechet"] = self.likeness.distance(reduce)
+        if self.frechet is not None:
+            row["frechet"] = self.frechet.distance(reduce)
         if self.score is not None:
             total, count = reduce(self.fit).tolist()
             row["clip_score"] = total / counted(count, LACK)

@@ -42,7 +42,7 @@ def reference(trainer: Any, *more: str) -> Reference:
     return Reference(source, is_whole)
 
 
-class Likeness:
+class FrechetMetric:
     """How near drawn pictures are to real ones.
 
     Args:

@@ -76,8 +76,8 @@ def test_the_distance_is_that_of_drawn_pictures_to_whole_test_files(system, monk
 def test_a_file_of_real_pictures_says_how_many_they_were_if_it_can(tmp_path, known, num):
     path = tmp_path / "real.npz"
     np.savez(path, mu=np.zeros(3), sigma=np.eye(3), **known)
-    likeness = Judge(Corners, str(path)).begin(torch.device("cpu"))
-    assert num_references(likeness, lambda value: value) == num
+    frechet = Judge(Corners, str(path)).begin(torch.device("cpu"))
+    assert num_references(frechet, lambda value: value) == num
 
 
 def test_ranks_share_the_drawing():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from modules.metrics.image.frechet import Gaussian
-from modules.metrics.image.frechet_metric import Likeness, Reference, reference
+from modules.metrics.image.frechet_metric import FrechetMetric, Reference, reference
 
 CPU = torch.device("cpu")
 
@@ -32,9 +32,9 @@ def pictures(seed, num=20):
 
 def distance(path, real, source="mnist", is_whole=True, seed=0):
     """Of drawn pictures to some that are given the name `source`."""
-    likeness = Likeness(lambda: Mixed(seed), str(path), CPU, Reference(source, is_whole))
-    likeness.add(pictures(1), real)
-    return likeness.distance(lambda value: value)
+    frechet = FrechetMetric(lambda: Mixed(seed), str(path), CPU, Reference(source, is_whole))
+    frechet.add(pictures(1), real)
+    return frechet.distance(lambda value: value)
 
 
 def test_a_whole_test_keeps_its_statistics_and_the_next_one_uses_them(tmp_path):
