@@ -12,7 +12,7 @@ from modules.metrics.image.frechet_metric import FrechetMetric, Reference
 from modules.metrics.meter import Reduce
 
 
-class Judge:
+class FileMetrics:
     """What the test measures beside losses; the features are the user's.
 
     Args:

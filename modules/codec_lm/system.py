@@ -16,7 +16,7 @@ from modules.base.system import constant
 from modules.causal_lm.generate import Generation, generate
 from modules.causal_lm.network import Builder
 from modules.causal_lm.system import CausalLM, PromptBatch, TokenBatch
-from modules.codec_lm.evaluate import Judge, as_images, num_references
+from modules.codec_lm.evaluate import FileMetrics, as_images, num_references
 from modules.codec_lm.generate import LegalTokens, likelihood
 from modules.codec_lm.rules import Rules
 from modules.codec_lm.token_kinds import kind_sums, label_kinds, whole_files
@@ -69,7 +69,7 @@ class CodecLM(CausalLM):
         generation: How `predict` and the pictures drawn while training choose tokens. Behind long
             beginnings there are only as many as the context has room for.
         constrained: Whether only bytes are written that keep the file sound.
-        judge: Draws and judges new pictures in the test; only losses are tested where None.
+        test_metrics: Draws and judges new pictures in the test; only losses are tested where None.
         compile: Whether to compile the network with torch.compile.
     """
 
@@ -82,14 +82,14 @@ class CodecLM(CausalLM):
         scheduler: LRSchedulerCallable = constant,
         generation: Generation = CHANCE,
         constrained: bool = True,
-        judge: Judge | None = None,
+        test_metrics: FileMetrics | None = None,
         compile: bool = False,
     ):
         super().__init__(network, tokenizer, optimizer, scheduler, generation, compile)
         self.save_hyperparameters()
         self.codec = codec
         self.constrained = constrained
-        self.judge = judge
+        self.test_metrics = test_metrics
 
     @cached_property
     def rules(self) -> Rules:
@@ -104,9 +104,9 @@ class CodecLM(CausalLM):
         super().on_test_epoch_start()
         self.kind_sums = self.sum_over_ranks(torch.zeros(2, len(self.rules.kinds)))
         self.frechet = None
-        if self.judge is not None:
+        if self.test_metrics is not None:
             real = reference(self.trainer, self.codec.fingerprint())
-            self.frechet = self.judge.begin(self.device, real)
+            self.frechet = self.test_metrics.begin(self.device, real)
 
     @override
     def test_step(self, batch: TokenBatch, batch_idx: int) -> None:
@@ -135,10 +135,10 @@ class CodecLM(CausalLM):
         nats, count = self.sum_over_ranks(self.kind_sums).tolist()
         found = {n: a / b for n, a, b in zip(self.rules.kinds, nats, count, strict=True) if b}
         self.report({f"test/nats_{name}": value for name, value in found.items()})
-        if self.judge is not None:
-            self.report(self.judged(self.judge))
+        if self.test_metrics is not None:
+            self.report(self.frechet_scores(self.test_metrics))
 
-    def judged(self, judge: Judge) -> dict[str, float]:
+    def frechet_scores(self, test_metrics: FileMetrics) -> dict[str, float]:
         """The Frechet distance of new pictures, and of how many to how many; all ranks draw.
 
         Pictures that did not open are among them, as plain grey.
@@ -146,7 +146,7 @@ class CodecLM(CausalLM):
         assert self.frechet is not None
         drawn = unopened = 0
         ranks = self.trainer.world_size
-        for num in judge.batches(ranks):
+        for num in test_metrics.batches(ranks):
             records = self.new(num, self.global_rank + drawn * ranks, ranks)
             self.frechet.add_drawn(as_images(stacked(records)))
             drawn += num

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from modules.codec_lm.evaluate import Judge, as_images, num_references
+from modules.codec_lm.evaluate import FileMetrics, as_images, num_references
 from modules.metrics.image.frechet import Gaussian, frechet_distance
 from tests.modules.codec_lm.jpeg.test_grammar import picture
 from tests.modules.codec_lm.test_generate import CODEC, system, tokenizer_of_files  # noqa: F401
@@ -54,7 +54,7 @@ def test_the_distance_is_that_of_drawn_pictures_to_whole_test_files(system, monk
     shown = [picture(CODEC, dice) for _ in range(7)]
     drawn = torch.from_numpy(dice.integers(0, 256, (5, 16, 16, 3), dtype=np.uint8))
     left = [{"continuation": one, "opens": bool(n % 3)} for n, one in enumerate(drawn)]
-    system.judge = Judge(Corners, num=5, batch_size=3)
+    system.test_metrics = FileMetrics(Corners, num=5, batch_size=3)
     monkeypatch.setattr(system, "new", lambda num, *_: [left.pop(0) for _ in range(num)])
     texts = [CODEC.text(one) for one in shown]
     batches = [rows(system, texts[:4]), rows(system, texts[4:])]
@@ -76,19 +76,19 @@ def test_the_distance_is_that_of_drawn_pictures_to_whole_test_files(system, monk
 def test_a_file_of_real_pictures_says_how_many_they_were_if_it_can(tmp_path, known, num):
     path = tmp_path / "real.npz"
     np.savez(path, mu=np.zeros(3), sigma=np.eye(3), **known)
-    frechet = Judge(Corners, str(path)).begin(torch.device("cpu"))
+    frechet = FileMetrics(Corners, str(path)).begin(torch.device("cpu"))
     assert num_references(frechet, lambda value: value) == num
 
 
 def test_ranks_share_the_drawing():
-    judge = Judge(Corners, num=10, batch_size=4)
-    assert judge.batches(1) == [4, 4, 2]
-    assert judge.batches(3) == [4]
+    test_metrics = FileMetrics(Corners, num=10, batch_size=4)
+    assert test_metrics.batches(1) == [4, 4, 2]
+    assert test_metrics.batches(3) == [4]
 
 
 def test_too_few_pictures_are_refused():
     with pytest.raises(ValueError, match="num must be at least 2, got 1"):
-        Judge(Corners, num=1)
+        FileMetrics(Corners, num=1)
 
 
 def test_sums_over_ranks_leave_what_each_rank_has(system, monkeypatch):  # noqa: F811
