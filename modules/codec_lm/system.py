@@ -69,7 +69,7 @@ class CodecLM(CausalLM):
         generation: How `predict` and the pictures drawn while training choose tokens. Behind long
             beginnings there are only as many as the context has room for.
         constrained: Whether only bytes are written that keep the file sound.
-        test_metrics: Draws and judges new pictures in the test; only losses are tested where None.
+        test_metrics: Draws and evaluates new images in the test; losses alone where None.
         compile: Whether to compile the network with torch.compile.
     """
 

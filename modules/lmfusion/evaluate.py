@@ -21,7 +21,7 @@ from modules.metrics.image.frechet_metric import FrechetMetric, Reference, count
 from modules.metrics.meter import Reduce
 from modules.metrics.text.cider import Cider
 
-LACK = "test: no document is one image with one caption, nothing to judge"
+LACK = "test: no document is one image with one caption, nothing to measure"
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def pairs(batch: Mapping[str, Any], end: int) -> list[Pair]:
     return found
 
 
-class Judge:
+class ImageTextMetrics:
     """Which measures the test takes beside losses and perplexity; models are the user's.
 
     Args:
@@ -86,7 +86,9 @@ class Judge:
         cider: bool = True,
     ):
         if statistics is not None and features is None:
-            raise ValueError(f"judge has statistics {statistics}, but no features to compare")
+            raise ValueError(
+                f"test_metrics has statistics {statistics}, but no features to compare"
+            )
         self.features = features
         self.statistics = statistics
         self.clip = clip
@@ -106,22 +108,24 @@ class Trial:
     """One run of the test.
 
     Args:
-        judge: What is measured.
+        metrics: What is measured.
         device: Where the user's models run.
         real: Which pictures are the real ones.
     """
 
-    def __init__(self, judge: Judge, device: torch.device, real: Reference | None = None):
-        self.judge = judge
+    def __init__(
+        self, metrics: ImageTextMetrics, device: torch.device, real: Reference | None = None
+    ):
+        self.metrics = metrics
         self.device = device
         self.frechet: FrechetMetric | None = None
-        if judge.features is not None:
-            self.frechet = FrechetMetric(judge.features, judge.statistics, device, real)
+        if metrics.features is not None:
+            self.frechet = FrechetMetric(metrics.features, metrics.statistics, device, real)
         self.score: Any = None
-        if judge.clip is not None:
+        if metrics.clip is not None:
             from modules.metrics.image.clip_score import ClipScore  # takes seconds
 
-            self.score = ClipScore(judge.clip, device=device)
+            self.score = ClipScore(metrics.clip, device=device)
         self.fit = torch.zeros(2, dtype=torch.float64)
         self.said: list[tuple[int, str, str]] = []
 
@@ -130,7 +134,7 @@ class Trial:
         found = pairs(batch, pipeline.tokenizer.eos_token_id)
         if self.frechet is not None or self.score is not None:
             self.add_pictures(found, pipeline)
-        if self.judge.cider:
+        if self.metrics.cider:
             self.add_captions(found, pipeline)
 
     def add_pictures(self, found: Sequence[Pair], pipeline: GenerationPipeline) -> None:
@@ -175,7 +179,7 @@ class Trial:
         if self.score is not None:
             total, count = reduce(self.fit).tolist()
             row["clip_score"] = total / counted(count, LACK)
-        if self.judge.cider:
+        if self.metrics.cider:
             row["cider"] = cider(over_ranks(self.said))
         return row
 

@@ -16,7 +16,7 @@ from modules.diffusion.schedule import CosineSchedule, Schedule
 from modules.lmfusion.batch import FusionBatch, PromptBatch
 from modules.lmfusion.boi import boi_loss, sample
 from modules.lmfusion.dummy_image import with_image
-from modules.lmfusion.evaluate import Judge, Trial, mean_losses
+from modules.lmfusion.evaluate import ImageTextMetrics, Trial, mean_losses
 from modules.lmfusion.generation.batch import GenerationPipeline
 from modules.lmfusion.generation.decode_latents import Pixels
 from modules.lmfusion.generation.generate import Generation
@@ -52,7 +52,8 @@ class LMFusion(System):
         generation: How images are drawn and text is written.
         vae: The autoencoder behind the data's latents, to decode pictures; None where latents are
             pixels. Local folder or hub id.
-        judge: What the test measures of pictures and captions; losses and perplexity where None.
+        test_metrics: What the test measures of images and captions; losses and perplexity alone
+            where None.
         compile: Whether to compile the network with torch.compile.
     """
 
@@ -77,7 +78,7 @@ class LMFusion(System):
         scheduler: LRSchedulerCallable = constant,
         generation: Generation = Generation(),  # noqa: B008 - frozen
         vae: str | None = None,
-        judge: Judge | None = None,
+        test_metrics: ImageTextMetrics | None = None,
         compile: bool = False,
     ):
         super().__init__(optimizer, scheduler, compile)
@@ -102,7 +103,7 @@ class LMFusion(System):
         self.text_ratio = text_ratio
         self.generation = generation
         self.pixels = Pixels(vae)
-        self.judge = judge
+        self.test_metrics = test_metrics
         self.meter.unit = "images"
 
     @cached_property
@@ -249,8 +250,8 @@ class LMFusion(System):
         """Start the sums, and what is judged by other models."""
         self.on_validation_epoch_start()
         self.trial: Trial | None = None
-        if self.judge is not None:
-            self.trial = self.judge.begin(self.device, reference(self.trainer))
+        if self.test_metrics is not None:
+            self.trial = self.test_metrics.begin(self.device, reference(self.trainer))
 
     def test_step(self, batch: FusionBatch, batch_idx: int) -> None:
         """Add the losses of a batch, draw and describe what stands in it."""

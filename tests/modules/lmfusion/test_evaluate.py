@@ -9,7 +9,7 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenize
 
 from cli import main
 from datamodules.image_text.batch import FusionImage, collate
-from modules.lmfusion.evaluate import Judge, cider, pairs
+from modules.lmfusion.evaluate import ImageTextMetrics, cider, pairs
 from modules.lmfusion.system import LMFusion
 from modules.metrics.image.clip_score import ClipScore
 from modules.metrics.image.frechet import Gaussian, frechet_distance
@@ -56,7 +56,7 @@ def test_captions_are_scored_in_the_order_of_their_rows():
 
 def test_statistics_without_features_are_refused():
     with pytest.raises(ValueError, match=r"statistics real\.npz, but no features"):
-        Judge(statistics="real.npz")
+        ImageTextMetrics(statistics="real.npz")
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def trained(tmp_path_factory, tokenizer_folder):
 
 
 @pytest.fixture(scope="module")
-def judge(clip, tmp_path_factory):
+def metrics(clip, tmp_path_factory):
     script = tmp_path_factory.mktemp("features") / "corners.pt"
     torch.jit.trace(Corners(), torch.rand(2, 3, 32, 32)).save(script)
     options = {
@@ -103,13 +103,13 @@ def judge(clip, tmp_path_factory):
         },
         "clip": str(clip),
     }
-    return {"class_path": "modules.lmfusion.evaluate.Judge", "init_args": options}
+    return {"class_path": "modules.lmfusion.evaluate.ImageTextMetrics", "init_args": options}
 
 
-def arguments(trained, judge, *extra):
+def arguments(trained, metrics, *extra):
     config, checkpoint = trained
     data = f"--data.init_args.test={json.dumps([shapes(7, 2)])}"
-    told = f"--model.init_args.judge={json.dumps(judge)}"
+    told = f"--model.init_args.test_metrics={json.dumps(metrics)}"
     return ["test", f"--config={config}", f"--ckpt_path={checkpoint}", data, told, *extra]
 
 
@@ -156,8 +156,8 @@ def by_hand(trained, clip):
 
 
 @pytest.fixture(scope="module")
-def alone(trained, judge):
-    main(arguments(trained, judge))
+def alone(trained, metrics):
+    main(arguments(trained, metrics))
     return judged(trained)
 
 
@@ -165,19 +165,19 @@ def test_the_test_command_measures_what_is_drawn_and_said(trained, clip, alone):
     assert alone[:3] == pytest.approx(by_hand(trained, clip), rel=1e-4)
 
 
-def test_the_judgement_does_not_depend_on_the_batch_size(trained, judge, alone):
-    main(arguments(trained, judge, "--data.init_args.eval_batch_size=3"))
+def test_the_evaluation_does_not_depend_on_the_batch_size(trained, metrics, alone):
+    main(arguments(trained, metrics, "--data.init_args.eval_batch_size=3"))
     assert judged(trained) == pytest.approx(alone, rel=1e-4)
 
 
-def test_two_ranks_judge_as_one_process(trained, judge, alone):
+def test_two_ranks_evaluate_as_one_process(trained, metrics, alone):
     """Seven documents: one rank's last batch is a filler."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     layers = ["--config=configs/strategy/ddp.yaml", "--trainer.devices=2"]
-    args = arguments(trained, judge, *layers, "--data.init_args.eval_batch_size=2")
-    logs = [trained[0].parent / f"judge{rank}.log" for rank in range(2)]
+    args = arguments(trained, metrics, *layers, "--data.init_args.eval_batch_size=2")
+    logs = [trained[0].parent / f"metrics{rank}.log" for rank in range(2)]
     context = multiprocessing.get_context("fork")
     ranks = [
         context.Process(target=rank_main, args=(rank, 2, port, args, logs[rank]))
@@ -191,9 +191,9 @@ def test_two_ranks_judge_as_one_process(trained, judge, alone):
     assert judged(trained) == pytest.approx(alone, rel=1e-4)
 
 
-def test_statistics_of_real_pictures_are_kept_and_used_again(trained, judge, alone, tmp_path):
+def test_statistics_of_real_pictures_are_kept_and_used_again(trained, metrics, alone, tmp_path):
     path = tmp_path / "real.npz"
-    kept = {**judge, "init_args": {**judge["init_args"], "statistics": str(path)}}
+    kept = {**metrics, "init_args": {**metrics["init_args"], "statistics": str(path)}}
     main(arguments(trained, kept))
     assert judged(trained) == pytest.approx(alone, rel=1e-6)
     shifted = Gaussian.load(path)
