@@ -94,17 +94,17 @@ class ImageTextMetrics:
         self.clip = clip
         self.cider = cider
 
-    def begin(self, device: torch.device, real: Reference | None = None) -> "Trial":
+    def begin(self, device: torch.device, real: Reference | None = None) -> "ImageTextTestRun":
         """A test that is about to run; reads the models.
 
         Args:
             device: Where the user's models run.
             real: Which pictures are the real ones.
         """
-        return Trial(self, device, real)
+        return ImageTextTestRun(self, device, real)
 
 
-class Trial:
+class ImageTextTestRun:
     """One run of the test.
 
     Args:

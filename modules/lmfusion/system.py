@@ -16,7 +16,7 @@ from modules.diffusion.schedule import CosineSchedule, Schedule
 from modules.lmfusion.batch import FusionBatch, PromptBatch
 from modules.lmfusion.boi import boi_loss, sample
 from modules.lmfusion.dummy_image import with_image
-from modules.lmfusion.evaluate import ImageTextMetrics, Trial, mean_losses
+from modules.lmfusion.evaluate import ImageTextMetrics, ImageTextTestRun, mean_losses
 from modules.lmfusion.generation.batch import GenerationPipeline
 from modules.lmfusion.generation.decode_latents import Pixels
 from modules.lmfusion.generation.generate import Generation
@@ -249,19 +249,21 @@ class LMFusion(System):
     def on_test_epoch_start(self) -> None:
         """Start the sums, and what is judged by other models."""
         self.on_validation_epoch_start()
-        self.trial: Trial | None = None
+        self.test_run: ImageTextTestRun | None = None
         if self.test_metrics is not None:
-            self.trial = self.test_metrics.begin(self.device, reference(self.trainer))
+            self.test_run = self.test_metrics.begin(self.device, reference(self.trainer))
 
     def test_step(self, batch: FusionBatch, batch_idx: int) -> None:
         """Add the losses of a batch, draw and describe what stands in it."""
         self.validation_step(batch, batch_idx)
-        if self.trial is not None:
-            self.trial.add(batch, self.pipeline)
+        if self.test_run is not None:
+            self.test_run.add(batch, self.pipeline)
 
     def on_test_epoch_end(self) -> None:
         """Log the exact means over all ranks, and the judgement."""
-        self._log_evaluation("test", self.trial.row(self.sum_over_ranks) if self.trial else {})
+        self._log_evaluation(
+            "test", self.test_run.row(self.sum_over_ranks) if self.test_run else {}
+        )
 
     def _log_evaluation(self, stage: str, more: dict[str, float]) -> None:
         row = mean_losses(self.sum_over_ranks(self.evaluation).tolist(), stage) | more
