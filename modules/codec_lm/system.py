@@ -50,7 +50,7 @@ class Codec(Protocol):
             OSError: It cannot be opened.
         """
 
-    def complaint(self, sequence: bytes) -> str | None:
+    def decoder_error(self, sequence: bytes) -> str | None:
         """What is wrong with a file, as a strict decoder says it; None where nothing is."""
 
     def fingerprint(self) -> str:
@@ -209,7 +209,7 @@ class CodecLM(CausalLM):
             "given": len(given),
             "written": len(written),
             "has_end": has_end,
-            "complaint": self.codec.complaint(sequence),
+            "decoder_error": self.codec.decoder_error(sequence),
             "opens": picture is not None,
             self.codec.ending: self.codec.file(sequence),
             "continuation": torch.from_numpy(self.grey if picture is None else picture),

@@ -37,7 +37,7 @@ def continued(files: Files, num: int, seed: int) -> tuple[list[Clip], list[str |
         for record in files.system.predict_step(batch, number):
             strip = record["continuation"].numpy()
             clips.append(strip.reshape(height, frames, width, 3).swapaxes(0, 1))
-            told.append(record["complaint"])
+            told.append(record["decoder_error"])
     return clips[:num], told[:num]
 
 

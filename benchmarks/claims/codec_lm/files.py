@@ -167,18 +167,18 @@ def finish(files: Files, num: int, share: float, seed: int) -> Finished:
     chosen, most = records[:num], 0.9 * files.system.generation.max_new_tokens
     return Finished(
         np.stack([record["continuation"].numpy() for record in chosen]),
-        float(np.mean([record["complaint"] is not None for record in chosen])),
+        float(np.mean([record["decoder_error"] is not None for record in chosen])),
         float(np.mean([record["written"] > most for record in chosen])),
     )
 
 
 def sound_without_grammar(files: Files, num: int) -> float:
-    """Share of new files without a complaint where the model may write any byte anywhere."""
+    """Share of new files without a decoder error where the model may write any byte anywhere."""
     system = files.system
     system.constrained = False
     records = new(files, num, seed=0)
     system.constrained = True
-    return float(np.mean([record["complaint"] is None for record in records]))
+    return float(np.mean([record["decoder_error"] is None for record in records]))
 
 
 def raw(files: Files, num: int) -> Pictures:

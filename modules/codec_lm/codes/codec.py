@@ -94,7 +94,7 @@ class CodeCodec(ABC):
         """Of the names of files."""
         return "png"
 
-    def complaint(self, sequence: bytes) -> str | None:
+    def decoder_error(self, sequence: bytes) -> str | None:
         """What a sequence has too much or too little of; None where it is N codes."""
         try:
             code_N = unpack(sequence, self.num_kinds)
@@ -110,11 +110,11 @@ class CodeCodec(ABC):
         """The picture of a sequence.
 
         Raises:
-            OSError: It is none; `complaint` says why.
+            OSError: It is none; `decoder_error` says why.
         """
-        complaint = self.complaint(sequence)
-        if complaint is not None:
-            raise OSError(complaint)
+        error = self.decoder_error(sequence)
+        if error is not None:
+            raise OSError(error)
         return self.show(unpack(sequence, self.num_kinds))
 
     def file(self, sequence: bytes) -> bytes:

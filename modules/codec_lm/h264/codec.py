@@ -167,7 +167,7 @@ class AvcCodec:
             raise OSError(wrong)
         return np.stack(found + found[-1:] * (self.frames - len(found)))
 
-    def complaint(self, sequence: bytes) -> str | None:
+    def decoder_error(self, sequence: bytes) -> str | None:
         """What FFmpeg says of a file, warnings included; None where it has nothing to say."""
         found, trouble = x264.decode(self.file(sequence))
         if trouble is None and len(found) != self.frames:

@@ -2,7 +2,7 @@
 
 Whoever writes only bytes that it calls legal, from the start until it says that the stream is at
 its end, has written as many pictures as a clip has, each with all its macroblocks in order, a slice
-for each, and every slice one that a decoder reads to its last bit without a complaint.
+for each, and every slice one that a decoder reads to its last bit without an error.
 """
 
 from dataclasses import dataclass

@@ -145,7 +145,7 @@ class JpegCodec:
             return spell(sequence[: number + is_whole])
         return spell(sequence)
 
-    def complaint(self, sequence: bytes) -> str | None:
+    def decoder_error(self, sequence: bytes) -> str | None:
         """What libjpeg says of a sequence, warnings included, or that it has another size.
 
         Returns:

@@ -44,7 +44,7 @@ def damage(codec: JpegCodec, sequence: bytes, broken: bytes) -> Damage:
         sequence: A sound one.
         broken: Another one.
     """
-    is_silent = codec.complaint(broken) is None
+    is_silent = codec.decoder_error(broken) is None
     try:
         found = codec.decode(broken)
     except OSError:

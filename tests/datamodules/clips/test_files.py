@@ -123,7 +123,7 @@ def test_bad_videos_are_told_and_the_others_become_streams(tmp_path):
     empty, good = CodecText(VideoFiles(str(tmp_path)), codec).documents()
     assert empty == BadSample(str(tmp_path / "empty.mp4"), "empty.mp4 is empty")
     assert isinstance(good, Document)
-    assert codec.complaint(unspell(good.text)) is None
+    assert codec.decoder_error(unspell(good.text)) is None
 
 
 @pytest.mark.skipif(not STREAMS.is_dir(), reason=f"no {STREAMS}")

@@ -70,7 +70,7 @@ def test_every_file_of_an_untrained_model_opens(system):
     texts = ["", CODEC.beginning(shown, 0.25), CODEC.beginning(shown, 0.75), ""]
     for record in system.predict_step(prompts(system, texts), 0):
         assert record["has_end"]
-        assert record["complaint"] is None
+        assert record["decoder_error"] is None
         assert record["opens"]
         assert record["written"] <= 120
         assert record["jpg"].startswith(b"\xff\xd8")
@@ -87,7 +87,7 @@ def test_a_finished_file_keeps_its_beginning(system):
 def test_without_the_grammar_files_of_an_untrained_model_are_broken(system):
     system.constrained = False
     records = system.predict_step(prompts(system, [""] * 8), 0)
-    assert any(record["complaint"] is not None for record in records)
+    assert any(record["decoder_error"] is not None for record in records)
     assert all(record["continuation"].shape == (16, 16, 3) for record in records)
 
 
@@ -125,7 +125,7 @@ def test_behind_a_long_beginning_a_file_ends_within_the_context(system):
     (record,) = system.predict_step(prompts(system, [CODEC.beginning(shown, 0.5)]), 0)
     context = OPTIONS["max_position_embeddings"]
     assert 1 + record["given"] + 250 > context >= 1 + record["given"] + record["written"]
-    assert record["complaint"] is None
+    assert record["decoder_error"] is None
 
 
 def test_a_beginning_that_is_none_is_refused(system):
@@ -153,12 +153,12 @@ def test_with_the_grammar_every_file_of_an_untrained_model_is_sound_and_without_
         system = CodecLM(network, str(tmp_path), codec, generation=how)
         system.configure_model()
         for record in system.eval().new(4):
-            assert record["complaint"] is None, (sampling, restart, keep_header, height, width)
+            assert record["decoder_error"] is None, (sampling, restart, keep_header, height, width)
             assert record["has_end"]
             assert record["opens"]
         system.constrained = False
         records = system.new(4)
-        num_sound += sum(record["complaint"] is None for record in records)
+        num_sound += sum(record["decoder_error"] is None for record in records)
         num_free += len(records)
     record_property("share of sound files without the grammar", num_sound / num_free)
     print(f"sound without the grammar: {num_sound} of {num_free} files")

@@ -140,7 +140,7 @@ def test_every_picture_of_an_untrained_model_has_all_its_codes_and_an_end(system
     records = system.predict_step(prompts(system, texts), 0)
     for record, text in zip(records, texts, strict=True):
         assert record["has_end"]
-        assert record["complaint"] is None
+        assert record["decoder_error"] is None
         assert record["given"] == len(text)
         assert record["written"] == 32 - len(text)
         assert record["png"].startswith(b"\x89PNG")
@@ -152,7 +152,7 @@ def test_every_picture_of_an_untrained_model_has_all_its_codes_and_an_end(system
 def test_without_the_rules_pictures_of_an_untrained_model_are_told_to_be_broken(system):
     system.constrained = False
     records = system.predict_step(prompts(system, [""] * 8), 0)
-    assert any(record["complaint"] for record in records)
+    assert any(record["decoder_error"] for record in records)
     assert all(record["png"].startswith(b"\x89PNG") for record in records)
     assert all(record["continuation"].shape == (8, 4, 3) for record in records)
 
@@ -176,13 +176,13 @@ class Wide(CodeCodec):
 
 def test_a_sequence_is_whole_or_says_what_it_lacks():
     codec, whole = Wide(), pack(np.array([5, 299, 0]), 300)
-    assert codec.complaint(whole) is None
+    assert codec.decoder_error(whole) is None
     assert codec.decode(whole).tolist() == [[5, 43, 0]]
-    assert codec.complaint(whole[:4]) == "2 codes, a picture has 3"
-    assert codec.complaint(whole + b"\0\1") == "4 codes, a picture has 3"
-    assert codec.complaint(whole[:5]) == "a code is 2 bytes, which 5 bytes are no multiple of."
-    assert codec.complaint(b"\xff" * 6) == "code 65535 of 300"
-    assert codec.complaint(b"") == "0 codes, a picture has 3"
+    assert codec.decoder_error(whole[:4]) == "2 codes, a picture has 3"
+    assert codec.decoder_error(whole + b"\0\1") == "4 codes, a picture has 3"
+    assert codec.decoder_error(whole[:5]) == "a code is 2 bytes, which 5 bytes are no multiple of."
+    assert codec.decoder_error(b"\xff" * 6) == "code 65535 of 300"
+    assert codec.decoder_error(b"") == "0 codes, a picture has 3"
     for sequence in (b"", whole[:5], whole * 2, b"\xff" * 6):
         assert codec.file(sequence).startswith(b"\x89PNG")
         with pytest.raises(OSError, match="code"):

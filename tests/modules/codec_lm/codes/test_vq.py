@@ -47,7 +47,7 @@ def test_a_picture_has_the_same_codes_alone_and_after_others(codec):
 def test_sequences_take_two_bytes_a_code_and_show_its_picture(codec):
     codes = codec.encode(pictures(codec)[0])
     sequence = pack(codes, 300)
-    assert codec.complaint(sequence) is None
+    assert codec.decoder_error(sequence) is None
     assert len(sequence) == 2 * codec.length == 32
     assert codec.decode(sequence).shape == codec.shape
     assert np.array_equal(codec.decode(sequence), codec.show(codes))

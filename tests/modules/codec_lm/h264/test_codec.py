@@ -58,7 +58,7 @@ def test_a_sequence_decodes_as_the_ordinary_file_does(setting):
     clip = moving(codec, np.random.default_rng(0))
     sequence = codec.encode(clip)
     assert np.array_equal(codec.decode(sequence), ordinary(codec, clip))
-    assert codec.complaint(sequence) is None
+    assert codec.decoder_error(sequence) is None
     assert unspell(codec.text(clip)) == sequence
 
 
@@ -105,7 +105,7 @@ def test_a_stream_that_names_another_size_shows_nothing_and_is_complained_of():
     stream = other.file(other.encode(moving(other, np.random.default_rng(6))))
     with pytest.raises(OSError, match=r"\(32, 16\) pixels and not \(16, 16\)"):
         codec.decode(stream)
-    assert codec.complaint(stream) is not None
+    assert codec.decoder_error(stream) is not None
 
 
 def test_where_a_stream_breaks_off_the_last_frame_stands_still():
@@ -115,7 +115,7 @@ def test_where_a_stream_breaks_off_the_last_frame_stands_still():
     shown, whole = codec.decode(cut), codec.decode(codec.encode(clip))
     assert np.array_equal(shown[:6], whole[:6])
     assert all(np.array_equal(frame, whole[5]) for frame in shown[6:])
-    assert codec.complaint(cut) == "6 frames and not 15"
+    assert codec.decoder_error(cut) == "6 frames and not 15"
 
 
 def test_streams_cut_anywhere_can_be_looked_at_and_are_complained_of():
@@ -123,7 +123,7 @@ def test_streams_cut_anywhere_can_be_looked_at_and_are_complained_of():
     sequence = codec.encode(moving(codec, np.random.default_rng(6)))
     for at in np.linspace(60, len(sequence) - 1, 25).astype(int):
         assert codec.decode(sequence[:at]).shape == codec.shape
-        assert codec.complaint(sequence[:at]) is not None
+        assert codec.decoder_error(sequence[:at]) is not None
 
 
 @pytest.mark.parametrize("sequence", [b"", b"no stream", b"\x00\x00\x01", bytes(100)])
@@ -131,19 +131,19 @@ def test_what_holds_no_frame_is_refused(sequence):
     codec = AvcCodec(32, 32)
     with pytest.raises(OSError, match="no frame can be decoded"):
         codec.decode(sequence)
-    assert codec.complaint(sequence) is not None
+    assert codec.decoder_error(sequence) is not None
 
 
 def test_the_judge_sees_a_missing_slice_and_most_flipped_bits():
     codec, dice = AvcCodec(32, 48), np.random.default_rng(7)
     sequence = codec.encode(moving(codec, dice))
     third = [at for at in range(len(sequence)) if sequence.startswith(b"\x00\x00\x01", at)][2:4]
-    assert "concealing" in codec.complaint(sequence[: third[0]] + sequence[third[1] :])
+    assert "concealing" in codec.decoder_error(sequence[: third[0]] + sequence[third[1] :])
     found = 0
     for at in dice.integers(0, len(sequence), 60):
         broken = bytearray(sequence)
         broken[at] ^= 1 << int(dice.integers(8))
-        found += codec.complaint(bytes(broken)) is not None
+        found += codec.decoder_error(bytes(broken)) is not None
     assert found > 30  # a bit of a coefficient makes another good stream
 
 

@@ -59,7 +59,7 @@ def test_finished_clips_keep_their_frames_and_are_not_complained_of(
     (batch,) = data.predict_dataloader()
     for number, record in enumerate(system.predict_step(batch, 0)):
         assert record["has_end"]
-        assert record["complaint"] is None
+        assert record["decoder_error"] is None
         assert record["continuation"].shape == (16, 6 * 16, 3)
         shown = CODEC.decode(record["h264"][len(CODEC.file(b"")) :])
         clip = CODEC.decode(CODEC.encode(CLIPS.clip(number, CODEC.shape[:3])))

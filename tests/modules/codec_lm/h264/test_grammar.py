@@ -69,7 +69,7 @@ def test_legal_bytes_at_random_make_a_stream_that_is_not_complained_of():
         codec = some_codec(dice, number, most=12, frames=4)
         sequence = write(codec.grammar, dice)
         check_structure(codec, sequence)
-        assert codec.complaint(sequence) is None, (codec, codec.complaint(sequence))
+        assert codec.decoder_error(sequence) is None, (codec, codec.decoder_error(sequence))
 
 
 def test_the_shortest_way_is_what_a_stream_still_takes_at_most():
@@ -92,7 +92,7 @@ def test_a_stream_ends_properly_within_any_budget_that_suffices(gop, seed, more)
     sequence = write(codec.grammar, np.random.default_rng(seed), budget)
     assert len(sequence) <= budget
     check_structure(codec, sequence)
-    assert codec.complaint(sequence) is None
+    assert codec.decoder_error(sequence) is None
 
 
 @settings(max_examples=10, deadline=None)
@@ -226,4 +226,4 @@ def test_three_hundred_streams_at_random_are_not_complained_of():
     dice = np.random.default_rng(9)
     for number in range(300):
         codec = some_codec(dice, number, most=26, frames=6)
-        assert codec.complaint(write(codec.grammar, dice)) is None, codec
+        assert codec.decoder_error(write(codec.grammar, dice)) is None, codec

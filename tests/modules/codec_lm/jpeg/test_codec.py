@@ -96,7 +96,7 @@ def test_a_file_cut_anywhere_shows_its_whole_rows_and_is_complained_of(
             if sampling == "4:2:0" and complete < rows * side:
                 complete -= 1  # the last line of chrominance is smoothed with the next row
             assert np.array_equal(found[: max(0, complete)], whole[: max(0, complete)])
-        assert codec.complaint(sequence[:cut]) is not None
+        assert codec.decoder_error(sequence[:cut]) is not None
         place = codec.grammar.advance(place, byte)
 
 
@@ -112,15 +112,15 @@ def resized(codec, height, width):
 @pytest.mark.filterwarnings("error")
 def test_a_header_of_another_size_shows_nothing_and_is_complained_of(size):
     codec = JpegCodec(16, 16)
-    assert codec.complaint(resized(codec, 16, 16)) is None
+    assert codec.decoder_error(resized(codec, 16, 16)) is None
     with pytest.raises(OSError, match=r"pixels|identify"):
         codec.decode(resized(codec, *size))
-    assert codec.complaint(resized(codec, *size)) is not None
+    assert codec.decoder_error(resized(codec, *size)) is not None
 
 
 def test_what_is_said_of_another_size_has_both():
     codec = JpegCodec(16, 16)
-    told = codec.complaint(resized(codec, 24, 16))
+    told = codec.decoder_error(resized(codec, 24, 16))
     assert told == "24x16 pixels of YCbCr, not 16x16 of YCbCr"
     with pytest.raises(OSError, match="24x16 pixels of RGB, not 16x16 of RGB"):
         codec.decode(resized(codec, 24, 16))
@@ -135,7 +135,7 @@ def test_wild_headers_raise_nothing_but_an_os_error():
         try:
             assert codec.decode(bytes(wild)).shape == codec.shape
         except OSError:
-            assert codec.complaint(bytes(wild)) is not None
+            assert codec.decoder_error(bytes(wild)) is not None
 
 
 def test_a_picture_of_another_size_is_refused_with_both():

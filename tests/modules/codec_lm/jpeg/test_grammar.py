@@ -18,7 +18,7 @@ CASES = pytest.mark.parametrize(("sampling", "restart", "keep_header"), SETTINGS
 
 def is_sound(codec, sequence):
     """Whether libjpeg opens the file without a warning."""
-    return codec.complaint(sequence) is None
+    return codec.decoder_error(sequence) is None
 
 
 def picture(codec, dice):
