@@ -49,7 +49,7 @@ class Codec(Protocol):
     def text(self, picture: Pixels) -> str:
         """The file of a picture, a character a byte."""
 
-    def beginning(self, picture: Pixels, share: float) -> str:
+    def prefix(self, picture: Pixels, share: float) -> str:
         """The file up to a share of the picture."""
 
     def fingerprint(self) -> str:
@@ -251,7 +251,7 @@ class CodecData(TextData):
         """Places of test pictures and how the tokens of their files begin."""
         bad_samples: list[BadSample] = []
         for place, pixels in islice(self._usable(bad_samples), self.num_samples):
-            given = len(self.codec.beginning(pixels, self.share))
+            given = len(self.codec.prefix(pixels, self.share))
             yield place, begin(vocabulary, self.codec.text(pixels), given)
         if bad_samples:
             rank_zero_warn(

@@ -71,7 +71,7 @@ class CodeCodec(ABC):
         """The codes of a picture, spelt for a tokenizer."""
         return spell_codes(self.encode(picture))
 
-    def beginning(self, picture: Picture, share: float) -> str:
+    def prefix(self, picture: Picture, share: float) -> str:
         """The first codes of a picture, spelt.
 
         Args:

@@ -120,7 +120,7 @@ class AvcCodec:
         """The sequence of a clip, spelt for a tokenizer."""
         return spell(self.encode(picture))
 
-    def beginning(self, picture: Clip, share: float) -> str:
+    def prefix(self, picture: Clip, share: float) -> str:
         """The first frames of a clip, spelt.
 
         Args:

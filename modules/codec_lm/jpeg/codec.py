@@ -124,7 +124,7 @@ class JpegCodec:
         """The sequence of a picture, spelt for a tokenizer."""
         return spell(self.encode(picture))
 
-    def beginning(self, picture: Picture, share: float) -> str:
+    def prefix(self, picture: Picture, share: float) -> str:
         """The first part of a picture, spelt: whole MCUs, and no marker behind the last one.
 
         Args:

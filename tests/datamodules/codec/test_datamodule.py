@@ -212,7 +212,7 @@ def test_a_beginning_has_the_tokens_of_its_whole_file():
     shorter = 0
     for index in range(20):
         pixels = source.pixels(index)
-        text, given = codec.text(pixels), codec.beginning(pixels, 0.5)
+        text, given = codec.text(pixels), codec.prefix(pixels, 0.5)
         (whole,) = vocabulary.encode([text])
         tokens = begin(vocabulary, text, len(given))
         spelt = vocabulary.backend.decode(tokens)

@@ -67,7 +67,7 @@ def test_tokens_of_files_come_back_the_same(system):
 
 def test_every_file_of_an_untrained_model_opens(system):
     shown = picture(CODEC, np.random.default_rng(2))
-    texts = ["", CODEC.beginning(shown, 0.25), CODEC.beginning(shown, 0.75), ""]
+    texts = ["", CODEC.prefix(shown, 0.25), CODEC.prefix(shown, 0.75), ""]
     for record in system.predict_step(prompts(system, texts), 0):
         assert record["has_end"]
         assert record["decoder_error"] is None
@@ -79,7 +79,7 @@ def test_every_file_of_an_untrained_model_opens(system):
 
 def test_a_finished_file_keeps_its_beginning(system):
     shown = np.kron(np.eye(2, dtype=np.uint8) * 200, np.ones((8, 8), np.uint8))
-    (record,) = system.predict_step(prompts(system, [CODEC.beginning(shown, 0.5)]), 0)
+    (record,) = system.predict_step(prompts(system, [CODEC.prefix(shown, 0.5)]), 0)
     wanted = torch.tensor(CODEC.decode(CODEC.encode(shown)))
     assert torch.equal(record["continuation"][:8, :, 0], wanted[:8])
 
@@ -99,7 +99,7 @@ def test_a_file_that_does_not_open_is_recorded_as_such_and_grey(system, monkeypa
 
 
 def test_the_likelihood_is_that_of_one_file_after_the_other(system):
-    batch = prompts(system, ["", CODEC.beginning(np.full((16, 16), 90, np.uint8), 0.5)])
+    batch = prompts(system, ["", CODEC.prefix(np.full((16, 16), 90, np.uint8), 0.5)])
     token_BN = system.write(batch["token_BL"], batch["mask_BL"])
     length, end = batch["token_BL"].shape[1], system.rules.end
     found = likelihood(system.language_model, token_BN, batch["mask_BL"], end)
@@ -122,7 +122,7 @@ def test_a_budget_that_is_too_small_is_refused_with_both_numbers(system):
 def test_behind_a_long_beginning_a_file_ends_within_the_context(system):
     shown = np.random.default_rng(5).integers(0, 256, (16, 16), dtype=np.uint8)
     system.generation = Generation(max_new_tokens=250, temperature=1.0, top_k=None)
-    (record,) = system.predict_step(prompts(system, [CODEC.beginning(shown, 0.5)]), 0)
+    (record,) = system.predict_step(prompts(system, [CODEC.prefix(shown, 0.5)]), 0)
     context = OPTIONS["max_position_embeddings"]
     assert 1 + record["given"] + 250 > context >= 1 + record["given"] + record["written"]
     assert record["decoder_error"] is None

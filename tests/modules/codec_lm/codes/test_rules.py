@@ -136,7 +136,7 @@ def test_a_budget_that_is_too_small_is_refused_with_both_numbers():
 
 def test_every_picture_of_an_untrained_model_has_all_its_codes_and_an_end(system):
     shown = np.arange(32, dtype=np.uint8).reshape(8, 4) * 8
-    texts = ["", CODEC.beginning(shown, 0.25), CODEC.beginning(shown, 0.99), ""]
+    texts = ["", CODEC.prefix(shown, 0.25), CODEC.prefix(shown, 0.99), ""]
     records = system.predict_step(prompts(system, texts), 0)
     for record, text in zip(records, texts, strict=True):
         assert record["has_end"]
@@ -192,9 +192,9 @@ def test_a_sequence_is_whole_or_says_what_it_lacks():
 @given(st.floats(0, 1, exclude_max=True))
 def test_a_beginning_is_the_share_of_the_codes_rounded_down(share):
     picture = np.full((8, 4), 200, np.uint8)
-    assert CODEC.beginning(picture, share) == CODEC.text(picture)[: min(int(share * 32 + 1e-9), 31)]
+    assert CODEC.prefix(picture, share) == CODEC.text(picture)[: min(int(share * 32 + 1e-9), 31)]
 
 
 def test_a_share_of_all_is_refused():
     with pytest.raises(ValueError, match=r"within \[0, 1\), got 1"):
-        CODEC.beginning(np.zeros((8, 4), np.uint8), 1)
+        CODEC.prefix(np.zeros((8, 4), np.uint8), 1)

@@ -92,7 +92,7 @@ def test_a_beginning_is_as_many_whole_frames_as_are_asked_for(setting):
     clip = moving(codec, np.random.default_rng(4))
     sequence = codec.encode(clip)
     for share, num in ((0.0, 0), (1 / 3, codec.frames // 3), (2 / 3, codec.frames * 2 // 3)):
-        begun = unspell(codec.beginning(clip, share))
+        begun = unspell(codec.prefix(clip, share))
         assert sequence.startswith(begun)
         assert codec.given(share) == num
         if num:
@@ -111,7 +111,7 @@ def test_a_stream_that_names_another_size_shows_nothing_and_is_complained_of():
 def test_where_a_stream_breaks_off_the_last_frame_stands_still():
     codec = AvcCodec(32, 48)
     clip = moving(codec, np.random.default_rng(5))
-    cut = unspell(codec.beginning(clip, 0.4))
+    cut = unspell(codec.prefix(clip, 0.4))
     shown, whole = codec.decode(cut), codec.decode(codec.encode(clip))
     assert np.array_equal(shown[:6], whole[:6])
     assert all(np.array_equal(frame, whole[5]) for frame in shown[6:])

@@ -52,7 +52,7 @@ def test_a_beginning_holds_its_share_of_the_picture_and_no_more(sampling, restar
     shown = picture(codec, np.random.default_rng(2))
     rows, columns = codec.grid
     for share in (0.0, 0.25, 0.5, 0.9):
-        begun = unspell(codec.beginning(shown, share))
+        begun = unspell(codec.prefix(shown, share))
         assert codec.encode(shown).startswith(begun)
         place = codec.grammar.walk(codec.grammar.start, begun)
         wanted = int(share * rows * columns)
@@ -69,14 +69,14 @@ def test_a_share_of_a_hundred_parts_is_that_many_hundredths():
     assert [num_given(hundredths / 100, 100) for hundredths in range(100)] == [*range(100)]
     assert num_given(0.999, 10) == num_given(np.nextafter(1, 0), 10) == 9
     codec = JpegCodec(16, 16 * 100)
-    begun = unspell(codec.beginning(picture(codec, np.random.default_rng(2)), 0.29))
+    begun = unspell(codec.prefix(picture(codec, np.random.default_rng(2)), 0.29))
     assert codec.grammar.walk(codec.grammar.start, begun).done == 29
 
 
 def test_a_beginning_of_all_is_refused():
     codec = JpegCodec(16, 16)
     with pytest.raises(ValueError, match=r"share must be within \[0, 1\), got 1"):
-        codec.beginning(np.zeros((16, 16, 3), np.uint8), 1.0)
+        codec.prefix(np.zeros((16, 16, 3), np.uint8), 1.0)
 
 
 @CASES
