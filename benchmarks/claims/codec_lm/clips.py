@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from benchmarks.bench.harness import Bench
 from benchmarks.claims.codec_lm.files import BATCH, SHEETS, Files, train_files
 from callbacks.pictures import grid
-from modules.codec_lm.h264.frame_prediction import foresight, mean_foresight
+from modules.codec_lm.h264.frame_prediction import frame_prediction, mean_frame_prediction
 
 CONFIG = "avc_lm/moving_mnist"
 GIVEN = 10
@@ -65,10 +65,10 @@ def measure(bench: Bench, num_steps: int, num_clips: int) -> None:
     wanted = truth(files, num_clips)
     sheet(found, wanted)
     each = [
-        foresight(torch.from_numpy(clip), torch.from_numpy(real), GIVEN)
+        frame_prediction(torch.from_numpy(clip), torch.from_numpy(real), GIVEN)
         for clip, real in zip(found, wanted, strict=True)
     ]
-    mean = mean_foresight(each)
+    mean = mean_frame_prediction(each)
     unsound = float(np.mean([one is not None for one in told]))
     better = float(np.mean([one.written > one.repeated for one in each]))
     bench.details["clips"] = {

@@ -11,7 +11,7 @@ from torch import Tensor
 from modules.metrics.image.psnr import PEAK, psnr
 
 
-class Foresight(NamedTuple):
+class FramePrediction(NamedTuple):
     """How near the frames behind those given are to the true ones, in decibels (PSNR).
 
     Attributes:
@@ -23,7 +23,7 @@ class Foresight(NamedTuple):
     repeated: float
 
 
-def foresight(written_THWC: Tensor, true_THWC: Tensor, given: int) -> Foresight:
+def frame_prediction(written_THWC: Tensor, true_THWC: Tensor, given: int) -> FramePrediction:
     """Compare a finished clip with the true one, both as the codec shows them.
 
     The mean square is taken over all frames that were not given, so that a frame without a fault
@@ -42,12 +42,12 @@ def foresight(written_THWC: Tensor, true_THWC: Tensor, given: int) -> Foresight:
         raise ValueError(f"given must be within [1, {frames - 1}], got {given}.")
     true = true_THWC[given:]
     still = true_THWC[given - 1].expand_as(true)
-    return Foresight(
+    return FramePrediction(
         psnr(written_THWC[given:], true, num_dims=4).item(), psnr(still, true, num_dims=4).item()
     )
 
 
-def mean_foresight(found: list[Foresight]) -> Foresight:
+def mean_frame_prediction(found: list[FramePrediction]) -> FramePrediction:
     """That of several clips together: of the mean of their mean squares, so that none is infinite.
 
     Raises:
@@ -57,4 +57,4 @@ def mean_foresight(found: list[Foresight]) -> Foresight:
         raise ValueError("no clip was finished.")
     squares = PEAK**2 * 10 ** (-torch.tensor(found, dtype=torch.float64) / 10)
     written, repeated = (10 * torch.log10(PEAK**2 / squares.mean(0))).tolist()
-    return Foresight(written, repeated)
+    return FramePrediction(written, repeated)

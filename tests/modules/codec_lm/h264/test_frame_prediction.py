@@ -5,7 +5,11 @@ from math import inf, log10
 import pytest
 import torch
 
-from modules.codec_lm.h264.frame_prediction import Foresight, foresight, mean_foresight
+from modules.codec_lm.h264.frame_prediction import (
+    FramePrediction,
+    frame_prediction,
+    mean_frame_prediction,
+)
 from modules.metrics.image.psnr import psnr
 
 
@@ -40,25 +44,25 @@ def clip(*greys):
 
 
 def test_who_writes_the_true_frames_beats_a_still_picture():
-    found = foresight(clip(9, 9, 30, 40), clip(0, 10, 30, 40), 2)
+    found = frame_prediction(clip(9, 9, 30, 40), clip(0, 10, 30, 40), 2)
     assert found.written == inf
     assert found.repeated == pytest.approx(20 * log10(255 / ((20**2 + 30**2) / 2) ** 0.5))
 
 
 def test_who_repeats_the_last_given_frame_is_as_good_as_a_still_picture():
-    found = foresight(clip(0, 10, 10, 10), clip(0, 10, 30, 40), 2)
+    found = frame_prediction(clip(0, 10, 10, 10), clip(0, 10, 30, 40), 2)
     assert found.written == found.repeated
 
 
 @pytest.mark.parametrize("given", [0, 3])
 def test_clips_without_given_or_without_written_frames_are_refused(given):
     with pytest.raises(ValueError, match=rf"within \[1, 2\], got {given}"):
-        foresight(clip(1, 2, 3), clip(1, 2, 3), given)
+        frame_prediction(clip(1, 2, 3), clip(1, 2, 3), given)
 
 
 def test_several_clips_count_by_their_mean_squares():
-    found = mean_foresight([Foresight(inf, 20.0), Foresight(20.0, 20.0)])
+    found = mean_frame_prediction([FramePrediction(inf, 20.0), FramePrediction(20.0, 20.0)])
     assert found.repeated == pytest.approx(20.0)
     assert found.written == pytest.approx(20.0 + 10 * log10(2))
     with pytest.raises(ValueError, match="no clip"):
-        mean_foresight([])
+        mean_frame_prediction([])

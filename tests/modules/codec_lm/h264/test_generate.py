@@ -13,7 +13,7 @@ from engine.commands.tokenizer import train_tokenizer
 from modules.causal_lm.generate import Generation
 from modules.causal_lm.network import FromConfig
 from modules.codec_lm.h264.codec import AvcCodec
-from modules.codec_lm.h264.frame_prediction import foresight
+from modules.codec_lm.h264.frame_prediction import frame_prediction
 from modules.codec_lm.system import CodecLM
 from tests.modules.codec_lm.test_generate import OPTIONS
 
@@ -65,7 +65,7 @@ def test_finished_clips_keep_their_frames_and_are_not_complained_of(
         clip = CODEC.decode(CODEC.encode(CLIPS.clip(number, CODEC.shape[:3])))
         given = CODEC.given(0.667)
         assert np.array_equal(shown[:given], clip[:given])
-        found = foresight(torch.from_numpy(shown), torch.from_numpy(clip), given)
+        found = frame_prediction(torch.from_numpy(shown), torch.from_numpy(clip), given)
         assert found.written > 0
 
 
