@@ -261,9 +261,8 @@ class LMFusion(System):
 
     def on_test_epoch_end(self) -> None:
         """Log the exact means over all ranks, and the judgement."""
-        self._log_evaluation(
-            "test", self.test_run.row(self.sum_over_ranks) if self.test_run else {}
-        )
+        more = self.test_run.row(self.sum_over_ranks) if self.test_run else {}
+        self._log_evaluation("test", more)
 
     def _log_evaluation(self, stage: str, more: dict[str, float]) -> None:
         row = mean_losses(self.sum_over_ranks(self.evaluation).tolist(), stage) | more
