@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from datamodules.clips.files import Clip, ClipSource
 from datamodules.images.preprocess import square
-from datamodules.images.source import FusionSource, Pair
+from datamodules.images.source import ImageSource, Pair
 from datamodules.records.errors import BadSampleError, MisfitError
 from datamodules.stream.checks import check_choice
 
@@ -44,7 +44,7 @@ class MovingPictures(ClipSource):
 
     def __init__(
         self,
-        pictures: FusionSource,
+        pictures: ImageSource,
         num: int,
         seed: int = 0,
         size: int = 20,

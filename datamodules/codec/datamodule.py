@@ -16,7 +16,7 @@ from datamodules.clips.files import ClipSource
 from datamodules.images.items import shaped, stored
 from datamodules.images.preprocess import MAX_PIXELS
 from datamodules.images.preprocess import VERSION as PICTURES
-from datamodules.images.source import FusionSource
+from datamodules.images.source import ImageSource
 from datamodules.records.document import BadSample, Document
 from datamodules.records.faults import attempt
 from datamodules.stream.loader import EvaluationLoader
@@ -28,7 +28,7 @@ from datamodules.text.source import TextSource
 from datamodules.text.tokenizer import TextTokenizer
 
 Pixels = NDArray[np.uint8]
-Source = FusionSource | ClipSource
+Source = ImageSource | ClipSource
 JPEG = b"\xff\xd8"
 """How JPEG files begin."""
 CLIP = 4

@@ -20,7 +20,7 @@ from datamodules.image_text.documents import Composer, FusionItems, ImageFirst
 from datamodules.image_text.prompts import FusionPrompts, Prompt, image_reader, read_fusion_prompts
 from datamodules.images.encode_latents import store_latents
 from datamodules.images.preprocess import MAX_PIXELS, VERSION
-from datamodules.images.source import FusionSource, Pair
+from datamodules.images.source import ImageSource, Pair
 from datamodules.images.vae import load_vae
 from datamodules.records.document import BadSample
 from datamodules.records.faults import attempt
@@ -31,7 +31,7 @@ from datamodules.stream.stages import Stage
 from datamodules.text.tokenizer import TextTokenizer, load_tokenizer
 
 
-class FusionData(SampledData[FusionSource, FusionDocument]):
+class FusionData(SampledData[ImageSource, FusionDocument]):
     """Images and text from one source or a weighted mixture, shuffled anew in every epoch.
 
     Args:
@@ -75,9 +75,9 @@ class FusionData(SampledData[FusionSource, FusionDocument]):
     def __init__(
         self,
         tokenizer: str,
-        train: list[FusionSource],
-        validate: list[FusionSource] | None = None,
-        test: list[FusionSource] | None = None,
+        train: list[ImageSource],
+        validate: list[ImageSource] | None = None,
+        test: list[ImageSource] | None = None,
         image_size: int = 32,
         channels: int = 3,
         num_patches: int = 64,

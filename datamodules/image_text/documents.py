@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from datamodules.image_text.batch import FusionDocument, FusionImage, collate, length
 from datamodules.images.preprocess import MAX_PIXELS, latent
-from datamodules.images.source import FusionSource, Interleaved, Pair, Segment
+from datamodules.images.source import ImageSource, Interleaved, Pair, Segment
 from datamodules.records.document import BadSample
 from datamodules.records.errors import BadSampleError
 from datamodules.stream.loader import Batch
@@ -93,7 +93,7 @@ def guides(segments: Interleaved) -> bool:
     return any(isinstance(s, Segment) and s.is_target for s in segments[text:])
 
 
-class FusionItems(SourceItems[FusionSource, FusionDocument]):
+class FusionItems(SourceItems[ImageSource, FusionDocument]):
     """The documents of several sources as one sequence that collates itself.
 
     Args:
@@ -105,13 +105,13 @@ class FusionItems(SourceItems[FusionSource, FusionDocument]):
     """
 
     def __init__(
-        self, sources: Sequence[FusionSource], composer: Composer, seed: int, replace: bool
+        self, sources: Sequence[ImageSource], composer: Composer, seed: int, replace: bool
     ):
         super().__init__(sources, seed, replace)
         self.composer = composer
 
     @override
-    def read(self, source: FusionSource, index: int, rng: Random) -> FusionDocument:
+    def read(self, source: ImageSource, index: int, rng: Random) -> FusionDocument:
         return self.composer.document(source.sample(index, rng), rng)
 
     @override

@@ -10,14 +10,14 @@ from typing_extensions import override
 
 from datamodules.images.items import PictureItems, Pixels
 from datamodules.images.preprocess import MAX_PIXELS, VERSION
-from datamodules.images.source import FusionSource
+from datamodules.images.source import ImageSource
 from datamodules.stream.checks import check_bounds, check_choice, check_shares, check_sources
 from datamodules.stream.loader import Batch, EvaluationLoader
 from datamodules.stream.samples import SampledData
 from datamodules.stream.stages import Stage
 
 
-class PictureData(SampledData[FusionSource, Pixels]):
+class PictureData(SampledData[ImageSource, Pixels]):
     """Pictures from one source or a weighted mixture, shuffled anew in every epoch.
 
     Args:
@@ -44,9 +44,9 @@ class PictureData(SampledData[FusionSource, Pixels]):
 
     def __init__(
         self,
-        train: list[FusionSource],
-        validate: list[FusionSource] | None = None,
-        test: list[FusionSource] | None = None,
+        train: list[ImageSource],
+        validate: list[ImageSource] | None = None,
+        test: list[ImageSource] | None = None,
         size: int = 32,
         channels: Literal[1, 3] = 3,
         batch_size: int = 64,

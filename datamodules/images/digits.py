@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from typing_extensions import override
 
-from datamodules.images.source import FusionSource, Pair
+from datamodules.images.source import ImageSource, Pair
 from datamodules.stream.checks import check_choice
 
 Split = Literal["train", "validate", "test"]
@@ -28,7 +28,7 @@ TURN, SHIFT = 12.0, 2.5
 """How far a copy is turned at most, in degrees, and moved at most, in pixels."""
 
 
-class Digits(FusionSource):
+class Digits(ImageSource):
     """1,797 digits of 8 x 8 pixels, white on black, captioned by their names.
 
     Args:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from datamodules.images.latents import FORMAT
 from datamodules.images.preprocess import MAX_PIXELS, Picture, latent
-from datamodules.images.source import FusionSource, Interleaved, Pair, Segment
+from datamodules.images.source import ImageSource, Interleaved, Pair, Segment
 from datamodules.images.vae import ImageVae
 from datamodules.records.document import BadSample
 from datamodules.records.faults import attempt
@@ -24,7 +24,7 @@ PATIENCE = 2.0
 
 
 def store_latents(
-    source: FusionSource,
+    source: ImageSource,
     vae: ImageVae,
     folder: Path,
     image_size: int,
@@ -73,7 +73,7 @@ def store_latents(
 
 
 def decoded(
-    source: FusionSource, size: int, tally: SampleTally, max_pixels: int = MAX_PIXELS
+    source: ImageSource, size: int, tally: SampleTally, max_pixels: int = MAX_PIXELS
 ) -> Iterator[Pair | Interleaved]:
     """The good documents of a source, images as pixels in [-1, 1], float32 [3, size, size]."""
 
@@ -96,7 +96,7 @@ def decoded(
 
 
 def progress(
-    documents: Iterator[Pair | Interleaved], source: FusionSource
+    documents: Iterator[Pair | Interleaved], source: ImageSource
 ) -> Iterator[Pair | Interleaved]:
     """Pass documents on and show a bar on stderr if that takes long."""
     from tqdm import tqdm

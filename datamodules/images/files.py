@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from datamodules.images.source import (
     FileSource,
-    FusionSource,
+    ImageSource,
     Pair,
     image_bytes,
     read_image,
@@ -125,7 +125,7 @@ class ImageFiles(FileSource):
         return Pair(read_image(self._found[index]), [""])
 
 
-class ImageTextHub(FusionSource):
+class ImageTextHub(ImageSource):
     """One pair a row of a dataset of the Hugging Face hub, or of a local copy.
 
     Args:

@@ -13,7 +13,7 @@ from PIL import Image
 from typing_extensions import override
 
 from datamodules.images.preprocess import MAX_PIXELS, Picture, square
-from datamodules.images.source import FusionSource, Pair
+from datamodules.images.source import ImageSource, Pair
 from datamodules.records.document import BadSample
 from datamodules.records.errors import BadSampleError
 from datamodules.stream.loader import Batch
@@ -22,7 +22,7 @@ from datamodules.stream.samples import TRIES, SourceItems
 Pixels = NDArray[np.uint8]
 
 
-class PictureItems(SourceItems[FusionSource, Pixels]):
+class PictureItems(SourceItems[ImageSource, Pixels]):
     """The pictures of several sources as one sequence that collates itself.
 
     Args:
@@ -37,7 +37,7 @@ class PictureItems(SourceItems[FusionSource, Pixels]):
 
     def __init__(
         self,
-        sources: Sequence[FusionSource],
+        sources: Sequence[ImageSource],
         size: int,
         channels: int,
         seed: int,
@@ -50,7 +50,7 @@ class PictureItems(SourceItems[FusionSource, Pixels]):
         self.max_pixels = max_pixels
 
     @override
-    def read(self, source: FusionSource, index: int, rng: Random) -> Pixels:
+    def read(self, source: ImageSource, index: int, rng: Random) -> Pixels:
         return shaped(stored(source, index, rng), self.size, self.channels, self.max_pixels)
 
     @override
@@ -82,7 +82,7 @@ class PictureItems(SourceItems[FusionSource, Pixels]):
         return self.draw(draw, TRIES if self.replace else 1)
 
 
-def stored(source: FusionSource, index: int, rng: Random) -> Picture:
+def stored(source: ImageSource, index: int, rng: Random) -> Picture:
     """A picture as its source holds it.
 
     Raises:

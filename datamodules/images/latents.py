@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from datamodules.images.source import FusionSource, Interleaved, Pair, Segment, texts
+from datamodules.images.source import ImageSource, Interleaved, Pair, Segment, texts
 from datamodules.images.vae import Scaling
 from datamodules.records.jsonl import Lines
 from datamodules.records.roots import missing
@@ -25,7 +25,7 @@ FORMAT = 1
 """Version of the layout; part of `meta.json`."""
 
 
-class StoredLatents(FusionSource):
+class StoredLatents(ImageSource):
     """Documents whose images were encoded by the command `latents`; each draw samples anew.
 
     Args:

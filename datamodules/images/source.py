@@ -45,7 +45,7 @@ Interleaved = list[str | Segment]
 """Text and images of one document, in order."""
 
 
-class FusionSource(NumberedSource):
+class ImageSource(NumberedSource):
     """A named, weighted supply of documents, each found by its index.
 
     Args:
@@ -65,7 +65,7 @@ class FusionSource(NumberedSource):
         """
 
 
-class FileSource(FusionSource):
+class FileSource(ImageSource):
     """Documents in one file or many.
 
     Args:

@@ -5,13 +5,13 @@ from random import Random
 
 from typing_extensions import override
 
-from datamodules.images.source import FusionSource, Pair
+from datamodules.images.source import ImageSource, Pair
 from datamodules.synthetic.shapes.captions import GRAMMAR, caption
 from datamodules.synthetic.shapes.render import render
 from datamodules.synthetic.shapes.scenes import Part, scene
 
 
-class ShapePairs(FusionSource):
+class ShapePairs(ImageSource):
     """Pictures of one or two shapes, made as they are asked for; needs no file.
 
     Args:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from datamodules.codec.datamodule import CodecData, CodecText, begin
 from datamodules.images.digits import TENTHS, Digits
-from datamodules.images.source import FusionSource, Pair
+from datamodules.images.source import ImageSource, Pair
 from datamodules.records.document import BadSample, Document
 from datamodules.text.tokenizer import load_tokenizer
 from engine.commands.tokenizer import train_tokenizer
@@ -20,7 +20,7 @@ from modules.codec_lm.jpeg.codec import JpegCodec
 GREY = JpegCodec(16, 16, sampling="grey", keep_header=False)
 
 
-class Some(FusionSource):
+class Some(ImageSource):
     """A picture, a broken one, and a white one."""
 
     name = "some"
@@ -67,7 +67,7 @@ def test_pictures_that_are_coded_a_second_time_are_counted_and_told():
     assert source.num_coded_before == 1
 
 
-class Files(FusionSource):
+class Files(ImageSource):
     """A file, and a white picture behind it."""
 
     name = "files"

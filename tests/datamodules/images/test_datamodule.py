@@ -7,10 +7,10 @@ import torch
 from datamodules.images.datamodule import PictureData
 from datamodules.images.digits import Digits
 from datamodules.images.items import PictureItems, scaled
-from datamodules.images.source import FusionSource, Pair
+from datamodules.images.source import ImageSource, Pair
 
 
-class Some(FusionSource):
+class Some(ImageSource):
     """Pictures of one brightness each; every fifth is broken."""
 
     name = "some"

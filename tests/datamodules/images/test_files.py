@@ -11,7 +11,7 @@ from datamodules.images.files import ImageFiles, ImageTextFolder, ImageTextHub
 from datamodules.images.interleaved import InterleavedJsonl
 from datamodules.images.parquet import ImageTextParquet
 from datamodules.images.preprocess import square
-from datamodules.images.source import FusionSource, Pair, Segment
+from datamodules.images.source import ImageSource, Pair, Segment
 from datamodules.images.tar import ImageTextTar
 from datamodules.records.errors import BadSampleError
 from datamodules.synthetic.shapes.captions import parse
@@ -37,7 +37,7 @@ def captions(num: int = NUM) -> list[object]:
     return [caption(i) for i in range(num)]
 
 
-def make(kind: str, folder: Path) -> FusionSource:
+def make(kind: str, folder: Path) -> ImageSource:
     """The same twelve pairs in every form."""
     cache = str(folder / "cache")
     if kind == "folder":
@@ -63,13 +63,13 @@ def no_hub_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hub")
 
 
-def drawn(source: FusionSource, index: int, seed: int = 0) -> Pair:
+def drawn(source: ImageSource, index: int, seed: int = 0) -> Pair:
     sample = source.sample(index, Random(seed))
     assert isinstance(sample, Pair)
     return sample
 
 
-def reason(source: FusionSource, index: int) -> str:
+def reason(source: ImageSource, index: int) -> str:
     with pytest.raises(BadSampleError) as error:
         source.sample(index, Random(0))
     return str(error.value)
