@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.image_text.batch import FusionDocument, FusionImage, collate
+from datamodules.image_text.batch import DocumentImage, ImageTextDocument, collate
 from modules.diffusion.schedule import CosineSchedule
-from modules.lmfusion.batch import FusionBatch
+from modules.lmfusion.batch import ImageTextBatch
 from modules.lmfusion.loss import text_loss
 from modules.lmfusion.network.block import Separation
 from modules.lmfusion.network.fusion import FusionNetwork
@@ -124,7 +124,7 @@ class Case:
         noised: Its images on their way to noise.
     """
 
-    batch: FusionBatch
+    batch: ImageTextBatch
     noised: Noised
 
     @staticmethod
@@ -139,10 +139,10 @@ class Case:
         """
         rng = np.random.default_rng(0)
 
-        def document(length: int) -> FusionDocument:
+        def document(length: int) -> ImageTextDocument:
             ids: list[int] = rng.integers(size.vocab_size, size=length).tolist()
             latent = rng.normal(size=size.latent_shape).astype(np.float32)
-            image = FusionImage(latent, is_target=True, is_first=not caption_first)
+            image = DocumentImage(latent, is_target=True, is_first=not caption_first)
             return [ids, image] if caption_first else [ids[:1], image, ids[1:]]
 
         documents = [document(length) for length in num_tokens]
@@ -152,7 +152,7 @@ class Case:
         step_I = torch.linspace(100, 900, len(documents)).long()
         dice = torch.Generator().manual_seed(0)
         noised = add(latent_ICHW, step_I, CosineSchedule(), "eps", dice)
-        return Case(cast(FusionBatch, batch), noised)
+        return Case(cast(ImageTextBatch, batch), noised)
 
     @property
     def runs(self) -> Runs:
@@ -164,7 +164,7 @@ class Case:
         moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in self.batch.items()}
         names = ("latent_ICHW", "step_I", "target_ICHW", "abar_I")
         tensors = {name: getattr(self.noised, name).to(device) for name in names}
-        return Case(cast(FusionBatch, moved), replace(self.noised, **tensors))
+        return Case(cast(ImageTextBatch, moved), replace(self.noised, **tensors))
 
 
 def spread(mean: int) -> list[int]:

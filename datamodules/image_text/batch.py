@@ -28,7 +28,7 @@ Array = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class FusionImage:
+class DocumentImage:
     """One image of a document.
 
     Attributes:
@@ -42,18 +42,18 @@ class FusionImage:
     is_first: bool
 
 
-FusionDocument = list[list[int] | FusionImage]
+ImageTextDocument = list[list[int] | DocumentImage]
 """Token ids, the start token first, and images, in order."""
 
 
-def length(document: FusionDocument, num_patches: int) -> int:
+def length(document: ImageTextDocument, num_patches: int) -> int:
     """Positions of a document; an image takes two more than it has patches, one more at the end."""
-    ends_open = bool(document) and isinstance(document[-1], FusionImage)
+    ends_open = bool(document) and isinstance(document[-1], DocumentImage)
     return sum(len(s) if isinstance(s, list) else num_patches + 2 for s in document) - ends_open
 
 
 def collate(
-    documents: Sequence[FusionDocument],
+    documents: Sequence[ImageTextDocument],
     row_D: Sequence[int],
     num_patches: int,
     latent_shape: tuple[int, int, int],
@@ -67,7 +67,7 @@ def collate(
         latent_shape: Channels, height and width of latents.
 
     Returns:
-        What `modules.lmfusion.batch.FusionBatch` says, without `step_targets`.
+        What `modules.lmfusion.batch.ImageTextBatch` says, without `step_targets`.
     """
     sequences = [_elements(document, num_patches) for document in documents]
     length_D = np.array([len(sequence) for sequence in sequences])
@@ -87,7 +87,7 @@ def collate(
     num_prefix, num_later, _ = np.bincount(kind_S, minlength=3).tolist()
     text_T = order_S[: num_prefix + num_later]
     images = [(s, d) for d, segments in enumerate(documents) for s in segments]
-    pictures = [(s, bool(is_real_D[d])) for s, d in images if isinstance(s, FusionImage)]
+    pictures = [(s, bool(is_real_D[d])) for s, d in images if isinstance(s, DocumentImage)]
     is_target_I = np.array([image.is_target and real for image, real in pictures], bool)
     is_first_I = np.array([image.is_first for image, _ in pictures], bool)
     counted_T = label_S[text_T] != IGNORE
@@ -112,7 +112,7 @@ def collate(
     }
 
 
-def _elements(document: FusionDocument, num_patches: int) -> list[int]:
+def _elements(document: ImageTextDocument, num_patches: int) -> list[int]:
     """The sequence of one document: ids, and each image as BOI, its patches, EOI.
 
     An EOI that ends the document is left out: nothing follows that could look at it.
@@ -142,7 +142,7 @@ def _runs(kind_S: Array, document_S: Array) -> dict[str, list[int]]:
 
 
 def _stack(
-    images: Sequence[FusionImage], latent_shape: tuple[int, int, int]
+    images: Sequence[DocumentImage], latent_shape: tuple[int, int, int]
 ) -> NDArray[np.float32]:
     """Latents of all images, [I, C, H, W]."""
     if not images:

@@ -1,7 +1,7 @@
 """Images with text for LMFusion: whole documents, several to a batch, ordered by modality.
 
-What a batch holds is said in `modules.lmfusion.batch.FusionBatch`, what a prediction batch holds
-in `fusion_prompts.FusionPrompts`.
+What a batch holds is said in `modules.lmfusion.batch.ImageTextBatch`, what a prediction batch holds
+in `image_text.prompts.ImageTextPrompts`.
 """
 
 import math
@@ -15,9 +15,14 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import override
 
-from datamodules.image_text.batch import FusionDocument
-from datamodules.image_text.documents import Composer, FusionItems, ImageFirst
-from datamodules.image_text.prompts import FusionPrompts, Prompt, image_reader, read_fusion_prompts
+from datamodules.image_text.batch import ImageTextDocument
+from datamodules.image_text.documents import Composer, ImageFirst, ImageTextItems
+from datamodules.image_text.prompts import (
+    ImageTextPrompts,
+    Prompt,
+    image_reader,
+    read_image_text_prompts,
+)
 from datamodules.images.encode_latents import store_latents
 from datamodules.images.preprocess import MAX_PIXELS, VERSION
 from datamodules.images.source import ImageSource, Pair
@@ -31,7 +36,7 @@ from datamodules.stream.stages import Stage
 from datamodules.text.tokenizer import TextTokenizer, load_tokenizer
 
 
-class FusionData(SampledData[ImageSource, FusionDocument]):
+class ImageTextData(SampledData[ImageSource, ImageTextDocument]):
     """Images and text from one source or a weighted mixture, shuffled anew in every epoch.
 
     Args:
@@ -60,7 +65,7 @@ class FusionData(SampledData[ImageSource, FusionDocument]):
         max_bad_rate: Share of unusable documents above which the run stops.
         bad_samples: Folder in which they are listed; None takes the run's own.
         prompts: What predict is asked for: captions, or a .txt or .jsonl file; see
-            `fusion_prompts.read_fusion_prompts`.
+            `image_text.prompts.read_image_text_prompts`.
         vae: Autoencoder for the images of prompts where the network sees latents.
         max_pixels: Pixels of the largest image file that is opened; a document with a larger one is
             unusable, since a few bytes can claim any size.
@@ -126,7 +131,7 @@ class FusionData(SampledData[ImageSource, FusionDocument]):
     @cached_property
     def wanted(self) -> list[Prompt]:
         """The prompts of predict."""
-        return read_fusion_prompts(self.prompts, self.max_bad_rate)
+        return read_image_text_prompts(self.prompts, self.max_bad_rate)
 
     @override
     def prepare_data(self) -> None:
@@ -140,7 +145,7 @@ class FusionData(SampledData[ImageSource, FusionDocument]):
         prompts = self.wanted
         vae = None if self.vae is None else load_vae(self.vae)
         read = image_reader(self.latent_shape, vae, self.max_pixels)
-        items = FusionPrompts(prompts, self._tokenizer(), read)
+        items = ImageTextPrompts(prompts, self._tokenizer(), read)
         return self.evaluation_loader(items, len(items), self.eval_batch_size, self.num_workers)
 
     def training_documents(self) -> Iterator[str]:
@@ -177,9 +182,9 @@ class FusionData(SampledData[ImageSource, FusionDocument]):
                 )
 
     @override
-    def open(self, stage: Stage) -> FusionItems:
+    def open(self, stage: Stage) -> ImageTextItems:
         composer = self._composer(stage)
-        items = FusionItems(self.sources[stage], composer, self.seed, stage == "train")
+        items = ImageTextItems(self.sources[stage], composer, self.seed, stage == "train")
         items.take(0)  # what is wrong with all of them is said before the run begins
         return items
 

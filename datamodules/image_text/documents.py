@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from datamodules.image_text.batch import FusionDocument, FusionImage, collate, length
+from datamodules.image_text.batch import DocumentImage, ImageTextDocument, collate, length
 from datamodules.images.preprocess import MAX_PIXELS, latent
 from datamodules.images.source import ImageSource, Interleaved, Pair, Segment
 from datamodules.records.document import BadSample
@@ -48,7 +48,7 @@ class Composer:
     image_first: ImageFirst = "noised"
     max_pixels: int = MAX_PIXELS
 
-    def document(self, sample: Pair | Interleaved, rng: Random) -> FusionDocument:
+    def document(self, sample: Pair | Interleaved, rng: Random) -> ImageTextDocument:
         """Start token, then the segments; after a text at the end comes the end token.
 
         Args:
@@ -64,14 +64,14 @@ class Composer:
         texts = [s for s in segments if isinstance(s, str)]
         ids = iter(self.tokenizer.encode(texts) if texts else [])
         is_text = [isinstance(s, str) for s in segments]
-        document: FusionDocument = [[self.tokenizer.start]]
+        document: ImageTextDocument = [[self.tokenizer.start]]
         for place, segment in enumerate(segments):
             if isinstance(segment, str):
                 document.append(next(ids))
             else:
                 pixels = latent(segment.image, self.latent_shape, self.max_pixels)
                 is_first = not any(is_text[:place]) and any(is_text[place:])
-                document.append(FusionImage(pixels, segment.is_target, is_first))
+                document.append(DocumentImage(pixels, segment.is_target, is_first))
         if is_text and is_text[-1]:
             document.append([self.tokenizer.eos])
         size = length(document, self.num_patches)
@@ -93,7 +93,7 @@ def guides(segments: Interleaved) -> bool:
     return any(isinstance(s, Segment) and s.is_target for s in segments[text:])
 
 
-class FusionItems(SourceItems[ImageSource, FusionDocument]):
+class ImageTextItems(SourceItems[ImageSource, ImageTextDocument]):
     """The documents of several sources as one sequence that collates itself.
 
     Args:
@@ -111,7 +111,7 @@ class FusionItems(SourceItems[ImageSource, FusionDocument]):
         self.composer = composer
 
     @override
-    def read(self, source: ImageSource, index: int, rng: Random) -> FusionDocument:
+    def read(self, source: ImageSource, index: int, rng: Random) -> ImageTextDocument:
         return self.composer.document(source.sample(index, rng), rng)
 
     @override
@@ -136,8 +136,8 @@ class FusionItems(SourceItems[ImageSource, FusionDocument]):
         batch = collate(documents, row_D, composer.num_patches, composer.latent_shape)
         return batch | ({"bad_samples": bad_samples} if bad_samples else {})
 
-    def take(self, draw: int) -> tuple[FusionDocument, int, BadSample | None]:
+    def take(self, draw: int) -> tuple[ImageTextDocument, int, BadSample | None]:
         """As `draw`; an empty document where no good one is found."""
         document, row, rejected = self.draw(draw)
-        empty: FusionDocument = [[self.composer.tokenizer.start]]
+        empty: ImageTextDocument = [[self.composer.tokenizer.start]]
         return empty if document is None else document, row, rejected

@@ -41,7 +41,7 @@ Latent = Callable[[Picture], NDArray[np.float32]]
 """Turns an image into clean latents [C, H, W]."""
 
 
-class FusionPrompts:
+class ImageTextPrompts:
     """Prompts as batches.
 
     A batch holds `prompt`, a list of dicts: `name`; `number`, from 0; `segments`, a list of token
@@ -120,7 +120,9 @@ def _encode(
     return vae.scaling.sample(vae.moments(pixels[None])[0], rng=None)
 
 
-def read_fusion_prompts(prompts: list[str] | str | None, max_bad_rate: float = 0.0) -> list[Prompt]:
+def read_image_text_prompts(
+    prompts: list[str] | str | None, max_bad_rate: float = 0.0
+) -> list[Prompt]:
     """Prompts as given, or from a file.
 
     Args:

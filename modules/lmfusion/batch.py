@@ -7,7 +7,7 @@ from torch import Tensor
 from modules.lmfusion.generation.generate import Prompt
 
 
-class FusionBatch(TypedDict):
+class ImageTextBatch(TypedDict):
     """Documents of text and images: what a datamodule yields to train LMFusion.
 
     T = text positions, I = images, n = patches of an image, P = I * n, S = T + P, N = runs. Text

@@ -22,7 +22,7 @@ def with_image(
     """The batch with one more document: BOI and an image that is context; no target is added.
 
     Args:
-        batch: As `batch.FusionBatch` says, without images.
+        batch: As `batch.ImageTextBatch` says, without images.
         shape: Of a latent, (C, H, W).
         num_patches: Patches of an image.
     """

@@ -43,7 +43,7 @@ def pairs(batch: Mapping[str, Any], end: int) -> list[Pair]:
     """The documents of a batch that are one image with one caption, in either order.
 
     Args:
-        batch: As `batch.FusionBatch` says.
+        batch: As `batch.ImageTextBatch` says.
         end: Token id that ends a text.
     """
     token_T, document_S, image_id_S = (

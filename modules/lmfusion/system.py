@@ -13,7 +13,7 @@ from modules.base.optimizers import decayed_or_not
 from modules.base.system import System, constant
 from modules.diffusion.process import Prediction, min_snr_weight
 from modules.diffusion.schedule import CosineSchedule, Schedule
-from modules.lmfusion.batch import FusionBatch, PromptBatch
+from modules.lmfusion.batch import ImageTextBatch, PromptBatch
 from modules.lmfusion.boi import boi_loss, sample
 from modules.lmfusion.dummy_image import with_image
 from modules.lmfusion.evaluate import ImageTextMetrics, ImageTextTestRun, mean_losses
@@ -142,7 +142,7 @@ class LMFusion(System):
 
     # Losses
 
-    def training_step(self, batch: FusionBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: ImageTextBatch, batch_idx: int) -> Tensor:
         """L_text + lambda L_image, each averaged over the targets of the whole step (sec. 3.2)."""
         batch = self.with_image(batch)
         self.fusion.check_range(self.runs(batch).longest())
@@ -165,14 +165,14 @@ class LMFusion(System):
         self.meter.num_targets += count["image"]
         return loss
 
-    def with_image(self, batch: FusionBatch) -> FusionBatch:
+    def with_image(self, batch: ImageTextBatch) -> ImageTextBatch:
         """The batch, with an image that trains nothing where it has none (see `filler`)."""
         patchifier = self.fusion.patchifier
         size = patchifier.shape, patchifier.num_patches
         has_image = len(batch["is_target_I"]) > 0
-        return batch if has_image else cast(FusionBatch, with_image(batch, *size))
+        return batch if has_image else cast(ImageTextBatch, with_image(batch, *size))
 
-    def noise(self, batch: FusionBatch, generator: Chance = None) -> Noised:
+    def noise(self, batch: ImageTextBatch, generator: Chance = None) -> Noised:
         """The batch's images, noised to steps drawn at random."""
         which, num_steps = (batch["is_target_I"], batch["is_first_I"]), self.schedule.num_steps
         limit = self.largest_readable_step if batch["num_read"] else None
@@ -185,7 +185,7 @@ class LMFusion(System):
         return largest_readable_step(self.schedule, self.read_signal)
 
     def predict_noise(
-        self, batch: FusionBatch, noised: Noised, read_prefix: bool = False
+        self, batch: ImageTextBatch, noised: Noised, read_prefix: bool = False
     ) -> Predicted:
         """The network over a batch."""
         where = batch["token_T"], batch["position_S"]
@@ -194,14 +194,14 @@ class LMFusion(System):
         out: Predicted = self.fusion(*where, *images, self.runs(batch), **more)
         return out
 
-    def image_total(self, batch: FusionBatch, noised: Noised, out: Predicted) -> Tensor:
+    def image_total(self, batch: ImageTextBatch, noised: Noised, out: Predicted) -> Tensor:
         """Sum of the image losses."""
         weight_I = batch["is_target_I"].float()
         if self.min_snr is not None:
             weight_I = weight_I * min_snr_weight(self.prediction, noised.abar_I, self.min_snr)
         return image_loss(out.noise_ICHW, noised.target_ICHW, weight_I)
 
-    def later_text_total(self, batch: FusionBatch, out: Predicted) -> Tensor:
+    def later_text_total(self, batch: ImageTextBatch, out: Predicted) -> Tensor:
         """Sum of the text losses that can train anything.
 
         The loss on frozen text before the first image has no gradient; the output layer is not
@@ -214,7 +214,7 @@ class LMFusion(System):
         return text_loss(self.fusion.logits(out.later_LD), label_L)
 
     @staticmethod
-    def runs(batch: FusionBatch) -> Runs:
+    def runs(batch: ImageTextBatch) -> Runs:
         """The segments of a batch."""
         return Runs(batch["kind_N"], batch["document_N"], batch["length_N"])
 
@@ -228,7 +228,7 @@ class LMFusion(System):
         """Start the sums of text loss, image loss and their counts."""
         self.evaluation = self.sum_over_ranks(torch.zeros(4))
 
-    def validation_step(self, batch: FusionBatch, batch_idx: int) -> None:
+    def validation_step(self, batch: ImageTextBatch, batch_idx: int) -> None:
         """Add the losses of a batch, at steps and noise that are the same at every validation.
 
         They belong to each image, so that batches and ranks make no difference.
@@ -253,7 +253,7 @@ class LMFusion(System):
         if self.test_metrics is not None:
             self.test_run = self.test_metrics.begin(self.device, reference(self.trainer))
 
-    def test_step(self, batch: FusionBatch, batch_idx: int) -> None:
+    def test_step(self, batch: ImageTextBatch, batch_idx: int) -> None:
         """Add the losses of a batch, draw and describe what stands in it."""
         self.validation_step(batch, batch_idx)
         if self.test_run is not None:

@@ -2,18 +2,18 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.image_text.batch import FusionDocument, FusionImage, collate, length
+from datamodules.image_text.batch import DocumentImage, ImageTextDocument, collate, length
 
 N = 4
 SHAPE = (3, 2, 2)
 BOI, EOI, IGNORE = -1, -2, -100
 
 
-def image(value: float, is_target: bool = True, is_first: bool = False) -> FusionImage:
-    return FusionImage(np.full(SHAPE, value, np.float32), is_target, is_first)
+def image(value: float, is_target: bool = True, is_first: bool = False) -> DocumentImage:
+    return DocumentImage(np.full(SHAPE, value, np.float32), is_target, is_first)
 
 
-DOCUMENTS: list[FusionDocument] = [
+DOCUMENTS: list[ImageTextDocument] = [
     [[0], [11, 12, 13], image(0.0)],
     [[0], image(1.0, is_first=True), [21, 22], [9]],
     [[0], [31, 32], [9]],
@@ -23,7 +23,7 @@ DOCUMENTS: list[FusionDocument] = [
 REAL = [7, 3, 0, 5, 2]
 
 
-def plain(documents: list[FusionDocument], rows: list[int]) -> dict[str, list[object]]:
+def plain(documents: list[ImageTextDocument], rows: list[int]) -> dict[str, list[object]]:
     """The contract, one element at a time: text before images, prefix text before later text."""
     groups: list[list[dict[str, int]]] = [[], [], []]
     runs: list[list[int]] = []

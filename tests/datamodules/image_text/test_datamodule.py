@@ -10,13 +10,13 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from datamodules.image_text.datamodule import FusionData
+from datamodules.image_text.datamodule import ImageTextData
 from datamodules.images.files import ImageTextFolder
 from datamodules.images.interleaved import InterleavedJsonl
 from datamodules.images.parquet import ImageTextParquet
 from datamodules.synthetic.shapes.source import ShapePairs
 from datamodules.text.tokenizer import load_tokenizer
-from modules.lmfusion.batch import FusionBatch
+from modules.lmfusion.batch import ImageTextBatch
 from tests.fixtures.images import NUM, bomb, caption, encoded, write_folder
 
 BOI, EOI = -1, -2
@@ -26,14 +26,14 @@ BOI, EOI = -1, -2
 def make(tokenizer_folder):
     """Builds data of small pictures."""
 
-    def build(*train, **options) -> FusionData:
+    def build(*train, **options) -> ImageTextData:
         options = {"image_size": 8, "num_patches": 4, "batch_size": 3} | options
-        return FusionData(tokenizer_folder, list(train), **options)
+        return ImageTextData(tokenizer_folder, list(train), **options)
 
     return build
 
 
-def ready(data: FusionData, stage: str = "fit") -> FusionData:
+def ready(data: ImageTextData, stage: str = "fit") -> ImageTextData:
     data.prepare_data()
     data.setup(stage)
     return data
@@ -49,7 +49,7 @@ def equal(one: dict[str, object], other: dict[str, object]) -> bool:
     return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
 
 
-def orders(data: FusionData, epochs: int) -> Counter[str]:
+def orders(data: ImageTextData, epochs: int) -> Counter[str]:
     """How often each form of a document came, by the kinds of its runs."""
     forms: Counter[str] = Counter()
     stream = data.train_dataloader()
@@ -85,7 +85,7 @@ def test_a_batch_holds_start_caption_image_or_start_image_caption_end(make, tmp_
 def test_a_batch_holds_what_the_system_claims_and_nothing_else(make):
     data = ready(make(ShapePairs(9), validate=[ShapePairs(9)], image_size=32))
     for loader in (data.train_dataloader(), data.val_dataloader()):
-        assert {*next(iter(loader))} == {*FusionBatch.__annotations__}
+        assert {*next(iter(loader))} == {*ImageTextBatch.__annotations__}
 
 
 def test_caption_order_and_dropout_have_their_rates_and_change_from_epoch_to_epoch(make):
@@ -119,11 +119,11 @@ def test_the_same_seed_gives_the_same_batches_and_another_one_others(make):
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_restored_stream_goes_on_with_the_very_same_batches(make, num_workers):
-    def data() -> FusionData:
+    def data() -> ImageTextData:
         source = ShapePairs(20)
         return ready(make(source, image_size=32, num_workers=num_workers))
 
-    def forever(data: FusionData):
+    def forever(data: ImageTextData):
         stream = data.train_dataloader()
         while True:
             yield from stream
@@ -178,7 +178,7 @@ def test_a_resumed_run_sees_exactly_the_remaining_batches(make, tmp_path, num_wo
     lines = [b'{"file_name": "none.png", "text": "a"}']
     source = ImageTextFolder(write_folder(tmp_path / "set", lines))
 
-    def fit(folder: Path, **options) -> tuple[Diary, FusionData]:
+    def fit(folder: Path, **options) -> tuple[Diary, ImageTextData]:
         saver = ModelCheckpoint(folder, save_top_k=-1, every_n_train_steps=1, filename="{step}")
         data = make(
             source, num_workers=num_workers, bad_samples=str(folder), max_bad_rate=0.5, batch_size=2
@@ -301,7 +301,7 @@ def test_interleaved_documents_keep_their_order(make, tmp_path):
         assert batch["is_first_I"].tolist() == [True, False]
 
 
-def forms(data: FusionData, *sources: object) -> Counter[str]:
+def forms(data: ImageTextData, *sources: object) -> Counter[str]:
     """How often each form of one document comes in 400 draws: T = text, i = context, I = target."""
     composer, found = ready(data)._composer("train"), Counter()
     for number in range(400):
@@ -383,13 +383,13 @@ def test_the_yaml_names_sources_by_class(tokenizer_folder):
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser()
-    parser.add_subclass_arguments(FusionData, "data")
+    parser.add_subclass_arguments(ImageTextData, "data")
     source = {
         "class_path": "datamodules.synthetic.shapes.source.ShapePairs",
         "init_args": {"num": 5},
     }
     options = {"tokenizer": tokenizer_folder, "train": [source]}
-    config = {"class_path": "datamodules.image_text.datamodule.FusionData", "init_args": options}
+    config = {"class_path": "datamodules.image_text.datamodule.ImageTextData", "init_args": options}
     data = parser.instantiate_classes(parser.parse_object({"data": config})).data
     assert [type(source) for source in data.sources["train"]] == [ShapePairs]
 

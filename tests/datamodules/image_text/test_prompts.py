@@ -6,7 +6,7 @@ import pytest
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
 
-from datamodules.image_text.datamodule import FusionData
+from datamodules.image_text.datamodule import ImageTextData
 from datamodules.synthetic.shapes.source import ShapePairs
 from datamodules.text.tokenizer import load_tokenizer
 from tests.fixtures.images import encoded, pixels, write_folder
@@ -16,7 +16,7 @@ from tests.fixtures.images import encoded, pixels, write_folder
 def predict(tokenizer_folder):
     def build(prompts: list[str] | str | None) -> list[dict[str, object]]:
         options = {"image_size": 8, "num_patches": 4, "eval_batch_size": 2}
-        data = FusionData(tokenizer_folder, [ShapePairs(1)], prompts=prompts, **options)
+        data = ImageTextData(tokenizer_folder, [ShapePairs(1)], prompts=prompts, **options)
         data.setup("predict")
         return [prompt for batch in data.predict_dataloader() for prompt in batch["prompt"]]
 
@@ -117,14 +117,14 @@ def test_prompts_of_a_table_take_the_column_that_says_something(predict, tmp_pat
 
 
 def test_what_is_wrong_with_prompts_is_said_before_weights_are_loaded(tokenizer_folder):
-    data = FusionData(tokenizer_folder, [ShapePairs(1)], prompts="a red circle")
+    data = ImageTextData(tokenizer_folder, [ShapePairs(1)], prompts="a red circle")
     data.trainer = SimpleNamespace(state=SimpleNamespace(fn=TrainerFn.PREDICTING))
     with pytest.raises(FileNotFoundError, match="there is no file 'a red circle'"):
         data.prepare_data()
 
 
 def test_prompts_move_to_the_device(tokenizer_folder):
-    data = FusionData(tokenizer_folder, [ShapePairs(1)])
+    data = ImageTextData(tokenizer_folder, [ShapePairs(1)])
     batch = {"prompt": [{"name": "0", "segments": [torch.tensor([1])], "want": "image"}]}
     moved = data.transfer_batch_to_device(batch, torch.device("meta"), 0)
     assert moved["prompt"][0]["segments"][0].device.type == "meta"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.image_text.datamodule import FusionData
+from datamodules.image_text.datamodule import ImageTextData
 from datamodules.images.encode_latents import store_latents
 from datamodules.images.files import ImageTextFolder
 from datamodules.images.interleaved import InterleavedJsonl
@@ -136,7 +136,7 @@ def test_a_cut_file_of_moments_is_refused(tmp_path, vae_folder):
 def test_data_write_their_latents_and_train_on_them(tmp_path, vae_folder, tokenizer_folder):
     vae, channels = vae_folder
     pairs = {"train": [ShapePairs(6)], "validate": [ShapePairs(3, seed=1)]}
-    data = FusionData(tokenizer_folder, **pairs, image_size=32, num_patches=4)
+    data = ImageTextData(tokenizer_folder, **pairs, image_size=32, num_patches=4)
     told = list(data.write_latents(vae, tmp_path / "out"))
     assert [Path(line.split(":")[0]).name for line in told] == ["train", "validate"]
     shape = {"image_size": 16, "channels": channels, "num_patches": 16}
@@ -144,7 +144,7 @@ def test_data_write_their_latents_and_train_on_them(tmp_path, vae_folder, tokeni
     prompt = tmp_path / "set"
     (tmp_path / "a.jsonl").write_text('{"image": "set/0.png"}')
     write_folder(prompt, num=1)
-    data = FusionData(
+    data = ImageTextData(
         tokenizer_folder, train, **shape, batch_size=6, prompts=str(tmp_path / "a.jsonl"), vae=vae
     )
     data.setup("fit")
@@ -152,6 +152,6 @@ def test_data_write_their_latents_and_train_on_them(tmp_path, vae_folder, tokeni
     assert batch["latent_ICHW"].shape == (6, channels, 16, 16)
     [found] = data.predict_dataloader()
     assert found["prompt"][0]["segments"][1].shape == (channels, 16, 16)
-    other = FusionData(tokenizer_folder, train, **(shape | {"channels": 3}))
+    other = ImageTextData(tokenizer_folder, train, **(shape | {"channels": 3}))
     with pytest.raises(ValueError, match=rf"stored latents are \({channels}, 16, 16\)"):
         other.setup("fit")

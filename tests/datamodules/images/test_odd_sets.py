@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from datamodules.clips.files import VideoFiles
-from datamodules.image_text.prompts import read_fusion_prompts
+from datamodules.image_text.prompts import read_image_text_prompts
 from datamodules.images.datamodule import PictureData
 from datamodules.images.files import ImageFiles, ImageTextFolder
 from datamodules.images.interleaved import InterleavedJsonl
@@ -194,10 +194,10 @@ def test_surrogates_are_bad_wherever_captions_stand(tmp_path):
     with pytest.raises(BadSampleError, match=r"text: .*surrogate"):
         InterleavedJsonl(str(tmp_path / "a.jsonl")).sample(0, Random(0))
     with pytest.raises(ValueError, match=r"prompt 1: .*surrogate"):
-        read_fusion_prompts(["a", "b \ud83d"])
+        read_image_text_prompts(["a", "b \ud83d"])
     (tmp_path / "p.txt").write_bytes(b"\xef\xbb\xbfa\nb\xff")
     with pytest.raises(ValueError, match=r"p\.txt:2 \(not UTF-8"):
-        read_fusion_prompts(str(tmp_path / "p.txt"))
+        read_image_text_prompts(str(tmp_path / "p.txt"))
 
 
 def test_names_of_any_bytes_are_counted_and_written_down(tmp_path):

@@ -18,7 +18,7 @@ def test_the_command_encodes_the_images_of_a_config(tmp_path, text_file, tokeniz
         "init_args": {"num": 3},
     }
     options = {"tokenizer": str(tokenizer_folder), "train": [source], "num_patches": 16}
-    data = {"class_path": "datamodules.image_text.datamodule.FusionData", "init_args": options}
+    data = {"class_path": "datamodules.image_text.datamodule.ImageTextData", "init_args": options}
     config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | {"data": data}))
     out = tmp_path / "out"
     main(["latents", f"--config={config}", f"--vae={tmp_path / 'vae'}", f"--folder={out}"])

@@ -269,7 +269,7 @@ def test_help_knows_what_nothing_has_imported_yet():
     """In a process of its own: here most is imported already."""
     wanted = {
         ("--model.help", "LMFusion"): "boi_weight",
-        ("--data.help", "FusionData"): "ImageTextFolder",
+        ("--data.help", "ImageTextData"): "ImageTextFolder",
         ("--model.help",): "modules.vq.system.VQVAE",
     }
     for args, word in wanted.items():

@@ -1,6 +1,6 @@
 import torch
 
-from modules.lmfusion.batch import FusionBatch
+from modules.lmfusion.batch import ImageTextBatch
 from modules.lmfusion.dummy_image import with_image
 from modules.lmfusion.network.fusion import BOI
 
@@ -34,7 +34,7 @@ def batch_without_images():
 def test_a_filler_keeps_the_contract_and_adds_no_target():
     batch = batch_without_images()
     filled = with_image(batch, (3, 8, 8), 4)
-    assert {*filled} == {*FusionBatch.__annotations__}
+    assert {*filled} == {*ImageTextBatch.__annotations__}
     assert filled["token_T"].tolist() == [1, 5, 6, BOI]
     assert filled["label_T"].tolist() == [5, 6, -100, -100]
     assert filled["position_S"].tolist() == [0, 1, 2, 0, 1, 2, 3, 4]

@@ -8,7 +8,7 @@ import torch
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 from cli import main
-from datamodules.image_text.batch import FusionImage, collate
+from datamodules.image_text.batch import DocumentImage, collate
 from modules.lmfusion.evaluate import ImageTextMetrics, cider, pairs
 from modules.lmfusion.system import LMFusion
 from modules.metrics.image.clip_score import ClipScore
@@ -29,7 +29,7 @@ class Corners(torch.nn.Module):
 
 
 def image(number, is_first=False):
-    return FusionImage(np.full((3, 4, 4), number, np.float32), True, is_first)
+    return DocumentImage(np.full((3, 4, 4), number, np.float32), True, is_first)
 
 
 def test_pairs_are_documents_of_one_image_and_one_caption_in_either_order():
@@ -120,12 +120,12 @@ def judged(trained):
 
 def by_hand(trained, clip):
     """The same, document by document, from what the system answers."""
-    from datamodules.image_text.datamodule import FusionData
+    from datamodules.image_text.datamodule import ImageTextData
     from datamodules.synthetic.shapes.source import ShapePairs
 
     system = LMFusion.load_from_checkpoint(trained[1]).eval()
     pair = ShapePairs(num=7, seed=2)
-    data = FusionData(
+    data = ImageTextData(
         system.tokenizer_source, [pair], test=[pair], num_patches=16, caption_first=0.6
     )
     data.setup("test")

@@ -10,7 +10,7 @@ from transformers import (
     LlavaNextForConditionalGeneration,
 )
 
-from datamodules.image_text.batch import FusionImage, collate
+from datamodules.image_text.batch import DocumentImage, collate
 from modules.lmfusion.network.fusion import BOI, EOI, FusionNetwork
 from modules.lmfusion.network.llava import BesideLlava
 from modules.lmfusion.network.mask import PREFIX, Runs
@@ -137,7 +137,7 @@ def test_a_batch_may_bring_images_that_are_understood(pair):
     randomise(network)
     system = LMFusion(lambda: network, tokenizer="")
     system.configure_model()
-    picture = FusionImage(np.zeros((3, 8, 8), np.float32), True, False)
+    picture = DocumentImage(np.zeros((3, 8, 8), np.float32), True, False)
     document = [[1, 2], understood(model, seen)[2:].tolist(), picture]
     batch = collate([document], [0], 16, (3, 8, 8))
     noised = system.noise(batch, torch.Generator().manual_seed(0))
