@@ -1,6 +1,6 @@
 """Pictures alone, for systems that learn to code them.
 
-What a batch holds is said in `modules.vq.system.PictureBatch`.
+What a batch holds is said in `modules.vq.system.ImageBatch`.
 """
 
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Literal, cast
 
 from typing_extensions import override
 
-from datamodules.images.items import PictureItems, Pixels
+from datamodules.images.items import ImageItems, Pixels
 from datamodules.images.preprocess import MAX_PIXELS, VERSION
 from datamodules.images.source import ImageSource
 from datamodules.stream.checks import check_bounds, check_choice, check_shares, check_sources
@@ -17,7 +17,7 @@ from datamodules.stream.samples import SampledData
 from datamodules.stream.stages import Stage
 
 
-class PictureData(SampledData[ImageSource, Pixels]):
+class ImageData(SampledData[ImageSource, Pixels]):
     """Pictures from one source or a weighted mixture, shuffled anew in every epoch.
 
     Args:
@@ -94,10 +94,10 @@ class PictureData(SampledData[ImageSource, Pixels]):
                 yield pixels
 
     @override
-    def open(self, stage: Stage) -> PictureItems:
+    def open(self, stage: Stage) -> ImageItems:
         is_train = stage == "train"
         options = self.size, self.channels, self.seed, is_train, self.max_pixels
-        return PictureItems(self.sources[stage], *options)
+        return ImageItems(self.sources[stage], *options)
 
     @property
     @override

@@ -22,7 +22,7 @@ from datamodules.stream.samples import TRIES, SourceItems
 Pixels = NDArray[np.uint8]
 
 
-class PictureItems(SourceItems[ImageSource, Pixels]):
+class ImageItems(SourceItems[ImageSource, Pixels]):
     """The pictures of several sources as one sequence that collates itself.
 
     Args:

@@ -23,7 +23,7 @@ NUM_SUMS = 3
 """Sums of an evaluation: squared error, commitment, pictures."""
 
 
-class PictureBatch(TypedDict):
+class ImageBatch(TypedDict):
     """Pictures: what a datamodule yields to train a VQ-VAE.
 
     B = pictures; outside of training there may be fewer than a batch, or none.
@@ -95,7 +95,7 @@ class VQVAE(System):
         super().on_train_start()
         self.has_begun = bool(self.autoencoder.quantiser.has_begun)
 
-    def training_step(self, batch: PictureBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
         """Squared error and commitment, averaged over the pictures of the whole step (eq. 3)."""
         pixel, num = batch["pixel_BCHW"], batch["num_targets"]
         if not self.has_begun and self.global_step >= self.free_steps:
@@ -169,7 +169,7 @@ class VQVAE(System):
         num_codes = self.autoencoder.quantiser.num_codes
         self.evaluation = self.sum_over_ranks(torch.zeros(NUM_SUMS + num_codes))
 
-    def validation_step(self, batch: PictureBatch, batch_idx: int) -> None:
+    def validation_step(self, batch: ImageBatch, batch_idx: int) -> None:
         """Add error, commitment and codes of a batch."""
         num, pixel = batch["num_targets"], batch["pixel_BCHW"]
         if num == 0:
@@ -212,7 +212,7 @@ class VQVAE(System):
 
     # Pictures and export
 
-    def predict_step(self, batch: PictureBatch, batch_idx: int) -> list[dict[str, Any]]:
+    def predict_step(self, batch: ImageBatch, batch_idx: int) -> list[dict[str, Any]]:
         """Pictures and what their codes show; one record each, both as uint8 [H, W, 3]."""
         if batch["num_targets"] == 0:
             return []

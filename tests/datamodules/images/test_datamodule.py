@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.images.datamodule import PictureData
+from datamodules.images.datamodule import ImageData
 from datamodules.images.digits import Digits
-from datamodules.images.items import PictureItems, scaled
+from datamodules.images.items import ImageItems, scaled
 from datamodules.images.source import ImageSource, Pair
 
 
@@ -35,7 +35,7 @@ class Some(ImageSource):
 
 def data(**more):
     options = {"size": 6, "channels": 1, "batch_size": 4, "max_bad_rate": 0.5, **more}
-    return PictureData([Some()], [Some()], [Some()], **options)
+    return ImageData([Some()], [Some()], [Some()], **options)
 
 
 def brightness(batch):
@@ -55,20 +55,20 @@ def test_pixels_lie_between_minus_one_and_one(channels):
 
 
 def test_another_picture_comes_in_a_broken_ones_place_in_training_only():
-    items = PictureItems([Some()], 6, 1, 0, replace=True)
+    items = ImageItems([Some()], 6, 1, 0, replace=True)
     batch = items.batch(np.arange(4), 4)
     assert batch["num_targets"] == 4
     assert len(batch["bad_samples"]) == 1
     assert batch["bad_samples"][0].origin == "some:2"
     assert brightness(batch) == batch["row_B"]
-    batch = PictureItems([Some()], 6, 1, 0, replace=False).batch(np.arange(4), 3)
+    batch = ImageItems([Some()], 6, 1, 0, replace=False).batch(np.arange(4), 3)
     assert brightness(batch) == batch["row_B"] == [0, 2]
     assert batch["place"] == ["some:1", "some:3"]
     assert batch["pixel_BCHW"].shape == (2, 1, 6, 6)
 
 
 def test_a_batch_may_be_empty_outside_of_training():
-    batch = PictureItems([Some()], 6, 3, 0, replace=False).batch(np.array([1]), 1)
+    batch = ImageItems([Some()], 6, 3, 0, replace=False).batch(np.array([1]), 1)
     assert batch["pixel_BCHW"].shape == (0, 3, 6, 6)
     assert batch["num_targets"] == 0
 
@@ -109,7 +109,7 @@ def test_pictures_for_a_palette_are_all_good_ones_in_order():
 
 def test_digits_are_pictures():
     pytest.importorskip("sklearn")
-    pictures = PictureData([Digits("test")], size=8, channels=1)
+    pictures = ImageData([Digits("test")], size=8, channels=1)
     pictures.setup("fit")
     batch = next(iter(pictures.train_dataloader()))
     assert batch["pixel_BCHW"].shape == (64, 1, 8, 8)
@@ -129,9 +129,9 @@ def test_digits_are_pictures():
 )
 def test_bad_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        PictureData(**{"train": [Some()], **options})
+        ImageData(**{"train": [Some()], **options})
 
 
 def test_without_test_pictures_the_test_says_so():
     with pytest.raises(ValueError, match="no test pictures"):
-        PictureData([Some()]).test_dataloader()
+        ImageData([Some()]).test_dataloader()

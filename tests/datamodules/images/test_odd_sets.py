@@ -15,7 +15,7 @@ from PIL import Image
 
 from datamodules.clips.files import VideoFiles
 from datamodules.image_text.prompts import read_image_text_prompts
-from datamodules.images.datamodule import PictureData
+from datamodules.images.datamodule import ImageData
 from datamodules.images.files import ImageFiles, ImageTextFolder
 from datamodules.images.interleaved import InterleavedJsonl
 from datamodules.images.parquet import ImageTextParquet
@@ -210,7 +210,7 @@ def test_names_of_any_bytes_are_counted_and_written_down(tmp_path):
     names = [source.place(n) for n in range(5)]
     assert [name.encode().decode() for name in names] == names
     file = tmp_path / "bad_samples.jsonl"
-    items = PictureData([source], size=8, max_bad_rate=0.9)
+    items = ImageData([source], size=8, max_bad_rate=0.9)
     items.setup("fit")
     [bad] = [r for n in range(5) if (r := items._items["train"].draw(n)[2])]
     SampleTally("train", 5, 0.9, file).note(5, [bad])
@@ -225,7 +225,7 @@ def test_names_of_any_bytes_are_counted_and_written_down(tmp_path):
 def test_where_nothing_is_sound_the_run_stops_at_any_rate(tmp_path):
     for number in range(3):
         (tmp_path / f"{number}.png").write_bytes(b"no picture")
-    data = PictureData([ImageFiles(str(tmp_path))], size=8, batch_size=2, max_bad_rate=1.0)
+    data = ImageData([ImageFiles(str(tmp_path))], size=8, batch_size=2, max_bad_rate=1.0)
     data.setup("fit")
     batch = next(iter(data.train_dataloader()))
     with pytest.raises(ValueError, match=r"no sample of train is sound.*not an image"):
@@ -236,7 +236,7 @@ def test_one_sound_sample_is_enough_where_all_may_be_bad(tmp_path):
     for number in range(9):
         (tmp_path / f"{number}.png").write_bytes(b"no picture")
     (tmp_path / "9.png").write_bytes(PNG)
-    data = PictureData([ImageFiles(str(tmp_path))], size=8, batch_size=5, max_bad_rate=1.0)
+    data = ImageData([ImageFiles(str(tmp_path))], size=8, batch_size=5, max_bad_rate=1.0)
     data.setup("fit")
     for batch, _ in zip(data.train_dataloader(), range(2), strict=False):
         assert data.on_before_batch_transfer(batch, 0)["num_targets"] == 5
@@ -289,7 +289,7 @@ def test_a_damaged_jpeg_in_a_folder_stops_a_run_that_allows_none(tmp_path):
     whole = out.getvalue()
     for number in range(3):
         (tmp_path / f"{number}.jpg").write_bytes(whole if number else whole[:900] + whole[-2:])
-    data = PictureData([ImageFiles(str(tmp_path))], size=8, batch_size=3, max_bad_rate=0.0)
+    data = ImageData([ImageFiles(str(tmp_path))], size=8, batch_size=3, max_bad_rate=0.0)
     data.setup("fit")
     with pytest.raises(ValueError, match=r"1 of 3 samples of train are bad.*0\.jpg.*premature"):
         data.on_before_batch_transfer(next(iter(data.train_dataloader())), 0)

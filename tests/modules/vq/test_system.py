@@ -35,7 +35,7 @@ def config(tmp_path_factory):
     config = {
         "model": {"class_path": "modules.vq.system.VQVAE", "init_args": options},
         "data": {
-            "class_path": "datamodules.images.datamodule.PictureData",
+            "class_path": "datamodules.images.datamodule.ImageData",
             "init_args": {**data, "batch_size": 16, "num_samples": 3},
         },
         "trainer": {
