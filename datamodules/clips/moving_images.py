@@ -24,7 +24,7 @@ VERSION = 1
 """Raised when a clip changes, so that tokens are made anew."""
 
 
-class MovingPictures(ClipSource):
+class MovingImages(ClipSource):
     """Clips in which one picture or more of another source move, each always the same.
 
     Args:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from datamodules.clips.files import VideoFiles, read_clip
-from datamodules.clips.moving_images import MovingPictures, bounce
+from datamodules.clips.moving_images import MovingImages, bounce
 from datamodules.codec.datamodule import CodecText
 from datamodules.images.digits import Digits
 from datamodules.images.source import Pair
@@ -136,7 +136,7 @@ def test_conformance_streams_are_clips():
 
 
 def moving(**changes):
-    return MovingPictures(Digits(), **{"num": 30, "size": 16, **changes})
+    return MovingImages(Digits(), **{"num": 30, "size": 16, **changes})
 
 
 def test_moving_pictures_come_back_the_same_and_differ_by_number_and_seed():
@@ -210,7 +210,7 @@ def test_a_broken_picture_costs_its_clips_alone():
         def sample(self, index, rng):
             return Pair(b"none" if index % 2 else np.full((8, 8, 3), 200, np.uint8), [""])
 
-    source = MovingPictures(Broken(), 20, size=16, objects=(1, 1))
+    source = MovingImages(Broken(), 20, size=16, objects=(1, 1))
     found = list(CodecText(source, AvcCodec(16, 16, 2)).documents())
     kinds = {type(one) for one in found}
     assert kinds == {Document, BadSample}

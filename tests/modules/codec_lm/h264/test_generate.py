@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.clips.moving_images import MovingPictures
+from datamodules.clips.moving_images import MovingImages
 from datamodules.codec.datamodule import CodecData
 from datamodules.images.digits import Digits
 from engine.commands.tokenizer import train_tokenizer
@@ -18,7 +18,7 @@ from modules.codec_lm.system import CodecLM
 from tests.modules.codec_lm.test_generate import OPTIONS
 
 CODEC = AvcCodec(16, 16, 6)
-CLIPS = MovingPictures(Digits("test"), 12, size=10)
+CLIPS = MovingImages(Digits("test"), 12, size=10)
 
 
 @pytest.fixture(scope="module")
