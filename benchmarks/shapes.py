@@ -9,28 +9,28 @@ from PIL import Image
 
 from benchmarks.bench.harness import Bench, run
 from datamodules.synthetic.shapes.recognise import agreement, read
-from datamodules.synthetic.shapes.render import Picture, render
+from datamodules.synthetic.shapes.render import Pixels, render
 from datamodules.synthetic.shapes.scenes import SIDE, scene
 
 SHEET = Path(__file__).parent.parent / "docs" / "shapes.png"
 """Where the picture of many scenes is kept."""
 SIGMA = 8.0
 """Standard deviation of the noise, of 255."""
-Spoil = Callable[[Picture, int], Picture]
+Spoil = Callable[[Pixels, int], Pixels]
 
 
-def clean(picture: Picture, seed: int) -> Picture:
+def clean(picture: Pixels, seed: int) -> Pixels:
     """The picture as it is."""
     return picture
 
 
-def noised(picture: Picture, seed: int) -> Picture:
+def noised(picture: Pixels, seed: int) -> Pixels:
     """Normal noise on every value."""
     noise = np.random.default_rng(seed).normal(0, SIGMA, picture.shape)
     return (picture + noise).round().clip(0, 255).astype(np.uint8)
 
 
-def blurred(picture: Picture, seed: int) -> Picture:
+def blurred(picture: Pixels, seed: int) -> Pixels:
     """Every pixel averaged with its neighbours, 1 : 2 : 1 in both directions."""
     padded = np.pad(picture.astype(np.float32), ((1, 1), (1, 1), (0, 0)), mode="edge")
     rows = padded[:-2] + 2 * padded[1:-1] + padded[2:]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.images.interleaved import read_segments
-from datamodules.images.preprocess import MAX_PIXELS, Picture, latent
+from datamodules.images.preprocess import MAX_PIXELS, StoredImage, latent
 from datamodules.images.source import Interleaved
 from datamodules.images.vae import ImageVae
 from datamodules.records.document import BadSample, Blank, judge
@@ -37,7 +37,7 @@ KEYS = ("prompt", "image", "segments")
 """Columns of what is given, the first of which that says something is taken."""
 Prompt = tuple[str, Interleaved, str]
 """Name, segments and want."""
-Latent = Callable[[Picture], NDArray[np.float32]]
+Latent = Callable[[StoredImage], NDArray[np.float32]]
 """Turns an image into clean latents [C, H, W]."""
 
 
@@ -85,7 +85,7 @@ class ImageTextPrompts:
             start = []
         return tensors
 
-    def _image(self, name: str, image: Picture) -> NDArray[np.float32]:
+    def _image(self, name: str, image: StoredImage) -> NDArray[np.float32]:
         found = attempt(f"prompt {name}", self.latent, image)
         if isinstance(found, BadSample):
             raise ValueError(f"{found.origin}: {found.reason}.")
@@ -113,7 +113,7 @@ def image_reader(
 
 
 def _encode(
-    picture: Picture, shape: tuple[int, int, int], vae: ImageVae, max_pixels: int
+    picture: StoredImage, shape: tuple[int, int, int], vae: ImageVae, max_pixels: int
 ) -> NDArray[np.float32]:
     sides = shape[1] * vae.reduction, shape[2] * vae.reduction
     pixels = latent(picture, (3, *sides), max_pixels)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.images.latents import FORMAT
-from datamodules.images.preprocess import MAX_PIXELS, Picture, latent
+from datamodules.images.preprocess import MAX_PIXELS, StoredImage, latent
 from datamodules.images.source import ImageSource, Interleaved, Pair, Segment
 from datamodules.images.vae import ImageVae
 from datamodules.records.document import BadSample
@@ -77,7 +77,7 @@ def decoded(
 ) -> Iterator[Pair | Interleaved]:
     """The good documents of a source, images as pixels in [-1, 1], float32 [3, size, size]."""
 
-    def pixels(picture: Picture) -> NDArray[np.float32]:
+    def pixels(picture: StoredImage) -> NDArray[np.float32]:
         return latent(picture, (3, size, size), max_pixels)
 
     def document(index: int) -> Pair | Interleaved:
@@ -122,7 +122,7 @@ class Moments:
         self.count = 0
         self._waiting: list[NDArray[np.float32]] = []
 
-    def add(self, pixels: Picture) -> int:
+    def add(self, pixels: StoredImage) -> int:
         """Take an image, [3, H, W] in [-1, 1]; returns its number."""
         self._waiting.append(np.asarray(pixels, np.float32))
         self.count += 1
@@ -160,7 +160,7 @@ def _write(
     }
 
 
-def _record(document: Pair | Interleaved, add: Callable[[Picture], int]) -> dict[str, object]:
+def _record(document: Pair | Interleaved, add: Callable[[StoredImage], int]) -> dict[str, object]:
     """A document as JSON, its images by number."""
     if isinstance(document, Pair):
         return {"captions": list(document.captions), "image": add(document.image)}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from typing_extensions import override
 
-from datamodules.images.preprocess import MAX_PIXELS, Picture, square
+from datamodules.images.preprocess import MAX_PIXELS, StoredImage, square
 from datamodules.images.source import ImageSource, Pair
 from datamodules.records.document import BadSample
 from datamodules.records.errors import BadSampleError
@@ -82,7 +82,7 @@ class ImageItems(SourceItems[ImageSource, Pixels]):
         return self.draw(draw, TRIES if self.replace else 1)
 
 
-def stored(source: ImageSource, index: int, rng: Random) -> Picture:
+def stored(source: ImageSource, index: int, rng: Random) -> StoredImage:
     """A picture as its source holds it.
 
     Raises:
@@ -94,7 +94,7 @@ def stored(source: ImageSource, index: int, rng: Random) -> Picture:
     return found.image
 
 
-def shaped(picture: Picture, size: int, channels: int, max_pixels: int = MAX_PIXELS) -> Pixels:
+def shaped(picture: StoredImage, size: int, channels: int, max_pixels: int = MAX_PIXELS) -> Pixels:
     """The central square of a picture, resized; uint8 [H, W] if grey, else [H, W, 3].
 
     Raises:

@@ -22,7 +22,7 @@ from datamodules.images.formats.png import SIGNATURE, pixels_only, remarks_only
 from datamodules.records.errors import BadSampleError, MisfitError
 from datamodules.records.faults import blaming
 
-Picture = bytes | NDArray[np.uint8] | NDArray[np.float32]
+StoredImage = bytes | NDArray[np.uint8] | NDArray[np.float32]
 """An image: an encoded file, pixels [H, W] or [H, W, 3], or clean latents [C, H, W]."""
 MAX_PIXELS = 89_478_485
 """Pixels of the largest picture that is opened unless more are allowed, Pillow's own limit: a few
@@ -42,7 +42,7 @@ UPRIGHT = {
 
 
 def latent(
-    picture: Picture, shape: tuple[int, int, int], max_pixels: int = MAX_PIXELS
+    picture: StoredImage, shape: tuple[int, int, int], max_pixels: int = MAX_PIXELS
 ) -> NDArray[np.float32]:
     """Clean latents: those given, or the pixels of the central square scaled to [-1, 1].
 
@@ -68,7 +68,7 @@ def latent(
     return pixels_HWC.transpose(2, 0, 1).astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
-def square(picture: Picture, size: int, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def square(picture: StoredImage, size: int, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """The central square of an image in RGB, resized.
 
     Args:

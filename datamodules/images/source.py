@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from datamodules.images.preprocess import Picture
+from datamodules.images.preprocess import StoredImage
 from datamodules.records.document import BadSample, judge, printable
 from datamodules.records.errors import BadSampleError
 from datamodules.records.formats.files import describe, find_files
@@ -24,7 +24,7 @@ class Pair:
         captions: One or more texts; each draw takes one of them.
     """
 
-    image: Picture
+    image: StoredImage
     captions: Sequence[str]
 
 
@@ -37,7 +37,7 @@ class Segment:
         is_target: Whether it is to be generated; else it is clean context.
     """
 
-    image: Picture
+    image: StoredImage
     is_target: bool
 
 

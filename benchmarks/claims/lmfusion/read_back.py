@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from datamodules.images.preprocess import latent
 from datamodules.synthetic.shapes.captions import caption, parse
 from datamodules.synthetic.shapes.recognise import agreement, read
-from datamodules.synthetic.shapes.render import Picture, render
+from datamodules.synthetic.shapes.render import Pixels, render
 from datamodules.synthetic.shapes.scenes import COLOURS, FORMS, PLACES, RADII, Scene, Shape, scene
 from modules.lmfusion.evaluate import started
 from modules.lmfusion.generation.generate import Prompt
@@ -48,13 +48,13 @@ def mean(rates: Sequence[Rates]) -> Rates:
     return {name: float(np.mean([one[name] for one in rates])) for name in rates[0]}
 
 
-def compare(scenes: Sequence[Scene], pictures: Sequence[Picture]) -> Rates:
+def compare(scenes: Sequence[Scene], pictures: Sequence[Pixels]) -> Rates:
     """How much of each scene is found in its picture."""
     pairs = zip(scenes, pictures, strict=True)
     return mean([agreement(shown.shapes, read(picture, limit=3)) for shown, picture in pairs])
 
 
-def draw(system: LMFusion, scenes: Sequence[Scene], seed: int) -> list[Picture]:
+def draw(system: LMFusion, scenes: Sequence[Scene], seed: int) -> list[Pixels]:
     """Pictures of the scenes' captions, uint8 [H, W, 3] each."""
     pipeline = replace(system.pipeline, how=replace(system.generation, seed=seed))
     words = captions(scenes)

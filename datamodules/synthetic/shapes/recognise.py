@@ -15,7 +15,7 @@ from itertools import permutations, product
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.synthetic.shapes.render import MIDDLE, Picture, Plane, cover
+from datamodules.synthetic.shapes.render import MIDDLE, Pixels, Plane, cover
 from datamodules.synthetic.shapes.scenes import COLOURS, FORMS, RADII, SIDE, Shape, place_of
 
 LEAST = 8
@@ -23,7 +23,7 @@ LEAST = 8
 MARGIN = 2
 """Pixels around the box of a shape in which its edge may lie."""
 
-Pixels = NDArray[np.int64]
+Positions = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Colouring:
     is_shape_YX: NDArray[np.bool_]
 
 
-def read(picture: Picture, limit: int = 2) -> tuple[Shape, ...]:
+def read(picture: Pixels, limit: int = 2) -> tuple[Shape, ...]:
     """The shapes of a picture, the one of most pixels first.
 
     Args:
@@ -57,7 +57,7 @@ def read(picture: Picture, limit: int = 2) -> tuple[Shape, ...]:
     return tuple(recognise(colouring, pixels_N2) for pixels_N2 in find(colouring)[:limit])
 
 
-def unmix(picture: Picture) -> Colouring:
+def unmix(picture: Pixels) -> Colouring:
     """Write every pixel as background plus a share of one colour, the nearest one."""
     background_C = np.median(picture, axis=(0, 1))  # shapes cover less than half of a picture
     light_YXC = (picture - background_C).astype(np.float32)
@@ -69,21 +69,21 @@ def unmix(picture: Picture) -> Colouring:
     return Colouring(share_KYX, kind_YX, np.take_along_axis(share_KYX, kind_YX[None], 0)[0] > 0.5)
 
 
-def find(colouring: Colouring) -> list[Pixels]:
+def find(colouring: Colouring) -> list[Positions]:
     """The pixels [N, 2] of each shape, most pixels first.
 
     The boxes around two shapes never overlap; so what lies in the box of a larger one, such as
     pixels at its edge that took another colour, is a part of it.
     """
     parts = sorted(connected(colouring), key=len, reverse=True)
-    found: list[Pixels] = []
+    found: list[Positions] = []
     for part_N2 in parts:
         if len(part_N2) >= LEAST and not any(lies_in(part_N2, shape_N2) for shape_N2 in found):
             found.append(part_N2)
     return found
 
 
-def connected(colouring: Colouring) -> list[Pixels]:
+def connected(colouring: Colouring) -> list[Positions]:
     """Pixels of one colour that touch, corners included, [N, 2] each."""
     where = np.argwhere(colouring.is_shape_YX).tolist()
     kind_YX = colouring.kind_YX.tolist()
@@ -101,13 +101,13 @@ def connected(colouring: Colouring) -> list[Pixels]:
     return parts
 
 
-def lies_in(part_N2: Pixels, shape_N2: Pixels) -> bool:
+def lies_in(part_N2: Positions, shape_N2: Positions) -> bool:
     """Whether most of a part lies in the box around a shape."""
     low, high = shape_N2.min(0), shape_N2.max(0)
     return bool(((part_N2 >= low) & (part_N2 <= high)).all(1).mean() > 0.5)
 
 
-def recognise(colouring: Colouring, pixels_N2: Pixels) -> Shape:
+def recognise(colouring: Colouring, pixels_N2: Positions) -> Shape:
     """The form and size that, drawn around the same middle of mass, come nearest."""
     kind = int(colouring.kind_YX[tuple(pixels_N2[0])])
     cover_YX = own_cover(colouring, kind, pixels_N2)
@@ -123,7 +123,7 @@ def recognise(colouring: Colouring, pixels_N2: Pixels) -> Shape:
     return Shape(list(COLOURS)[kind], form, size, place_of(x, y - lift(form, RADII[size])))
 
 
-def own_cover(colouring: Colouring, kind: int, pixels_N2: Pixels) -> Plane:
+def own_cover(colouring: Colouring, kind: int, pixels_N2: Positions) -> Plane:
     """How much of each pixel is of a shape, soft edge included, [Y, X]."""
     low, high = np.maximum(pixels_N2.min(0) - MARGIN, 0), pixels_N2.max(0) + MARGIN + 1
     box = (slice(low[0], high[0]), slice(low[1], high[1]))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from datamodules.synthetic.shapes.scenes import COLOURS, RADII, SIDE, Scene
 
 Plane = NDArray[np.float32]
-Picture = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 
 MIDDLE = np.arange(SIDE, dtype=np.float32) + np.float32(0.5)
 """Middles of the pixels of a row or column."""
@@ -77,7 +77,7 @@ def cover(form: str, radius: float, x: float, y: float) -> Plane:
     return (depth_YX + np.float32(0.5)).clip(0, 1)
 
 
-def render(scene: Scene) -> Picture:
+def render(scene: Scene) -> Pixels:
     """The picture of a scene, uint8 [Y, X, C]."""
     picture = np.full((SIDE, SIDE, 3), scene.shade, np.float32)
     for shape, (x, y) in zip(scene.shapes, scene.centres, strict=True):

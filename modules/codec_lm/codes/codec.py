@@ -16,7 +16,7 @@ from modules.codec_lm.codes.rules import Codes, FixedLength, pack, spell_codes, 
 from modules.codec_lm.prefix import num_given
 from modules.codec_lm.rules import Rules
 
-Picture = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 
 
 class CodeCodec(ABC):
@@ -38,7 +38,7 @@ class CodeCodec(ABC):
         """N."""
 
     @abstractmethod
-    def encode(self, picture: Picture) -> Codes:
+    def encode(self, picture: Pixels) -> Codes:
         """The codes of a picture, [N].
 
         Raises:
@@ -46,14 +46,14 @@ class CodeCodec(ABC):
         """
 
     @abstractmethod
-    def show(self, code_N: Codes) -> Picture:
+    def show(self, code_N: Codes) -> Pixels:
         """The picture of N codes."""
 
     @abstractmethod
     def fingerprint(self) -> str:
         """A text that changes when codes may have changed."""
 
-    def check(self, picture: Picture) -> None:
+    def check(self, picture: Pixels) -> None:
         """Raise a ValueError unless a picture has the right shape and type."""
         if picture.shape != self.shape or picture.dtype != np.uint8:
             raise ValueError(
@@ -67,11 +67,11 @@ class CodeCodec(ABC):
         """All characters of texts."""
         return [chr(FIRST + code) for code in range(self.num_kinds)]
 
-    def text(self, picture: Picture) -> str:
+    def text(self, picture: Pixels) -> str:
         """The codes of a picture, spelt for a tokenizer."""
         return spell_codes(self.encode(picture))
 
-    def prefix(self, picture: Picture, share: float) -> str:
+    def prefix(self, picture: Pixels, share: float) -> str:
         """The first codes of a picture, spelt.
 
         Args:
@@ -106,7 +106,7 @@ class CodeCodec(ABC):
             return f"code {code_N.max()} of {self.num_kinds}"
         return None
 
-    def decode(self, sequence: bytes) -> Picture:
+    def decode(self, sequence: bytes) -> Pixels:
         """The picture of a sequence.
 
         Raises:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from typing_extensions import override
 
-from modules.codec_lm.codes.codec import CodeCodec, Picture
+from modules.codec_lm.codes.codec import CodeCodec, Pixels
 from modules.codec_lm.codes.rules import MOST, Codes
 from modules.weights.origin import at_home
 
@@ -76,7 +76,7 @@ class PixelCodec(CodeCodec):
         return self.height * self.width // self.scale**2
 
     @cached_property
-    def colours(self) -> Picture:
+    def colours(self) -> Pixels:
         """Of each code, uint8: [levels], or [K, 3] of a palette.
 
         Raises:
@@ -88,13 +88,13 @@ class PixelCodec(CodeCodec):
         return read_palette(at_home(self.palette))
 
     @override
-    def encode(self, picture: Picture) -> Codes:
+    def encode(self, picture: Pixels) -> Codes:
         self.check(picture)
         small = np.asarray(Image.fromarray(picture).reduce(self.scale))
         return nearest(small.reshape(self.length, -1), self.colours.reshape(self.num_kinds, -1))
 
     @override
-    def show(self, code_N: Codes) -> Picture:
+    def show(self, code_N: Codes) -> Pixels:
         small = (self.height // self.scale, self.width // self.scale, *self.shape[2:])
         coded = Image.fromarray(self.colours[code_N].reshape(small))
         if self.scale == 1:
@@ -117,7 +117,7 @@ def nearest(pixel_NC: NDArray[np.uint8], colour_KC: NDArray[np.uint8]) -> Codes:
     return np.argmin((colour**2).sum(1) - 2 * pixel @ colour.T, axis=1).astype(np.int64)
 
 
-def read_palette(folder: Path) -> Picture:
+def read_palette(folder: Path) -> Pixels:
     """The colours of a palette, uint8 [K, 3].
 
     Raises:

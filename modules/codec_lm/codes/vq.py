@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from typing_extensions import override
 
-from modules.codec_lm.codes.codec import CodeCodec, Picture
+from modules.codec_lm.codes.codec import CodeCodec, Pixels
 from modules.codec_lm.codes.rules import MOST, Codes
 from modules.vq.network import VQNetwork, digest, read_network
 from modules.weights.origin import at_home
@@ -67,7 +67,7 @@ class VqCodec(CodeCodec):
 
     @override
     @torch.inference_mode()
-    def encode(self, picture: Picture) -> Codes:
+    def encode(self, picture: Pixels) -> Codes:
         self.check(picture)
         size = self.shape[0]
         pixel_HWC = torch.tensor(picture).view(size, size, -1)
@@ -77,7 +77,7 @@ class VqCodec(CodeCodec):
 
     @override
     @torch.inference_mode()
-    def show(self, code_N: Codes) -> Picture:
+    def show(self, code_N: Codes) -> Pixels:
         network = self.autoencoder
         code_ND = network.quantiser.code_KD[torch.tensor(code_N)]
         pixel_HWC = network.decode(code_ND)[0].permute(1, 2, 0)

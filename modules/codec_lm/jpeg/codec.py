@@ -25,7 +25,7 @@ from modules.codec_lm.prefix import num_given
 from modules.codec_lm.rules import Rules
 from modules.codec_lm.token_grammar import TokenGrammar
 
-Picture = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 Sampling = Literal["4:2:0", "4:4:4", "grey"]
 Restart = Literal["mcu", "row", "none"]
 TABLES, BODY = 1, 2
@@ -94,7 +94,7 @@ class JpegCodec:
         """Simplejpeg's name of what the components are."""
         return "Gray" if self.sampling == "grey" else "YCbCr"
 
-    def save(self, picture: Picture, **options: Any) -> bytes:
+    def save(self, picture: Pixels, **options: Any) -> bytes:
         """A whole file, or a part of it."""
         if picture.shape != self.shape or picture.dtype != np.uint8:
             raise ValueError(
@@ -108,7 +108,7 @@ class JpegCodec:
         Image.fromarray(picture).save(file, "JPEG", quality=self.quality, **options)
         return file.getvalue()
 
-    def encode(self, picture: Picture) -> bytes:
+    def encode(self, picture: Pixels) -> bytes:
         """The sequence of a picture.
 
         Args:
@@ -120,11 +120,11 @@ class JpegCodec:
         body = self.save(picture, streamtype=BODY)
         return body if self.keep_header else body[len(self.header) : -len(EOI)]
 
-    def text(self, picture: Picture) -> str:
+    def text(self, picture: Pixels) -> str:
         """The sequence of a picture, spelt for a tokenizer."""
         return spell(self.encode(picture))
 
-    def prefix(self, picture: Picture, share: float) -> str:
+    def prefix(self, picture: Pixels, share: float) -> str:
         """The first part of a picture, spelt: whole MCUs, and no marker behind the last one.
 
         Args:
@@ -193,7 +193,7 @@ class JpegCodec:
         body = sequence if self.keep_header else self.header + sequence + EOI
         return body[:2] + self.tables[2:-2] + body[2:]
 
-    def decode(self, sequence: bytes) -> Picture:
+    def decode(self, sequence: bytes) -> Pixels:
         """The picture of a sequence; where that breaks off, what is missing is grey or a guess.
 
         Raises:
