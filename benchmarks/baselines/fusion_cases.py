@@ -20,9 +20,9 @@ from modules.lmfusion.batch import ImageTextBatch
 from modules.lmfusion.loss import text_loss
 from modules.lmfusion.network.block import Separation
 from modules.lmfusion.network.fusion import FusionNetwork
+from modules.lmfusion.network.llama import scratch
 from modules.lmfusion.network.mask import Runs
 from modules.lmfusion.network.patchify import LinearPatchifier
-from modules.lmfusion.network.text_model import scratch
 from modules.lmfusion.noise import Noised, add
 from modules.lmfusion.system import LMFusion
 

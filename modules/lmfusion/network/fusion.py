@@ -14,12 +14,11 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from modules.causal_lm.architecture.options import Option
 from modules.lmfusion.network.block import Block, Extension, Layout, Separation, States
 from modules.lmfusion.network.kv_cache import Cache, visible
 from modules.lmfusion.network.mask import PREFIX, Plan, Runs
-from modules.lmfusion.network.patchify import Patchifier, Shape, Skips
-from modules.lmfusion.network.text_model import TextParts, TextType, load, scratch
+from modules.lmfusion.network.patchify import Patchifier, Skips
+from modules.lmfusion.network.text_model import TextParts
 from modules.nn.document_attention import Documents
 from modules.nn.norm import thrifty
 
@@ -236,62 +235,3 @@ class Builder(Protocol):
 
     def __call__(self) -> FusionNetwork:
         """Build it."""
-
-
-class BesideLlama(FusionNetwork):
-    """Image experts beside a pretrained Llama-like language model.
-
-    Args:
-        source: Local folder or hub id.
-        patchifier: Builds what stands between latents and patch vectors, from the model's width.
-        separation: What images have of their own: deep, shallow or none.
-        freeze_text: Whether the language model stays as it is.
-        activation_checkpointing: Whether blocks are computed again in backward.
-        revision: Branch, tag or commit on the hub.
-        text_dtype: In what the weights of a frozen language model are kept, whatever the precision
-            of those that are trained.
-
-    Raises:
-        ValueError: A type for weights that are not frozen.
-    """
-
-    def __init__(
-        self,
-        source: str,
-        patchifier: Shape,
-        separation: Separation = "deep",
-        freeze_text: bool = True,
-        activation_checkpointing: bool = False,
-        revision: str = "main",
-        text_dtype: TextType = None,
-    ):
-        if text_dtype is not None and not freeze_text:
-            raise ValueError(
-                f"text_dtype is {text_dtype}, but freeze_text is false: weights that are trained "
-                "have the trainer's precision; leave text_dtype out"
-            )
-        text = load(source, revision, text_dtype)
-        super().__init__(
-            text, patchifier(text.width), separation, freeze_text, activation_checkpointing
-        )
-
-
-class Transfusion(FusionNetwork):
-    """The baseline: one tower for both modalities, from scratch (Zhou et al., 2024).
-
-    Args:
-        vocab_size: V.
-        options: Of transformers' LlamaConfig.
-        patchifier: Builds what stands between latents and patch vectors, from the model's width.
-        activation_checkpointing: Whether blocks are computed again in backward.
-    """
-
-    def __init__(
-        self,
-        vocab_size: int,
-        options: dict[str, Option],
-        patchifier: Shape,
-        activation_checkpointing: bool = False,
-    ):
-        text = scratch(vocab_size, options)
-        super().__init__(text, patchifier(text.width), "none", False, activation_checkpointing)

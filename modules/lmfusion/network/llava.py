@@ -22,7 +22,7 @@ from modules.lmfusion.network.fusion import FusionNetwork, Predicted
 from modules.lmfusion.network.kv_cache import Cache
 from modules.lmfusion.network.mask import Runs
 from modules.lmfusion.network.patchify import Shape
-from modules.lmfusion.network.text_model import TextParts, TextType, kept_in
+from modules.lmfusion.network.text_model import TextParts, TextType, weight_dtype
 from modules.weights.origin import read, read_model
 
 Seen = Mapping[str, Tensor]
@@ -171,5 +171,5 @@ def load_llava(source: str, revision: str, text_dtype: TextType) -> Any:
     if kind not in ("llava", "llava_next"):
         raise ValueError(f"{source} is a {kind}, no LLaVA; beside other models use BesideLlama")
     return read_model(
-        AutoModelForImageTextToText, source, revision=revision, dtype=kept_in(text_dtype)
+        AutoModelForImageTextToText, source, revision=revision, dtype=weight_dtype(text_dtype)
     )

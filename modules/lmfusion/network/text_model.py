@@ -9,9 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from modules.causal_lm.architecture.options import Option, check_source, make_config
 from modules.nn.rotary import ExactRotary
-from modules.weights.origin import read_model
 
 NEEDED = ("input_layernorm", "self_attn", "post_attention_layernorm", "mlp")
 """Parts of a Llama block."""
@@ -81,39 +79,6 @@ def check_window(body: Any) -> None:
         raise ValueError(f"{type(body).__name__} attends within windows of {window} tokens only")
 
 
-def load(source: str, revision: str = "main", text_dtype: TextType = None) -> TextParts:
-    """The parts of a pretrained model.
-
-    Args:
-        source: Local folder or hub id.
-        revision: Branch, tag or commit on the hub.
-        text_dtype: In what its weights are kept.
-
-    Raises:
-        FileNotFoundError: A local folder that is not there.
-        ValueError: No Llama-like model.
-    """
-    from transformers import AutoModelForCausalLM
-
-    check_source(source)
-    return TextParts.of(
-        read_model(AutoModelForCausalLM, source, revision=revision, dtype=kept_in(text_dtype))
-    )
-
-
-def kept_in(text_dtype: TextType) -> torch.dtype:
+def weight_dtype(text_dtype: TextType) -> torch.dtype:
     """The type that a config names, or that of all weights."""
     return torch.bfloat16 if text_dtype == "bfloat16" else torch.get_default_dtype()
-
-
-def scratch(vocab_size: int, options: dict[str, Option]) -> TextParts:
-    """The parts of a Llama with random weights.
-
-    Args:
-        vocab_size: V.
-        options: Of transformers' LlamaConfig.
-    """
-    from transformers import AutoModelForCausalLM
-
-    config = make_config("llama", {"vocab_size": vocab_size, **options})
-    return TextParts.of(AutoModelForCausalLM.from_config(config, dtype=torch.get_default_dtype()))

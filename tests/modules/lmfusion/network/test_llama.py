@@ -5,7 +5,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from modules.lmfusion.network.fusion import BOI, EOI, BesideLlama
+from modules.lmfusion.network.fusion import BOI, EOI
+from modules.lmfusion.network.llama import BesideLlama
 from modules.lmfusion.network.mask import PREFIX, Runs
 from modules.lmfusion.network.patchify import LinearPatchifier
 from modules.lmfusion.system import LMFusion
