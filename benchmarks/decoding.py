@@ -100,18 +100,18 @@ def forward_loop(model: Any, token_BL: Tensor) -> None:
 def context_aware(bench: Bench, model: Any) -> None:
     """Two rows of one model."""
     pair = Branches((branch(model, 1.5), branch(model, -0.5)))
-    told, other = tokens(GIVEN, 0), tokens(OTHER, 1)
-    token_1L, other_1L = torch.tensor([told]), torch.tensor([other])
+    prompt_ids, other = tokens(GIVEN, 0), tokens(OTHER, 1)
+    token_1L, other_1L = torch.tensor([prompt_ids]), torch.tensor([other])
     mask = {"attention_mask": torch.ones_like(token_1L)}
     guidance = {"guidance_scale": 1.5, "negative_prompt_ids": other_1L}
-    two_rows = torch.tensor([told, tokens(GIVEN, 2)])
+    two_rows = torch.tensor([prompt_ids, tokens(GIVEN, 2)])
     measures = {
-        "ours": per_token(lambda: generate(pair, [[told], [other]], **GREEDY)),
+        "ours": per_token(lambda: generate(pair, [[prompt_ids], [other]], **GREEDY)),
         "two rows": per_token(lambda: forward_loop(model, two_rows)),
         "plain": per_token(lambda: model.generate(token_1L, **mask, **GREEDY)),
         "transformers": per_token(lambda: model.generate(token_1L, **mask, **guidance, **GREEDY)),
     }
-    bench.details["greatest difference of logits"] = difference(pair, told, other)
+    bench.details["greatest difference of logits"] = difference(pair, prompt_ids, other)
     timings = bench.time("context-aware", measures, "two rows")
     ratio, peer = (timings.ratio(name, "two rows") for name in ("ours", "transformers"))
     what = "context-aware decoding, per token / cached forward of two rows"
@@ -121,14 +121,14 @@ def context_aware(bench: Bench, model: Any) -> None:
 
 
 @torch.no_grad()
-def difference(pair: Branches, told: list[int], other: list[int]) -> float:
+def difference(pair: Branches, prompt_ids: list[int], other: list[int]) -> float:
     """Of the last step's logits from a pass over everything, without a cache."""
     how = {**GREEDY, "output_logits": True, "return_dict_in_generate": True}
-    out = generate(pair, [[told], [other]], **how)
-    written = out.sequences[0, len(told) : -1].tolist()
+    out = generate(pair, [[prompt_ids], [other]], **how)
+    written = out.sequences[0, len(prompt_ids) : -1].tolist()
     logits = [
         one.weight * one.model(torch.tensor([ids + written])).logits[0, -1]
-        for one, ids in zip(pair.branches, (told, other), strict=True)
+        for one, ids in zip(pair.branches, (prompt_ids, other), strict=True)
     ]
     return float((out.logits[-1][0] - sum(logits)).abs().max())
 
@@ -138,8 +138,8 @@ def proxy(bench: Bench, large: Any) -> None:
     expert, antiexpert = llama(1, SMALL), llama(2, SMALL)
     models = (large, expert, antiexpert)
     three = Branches(tuple(branch(m, w) for m, w in zip(models, (1, 1, -1), strict=True)))
-    told = tokens(GIVEN, 0)
-    token_1L = torch.tensor([told])
+    prompt_ids = tokens(GIVEN, 0)
+    token_1L = torch.tensor([prompt_ids])
     mask = {"attention_mask": torch.ones_like(token_1L)}
 
     def sequential() -> None:
@@ -147,7 +147,7 @@ def proxy(bench: Bench, large: Any) -> None:
             model.generate(token_1L, **mask, **GREEDY)
 
     measures = {
-        "ours": per_token(lambda: generate(three, [[told]] * 3, **GREEDY)),
+        "ours": per_token(lambda: generate(three, [[prompt_ids]] * 3, **GREEDY)),
         "base": per_token(lambda: forward_loop(large, token_1L)),
         "sequential": per_token(sequential),
     }

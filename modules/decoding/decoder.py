@@ -170,8 +170,8 @@ class Decoder:
         names = [name_of(one) for one in questions] if names is None else names
         asked = self.fit(questions, max_new_tokens)
         over = self.ends(arguments.pop("eos_token_id", None)) | token_ids(ends, self.tokenizer)
-        told = [*strings(stop), *strings(arguments.pop("stop_strings", None))]
-        stops = Stops(self.tokenizer, told)
+        stop_strings = [*strings(stop), *strings(arguments.pop("stop_strings", None))]
+        stops = Stops(self.tokenizer, stop_strings)
         arguments |= {"max_new_tokens": max_new_tokens, "eos_token_id": sorted(over) or None}
         arguments |= {"stop_strings": stops.strings}
         rows = self._rows(asked, seed, names, {"streamer": streamer, **arguments})
@@ -204,14 +204,14 @@ class Decoder:
         return rows
 
     def _continued(self, asked: Sequence[Fitted], how: dict[str, Any]) -> list[list[int]]:
-        told = prompts_of(asked)
+        prompt_ids = prompts_of(asked)
         sequences = generate(
-            self.branches, told, cache=self.cache, share_prompts=self.share_prompts, **how
+            self.branches, prompt_ids, cache=self.cache, share_prompts=self.share_prompts, **how
         )
         sequences = getattr(sequences, "sequences", sequences)
         is_encoded = self.branches.first.model.config.is_encoder_decoder
-        num_told = 1 if is_encoded else max(map(len, told[0]))
-        rows: list[list[int]] = sequences[:, num_told:].tolist()
+        num_prompt = 1 if is_encoded else max(map(len, prompt_ids[0]))
+        rows: list[list[int]] = sequences[:, num_prompt:].tolist()
         return rows
 
     def ends(self, asked: int | list[int] | None = None) -> set[int]:
@@ -271,10 +271,10 @@ class Decoder:
         first = self.branches.first
         prompt = first.prompt(fields_of(question), first.tokenizer)
         is_encoded = first.model.config.is_encoder_decoder
-        told: list[int] = self.tokenizer.encode(prompt, add_special_tokens=False)
+        prompt_ids: list[int] = self.tokenizer.encode(prompt, add_special_tokens=False)
         whole: list[int] = self.tokenizer.encode(prompt + text, add_special_tokens=False)
-        is_behind = whole[: len(told)] == told and not is_encoded
-        ids = whole[len(told) :] if is_behind else []
+        is_prefix = whole[: len(prompt_ids)] == prompt_ids and not is_encoded
+        ids = whole[len(prompt_ids) :] if is_prefix else []
         ids = ids or self.tokenizer.encode(text, add_special_tokens=False)
         if not ids:
             raise ValueError(f"the continuation {text!r} has no token")

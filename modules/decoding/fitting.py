@@ -49,10 +49,10 @@ def excess(branches: Branches, question: Question, num_new: int) -> int:
         question: What is asked.
         num_new: Tokens that may follow, at most.
     """
-    return over(branches, told(branches, question), num_new)
+    return over(branches, branch_prompt_ids(branches, question), num_new)
 
 
-def told(branches: Branches, question: Question) -> list[list[int]]:
+def branch_prompt_ids(branches: Branches, question: Question) -> list[list[int]]:
     """Token ids of a question's prompts, by branch."""
     return [encode(one, question) for one in branches.branches]
 
@@ -101,7 +101,7 @@ def fit(
 
     def too_long(one: Question) -> int:
         nonlocal ids
-        ids = told(branches, one)
+        ids = branch_prompt_ids(branches, one)
         return over(branches, ids, num_new)
 
     short = fitted(question, too_long, shorter)

@@ -66,8 +66,8 @@ def loglikelihood(
         raise ValueError(f"{len(prompts[0])} prompts, but {len(continuations)} continuations")
     found: dict[int, Likelihood] = {}
     for chosen in batches(branches, prompts, continuations, batch_size):
-        told = [[one[b] for b in chosen] for one in prompts]
-        batch = read(branches, told, [continuations[b] for b in chosen], by_branch)
+        prompt_ids = [[one[b] for b in chosen] for one in prompts]
+        batch = read(branches, prompt_ids, [continuations[b] for b in chosen], by_branch)
         found.update(zip(chosen, batch, strict=True))
     return [found[b] for b in range(len(continuations))]
 
@@ -103,9 +103,9 @@ def fits(
 ) -> bool:
     """Whether the longest prompt and the longest continuation fit every model together."""
     num_new = max(len(continuations[b]) for b in chosen)
-    for one, told in zip(branches.branches, prompts, strict=True):
+    for one, prompt_ids in zip(branches.branches, prompts, strict=True):
         room = prompt_room(one.model, num_new - 1)  # the last token is not read
-        if room is not None and max(len(told[b]) for b in chosen) > room:
+        if room is not None and max(len(prompt_ids[b]) for b in chosen) > room:
             return False
     return True
 
@@ -159,9 +159,9 @@ def all_logits(
     models = [one.model for one in branches.branches]
     parts: dict[int, Tensor] = {}
     for which in by_model(models):
-        told = [ids for k in which for ids in prompts[k]]
+        prompt_ids = [ids for k in which for ids in prompts[k]]
         token_RT = torch.cat([alignments[k].ids(token_BT) for k in which])
-        logits = teacher_forced(models[which[0]], told, token_RT)
+        logits = teacher_forced(models[which[0]], prompt_ids, token_RT)
         parts.update(zip(which, logits.chunk(len(which)), strict=True))
     return [parts[k].to(token_BT.device) for k in range(len(models))]
 
@@ -179,8 +179,8 @@ def teacher_forced(model: Any, prompts: Sequence[Ids], token_RT: Tensor) -> Tens
         token_RL, mask_RL = fill_up(prompts, left=False, device=model.device)
         start = torch.full_like(token_RT[:, :1], start_id(model))
         before_RT = torch.cat([start, token_RT[:, :-1]], dim=1).to(model.device)
-        told = {"input_ids": token_RL, "attention_mask": mask_RL, "decoder_input_ids": before_RT}
-        logits: Tensor = model(**told, use_cache=False).logits
+        inputs = {"input_ids": token_RL, "attention_mask": mask_RL, "decoder_input_ids": before_RT}
+        logits: Tensor = model(**inputs, use_cache=False).logits
         return logits
     token_RL, mask_RL = fill_up(prompts, left=True, device=model.device)
     whole_RN = torch.cat([token_RL, token_RT.to(model.device)], dim=1)[:, :-1]

@@ -131,8 +131,8 @@ def check_prompts(branches: Branches, prompts: Sequence[Sequence[Ids]]) -> None:
             f"{len(branches.branches)} branches need as many lists of prompts of one length, "
             f"got {[len(one) for one in prompts]}"
         )
-    for k, told in enumerate(prompts):
-        for b, ids in enumerate(told):
+    for k, prompt_ids in enumerate(prompts):
+        for b, ids in enumerate(prompt_ids):
             if not len(ids):
                 raise ValueError(
                     f"question {b} has a prompt without a token for branch {branches.named(k)}: "

@@ -54,11 +54,11 @@ class Row(NamedTuple):
     """A continuation whose likelihood is asked for.
 
     Attributes:
-        told: Token ids of its prompts, by branch.
+        prompt_ids: Token ids of its prompts, by branch.
         ids: Its own, in the first branch's vocabulary.
     """
 
-    told: list[list[int]]
+    prompt_ids: list[list[int]]
     ids: list[int]
 
 
@@ -207,9 +207,9 @@ class Combined(TemplateLM):
         with progress(len(rows), "likelihoods", quiet) as bar:
             for at in range(0, len(rows), step):
                 chosen = order[at : at + step]
-                told = list(zip(*(rows[n].told for n in chosen), strict=True))
+                prompts = list(zip(*(rows[n].prompt_ids for n in chosen), strict=True))
                 ids = [rows[n].ids for n in chosen]
-                read = loglikelihood(branches, told, ids, self.batch_size)
+                read = loglikelihood(branches, prompts, ids, self.batch_size)
                 found.update(zip(chosen, read, strict=True))
                 bar.update(len(chosen))
         return [found[n] for n in range(len(rows))]
@@ -292,7 +292,7 @@ class Combined(TemplateLM):
 
 def cost(row: Row) -> int:
     """Tokens of the longest prompt and what follows it."""
-    return max(map(len, row.told)) + len(row.ids)
+    return max(map(len, row.prompt_ids)) + len(row.ids)
 
 
 def progress(num: int, what: str, quiet: bool) -> Any:

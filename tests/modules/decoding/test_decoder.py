@@ -29,8 +29,11 @@ def test_questions_are_answered_as_the_plain_loop_does(kind):
     branches = cad(tiny(kind))
     found = Decoder(branches).generate(ASKED, max_new_tokens=5, do_sample=False)
     for one, question in zip(found, ASKED, strict=True):
-        told = [ids(f"{question['context']} {question['question']}"), ids(question["question"])]
-        wanted = plain_greedy(doubled(branches), told, 5)
+        prompt_ids = [
+            ids(f"{question['context']} {question['question']}"),
+            ids(question["question"]),
+        ]
+        wanted = plain_greedy(doubled(branches), prompt_ids, 5)
         over = wanted.index(36) + 1 if 36 in wanted else 5  # the tokenizer's end of a text
         assert one.tokens == wanted[:over]
         assert ids(one.text) == [t for t in one.tokens if t not in (0, 36)]
@@ -131,10 +134,10 @@ def test_a_long_context_is_cut_for_all_branches_alike_and_counted():
     with pytest.warns(
         UserWarning, match=r"1 of 2 questions were too long: .* context .*\(1 so far\)"
     ):
-        told = decoder.prompts([long, ASKED[0]], 4)
-    assert [len(row) for row in told[0]] == [60, 7]
-    assert told[0][0][:34] == list(range(1, 35))
-    assert told[0][0][-3:] == told[1][0] == [1, 2, 3]
+        prompt_ids = decoder.prompts([long, ASKED[0]], 4)
+    assert [len(row) for row in prompt_ids[0]] == [60, 7]
+    assert prompt_ids[0][0][:34] == list(range(1, 35))
+    assert prompt_ids[0][0][-3:] == prompt_ids[1][0] == [1, 2, 3]
     with pytest.warns(UserWarning, match=r"\(2 so far\)"):
         assert len(decoder.generate([long], max_new_tokens=4, do_sample=False)) == 1
 
@@ -146,8 +149,10 @@ def test_both_branches_see_the_same_cut_context():
     whole = Formatted("{context} {question}")
     branches = (Branch(big, Numbers(), whole, 1.5), Branch(small, Numbers(), whole, -0.5))
     with pytest.warns(UserWarning, match="too long"):
-        told = Decoder(Branches(branches)).prompts([{"context": "7 " * 40, "question": "1"}], 4)
-    assert told[0] == told[1] == [[7] * 15 + [1]]
+        prompt_ids = Decoder(Branches(branches)).prompts(
+            [{"context": "7 " * 40, "question": "1"}], 4
+        )
+    assert prompt_ids[0] == prompt_ids[1] == [[7] * 15 + [1]]
 
 
 def test_a_question_that_is_too_long_without_its_context_is_refused_with_the_number():
@@ -194,10 +199,13 @@ def test_texts_are_scored_behind_the_prompt():
     texts = [" 4 5", " 8", " 1 2 3"]
     found = Decoder(branches).loglikelihood(ASKED, texts, batch_size=2)
     for question, text, one in zip(ASKED, texts, found, strict=True):
-        told = [ids(f"{question['context']} {question['question']}"), ids(question["question"])]
+        prompt_ids = [
+            ids(f"{question['context']} {question['question']}"),
+            ids(question["question"]),
+        ]
         wanted = 0.0
         for n, token in enumerate(ids(text)):
-            logits = plain_logits(doubled(branches), told, ids(text)[:n])
+            logits = plain_logits(doubled(branches), prompt_ids, ids(text)[:n])
             wanted += float(logits.log_softmax(-1)[token])
         assert one.total == pytest.approx(wanted, abs=1e-5)
 

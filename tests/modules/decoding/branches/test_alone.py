@@ -202,10 +202,10 @@ def test_records_speak_of_the_prompt_that_was_answered_and_a_question_is_cut_onc
         asked = decoder.fit([LONG, {"context": "4", "question": "5"}], 20)
     assert [one.num_cut for one in asked] == [len(LONG["context"].split()) - 41, 0]
     written = decoder.generate(asked, max_new_tokens=20, do_sample=False, eos_token_id=[])
-    told = by_token(decoder, written)
+    token_records = by_token(decoder, written)
     assert decoder.num_cut == 1
     models = doubled(decoder.branches)
-    for one, tokens_of, ids in zip(written, told, asked, strict=True):
+    for one, tokens_of, ids in zip(written, token_records, asked, strict=True):
         for n, token in enumerate(one.tokens):
             log_p = plain_logits(models, ids.ids, one.tokens[:n]).log_softmax(-1)
             assert tokens_of[n]["combined"] == pytest.approx(float(log_p[token]), abs=1e-3)

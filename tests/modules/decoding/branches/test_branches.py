@@ -88,14 +88,14 @@ def test_tokens_behind_the_end_of_the_first_vocabulary_are_never_written(kind):
     pair = Branches(
         (branch(base), ready.Branch(expert, wide, nothing, 1.0), branch(tiny(kind, 2), -1.0))
     )
-    told = [prompts(2, seed=k) for k in range(3)]
-    out = generate(pair, told, max_new_tokens=4, do_sample=False)
+    prompt_ids = [prompts(2, seed=k) for k in range(3)]
+    out = generate(pair, prompt_ids, max_new_tokens=4, do_sample=False)
     models = doubled(pair)
     written = []
     for _ in range(4):
         parts = [
             plain_logits([one], [ids[0]], written)[:37]
-            for one, ids in zip(models, told, strict=True)
+            for one, ids in zip(models, prompt_ids, strict=True)
         ]
         written.append(int(sum(parts).argmax()))
     assert out[0, -4:].tolist() == written
@@ -106,8 +106,10 @@ def test_logits_that_a_branch_lacks_are_never_chosen():
     pair = Branches(
         (branch(tiny("llama", 0, size=48)), branch(tiny("llama", 1), -0.0)), keep_zero=True
     )
-    told = [prompts(1)] * 2
-    out = generate(pair, told, max_new_tokens=3, output_logits=True, return_dict_in_generate=True)
+    prompt_ids = [prompts(1)] * 2
+    out = generate(
+        pair, prompt_ids, max_new_tokens=3, output_logits=True, return_dict_in_generate=True
+    )
     assert all(torch.isinf(step[:, 37:]).all() for step in out.logits)
     assert all(torch.isfinite(step[:, :37]).all() for step in out.logits)
 
@@ -140,8 +142,10 @@ def test_tokens_that_a_mapping_does_not_know_are_never_written():
     assert mapping[4] == NONE
     other = ready.Branch(tiny("llama", 1), names, nothing, 0.5, mapping=mapping)
     pair = Branches((branch(tiny("llama"), 0.5), other))
-    told = [prompts(1)] * 2
-    out = generate(pair, told, max_new_tokens=3, output_logits=True, return_dict_in_generate=True)
+    prompt_ids = [prompts(1)] * 2
+    out = generate(
+        pair, prompt_ids, max_new_tokens=3, output_logits=True, return_dict_in_generate=True
+    )
     assert all(torch.isinf(step[:, 4]).all() for step in out.logits)
 
 
@@ -158,14 +162,14 @@ def test_vocabularies_without_a_common_token_are_refused():
 def test_the_adaptive_contrast_is_generated_as_the_plain_loop_does():
     model = tiny("llama")
     pair = Branches((branch(model), branch(model)), AdaptiveContrast())
-    told = [prompts(2, seed=1), prompts(2, seed=2)]
-    out = generate(pair, told, max_new_tokens=6, do_sample=False)
+    prompt_ids = [prompts(2, seed=1), prompts(2, seed=2)]
+    out = generate(pair, prompt_ids, max_new_tokens=6, do_sample=False)
     models = doubled(pair)
     written = []
     for _ in range(6):
         one, other = (
             plain_logits([(m, 1.0)], [ids[0]], written)
-            for (m, _), ids in zip(models, told, strict=True)
+            for (m, _), ids in zip(models, prompt_ids, strict=True)
         )
         p, q = one.softmax(-1), other.softmax(-1)
         m = (p + q) / 2

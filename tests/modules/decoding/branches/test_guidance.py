@@ -12,16 +12,16 @@ NEW = 8
 SEEDS = range(8)
 
 
-def ours(model, told, other, **arguments):
+def ours(model, prompt_ids, other, **arguments):
     pair = Branches((branch(model, 1 + ALPHA), branch(model, -ALPHA)))
-    return generate(pair, [told, other], max_new_tokens=NEW, **arguments)
+    return generate(pair, [prompt_ids, other], max_new_tokens=NEW, **arguments)
 
 
-def theirs(model, told, other, **arguments):
+def theirs(model, prompt_ids, other, **arguments):
     arguments = {"guidance_scale": 1 + ALPHA, "pad_token_id": 0, **arguments}
     return model.generate(
-        input_ids=torch.tensor(told),
-        attention_mask=torch.ones(len(told), len(told[0]), dtype=torch.long),
+        input_ids=torch.tensor(prompt_ids),
+        attention_mask=torch.ones(len(prompt_ids), len(prompt_ids[0]), dtype=torch.long),
         negative_prompt_ids=torch.tensor(other),
         negative_prompt_attention_mask=(torch.tensor(other) != 0).long(),
         max_new_tokens=NEW,
@@ -47,9 +47,10 @@ def test_one_question_without_padding_is_the_same(kind):
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
 def test_questions_of_equal_lengths_are_the_same(kind):
     model = tiny(kind)
-    told, other = questions(0, 4)
+    prompt_ids, other = questions(0, 4)
     assert torch.equal(
-        ours(model, told, other, do_sample=False), theirs(model, told, other, do_sample=False)
+        ours(model, prompt_ids, other, do_sample=False),
+        theirs(model, prompt_ids, other, do_sample=False),
     )
 
 
@@ -58,11 +59,13 @@ def test_transformers_guidance_is_wrong_in_beam_search_and_ours_is_not(kind):
     """The cache of its negative branch does not follow the beams."""
     model, num_wrong = tiny(kind), 0
     for seed in SEEDS:
-        told, other = questions(seed)
-        found = ours(model, told, other, do_sample=False, num_beams=4)[0, 9:].tolist()
+        prompt_ids, other = questions(seed)
+        found = ours(model, prompt_ids, other, do_sample=False, num_beams=4)[0, 9:].tolist()
         pair = Branches((branch(model, 1 + ALPHA), branch(model, -ALPHA)))
-        assert found == plain_beams(doubled(pair), [told[0], other[0]], NEW, 4)
-        expanded = theirs(model, told, other * 4, do_sample=False, num_beams=4)[0, 9:].tolist()
+        assert found == plain_beams(doubled(pair), [prompt_ids[0], other[0]], NEW, 4)
+        expanded = theirs(model, prompt_ids, other * 4, do_sample=False, num_beams=4)[
+            0, 9:
+        ].tolist()
         num_wrong += found != expanded
     assert num_wrong
 
@@ -91,13 +94,13 @@ def test_transformers_guidance_is_wrong_where_the_other_prompt_is_padded():
     """It passes no positions, so a model with absolute ones reads them shifted."""
     model, num_wrong = tiny("gpt2"), 0
     for seed in SEEDS:
-        told = prompts(2, (9, 9), seed)
+        prompt_ids = prompts(2, (9, 9), seed)
         other = prompts(2, (7, 2), seed + 100)
-        found = ours(model, told, other, do_sample=False)[:, 9:].tolist()
+        found = ours(model, prompt_ids, other, do_sample=False)[:, 9:].tolist()
         pair = doubled(Branches((branch(model, 1 + ALPHA), branch(model, -ALPHA))))
-        assert found[1] == plain_greedy(pair, [told[1], other[1]], NEW)
+        assert found[1] == plain_greedy(pair, [prompt_ids[1], other[1]], NEW)
         padded = [other[0], [0] * 5 + other[1]]
-        num_wrong += found[1] != theirs(model, told, padded, do_sample=False)[1, 9:].tolist()
+        num_wrong += found[1] != theirs(model, prompt_ids, padded, do_sample=False)[1, 9:].tolist()
     assert num_wrong
 
 
@@ -105,13 +108,13 @@ def test_transformers_processor_serves_one_call_only():
     from transformers.generation import UnbatchedClassifierFreeGuidanceLogitsProcessor
 
     model = tiny("llama")
-    told, other = questions(0)
+    prompt_ids, other = questions(0)
     processor = UnbatchedClassifierFreeGuidanceLogitsProcessor(
         1 + ALPHA, model, torch.tensor(other)
     )
     arguments = {"do_sample": False, "max_new_tokens": NEW, "pad_token_id": 0}
     mask = torch.ones(1, 9, dtype=torch.long)
     arguments |= {"attention_mask": mask, "logits_processor": [processor]}
-    first, second = (model.generate(torch.tensor(told), **arguments) for _ in range(2))
-    assert torch.equal(first, ours(model, told, other, do_sample=False))
+    first, second = (model.generate(torch.tensor(prompt_ids), **arguments) for _ in range(2))
+    assert torch.equal(first, ours(model, prompt_ids, other, do_sample=False))
     assert not torch.equal(first, second)

@@ -9,18 +9,18 @@ from tests.fixtures.decoding import KINDS, branch, doubled, plain_logits, prompt
 def make(kind):
     model, other = tiny(kind, 0), tiny(kind, 1, width=16)
     pair = (branch(model, 1.5), branch(other, -0.25, "small"), branch(model, -0.25))
-    told = [prompts(5, seed=k) for k in (1, 2, 3)]
-    return Branches(pair), told, prompts(5, (4, 1, 6, 2, 3), seed=7)
+    prompt_ids = [prompts(5, seed=k) for k in (1, 2, 3)]
+    return Branches(pair), prompt_ids, prompts(5, (4, 1, 6, 2, 3), seed=7)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_likelihood_is_the_sum_over_a_plain_loop(kind, batch_size):
-    branches, told, continuations = make(kind)
-    found = loglikelihood(branches, told, continuations, batch_size, by_branch=True)
+    branches, prompt_ids, continuations = make(kind)
+    found = loglikelihood(branches, prompt_ids, continuations, batch_size, by_branch=True)
     models = doubled(branches)
     for b, ids in enumerate(continuations):
-        question = [one[b] for one in told]
+        question = [one[b] for one in prompt_ids]
         greedy = True
         for n, token in enumerate(ids):
             logits = plain_logits(models, question, ids[:n])
@@ -38,22 +38,22 @@ def test_the_likelihood_is_the_sum_over_a_plain_loop(kind, batch_size):
 def test_what_greedy_decoding_writes_is_greedy():
     from modules.decoding.branches.generate import generate
 
-    branches, told, _ = make("llama")
-    out = generate(branches, told, max_new_tokens=4, do_sample=False)
-    written = out[:, max(map(len, told[0])) :].tolist()
-    assert all(one.is_greedy for one in loglikelihood(branches, told, written))
+    branches, prompt_ids, _ = make("llama")
+    out = generate(branches, prompt_ids, max_new_tokens=4, do_sample=False)
+    written = out[:, max(map(len, prompt_ids[0])) :].tolist()
+    assert all(one.is_greedy for one in loglikelihood(branches, prompt_ids, written))
 
 
 def test_probabilities_of_all_next_tokens_sum_to_one():
-    branches, told, _ = make("gpt2")
-    told = [[one[0]] * 37 for one in told]
-    found = loglikelihood(branches, told, [[token] for token in range(37)])
+    branches, prompt_ids, _ = make("gpt2")
+    prompt_ids = [[one[0]] * 37 for one in prompt_ids]
+    found = loglikelihood(branches, prompt_ids, [[token] for token in range(37)])
     total = torch.tensor([one.total for one in found]).exp().sum()
     assert float(total) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_a_continuation_that_does_not_fit_is_refused_with_the_numbers():
-    branches, told, _ = make("llama")
-    told = [[one[0]] for one in told]
+    branches, prompt_ids, _ = make("llama")
+    prompt_ids = [[one[0]] for one in prompt_ids]
     with pytest.raises(ValueError, match=r"9 tokens and a continuation of 60 .* context of 64"):
-        loglikelihood(branches, told, [[1] * 60])
+        loglikelihood(branches, prompt_ids, [[1] * 60])
