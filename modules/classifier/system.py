@@ -17,7 +17,7 @@ from modules.base.system import System, constant
 from modules.causal_lm.tokens.same_tokens import check_own_tokens
 from modules.causal_lm.tokens.vocabulary import vocabulary_size
 from modules.classifier.calibration import Calibration, densities
-from modules.classifier.evaluation import PLAIN, TOLD, Judged, Texts, at_threshold, measures
+from modules.classifier.evaluate import PLAIN, TOLD, Judged, Texts, at_threshold, evaluate
 from modules.classifier.loss import classification_loss, text_logits
 from modules.classifier.network import Builder, Classifier
 from modules.classifier.record import PredictionRecord
@@ -95,7 +95,7 @@ class EvaluatedClassifier(System):
     @override
     def validated(self) -> Collection[str]:
         num = len(self.classes)
-        given = measures(torch.eye(num), torch.arange(num), self.target_fpr)
+        given = evaluate(torch.eye(num), torch.arange(num), self.target_fpr)
         more = ["calibrated_loss", "calibrated_accuracy", "num_human", "temperature"]
         return [f"validate/{name}" for name in (*given, *more)]
 
@@ -112,7 +112,7 @@ class EvaluatedClassifier(System):
         """Calibrate, and log what the texts of all ranks say."""
         texts = self.judged.whole()
         self.calibration = self.calibrated(texts)
-        row = measures(texts.logits_NC, texts.label_N, self.target_fpr)
+        row = evaluate(texts.logits_NC, texts.label_N, self.target_fpr)
         calibrated = self._measures(texts)
         row |= {f"calibrated_{name}": calibrated[name] for name in ("loss", "accuracy")}
         row |= self._human(texts)
@@ -134,7 +134,7 @@ class EvaluatedClassifier(System):
 
     def _measures(self, texts: Texts) -> dict[str, float]:
         logits = self.calibration.calibrated(texts.logits_NC)
-        row = measures(logits, texts.label_N, self.target_fpr) | self._human(texts)
+        row = evaluate(logits, texts.label_N, self.target_fpr) | self._human(texts)
         if self.calibration.num_negative:
             row |= at_threshold(self.calibration.calls(texts.logits_NC), texts)
         return row

@@ -14,7 +14,7 @@ from typing_extensions import override
 from modules.causal_lm.generate import Generation
 from modules.decoding.answers import Record
 from modules.decoding.decoder import Asked, Decoder, Written
-from modules.decoding.measures import Answered, Measure
+from modules.decoding.evaluate import Answered, Measure
 from modules.decoding.methods import Method
 from modules.decoding.records import (
     Means,

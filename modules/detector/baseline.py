@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from modules.classifier.evaluation import Judged
+from modules.classifier.evaluate import Judged
 from modules.classifier.system import EvaluatedClassifier, TextBatch
 from modules.detector.method import Method
 

@@ -17,7 +17,7 @@ from modules.classifier.calibration import (
     fit_temperature,
     threshold_of,
 )
-from modules.classifier.evaluation import TOLD, Judged, Texts, at_threshold, measures
+from modules.classifier.evaluate import TOLD, Judged, Texts, at_threshold, evaluate
 from modules.classifier.loss import classification_loss, text_logits
 from modules.classifier.record import PredictionRecord
 
@@ -37,7 +37,7 @@ def test_binary_measures_are_those_of_scikit_learn(seed, num):
     from sklearn import metrics
 
     logits, label = drawn(num, 2, seed)
-    found = measures(logits, label, 0.01)
+    found = evaluate(logits, label, 0.01)
     p, y = logits.softmax(1)[:, 1].numpy(), label.numpy()
     passed, caught, _ = metrics.roc_curve(y, p, drop_intermediate=False)
     wanted = {
@@ -55,7 +55,7 @@ def test_measures_of_more_classes_are_those_of_scikit_learn():
 
     logits, label = drawn(300, 3, 1)
     p, y = logits.softmax(1).numpy(), label.numpy()
-    assert measures(logits, label, 0.01) == pytest.approx(
+    assert evaluate(logits, label, 0.01) == pytest.approx(
         {
             "loss": metrics.log_loss(y, p),
             "accuracy": metrics.accuracy_score(y, p.argmax(1)),
@@ -120,7 +120,7 @@ def test_scores_far_from_zero_are_ranked_as_they_are(seed, num, scale):
     logits, label = drawn(num, 2, seed)
     odds = scale * (logits[:, 1] - logits[:, 0] + 3)  # nearly all probabilities are 1
     far = torch.stack([torch.zeros_like(odds), odds], dim=1)
-    found, y = measures(far, label, 0.01), label.numpy()
+    found, y = evaluate(far, label, 0.01), label.numpy()
     assert found["auroc"] == pytest.approx(metrics.roc_auc_score(y, odds.numpy()), abs=1e-6)
     passed, caught, _ = metrics.roc_curve(y, odds.numpy(), drop_intermediate=False)
     assert found["tpr_at_1_fpr"] == pytest.approx(caught[passed <= 0.01 + 1e-9].max(), abs=1e-6)
@@ -142,8 +142,8 @@ def test_far_logits_of_more_classes_are_ranked_as_they_are():
             for c, others in enumerate(([1, 2], [0, 2], [0, 1]))
         ]
     )
-    assert measures(logits, label, 0.01)["auroc"] == pytest.approx(wanted, abs=1e-6)
-    far = measures(1e4 * logits, label, 0.01)["auroc"]
+    assert evaluate(logits, label, 0.01)["auroc"] == pytest.approx(wanted, abs=1e-6)
+    far = evaluate(1e4 * logits, label, 0.01)["auroc"]
     best = np.mean(
         [
             metrics.roc_auc_score(y == c, (logits[:, c] - logits[:, others].amax(1)).numpy())
@@ -158,7 +158,7 @@ def test_far_logits_of_more_classes_are_ranked_as_they_are():
 def test_nothing_is_measured_or_calibrated_of_scores_that_are_not_finite(bad, classes):
     logits, label = drawn(30, classes, 0)
     logits[7, 1] = bad
-    for what in (measures, Calibration.of):
+    for what in (evaluate, Calibration.of):
         with pytest.raises(ValueError, match=r"1 of 30 texts have no finite score.*: 7\."):
             what(logits, label, 0.1)
 

@@ -186,7 +186,7 @@ def test_a_test_measures_choices_and_answers(models, tmp_path, capsys):
         tmp_path,
         *context_aware(models),
         f"--data.init_args.test={json.dumps(source(path, **columns))}",
-        '--model.init_args.measures=[{"class_path": "modules.decoding.measures.Rouge"}]',
+        '--model.init_args.measures=[{"class_path": "modules.decoding.evaluate.Rouge"}]',
     )
     header, *values = (folder / "metrics.csv").read_text().splitlines()
     found = dict(zip(header.split(","), values[-1].split(","), strict=True))

@@ -1,6 +1,6 @@
 import pytest
 
-from modules.decoding.measures import Answered, BertPrecision, Faithful, Rouge, ShortAnswer
+from modules.decoding.evaluate import Answered, BertPrecision, Faithful, Rouge, ShortAnswer
 
 ANSWERS = [
     Answered({"article": "the cat sat on the mat"}, "early\nand more", ["early"]),

@@ -136,7 +136,7 @@ class Texts:
         return replace(found, told=found.told | {"attack": [attack] * len(found.row_N)}).ordered()
 
 
-def measures(logits_NC: Tensor, label_N: Tensor, false_positive_rate: float) -> dict[str, float]:
+def evaluate(logits_NC: Tensor, label_N: Tensor, false_positive_rate: float) -> dict[str, float]:
     """Loss in nats, accuracy, AUROC and F1; of two classes also the hits at few false alarms.
 
     With two classes the second is the positive one; with more, F1 and AUROC are means over the
