@@ -22,7 +22,7 @@ Wording = str | Formatted | Chat
 """A prompt; a text stands for a formatted one."""
 
 
-class Method(Protocol):
+class DecodingMethod(Protocol):
     """A way of decoding."""
 
     @property

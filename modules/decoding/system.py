@@ -15,7 +15,7 @@ from modules.causal_lm.generate import Generation
 from modules.decoding.answers import Record
 from modules.decoding.decoder import Asked, Decoder, Written
 from modules.decoding.evaluate import Answered, Measure
-from modules.decoding.methods import Method
+from modules.decoding.methods import DecodingMethod
 from modules.decoding.records import (
     Means,
     QuestionAnswerer,
@@ -68,7 +68,7 @@ class Decoding(L.LightningModule):
 
     def __init__(
         self,
-        method: Method,
+        method: DecodingMethod,
         generation: Generation = GREEDY,
         num_beams: int = 1,
         num_answers: int = 1,
