@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from modules.classifier.evaluate import Judged
 from modules.classifier.system import EvaluatedClassifier, TextBatch
-from modules.detector.method import Method
+from modules.detector.method import DetectionMethod
 
 
 class LabelledTexts(Protocol):
@@ -41,7 +41,7 @@ class Baseline(EvaluatedClassifier):
 
     def __init__(
         self,
-        method: Callable[[], Method],
+        method: Callable[[], DetectionMethod],
         classes: list[str] = ["human", "machine"],  # noqa: B006 - never changed
         target_fpr: float = 0.01,
     ):
@@ -59,9 +59,9 @@ class Baseline(EvaluatedClassifier):
         return self.make_method()
 
     @property
-    def method(self) -> Method:
+    def method(self) -> DetectionMethod:
         """The method, once it is built."""
-        assert isinstance(self.network, Method)
+        assert isinstance(self.network, DetectionMethod)
         return self.network
 
     def on_test_start(self) -> None:

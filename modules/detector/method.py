@@ -5,7 +5,7 @@ from abc import abstractmethod
 from torch import Tensor, nn
 
 
-class Method(nn.Module):
+class DetectionMethod(nn.Module):
     """Gives every text a score that is the higher the more a machine seems to have written it."""
 
     learns = False

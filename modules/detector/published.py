@@ -11,11 +11,11 @@ from typing_extensions import override
 
 from modules.classifier.loss import text_logits
 from modules.classifier.network import Attention, Pretrained
-from modules.detector.method import Method
+from modules.detector.method import DetectionMethod
 from modules.weights.origin import read_tokenizer
 
 
-class Published(Method):
+class Published(DetectionMethod):
     """Log-odds of the second class, as a classifier says that somebody has trained.
 
     Args:

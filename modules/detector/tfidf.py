@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from modules.detector.method import Method
+from modules.detector.method import DetectionMethod
 
 
-class Tfidf(Method):
+class Tfidf(DetectionMethod):
     """TF-IDF features and logistic regression, both of scikit-learn.
 
     Classes weigh alike, whatever their numbers of training texts.

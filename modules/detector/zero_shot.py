@@ -14,11 +14,11 @@ from modules.causal_lm.network import Builder, LanguageModel
 from modules.causal_lm.token_statistics import TokenSums, token_sums
 from modules.causal_lm.tokens.same_tokens import check_tokens, own_tokenizer, read_from
 from modules.causal_lm.tokens.vocabulary import vocabulary_size
-from modules.detector.method import Method
+from modules.detector.method import DetectionMethod
 from modules.weights.origin import read_tokenizer
 
 
-class ZeroShot(Method):
+class ZeroShot(DetectionMethod):
     """A score that a language model gives.
 
     Args:
