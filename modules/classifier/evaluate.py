@@ -14,13 +14,13 @@ from modules.metrics.image.frechet_metric import over_ranks
 
 PLAIN = "none"
 """Name of no attack."""
-TOLD = ("pair_id", "generator", "paired_generator", "domain", "attack")
+COLUMNS = ("pair_id", "generator", "paired_generator", "domain", "attack")
 """What travels with the scores of a text."""
 
 
 @dataclass
-class Judged:
-    """Texts of an evaluation and what a detector said of them, batch after batch.
+class EvaluatedBatches:
+    """EvaluatedTexts of an evaluation and what a detector said of them, batch after batch.
 
     Attributes:
         logits: Logits of each batch, [N, C].
@@ -28,7 +28,7 @@ class Judged:
         row: Number of each text in the data.
         place: File and row of each.
         density: Tokens a byte of each text.
-        told: Other columns by name.
+        columns: Other columns by name.
     """
 
     logits: list[Tensor]
@@ -36,12 +36,12 @@ class Judged:
     row: list[int]
     place: list[str]
     density: list[float]
-    told: dict[str, list[str]]
+    columns: dict[str, list[str]]
 
     @staticmethod
-    def empty() -> "Judged":
+    def empty() -> "EvaluatedBatches":
         """No text yet."""
-        return Judged([], [], [], [], [], {name: [] for name in TOLD})
+        return EvaluatedBatches([], [], [], [], [], {name: [] for name in COLUMNS})
 
     def add(self, logits_NC: Tensor, batch: Any) -> None:
         """Add a batch; nothing is read from the device."""
@@ -50,10 +50,10 @@ class Judged:
         self.row += batch["row_N"]
         self.place += batch.get("place_N", [f"text {row}" for row in batch["row_N"]])
         self.density += batch["density_N"]
-        for name, values in self.told.items():
+        for name, values in self.columns.items():
             values += batch[f"{name}_N"]
 
-    def whole(self) -> "Texts":
+    def whole(self) -> "EvaluatedTexts":
         """All texts of all ranks, in the order of the data.
 
         Raises:
@@ -62,21 +62,21 @@ class Judged:
         logits = torch.cat(self.logits).double().cpu() if self.logits else torch.zeros(0, 0)
         label = torch.cat(self.label).cpu() if self.label else torch.zeros(0, dtype=torch.long)
         bad = [self.place[i] for i in unsound(torch.isfinite(logits).all(1))]
-        parts = over_ranks([(logits, label, self.row, self.density, self.told, bad)])
+        parts = over_ranks([(logits, label, self.row, self.density, self.columns, bad)])
         filled = [part for part in parts if len(part[0])]
         if not filled:
             raise ValueError("there was no text to evaluate")
         num = sum(len(part[0]) for part in filled)
         refuse([place for part in filled for place in part[5]], num)
-        told = {name: [one for part in filled for one in part[4][name]] for name in TOLD}
+        columns = {name: [one for part in filled for one in part[4][name]] for name in COLUMNS}
         row = torch.tensor([one for part in filled for one in part[2]])
         logits, label = (torch.cat([part[i] for part in filled]) for i in (0, 1))
         density = torch.tensor([one for part in filled for one in part[3]]).double()
-        return Texts(logits, label, row, density, told).ordered()
+        return EvaluatedTexts(logits, label, row, density, columns).ordered()
 
 
 @dataclass(frozen=True)
-class Texts:
+class EvaluatedTexts:
     """All texts of an evaluation.
 
     Attributes:
@@ -84,56 +84,58 @@ class Texts:
         label_N: Number of the class of each.
         row_N: Number of each text in the data.
         density_N: Tokens a byte of each.
-        told: Other columns by name.
+        columns: Other columns by name.
     """
 
     logits_NC: Tensor
     label_N: Tensor
     row_N: Tensor
     density_N: Tensor
-    told: dict[str, list[str]]
+    columns: dict[str, list[str]]
 
     @property
     def num_negative(self) -> int:
         """Different texts of the first class: those of one pair are cuts of the same text."""
-        pairs = zip(self.told["pair_id"], self.label_N.tolist(), strict=True)
+        pairs = zip(self.columns["pair_id"], self.label_N.tolist(), strict=True)
         return len({pair for pair, label in pairs if label == 0})
 
     @property
     def attacks(self) -> list[str]:
         """Names of the attacks, `none` first."""
-        return sorted(set(self.told["attack"]), key=lambda name: (name != PLAIN, name))
+        return sorted(set(self.columns["attack"]), key=lambda name: (name != PLAIN, name))
 
-    def at(self, places: Sequence[int]) -> "Texts":
+    def at(self, places: Sequence[int]) -> "EvaluatedTexts":
         """The texts at these places."""
         index = torch.tensor(places, dtype=torch.long)
-        told = {name: [values[i] for i in places] for name, values in self.told.items()}
+        columns = {name: [values[i] for i in places] for name, values in self.columns.items()}
         logits, label = self.logits_NC[index], self.label_N[index]
-        return Texts(logits, label, self.row_N[index], self.density_N[index], told)
+        return EvaluatedTexts(logits, label, self.row_N[index], self.density_N[index], columns)
 
-    def ordered(self) -> "Texts":
+    def ordered(self) -> "EvaluatedTexts":
         """The texts in the order of the data, those as they are before attacked ones."""
-        attack, row = self.told["attack"], self.row_N.tolist()
+        attack, row = self.columns["attack"], self.row_N.tolist()
         by = [(attack[i] != PLAIN, attack[i], row[i]) for i in range(len(row))]
         return self.at(sorted(range(len(row)), key=by.__getitem__))
 
-    def under(self, attack: str) -> "Texts":
+    def under(self, attack: str) -> "EvaluatedTexts":
         """What a detector meets under an attack: attacked texts, and those that it leaves alone.
 
         A text that is attacked keeps its number, and takes the place of the text as it is. Where a
         table brought attacked texts, which have numbers of their own, those as they are count for
         the classes that were not attacked.
         """
-        told, row, label = self.told["attack"], self.row_N.tolist(), self.label_N.tolist()
-        own = [i for i, name in enumerate(told) if name == attack]
-        plain = [i for i, name in enumerate(told) if name == PLAIN and attack != PLAIN]
+        columns, row, label = self.columns["attack"], self.row_N.tolist(), self.label_N.tolist()
+        own = [i for i, name in enumerate(columns) if name == attack]
+        plain = [i for i, name in enumerate(columns) if name == PLAIN and attack != PLAIN]
         changed, classes = {row[i] for i in own}, {label[i] for i in own}
         if changed & {row[i] for i in plain}:
             same = [i for i in plain if row[i] not in changed]
         else:
             same = [i for i in plain if label[i] not in classes]
         found = self.at([*own, *same])
-        return replace(found, told=found.told | {"attack": [attack] * len(found.row_N)}).ordered()
+        return replace(
+            found, columns=found.columns | {"attack": [attack] * len(found.row_N)}
+        ).ordered()
 
 
 def evaluate(logits_NC: Tensor, label_N: Tensor, false_positive_rate: float) -> dict[str, float]:
@@ -145,7 +147,7 @@ def evaluate(logits_NC: Tensor, label_N: Tensor, false_positive_rate: float) -> 
     Args:
         logits_NC: Calibrated logits.
         label_N: Class of each text.
-        false_positive_rate: At which the share of positive texts that are found is told, as
+        false_positive_rate: At which the share of positive texts that are found is columns, as
             `tpr_at_1_fpr` for 0.01: the largest at any threshold that lets no more pass.
 
     Returns:
@@ -187,7 +189,7 @@ def binary_measures(
     }
 
 
-def at_threshold(called_N: Tensor, texts: Texts) -> dict[str, float]:
+def at_threshold(called_N: Tensor, texts: EvaluatedTexts) -> dict[str, float]:
     """What the threshold of validation does to these texts: false alarms, and hits.
 
     Args:
@@ -199,7 +201,7 @@ def at_threshold(called_N: Tensor, texts: Texts) -> dict[str, float]:
         positive, where the cuts of one text count 1 together; `tpr_at_threshold`, that of the
         second class. NaN where there is no such text.
     """
-    negative_N, pairs = texts.label_N == 0, texts.told["pair_id"]
+    negative_N, pairs = texts.label_N == 0, texts.columns["pair_id"]
     vote_N = votes([pairs[i] for i in negative_N.nonzero()[:, 0].tolist()])
     alarms = (vote_N * called_N[negative_N]).sum() / vote_N.sum()
     hits = called_N[~negative_N].double().mean()

@@ -17,7 +17,14 @@ from modules.base.system import System, constant
 from modules.causal_lm.tokens.same_tokens import check_own_tokens
 from modules.causal_lm.tokens.vocabulary import vocabulary_size
 from modules.classifier.calibration import Calibration, densities
-from modules.classifier.evaluate import PLAIN, TOLD, Judged, Texts, at_threshold, evaluate
+from modules.classifier.evaluate import (
+    COLUMNS,
+    PLAIN,
+    EvaluatedBatches,
+    EvaluatedTexts,
+    at_threshold,
+    evaluate,
+)
 from modules.classifier.loss import classification_loss, text_logits
 from modules.classifier.network import Builder, Classifier
 from modules.classifier.record import PredictionRecord
@@ -101,7 +108,7 @@ class EvaluatedClassifier(System):
 
     def on_validation_epoch_start(self) -> None:
         """Start with no text."""
-        self.judged = Judged.empty()
+        self.judged = EvaluatedBatches.empty()
 
     def validation_step(self, batch: TextBatch, batch_idx: int) -> None:
         """Keep what is said of the texts."""
@@ -132,20 +139,20 @@ class EvaluatedClassifier(System):
             row |= {f"test/{under}{name}": value for name, value in found.items()}
         self.report(row)
 
-    def _measures(self, texts: Texts) -> dict[str, float]:
+    def _measures(self, texts: EvaluatedTexts) -> dict[str, float]:
         logits = self.calibration.calibrated(texts.logits_NC)
         row = evaluate(logits, texts.label_N, self.target_fpr) | self._human(texts)
         if self.calibration.num_negative:
             row |= at_threshold(self.calibration.calls(texts.logits_NC), texts)
         return row
 
-    def _human(self, texts: Texts) -> dict[str, float]:
+    def _human(self, texts: EvaluatedTexts) -> dict[str, float]:
         """How many human texts stand behind a false-positive rate."""
         return {"num_human": float(texts.num_negative)} if len(self.classes) == 2 else {}
 
-    def calibrated(self, texts: Texts) -> Calibration:
+    def calibrated(self, texts: EvaluatedTexts) -> Calibration:
         """What these texts ask for."""
-        whose = texts.told["pair_id"]
+        whose = texts.columns["pair_id"]
         found = Calibration.of(texts.logits_NC, texts.label_N, self.target_fpr, whose)
         low, high = densities(texts.density_N)
         return replace(found, step=self.global_step, least_density=low, most_density=high)
@@ -162,9 +169,9 @@ class EvaluatedClassifier(System):
         columns = [self._columns(self.tested.under(name)) for name in self.tested.attacks]
         return {name: [one for part in columns for one in part[name]] for name in columns[0]}
 
-    def _columns(self, texts: Texts) -> dict[str, list[Any]]:
+    def _columns(self, texts: EvaluatedTexts) -> dict[str, list[Any]]:
         columns: dict[str, list[Any]] = {"id": texts.row_N.tolist()}
-        columns |= {name: texts.told[name] for name in TOLD}
+        columns |= {name: texts.columns[name] for name in COLUMNS}
         columns["label"] = texts.label_N.tolist()
         p_NC = self.calibration.calibrated(texts.logits_NC).softmax(1)
         if len(self.classes) == 2:

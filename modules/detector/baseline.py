@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from modules.classifier.evaluate import Judged
+from modules.classifier.evaluate import EvaluatedBatches
 from modules.classifier.system import EvaluatedClassifier, TextBatch
 from modules.detector.method import DetectionMethod
 
@@ -74,7 +74,7 @@ class Baseline(EvaluatedClassifier):
         """Learn from the training texts and calibrate on the validation texts."""
         if self.method.learns:
             self.method.learn(*data.labelled_texts("train"))
-        judged = Judged.empty()
+        judged = EvaluatedBatches.empty()
         for batch in data.val_dataloader():
             if batch["num_targets"]:
                 judged.add(self.logits(batch), batch)

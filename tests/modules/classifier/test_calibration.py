@@ -17,7 +17,13 @@ from modules.classifier.calibration import (
     fit_temperature,
     threshold_of,
 )
-from modules.classifier.evaluate import TOLD, Judged, Texts, at_threshold, evaluate
+from modules.classifier.evaluate import (
+    COLUMNS,
+    EvaluatedBatches,
+    EvaluatedTexts,
+    at_threshold,
+    evaluate,
+)
 from modules.classifier.loss import classification_loss, text_logits
 from modules.classifier.record import PredictionRecord
 
@@ -165,12 +171,12 @@ def test_nothing_is_measured_or_calibrated_of_scores_that_are_not_finite(bad, cl
 
 def judged(logits, label, pairs):
     """An evaluation of some texts in two batches."""
-    found = Judged.empty()
+    found = EvaluatedBatches.empty()
     for some in (slice(0, 3), slice(3, None)):
         num = len(label[some])
-        told = {f"{name}_N": [""] * num for name in TOLD}
+        columns = {f"{name}_N": [""] * num for name in COLUMNS}
         places = [f"t.csv:{i + 1}" for i in range(len(label))][some]
-        batch = told | {"pair_id_N": pairs[some], "label_N": label[some], "place_N": places}
+        batch = columns | {"pair_id_N": pairs[some], "label_N": label[some], "place_N": places}
         batch |= {"row_N": [*range(len(label))][some], "density_N": [0.2] * num}
         batch["attack_N"] = ["none"] * num
         found.add(logits[some], batch)
@@ -187,9 +193,9 @@ def test_an_evaluation_with_a_score_that_is_not_finite_names_the_text():
 
 def test_attacked_texts_take_the_place_of_their_own_or_of_their_class():
     def texts(rows, labels, attacks):
-        told = {name: [""] * len(rows) for name in TOLD} | {"attack": attacks}
+        columns = {name: [""] * len(rows) for name in COLUMNS} | {"attack": attacks}
         logits, density = torch.zeros(len(rows), 2), torch.zeros(len(rows))
-        return Texts(logits, torch.tensor(labels), torch.tensor(rows), density, told)
+        return EvaluatedTexts(logits, torch.tensor(labels), torch.tensor(rows), density, columns)
 
     plain = ["none"] * 4
     numbered = texts([0, 1, 2, 3, 2], [0, 0, 1, 1, 1], [*plain, "case"])
@@ -326,15 +332,15 @@ def test_a_verdict_between_probabilities_that_look_alike_says_what_tells_them_ap
     batch |= {"windows_N": [1], "density_N": [0.25]}
     at = Calibration(threshold=1.0, threshold_odds=50.0, false_positive_rate=0.0, num_negative=22)
     say = PredictionRecord(["human", "machine"], at)
-    told = say(torch.tensor([0.0, 49.0]), batch, 0)["verdict"]
-    assert told == (
+    columns = say(torch.tensor([0.0, 49.0]), batch, 0)["verdict"]
+    assert columns == (
         "human: p_machine of log-odds 49 is below the threshold of log-odds 50, which none of 22 "
         "human validation texts reach"
     )
     assert say(torch.tensor([0.0, 50.0]), batch, 0)["label"] == "machine"
     free = PredictionRecord(["human", "machine"], Calibration())
-    told = free(torch.tensor([0.0, 1.0]), batch, 0)["verdict"]
-    assert told == (
+    columns = free(torch.tensor([0.0, 1.0]), batch, 0)["verdict"]
+    assert columns == (
         "machine: p_machine 0.731 is not below the threshold 0.5, which no validation text has "
         "decided"
     )
