@@ -20,7 +20,7 @@ COLUMNS = ("pair_id", "generator", "paired_generator", "domain", "attack")
 
 @dataclass
 class EvaluatedBatches:
-    """EvaluatedTexts of an evaluation and what a detector said of them, batch after batch.
+    """Texts of an evaluation and the logits of a classifier, batch after batch.
 
     Attributes:
         logits: Logits of each batch, [N, C].
@@ -124,18 +124,17 @@ class EvaluatedTexts:
         table brought attacked texts, which have numbers of their own, those as they are count for
         the classes that were not attacked.
         """
-        columns, row, label = self.columns["attack"], self.row_N.tolist(), self.label_N.tolist()
-        own = [i for i, name in enumerate(columns) if name == attack]
-        plain = [i for i, name in enumerate(columns) if name == PLAIN and attack != PLAIN]
+        attacks, row, label = self.columns["attack"], self.row_N.tolist(), self.label_N.tolist()
+        own = [i for i, name in enumerate(attacks) if name == attack]
+        plain = [i for i, name in enumerate(attacks) if name == PLAIN and attack != PLAIN]
         changed, classes = {row[i] for i in own}, {label[i] for i in own}
         if changed & {row[i] for i in plain}:
             same = [i for i in plain if row[i] not in changed]
         else:
             same = [i for i in plain if label[i] not in classes]
         found = self.at([*own, *same])
-        return replace(
-            found, columns=found.columns | {"attack": [attack] * len(found.row_N)}
-        ).ordered()
+        columns = found.columns | {"attack": [attack] * len(found.row_N)}
+        return replace(found, columns=columns).ordered()
 
 
 def evaluate(logits_NC: Tensor, label_N: Tensor, false_positive_rate: float) -> dict[str, float]:
@@ -147,7 +146,7 @@ def evaluate(logits_NC: Tensor, label_N: Tensor, false_positive_rate: float) -> 
     Args:
         logits_NC: Calibrated logits.
         label_N: Class of each text.
-        false_positive_rate: At which the share of positive texts that are found is columns, as
+        false_positive_rate: At which the share of positive texts that are found is reported, as
             `tpr_at_1_fpr` for 0.01: the largest at any threshold that lets no more pass.
 
     Returns:

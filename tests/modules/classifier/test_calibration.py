@@ -332,15 +332,15 @@ def test_a_verdict_between_probabilities_that_look_alike_says_what_tells_them_ap
     batch |= {"windows_N": [1], "density_N": [0.25]}
     at = Calibration(threshold=1.0, threshold_odds=50.0, false_positive_rate=0.0, num_negative=22)
     say = PredictionRecord(["human", "machine"], at)
-    columns = say(torch.tensor([0.0, 49.0]), batch, 0)["verdict"]
-    assert columns == (
+    verdict = say(torch.tensor([0.0, 49.0]), batch, 0)["verdict"]
+    assert verdict == (
         "human: p_machine of log-odds 49 is below the threshold of log-odds 50, which none of 22 "
         "human validation texts reach"
     )
     assert say(torch.tensor([0.0, 50.0]), batch, 0)["label"] == "machine"
     free = PredictionRecord(["human", "machine"], Calibration())
-    columns = free(torch.tensor([0.0, 1.0]), batch, 0)["verdict"]
-    assert columns == (
+    verdict = free(torch.tensor([0.0, 1.0]), batch, 0)["verdict"]
+    assert verdict == (
         "machine: p_machine 0.731 is not below the threshold 0.5, which no validation text has "
         "decided"
     )
