@@ -27,7 +27,7 @@ Attention = Literal["sdpa", "eager", "flash_attention_2"]
 """Implementations of transformers; where None is allowed, the fastest that an architecture has."""
 
 
-class Classifier(nn.Module):
+class ClassifierNetwork(nn.Module):
     """An encoder and what a detector needs of it.
 
     Args:
@@ -139,11 +139,11 @@ class Builder(Protocol):
     YAML gives class and options; the system adds what the tokenizer and the classes decide.
     """
 
-    def __call__(self, tokenizer_size: int, pad: int, classes: list[str]) -> Classifier:
+    def __call__(self, tokenizer_size: int, pad: int, classes: list[str]) -> ClassifierNetwork:
         """Build it."""
 
 
-class FromConfig(Classifier):
+class FromConfig(ClassifierNetwork):
     """An encoder from scratch.
 
     Args:
@@ -189,7 +189,7 @@ MARKS = tuple(f"{mark}_token_id" for mark in ("pad", "bos", "eos", "cls", "sep")
 """Token ids of configs, which must be within the vocabulary."""
 
 
-class Pretrained(Classifier):
+class Pretrained(ClassifierNetwork):
     """A pretrained encoder, trained further as a whole, or a published classifier as it is.
 
     A head of as many classes is kept, each of its outputs under the class that its name means;

@@ -26,7 +26,7 @@ from modules.classifier.evaluate import (
     evaluate,
 )
 from modules.classifier.loss import classification_loss, text_logits
-from modules.classifier.network import Builder, Classifier
+from modules.classifier.network import Builder, ClassifierNetwork
 from modules.classifier.record import PredictionRecord
 from modules.weights.origin import read_tokenizer
 
@@ -258,7 +258,7 @@ class TextClassifier(EvaluatedClassifier):
         return read_tokenizer(self.tokenizer_source)
 
     @override
-    def build(self) -> Classifier:
+    def build(self) -> ClassifierNetwork:
         known = self.tokenizer
         pad = known.eos_token_id if known.pad_token_id is None else known.pad_token_id
         network = self.make_network(
@@ -268,9 +268,9 @@ class TextClassifier(EvaluatedClassifier):
         return network
 
     @property
-    def classifier(self) -> Classifier:
+    def classifier(self) -> ClassifierNetwork:
         """The network, once it is built."""
-        assert isinstance(self.network, Classifier)
+        assert isinstance(self.network, ClassifierNetwork)
         return self.network
 
     @override
