@@ -8,17 +8,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from modules.transfer.scores import Scores, aligned
+from modules.transfer.scores import ScoreTable, aligned
 
 
-def average(members: Sequence[Scores]) -> Scores:
+def average(members: Sequence[ScoreTable]) -> ScoreTable:
     """The texts of the members with the mean of their probabilities.
 
     Texts are ranked by that mean; those of the same mean, as where all probabilities are 1, by the
     mean of the members' scores.
 
     Args:
-        members: Scores of each detector on the same texts.
+        members: ScoreTable of each detector on the same texts.
 
     Raises:
         ValueError: There is no member, or two were tested on different texts.

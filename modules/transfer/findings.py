@@ -9,7 +9,7 @@ from modules.metrics.bootstrap import NUM_RESAMPLES, Quantity, Resamples, interv
 from modules.metrics.classification import accuracy, auroc, true_positive_rate
 from modules.transfer.ensemble import average
 from modules.transfer.matrix import Matrix, acc_gap, measured
-from modules.transfer.scores import PLAIN, Scores, aligned
+from modules.transfer.scores import PLAIN, ScoreTable, aligned
 from modules.transfer.summary import (
     AVERAGE,
     POOLED,
@@ -153,8 +153,8 @@ def with_counterparts(one: Attacked) -> Attacked:
     return {name: scores for name, scores in one.items() if np.isin(scores.id, plain).all()}
 
 
-def plainly(detectors: Mapping[str, Seeds]) -> dict[str, dict[str, Scores]]:
-    """Scores of the plain texts, by detector and seed, all in the same order."""
+def plainly(detectors: Mapping[str, Seeds]) -> dict[str, dict[str, ScoreTable]]:
+    """ScoreTable of the plain texts, by detector and seed, all in the same order."""
     flat = {
         (name, seed): one[PLAIN] for name, seeds in detectors.items() for seed, one in seeds.items()
     }
@@ -164,7 +164,9 @@ def plainly(detectors: Mapping[str, Seeds]) -> dict[str, dict[str, Scores]]:
     }
 
 
-def with_averages(plain: Mapping[str, Mapping[str, Scores]]) -> dict[str, Mapping[str, Scores]]:
+def with_averages(
+    plain: Mapping[str, Mapping[str, ScoreTable]],
+) -> dict[str, Mapping[str, ScoreTable]]:
     """The same and the mean of the single generators' probabilities: of all, and without each."""
     found = dict(plain)
     texts = next(iter(next(iter(plain.values())).values()))
@@ -177,7 +179,9 @@ def with_averages(plain: Mapping[str, Mapping[str, Scores]]) -> dict[str, Mappin
     return {name: seeds for name, seeds in found.items() if seeds}
 
 
-def joined(plain: Mapping[str, Mapping[str, Scores]], names: list[str]) -> dict[str, Scores]:
+def joined(
+    plain: Mapping[str, Mapping[str, ScoreTable]], names: list[str]
+) -> dict[str, ScoreTable]:
     """The ensemble of some detectors, for each seed that all of them have."""
     seeds = [s for s in plain[names[0]] if all(s in plain[name] for name in names)]
     return {seed: average([plain[name][seed] for name in names]) for seed in seeds}

@@ -23,7 +23,7 @@ from modules.metrics.bootstrap import (
     part_by_part,
 )
 from modules.metrics.classification import Rate, accuracy
-from modules.transfer.scores import Scores
+from modules.transfer.scores import ScoreTable
 
 THRESHOLDS = (0.01, 0.02, 0.04)
 """Gaps below which the paper draws an arrow."""
@@ -66,7 +66,7 @@ class Matrix:
 
 
 def measured(
-    found: Mapping[str, Sequence[Scores]],
+    found: Mapping[str, Sequence[ScoreTable]],
     rate: Rate,
     weights: Resamples | Weights,
     generators: Sequence[str],
@@ -74,7 +74,7 @@ def measured(
     """A rate of every detector on every generator, the mean over its seeds.
 
     Args:
-        found: Scores of each detector, one a seed, all on the same texts in the same order
+        found: ScoreTable of each detector, one a seed, all on the same texts in the same order
             (`scores.aligned`).
         rate: What is measured, such as `rates.accuracy`.
         weights: How often each text counts in each resample.
@@ -98,7 +98,7 @@ def measured(
     return Matrix(list(found), list(generators), part_by_part(weights, quantity))
 
 
-def mean_rate(rate: Rate, seeds: Sequence[Scores], weight_RN: Weights) -> Quantity:
+def mean_rate(rate: Rate, seeds: Sequence[ScoreTable], weight_RN: Weights) -> Quantity:
     """A rate, the mean over the seeds of a detector."""
     rates = [rate(read_by(rate, one), one.label, weight_RN) for one in seeds]
     found: Quantity = np.mean(rates, axis=0)
@@ -162,7 +162,7 @@ def arrows(gap: Matrix, thresholds: Sequence[float] = THRESHOLDS) -> list[Arrow]
     return sorted(found, key=lambda arrow: arrow.gap.value)
 
 
-def read_by(rate: Rate, scores: Scores) -> NDArray[np.float64]:
+def read_by(rate: Rate, scores: ScoreTable) -> NDArray[np.float64]:
     """What a rate reads: accuracy the probability, of which it knows the half; others the score.
 
     They take ranks, and probabilities of different scores may be the same number, such as 1.

@@ -26,7 +26,7 @@ def no_score() -> Column:
 
 
 @dataclass(frozen=True)
-class Scores:
+class ScoreTable:
     """One evaluation of one detector; a column of the file each.
 
     Attributes:
@@ -57,13 +57,13 @@ class Scores:
         """Number of texts."""
         return len(self.id)
 
-    def where(self, chosen: NDArray[Any]) -> "Scores":
+    def where(self, chosen: NDArray[Any]) -> "ScoreTable":
         """Some of the texts, by a mask or by their places."""
-        return Scores(**{one.name: getattr(self, one.name)[chosen] for one in fields(self)})
+        return ScoreTable(**{one.name: getattr(self, one.name)[chosen] for one in fields(self)})
 
     def saying(
         self, p_machine_N: NDArray[np.float64], score_N: NDArray[np.float64] | None = None
-    ) -> "Scores":
+    ) -> "ScoreTable":
         """The same texts with other probabilities, and scores that rank them."""
         return replace(
             self, p_machine=p_machine_N, score=no_score() if score_N is None else score_N
@@ -80,10 +80,10 @@ class Scores:
         return human | ((self.label == 1) & (self.generator == generator))
 
 
-def read(path: Path) -> dict[str, Scores]:
+def read(path: Path) -> dict[str, ScoreTable]:
     """Read `scores.parquet`: the scores of the plain texts (`PLAIN`) and under each attack.
 
-    Columns are those of `Scores`; `paired_generator` says to whose pairs a human text belongs, and
+    Columns are those of `ScoreTable`; `paired_generator` says to whose pairs a human text belongs, and
     `attack` what was done to a text. Both may be missing, and `score`; further columns are passed
     over.
 
@@ -97,12 +97,12 @@ def read(path: Path) -> dict[str, Scores]:
     if not path.is_file():
         raise FileNotFoundError(f"no scores {path}; run `test` first")
     held = pq.read_table(path).to_pydict()
-    names = [one.name for one in fields(Scores) if one.name in held or one.name != "score"]
+    names = [one.name for one in fields(ScoreTable) if one.name in held or one.name != "score"]
     if absent := [name for name in names if name not in held]:
         raise ValueError(f"{path} has no column {', '.join(absent)}")
     pairs = zip(held.get("paired_generator", held["generator"]), held["generator"], strict=True)
     held["generator"] = [paired or written for paired, written in pairs]
-    every = Scores(**{name: np.asarray(held[name], KINDS.get(name, np.str_)) for name in names})
+    every = ScoreTable(**{name: np.asarray(held[name], KINDS.get(name, np.str_)) for name in names})
     attack_N = np.asarray(held.get("attack", [PLAIN] * len(every)), np.str_)
     found = {str(name): every.where(attack_N == name) for name in np.unique(attack_N)}
     for attack, scores in (found or {PLAIN: every}).items():
@@ -111,7 +111,7 @@ def read(path: Path) -> dict[str, Scores]:
     return found
 
 
-def wrong(scores: Scores) -> str | None:
+def wrong(scores: ScoreTable) -> str | None:
     """What is the matter with scores; None where they are sound."""
     if not len(scores):
         return "no texts"
@@ -130,11 +130,11 @@ def wrong(scores: Scores) -> str | None:
     return None
 
 
-def aligned(found: Mapping[str, Scores]) -> dict[str, Scores]:
+def aligned(found: Mapping[str, ScoreTable]) -> dict[str, ScoreTable]:
     """The same texts in the same order for every detector.
 
     Args:
-        found: Scores of each detector, by name.
+        found: ScoreTable of each detector, by name.
 
     Raises:
         ValueError: There is no detector, or two were tested on different texts.

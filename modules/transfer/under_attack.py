@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from modules.metrics.bootstrap import Resamples, Weights, part_by_part
 from modules.metrics.classification import Rate
 from modules.transfer.matrix import Matrix, mean_rate
-from modules.transfer.scores import PLAIN, Scores
+from modules.transfer.scores import PLAIN, ScoreTable
 
-Attacked = Mapping[str, Scores]
-"""Scores of one detector under each attack, those of the plain texts under `PLAIN`."""
+Attacked = Mapping[str, ScoreTable]
+"""ScoreTable of one detector under each attack, those of the plain texts under `PLAIN`."""
 
 
 def under_attack(
@@ -26,7 +26,7 @@ def under_attack(
     """A rate of every detector under each attack, the mean over its seeds; `PLAIN` comes first.
 
     Args:
-        found: Scores of each detector, one a seed, as `scores.read` gives them.
+        found: ScoreTable of each detector, one a seed, as `scores.read` gives them.
         rate: What is measured, over all generators together.
         weights: How often each plain text counts in each resample, in the order of their ids.
 
@@ -45,7 +45,7 @@ def under_attack(
     return Matrix(list(found), attacks, part_by_part(weights, quantity))
 
 
-def under(one: Attacked, attack: str) -> Scores:
+def under(one: Attacked, attack: str) -> ScoreTable:
     """What a detector said under one attack, by id; what was not attacked counts as it is."""
     plain, changed = one[PLAIN].where(np.argsort(one[PLAIN].id)), one[attack]
     place_C = np.searchsorted(plain.id, changed.id).clip(max=len(plain) - 1)
