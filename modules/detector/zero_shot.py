@@ -95,7 +95,7 @@ class ZeroShot(DetectionMethod):
         """The score of each text, [N]; NaN for one without tokens."""
 
 
-class Likelihood(ZeroShot):
+class LogLikelihood(ZeroShot):
     """Mean of log p(x_t): a machine takes tokens that are likely (Solaiman et al., 2019)."""
 
     @override

@@ -11,7 +11,7 @@ from modules.causal_lm.network import FromConfig, Pretrained
 from modules.causal_lm.token_statistics import token_sums
 from modules.detector.baseline import Baseline
 from modules.detector.tfidf import Tfidf
-from modules.detector.zero_shot import Binoculars, Entropy, FastDetectGPT, Likelihood, LogRank
+from modules.detector.zero_shot import Binoculars, Entropy, FastDetectGPT, LogLikelihood, LogRank
 from tests.conftest import TEXTS
 
 OPTIONS = {
@@ -22,7 +22,7 @@ OPTIONS = {
     "max_position_embeddings": 24,
     "initializer_range": 0.3,
 }
-SCORES = (Likelihood, LogRank, Entropy, FastDetectGPT, Binoculars)
+SCORES = (LogLikelihood, LogRank, Entropy, FastDetectGPT, Binoculars)
 
 
 def network(seed, tokenizer_size):
@@ -58,7 +58,7 @@ def loops(method, text, length):
         mean += m
         variance += sum(b * log(a) ** 2 for a, b in zip(p, q, strict=True)) - m * m
     return {
-        Likelihood: log_p / len(ids),
+        LogLikelihood: log_p / len(ids),
         LogRank: -rank / len(ids),
         Entropy: entropy / len(ids),
         FastDetectGPT: (log_p - mean) / sqrt(variance),
@@ -70,7 +70,7 @@ def loops(method, text, length):
 def test_scores_are_those_of_the_formulas_for_every_text_of_a_batch(tokenizer_folder, two):
     texts = [TEXTS[0], "A dog", " ".join(TEXTS[:3])]
     with torch.no_grad():
-        wanted = [loops(build(Likelihood, tokenizer_folder, two), text, 10) for text in texts]
+        wanted = [loops(build(LogLikelihood, tokenizer_folder, two), text, 10) for text in texts]
     for kind in SCORES:
         method = build(kind, tokenizer_folder, two, max_length=10, batch_size=2)
         found = method.scores(texts)
@@ -85,13 +85,13 @@ def test_batched_scores_are_those_of_single_texts(tokenizer_folder):
 
 
 def test_a_text_without_tokens_has_no_score(tokenizer_folder):
-    method = build(Likelihood, tokenizer_folder, two=False)
+    method = build(LogLikelihood, tokenizer_folder, two=False)
     found = method.scores(["", TEXTS[0]])
     assert found.isnan().tolist() == [True, False]
 
 
 def test_rows_are_no_longer_than_the_models_context(tokenizer_folder):
-    assert build(Likelihood, tokenizer_folder).max_length == 24
+    assert build(LogLikelihood, tokenizer_folder).max_length == 24
 
 
 def test_with_one_model_the_mean_is_minus_the_entropy(tokenizer_folder):
@@ -104,7 +104,9 @@ def test_with_one_model_the_mean_is_minus_the_entropy(tokenizer_folder):
 def test_models_of_different_vocabularies_are_refused(tokenizer_folder):
     other = {**OPTIONS, "vocab_size": 500}
     with pytest.raises(ValueError, match="the same tokens, got 300 and 500"):
-        Likelihood(partial(network, 1), str(tokenizer_folder), partial(FromConfig, options=other))
+        LogLikelihood(
+            partial(network, 1), str(tokenizer_folder), partial(FromConfig, options=other)
+        )
 
 
 # TF-IDF, and what makes probabilities of scores
