@@ -53,7 +53,7 @@ class Formatted:
         return fill_in(self.text, question).strip()
 
 
-class Chat:
+class ChatPrompt:
     """A prompt in the tokenizer's chat template, which writes the special tokens itself.
 
     Args:
