@@ -12,7 +12,7 @@ from modules.prompting.budget import Budget, Packing, pack
 from modules.prompting.demonstrations import Demonstration, Pool
 from modules.prompting.question import Question
 from modules.prompting.retrieval import Retriever
-from modules.prompting.templates import ExampleAnswers, Template, num_tokens
+from modules.prompting.templates import DemonstrationTemplate, ExampleAnswers, num_tokens
 
 
 class AlignedPrompt(NamedTuple):
@@ -52,7 +52,7 @@ class InContextAlignment:
         self,
         pool: Pool,
         retriever: Callable[[list[str]], Retriever] | None,
-        template: Template | None = None,
+        template: DemonstrationTemplate | None = None,
         budget: Budget = Budget(),  # noqa: B008 - frozen
         num_candidates: int = 20,
         keep_same: bool = False,

@@ -15,10 +15,10 @@ from modules.decoding.branches.branches import (
 )
 from modules.decoding.branches.combination import WeightedSum
 from modules.decoding.pretrained import Pretrained
-from modules.prompting.format import Chat, Formatted
+from modules.prompting.format import ChatPrompt, Formatted
 from modules.prompting.question import Prompt
 
-Wording = str | Formatted | Chat
+Wording = str | Formatted | ChatPrompt
 """A prompt; a text stands for a formatted one."""
 
 

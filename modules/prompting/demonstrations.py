@@ -35,7 +35,7 @@ class Demonstration:
 
 
 @dataclass(frozen=True)
-class Reject:
+class BadDemonstration:
     """A row that is no demonstration.
 
     Attributes:
@@ -122,12 +122,12 @@ class FilePool(Pool):
         return [one for one in self._rows if isinstance(one, Demonstration)]
 
     @cached_property
-    def rejects(self) -> list[Reject]:
+    def rejects(self) -> list[BadDemonstration]:
         """The rows that are no demonstrations."""
-        return [one for one in self._rows if isinstance(one, Reject)]
+        return [one for one in self._rows if isinstance(one, BadDemonstration)]
 
     @cached_property
-    def _rows(self) -> list[Demonstration | Reject]:
+    def _rows(self) -> list[Demonstration | BadDemonstration]:
         """All rows, judged.
 
         Raises:
@@ -139,7 +139,7 @@ class FilePool(Pool):
         is_parquet = self.path.suffix == ".parquet"
         raw = self._of_parquet() if is_parquet else self._of_lines()
         rows = [self._judged(row, f"{self.path.name}:{number}") for number, row in raw]
-        self._tell([one for one in rows if isinstance(one, Reject)], len(rows))
+        self._tell([one for one in rows if isinstance(one, BadDemonstration)], len(rows))
         return rows
 
     def _of_parquet(self) -> Iterator[tuple[int, object]]:
@@ -158,19 +158,19 @@ class FilePool(Pool):
                 if line.strip():
                     yield number, parsed(line)
 
-    def _judged(self, row: object, origin: str) -> Demonstration | Reject:
+    def _judged(self, row: object, origin: str) -> Demonstration | BadDemonstration:
         if not isinstance(row, dict):
-            return Reject(origin, "no object in JSON")
+            return BadDemonstration(origin, "no object in JSON")
         try:
             prompt, response = filled(self.prompt, row), filled(self.response, row)
         except ValueError as error:
-            return Reject(origin, str(error))
+            return BadDemonstration(origin, str(error))
         for name, text in (("prompt", prompt), ("response", response)):
             if not text:
-                return Reject(origin, f"empty {name}")
+                return BadDemonstration(origin, f"empty {name}")
         return Demonstration(prompt, response, origin)
 
-    def _tell(self, rejects: Sequence[Reject], num_rows: int) -> None:
+    def _tell(self, rejects: Sequence[BadDemonstration], num_rows: int) -> None:
         """Warn of bad rows; raise where no other is there."""
         named = "; ".join(f"{one.origin}: {one.reason}" for one in rejects[:NUM_NAMED])
         more = "; ..." if len(rejects) > NUM_NAMED else ""

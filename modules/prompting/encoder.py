@@ -20,7 +20,7 @@ NUM_ENDLESS = 10**6
 """A longest input above this is none: tokenizers say so where they know of no limit."""
 
 
-class Encoder(Protocol):
+class TextEncoder(Protocol):
     """Embeds texts. One that embeds queries otherwise has a second function, `encode_queries`."""
 
     def encode(self, texts: list[str]) -> NDArray[np.float32]:

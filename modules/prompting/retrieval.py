@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from modules.prompting.encoder import Encoder
+from modules.prompting.encoder import TextEncoder
 from modules.prompting.index import Index, digest, faiss_index, plain_index
 from modules.prompting.ranking import Ranking, best_of_each
 
@@ -62,7 +62,7 @@ class Dense(Retriever):
     def __init__(
         self,
         keys: list[str],
-        encoder: Encoder,
+        encoder: TextEncoder,
         cache: str | None = None,
         faiss: str | None = None,
     ):

@@ -19,7 +19,7 @@ TemplateOptions = dict[str, bool | int | float | str | None]
 """What a chat template is told besides the turns, by name."""
 
 
-class Template(Protocol):
+class DemonstrationTemplate(Protocol):
     """Writes prompts."""
 
     @property
@@ -69,7 +69,7 @@ class ExampleAnswers:
         return f"{self._asked(one.prompt)} {one.response}{GAP}"
 
 
-class ZeroShot(ExampleAnswers):
+class QuestionOnly(ExampleAnswers):
     """The question alone: the baseline of an untuned model (Han, 2023).
 
     Args:
@@ -88,7 +88,7 @@ class ZeroShot(ExampleAnswers):
         return 0
 
 
-class Chat:
+class ChatTurns:
     """Demonstrations as earlier turns, by the tokenizer's own chat template.
 
     Args:

@@ -18,7 +18,7 @@ def average(members: Sequence[ScoreTable]) -> ScoreTable:
     mean of the members' scores.
 
     Args:
-        members: ScoreTable of each detector on the same texts.
+        members: Scores of each detector on the same texts.
 
     Raises:
         ValueError: There is no member, or two were tested on different texts.

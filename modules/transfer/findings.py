@@ -154,7 +154,7 @@ def with_counterparts(one: Attacked) -> Attacked:
 
 
 def plainly(detectors: Mapping[str, Seeds]) -> dict[str, dict[str, ScoreTable]]:
-    """ScoreTable of the plain texts, by detector and seed, all in the same order."""
+    """Scores of the plain texts, by detector and seed, all in the same order."""
     flat = {
         (name, seed): one[PLAIN] for name, seeds in detectors.items() for seed, one in seeds.items()
     }

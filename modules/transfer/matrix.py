@@ -74,7 +74,7 @@ def measured(
     """A rate of every detector on every generator, the mean over its seeds.
 
     Args:
-        found: ScoreTable of each detector, one a seed, all on the same texts in the same order
+        found: Scores of each detector, one a seed, all on the same texts in the same order
             (`scores.aligned`).
         rate: What is measured, such as `rates.accuracy`.
         weights: How often each text counts in each resample.

@@ -83,9 +83,9 @@ class ScoreTable:
 def read(path: Path) -> dict[str, ScoreTable]:
     """Read `scores.parquet`: the scores of the plain texts (`PLAIN`) and under each attack.
 
-    Columns are those of `ScoreTable`; `paired_generator` says to whose pairs a human text belongs, and
-    `attack` what was done to a text. Both may be missing, and `score`; further columns are passed
-    over.
+    Columns are those of `ScoreTable`. `paired_generator` names the generator to whose pairs a human
+    text belongs, `attack` the attack on a text. Both are optional, as is `score`. Further columns
+    are ignored.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -134,7 +134,7 @@ def aligned(found: Mapping[str, ScoreTable]) -> dict[str, ScoreTable]:
     """The same texts in the same order for every detector.
 
     Args:
-        found: ScoreTable of each detector, by name.
+        found: Scores of each detector, by name.
 
     Raises:
         ValueError: There is no detector, or two were tested on different texts.

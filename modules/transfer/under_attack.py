@@ -17,7 +17,7 @@ from modules.transfer.matrix import Matrix, mean_rate
 from modules.transfer.scores import PLAIN, ScoreTable
 
 Attacked = Mapping[str, ScoreTable]
-"""ScoreTable of one detector under each attack, those of the plain texts under `PLAIN`."""
+"""Scores of one detector under each attack, those of the plain texts under `PLAIN`."""
 
 
 def under_attack(
@@ -26,7 +26,7 @@ def under_attack(
     """A rate of every detector under each attack, the mean over its seeds; `PLAIN` comes first.
 
     Args:
-        found: ScoreTable of each detector, one a seed, as `scores.read` gives them.
+        found: Scores of each detector, one a seed, as `scores.read` gives them.
         rate: What is measured, over all generators together.
         weights: How often each plain text counts in each resample, in the order of their ids.
 

@@ -23,7 +23,7 @@ from modules.nn.generators import dice, draw
 
 
 @dataclass(frozen=True)
-class Sampling:
+class ProxySampling:
     """How tokens are chosen among the reweighted ones, and where a text ends.
 
     Attributes:
@@ -131,7 +131,7 @@ class BlackBox:
         base: TopLogprobs,
         offsets: Offsets,
         token_strings: TokenStrings,
-        how: Sampling = Sampling(),
+        how: ProxySampling = ProxySampling(),
     ):
         self.base = base
         self.offsets = offsets

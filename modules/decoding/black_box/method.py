@@ -12,7 +12,7 @@ from modules.causal_lm.tokens.ends import ends_of
 from modules.causal_lm.tokens.prompts import prompt_ids
 from modules.decoding.answers import Record
 from modules.decoding.black_box.choices import choose
-from modules.decoding.black_box.decode import BlackBox, Sampling
+from modules.decoding.black_box.decode import BlackBox, ProxySampling
 from modules.decoding.black_box.offsets import LocalOffsets, Offsets
 from modules.decoding.black_box.records import chosen, totals, written
 from modules.decoding.black_box.token_strings import Form, TokenStrings
@@ -144,7 +144,7 @@ class RemoteProxy:
         at_once: Questions that may be under way at the same time.
     """
 
-    def __init__(self, method: RemoteProxyTuned, how: Sampling, per_token: bool = False):
+    def __init__(self, method: RemoteProxyTuned, how: ProxySampling, per_token: bool = False):
         self.method = method
         self.how = how
         self.per_token = per_token

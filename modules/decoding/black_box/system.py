@@ -1,6 +1,6 @@
 """A model behind an endpoint, tuned by proxy, as a Lightning system."""
 
-from modules.decoding.black_box.decode import Sampling
+from modules.decoding.black_box.decode import ProxySampling
 from modules.decoding.black_box.method import RemoteProxy, RemoteProxyTuned
 from modules.decoding.system import PerQuestionSystem
 
@@ -20,7 +20,7 @@ class RemoteDecoding(PerQuestionSystem):
     def __init__(
         self,
         method: RemoteProxyTuned,
-        sampling: Sampling = Sampling(),  # noqa: B008 - frozen
+        sampling: ProxySampling = ProxySampling(),  # noqa: B008 - frozen
         per_token: bool = False,
         answers: str | None = None,
     ):

@@ -22,7 +22,7 @@ Ids = Sequence[int]
 """Token ids of a prompt, without padding."""
 
 
-class Rows(ABC):
+class BranchRows(ABC):
     """Rows of one model.
 
     Args:
@@ -69,7 +69,7 @@ class Rows(ABC):
         self.cache.crop(-num_tokens)
 
 
-class CausalRows(Rows):
+class CausalRows(BranchRows):
     """Rows of a causal model, padded on the left, with positions that ignore padding."""
 
     @override
@@ -143,7 +143,7 @@ class CausalRows(Rows):
         return StaticCache(config=self.model.config, max_cache_len=self.length)
 
 
-class EncodedRows(Rows):
+class EncodedRows(BranchRows):
     """Rows of an encoder-decoder model: the encoder reads the prompts, the decoder continues."""
 
     @override
@@ -229,7 +229,7 @@ def parameters(forward: Callable[..., object]) -> frozenset[str]:
     return frozenset(signature(forward).parameters)
 
 
-def rows_of(model: Any, prompts: Sequence[Ids], num_new: int, cache: CacheKind) -> Rows:
+def rows_of(model: Any, prompts: Sequence[Ids], num_new: int, cache: CacheKind) -> BranchRows:
     """The kind of rows that a model needs.
 
     Raises:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from modules.causal_lm.architecture.weight_layout import columns_together, pays
 from modules.decoding.branches.branches import Branches
-from modules.decoding.branches.rows import CacheKind, Ids, Rows, rows_of
+from modules.decoding.branches.rows import BranchRows, CacheKind, Ids, rows_of
 from modules.decoding.branches.vocabulary import Alignment
 from modules.decoding.starts import start_id
 
@@ -49,7 +49,7 @@ class Ensemble:
         self.num_questions = len(prompts[0])
         models = [one.model for one in branches.branches]
         self.members = by_model(models)
-        self.rows: list[Rows] = [
+        self.rows: list[BranchRows] = [
             rows_of(models[which[0]], [ids for k in which for ids in prompts[k]], num_new, cache)
             for which in self.members
         ]

@@ -50,7 +50,7 @@ TOGETHER = 8
 """Batches between two steps of a progress bar."""
 
 
-class Row(NamedTuple):
+class ScoredRow(NamedTuple):
     """A continuation whose likelihood is asked for.
 
     Attributes:
@@ -180,11 +180,11 @@ class Combined(TemplateLM):
             self.cache_hook.add_partial("loglikelihood_rolling", (text,), total)
         return totals
 
-    def _row(self, context: str, ids: list[int]) -> Row:
+    def _row(self, context: str, ids: list[int]) -> ScoredRow:
         """Prompts of a context, cut so that a continuation fits behind them."""
-        return Row(self._fitted(context.rstrip(), len(ids) - 1).ids, ids)
+        return ScoredRow(self._fitted(context.rstrip(), len(ids) - 1).ids, ids)
 
-    def _windows(self, text: str) -> list[Row]:
+    def _windows(self, text: str) -> list[ScoredRow]:
         """A text by itself, in parts that the models can take."""
         branches = self.decoder.branches
         ids = self.tok_encode(text, add_special_tokens=False)
@@ -195,11 +195,11 @@ class Combined(TemplateLM):
         windows = get_rolling_token_windows(ids, self.prefix_token_id, longest, context_len=1)
         pairs = [make_disjoint_window(window) for window in windows]
         return [
-            Row([to(torch.tensor(before)).tolist() for to in own] if n else starts, part)
+            ScoredRow([to(torch.tensor(before)).tolist() for to in own] if n else starts, part)
             for n, (before, part) in enumerate(pairs)
         ]
 
-    def _scored(self, rows: Sequence[Row], quiet: bool) -> list[Likelihood]:
+    def _scored(self, rows: Sequence[ScoredRow], quiet: bool) -> list[Likelihood]:
         """Likelihoods of rows; those of like length are read together."""
         branches, step = self.decoder.branches, TOGETHER * self.batch_size
         order = sorted(range(len(rows)), key=lambda n: -cost(rows[n]))
@@ -290,7 +290,7 @@ class Combined(TemplateLM):
         return as_chat(chat_history, self.tokenizer, self.template_options, continued=is_continued)
 
 
-def cost(row: Row) -> int:
+def cost(row: ScoredRow) -> int:
     """Tokens of the longest prompt and what follows it."""
     return max(map(len, row.prompt_ids)) + len(row.ids)
 

@@ -10,7 +10,7 @@ from modules.prompting.budget import Budget
 from modules.prompting.demonstrations import Demonstration, FilePool, Pool
 from modules.prompting.ranking import Ranking
 from modules.prompting.retrieval import BM25, Random, Retriever
-from modules.prompting.templates import Chat, ZeroShot, num_tokens
+from modules.prompting.templates import ChatTurns, QuestionOnly, num_tokens
 
 POOL = Pool(
     [
@@ -104,7 +104,7 @@ def test_the_least_similar_give_way_until_the_whole_prompt_fits(tokenizer):
 
 
 def test_without_a_retriever_there_is_the_question_alone(tokenizer):
-    alignment = InContextAlignment(FilePool("nowhere.jsonl"), None, ZeroShot())
+    alignment = InContextAlignment(FilePool("nowhere.jsonl"), None, QuestionOnly())
     assert alignment.prompt(CAT, tokenizer) == "Question: Name a cat.\n\nAnswer:"
     assert alignment.stops == ["\nQuestion:"]
     with pytest.raises(ValueError, match="there is no retriever"):
@@ -115,7 +115,7 @@ def test_demonstrations_become_turns_of_a_chat(tokenizer):
     tokenizer.chat_template = (
         "{% for m in messages %}{{ m['role'][0] }}:{{ m['content'] }};{% endfor %}"
     )
-    alignment = InContextAlignment(POOL, InOrder, Chat(), num_candidates=1)
+    alignment = InContextAlignment(POOL, InOrder, ChatTurns(), num_candidates=1)
     assert alignment.prompt({"prompt": "Hm?"}, tokenizer) == "u:Name a cat.;a:Tom;u:Hm?;"
 
 
@@ -143,13 +143,13 @@ def test_a_config_names_all_parts_and_nothing_is_read_before_it_is_needed(tmp_pa
         config = {
             "pool": pool,
             "retriever": retriever,
-            "template": {"class_path": f"{where}.templates.ZeroShot"},
+            "template": {"class_path": f"{where}.templates.QuestionOnly"},
             "budget": {"total": 50, "fill": True},
         }
         parsed = parser.parse_args([f"--alignment={json.dumps(config)}"])
         alignment = parser.instantiate(parsed).alignment
         assert alignment.budget == Budget(50, fill=True)
-        assert isinstance(alignment.template, ZeroShot)
+        assert isinstance(alignment.template, QuestionOnly)
         assert not file.exists()
     file.write_text('{"prompt": "a b", "answer": "c"}\n{"prompt": "a d", "answer": "e"}')
     assert isinstance(alignment.retriever, Retriever)

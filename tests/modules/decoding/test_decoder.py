@@ -5,7 +5,7 @@ import pytest
 from modules.decoding.branches.branches import Branch, Branches, context_aware, proxy_tuned
 from modules.decoding.decoder import Decoder
 from modules.decoding.options import ANSWERED, CONTINUED
-from modules.prompting.format import Chat, Formatted, fill_in
+from modules.prompting.format import ChatPrompt, Formatted, fill_in
 from tests.fixtures.decoding import Numbers, doubled, plain_greedy, plain_logits, tiny
 
 ASKED = [
@@ -184,7 +184,7 @@ class Chatty(Numbers):
 
 
 def test_a_chat_prompt_goes_through_the_tokenizers_template():
-    chat = Chat("{question}?", system="Be brief.", answer="So")
+    chat = ChatPrompt("{question}?", system="Be brief.", answer="So")
     told = chat({"question": "Why"}, Chatty())
     assert told == "system: Be brief. | user: Why? |> So"
     with pytest.raises(ValueError, match="no chat template"):

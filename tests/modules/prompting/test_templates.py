@@ -3,7 +3,7 @@ from transformers import AutoTokenizer
 
 from modules.prompting import format as prompts
 from modules.prompting.demonstrations import Demonstration
-from modules.prompting.templates import Chat, ExampleAnswers, ZeroShot, num_tokens
+from modules.prompting.templates import ChatTurns, ExampleAnswers, QuestionOnly, num_tokens
 
 CATS = Demonstration("What do cats eat?", "Mice.")
 DOGS = Demonstration("What do dogs eat?\nBe short.", "Bones: {prompt}")
@@ -35,7 +35,7 @@ def test_a_demonstration_is_as_long_as_its_text_with_the_gap(tokenizer):
 
 
 def test_zero_shot_is_the_question_alone(tokenizer):
-    template = ZeroShot()
+    template = QuestionOnly()
     assert template.render([CATS], "And cows?", tokenizer) == "Question: And cows?\n\nAnswer:"
     assert template.length(CATS, tokenizer) == 0
     assert template.stops == ["\nQuestion:"]
@@ -55,15 +55,15 @@ def test_another_query_words_demonstrations_and_stops():
 def test_demonstrations_are_earlier_turns_of_a_chat(tokenizer):
     tokenizer.chat_template = TURNS
     start = tokenizer.bos_token or ""
-    assert Chat("Be kind.").render([CATS], "Cows?", tokenizer) == (
+    assert ChatTurns("Be kind.").render([CATS], "Cows?", tokenizer) == (
         f"{start}<system>Be kind.</><user>What do cats eat?</><assistant>Mice.</>"
         "<user>Cows?</><assistant>"
     )
-    assert Chat().render([], "Cows?", tokenizer) == f"{start}<user>Cows?</><assistant>"
-    assert Chat().stops == []
+    assert ChatTurns().render([], "Cows?", tokenizer) == f"{start}<user>Cows?</><assistant>"
+    assert ChatTurns().stops == []
 
 
-@pytest.mark.parametrize("template", [Chat(), Chat("Be kind."), ExampleAnswers()])
+@pytest.mark.parametrize("template", [ChatTurns(), ChatTurns("Be kind."), ExampleAnswers()])
 def test_lengths_add_up_to_what_demonstrations_add_to_a_prompt(tokenizer, template):
     tokenizer.chat_template = TURNS
     shown = [CATS, DOGS, CATS]
@@ -76,7 +76,7 @@ def test_lengths_add_up_to_what_demonstrations_add_to_a_prompt(tokenizer, templa
 
 def test_a_tokenizer_without_a_chat_template_is_refused(tokenizer):
     with pytest.raises(ValueError, match="has no chat template"):
-        Chat().render([], "Cows?", tokenizer)
+        ChatTurns().render([], "Cows?", tokenizer)
 
 
 THINKING = (
@@ -96,19 +96,19 @@ SILENT = (
 def test_a_template_is_told_the_options_of_the_config(tokenizer):
     tokenizer.chat_template = THINKING
     quick = {"enable_thinking": False}
-    assert Chat().render([], "Hi", tokenizer) == "<user>Hi</><assistant>"
-    found = Chat(template_options=quick).render([], "Hi", tokenizer)
+    assert ChatTurns().render([], "Hi", tokenizer) == "<user>Hi</><assistant>"
+    found = ChatTurns(template_options=quick).render([], "Hi", tokenizer)
     assert found == "<user>Hi</><assistant><think></think>"
-    prompt = prompts.Chat("{q}", template_options=quick, answer="So")
+    prompt = prompts.ChatPrompt("{q}", template_options=quick, answer="So")
     assert prompt({"q": "Hi"}, tokenizer) == found + "So"
 
 
 def test_options_that_nobody_reads_are_told_and_ours_are_refused(tokenizer):
     tokenizer.chat_template = THINKING
     with pytest.warns(UserWarning, match="never reads the option 'enable_thought'"):
-        Chat(template_options={"enable_thought": False}).render([], "Hi", tokenizer)
+        ChatTurns(template_options={"enable_thought": False}).render([], "Hi", tokenizer)
     with pytest.raises(ValueError, match="template_options cannot say 'tokenize'"):
-        Chat(template_options={"tokenize": True}).render([], "Hi", tokenizer)
+        ChatTurns(template_options={"tokenize": True}).render([], "Hi", tokenizer)
 
 
 @pytest.mark.parametrize(("template", "why"), [(NO_SYSTEM, "refuses"), (SILENT, "leaves out")])
@@ -117,9 +117,9 @@ def test_a_template_without_a_system_role_is_told_and_the_users_turn_may_take_it
 ):
     tokenizer.chat_template = template
     with pytest.raises(ValueError, match=rf"{why} .*fold_system: true"):
-        prompts.Chat("{q}", system="Be kind.")({"q": "Hi"}, tokenizer)
-    found = prompts.Chat("{q}", system="Be kind.", fold_system=True)({"q": "Hi"}, tokenizer)
+        prompts.ChatPrompt("{q}", system="Be kind.")({"q": "Hi"}, tokenizer)
+    found = prompts.ChatPrompt("{q}", system="Be kind.", fold_system=True)({"q": "Hi"}, tokenizer)
     assert "Be kind.\n\nHi" in found
-    shown = Chat("Be kind.", fold_system=True).render([CATS], "Cows?", tokenizer)
+    shown = ChatTurns("Be kind.", fold_system=True).render([CATS], "Cows?", tokenizer)
     assert "Be kind.\n\nWhat do cats eat?" in shown
     assert shown.count("Be kind.") == 1

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from modules.decoding.answers import answer_all, answered
-from modules.decoding.black_box.decode import BlackBox, Sampling
+from modules.decoding.black_box.decode import BlackBox, ProxySampling
 from modules.decoding.black_box.offsets import LocalOffsets
 from modules.decoding.black_box.token_strings import TokenStrings
 from modules.decoding.black_box.top_logprobs import (
@@ -40,7 +40,9 @@ def box(parts):
             Endpoint(served.url, "tiny"), num, tokenizer if as_ids else None
         )
         offsets = LocalOffsets(expert, antiexpert, tokenizer, alpha)
-        return BlackBox(base, offsets, token_strings, Sampling(**{"max_new_tokens": 8} | sampling))
+        return BlackBox(
+            base, offsets, token_strings, ProxySampling(**{"max_new_tokens": 8} | sampling)
+        )
 
     return make
 
@@ -304,12 +306,12 @@ def test_draws_follow_the_distribution_with_temperature_and_top_p():
         (1.0, 0.01): [0.0, 1.0, 0.0, 0.0],
     }
     for (temperature, top_p), shares in cases.items():
-        how = Sampling(temperature=temperature, top_p=top_p)
+        how = ProxySampling(temperature=temperature, top_p=top_p)
         drawn = torch.tensor([how.choose(logprob_K, dice) for _ in range(2000)])
         wanted = torch.tensor(shares, dtype=torch.float64) / sum(shares)
         found = drawn.bincount(minlength=4) / 2000
         torch.testing.assert_close(found.double(), wanted, atol=0.04, rtol=0)
-    assert Sampling().choose(logprob_K, dice) == 1
+    assert ProxySampling().choose(logprob_K, dice) == 1
 
 
 def test_a_seed_gives_the_same_text_again(parts, box):
@@ -341,4 +343,4 @@ def test_each_question_and_each_answer_has_its_own_draws(parts, box):
 )
 def test_what_cannot_be_sampled_from_is_refused(sampling, told):
     with pytest.raises(ValueError, match=told):
-        Sampling(**sampling)
+        ProxySampling(**sampling)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from modules.causal_lm.tokens.ends import ends_of
-from modules.decoding.black_box.decode import BlackBox, Sampling
+from modules.decoding.black_box.decode import BlackBox, ProxySampling
 from modules.decoding.black_box.offsets import LocalOffsets
 from modules.decoding.black_box.token_strings import TokenStrings
 from modules.decoding.black_box.top_logprobs import TextTopLogprobs
@@ -57,7 +57,7 @@ def test_a_black_box_writes_what_it_writes_in_python(parts, experts, tmp_path, c
     with serving(model=base, tokenizer=tokenizer) as served:
         records = black_box(tmp_path, experts, served)
         offsets = LocalOffsets(expert, antiexpert, tokenizer)
-        how = Sampling(max_new_tokens=3, end=sorted(ends_of(expert, tokenizer)))
+        how = ProxySampling(max_new_tokens=3, end=sorted(ends_of(expert, tokenizer)))
         box = BlackBox(
             TextTopLogprobs(Endpoint(served.url, "x")), offsets, TokenStrings(tokenizer), how
         )
