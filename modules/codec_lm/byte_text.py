@@ -11,13 +11,13 @@ FIRST = 10240
 ALPHABET = [chr(FIRST + byte) for byte in range(256)]
 
 
-def spell(sequence: bytes) -> str:
+def bytes_to_text(sequence: bytes) -> str:
     """The text of some bytes."""
     number = np.frombuffer(sequence, np.uint8).astype("<u2") + np.uint16(FIRST)
     return number.tobytes().decode("utf-16-le")
 
 
-def unspell(text: str) -> bytes:
+def text_to_bytes(text: str) -> bytes:
     """The bytes that a text spells.
 
     Raises:

@@ -52,7 +52,7 @@ class Rules(Protocol):
         """Tokens that suffice to end properly, the end included."""
 
     def sequence(self, tokens: Sequence[int]) -> bytes:
-        """The bytes that the codec makes a file of; tokens that spell none are left out."""
+        """The bytes that the codec makes a file of; tokens that stand for none are left out."""
 
     def name(self, tokens: Sequence[int]) -> list[int]:
         """Number in `kinds` of what each token of a file says; empty if it begins no file."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from modules.causal_lm.tokens.vocabulary import vocabulary_size
 from modules.codec_lm.byte_grammar import ByteGrammar, vote
-from modules.codec_lm.byte_text import unspell
+from modules.codec_lm.byte_text import text_to_bytes
 from modules.codec_lm.rules import FINISH
 
 Tree = dict[int, "Node"]
@@ -52,7 +52,7 @@ class TokenGrammar:
 
     Attributes:
         grammar: That of bytes.
-        words: Bytes of each token; None for those that spell none. Every byte is a token.
+        words: Bytes of each token; None for those that stand for none. Every byte is a token.
         end: The token that ends a file.
         naming: What bytes say.
     """
@@ -70,11 +70,12 @@ class TokenGrammar:
 
     @classmethod
     def of(cls, grammar: ByteGrammar[Any], tokenizer: Any, naming: Naming) -> "TokenGrammar":
-        """The grammar over a Hugging Face tokenizer whose tokens spell bytes."""
+        """The grammar over a Hugging Face tokenizer whose tokens stand for bytes."""
         names = tokenizer.convert_ids_to_tokens(range(vocabulary_size(tokenizer)))
         special = set(tokenizer.all_special_ids)
         words = [
-            None if n in special or name is None else unspell(name) for n, name in enumerate(names)
+            None if n in special or name is None else text_to_bytes(name)
+            for n, name in enumerate(names)
         ]
         return cls(grammar, words, tokenizer.eos_token_id, naming)
 
@@ -187,7 +188,7 @@ class TokenGrammar:
         return self.grammar.cost(place) + 1
 
     def sequence(self, tokens: Sequence[int]) -> bytes:
-        """The bytes that tokens spell."""
+        """The bytes that tokens stand for."""
         return b"".join(self.words[token] or b"" for token in tokens)
 
     def name(self, tokens: Sequence[int]) -> list[int]:

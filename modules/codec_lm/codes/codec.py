@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from modules.codec_lm.byte_text import FIRST
-from modules.codec_lm.codes.rules import Codes, FixedLength, pack, spell_codes, unpack
+from modules.codec_lm.codes.rules import Codes, FixedLength, codes_to_text, pack, unpack
 from modules.codec_lm.prefix import num_given
 from modules.codec_lm.rules import Rules
 
@@ -69,7 +69,7 @@ class CodeCodec(ABC):
 
     def text(self, picture: Pixels) -> str:
         """The codes of a picture, spelt for a tokenizer."""
-        return spell_codes(self.encode(picture))
+        return codes_to_text(self.encode(picture))
 
     def prefix(self, picture: Pixels, share: float) -> str:
         """The first codes of a picture, spelt.

@@ -25,12 +25,12 @@ MOST = 0xD800 - FIRST
 """Kinds of codes, at most: characters from there on are no characters of their own."""
 
 
-def spell_codes(code_N: Codes) -> str:
+def codes_to_text(code_N: Codes) -> str:
     """The text of some codes."""
     return "".join(chr(FIRST + code) for code in code_N.tolist())
 
 
-def unspell_codes(text: str) -> Codes:
+def text_to_codes(text: str) -> Codes:
     """The codes that a text spells.
 
     Raises:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from modules.codec_lm.byte_text import ALPHABET, spell
+from modules.codec_lm.byte_text import ALPHABET, bytes_to_text
 from modules.codec_lm.h264 import x264
 from modules.codec_lm.h264.bitstream.nal import IDR_SLICE, SLICE, join, units
 from modules.codec_lm.h264.bitstream.parameter_sets import Parameters, read_parameters
@@ -118,7 +118,7 @@ class AvcCodec:
 
     def text(self, picture: Clip) -> str:
         """The sequence of a clip, spelt for a tokenizer."""
-        return spell(self.encode(picture))
+        return bytes_to_text(self.encode(picture))
 
     def prefix(self, picture: Clip, share: float) -> str:
         """The first frames of a clip, spelt.
@@ -128,7 +128,7 @@ class AvcCodec:
             share: Of the clip's frames, in [0, 1), rounded down.
         """
         given = self.given(share)
-        return spell(b"".join(self.pictures(picture)[:given]))
+        return bytes_to_text(b"".join(self.pictures(picture)[:given]))
 
     def given(self, share: float) -> int:
         """Frames that a share of a clip is."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from modules.codec_lm.byte_text import ALPHABET, spell
+from modules.codec_lm.byte_text import ALPHABET, bytes_to_text
 from modules.codec_lm.jpeg.byte_kinds import JPEG
 from modules.codec_lm.jpeg.grammar import Grammar
 from modules.codec_lm.jpeg.huffman import read_tables
@@ -122,7 +122,7 @@ class JpegCodec:
 
     def text(self, picture: Pixels) -> str:
         """The sequence of a picture, spelt for a tokenizer."""
-        return spell(self.encode(picture))
+        return bytes_to_text(self.encode(picture))
 
     def prefix(self, picture: Pixels, share: float) -> str:
         """The first part of a picture, spelt: whole MCUs, and no marker behind the last one.
@@ -142,8 +142,8 @@ class JpegCodec:
             if place.done < wanted or (place.phase == "stuffing" and place.at in (0, FULL)):
                 continue
             is_whole = place.done == wanted and (place.phase == "marker" or place.at == 0)
-            return spell(sequence[: number + is_whole])
-        return spell(sequence)
+            return bytes_to_text(sequence[: number + is_whole])
+        return bytes_to_text(sequence)
 
     def decoder_error(self, sequence: bytes) -> str | None:
         """What libjpeg says of a sequence, warnings included, or that it has another size.

@@ -16,7 +16,7 @@ from datamodules.images.digits import Digits
 from datamodules.images.source import Pair
 from datamodules.records.document import BadSample, Document
 from datamodules.records.errors import BadSampleError
-from modules.codec_lm.byte_text import unspell
+from modules.codec_lm.byte_text import text_to_bytes
 from modules.codec_lm.h264.codec import AvcCodec
 
 STREAMS = Path(os.environ.get("TRAINER_DATA", "data")) / "video"
@@ -123,7 +123,7 @@ def test_bad_videos_are_told_and_the_others_become_streams(tmp_path):
     empty, good = CodecText(VideoFiles(str(tmp_path)), codec).documents()
     assert empty == BadSample(str(tmp_path / "empty.mp4"), "empty.mp4 is empty")
     assert isinstance(good, Document)
-    assert codec.decoder_error(unspell(good.text)) is None
+    assert codec.decoder_error(text_to_bytes(good.text)) is None
 
 
 @pytest.mark.skipif(not STREAMS.is_dir(), reason=f"no {STREAMS}")

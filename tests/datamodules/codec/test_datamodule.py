@@ -14,7 +14,7 @@ from datamodules.images.source import ImageSource, Pair
 from datamodules.records.document import BadSample, Document
 from datamodules.text.tokenizer import load_tokenizer
 from engine.commands.tokenizer import train_tokenizer
-from modules.codec_lm.byte_text import unspell
+from modules.codec_lm.byte_text import text_to_bytes
 from modules.codec_lm.jpeg.codec import JpegCodec
 
 GREY = JpegCodec(16, 16, sampling="grey", keep_header=False)
@@ -43,9 +43,9 @@ class Some(ImageSource):
 def test_pictures_become_texts_and_broken_ones_are_told():
     first, broken, white = CodecText(Some(), JpegCodec(16, 16)).documents()
     assert isinstance(first, Document)
-    assert first.size == len(unspell(first.text)) == len(first.text)
+    assert first.size == len(text_to_bytes(first.text)) == len(first.text)
     assert broken == BadSample("some:2", "not an image of a known format")
-    picture = JpegCodec(16, 16).decode(unspell(white.text))
+    picture = JpegCodec(16, 16).decode(text_to_bytes(white.text))
     assert (picture == 255).all()
 
 
@@ -131,8 +131,8 @@ def test_files_of_every_form_become_upright_pictures(file, num_coded_before):
     codec = JpegCodec(16, 16, 95, sampling="grey")
     source = CodecText(Files(file), codec)
     first, white = source.documents()
-    assert np.abs(codec.decode(unspell(first.text)) - SHADES.astype(float)).mean() < 6
-    assert (codec.decode(unspell(white.text)) == 255).all()
+    assert np.abs(codec.decode(text_to_bytes(first.text)) - SHADES.astype(float)).mean() < 6
+    assert (codec.decode(text_to_bytes(white.text)) == 255).all()
     assert source.num_coded_before == num_coded_before
 
 
@@ -169,7 +169,7 @@ def test_test_pictures_that_cannot_be_finished_are_told_once_with_the_first_plac
 
 def test_grey_files_are_the_brightness_of_colours():
     *_, white = CodecText(Some(), GREY).documents()
-    assert (GREY.decode(unspell(white.text)) == 255).all()
+    assert (GREY.decode(text_to_bytes(white.text)) == 255).all()
 
 
 def test_the_fingerprint_follows_the_codec():

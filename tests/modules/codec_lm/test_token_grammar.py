@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modules.codec_lm.byte_text import ALPHABET, spell, unspell
+from modules.codec_lm.byte_text import ALPHABET, bytes_to_text, text_to_bytes
 from modules.codec_lm.jpeg.byte_kinds import JPEG
 from modules.codec_lm.jpeg.codec import JpegCodec
 from modules.codec_lm.token_grammar import TokenGrammar
@@ -32,10 +32,10 @@ def vocabulary(seed=0, num=60):
 
 def test_spelling_has_an_inverse_and_refuses_what_spells_nothing():
     every = bytes(range(256))
-    assert unspell(spell(every)) == every
+    assert text_to_bytes(bytes_to_text(every)) == every
     assert len(set(ALPHABET)) == 256
     with pytest.raises(ValueError, match="'a' spells no byte"):
-        unspell("a")
+        text_to_bytes("a")
 
 
 @settings(max_examples=6, deadline=None)

@@ -16,10 +16,10 @@ from modules.codec_lm.codes.pixels import PixelCodec
 from modules.codec_lm.codes.rules import (
     MOST,
     FixedLength,
+    codes_to_text,
     pack,
-    spell_codes,
+    text_to_codes,
     unpack,
-    unspell_codes,
 )
 from modules.codec_lm.system import CodecLM
 from tests.modules.codec_lm.test_generate import OPTIONS, prompts
@@ -33,7 +33,7 @@ SEVERAL = st.sampled_from([2, 16, 256, 257, 512, 4096, MOST])
 def tokenizer_of_codes(tmp_path_factory):
     """As the command `tokenizer` makes it with one token more than there are codes."""
     folder = tmp_path_factory.mktemp("codes")
-    texts = (spell_codes(np.full(CODEC.length, code)) for code in range(5))
+    texts = (codes_to_text(np.full(CODEC.length, code)) for code in range(5))
     told = train_tokenizer(texts, 6, folder, CODEC.alphabet)
     assert told.startswith("6 tokens from 5 documents, 1.00 bytes a token")
     return str(folder)
@@ -56,10 +56,10 @@ def system(tokenizer_of_codes):
 @given(SEVERAL, st.data())
 def test_codes_come_back_from_texts_and_bytes(num_kinds, data):
     codes = np.array(data.draw(st.lists(st.integers(0, num_kinds - 1))), np.int64)
-    text, sequence = spell_codes(codes), pack(codes, num_kinds)
+    text, sequence = codes_to_text(codes), pack(codes, num_kinds)
     assert len(text) == len(codes)
     assert len(sequence) == len(codes) * (1 if num_kinds <= 256 else 2)
-    assert np.array_equal(unspell_codes(text), codes)
+    assert np.array_equal(text_to_codes(text), codes)
     assert np.array_equal(unpack(sequence, num_kinds), codes)
 
 
@@ -71,7 +71,7 @@ def test_two_bytes_stand_in_the_order_of_networks():
 def test_a_tokenizer_of_codes_merges_nothing_and_gives_back_every_text(num_kinds, tmp_path):
     from transformers import AutoTokenizer
 
-    alphabet = spell_codes(np.arange(num_kinds))
+    alphabet = codes_to_text(np.arange(num_kinds))
     train_tokenizer(iter([alphabet * 2] * 3), num_kinds + 1, tmp_path, list(alphabet))
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     ids = tokenizer.encode(alphabet, add_special_tokens=False)
@@ -84,7 +84,7 @@ def test_a_tokenizer_of_codes_merges_nothing_and_gives_back_every_text(num_kinds
 
 def test_what_is_no_code_is_refused():
     with pytest.raises(ValueError, match="'a' spells no code"):
-        unspell_codes("a")
+        text_to_codes("a")
     with pytest.raises(ValueError, match=r"within \[0, 4\), got 1 to 4"):
         pack(np.array([1, 4]), 4)
     with pytest.raises(ValueError, match="2 bytes, which 3 bytes"):

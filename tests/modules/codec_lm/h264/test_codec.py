@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modules.codec_lm.byte_text import unspell
+from modules.codec_lm.byte_text import text_to_bytes
 from modules.codec_lm.h264 import x264
 from modules.codec_lm.h264.bitstream.nal import PPS, SEI, SPS, units
 from modules.codec_lm.h264.bitstream.parameter_sets import read_parameters
@@ -59,7 +59,7 @@ def test_a_sequence_decodes_as_the_ordinary_file_does(setting):
     sequence = codec.encode(clip)
     assert np.array_equal(codec.decode(sequence), ordinary(codec, clip))
     assert codec.decoder_error(sequence) is None
-    assert unspell(codec.text(clip)) == sequence
+    assert text_to_bytes(codec.text(clip)) == sequence
 
 
 @CASES
@@ -92,7 +92,7 @@ def test_a_beginning_is_as_many_whole_frames_as_are_asked_for(setting):
     clip = moving(codec, np.random.default_rng(4))
     sequence = codec.encode(clip)
     for share, num in ((0.0, 0), (1 / 3, codec.frames // 3), (2 / 3, codec.frames * 2 // 3)):
-        begun = unspell(codec.prefix(clip, share))
+        begun = text_to_bytes(codec.prefix(clip, share))
         assert sequence.startswith(begun)
         assert codec.given(share) == num
         if num:
@@ -111,7 +111,7 @@ def test_a_stream_that_names_another_size_shows_nothing_and_is_complained_of():
 def test_where_a_stream_breaks_off_the_last_frame_stands_still():
     codec = AvcCodec(32, 48)
     clip = moving(codec, np.random.default_rng(5))
-    cut = unspell(codec.prefix(clip, 0.4))
+    cut = text_to_bytes(codec.prefix(clip, 0.4))
     shown, whole = codec.decode(cut), codec.decode(codec.encode(clip))
     assert np.array_equal(shown[:6], whole[:6])
     assert all(np.array_equal(frame, whole[5]) for frame in shown[6:])

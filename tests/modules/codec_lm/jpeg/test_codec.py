@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modules.codec_lm.byte_text import ALPHABET, spell, unspell
+from modules.codec_lm.byte_text import ALPHABET, bytes_to_text, text_to_bytes
 from modules.codec_lm.jpeg.codec import CELL, JpegCodec
 from modules.codec_lm.jpeg.huffman import canonical, read_tables
 from modules.codec_lm.jpeg.markers import segments
@@ -21,16 +21,16 @@ def test_a_sequence_decodes_as_the_ordinary_file_does(sampling, restart, keep_he
     shown = picture(codec, np.random.default_rng(0))
     with Image.open(BytesIO(codec.save(shown))) as ordinary:
         assert np.array_equal(codec.decode(codec.encode(shown)), np.asarray(ordinary))
-    assert unspell(codec.text(shown)) == codec.encode(shown)
+    assert text_to_bytes(codec.text(shown)) == codec.encode(shown)
 
 
 def test_every_byte_has_its_character_and_other_characters_are_named():
-    assert spell(bytes(range(256))) == "".join(ALPHABET)
-    assert unspell("".join(ALPHABET)) == bytes(range(256))
-    assert (spell(b""), unspell("")) == ("", b"")
+    assert bytes_to_text(bytes(range(256))) == "".join(ALPHABET)
+    assert text_to_bytes("".join(ALPHABET)) == bytes(range(256))
+    assert (bytes_to_text(b""), text_to_bytes("")) == ("", b"")
     for wrong in ("a", chr(10239), chr(10240 + 256), "\U0001f600", "\ud800"):
         with pytest.raises(ValueError, match="spells no byte") as error:
-            unspell(ALPHABET[0] + wrong + "b")
+            text_to_bytes(ALPHABET[0] + wrong + "b")
         assert repr(wrong) in str(error.value)
 
 
@@ -52,7 +52,7 @@ def test_a_beginning_holds_its_share_of_the_picture_and_no_more(sampling, restar
     shown = picture(codec, np.random.default_rng(2))
     rows, columns = codec.grid
     for share in (0.0, 0.25, 0.5, 0.9):
-        begun = unspell(codec.prefix(shown, share))
+        begun = text_to_bytes(codec.prefix(shown, share))
         assert codec.encode(shown).startswith(begun)
         place = codec.grammar.walk(codec.grammar.start, begun)
         wanted = int(share * rows * columns)
@@ -69,7 +69,7 @@ def test_a_share_of_a_hundred_parts_is_that_many_hundredths():
     assert [num_given(hundredths / 100, 100) for hundredths in range(100)] == [*range(100)]
     assert num_given(0.999, 10) == num_given(np.nextafter(1, 0), 10) == 9
     codec = JpegCodec(16, 16 * 100)
-    begun = unspell(codec.prefix(picture(codec, np.random.default_rng(2)), 0.29))
+    begun = text_to_bytes(codec.prefix(picture(codec, np.random.default_rng(2)), 0.29))
     assert codec.grammar.walk(codec.grammar.start, begun).done == 29
 
 
