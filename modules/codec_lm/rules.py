@@ -54,5 +54,5 @@ class Rules(Protocol):
     def sequence(self, tokens: Sequence[int]) -> bytes:
         """The bytes that the codec makes a file of; tokens that stand for none are left out."""
 
-    def name(self, tokens: Sequence[int]) -> list[int]:
+    def token_kinds(self, tokens: Sequence[int]) -> list[int]:
         """Number in `kinds` of what each token of a file says; empty if it begins no file."""

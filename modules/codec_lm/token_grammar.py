@@ -20,17 +20,17 @@ from modules.codec_lm.rules import FINISH
 Tree = dict[int, "Node"]
 
 
-class Naming(NamedTuple):
+class ByteKinds(NamedTuple):
     """What bytes of a file say.
 
     Attributes:
-        classes: All of it.
-        name: The class of each byte, by the grammar, of a file or the beginning of one; a
+        kinds: All of it.
+        classify: The kind of each byte, by the grammar, of a file or the beginning of one; a
             ValueError where it is neither.
     """
 
-    classes: tuple[str, ...]
-    name: Callable[[Any, bytes], Sequence[str]]
+    kinds: tuple[str, ...]
+    classify: Callable[[Any, bytes], Sequence[str]]
 
 
 @dataclass
@@ -54,13 +54,13 @@ class TokenGrammar:
         grammar: That of bytes.
         words: Bytes of each token; None for those that stand for none. Every byte is a token.
         end: The token that ends a file.
-        naming: What bytes say.
+        byte_kinds: What bytes say.
     """
 
     grammar: ByteGrammar[Any]
     words: Sequence[bytes | None]
     end: int
-    naming: Naming
+    byte_kinds: ByteKinds
 
     def __post_init__(self) -> None:
         """Refuse a vocabulary that can get stuck."""
@@ -69,7 +69,7 @@ class TokenGrammar:
             raise ValueError(f"{len(missing)} bytes are no tokens, such as {min(missing).hex()}.")
 
     @classmethod
-    def of(cls, grammar: ByteGrammar[Any], tokenizer: Any, naming: Naming) -> "TokenGrammar":
+    def of(cls, grammar: ByteGrammar[Any], tokenizer: Any, byte_kinds: ByteKinds) -> "TokenGrammar":
         """The grammar over a Hugging Face tokenizer whose tokens stand for bytes."""
         names = tokenizer.convert_ids_to_tokens(range(vocabulary_size(tokenizer)))
         special = set(tokenizer.all_special_ids)
@@ -77,7 +77,7 @@ class TokenGrammar:
             None if n in special or name is None else text_to_bytes(name)
             for n, name in enumerate(names)
         ]
-        return cls(grammar, words, tokenizer.eos_token_id, naming)
+        return cls(grammar, words, tokenizer.eos_token_id, byte_kinds)
 
     @property
     def start(self) -> Any:
@@ -87,7 +87,7 @@ class TokenGrammar:
     @property
     def kinds(self) -> tuple[str, ...]:
         """What tokens can say: as most of their bytes."""
-        return (*self.naming.classes, FINISH)
+        return (*self.byte_kinds.kinds, FINISH)
 
     @cached_property
     def tree(self) -> Tree:
@@ -191,11 +191,11 @@ class TokenGrammar:
         """The bytes that tokens stand for."""
         return b"".join(self.words[token] or b"" for token in tokens)
 
-    def name(self, tokens: Sequence[int]) -> list[int]:
+    def token_kinds(self, tokens: Sequence[int]) -> list[int]:
         """Number in `kinds` of what each token of a file says; empty if it begins no file."""
         words = [self.words[token] or b"" for token in tokens]
         try:
-            of_bytes = iter(self.naming.name(self.grammar, b"".join(words)))
+            of_bytes = iter(self.byte_kinds.classify(self.grammar, b"".join(words)))
         except ValueError:
             return []
         named = [[next(of_bytes) for _ in word] for word in words]

@@ -24,7 +24,7 @@ def label_kinds(rules: Rules, label_BL: Tensor, position_BL: Tensor) -> Tensor:
     """
     found = torch.full_like(label_BL, NOTHING)
     for row, start, labels in pieces(label_BL, position_BL):
-        named = rules.name(labels)
+        named = rules.token_kinds(labels)
         found[row, start : start + len(named)] = torch.tensor(named, dtype=found.dtype)
     return found.to(label_BL.device)
 
@@ -42,7 +42,7 @@ def pieces(label_BL: Tensor, position_BL: Tensor) -> Iterator[tuple[int, int, li
 def whole_files(rules: Rules, label_BL: Tensor, position_BL: Tensor) -> Iterator[bytes]:
     """The sequences of the files that stand uncut in packed rows."""
     for _, _, labels in pieces(label_BL, position_BL):
-        if labels and labels[-1] == rules.end and rules.name(labels):
+        if labels and labels[-1] == rules.end and rules.token_kinds(labels):
             yield rules.sequence(labels)
 
 

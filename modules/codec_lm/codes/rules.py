@@ -186,7 +186,7 @@ class FixedLength:
         found = [self.codes[token] for token in tokens if token in self.codes]
         return pack(np.array(found, np.int64), len(self.tokens))
 
-    def name(self, tokens: Sequence[int]) -> list[int]:
+    def token_kinds(self, tokens: Sequence[int]) -> list[int]:
         """Number in `kinds` of what each token of a file says; empty if it begins no file."""
         try:
             place = self.start

@@ -7,16 +7,16 @@ from modules.codec_lm.h264.bitstream.macroblock import State
 from modules.codec_lm.h264.bitstream.nal import ESCAPE
 from modules.codec_lm.h264.bitstream.slice_payload import step
 from modules.codec_lm.h264.grammar import AvcGrammar, Place
-from modules.codec_lm.token_grammar import Naming
+from modules.codec_lm.token_grammar import ByteKinds
 
-Class = Literal[
+ByteKind = Literal[
     "start_code", "unit", "header", "kind", "movement", "blocks", "coefficient", "escape", "padding"
 ]  # fmt: skip
 """A start code; the byte behind it; header of a slice; kind of a macroblock, and how it is
 predicted from nothing; how it is moved; which blocks it has; coefficients; a byte that parts zeros;
 bits that fill up a byte."""
-CLASSES: tuple[Class, ...] = get_args(Class)
-OF_STEP: dict[str, Class] = {
+BYTE_KINDS: tuple[ByteKind, ...] = get_args(ByteKind)
+OF_STEP: dict[str, ByteKind] = {
     "header": "header",
     "skip": "kind",
     "type": "kind",
@@ -34,7 +34,7 @@ OF_STEP: dict[str, Class] = {
 }
 
 
-def classes(grammar: AvcGrammar, sequence: bytes) -> list[Class]:
+def byte_kinds(grammar: AvcGrammar, sequence: bytes) -> list[ByteKind]:
     """The class of every byte: that of most of its bits, of the first of them where two tie.
 
     Args:
@@ -47,18 +47,18 @@ def classes(grammar: AvcGrammar, sequence: bytes) -> list[Class]:
     place, found = grammar.start, []
     for byte in sequence:
         following = grammar.advance(place, byte)
-        found.append(name(place, byte))
+        found.append(byte_kind(place, byte))
         place = following
     return found
 
 
-def name(place: Place, byte: int) -> Class:
+def byte_kind(place: Place, byte: int) -> ByteKind:
     """The class of a legal byte."""
     if place.state is None:
         return "start_code" if place.phase == "code" else "unit"
     if place.phase == "payload" and place.zeros == 2 and byte == ESCAPE:
         return "escape"
-    bits: list[Class] = []
+    bits: list[ByteKind] = []
     state: State | None = place.state
     for shift in range(7, -1, -1):
         assert state is not None
@@ -67,4 +67,4 @@ def name(place: Place, byte: int) -> Class:
     return vote(bits)
 
 
-AVC = Naming(CLASSES, classes)
+AVC = ByteKinds(BYTE_KINDS, byte_kinds)

@@ -6,16 +6,16 @@ from modules.codec_lm.byte_grammar import vote
 from modules.codec_lm.jpeg.block_bits import DONE, END, START
 from modules.codec_lm.jpeg.grammar import Grammar, Place
 from modules.codec_lm.jpeg.scan import Scan
-from modules.codec_lm.token_grammar import Naming
+from modules.codec_lm.token_grammar import ByteKinds
 
-Class = Literal["header", "marker", "stuffing", "dc", "ac", "amplitude", "end", "padding"]
+ByteKind = Literal["header", "marker", "stuffing", "dc", "ac", "amplitude", "end", "padding"]
 """Header; a restart or end-of-image marker; the 00 behind an FF; code of a first coefficient; code
 of a run and a size; bits of a coefficient; the code that says that the rest of a block is zero;
 bits that fill up a byte."""
-CLASSES: tuple[Class, ...] = get_args(Class)
+BYTE_KINDS: tuple[ByteKind, ...] = get_args(ByteKind)
 
 
-def classes(grammar: Grammar, sequence: bytes) -> list[Class]:
+def byte_kinds(grammar: Grammar, sequence: bytes) -> list[ByteKind]:
     """The class of every byte: that of most of its bits, of the first of them where two tie.
 
     Args:
@@ -26,7 +26,7 @@ def classes(grammar: Grammar, sequence: bytes) -> list[Class]:
         ValueError: The grammar does not know it.
     """
     place, reader = grammar.start, BitReader(grammar.scan)
-    found: list[Class | list[Class]] = []
+    found: list[ByteKind | list[ByteKind]] = []
     for byte in sequence:
         following = grammar.advance(place, byte)
         if place.phase == "scan":
@@ -39,10 +39,10 @@ def classes(grammar: Grammar, sequence: bytes) -> list[Class]:
     return [one if isinstance(one, str) else vote(one) for one in found]
 
 
-JPEG = Naming(CLASSES, classes)
+JPEG = ByteKinds(BYTE_KINDS, byte_kinds)
 
 
-def outside(place: Place) -> Class:
+def outside(place: Place) -> ByteKind:
     """The class of a byte that holds no bits of blocks."""
     if place.phase == "header":
         return "header"
@@ -64,16 +64,16 @@ class BitReader:
         """Go to the beginning of an interval."""
         self.block = 0
         self.state = START
-        self.code: list[tuple[list[Class], int]] = []  # bits of the code that is being read
+        self.code: list[tuple[list[ByteKind], int]] = []  # bits of the code that is being read
 
-    def read(self, byte: int, left: int) -> list[Class]:
+    def read(self, byte: int, left: int) -> list[ByteKind]:
         """The classes of a byte's bits; those of a code may change until it is whole.
 
         Args:
             byte: A legal one.
             left: MCUs left in the interval at its beginning.
         """
-        found: list[Class] = []
+        found: list[ByteKind] = []
         for bit in f"{byte:08b}":
             if left == 0:
                 found.append("padding")
@@ -85,7 +85,7 @@ class BitReader:
                 left -= self.block == 0
         return found
 
-    def _step(self, bit: str, found: list[Class]) -> None:
+    def _step(self, bit: str, found: list[ByteKind]) -> None:
         automaton = self.scan.automata[self.scan.blocks[self.block]]
         before, following = self.state, automaton.step(self.state, bit)
         assert following is not None

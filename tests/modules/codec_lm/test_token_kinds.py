@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from modules.codec_lm.jpeg.byte_kinds import JPEG, classes
+from modules.codec_lm.jpeg.byte_kinds import JPEG, byte_kinds
 from modules.codec_lm.jpeg.codec import JpegCodec
 from modules.codec_lm.token_grammar import TokenGrammar
 from modules.codec_lm.token_kinds import NOTHING, kind_sums, label_kinds
@@ -26,13 +26,13 @@ def test_packed_files_are_named_one_by_one():
     positions = [*range(len(first) + 1), *range(len(second) + 1), 0, 1]
     found = label_kinds(BYTES, torch.tensor([labels]), torch.tensor([positions]))[0]
     named = [NAMES[n] if n != NOTHING else None for n in found.tolist()]
-    wanted = [classes(CODEC.grammar, bytes(file)) for file in (first, second)]
+    wanted = [byte_kinds(CODEC.grammar, bytes(file)) for file in (first, second)]
     assert named == [*wanted[0], "finish", *wanted[1], "finish", None, None]
 
 
 def test_a_piece_from_the_middle_of_a_file_has_no_classes():
     (file,) = files(1)
-    assert BYTES.name([0xFF, 0xD9, *file]) == []
+    assert BYTES.token_kinds([0xFF, 0xD9, *file]) == []
 
 
 def test_sums_of_classes_are_the_sum_of_all():

@@ -116,15 +116,15 @@ def test_four_codes_are_legal_and_then_the_end(tokens):
         place = RULES.advance(place, token)
     assert RULES.legal(place, 1).tolist() == [True, False, False, False, False, False]
     assert RULES.advance(place, 0) == place
-    assert RULES.name([*tokens, 0]) == [0, 0, 0, 0, 1]
-    assert RULES.name(tokens[:2]) == [0, 0]
+    assert RULES.token_kinds([*tokens, 0]) == [0, 0, 0, 0, 1]
+    assert RULES.token_kinds(tokens[:2]) == [0, 0]
     codes = [{3: 0, 1: 1, 2: 2}[token] for token in tokens]
     assert RULES.sequence([0, *tokens, 0]) == bytes(codes)
 
 
 @pytest.mark.parametrize("tokens", [[0], [1, 0], [5], [1, 2, 3, 1, 1], [1, 2, 3, 1, 0, 1]])
 def test_what_begins_no_file_has_no_names_and_leads_nowhere(tokens):
-    assert RULES.name(tokens) == []
+    assert RULES.token_kinds(tokens) == []
     with pytest.raises(ValueError, match=r"not legal here: \d of 4 codes are written"):
         reduce(RULES.advance, tokens, RULES.start)
 

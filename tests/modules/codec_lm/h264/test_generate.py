@@ -77,6 +77,6 @@ def test_new_clips_lie_side_by_side(system):
 
 def test_kinds_of_tokens_are_those_of_video(system):
     ids = system.tokenizer.encode(CODEC.text(CLIPS.clip(0, CODEC.shape[:3])))
-    found = {system.rules.kinds[n] for n in system.rules.name([*ids, system.rules.end])}
+    found = {system.rules.kinds[n] for n in system.rules.token_kinds([*ids, system.rules.end])}
     assert {"start_code", "coefficient", "finish"} < found
     assert "marker" not in found

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from modules.codec_lm.h264.bitstream.exp_golomb import BitReader
 from modules.codec_lm.h264.bitstream.nal import FIRST, START, units
-from modules.codec_lm.h264.byte_kinds import classes
+from modules.codec_lm.h264.byte_kinds import byte_kinds
 from modules.codec_lm.h264.codec import AvcCodec
 from modules.codec_lm.h264.grammar import SLACK
 from modules.codec_lm.jpeg.byte_kinds import JPEG
@@ -169,7 +169,7 @@ def test_slices_of_more_macroblocks_have_no_grammar():
 def test_what_bytes_say_is_where_they_stand():
     codec = AvcCodec(32, 32)
     sequence = codec.encode(moving(codec, np.random.default_rng(6)))
-    found = classes(codec.grammar, sequence)
+    found = byte_kinds(codec.grammar, sequence)
     assert len(found) == len(sequence)
     count = Counter(found)
     assert count["unit"] == 4 * codec.frames

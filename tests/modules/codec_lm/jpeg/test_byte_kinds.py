@@ -3,7 +3,7 @@
 import numpy as np
 
 from modules.codec_lm.byte_grammar import vote
-from modules.codec_lm.jpeg.byte_kinds import classes
+from modules.codec_lm.jpeg.byte_kinds import byte_kinds
 from modules.codec_lm.jpeg.codec import JpegCodec
 from tests.modules.codec_lm.jpeg.test_grammar import CASES, picture
 
@@ -12,7 +12,7 @@ from tests.modules.codec_lm.jpeg.test_grammar import CASES, picture
 def test_markers_stuffing_and_header_stand_where_they_do(sampling, restart, keep_header):
     codec = JpegCodec(24, 40, 60, sampling, restart, keep_header)
     sequence = codec.encode(picture(codec, np.random.default_rng(0)))
-    found = classes(codec.grammar, sequence)
+    found = byte_kinds(codec.grammar, sequence)
     assert len(found) == len(sequence)
     size = len(codec.header) if keep_header else 0
     assert found[:size] == ["header"] * size
@@ -29,13 +29,13 @@ def test_a_plain_picture_says_only_that_its_blocks_end():
     sequence = codec.encode(np.full((16, 16), 128, np.uint8))
     # four blocks of 00 (no difference) and 1010 (the end): two bits and four bits each
     assert "".join(f"{byte:08b}" for byte in sequence) == "001010" * 4
-    assert classes(codec.grammar, sequence) == ["dc", "end", "end"]  # the first byte is a tie
+    assert byte_kinds(codec.grammar, sequence) == ["dc", "end", "end"]  # the first byte is a tie
 
 
 def test_a_lighter_picture_begins_with_a_size_and_an_amplitude():
     codec = JpegCodec(8, 8, sampling="grey", keep_header=False)
     sequence = codec.encode(np.full((8, 8), 255, np.uint8))
-    first = classes(codec.grammar, sequence)[0]
+    first = byte_kinds(codec.grammar, sequence)[0]
     bits = "".join(f"{byte:08b}" for byte in sequence)
     tables = codec.grammar.scan.tables[0]
     word = next(bits[:n] for n in range(1, 17) if bits[:n] in tables.first)
