@@ -33,8 +33,8 @@ class Codec(Protocol):
         """Which token of a Hugging Face tokenizer may come next."""
 
     @property
-    def ending(self) -> str:
-        """Of the names of files, without the dot."""
+    def file_extension(self) -> str:
+        """File extension, without the dot."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -211,7 +211,7 @@ class CodecLM(CausalLM):
             "has_end": has_end,
             "decoder_error": self.codec.decoder_error(sequence),
             "opens": picture is not None,
-            self.codec.ending: self.codec.file(sequence),
+            self.codec.file_extension: self.codec.file(sequence),
             "continuation": torch.from_numpy(self.grey if picture is None else picture),
         }
 

@@ -90,8 +90,8 @@ class CodeCodec(ABC):
         return FixedLength.of(self.num_kinds, self.length, tokenizer)
 
     @property
-    def ending(self) -> str:
-        """Of the names of files."""
+    def file_extension(self) -> str:
+        """File extension, without the dot."""
         return "png"
 
     def decoder_error(self, sequence: bytes) -> str | None:

@@ -135,8 +135,8 @@ class AvcCodec:
         return num_given(share, self.frames)
 
     @property
-    def ending(self) -> str:
-        """Of the names of files."""
+    def file_extension(self) -> str:
+        """File extension, without the dot."""
         return "h264"
 
     @property

@@ -165,8 +165,8 @@ class JpegCodec:
         return None
 
     @property
-    def ending(self) -> str:
-        """Of the names of files."""
+    def file_extension(self) -> str:
+        """File extension, without the dot."""
         return "jpg"
 
     @property
