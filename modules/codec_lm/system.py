@@ -152,7 +152,7 @@ class CodecLM(CausalLM):
             drawn += num
             unopened += sum(not record["opens"] for record in records)
         total = self.sum_over_ranks(torch.tensor([drawn, unopened])).tolist()
-        names = "test/frechet_pictures", "test/frechet_unopened"
+        names = "test/frechet_images", "test/frechet_unopened"
         references = num_references(self.frechet, self.sum_over_ranks)
         known = {"test/frechet_references": float(references)} if references else {}
         distance = self.frechet.distance(self.sum_over_ranks)

@@ -67,7 +67,7 @@ def test_the_distance_is_that_of_drawn_pictures_to_whole_test_files(system, monk
     real = torch.from_numpy(np.repeat(pictures[..., None], 3, axis=3))
     wanted = frechet_distance(moments(drawn), moments(real))
     assert float(found["test/frechet"]) == pytest.approx(wanted, rel=1e-4)
-    assert found["test/frechet_pictures"] == 5
+    assert found["test/frechet_images"] == 5
     assert found["test/frechet_unopened"] == 2
     assert found["test/frechet_references"] == len(whole)
 
