@@ -22,7 +22,7 @@ from modules.codec_lm.rules import Rules
 from modules.codec_lm.token_kinds import kind_sums, label_kinds, whole_files
 from modules.metrics.image.frechet_metric import reference
 
-CHANCE = Generation(max_new_tokens=1024, temperature=1.0, top_k=None)
+ANCESTRAL_SAMPLING = Generation(max_new_tokens=1024, temperature=1.0, top_k=None)
 """Files as the model gives them."""
 
 
@@ -80,7 +80,7 @@ class CodecLM(CausalLM):
         codec: Codec,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         scheduler: LRSchedulerCallable = constant,
-        generation: Generation = CHANCE,
+        generation: Generation = ANCESTRAL_SAMPLING,
         constrained: bool = True,
         test_metrics: FileMetrics | None = None,
         compile: bool = False,
