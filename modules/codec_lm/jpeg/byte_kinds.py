@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from modules.codec_lm.byte_grammar import vote
 from modules.codec_lm.jpeg.block_bits import DONE, END, START
-from modules.codec_lm.jpeg.grammar import Grammar, Place
+from modules.codec_lm.jpeg.grammar import JpegGrammar, Place
 from modules.codec_lm.jpeg.scan import Scan
 from modules.codec_lm.token_grammar import ByteKinds
 
@@ -15,7 +15,7 @@ bits that fill up a byte."""
 BYTE_KINDS: tuple[ByteKind, ...] = get_args(ByteKind)
 
 
-def byte_kinds(grammar: Grammar, sequence: bytes) -> list[ByteKind]:
+def byte_kinds(grammar: JpegGrammar, sequence: bytes) -> list[ByteKind]:
     """The class of every byte: that of most of its bits, of the first of them where two tie.
 
     Args:

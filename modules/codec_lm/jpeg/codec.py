@@ -17,7 +17,7 @@ from PIL import Image, features
 
 from modules.codec_lm.byte_text import ALPHABET, bytes_to_text
 from modules.codec_lm.jpeg.byte_kinds import JPEG
-from modules.codec_lm.jpeg.grammar import Grammar
+from modules.codec_lm.jpeg.grammar import JpegGrammar
 from modules.codec_lm.jpeg.huffman import read_tables
 from modules.codec_lm.jpeg.markers import DHT, SOS, Segment, segments
 from modules.codec_lm.jpeg.scan import FULL, Scan
@@ -223,7 +223,7 @@ class JpegCodec:
         return body[: last(body).end]
 
     @cached_property
-    def grammar(self) -> Grammar:
+    def grammar(self) -> JpegGrammar:
         """Which byte may follow which."""
         rows, columns = self.grid
         interval = {"mcu": 1, "row": columns, "none": rows * columns}[self.restart]
@@ -231,7 +231,7 @@ class JpegCodec:
         codes = SOI + b"".join(self.tables[s.start : s.end] for s in found) + EOI
         scan = make_scan(codes, BLOCKS[self.sampling])
         header = self.header if self.keep_header else b""
-        return Grammar(scan, rows * columns, interval, header, self.keep_header)
+        return JpegGrammar(scan, rows * columns, interval, header, self.keep_header)
 
     def rules(self, tokenizer: Any) -> Rules:
         """Which token of a Hugging Face tokenizer of spelt bytes may come next."""

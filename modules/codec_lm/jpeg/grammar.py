@@ -40,7 +40,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Grammar(ByteGrammar[Place]):
+class JpegGrammar(ByteGrammar[Place]):
     """All files of one size and setting.
 
     Attributes:
