@@ -160,7 +160,7 @@ def test_test_pictures_that_cannot_be_finished_are_told_once_with_the_first_plac
     options = {"train": [Some()], "test": [Some(), Some()], "share": 0.5}
     data = CodecData(codec, str(tmp_path / "bytes"), num_samples=4, **options)
     with pytest.warns(
-        UserWarning, match="2 test pictures cannot be used .* some:2: not an"
+        UserWarning, match="2 test images cannot be used .* some:2: not an"
     ) as told:
         (batch,) = data.predict_dataloader()
     assert len(told) == 1
