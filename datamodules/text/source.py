@@ -26,7 +26,7 @@ class TextSource(Source):
         """The documents in a fixed order; what cannot be used comes as a `BadSample`."""
 
 
-class MadeUpText(TextSource):
+class SyntheticText(TextSource):
     """Documents that are made up by number, each always the same; needs no file.
 
     Args:

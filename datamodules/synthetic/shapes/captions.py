@@ -12,7 +12,7 @@ from random import Random
 from typing_extensions import override
 
 from datamodules.synthetic.shapes.scenes import COLOURS, FORMS, RADII, Part, Scene, Shape, scene
-from datamodules.text.source import MadeUpText
+from datamodules.text.source import SyntheticText
 
 GRAMMAR = 1
 """Version of words and scenes; raised when a caption changes, so that tokens are made anew."""
@@ -100,7 +100,7 @@ def shape_of(match: re.Match[str]) -> Shape:
     return Shape(match["colour"], match["form"], match["size"], CALLED[match["place"]])
 
 
-class ShapeCaptions(MadeUpText):
+class ShapeCaptions(SyntheticText):
     """Captions of made-up scenes.
 
     By default the words of all pairs of a colour and a form occur together, as in what any

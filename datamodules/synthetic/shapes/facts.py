@@ -9,7 +9,7 @@ from random import Random
 
 from typing_extensions import override
 
-from datamodules.text.source import MadeUpText
+from datamodules.text.source import SyntheticText
 
 Table = dict[str, tuple[str, ...]]
 """What is said of each word."""
@@ -60,7 +60,7 @@ def sentence(rng: Random) -> str:
     return rng.choice([f"{thing} is {word}.", f"{word} like {thing}.", f"as {word} as {thing}."])
 
 
-class ShapeWords(MadeUpText):
+class ShapeWords(SyntheticText):
     """True sentences about colours, forms, sizes and places, four to eight to a document."""
 
     kind = "words"

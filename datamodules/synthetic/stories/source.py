@@ -8,7 +8,7 @@ from typing_extensions import override
 from datamodules.synthetic.stories import friend_plots as friend_tales
 from datamodules.synthetic.stories import object_plots as object_tales
 from datamodules.synthetic.stories.vocabulary import Teller
-from datamodules.text.source import MadeUpText
+from datamodules.text.source import SyntheticText
 
 PLOTS: tuple[Callable[[Teller], list[str]], ...] = (
     object_tales.lost_and_found,
@@ -26,7 +26,7 @@ PLOTS: tuple[Callable[[Teller], list[str]], ...] = (
 """All plots; each tells a story of five to nine sentences."""
 
 
-class StoryText(MadeUpText):
+class StoryText(SyntheticText):
     """Stories from a small grammar."""
 
     kind = "stories"

@@ -159,9 +159,7 @@ def test_test_pictures_that_cannot_be_finished_are_told_once_with_the_first_plac
     train_tokenizer(iter(codec.alphabet), 257, tmp_path / "bytes", codec.alphabet)
     options = {"train": [Some()], "test": [Some(), Some()], "share": 0.5}
     data = CodecData(codec, str(tmp_path / "bytes"), num_samples=4, **options)
-    with pytest.warns(
-        UserWarning, match="2 test images cannot be used .* some:2: not an"
-    ) as told:
+    with pytest.warns(UserWarning, match="2 test images cannot be used .* some:2: not an") as told:
         (batch,) = data.predict_dataloader()
     assert len(told) == 1
     assert batch["prompt"] == ["some:1", "some:3"] * 2
