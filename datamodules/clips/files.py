@@ -17,7 +17,7 @@ from datamodules.records.document import printable
 from datamodules.records.errors import BadSampleError
 from datamodules.records.faults import blaming
 from datamodules.records.formats.files import describe, find_files
-from datamodules.records.source import NumberedSource
+from datamodules.records.source import IndexedSource
 
 CONTAINERS = tuple(
     ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .ogv .flv .wmv .264 .h264 .jsv .jvt .26l".split()
@@ -27,7 +27,7 @@ VERSION = 2
 """Raised when another clip comes of the same file, so that what was made of it is made anew."""
 
 
-class ClipSource(NumberedSource):
+class ClipSource(IndexedSource):
     """A named, weighted supply of clips, each found by its index.
 
     Args:

@@ -31,12 +31,12 @@ from datamodules.records.document import BadSample
 from datamodules.records.faults import attempt
 from datamodules.stream.checks import check_bounds, check_shares, check_sources
 from datamodules.stream.loader import Batch, EvaluationLoader
-from datamodules.stream.samples import SampledData
+from datamodules.stream.samples import MixtureData
 from datamodules.stream.stages import Stage
 from datamodules.text.tokenizer import TextTokenizer, load_tokenizer
 
 
-class ImageTextData(SampledData[ImageSource, ImageTextDocument]):
+class ImageTextData(MixtureData[ImageSource, ImageTextDocument]):
     """Images and text from one source or a weighted mixture, shuffled anew in every epoch.
 
     Args:

@@ -13,11 +13,11 @@ from datamodules.images.preprocess import MAX_PIXELS, VERSION
 from datamodules.images.source import ImageSource
 from datamodules.stream.checks import check_bounds, check_choice, check_shares, check_sources
 from datamodules.stream.loader import Batch, EvaluationLoader
-from datamodules.stream.samples import SampledData
+from datamodules.stream.samples import MixtureData
 from datamodules.stream.stages import Stage
 
 
-class ImageData(SampledData[ImageSource, Pixels]):
+class ImageData(MixtureData[ImageSource, Pixels]):
     """Pictures from one source or a weighted mixture, shuffled anew in every epoch.
 
     Args:

@@ -12,7 +12,7 @@ from datamodules.images.preprocess import StoredImage
 from datamodules.records.document import BadSample, judge, printable
 from datamodules.records.errors import BadSampleError
 from datamodules.records.formats.files import describe, find_files
-from datamodules.records.source import NumberedSource
+from datamodules.records.source import IndexedSource
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ Interleaved = list[str | Segment]
 """Text and images of one document, in order."""
 
 
-class ImageSource(NumberedSource):
+class ImageSource(IndexedSource):
     """A named, weighted supply of documents, each found by its index.
 
     Args:

@@ -24,7 +24,7 @@ class Source(ABC):
         """A text that changes when what it supplies may have changed."""
 
 
-class NumberedSource(Source):
+class IndexedSource(Source):
     """A supply of which each thing is found by its number."""
 
     @abstractmethod

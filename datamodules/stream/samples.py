@@ -14,14 +14,14 @@ from typing_extensions import override
 from datamodules.records.document import BadSample, printable
 from datamodules.records.faults import attempt
 from datamodules.records.sample_tally import SampleTally
-from datamodules.records.source import NumberedSource, distinct
+from datamodules.records.source import IndexedSource, distinct
 from datamodules.stream.datamodule import ResumableData
 from datamodules.stream.loader import Batch, EvaluationLoader, ResumableLoader
 from datamodules.stream.order import Draws, Mixture
 from datamodules.stream.stages import STAGES, Stage
 
 Sample = TypeVar("Sample")
-Supply = TypeVar("Supply", bound=NumberedSource)
+Supply = TypeVar("Supply", bound=IndexedSource)
 TRIES = 100
 """Samples of a source that are tried, a bad one's substitutes included."""
 
@@ -90,7 +90,7 @@ class SourceItems(ABC, Generic[Supply, Sample]):
         return int(np.searchsorted(self._first, row, side="right")) - 1
 
 
-class SampledData(ResumableData, Generic[Supply, Sample]):
+class MixtureData(ResumableData, Generic[Supply, Sample]):
     """What data of such samples share: sources by stage, the mixture, and the count of bad ones.
 
     A subclass makes the items of a stage in `open` and says in `num_drawn` what a batch held.
