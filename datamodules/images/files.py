@@ -22,7 +22,7 @@ from datamodules.records.faults import reason
 from datamodules.records.formats.files import describe
 from datamodules.records.formats.hub import hub_record, hub_rows
 from datamodules.records.formats.parquet import require_column
-from datamodules.records.jsonl import Lines
+from datamodules.records.indexed_rows import IndexedRows
 
 if TYPE_CHECKING:  # the import takes seconds
     from datasets import Dataset
@@ -69,8 +69,8 @@ class ImageTextFolder(FileSource):
         return Pair(read_image(self._lines.file(index).parent / name), captions)
 
     @cached_property
-    def _lines(self) -> Lines:
-        return Lines(self.files())
+    def _lines(self) -> IndexedRows:
+        return IndexedRows(self.files())
 
 
 class ImageFiles(FileSource):

@@ -9,7 +9,7 @@ from typing_extensions import override
 from datamodules.images.source import FileSource, Interleaved, Segment, read_image
 from datamodules.records.document import BadSample, judge
 from datamodules.records.errors import BadSampleError
-from datamodules.records.jsonl import Lines
+from datamodules.records.indexed_rows import IndexedRows
 
 KINDS = ("text", "image", "generate")
 """What a segment may be: text, clean context, an image to be generated."""
@@ -41,8 +41,8 @@ class InterleavedJsonl(FileSource):
         return read_segments(record.get("segments"), self._lines.file(index).parent)
 
     @cached_property
-    def _lines(self) -> Lines:
-        return Lines(self.files())
+    def _lines(self) -> IndexedRows:
+        return IndexedRows(self.files())
 
 
 def read_segments(segments: object, folder: Path) -> Interleaved:

@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from datamodules.images.source import ImageSource, Interleaved, Pair, Segment, texts
 from datamodules.images.vae import Scaling
-from datamodules.records.jsonl import Lines
+from datamodules.records.indexed_rows import IndexedRows
 from datamodules.records.roots import missing
 
 FORMAT = 1
@@ -102,9 +102,9 @@ class StoredLatents(ImageSource):
         return Scaling(**self._meta["scaling"])
 
     @cached_property
-    def _lines(self) -> Lines:
+    def _lines(self) -> IndexedRows:
         _ = self._meta
-        return Lines([self.folder / "documents.jsonl"])
+        return IndexedRows([self.folder / "documents.jsonl"])
 
     def __getstate__(self) -> dict[str, object]:
         """All but the mapping, which every process makes for itself."""

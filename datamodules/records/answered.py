@@ -6,7 +6,7 @@ from pathlib import Path
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from datamodules.records.errors import BadSampleError
-from datamodules.records.jsonl import Lines
+from datamodules.records.indexed_rows import IndexedRows
 
 NUM_SHOWN = 20
 """Broken lines named in a message."""
@@ -24,7 +24,7 @@ def answered(path: str) -> set[str]:
         ValueError: There are whole lines, but not one of them has an id.
     """
     found = [Path(path)] if Path(path).exists() else map(Path, sorted(glob(path, recursive=True)))
-    lines = Lines([file for file in found if file.is_file()])
+    lines = IndexedRows([file for file in found if file.is_file()])
     ids, broken, nameless = set[str](), list[str](), list[str]()
     for index in range(len(lines)):
         try:

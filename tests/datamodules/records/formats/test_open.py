@@ -16,7 +16,7 @@ from datamodules.records.document import BadFile, BadSample, Blank, Document, ju
 from datamodules.records.formats.columns import Wanted
 from datamodules.records.formats.files import find_files, opened
 from datamodules.records.formats.open import read_rows
-from datamodules.records.jsonl import Lines
+from datamodules.records.indexed_rows import IndexedRows
 from datamodules.records.row_tally import RowTally
 from datamodules.text.files import HubText, JsonlText, ParquetText, PlainText, TextFiles, TextSource
 
@@ -89,7 +89,7 @@ def test_every_format_gives_the_same_rows_compressed_or_not(tmp_path, name, endi
     assert [one["text"] for _, one in read_rows([path], wanted)] == [row["text"] for row in ROWS]
     whole = [record for _, record in read_rows([path])]
     assert whole == ROWS
-    lines = Lines([path])
+    lines = IndexedRows([path])
     assert [lines.record(i) for i in range(len(lines))] == ROWS
     assert texts(TextFiles(str(tmp_path))) == [row["text"] for row in ROWS]
 

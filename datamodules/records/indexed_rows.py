@@ -16,7 +16,7 @@ from datamodules.records.formats.json import NO_OBJECT, is_blank, is_one_a_line
 from datamodules.records.formats.open import read_rows
 
 
-class Lines:
+class IndexedRows:
     """Rows of one file or many by number; blank lines of JSON do not count.
 
     Lines of JSON are looked up in their file when they are wanted; the rows of compressed files
