@@ -111,7 +111,7 @@ class VideoFiles(ClipSource):
         return len(self.paths)
 
     @override
-    def place(self, index: int) -> str:
+    def location(self, index: int) -> str:
         return printable(str(self.paths[index]))
 
     @override

@@ -88,7 +88,7 @@ class MovingImages(ClipSource):
         return self.num
 
     @override
-    def place(self, index: int) -> str:
+    def location(self, index: int) -> str:
         return f"{self.name}:{index + 1}"
 
     @override

@@ -111,7 +111,7 @@ class CodecText(TextSource):
         self.pictures.prepare()
         self.num_coded_before = 0
         for index in range(len(self.pictures)):
-            yield attempt(self.pictures.place(index), self._document, index)
+            yield attempt(self.pictures.location(index), self._document, index)
         if self.num_coded_before:
             rank_zero_warn(
                 f"{self.name}: {self.num_coded_before} of {len(self.pictures)} were compressed "
@@ -120,7 +120,7 @@ class CodecText(TextSource):
 
     def _document(self, index: int) -> Document:
         text = self.codec.text(self.pixels(index))
-        return Document(text, self.pictures.place(index), len(text))
+        return Document(text, self.pictures.location(index), len(text))
 
     def pixels(self, index: int) -> Pixels:
         """A picture as the codec takes it, the central square, resized; or a clip.
@@ -264,7 +264,7 @@ class CodecData(TextData):
         for source in self.unfinished:
             source.pictures.prepare()
             for index in range(len(source.pictures)):
-                place = source.pictures.place(index)
+                place = source.pictures.location(index)
                 pixels = attempt(place, source.pixels, index)
                 if isinstance(pixels, BadSample):
                     bad_samples.append(pixels)

@@ -153,7 +153,7 @@ class ImageTextData(MixtureData[ImageSource, ImageTextDocument]):
         for source in self.sources["train"]:
             for index in range(len(source)):
                 dice = Random(f"{self.seed}/{index}")
-                sample = attempt(source.place(index), source.sample, index, dice)
+                sample = attempt(source.location(index), source.sample, index, dice)
                 if isinstance(sample, BadSample):
                     continue
                 found = sample.captions if isinstance(sample, Pair) else sample

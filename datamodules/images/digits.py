@@ -72,7 +72,7 @@ class Digits(ImageSource):
         return len(self._digits[1]) * self.copies
 
     @override
-    def place(self, index: int) -> str:
+    def location(self, index: int) -> str:
         return f"{self.name}:{index + 1}"
 
     @override

@@ -87,7 +87,7 @@ def decoded(
         return [s if isinstance(s, str) else Segment(pixels(s.image), s.is_target) for s in sample]
 
     for index in range(len(source)):
-        found = attempt(source.place(index), document, index)
+        found = attempt(source.location(index), document, index)
         if isinstance(found, BadSample):
             tally.note(1, [found])
         else:

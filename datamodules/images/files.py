@@ -56,8 +56,8 @@ class ImageTextFolder(FileSource):
         return len(self._lines)
 
     @override
-    def place(self, index: int) -> str:
-        return self._lines.place(index)
+    def location(self, index: int) -> str:
+        return self._lines.location(index)
 
     @override
     def sample(self, index: int, rng: Random) -> Pair:
@@ -117,7 +117,7 @@ class ImageFiles(FileSource):
         return len(self._found)
 
     @override
-    def place(self, index: int) -> str:
+    def location(self, index: int) -> str:
         return printable(str(self._found[index]))
 
     @override
@@ -177,7 +177,7 @@ class ImageTextHub(ImageSource):
         return len(self._rows)
 
     @override
-    def place(self, index: int) -> str:
+    def location(self, index: int) -> str:
         return f"{self.name}:{index + 1}"
 
     @override

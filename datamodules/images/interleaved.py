@@ -32,8 +32,8 @@ class InterleavedJsonl(FileSource):
         return len(self._lines)
 
     @override
-    def place(self, index: int) -> str:
-        return self._lines.place(index)
+    def location(self, index: int) -> str:
+        return self._lines.location(index)
 
     @override
     def sample(self, index: int, rng: Random) -> Interleaved:

@@ -53,8 +53,8 @@ class StoredLatents(ImageSource):
         return len(self._lines)
 
     @override
-    def place(self, index: int) -> str:
-        return self._lines.place(index)
+    def location(self, index: int) -> str:
+        return self._lines.location(index)
 
     @override
     def sample(self, index: int, rng: Random) -> Pair | Interleaved:

@@ -89,7 +89,7 @@ class ImageTextParquet(FileSource):
         return left if self.num is None else min(self.num, left)
 
     @override
-    def place(self, index: int) -> str:
+    def location(self, index: int) -> str:
         index += self.skip
         return printable(f"{self._file(index)}:{self._cell('row', index)}")
 

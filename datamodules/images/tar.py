@@ -74,7 +74,7 @@ class ImageTextTar(FileSource):
         return len(self._index[0])
 
     @override
-    def place(self, index: int) -> str:
+    def location(self, index: int) -> str:
         return printable(f"{self._shard(index)}:{self._index[1][index]}")
 
     @override

@@ -30,12 +30,12 @@ def answered(path: str) -> set[str]:
         try:
             record = lines.record(index)
         except BadSampleError as error:
-            broken.append(f"{lines.place(index)} ({error})")
+            broken.append(f"{lines.location(index)} ({error})")
             continue
         if isinstance(record.get("id"), str | int):
             ids.add(str(record["id"]))
         else:
-            nameless.append(f"{lines.place(index)} (no 'id' among {', '.join(record)})")
+            nameless.append(f"{lines.location(index)} (no 'id' among {', '.join(record)})")
     if nameless and not ids:
         raise ValueError(f"no line of {path} names its question: {nameless[0]}.")
     _tell(path, broken + nameless)

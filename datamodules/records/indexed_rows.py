@@ -37,7 +37,7 @@ class IndexedRows:
         """The file that holds a row."""
         return self.files[self._index[index, 0]]
 
-    def place(self, index: int) -> str:
+    def location(self, index: int) -> str:
         """File and number of a row, counted from 1; a file that cannot be read has one row, 0."""
         return printable(f"{self.file(index)}:{self._index[index, 1]}")
 

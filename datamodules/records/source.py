@@ -32,7 +32,7 @@ class IndexedSource(Source):
         """Number of things, unusable ones included."""
 
     @abstractmethod
-    def place(self, index: int) -> str:
+    def location(self, index: int) -> str:
         """Where a thing stands, such as `train.parquet:17`, counted from 1."""
 
     def prepare(self) -> None:

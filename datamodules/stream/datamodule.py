@@ -38,7 +38,7 @@ class ResumableData(L.LightningDataModule):
             items,
             order,
             batch_size,
-            *self.place(),
+            *self.replica(),
             num_workers,
             window=1 if trainer is None else lambda: int(trainer.accumulate_grad_batches),
             limit=1.0 if trainer is None else trainer.limit_train_batches,
@@ -58,9 +58,9 @@ class ResumableData(L.LightningDataModule):
             batch_size: Items per device and batch.
             num_workers: Processes that build batches; 0 builds them in the training process.
         """
-        return EvaluationLoader(items, num_items, batch_size, *self.place(), num_workers)
+        return EvaluationLoader(items, num_items, batch_size, *self.replica(), num_workers)
 
-    def place(self) -> tuple[int, int]:
+    def replica(self) -> tuple[int, int]:
         """Rank and number among the devices that see different data."""
         place = None if self.trainer is None else self.trainer.distributed_sampler_kwargs
         return (0, 1) if place is None else (place["rank"], place["num_replicas"])

@@ -54,10 +54,10 @@ class SourceItems(ABC, Generic[Supply, Sample]):
             BadSampleError: It is bad; says how.
         """
 
-    def place(self, row: int) -> str:
+    def location(self, row: int) -> str:
         """Where a sample stands."""
         which = self._which(row)
-        return printable(self.sources[which].place(row - int(self._first[which])))
+        return printable(self.sources[which].location(row - int(self._first[which])))
 
     def draw(self, draw: int, tries: int = TRIES) -> tuple[Sample | None, int, BadSample | None]:
         """A sample, its id, and what was wrong with the one that was drawn, if anything.
@@ -75,7 +75,7 @@ class SourceItems(ABC, Generic[Supply, Sample]):
         rng = Random(f"{self.seed}/{turn}/{number}")
         index, bad = number - first, None
         for _ in range(tries):
-            found = attempt(source.place(index), self.read, source, index, rng)
+            found = attempt(source.location(index), self.read, source, index, rng)
             if not isinstance(found, BadSample):
                 return found, first + index, bad
             bad = bad or found
@@ -157,7 +157,7 @@ class MixtureData(ResumableData, Generic[Supply, Sample]):
     def setup(self, stage: str) -> None:
         """Open the sources and say what the training mixture is."""
         folder = self.bad_samples_folder()
-        rank = self.place()[0]
+        rank = self.replica()[0]
         for part in self.stages(stage):
             if self.sources[part] and part not in self._items:
                 items = self._items[part] = self.open(part)

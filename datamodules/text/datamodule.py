@@ -132,7 +132,7 @@ class TextData(ResumableData):
 
     def epoch(self) -> str:
         """How long an epoch is, in one line, for whoever counts in epochs."""
-        rows, batch = len(self._rows["train"]), self.batch_size * self.place()[1]
+        rows, batch = len(self._rows["train"]), self.batch_size * self.replica()[1]
         window = 1 if self.trainer is None else self.trainer.accumulate_grad_batches
         steps = -(-max(1, rows // batch) // window)
         return f"an epoch is {rows:,} rows: {steps:,} steps of {batch * window:,} rows"

@@ -56,7 +56,7 @@ class ShapePairs(ImageSource):
         return self.num
 
     @override
-    def place(self, index: int) -> str:
+    def location(self, index: int) -> str:
         return f"{self.name}:{index + 1}"
 
     @override

@@ -61,7 +61,7 @@ def test_a_folder_gives_every_video_and_nothing_else(tmp_path):
     write_video(tmp_path / "more" / "a.mkv")
     (tmp_path / "README.md").write_text("no video")
     source = VideoFiles(str(tmp_path))
-    assert [Path(source.place(n)).name for n in range(len(source))] == ["b.mp4", "a.mkv"]
+    assert [Path(source.location(n)).name for n in range(len(source))] == ["b.mp4", "a.mkv"]
     before = source.fingerprint()
     write_video(tmp_path / "c.mp4")
     assert VideoFiles(str(tmp_path)).fingerprint() != before
@@ -131,7 +131,7 @@ def test_conformance_streams_are_clips():
     source = VideoFiles(str(STREAMS), fps=25)
     lengths = {"BASQP1_Sony_C.jsv": 4, "SVA_CL1_E.264": 50}
     for index in range(len(source)):
-        num = min(15, lengths.get(Path(source.place(index)).name, 17))
+        num = min(15, lengths.get(Path(source.location(index)).name, 17))
         assert source.clip(index, (num, 144, 176)).std() > 10
 
 

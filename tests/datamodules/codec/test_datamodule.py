@@ -28,7 +28,7 @@ class Some(ImageSource):
     def __len__(self):
         return 3
 
-    def place(self, index):
+    def location(self, index):
         return f"some:{index + 1}"
 
     def sample(self, index, rng):
@@ -79,7 +79,7 @@ class Files(ImageSource):
     def __len__(self):
         return 2
 
-    def place(self, index):
+    def location(self, index):
         return f"files:{index + 1}"
 
     def sample(self, index, rng):

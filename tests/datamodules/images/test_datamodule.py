@@ -22,7 +22,7 @@ class Some(ImageSource):
     def __len__(self):
         return self.num
 
-    def place(self, index):
+    def location(self, index):
         return f"some:{index + 1}"
 
     def sample(self, index, rng):

@@ -86,7 +86,7 @@ def test_every_form_gives_the_same_pairs_in_any_order(tmp_path, kind):
         pair = drawn(again, index)
         assert np.array_equal(square(pair.image, 8), pixels(index))
         assert pair.captions == [caption(index)]
-    assert len({source.place(i) for i in range(NUM)}) == NUM
+    assert len({source.location(i) for i in range(NUM)}) == NUM
     assert source.fingerprint() == again.fingerprint()
 
 
@@ -106,7 +106,7 @@ def test_parquet_takes_the_rows_that_fulfil_the_conditions(tmp_path):
     where = {"split": "val", "n": "1"}
     source = ImageTextParquet(path, where=where, cache=str(tmp_path))
     assert [drawn(source, i).captions for i in range(len(source))] == [[caption(6)], [caption(9)]]
-    assert source.place(0) == f"{path}:7"
+    assert source.location(0) == f"{path}:7"
     with pytest.raises(ValueError, match=r"a\.parquet has no row with split=none"):
         len(ImageTextParquet(path, where={"split": "none"}, cache=str(tmp_path)))
 
@@ -176,7 +176,7 @@ def test_bad_lines_of_a_folder_say_why(tmp_path):
         "not a JSON object",
         "broken JSON",
     ]
-    assert source.place(3) == f"{tmp_path}/metadata.jsonl:4"
+    assert source.location(3) == f"{tmp_path}/metadata.jsonl:4"
 
 
 def test_tars_pair_members_by_stem_and_read_captions_from_json(tmp_path):
@@ -197,7 +197,7 @@ def test_tars_pair_members_by_stem_and_read_captions_from_json(tmp_path):
     ]
     path = write_tar(tmp_path / "a.tar", members)
     source = ImageTextTar(path, cache=str(tmp_path))
-    assert [source.place(i) for i in range(6)] == [f"{path}:{name}" for name in "bcdegh"]
+    assert [source.location(i) for i in range(6)] == [f"{path}:{name}" for name in "bcdegh"]
     assert drawn(source, 0).captions == ["from json"]
     assert drawn(source, 1).captions == ["from txt"]
     assert [reason(source, i) for i in range(2, 6)] == [
@@ -359,7 +359,7 @@ def test_pictures_may_have_no_captions(tmp_path):
         source.prepare()
         assert len(source) == NUM
         assert drawn(source, 1).captions == [""]
-    assert sources[0].place(1) == str(folder / "1.png")
+    assert sources[0].location(1) == str(folder / "1.png")
     with pytest.raises(FileNotFoundError, match=r"holds no file .*gif"):
         len(ImageFiles(str(folder), ("gif",)))
 
@@ -383,7 +383,7 @@ def test_what_is_skipped_and_the_first_rows_make_up_the_whole(tmp_path):
     assert (len(first), len(rest)) == (7, NUM - 7)
     parts = [(one, n) for one in (first, rest) for n in range(len(one))]
     for index, (one, n) in enumerate(parts):
-        assert one.place(n) == whole.place(index)
+        assert one.location(n) == whole.location(index)
         assert drawn(one, n) == drawn(whole, index)
     assert len({one.fingerprint() for one in (first, rest, whole)}) == 3
     with pytest.raises(ValueError, match=f"has {NUM} such rows, but skip is 99"):

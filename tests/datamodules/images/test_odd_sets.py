@@ -153,7 +153,7 @@ def test_litter_is_left_out_and_links_are_followed(littered):
     source = ImageFiles(str(littered))
     with pytest.warns(UserWarning, match="3 files that macOS, notebooks or the like"):
         assert len(source) == 3
-    assert [Path(source.place(n)).relative_to(littered) for n in range(3)] == [
+    assert [Path(source.location(n)).relative_to(littered) for n in range(3)] == [
         Path("0.png"), Path("gone.png"), Path("linked/0.png"),
     ]  # fmt: skip
     assert told(source)[1].endswith("gone.png is missing")
@@ -207,7 +207,7 @@ def test_names_of_any_bytes_are_counted_and_written_down(tmp_path):
         (folder / f"{number}.png").write_bytes(encoded(number))
     Path(os.fsdecode(os.fsencode(folder) + b"/bad\xff.png")).write_bytes(b"no picture")
     source = ImageFiles(str(folder))
-    names = [source.place(n) for n in range(5)]
+    names = [source.location(n) for n in range(5)]
     assert [name.encode().decode() for name in names] == names
     file = tmp_path / "bad_samples.jsonl"
     items = ImageData([source], size=8, max_bad_rate=0.9)
