@@ -370,7 +370,7 @@ def test_a_run_whose_ranks_or_batches_change_sees_what_one_process_sees(data, si
     ]:
         found = [data(batch_size=batch_size) for _ in range(ranks)]
         for rank, one in enumerate(found):
-            one.place = lambda rank=rank, ranks=ranks: (rank, ranks)
+            one.replica = lambda rank=rank, ranks=ranks: (rank, ranks)
             one.setup("fit")
             if state is not None:
                 one.load_state_dict(state)
