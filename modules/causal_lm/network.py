@@ -6,7 +6,7 @@ Shape legend: B = rows, L = row length, D = width, V = vocabulary, T = B * L.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -190,16 +190,6 @@ class LanguageModel(nn.Module):
         """
         token_BL = questions(self.vocab_size, self.readable, self.model.device)
         return logits_of_folder(folder, self.model, token_BL)
-
-
-class Builder(Protocol):
-    """Makes the network when the strategy is ready for it.
-
-    YAML gives class and options; the system adds the size of the tokenizer.
-    """
-
-    def __call__(self, tokenizer_size: int) -> LanguageModel:
-        """Build it."""
 
 
 class FromConfig(LanguageModel):

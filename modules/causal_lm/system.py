@@ -2,10 +2,9 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from functools import cached_property
 from math import exp, log
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -13,14 +12,15 @@ from torch import Tensor
 from typing_extensions import override
 
 from modules.base.system import System, constant
+from modules.base.tokenized import Tokenized
 from modules.causal_lm.generate import Generation, check_room, cut, generate
-from modules.causal_lm.network import Builder, LanguageModel
+from modules.causal_lm.network import LanguageModel
 from modules.causal_lm.tokens.ends import new_text
 from modules.causal_lm.tokens.prompts import begun
 from modules.causal_lm.tokens.same_tokens import check_own_tokens
 from modules.causal_lm.tokens.vocabulary import vocabulary_size
+from modules.nn.builder import Builder
 from modules.nn.generators import dice
-from modules.weights.origin import read_tokenizer
 
 
 class TokenBatch(TypedDict):
@@ -71,11 +71,12 @@ class PromptBatch(TypedDict):
     repeat_B: NotRequired[list[int]]
 
 
-class CausalLM(System):
+class CausalLM(Tokenized, System):
     """Train a language model to predict the next token.
 
     Args:
-        network: Builds the language model; called once, under the strategy's own context.
+        network: Builds the language model from the size of the tokenizer; called once, under the
+            strategy's own context.
         tokenizer: Local folder or hub id; the same as the data's.
         optimizer: Builds the optimizer from the trainable parameters.
         scheduler: Builds the learning-rate schedule from that optimizer.
@@ -85,7 +86,7 @@ class CausalLM(System):
 
     def __init__(
         self,
-        network: Builder,
+        network: Builder[[int], LanguageModel],
         tokenizer: str,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         scheduler: LRSchedulerCallable = constant,
@@ -99,14 +100,9 @@ class CausalLM(System):
         self.generation = generation
         self.meter.unit = "tokens"
 
-    @cached_property
-    def tokenizer(self) -> Any:
-        """The tokenizer, read when first needed."""
-        return read_tokenizer(self.tokenizer_source)
-
     @override
     def build(self) -> LanguageModel:
-        network = self.make_network(tokenizer_size=vocabulary_size(self.tokenizer))
+        network = self.make_network(vocabulary_size(self.tokenizer))
         check_own_tokens(self.tokenizer, network)
         return network
 

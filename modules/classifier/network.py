@@ -6,7 +6,7 @@ Shape legend: W = windows of texts, L = tokens of a window, C = classes.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -131,16 +131,6 @@ class ClassifierNetwork(nn.Module):
         mask_WL = torch.ones_like(token_WL, dtype=torch.bool)
         mask_WL[1, -(token_WL.shape[1] // 4) :] = False
         return token_WL, mask_WL
-
-
-class Builder(Protocol):
-    """Makes the network when the strategy is ready for it.
-
-    YAML gives class and options; the system adds what the tokenizer and the classes decide.
-    """
-
-    def __call__(self, tokenizer_size: int, pad: int, classes: list[str]) -> ClassifierNetwork:
-        """Build it."""
 
 
 class FromConfig(ClassifierNetwork):

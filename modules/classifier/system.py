@@ -3,7 +3,6 @@
 from abc import abstractmethod
 from collections.abc import Collection
 from dataclasses import asdict, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -14,6 +13,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from modules.base.system import System, constant
+from modules.base.tokenized import Tokenized
 from modules.causal_lm.tokens.same_tokens import check_own_tokens
 from modules.causal_lm.tokens.vocabulary import vocabulary_size
 from modules.classifier.calibration import Calibration, densities
@@ -26,9 +26,9 @@ from modules.classifier.evaluate import (
     evaluate,
 )
 from modules.classifier.loss import classification_loss, text_logits
-from modules.classifier.network import Builder, ClassifierNetwork
+from modules.classifier.network import ClassifierNetwork
 from modules.classifier.record import PredictionRecord
-from modules.weights.origin import read_tokenizer
+from modules.nn.builder import Builder
 
 
 class TextBatch(TypedDict):
@@ -209,11 +209,12 @@ class EvaluatedClassifier(System):
             )
 
 
-class TextClassifier(EvaluatedClassifier):
+class TextClassifier(Tokenized, EvaluatedClassifier):
     """Train an encoder to tell classes of texts apart: human and machine, or others.
 
     Args:
-        network: Builds the encoder; called once, under the strategy's own context.
+        network: Builds the encoder from the size of the tokenizer, the id of its padding and the
+            names of the classes; called once, under the strategy's own context.
         tokenizer: Local folder or hub id; the same as the data's.
         classes: Names of the classes by number; the second of two is the positive one.
         class_weights: What an error on each class counts; 1 where None.
@@ -228,7 +229,7 @@ class TextClassifier(EvaluatedClassifier):
 
     def __init__(
         self,
-        network: Builder,
+        network: Builder[[int, int, list[str]], ClassifierNetwork],
         tokenizer: str,
         classes: list[str] = ["human", "machine"],  # noqa: B006 - never changed
         class_weights: list[float] | None = None,
@@ -252,18 +253,11 @@ class TextClassifier(EvaluatedClassifier):
         self.class_weights = class_weights
         self.meter.unit = "texts"
 
-    @cached_property
-    def tokenizer(self) -> Any:
-        """The tokenizer, read when first needed."""
-        return read_tokenizer(self.tokenizer_source)
-
     @override
     def build(self) -> ClassifierNetwork:
         known = self.tokenizer
         pad = known.eos_token_id if known.pad_token_id is None else known.pad_token_id
-        network = self.make_network(
-            tokenizer_size=vocabulary_size(known), pad=int(pad), classes=list(self.classes)
-        )
+        network = self.make_network(vocabulary_size(known), int(pad), list(self.classes))
         check_own_tokens(known, network)
         return network
 

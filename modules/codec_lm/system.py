@@ -14,13 +14,14 @@ from typing_extensions import override
 
 from modules.base.system import constant
 from modules.causal_lm.generate import Generation, generate
-from modules.causal_lm.network import Builder
+from modules.causal_lm.network import LanguageModel
 from modules.causal_lm.system import CausalLM, PromptBatch, TokenBatch
 from modules.codec_lm.evaluate import FileMetrics, as_images, num_references
 from modules.codec_lm.generate import LegalTokens, likelihood
 from modules.codec_lm.rules import Rules
 from modules.codec_lm.token_kinds import kind_sums, label_kinds, whole_files
 from modules.metrics.image.frechet_metric import reference
+from modules.nn.builder import Builder
 
 ANCESTRAL_SAMPLING = Generation(max_new_tokens=1024, temperature=1.0, top_k=None)
 """Files as the model gives them."""
@@ -75,7 +76,7 @@ class CodecLM(CausalLM):
 
     def __init__(
         self,
-        network: Builder,
+        network: Builder[[int], LanguageModel],
         tokenizer: str,
         codec: Codec,
         optimizer: OptimizerCallable = torch.optim.AdamW,

@@ -9,8 +9,9 @@ from typing import Any, TypedDict
 from torch import Tensor
 
 from modules.causal_lm.generate import Generation
-from modules.causal_lm.network import Builder
+from modules.causal_lm.network import LanguageModel
 from modules.causal_lm.system import CausalLM
+from modules.nn.builder import Builder
 from modules.nn.generators import dice
 
 
@@ -58,7 +59,7 @@ class Writer(CausalLM):
 
     def __init__(
         self,
-        network: Builder,
+        network: Builder[[int], LanguageModel],
         tokenizer: str,
         name: str,
         least_tokens: int = 100,

@@ -10,11 +10,12 @@ from typing import Any
 from torch import Tensor
 from typing_extensions import override
 
-from modules.causal_lm.network import Builder, LanguageModel
+from modules.causal_lm.network import LanguageModel
 from modules.causal_lm.token_statistics import TokenSums, token_sums
 from modules.causal_lm.tokens.same_tokens import check_tokens, own_tokenizer, read_from
 from modules.causal_lm.tokens.vocabulary import vocabulary_size
 from modules.detector.method import DetectionMethod
+from modules.nn.builder import Builder
 from modules.weights.origin import read_tokenizer
 
 
@@ -38,9 +39,9 @@ class ZeroShot(DetectionMethod):
 
     def __init__(
         self,
-        network: Builder,
+        network: Builder[[int], LanguageModel],
         tokenizer: str,
-        reference: Builder | None = None,
+        reference: Builder[[int], LanguageModel] | None = None,
         reference_tokenizer: str | None = None,
         max_length: int = 512,
         batch_size: int = 16,
@@ -49,8 +50,8 @@ class ZeroShot(DetectionMethod):
 
         self.tokenizer: Any = read_tokenizer(tokenizer)
         size = vocabulary_size(self.tokenizer)
-        self.model = network(tokenizer_size=size).requires_grad_(False)
-        other = None if reference is None else reference(tokenizer_size=size)
+        self.model = network(size).requires_grad_(False)
+        other = None if reference is None else reference(size)
         self.other = None if other is None else other.requires_grad_(False)
         contexts = [one.context for one in (self.model, self.reference) if one.context]
         self.max_length = min([max_length, *contexts])

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from modules.base.optimizers import decayed_or_not
 from modules.base.system import System, constant
+from modules.base.tokenized import Tokenized
 from modules.diffusion.process import Prediction, min_snr_weight
 from modules.diffusion.schedule import CosineSchedule, Schedule
 from modules.lmfusion.batch import ImageTextBatch, PromptBatch
@@ -21,14 +22,14 @@ from modules.lmfusion.generation.batch import GenerationPipeline
 from modules.lmfusion.generation.decode_latents import Pixels
 from modules.lmfusion.generation.generate import Generation
 from modules.lmfusion.loss import image_loss, text_loss
-from modules.lmfusion.network.fusion import Builder, FusionNetwork, Predicted
+from modules.lmfusion.network.fusion import FusionNetwork, Predicted
 from modules.lmfusion.network.mask import Runs
 from modules.lmfusion.noise import Chance, Noised, add, draw_steps, largest_readable_step, own_dice
 from modules.metrics.image.frechet_metric import reference
-from modules.weights.origin import read_tokenizer
+from modules.nn.builder import Builder
 
 
-class LMFusion(System):
+class LMFusion(Tokenized, System):
     """Train image experts beside a frozen language model (Shi et al., 2024).
 
     Args:
@@ -64,7 +65,7 @@ class LMFusion(System):
 
     def __init__(
         self,
-        network: Builder,
+        network: Builder[[], FusionNetwork],
         tokenizer: str,
         schedule: Schedule = CosineSchedule(),  # noqa: B008 - frozen
         prediction: Prediction = "eps",
@@ -105,11 +106,6 @@ class LMFusion(System):
         self.pixels = Pixels(vae)
         self.test_metrics = test_metrics
         self.meter.unit = "images"
-
-    @cached_property
-    def tokenizer(self) -> Any:
-        """The tokenizer, read when first needed."""
-        return read_tokenizer(self.tokenizer_source)
 
     @override
     def build(self) -> FusionNetwork:

@@ -1,6 +1,6 @@
 """VQ-VAE as a Lightning system: which losses, how the codebook moves, what to log."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from math import log10
 from pathlib import Path
 from typing import Any, TypedDict
@@ -11,12 +11,12 @@ from torch import Tensor
 from typing_extensions import override
 
 from modules.base.system import System, constant
+from modules.nn.builder import Builder
 from modules.vq.loss import commitment, reconstruction
 from modules.vq.network import RUNNING, Coded, VQNetwork, read_network, write_network
 from modules.vq.quantiser import code_sums, exact, perplexity
 from modules.weights.same_weights import refuse_other_weights
 
-Builder = Callable[[], VQNetwork]
 MEASURES = ("mse", "psnr", "commitment", "perplexity", "used")
 """What is told of an evaluation."""
 NUM_SUMS = 3
@@ -61,7 +61,7 @@ class VQVAE(System):
 
     def __init__(
         self,
-        network: Builder,
+        network: Builder[[], VQNetwork],
         commitment_weight: float = 0.25,
         free_steps: int = 100,
         optimizer: OptimizerCallable = torch.optim.AdamW,

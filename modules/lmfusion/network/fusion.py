@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -228,10 +228,3 @@ class FusionNetwork(nn.Module):
         text_TV = self.head(hidden_TD)
         boi_T1 = hidden_TD @ self.boi_output.to(hidden_TD.dtype)[:, None]
         return torch.cat([text_TV, boi_T1.to(text_TV.dtype)], dim=-1)
-
-
-class Builder(Protocol):
-    """Makes the network when the strategy is ready for it; YAML gives class and options."""
-
-    def __call__(self) -> FusionNetwork:
-        """Build it."""
