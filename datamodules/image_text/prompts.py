@@ -17,7 +17,7 @@ from datamodules.images.interleaved import read_segments
 from datamodules.images.preprocess import MAX_PIXELS, StoredImage, latent
 from datamodules.images.source import Interleaved
 from datamodules.images.vae import ImageVae
-from datamodules.records.document import BadSample, Blank, judge
+from datamodules.records.document import BadSample, Blank, to_document
 from datamodules.records.errors import BadSampleError
 from datamodules.records.faults import attempt
 from datamodules.records.formats.columns import Record
@@ -197,7 +197,7 @@ def _text(said: str, place: str) -> Interleaved:
     Raises:
         ValueError: It cannot be written down.
     """
-    found = judge(said, place)
+    found = to_document(said, place)
     if isinstance(found, Blank):
         return []
     if isinstance(found, BadSample):

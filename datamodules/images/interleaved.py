@@ -7,7 +7,7 @@ from random import Random
 from typing_extensions import override
 
 from datamodules.images.source import FileSource, Interleaved, Segment, read_image
-from datamodules.records.document import BadSample, judge
+from datamodules.records.document import BadSample, to_document
 from datamodules.records.errors import BadSampleError
 from datamodules.records.indexed_rows import IndexedRows
 
@@ -66,7 +66,7 @@ def _segment(segment: object, folder: Path) -> str | Segment:
             f"a segment must have one key of {', '.join(KINDS)}, not {segment!r:.80}"
         )
     [(kind, value)] = segment.items()
-    found = judge(value, "")
+    found = to_document(value, "")
     if isinstance(found, BadSample):
         raise BadSampleError(f"{kind}: {found.reason}")
     if kind == "text":

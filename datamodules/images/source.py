@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 
 from datamodules.images.preprocess import StoredImage
-from datamodules.records.document import BadSample, judge, printable
+from datamodules.records.document import BadSample, printable, to_document
 from datamodules.records.errors import BadSampleError
 from datamodules.records.formats.files import describe, find_files
 from datamodules.records.source import IndexedSource
@@ -109,7 +109,7 @@ def texts(value: object) -> list[str]:
         BadSampleError: There is none, or one is blank or not UTF-8.
     """
     values = value if isinstance(value, list) else [value]
-    found = [judge(one, "") for one in values]
+    found = [to_document(one, "") for one in values]
     for one in found:
         if isinstance(one, BadSample):
             raise BadSampleError(f"caption: {one.reason}")

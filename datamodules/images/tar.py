@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from datamodules.images.formats.tar_index import IMAGES, NOWHERE, TEXTS, Place, read_tar
 from datamodules.images.source import FileSource, Pair, texts
-from datamodules.records.document import BadSample, Document, judge, parse, printable
+from datamodules.records.document import BadSample, Document, parse, printable, to_document
 from datamodules.records.errors import BadSampleError
 from datamodules.records.faults import reason
 
@@ -95,7 +95,7 @@ class ImageTextTar(FileSource):
 
     def _captions(self, file: int, text: Place, record: Place) -> list[str]:
         """The captions of the text or, where it holds none, of JSON."""
-        found = judge(b"" if text == NOWHERE else _read(file, *text), "")
+        found = to_document(b"" if text == NOWHERE else _read(file, *text), "")
         if isinstance(found, Document):
             return [found.text]
         if record == NOWHERE:

@@ -27,7 +27,7 @@ import numpy as np
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from datamodules.labelled_text.attacks import Attack
-from datamodules.labelled_text.inputs import read_judged
+from datamodules.labelled_text.inputs import read_inputs
 from datamodules.labelled_text.selection import Selection, choose
 from datamodules.labelled_text.source import AS_IT_IS, LabelledText
 from datamodules.labelled_text.splits import check_fractions
@@ -182,8 +182,8 @@ class LabelledTextData(ResumableData):
         """Every text to be judged once, in order."""
         if self.texts is None:
             return self._evaluation(self._plain("test"))
-        found = read_judged(self.texts, self.key)
-        items = [self.table.judged(number, one) for number, one in enumerate(found)]
+        found = read_inputs(self.texts, self.key)
+        items = [self.table.input_item(number, one) for number, one in enumerate(found)]
         return self._every_once(self._items(items)[0])
 
     def training_documents(self) -> Iterator[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datamodules.labelled_text.source import unreadable
-from datamodules.records.document import BadSample, Document, judge, parse
+from datamodules.records.document import BadSample, Document, parse, to_document
 from datamodules.records.faults import attempt
 from datamodules.records.formats.columns import ColumnError, Record, Wanted, cell, has
 from datamodules.records.formats.files import FORMATS, bare, file_format, find_files, opened
@@ -21,7 +21,7 @@ NAME = "id"
 
 
 @dataclass(frozen=True)
-class Named(Document):
+class NamedDocument(Document):
     """A text of a table.
 
     Attributes:
@@ -48,15 +48,15 @@ def named(found: Document | BadSample, name: str) -> Document | BadSample:
         return found
     if isinstance(found, BadSample):
         return NamedBadSample(found.origin, found.reason, name)
-    return Named(found.text, found.origin, found.num_bytes, name)
+    return NamedDocument(found.text, found.origin, found.num_bytes, name)
 
 
 def name_of(found: Document | BadSample) -> str:
     """The name of a text or of what is none; empty where it has none."""
-    return found.name if isinstance(found, Named | NamedBadSample) else ""
+    return found.name if isinstance(found, NamedDocument | NamedBadSample) else ""
 
 
-def read_judged(texts: list[str] | str | None, key: str = "text") -> list[Document | BadSample]:
+def read_inputs(texts: list[str] | str | None, key: str = "text") -> list[Document | BadSample]:
     """Texts, and what cannot be judged with the reason, in order.
 
     Args:
@@ -71,7 +71,7 @@ def read_judged(texts: list[str] | str | None, key: str = "text") -> list[Docume
             says neither table nor text.
     """
     if isinstance(texts, list):
-        found = [judge(text, f"text {i}") for i, text in enumerate(texts, start=1)]
+        found = [to_document(text, f"text {i}") for i, text in enumerate(texts, start=1)]
     elif texts == STDIN:
         found = list(read_stdin(sys.stdin.buffer.read(), key))
     elif texts is None:
@@ -110,7 +110,7 @@ def no_text(file: Path) -> str:
 def read_text(file: Path) -> Document | BadSample:
     """The one text of a file."""
     with opened(file) as data:
-        return judge(data.read(), str(file))
+        return to_document(data.read(), str(file))
 
 
 def read_table(file: Path, key: str, num_files: int) -> Iterator[Document | BadSample]:
@@ -137,13 +137,13 @@ def of_record(record: Record | BadSample, place: str, key: str) -> Document | Ba
     name = "" if told is None or key == NAME else str(told)
     if not has(record, key):
         return named(BadSample(place, f"no key {key!r}; it has {', '.join(record)}"), name)
-    return named(judge(cell(record, key), place), name)
+    return named(to_document(cell(record, key), place), name)
 
 
 def read_stdin(data: bytes, key: str) -> Iterator[Document | BadSample]:
     """The texts in some bytes: JSON lines, or one text; the first character tells."""
     if data.lstrip()[:1] != b"{":
-        yield judge(data, "stdin")
+        yield to_document(data, "stdin")
         return
     for number, line in enumerate(data.split(b"\n"), start=1):
         if line.strip():

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from datamodules.records.document import BadSample, Document, judge
+from datamodules.records.document import BadSample, Document, to_document
 from datamodules.records.formats.columns import Record, Wanted, cell, has
 from datamodules.records.formats.files import FORMATS, file_format, find_files
 from datamodules.records.formats.open import Row, read_rows
@@ -166,7 +166,7 @@ class LabelledText(FileText):
         if isinstance(cells, BadSample):
             return cells
         found = {name: self._field(cells, name) for name in FIELDS}
-        document = judge(found["text"], origin)
+        document = to_document(found["text"], origin)
         if isinstance(document, BadSample):
             return BadSample(origin, document.reason)  # a blank one counts as bad here
         text = without_words(document.text, self.skip_words)

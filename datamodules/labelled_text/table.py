@@ -17,8 +17,8 @@ from datamodules.text.normalise import PlainSource, plain
 from datamodules.text.source import TextSource
 from datamodules.text.token_file import TokenFile
 
-TOLD = ("pair_id", "generator", "paired_generator", "domain")
-"""What is told of a text, beside what was done to it and where it stands."""
+METADATA = ("pair_id", "generator", "paired_generator", "domain")
+"""What is metadata of a text, beside what was done to it and where it stands."""
 
 
 class TextTable:
@@ -103,17 +103,20 @@ class TextTable:
         """A row, as it is or attacked."""
         row = self.rows[number]
         done = row.attack if attack is None else attack.name
-        told = {name: getattr(row, name) for name in TOLD} | {"attack": done, "place": row.origin}
+        metadata = {name: getattr(row, name) for name in METADATA} | {
+            "attack": done,
+            "place": row.origin,
+        }
         text = row.text if attack is None else self.written(attack(row.text))
-        return Item(text, self.classes.index(row.label), number, told, is_row=attack is None)
+        return Item(text, self.classes.index(row.label), number, metadata, is_row=attack is None)
 
-    def judged(self, number: int, found: Document | BadSample) -> Item:
+    def input_item(self, number: int, found: Document | BadSample) -> Item:
         """A text of no table, or why it cannot be judged."""
-        told = dict.fromkeys(TOLD, "") | {"attack": AS_IT_IS, "place": found.origin}
-        told["id"] = name_of(found)
+        metadata = dict.fromkeys(METADATA, "") | {"attack": AS_IT_IS, "place": found.origin}
+        metadata["id"] = name_of(found)
         if isinstance(found, BadSample):
-            return Item("", NO_LABEL, number, told, problem=found.reason)
-        return Item(self.written(found.text), NO_LABEL, number, told)
+            return Item("", NO_LABEL, number, metadata, problem=found.reason)
+        return Item(self.written(found.text), NO_LABEL, number, metadata)
 
     def written(self, text: str) -> str:
         """A text as it is read."""

@@ -19,35 +19,35 @@ Tokens = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Item:
-    """A text and what a batch tells of it.
+    """A text and what a batch reports of it.
 
     Attributes:
         text: The text.
-        label: Number of its class, or `NO_LABEL`.
-        row: Its number among all texts of the sources.
-        told: Other fields that travel with it, such as its generator.
-        problem: Why it cannot be judged, in a few words; empty where it can.
-        is_row: Whether the text is that row as it is, whose tokens are kept.
+        label: Index of its class, or `NO_LABEL`.
+        row: Its index among all texts of the sources.
+        metadata: Other fields that a batch carries, such as its generator.
+        problem: Why it cannot be scored, in a few words; empty where it can.
+        is_row: Whether the text is that row unchanged, whose tokens are cached.
     """
 
     text: str
     label: int
     row: int
-    told: dict[str, str]
+    metadata: dict[str, str]
     problem: str = ""
     is_row: bool = False
 
 
 class TextItems:
-    """Labelled texts by number; what a batch holds is said in `machine_text`.
+    """Labelled texts by index; `datamodule` documents the batch.
 
     Args:
         items: The texts.
         tokens: Token ids of each text, start and end included.
         pad: Id of the padding.
         max_length: Tokens of a window, start and end included, at most.
-        one_window: Whether a long text gives one window, by chance, as in training.
-        seed: Of that chance.
+        one_window: Whether a long text gives one random window, as in training.
+        seed: Seed of that choice.
     """
 
     def __init__(
@@ -70,25 +70,25 @@ class TextItems:
         """Number of texts."""
         return len(self.items)
 
-    def ordered(self, places: NDArray[np.int64]) -> "TextItems":
+    def ordered(self, indices: NDArray[np.int64]) -> "TextItems":
         """The same texts in another order."""
-        items = [self.items[place] for place in places]
-        tokens = [self.tokens[place] for place in places]
+        items = [self.items[index] for index in indices]
+        tokens = [self.tokens[index] for index in indices]
         return TextItems(items, tokens, self.pad, self.max_length, self.one_window, self.seed)
 
     def batch(self, ids: NDArray[np.int64], num_real: int) -> Batch:
         """The real texts; there may be none.
 
         Args:
-            ids: Places of the texts; in training what `Draws` gives.
-            num_real: The texts from here on are left out.
+            ids: Indices of the texts; in training those of `Draws`.
+            num_real: Number of texts that count; the ids after them are padding.
         """
         drawn = ids[:num_real].tolist()
-        places = [draw % len(self.items) for draw in drawn]
-        cut = [self._windows(draw, place) for draw, place in zip(drawn, places, strict=True)]
-        items = [self.items[place] for place in places]
+        indices = [draw % len(self.items) for draw in drawn]
+        cut = [self._windows(draw, index) for draw, index in zip(drawn, indices, strict=True)]
+        items = [self.items[index] for index in indices]
         token_WL, mask_WL = padded([window for windows in cut for window in windows], self.pad)
-        fields = self.items[0].told if self.items else {}
+        fields = self.items[0].metadata if self.items else {}
         return {
             "token_WL": torch.from_numpy(token_WL),
             "mask_WL": torch.from_numpy(mask_WL),
@@ -98,19 +98,19 @@ class TextItems:
             "row_N": [item.row for item in items],
             "text_N": [item.text for item in items],
             "problem_N": [item.problem for item in items],
-            "density_N": [self._density(place) for place in places],
-            **{f"{name}_N": [item.told[name] for item in items] for name in fields},
+            "density_N": [self._density(index) for index in indices],
+            **{f"{name}_N": [item.metadata[name] for item in items] for name in fields},
         }
 
-    def _density(self, place: int) -> float:
-        """Tokens a byte of a text."""
-        return len(self.tokens[place]) / max(1, len(self.items[place].text.encode()))
+    def _density(self, index: int) -> float:
+        """Tokens per byte of a text."""
+        return len(self.tokens[index]) / max(1, len(self.items[index].text.encode()))
 
-    def _windows(self, draw: int, place: int) -> list[Tokens]:
-        """The windows of a text; none where it cannot be judged."""
-        if self.items[place].problem:
+    def _windows(self, draw: int, index: int) -> list[Tokens]:
+        """The windows of a text; none where it cannot be scored."""
+        if self.items[index].problem:
             return []
-        windows = cut_windows(self.tokens[place], self.max_length)
+        windows = cut_windows(self.tokens[index], self.max_length)
         if self.one_window and len(windows) > 1:
             rng = np.random.default_rng([self.seed, draw])
             return [windows[int(rng.integers(len(windows)))]]
@@ -118,10 +118,10 @@ class TextItems:
 
 
 def cut_windows(tokens: Tokens, max_length: int) -> list[Tokens]:
-    """A text in windows of the same length that overlap by no more than they must.
+    """Split a text into windows of equal length with the least overlap.
 
     Args:
-        tokens: Ids of the text, with a start and an end, which every window gets.
+        tokens: Ids of the text, with the start and end tokens, which every window gets.
         max_length: Ids of a window, at most.
     """
     if len(tokens) <= max_length:
@@ -133,7 +133,7 @@ def cut_windows(tokens: Tokens, max_length: int) -> list[Tokens]:
 
 
 def padded(windows: Sequence[Tokens], pad: int) -> tuple[Tokens, NDArray[np.bool_]]:
-    """Windows as rows, padded on the right, and where they are real, both [W, L]."""
+    """Windows as rows, padded on the right, and the mask of real tokens, both [W, L]."""
     length = max(map(len, windows), default=0)
     token_WL = np.full((len(windows), length), pad, np.int64)
     mask_WL = np.zeros(token_WL.shape, bool)

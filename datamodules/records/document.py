@@ -72,7 +72,7 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def judge(value: object, origin: str) -> Document | BadSample:
+def to_document(value: object, origin: str) -> Document | BadSample:
     """A document, if `value` is a text (or its UTF-8 bytes) that can be written down.
 
     A leading byte order mark is left out. A blank text gives a `Blank`.

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from datamodules.records.document import BadSample, Document, judge, printable
+from datamodules.records.document import BadSample, Document, printable, to_document
 from datamodules.records.faults import attempt, reason
 from datamodules.records.formats.columns import Record, Wanted, cell
 from datamodules.records.formats.files import COMPRESSIONS, FORMATS, opened, refuse_encodings, shown
@@ -143,7 +143,7 @@ def document(record: Record, column: str, origin: str) -> Document | BadSample:
     if isinstance(value, list) and value and isinstance(value[0], dict):
         reason = "not a text but a list of objects; datamodules.instructions.datamodule reads chats"
         return BadSample(origin, reason)
-    return value if isinstance(value, BadSample) else judge(value, origin)
+    return value if isinstance(value, BadSample) else to_document(value, origin)
 
 
 def written(value: object) -> str:
@@ -198,7 +198,7 @@ class PlainText(FileText):
             try:
                 for line, piece in self._pieces(file):
                     if piece.strip():
-                        yield judge(piece, f"{shown(file)}:{line}")
+                        yield to_document(piece, f"{shown(file)}:{line}")
             except Exception as error:
                 said = f"cannot be read: {reason(error)}"
                 yield bad_file(file, shown(file), said, len(files))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from datamodules.records.document import BadSample, Blank, Document, judge, unwritable
+from datamodules.records.document import BadSample, Blank, Document, to_document, unwritable
 from datamodules.records.errors import BadSampleError
 from datamodules.records.faults import attempt
 from datamodules.records.formats.columns import Record, Wanted, cell
@@ -125,7 +125,7 @@ def prompt_lines(file: Path) -> Iterator[tuple[str, str | BadSample]]:
     """Where each line of a file of texts stands, and what it says; blank lines do not count."""
     with opened(file) as lines:
         for number, line in enumerate(lines, start=1):
-            found = judge(line.rstrip(b"\r\n"), f"{shown(file)}:{number}")
+            found = to_document(line.rstrip(b"\r\n"), f"{shown(file)}:{number}")
             if isinstance(found, Document):
                 yield found.origin, found.text
             elif not isinstance(found, Blank):

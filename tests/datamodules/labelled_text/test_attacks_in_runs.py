@@ -18,7 +18,7 @@ from datamodules.labelled_text.attacks import (
     Truncation,
     Whitespace,
 )
-from datamodules.labelled_text.inputs import name_of, read_judged
+from datamodules.labelled_text.inputs import name_of, read_inputs
 from datamodules.records.document import BadSample, Document
 from datamodules.text.normalise import plain
 from tests.fixtures.machine_texts import write
@@ -88,7 +88,7 @@ def said(found):
 
 
 def test_given_texts_come_back_with_what_cannot_be_judged():
-    found = read_judged(["two words", "", "word", "\x00\x01\x02 x y", "fine text"])
+    found = read_inputs(["two words", "", "word", "\x00\x01\x02 x y", "fine text"])
     assert said(found)[::4] == ["two words", "fine text"]
     assert said(found)[1:4] == ["empty", "a single word", "binary or UTF-16: NUL at character 0"]
     assert [one.origin for one in found] == [f"text {i}" for i in range(1, 6)]
@@ -98,18 +98,18 @@ def test_json_lines_are_texts_by_their_key(tmp_path):
     path = tmp_path / "texts.jsonl"
     lines = [json.dumps({"text": "one text"}), "", "{broken", json.dumps({"body": "x y"}), "[1]"]
     path.write_text("\n".join(lines))
-    found = read_judged(str(path))
+    found = read_inputs(str(path))
     reasons = ["broken JSON", "no key 'text'; it has body", "not a JSON object"]
     assert said(found) == ["one text", *reasons]
     assert [one.origin for one in found] == [f"{path}:{i}" for i in (1, 3, 4, 5)]
-    assert said(read_judged(str(path), key="body"))[2] == "x y"
+    assert said(read_inputs(str(path), key="body"))[2] == "x y"
 
 
 def test_a_folder_gives_a_text_a_file(tmp_path):
     (tmp_path / "a.txt").write_text("\ufeffthe first\n\ntext")
     (tmp_path / "b.md").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "c.txt").write_text("")
-    found = read_judged(str(tmp_path))
+    found = read_inputs(str(tmp_path))
     assert said(found) == ["the first\n\ntext", "not UTF-8 at byte 0", "empty"]
     assert isinstance(found[1], BadSample)
 
@@ -120,7 +120,7 @@ def test_a_folder_gives_a_text_a_file(tmp_path):
 )
 def test_the_standard_input_is_a_text_or_json_lines(monkeypatch, data, texts):
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data)))
-    assert said(read_judged("-")) == texts
+    assert said(read_inputs("-")) == texts
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_every_row_of_a_table_is_a_text_of_its_own_with_its_name(tmp_path, name)
     rows = [{"id": f"row {i}", "body": f'some {i} words, with "quotes"'} for i in range(50)]
     rows[7]["body"] = ""
     path = write_table(rows, tmp_path / name)
-    found = read_judged(str(path), key="body")
+    found = read_inputs(str(path), key="body")
     assert said(found)[:8] == [*(row["body"] for row in rows[:7]), "empty"]
     assert len(found) == 50
     assert [name_of(one) for one in found] == [row["id"] for row in rows]
@@ -161,12 +161,12 @@ def write_table(rows, path):
 def test_a_table_without_the_column_and_a_file_of_another_kind_are_refused_by_name(tmp_path):
     table = write([{"body": "some words"}], tmp_path / "t.csv")
     with pytest.raises(ValueError, match=r"t\.csv has no column 'text'; it has body.* data\.init_"):
-        read_judged(str(table))
+        read_inputs(str(table))
     for name in ("t.pdf", "t.docx", "t"):
         (tmp_path / name).write_text("some words that look like a text")
         with pytest.raises(ValueError, match=rf"{name} cannot be judged: .* neither .* a table"):
-            read_judged(str(tmp_path / name))
-    found = read_judged(str(tmp_path), key="body")
+            read_inputs(str(tmp_path / name))
+    found = read_inputs(str(tmp_path), key="body")
     assert said(found)[1] == "some words"
     assert [one.startswith(("its ending", "that it has no")) for one in said(found)] == [
         True,
@@ -178,6 +178,6 @@ def test_a_table_without_the_column_and_a_file_of_another_kind_are_refused_by_na
 
 def test_without_texts_the_key_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"data\.init_args\.texts"):
-        read_judged([])
+        read_inputs([])
     with pytest.raises(FileNotFoundError, match=r"none\.txt does not exist"):
-        read_judged(str(tmp_path / "none.txt"))
+        read_inputs(str(tmp_path / "none.txt"))

@@ -115,7 +115,7 @@ def test_sources_follow_each_other_and_the_limit_is_of_each():
 def test_devices_share_the_questions_and_one_without_any_gets_empty_lists(monkeypatch):
     found = []
     for rank in (0, 1):
-        monkeypatch.setattr(QuestionData, "place", lambda self, rank=rank: (rank, 2))
+        monkeypatch.setattr(QuestionData, "replica", lambda self, rank=rank: (rank, 2))
         found.append(batches(QuestionData([Given(*numbered(5))], batch_size=2)))
     assert [[batch["id"] for batch in own] for own in found] == [
         [["0", "1"], ["4"]],

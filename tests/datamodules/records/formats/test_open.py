@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from datamodules.records.document import BadFile, BadSample, Blank, Document, judge
+from datamodules.records.document import BadFile, BadSample, Blank, Document, to_document
 from datamodules.records.formats.columns import Wanted
 from datamodules.records.formats.files import find_files, opened
 from datamodules.records.formats.open import read_rows
@@ -202,7 +202,7 @@ def test_blank_rows_are_neither_documents_nor_bad(tmp_path):
         good = list(census.sift(TextFiles(str(path)).documents(), 0.0, "a"))
     assert [one.text for one in good] == ["one", "two"]
     assert (census.good, census.bad, census.blank) == (2, 0, 2)
-    assert isinstance(judge("\ufeff \n", "x"), Blank)
+    assert isinstance(to_document("\ufeff \n", "x"), Blank)
     path.write_text('text\n""\n')
     with pytest.raises(ValueError, match=r"holds no document\. a: 1 rows are blank"):
         list(RowTally().sift(TextFiles(str(path)).documents(), 0.0, "a"))
