@@ -107,11 +107,11 @@ def grammar(bench: Bench, system: CodecLM) -> None:
     files = cycle(system.tokenizer.encode(codec.text(one)) for one in pictures(codec, NUM_FILES))
 
     def mask() -> float:
-        file, place = next(files), tokens.start
+        file, state = next(files), tokens.start
         start = perf_counter()
         for token in file:
-            tokens.legal(place, BUDGET)
-            place = tokens.advance(place, token)
+            tokens.legal(state, BUDGET)
+            state = tokens.advance(state, token)
         return (perf_counter() - start) / len(file)
 
     def decode() -> float:
@@ -183,11 +183,11 @@ def forced(bench: Bench, system: CodecLM) -> None:
     assert isinstance(codec, JpegCodec)
     only, total = 0, 0
     for one in pictures(codec, NUM_FILES):
-        place = tokens.start
+        state = tokens.start
         for token in system.tokenizer.encode(codec.text(one)):
-            only += int(tokens.legal(place, BUDGET).sum() == 1)
+            only += int(tokens.legal(state, BUDGET).sum() == 1)
             total += 1
-            place = tokens.advance(place, token)
+            state = tokens.advance(state, token)
     bench.details["share of tokens that are forced"] = only / total
 
 

@@ -8,33 +8,33 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-P = TypeVar("P")
+S = TypeVar("S")
 Name = TypeVar("Name", bound=str)
 NUM_BYTES = 256
 
 
-class ByteGrammar(ABC, Generic[P]):
-    """Which byte may come next in a file. A place, of type P, is where a writer stands."""
+class ByteGrammar(ABC, Generic[S]):
+    """Which byte may come next in a file. A state, of type S, is where a writer stands."""
 
     @property
     @abstractmethod
-    def start(self) -> P:
+    def start(self) -> S:
         """Before the first byte."""
 
     @abstractmethod
-    def is_end(self, place: P) -> bool:
+    def is_end(self, state: S) -> bool:
         """Whether the file is complete."""
 
     @abstractmethod
-    def mask(self, place: P) -> NDArray[np.bool_]:
+    def mask(self, state: S) -> NDArray[np.bool_]:
         """Which of the 256 bytes may come next, whatever they cost."""
 
     @abstractmethod
-    def reach(self, place: P, byte: int) -> P | None:
+    def reach(self, state: S, byte: int) -> S | None:
         """Where a byte leads; None where it is not legal."""
 
     @abstractmethod
-    def advance(self, place: P, byte: int) -> P:
+    def advance(self, state: S, byte: int) -> S:
         """Where a byte leads.
 
         Raises:
@@ -42,42 +42,42 @@ class ByteGrammar(ABC, Generic[P]):
         """
 
     @abstractmethod
-    def cost(self, place: P) -> int:
+    def cost(self, state: S) -> int:
         """Bytes that suffice to end properly."""
 
     @abstractmethod
-    def margin(self, place: P) -> float:
+    def margin(self, state: S) -> float:
         """By how much one byte from here may raise that, at most."""
 
     @abstractmethod
     def slack(self, num: int) -> int:
         """By how much that may grow at most while so many bytes are written."""
 
-    def legal(self, place: P, budget: int | None = None) -> NDArray[np.bool_]:
+    def legal(self, state: S, budget: int | None = None) -> NDArray[np.bool_]:
         """Which of the 256 bytes may come next.
 
         Args:
-            place: Where the writer stands.
+            state: Where the writer stands.
             budget: Bytes that may still be written; None where there is no limit. Bytes after which
                 no proper end fits are not legal.
 
         Raises:
             ValueError: The budget does not suffice for any end.
         """
-        legal_V = self.mask(place)
+        legal_V = self.mask(state)
         if budget is None:
             return legal_V
-        need = self.cost(place)
+        need = self.cost(state)
         if budget < need:
             raise ValueError(f"{budget} bytes are left, the shortest end needs {need}.")
-        if budget >= need + self.margin(place):
+        if budget >= need + self.margin(state):
             return legal_V
         fits_V = np.zeros(NUM_BYTES, np.bool_)
         for byte in np.flatnonzero(legal_V).tolist():
-            fits_V[byte] = self.cost(self.advance(place, byte)) <= budget - 1
+            fits_V[byte] = self.cost(self.advance(state, byte)) <= budget - 1
         return fits_V
 
-    def walk(self, place: P, text: Iterable[int]) -> P:
+    def walk(self, state: S, text: Iterable[int]) -> S:
         """Where several bytes lead.
 
         Raises:
@@ -85,10 +85,10 @@ class ByteGrammar(ABC, Generic[P]):
         """
         for number, byte in enumerate(text):
             try:
-                place = self.advance(place, byte)
+                state = self.advance(state, byte)
             except ValueError as error:
                 raise ValueError(f"byte {number}: {error}") from None
-        return place
+        return state
 
 
 def vote(bits: Sequence[Name]) -> Name:

@@ -32,18 +32,18 @@ class LegalTokens:
         self.rules = rules
         self.length = token_BL.shape[1]
         self.budget = budget
-        self.places: list[Any] = []
+        self.states: list[Any] = []
         for token, is_real in zip(token_BL.cpu(), mask_BL.cpu(), strict=True):
-            place = rules.start
+            state = rules.start
             for one in token[is_real].tolist()[1:]:
-                place = rules.advance(place, one)
-            need = rules.need(place)
+                state = rules.advance(state, one)
+            need = rules.need(state)
             if budget < need:
                 raise ValueError(
                     f"max_new_tokens is {budget}, but a file may need {need} more to end properly."
                 )
-            self.places.append(place)
-        self.is_over = [False] * len(self.places)
+            self.states.append(state)
+        self.is_over = [False] * len(self.states)
 
     def __call__(self, token_BN: Tensor, score_BV: Tensor) -> Tensor:
         """Scores with minus infinity where a token is not legal."""
@@ -52,7 +52,7 @@ class LegalTokens:
             for row, token in enumerate(token_BN[:, -1].tolist()):
                 self._write(row, token)
         left = self.budget - num_written
-        rows = [self._legal(row, left) for row in range(len(self.places))]
+        rows = [self._legal(row, left) for row in range(len(self.states))]
         legal_BV = torch.from_numpy(np.stack(rows)).to(score_BV.device)
         beyond = score_BV.shape[1] - legal_BV.shape[1]  # a table may have more rows than tokens
         legal_BV = torch.nn.functional.pad(legal_BV, (0, beyond))
@@ -62,10 +62,10 @@ class LegalTokens:
         if self.is_over[row]:
             return
         self.is_over[row] = token == self.rules.end
-        self.places[row] = self.rules.advance(self.places[row], token)
+        self.states[row] = self.rules.advance(self.states[row], token)
 
     def _legal(self, row: int, left: int) -> np.ndarray:
-        return self.rules.legal(self.places[row], None if self.is_over[row] else left)
+        return self.rules.legal(self.states[row], None if self.is_over[row] else left)
 
 
 @torch.no_grad()

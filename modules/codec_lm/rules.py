@@ -15,7 +15,7 @@ FINISH = "finish"
 
 
 class Rules(Protocol):
-    """Which token may come next. A place is where a writer stands; it never changes."""
+    """Which token may come next. A state is where a writer stands; it never changes."""
 
     @property
     def end(self) -> int:
@@ -23,17 +23,17 @@ class Rules(Protocol):
 
     @property
     def start(self) -> Any:
-        """The place before the first token."""
+        """The state before the first token."""
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """What tokens can say, `FINISH` among it."""
 
-    def legal(self, place: Any, budget: int | None = None) -> NDArray[np.bool_]:
+    def legal(self, state: Any, budget: int | None = None) -> NDArray[np.bool_]:
         """Which tokens may come next, [V].
 
         Args:
-            place: Where the writer stands.
+            state: Where the writer stands.
             budget: Tokens that may still be written, the end included; None where there is no
                 limit. Tokens after which no proper end fits are not legal.
 
@@ -41,14 +41,14 @@ class Rules(Protocol):
             ValueError: The budget does not suffice for any end.
         """
 
-    def advance(self, place: Any, token: int) -> Any:
+    def advance(self, state: Any, token: int) -> Any:
         """Where a token leads.
 
         Raises:
             ValueError: It is not legal.
         """
 
-    def need(self, place: Any) -> int:
+    def need(self, state: Any) -> int:
         """Tokens that suffice to end properly, the end included."""
 
     def sequence(self, tokens: Sequence[int]) -> bytes:

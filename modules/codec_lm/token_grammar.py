@@ -17,7 +17,7 @@ from modules.codec_lm.byte_grammar import ByteGrammar, vote
 from modules.codec_lm.byte_text import text_to_bytes
 from modules.codec_lm.rules import FINISH
 
-Tree = dict[int, "Node"]
+Trie = dict[int, "TrieNode"]
 
 
 class ByteKinds(NamedTuple):
@@ -34,7 +34,7 @@ class ByteKinds(NamedTuple):
 
 
 @dataclass
-class Node:
+class TrieNode:
     """A common beginning of several tokens.
 
     Attributes:
@@ -43,7 +43,7 @@ class Node:
     """
 
     token: int | None
-    more: Tree
+    more: Trie
 
 
 @dataclass(frozen=True)
@@ -90,13 +90,13 @@ class TokenGrammar:
         return (*self.byte_kinds.kinds, FINISH)
 
     @cached_property
-    def tree(self) -> Tree:
+    def trie(self) -> Trie:
         """All tokens by their bytes."""
-        root = Node(None, {})
+        root = TrieNode(None, {})
         for token, word in enumerate(self.words):
             node = root
             for byte in word or b"":
-                node = node.more.setdefault(byte, Node(None, {}))
+                node = node.more.setdefault(byte, TrieNode(None, {}))
             if word:
                 node.token = token
         return root.more
@@ -107,11 +107,11 @@ class TokenGrammar:
         number = {word: token for token, word in enumerate(self.words)}
         return np.array([number[bytes([byte])] for byte in range(256)])
 
-    def legal(self, place: Any, budget: int | None = None) -> NDArray[np.bool_]:
+    def legal(self, state: Any, budget: int | None = None) -> NDArray[np.bool_]:
         """Which tokens may come next, [V].
 
         Args:
-            place: Where the writer stands.
+            state: Where the writer stands.
             budget: Tokens that may still be written, the end included; None where there is no
                 limit. A byte may need a token of its own.
 
@@ -119,14 +119,14 @@ class TokenGrammar:
             ValueError: The budget does not suffice for any end.
         """
         legal_V = np.zeros(len(self.words), np.bool_)
-        if self.grammar.is_end(place):
+        if self.grammar.is_end(state):
             legal_V[self.end] = True
             return legal_V
         left = None if budget is None else budget - 1
-        legal_V[self.singles[self.grammar.legal(place, left)]] = True
-        sure = self.longest if left is None else self._sure(left - self.grammar.cost(place))
+        legal_V[self.singles[self.grammar.legal(state, left)]] = True
+        sure = self.longest if left is None else self._sure(left - self.grammar.cost(state))
         for byte, node in self.branches:
-            behind = self.grammar.reach(place, byte)
+            behind = self.grammar.reach(state, byte)
             if behind is not None:
                 found = self._longer(node.more, behind, 2, sure, (left or 0) - 1)
                 legal_V[list(found)] = True
@@ -147,22 +147,22 @@ class TokenGrammar:
         return bisect_left(self.slacks, spare) - 1
 
     @cached_property
-    def branches(self) -> list[tuple[int, Node]]:
+    def branches(self) -> list[tuple[int, TrieNode]]:
         """First bytes of tokens of two bytes or more."""
-        return [(byte, node) for byte, node in self.tree.items() if node.more]
+        return [(byte, node) for byte, node in self.trie.items() if node.more]
 
-    def _longer(self, tree: Tree, place: Any, size: int, sure: int, left: int) -> Iterator[int]:
-        """The tokens of a tree that may be written from a place.
+    def _longer(self, trie: Trie, state: Any, size: int, sure: int, left: int) -> Iterator[int]:
+        """The tokens of a trie that may be written from a state.
 
         Args:
-            tree: By their next byte.
-            place: Behind the bytes before.
+            trie: By their next byte.
+            state: Behind the bytes before.
             size: Bytes of those tokens that end with the next byte.
             sure: Bytes up to which tokens are known to fit.
             left: Bytes that may be written behind a token.
         """
-        for byte, node in tree.items():
-            behind = self.grammar.reach(place, byte)
+        for byte, node in trie.items():
+            behind = self.grammar.reach(state, byte)
             if behind is None:
                 continue
             if node.token is not None and (size <= sure or self.grammar.cost(behind) <= left):
@@ -170,7 +170,7 @@ class TokenGrammar:
             if node.more:
                 yield from self._longer(node.more, behind, size + 1, sure, left)
 
-    def advance(self, place: Any, token: int) -> Any:
+    def advance(self, state: Any, token: int) -> Any:
         """Where a token leads; the end of a file leads nowhere else.
 
         Raises:
@@ -178,14 +178,14 @@ class TokenGrammar:
         """
         word = self.words[token]
         if word is None:
-            if token == self.end and self.grammar.is_end(place):
-                return place
-            raise ValueError(f"token {token} is not legal here: {place}.")
-        return self.grammar.walk(place, word)
+            if token == self.end and self.grammar.is_end(state):
+                return state
+            raise ValueError(f"token {token} is not legal here: {state}.")
+        return self.grammar.walk(state, word)
 
-    def need(self, place: Any) -> int:
+    def need(self, state: Any) -> int:
         """Tokens that suffice to end properly, the end included: a byte may need one of its own."""
-        return self.grammar.cost(place) + 1
+        return self.grammar.cost(state) + 1
 
     def sequence(self, tokens: Sequence[int]) -> bytes:
         """The bytes that tokens stand for."""

@@ -73,7 +73,7 @@ def _type(num_kinds: int) -> np.dtype[Any]:
 
 @dataclass(frozen=True)
 class FixedLength:
-    """A file is N codes, then the end; a place is how many are written. See `rules.Rules`.
+    """A file is N codes, then the end; a state is how many are written. See `rules.Rules`.
 
     Attributes:
         tokens: Of each kind of code.
@@ -149,37 +149,37 @@ class FixedLength:
         mask_V.setflags(write=False)
         return mask_V
 
-    def legal(self, place: int, budget: int | None = None) -> NDArray[np.bool_]:
+    def legal(self, state: int, budget: int | None = None) -> NDArray[np.bool_]:
         """Which tokens may come next, [V].
 
         Args:
-            place: Codes that are written.
+            state: Codes that are written.
             budget: Tokens that may still be written, the end included; None where there is no
                 limit.
 
         Raises:
             ValueError: The budget does not suffice.
         """
-        if budget is not None and budget < self.need(place):
-            raise ValueError(f"{budget} tokens are left, the end needs {self.need(place)}.")
-        return self.code_mask if place < self.length else self.end_mask
+        if budget is not None and budget < self.need(state):
+            raise ValueError(f"{budget} tokens are left, the end needs {self.need(state)}.")
+        return self.code_mask if state < self.length else self.end_mask
 
-    def advance(self, place: int, token: int) -> int:
+    def advance(self, state: int, token: int) -> int:
         """One code further; the end leads nowhere else.
 
         Raises:
             ValueError: The token is not legal.
         """
-        is_whole = place == self.length
+        is_whole = state == self.length
         if (token != self.end) if is_whole else (token not in self.codes):
             raise ValueError(
-                f"token {token} is not legal here: {place} of {self.length} codes are written."
+                f"token {token} is not legal here: {state} of {self.length} codes are written."
             )
-        return place if is_whole else place + 1
+        return state if is_whole else state + 1
 
-    def need(self, place: int) -> int:
+    def need(self, state: int) -> int:
         """Tokens up to the end, the end included."""
-        return self.length - place + 1
+        return self.length - state + 1
 
     def sequence(self, tokens: Sequence[int]) -> bytes:
         """The bytes of the codes among some tokens."""
@@ -189,9 +189,9 @@ class FixedLength:
     def token_kinds(self, tokens: Sequence[int]) -> list[int]:
         """Number in `kinds` of what each token of a file says; empty if it begins no file."""
         try:
-            place = self.start
+            state = self.start
             for token in tokens:
-                place = self.advance(place, token)
+                state = self.advance(state, token)
         except ValueError:
             return []
         return [self.kinds.index(FINISH if token == self.end else CODE) for token in tokens]

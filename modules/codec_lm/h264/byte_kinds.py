@@ -3,10 +3,10 @@
 from typing import Literal, get_args
 
 from modules.codec_lm.byte_grammar import vote
-from modules.codec_lm.h264.bitstream.macroblock import State
+from modules.codec_lm.h264.bitstream.macroblock import SliceState
 from modules.codec_lm.h264.bitstream.nal import ESCAPE
 from modules.codec_lm.h264.bitstream.slice_payload import step
-from modules.codec_lm.h264.grammar import AvcGrammar, Place
+from modules.codec_lm.h264.grammar import AvcGrammar, AvcState
 from modules.codec_lm.token_grammar import ByteKinds
 
 ByteKind = Literal[
@@ -44,26 +44,26 @@ def byte_kinds(grammar: AvcGrammar, sequence: bytes) -> list[ByteKind]:
     Raises:
         ValueError: The grammar does not know it.
     """
-    place, found = grammar.start, []
+    state, found = grammar.start, []
     for byte in sequence:
-        following = grammar.advance(place, byte)
-        found.append(byte_kind(place, byte))
-        place = following
+        following = grammar.advance(state, byte)
+        found.append(byte_kind(state, byte))
+        state = following
     return found
 
 
-def byte_kind(place: Place, byte: int) -> ByteKind:
+def byte_kind(state: AvcState, byte: int) -> ByteKind:
     """The class of a legal byte."""
-    if place.state is None:
-        return "start_code" if place.phase == "code" else "unit"
-    if place.phase == "payload" and place.zeros == 2 and byte == ESCAPE:
+    if state.slice_state is None:
+        return "start_code" if state.phase == "code" else "unit"
+    if state.phase == "payload" and state.zeros == 2 and byte == ESCAPE:
         return "escape"
     bits: list[ByteKind] = []
-    state: State | None = place.state
+    slice_state: SliceState | None = state.slice_state
     for shift in range(7, -1, -1):
-        assert state is not None
-        bits.append(OF_STEP[state[1].step])
-        state = step(state, byte >> shift & 1)  # type: ignore[arg-type] # a bit
+        assert slice_state is not None
+        bits.append(OF_STEP[slice_state[1].step])
+        slice_state = step(slice_state, byte >> shift & 1)  # type: ignore[arg-type] # a bit
     return vote(bits)
 
 

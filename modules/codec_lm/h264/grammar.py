@@ -16,15 +16,21 @@ from typing_extensions import override
 
 from modules.codec_lm.byte_grammar import NUM_BYTES, ByteGrammar
 from modules.codec_lm.h264.bitstream import slice_payload as payload
-from modules.codec_lm.h264.bitstream.macroblock import State
+from modules.codec_lm.h264.bitstream.macroblock import SliceState
 from modules.codec_lm.h264.bitstream.nal import ESCAPE, FIRST, START
 from modules.codec_lm.h264.bitstream.slice_headers import LOOP, MARK, Headers, Kind, Position
-from modules.codec_lm.h264.bitstream.slice_payload import leaps, opening, reach, references, way
+from modules.codec_lm.h264.bitstream.slice_payload import (
+    next_states,
+    opening,
+    reach,
+    references,
+    shortest_payload,
+)
 from modules.codec_lm.h264.shortest import ShortPictures, following
 
 SLACK = 12
-"""Bytes by which one byte of a slice may make the shortest way to the end longer: twice what a
-search for the worst byte found."""
+"""Bytes by which one byte of a slice may lengthen the shortest completion: twice what a search for
+the worst byte found."""
 Phase = Literal["code", "mark", "payload", "escaped", "end"]
 """In a start code; at the byte that tells the unit's type; in a slice; behind an escape in it; at
 the end."""
@@ -32,7 +38,7 @@ NOTHING = Position("moving", -1, LOOP - 1)
 """Before the first picture."""
 
 
-class Place(NamedTuple):
+class AvcState(NamedTuple):
     """Where in a stream a writer stands.
 
     Attributes:
@@ -42,7 +48,7 @@ class Place(NamedTuple):
         position: Of the picture; before its second slice, of the one before.
         at: Bytes of the start code written.
         is_refresh: Whether the unit says so.
-        state: Of the slice.
+        slice_state: State within the slice; None outside of one.
         zeros: Bytes 00 written right before, 0 to 2.
     """
 
@@ -52,12 +58,12 @@ class Place(NamedTuple):
     position: Position
     at: int = 0
     is_refresh: bool = False
-    state: State | None = None
+    slice_state: SliceState | None = None
     zeros: int = 0
 
 
 @dataclass(frozen=True)
-class AvcGrammar(ByteGrammar[Place]):
+class AvcGrammar(ByteGrammar[AvcState]):
     """All streams of one length, size and setting.
 
     Attributes:
@@ -72,9 +78,9 @@ class AvcGrammar(ByteGrammar[Place]):
 
     @property
     @override
-    def start(self) -> Place:
+    def start(self) -> AvcState:
         """Before the first byte."""
-        return Place("code", 0, 0, NOTHING)
+        return AvcState("code", 0, 0, NOTHING)
 
     @property
     def num_slices(self) -> int:
@@ -82,140 +88,142 @@ class AvcGrammar(ByteGrammar[Place]):
         return self.headers.parameters.num_macroblocks
 
     @override
-    def is_end(self, place: Place) -> bool:
+    def is_end(self, state: AvcState) -> bool:
         """Whether the stream is complete."""
-        return place.phase == "end"
+        return state.phase == "end"
 
     # Which byte
 
-    def chooses(self, place: Place) -> bool:
+    def chooses(self, state: AvcState) -> bool:
         """Whether the next byte may choose the kind of a whole picture."""
-        is_header = place.state is not None and place.state[1].step == "header"
-        return place.macroblock == 0 and (place.phase == "mark" or is_header)
+        is_header = state.slice_state is not None and state.slice_state[1].step == "header"
+        return state.macroblock == 0 and (state.phase == "mark" or is_header)
 
     @override
-    def mask(self, place: Place) -> NDArray[np.bool_]:
-        if place.state is not None:
-            return payload_mask(place.state, place.zeros, place.phase == "escaped")
+    def mask(self, state: AvcState) -> NDArray[np.bool_]:
+        if state.slice_state is not None:
+            return payload_mask(state.slice_state, state.zeros, state.phase == "escaped")
         legal_V = np.zeros(NUM_BYTES, np.bool_)
-        legal_V[self._choices(place)] = True
+        legal_V[self._choices(state)] = True
         return legal_V
 
-    def _choices(self, place: Place) -> list[int]:
+    def _choices(self, state: AvcState) -> list[int]:
         """Bytes that may come next outside of a slice."""
-        if place.phase == "code":
-            return [self._code(place)[place.at]]
-        if place.phase == "mark":
-            kinds = self._kinds(place)
+        if state.phase == "code":
+            return [self._code(state)[state.at]]
+        if state.phase == "mark":
+            kinds = self._kinds(state)
             return sorted({MARK[kind] for kind in kinds})
         return []
 
     @staticmethod
-    def _code(place: Place) -> bytes:
-        return START if place.macroblock else FIRST
+    def _code(state: AvcState) -> bytes:
+        return START if state.macroblock else FIRST
 
-    def _kinds(self, place: Place) -> list[Kind]:
+    def _kinds(self, state: AvcState) -> list[Kind]:
         """Kinds that the picture of the next slice may have."""
-        if place.macroblock:
-            return [place.position.kind]
-        if place.frame == 0 or place.position.since + 1 == self.gop:
+        if state.macroblock:
+            return [state.position.kind]
+        if state.frame == 0 or state.position.since + 1 == self.gop:
             return ["refresh"]
         return ["refresh", "still", "moving"]
 
     @override
-    def reach(self, place: Place, byte: int) -> Place | None:
+    def reach(self, state: AvcState, byte: int) -> AvcState | None:
         """Where a byte leads; None where it is not legal."""
-        if place.phase == "code":
-            return self._in_code(place) if byte == self._code(place)[place.at] else None
-        if place.phase == "mark":
-            return self._behind_mark(place, byte)
-        return None if place.phase == "end" else self._in_slice(place, byte)
+        if state.phase == "code":
+            return self._in_code(state) if byte == self._code(state)[state.at] else None
+        if state.phase == "mark":
+            return self._behind_mark(state, byte)
+        return None if state.phase == "end" else self._in_slice(state, byte)
 
-    def _in_code(self, place: Place) -> Place:
-        is_whole = place.at + 1 == len(self._code(place))
-        return place._replace(phase="mark" if is_whole else "code", at=place.at + 1)
+    def _in_code(self, state: AvcState) -> AvcState:
+        is_whole = state.at + 1 == len(self._code(state))
+        return state._replace(phase="mark" if is_whole else "code", at=state.at + 1)
 
-    def _behind_mark(self, place: Place, byte: int) -> Place | None:
-        kinds = [kind for kind in self._kinds(place) if MARK[kind] == byte]
+    def _behind_mark(self, state: AvcState, byte: int) -> AvcState | None:
+        kinds = [kind for kind in self._kinds(state) if MARK[kind] == byte]
         if not kinds:
             return None
-        state = opening(tuple(self._header(place, kind) for kind in kinds))
-        return place._replace(phase="payload", at=0, is_refresh="refresh" in kinds, state=state)
-
-    def _header(self, place: Place, kind: Kind) -> tuple[str, int]:
-        before = place.position
-        return self.short.header(
-            before if place.macroblock else following(before, kind), place.macroblock
+        slice_state = opening(tuple(self._header(state, kind) for kind in kinds))
+        return state._replace(
+            phase="payload", at=0, is_refresh="refresh" in kinds, slice_state=slice_state
         )
 
-    def _in_slice(self, place: Place, byte: int) -> Place | None:
-        state, zeros = place.state, place.zeros
-        assert state is not None
-        is_escaped = place.phase == "escaped"
+    def _header(self, state: AvcState, kind: Kind) -> tuple[str, int]:
+        before = state.position
+        return self.short.header(
+            before if state.macroblock else following(before, kind), state.macroblock
+        )
+
+    def _in_slice(self, state: AvcState, byte: int) -> AvcState | None:
+        slice_state, zeros = state.slice_state, state.zeros
+        assert slice_state is not None
+        is_escaped = state.phase == "escaped"
         if zeros == 2 and not is_escaped and byte <= ESCAPE:
-            can_be = byte == ESCAPE and any(leaps(state)[: ESCAPE + 1])
-            return place._replace(phase="escaped", zeros=0) if can_be else None
+            can_be = byte == ESCAPE and any(next_states(slice_state)[: ESCAPE + 1])
+            return state._replace(phase="escaped", zeros=0) if can_be else None
         if is_escaped and byte > ESCAPE:
             return None
-        behind = reach(state, byte)
+        behind = reach(slice_state, byte)
         if behind is None:
             return None
         if payload.is_full(behind):
-            return self._behind_slice(place, behind)
+            return self._behind_slice(state, behind)
         zeros = zeros + 1 if byte == 0 else 0
-        return place._replace(phase="payload", state=behind, zeros=zeros)
+        return state._replace(phase="payload", slice_state=behind, zeros=zeros)
 
-    def _behind_slice(self, place: Place, state: State) -> Place:
-        position, done = self._position(place, state), place.macroblock + 1
+    def _behind_slice(self, state: AvcState, slice_state: SliceState) -> AvcState:
+        position, done = self._position(state, slice_state), state.macroblock + 1
         if done < self.num_slices:
-            return Place("code", place.frame, done, position)
-        is_last = place.frame + 1 == self.num_frames
-        return Place("end" if is_last else "code", place.frame + 1, 0, position)
+            return AvcState("code", state.frame, done, position)
+        is_last = state.frame + 1 == self.num_frames
+        return AvcState("end" if is_last else "code", state.frame + 1, 0, position)
 
-    def _position(self, place: Place, state: State) -> Position:
+    def _position(self, state: AvcState, slice_state: SliceState) -> Position:
         """The picture of a slice, as far as is known."""
-        if place.macroblock:
-            return place.position
-        kind: Kind = "moving" if references(state) else "still"
-        return following(place.position, "refresh" if place.is_refresh else kind)
+        if state.macroblock:
+            return state.position
+        kind: Kind = "moving" if references(slice_state) else "still"
+        return following(state.position, "refresh" if state.is_refresh else kind)
 
     @override
-    def advance(self, place: Place, byte: int) -> Place:
+    def advance(self, state: AvcState, byte: int) -> AvcState:
         """Where a byte leads.
 
         Raises:
             ValueError: The byte is not legal.
         """
-        behind = self.reach(place, byte)
+        behind = self.reach(state, byte)
         if behind is None:
             raise ValueError(
-                f"byte {byte:02X} is not legal in frame {place.frame}, macroblock "
-                f"{place.macroblock} ({place.phase})."
+                f"byte {byte:02X} is not legal in frame {state.frame}, macroblock "
+                f"{state.macroblock} ({state.phase})."
             )
         return behind
 
-    # The shortest way to the end
+    # The shortest completion
 
     @override
-    def cost(self, place: Place) -> int:
+    def cost(self, state: AvcState) -> int:
         """The fewest bytes to a proper end, or hardly more."""
-        if place.phase == "end":
+        if state.phase == "end":
             return 0
-        if place.state is None:
-            position = place.position if place.macroblock else self.short.after(place.position)
-            slices = self.short.slices(position, place.macroblock)
-            return slices - place.at + self.short.pictures(place.frame, position)
-        if place.phase == "escaped":
-            behind = (self.reach(place, byte) for byte in range(ESCAPE + 1))
+        if state.slice_state is None:
+            position = state.position if state.macroblock else self.short.after(state.position)
+            slices = self.short.slices(position, state.macroblock)
+            return slices - state.at + self.short.pictures(state.frame, position)
+        if state.phase == "escaped":
+            behind = (self.reach(state, byte) for byte in range(ESCAPE + 1))
             return 1 + min(self.cost(one) for one in behind if one is not None)
-        position = self._position(place, place.state)
-        slices = self.short.slices(position, place.macroblock + 1)
-        own = payload.cost(way(place.state), place.zeros)
-        return own + slices + self.short.pictures(place.frame, position)
+        position = self._position(state, state.slice_state)
+        slices = self.short.slices(position, state.macroblock + 1)
+        own = payload.cost(shortest_payload(state.slice_state), state.zeros)
+        return own + slices + self.short.pictures(state.frame, position)
 
     @override
-    def margin(self, place: Place) -> float:
-        return inf if self.chooses(place) else SLACK
+    def margin(self, state: AvcState) -> float:
+        return inf if self.chooses(state) else SLACK
 
     @override
     def slack(self, num: int) -> int:
@@ -229,9 +237,9 @@ class AvcGrammar(ByteGrammar[Place]):
 
 
 @lru_cache(1 << 13)
-def payload_mask(state: State, zeros: int, is_escaped: bool) -> NDArray[np.bool_]:
+def payload_mask(slice_state: SliceState, zeros: int, is_escaped: bool) -> NDArray[np.bool_]:
     """Which bytes may come next in a slice, [V]; not to be written to."""
-    legal_V = np.array([behind is not None for behind in leaps(state)])
+    legal_V = np.array([behind is not None for behind in next_states(slice_state)])
     if is_escaped:
         legal_V[ESCAPE + 1 :] = False
     elif zeros == 2:

@@ -5,7 +5,7 @@ from functools import cached_property
 
 from modules.codec_lm.h264.bitstream.nal import FIRST, START
 from modules.codec_lm.h264.bitstream.slice_headers import LOOP, Headers, Kind, Position
-from modules.codec_lm.h264.bitstream.slice_payload import cost, opening, way
+from modules.codec_lm.h264.bitstream.slice_payload import cost, opening, shortest_payload
 
 
 def following(before: Position, kind: Kind) -> Position:
@@ -62,7 +62,7 @@ class ShortPictures:
     def _measure(self, position: Position) -> list[int]:
         rests = [0]
         for macroblock in reversed(range(self.headers.parameters.num_macroblocks)):
-            slice_ = way(opening((self.header(position, macroblock),)))
+            slice_ = shortest_payload(opening((self.header(position, macroblock),)))
             code = START if macroblock else FIRST
             rests.append(rests[-1] + len(code) + 1 + cost(slice_, 0))
         return rests[::-1]

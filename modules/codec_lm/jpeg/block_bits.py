@@ -23,7 +23,7 @@ ILLEGAL = -1
 """No state."""
 
 
-class State(NamedTuple):
+class BlockState(NamedTuple):
     """Where in a block a writer stands.
 
     Attributes:
@@ -37,7 +37,7 @@ class State(NamedTuple):
     pending: int = 0
 
 
-START, DONE = State(0), State(NUM_COEFFICIENTS)
+START, DONE = BlockState(0), BlockState(NUM_COEFFICIENTS)
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ class BlockAutomaton:
 
     tables: Tables
 
-    def step(self, state: State, bit: str) -> State | None:
+    def step(self, state: BlockState, bit: str) -> BlockState | None:
         """Where a bit leads; None where it is not legal."""
         if state.pending:
-            return State(state.coefficient, "", state.pending - 1)
+            return BlockState(state.coefficient, "", state.pending - 1)
         prefix = state.prefix + bit
         code = self.tables.rest if state.coefficient else self.tables.first
         if prefix in code:
@@ -62,20 +62,20 @@ class BlockAutomaton:
             word.startswith(prefix) and self.after(state.coefficient, symbol) is not None
             for word, symbol in self.longer(code, prefix)
         )
-        return State(state.coefficient, prefix) if fits else None
+        return BlockState(state.coefficient, prefix) if fits else None
 
     @staticmethod
-    def after(coefficient: int, symbol: int) -> State | None:
+    def after(coefficient: int, symbol: int) -> BlockState | None:
         """The state behind a whole symbol; None where the block has no room for it."""
         if coefficient == 0:
-            return State(1, "", symbol)
+            return BlockState(1, "", symbol)
         if symbol == END:
             return DONE
         run, size = divmod(symbol, 16)
         following = coefficient + run + 1
         is_known = size > 0 or symbol == ZEROS
         room = NUM_COEFFICIENTS if size > 0 else NUM_COEFFICIENTS - 1
-        return State(following, "", size) if is_known and following <= room else None
+        return BlockState(following, "", size) if is_known and following <= room else None
 
     def longer(self, code: Code, prefix: str) -> list[tuple[str, int]]:
         """The words of a code that begin with a prefix."""
@@ -92,7 +92,7 @@ class BlockAutomaton:
         return found
 
     @cached_property
-    def states(self) -> list[State]:
+    def states(self) -> list[BlockState]:
         """All that can be reached, the first one first; without the end of the block."""
         seen, queue = {START: None}, deque([START])
         while queue:
@@ -107,7 +107,7 @@ class BlockAutomaton:
 
     @cached_property
     def table(self) -> NDArray[np.int32]:
-        """State number after each bit, [S, 2]; S at the block's end, `ILLEGAL` where not legal."""
+        """Index of the state after each bit, [S, 2]; S at the block's end; or `ILLEGAL`."""
         number = {state: n for n, state in enumerate(self.states)} | {DONE: len(self.states)}
         rows = [[self.step(state, bit) for bit in "01"] for state in self.states]
         return np.array(

@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from modules.codec_lm.byte_grammar import vote
 from modules.codec_lm.jpeg.block_bits import DONE, END, START
-from modules.codec_lm.jpeg.grammar import JpegGrammar, Place
+from modules.codec_lm.jpeg.grammar import JpegGrammar, JpegState
 from modules.codec_lm.jpeg.scan import Scan
 from modules.codec_lm.token_grammar import ByteKinds
 
@@ -25,31 +25,31 @@ def byte_kinds(grammar: JpegGrammar, sequence: bytes) -> list[ByteKind]:
     Raises:
         ValueError: The grammar does not know it.
     """
-    place, reader = grammar.start, BitReader(grammar.scan)
+    state, reader = grammar.start, BitKinds(grammar.scan)
     found: list[ByteKind | list[ByteKind]] = []
     for byte in sequence:
-        following = grammar.advance(place, byte)
-        if place.phase == "scan":
-            found.append(reader.read(byte, grammar.left(place.done)))
+        following = grammar.advance(state, byte)
+        if state.phase == "scan":
+            found.append(reader.read(byte, grammar.left(state.done)))
         else:
-            found.append(outside(place))
-        if place.phase == "number":
+            found.append(outside(state))
+        if state.phase == "number":
             reader.restart()
-        place = following
+        state = following
     return [one if isinstance(one, str) else vote(one) for one in found]
 
 
 JPEG = ByteKinds(BYTE_KINDS, byte_kinds)
 
 
-def outside(place: Place) -> ByteKind:
+def outside(state: JpegState) -> ByteKind:
     """The class of a byte that holds no bits of blocks."""
-    if place.phase == "header":
+    if state.phase == "header":
         return "header"
-    return "stuffing" if place.phase == "stuffing" else "marker"
+    return "stuffing" if state.phase == "stuffing" else "marker"
 
 
-class BitReader:
+class BitKinds:
     """Classes of the bits of an interval.
 
     Args:

@@ -136,12 +136,12 @@ class JpegCodec:
         wanted, grammar = num_given(share, rows * columns), self.grammar
         if wanted == 0:
             return ""
-        place, sequence = grammar.start, self.encode(picture)
+        state, sequence = grammar.start, self.encode(picture)
         for number, byte in enumerate(sequence):
-            place = grammar.advance(place, byte)
-            if place.done < wanted or (place.phase == "stuffing" and place.at in (0, FULL)):
+            state = grammar.advance(state, byte)
+            if state.done < wanted or (state.phase == "stuffing" and state.at in (0, FULL)):
                 continue
-            is_whole = place.done == wanted and (place.phase == "marker" or place.at == 0)
+            is_whole = state.done == wanted and (state.phase == "marker" or state.at == 0)
             return bytes_to_text(sequence[: number + is_whole])
         return bytes_to_text(sequence)
 

@@ -25,7 +25,7 @@ Phase = Literal["header", "scan", "stuffing", "marker", "number", "end"]
 end."""
 
 
-class Place(NamedTuple):
+class JpegState(NamedTuple):
     """Where in a file a writer stands.
 
     Attributes:
@@ -40,7 +40,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class JpegGrammar(ByteGrammar[Place]):
+class JpegGrammar(ByteGrammar[JpegState]):
     """All files of one size and setting.
 
     Attributes:
@@ -59,41 +59,41 @@ class JpegGrammar(ByteGrammar[Place]):
 
     @property
     @override
-    def start(self) -> Place:
+    def start(self) -> JpegState:
         """Before the first byte."""
-        return Place("header", 0, 0) if self.header else Place("scan", 0, 0)
+        return JpegState("header", 0, 0) if self.header else JpegState("scan", 0, 0)
 
     @override
-    def is_end(self, place: Place) -> bool:
+    def is_end(self, state: JpegState) -> bool:
         """Whether the file is complete."""
-        return place.phase == "end"
+        return state.phase == "end"
 
     def left(self, done: int) -> int:
         """MCUs left in the interval that is being written."""
         return min(self.interval - done % self.interval, self.num_mcus - done)
 
     @override
-    def mask(self, place: Place) -> NDArray[np.bool_]:
-        if place.phase == "scan":
-            return self.scan.leap(place.at, self.left(place.done)).state_V != ILLEGAL
+    def mask(self, state: JpegState) -> NDArray[np.bool_]:
+        if state.phase == "scan":
+            return self.scan.transitions(state.at, self.left(state.done)).state_V != ILLEGAL
         legal_V = np.zeros(NUM_BYTES, np.bool_)
-        byte = self.forced(place)
+        byte = self.forced(state)
         if byte is not None:
             legal_V[byte] = True
         return legal_V
 
-    def forced(self, place: Place) -> int | None:
+    def forced(self, state: JpegState) -> int | None:
         """The only byte that may come next; None where there are several, or none at the end."""
-        if place.phase == "header":
-            return self.header[place.at]
-        if place.phase == "stuffing":
+        if state.phase == "header":
+            return self.header[state.at]
+        if state.phase == "stuffing":
             return 0
-        if place.phase == "marker":
+        if state.phase == "marker":
             return 0xFF
-        if place.phase == "number":
-            return EOI if place.done == self.num_mcus else RST0 + self._restarts(place.done) % 8
-        if place.phase == "scan":
-            legal = np.flatnonzero(self.mask(place))
+        if state.phase == "number":
+            return EOI if state.done == self.num_mcus else RST0 + self._restarts(state.done) % 8
+        if state.phase == "scan":
+            legal = np.flatnonzero(self.mask(state))
             return int(legal[0]) if len(legal) == 1 else None
         return None
 
@@ -102,71 +102,72 @@ class JpegGrammar(ByteGrammar[Place]):
         return done // self.interval - 1
 
     @override
-    def reach(self, place: Place, byte: int) -> Place | None:
+    def reach(self, state: JpegState, byte: int) -> JpegState | None:
         """Where a byte leads; None where it is not legal."""
-        phase, at, done = place
+        phase, at, done = state
         if phase == "scan":
-            leap = self.scan.leap(at, self.left(done))
-            state = int(leap.state_V[byte])
-            if state == ILLEGAL:
+            transitions = self.scan.transitions(at, self.left(done))
+            scan_state = int(transitions.state_V[byte])
+            if scan_state == ILLEGAL:
                 return None
-            done += int(leap.ended_V[byte])
-            return Place("stuffing", state, done) if byte == 0xFF else self._at(state, done)
-        return self._beside_scan(place) if byte == self.forced(place) else None
+            done += int(transitions.ended_V[byte])
+            if byte == 0xFF:
+                return JpegState("stuffing", scan_state, done)
+            return self._at(scan_state, done)
+        return self._beside_scan(state) if byte == self.forced(state) else None
 
-    def _beside_scan(self, place: Place) -> Place:
+    def _beside_scan(self, state: JpegState) -> JpegState:
         """Where the only legal byte leads."""
-        phase, at, done = place
+        phase, at, done = state
         if phase == "header":
-            return self._at(0, 0) if at + 1 == len(self.header) else Place(phase, at + 1, 0)
+            return self._at(0, 0) if at + 1 == len(self.header) else JpegState(phase, at + 1, 0)
         if phase == "stuffing":
             return self._at(at, done)
         if phase == "marker":
-            return Place("number", 0, done)
-        return Place("end", 0, done) if done == self.num_mcus else Place("scan", 0, done)
+            return JpegState("number", 0, done)
+        return JpegState("end", 0, done) if done == self.num_mcus else JpegState("scan", 0, done)
 
     @override
-    def advance(self, place: Place, byte: int) -> Place:
+    def advance(self, state: JpegState, byte: int) -> JpegState:
         """Where a byte leads.
 
         Raises:
             ValueError: The byte is not legal.
         """
-        behind = self.reach(place, byte)
+        behind = self.reach(state, byte)
         if behind is None:
-            raise ValueError(f"byte {byte:02X} is not legal here: {place}.")
+            raise ValueError(f"byte {byte:02X} is not legal here: {state}.")
         return behind
 
-    def _at(self, state: int, done: int) -> Place:
+    def _at(self, scan_state: int, done: int) -> JpegState:
         """Inside an interval, or behind it."""
-        if state != FULL:
-            return Place("scan", state, done)
+        if scan_state != FULL:
+            return JpegState("scan", scan_state, done)
         if done == self.num_mcus and not self.has_end:
-            return Place("end", 0, done)
-        return Place("marker", 0, done)
+            return JpegState("end", 0, done)
+        return JpegState("marker", 0, done)
 
     # The shortest way to the end
 
     @override
-    def cost(self, place: Place) -> int:
+    def cost(self, state: JpegState) -> int:
         """The fewest bytes to a proper end."""
-        phase, at, done = place
+        phase, at, done = state
         if phase == "end":
             return 0
         if phase == "header":
-            return len(self.header) - at + self.cost(Place("scan", 0, 0))
+            return len(self.header) - at + self.cost(JpegState("scan", 0, 0))
         if phase == "marker":
-            return 1 + self.cost(Place("number", 0, done))
+            return 1 + self.cost(JpegState("number", 0, done))
         if phase == "number":
-            more = Place("end", 0, done) if done == self.num_mcus else Place("scan", 0, done)
-            return 1 + self.cost(more)
+            return 1 + self.cost(JpegState("end" if done == self.num_mcus else "scan", 0, done))
         if phase == "stuffing":
             return 1 + self.cost(self._at(at, done))
         left = self.left(done)
         return self.scan.cost(at, left) + self._behind(done + left)
 
     @override
-    def margin(self, place: Place) -> float:
+    def margin(self, state: JpegState) -> float:
         return SLACK
 
     @override
@@ -191,10 +192,10 @@ class JpegGrammar(ByteGrammar[Place]):
 
     # Whole files
 
-    def forced_run(self, place: Place) -> tuple[bytes, Place]:
+    def forced_run(self, state: JpegState) -> tuple[bytes, JpegState]:
         """The bytes that must come next, and where they lead."""
         run = bytearray()
-        while (byte := self.forced(place)) is not None:
+        while (byte := self.forced(state)) is not None:
             run.append(byte)
-            place = self.advance(place, byte)
-        return bytes(run), place
+            state = self.advance(state, byte)
+        return bytes(run), state

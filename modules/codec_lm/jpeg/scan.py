@@ -24,7 +24,7 @@ MANY = 3
 than six bits."""
 
 
-class Leap(NamedTuple):
+class ByteTransitions(NamedTuple):
     """Where each of the 256 bytes leads from a state.
 
     Attributes:
@@ -82,10 +82,10 @@ class Scan:
         return np.concatenate([*levels, last]).astype(np.int32)
 
     @cached_property
-    def _leaps(self) -> dict[tuple[int, int], Leap]:
+    def _transitions(self) -> dict[tuple[int, int], ByteTransitions]:
         return {}
 
-    def leap(self, state: int, left: int) -> Leap:
+    def transitions(self, state: int, left: int) -> ByteTransitions:
         """Where bytes lead.
 
         Args:
@@ -93,11 +93,11 @@ class Scan:
             left: MCUs left in the interval, this one included.
         """
         key = state, min(left, MANY)
-        if key not in self._leaps:
-            self._leaps[key] = self._make_leap(*key)
-        return self._leaps[key]
+        if key not in self._transitions:
+            self._transitions[key] = self._make_transitions(*key)
+        return self._transitions[key]
 
-    def _make_leap(self, state: int, left: int) -> Leap:
+    def _make_transitions(self, state: int, left: int) -> ByteTransitions:
         num = len(self.table)
         at = np.array([(left - 1) * num + state], np.int32)
         for _ in range(8):
@@ -105,7 +105,9 @@ class Scan:
         is_padded, is_legal = at == MANY * num, at <= MANY * num
         left_V = np.where(is_padded, 0, at // num + 1)
         state_V = np.select([is_padded, is_legal], [FULL, at % num], ILLEGAL)
-        return Leap(state_V.astype(np.int32), np.where(is_legal, left - left_V, 0).astype(np.int32))
+        return ByteTransitions(
+            state_V.astype(np.int32), np.where(is_legal, left - left_V, 0).astype(np.int32)
+        )
 
     # The shortest way to an interval's end
 

@@ -44,20 +44,20 @@ def test_a_token_is_legal_exactly_if_all_its_bytes_are(seed):
     dice = np.random.default_rng(seed)
     grammar, words = CODEC.grammar, vocabulary()
     tokens = TokenGrammar(grammar, words, END, JPEG)
-    place, left = grammar.start, grammar.cost(grammar.start) + int(dice.integers(1, 60))
+    state, left = grammar.start, grammar.cost(grammar.start) + int(dice.integers(1, 60))
     while True:
-        legal = tokens.legal(place, left)
+        legal = tokens.legal(state, left)
         for token, word in enumerate(words):
             try:
-                behind = place if word is None else grammar.walk(place, word)
+                behind = state if word is None else grammar.walk(state, word)
             except ValueError:
                 wanted = False
             else:
-                wanted = grammar.is_end(place) if word is None else True
+                wanted = grammar.is_end(state) if word is None else True
                 wanted = wanted and (word is None or grammar.cost(behind) + 2 <= left)
-            assert legal[token] == wanted, (token, word, place, left)
+            assert legal[token] == wanted, (token, word, state, left)
         token = int(dice.choice(np.flatnonzero(legal)))
-        place, left = tokens.advance(place, token), left - 1
+        state, left = tokens.advance(state, token), left - 1
         if token == END:
             break
     assert left >= 0
@@ -68,11 +68,11 @@ def test_files_end_within_the_budget_of_tokens():
     tokens = TokenGrammar(CODEC.grammar, vocabulary(), END, JPEG)
     for more in (1, 2, 7, 40):
         budget = CODEC.grammar.cost(CODEC.grammar.start) + more
-        place, written = CODEC.grammar.start, []
+        state, written = CODEC.grammar.start, []
         while not written or written[-1] != END:
-            legal = tokens.legal(place, budget - len(written))
+            legal = tokens.legal(state, budget - len(written))
             written.append(int(dice.choice(np.flatnonzero(legal))))
-            place = tokens.advance(place, written[-1])
+            state = tokens.advance(state, written[-1])
         assert len(written) <= budget
         CODEC.decode(b"".join(tokens.words[token] or b"" for token in written))
 

@@ -7,59 +7,59 @@ from typing import Any
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Node:
+class BitNode:
     """Where in a word a reader stands. Two of them are equal only if they are the same.
 
     Attributes:
         zero: Behind a bit 0; None where it is not legal.
         one: Behind a bit 1.
         symbol: What the word says, behind its last bit.
-        way: The bits of the lightest word that goes on from here.
-        aim: What that word says.
+        lightest: The bits of the lightest word that goes on from here.
+        lightest_symbol: What that word says.
         weight: Its bits, and what its symbol weighs.
     """
 
-    zero: "Node | None"
-    one: "Node | None"
+    zero: "BitNode | None"
+    one: "BitNode | None"
     symbol: Any
-    way: str
-    aim: Any
+    lightest: str
+    lightest_symbol: Any
     weight: int
 
 
 @cache
-def leaf(symbol: Hashable, weight: int = 0) -> Node:
+def leaf(symbol: Hashable, weight: int = 0) -> BitNode:
     """The end of a word.
 
     Args:
         symbol: What it says.
         weight: How many bits its choice costs later on, roughly.
     """
-    return Node(None, None, symbol, "", symbol, weight)
+    return BitNode(None, None, symbol, "", symbol, weight)
 
 
 @cache
-def fork(zero: Node | None, one: Node | None) -> Node:
+def fork(zero: BitNode | None, one: BitNode | None) -> BitNode:
     """A place with a next bit: one of the two may not be legal.
 
     Raises:
         ValueError: Neither is.
     """
     if zero is not None and (one is None or zero.weight <= one.weight):
-        return Node(zero, one, None, "0" + zero.way, zero.aim, 1 + zero.weight)
+        return BitNode(zero, one, None, "0" + zero.lightest, zero.lightest_symbol, 1 + zero.weight)
     if one is None:
         raise ValueError("no bit is legal here.")
-    return Node(zero, one, None, "1" + one.way, one.aim, 1 + one.weight)
+    return BitNode(zero, one, None, "1" + one.lightest, one.lightest_symbol, 1 + one.weight)
 
 
-def free(num: int, behind: Node) -> Node:
+def free(num: int, behind: BitNode) -> BitNode:
     """So many bits of any kind."""
     for _ in range(num):
         behind = fork(behind, behind)
     return behind
 
 
-def tree(words: Mapping[str, Node]) -> Node:
+def tree(words: Mapping[str, BitNode]) -> BitNode:
     """The beginning of all words.
 
     Args:

@@ -6,7 +6,7 @@ Legend: a macroblock has 16 blocks of luminance, of 4 x 4 pixels each, and 4 of 
 from functools import cache
 from typing import NamedTuple
 
-from modules.codec_lm.h264.bitstream.bit_tree import Node, leaf, tree
+from modules.codec_lm.h264.bitstream.bit_tree import BitNode, leaf, tree
 from modules.codec_lm.h264.bitstream.cavlc import FIRST_OF_CHROMA, FIXED
 
 SHADE = 2
@@ -38,7 +38,7 @@ PLAIN = -1
 """A block without coefficients."""
 WHOLE = 64
 """What `coded` is at least, where the macroblock is predicted as one shade."""
-PLACES = [(n % 2 + n // 4 % 2 * 2, n // 2 % 2 + n // 8 * 2) for n in range(16)]
+LUMA_POSITIONS = [(n % 2 + n // 4 % 2 * 2, n // 2 % 2 + n // 8 * 2) for n in range(16)]
 """Column and row of each block of luminance (6.4.3)."""
 
 
@@ -55,7 +55,7 @@ def blocks(coded: int) -> tuple[Block, ...]:
     found = [Block(16, 0)] if is_still else []
     number: dict[tuple[int, int, int], int] = {}  # by plane, column and row
     size = 15 if is_still else 16
-    for n, (column, row) in enumerate(PLACES):
+    for n, (column, row) in enumerate(LUMA_POSITIONS):
         if coded >> n // 4 & 1:
             number[0, column, row] = len(found)
             found.append(_beside(number, 0, column, row, size))
@@ -89,14 +89,14 @@ def keep(totals: tuple[int, ...], kept: frozenset[int]) -> tuple[int, ...]:
 
 
 @cache
-def directions(number: int, known: tuple[int, ...]) -> Node:
+def directions(number: int, known: tuple[int, ...]) -> BitNode:
     """How a block of 4 x 4 pixels is predicted, where its neighbours allow it (8.3.1.1, 8.3.1.2).
 
     Args:
         number: Of the block.
         known: Directions of those before.
     """
-    (column, row), block = PLACES[number], blocks(15)[number]
+    (column, row), block = LUMA_POSITIONS[number], blocks(15)[number]
     is_inside = block.left is not None and block.above is not None
     expected = min(known[block.left or 0], known[block.above or 0]) if is_inside else SHADE
     others = [n for n in range(9) if n != expected]

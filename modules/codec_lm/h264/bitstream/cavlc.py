@@ -7,7 +7,7 @@ and how many of them before each of the others.
 
 from functools import cache
 
-from modules.codec_lm.h264.bitstream.bit_tree import Node, free, leaf, tree
+from modules.codec_lm.h264.bitstream.bit_tree import BitNode, free, leaf, tree
 
 TOKENS = (  # table 9-5: a line for each number of coefficients, a column for each number of ones
     """
@@ -127,7 +127,7 @@ STEEPEST = 6
 
 
 @cache
-def token(table: int, size: int) -> Node:
+def token(table: int, size: int) -> BitNode:
     """How many coefficients a block has, and how many ones there are among the last ones.
 
     Args:
@@ -158,13 +158,13 @@ def _fixed() -> dict[tuple[int, int], str]:
 
 
 @cache
-def signs(num: int) -> Node:
+def signs(num: int) -> BitNode:
     """The signs of so many ones."""
     return free(num, leaf(0))
 
 
 @cache
-def level(suffix: int, is_larger: bool) -> Node:
+def level(suffix: int, is_larger: bool) -> BitNode:
     """A coefficient (9.2.2.1).
 
     Args:
@@ -179,7 +179,7 @@ def level(suffix: int, is_larger: bool) -> Node:
     )
 
 
-def _behind(prefix: int, suffix: int, is_larger: bool) -> Node:
+def _behind(prefix: int, suffix: int, is_larger: bool) -> BitNode:
     """What may follow some zeros and a one."""
     if prefix == LONGEST:
         return free(12, leaf(_steeper(suffix, 1 << 12)))
@@ -196,7 +196,7 @@ def _steeper(suffix: int, size: int) -> int:
 
 
 @cache
-def zeros(total: int, size: int) -> Node:
+def zeros(total: int, size: int) -> BitNode:
     """Zeros before the last of `total` coefficients in a block of `size` places."""
     rows = (ZEROS_OF_CHROMA if size == 4 else ZEROS).split("\n")[1:-1]
     words = rows[total - 1].split()[: size - total + 1]
@@ -204,7 +204,7 @@ def zeros(total: int, size: int) -> Node:
 
 
 @cache
-def run(left: int) -> Node:
+def run(left: int) -> BitNode:
     """Zeros before one coefficient, of those left."""
     words = RUNS.split("\n")[1:-1][min(left, MANY) - 1].split()[: left + 1]
     return tree({word: leaf(number) for number, word in enumerate(words)})

@@ -9,9 +9,9 @@ in other slices, so that nothing hangs on them.
 from functools import cache, lru_cache
 from typing import Literal, NamedTuple
 
-from modules.codec_lm.h264.bitstream.bit_tree import Node, fork, free, leaf, tree
+from modules.codec_lm.h264.bitstream.bit_tree import BitNode, fork, free, leaf, tree
 from modules.codec_lm.h264.bitstream.blocks import (
-    PLACES,
+    LUMA_POSITIONS,
     SHADE,
     WHOLE,
     blocks,
@@ -20,7 +20,7 @@ from modules.codec_lm.h264.bitstream.blocks import (
     table,
 )
 from modules.codec_lm.h264.bitstream.exp_golomb import unsigned
-from modules.codec_lm.h264.bitstream.residual import BlockPlace, after, begin
+from modules.codec_lm.h264.bitstream.residual import ResidualState, after, begin
 
 Step = Literal[
     "header", "skip", "type", "reference", "across", "down", "direction", "shade", "coded", "mode",
@@ -45,7 +45,7 @@ ONE = fork(None, leaf(0))
 """A word that is always 1: the usual mode of chrominance, an unchanged quantiser, the stop bit."""
 
 
-class Place(NamedTuple):
+class SyntaxElement(NamedTuple):
     """What of a slice is being read.
 
     Attributes:
@@ -55,7 +55,7 @@ class Place(NamedTuple):
         block: Number of the block.
         totals: Coefficients of the blocks so far, or directions of prediction before that; 0 where
             nothing hangs on them any more.
-        inner: Place within the block.
+        inner: State within the block.
     """
 
     step: Step
@@ -63,16 +63,19 @@ class Place(NamedTuple):
     coded: int = 0
     block: int = 0
     totals: tuple[int, ...] = ()
-    inner: BlockPlace | None = None
+    inner: ResidualState | None = None
 
 
-State = tuple[Node, Place]
+SliceState = tuple[BitNode, SyntaxElement]
 MOVED, PARTS = -1, -2
 
 
 @cache
-def types(is_moving: bool) -> Node:
-    """Types of macroblocks; symbols are as `Place.coded`, `MOVED` or `PARTS`, of 4 x 4 pixels."""
+def types(is_moving: bool) -> BitNode:
+    """Types of macroblocks.
+
+    Symbols are as `SyntaxElement.coded`, or `MOVED`, or `PARTS` (blocks of 4 x 4 pixels).
+    """
     offset = STILL_TYPES * is_moving
     words = {
         unsigned(1 + SHADE + 4 * chroma + 12 * luma + offset): leaf(
@@ -86,121 +89,123 @@ def types(is_moving: bool) -> Node:
 
 
 @cache
-def skip() -> Node:
+def skip() -> BitNode:
     """Whether the macroblock is left out: a run of as many."""
     return tree({unsigned(1): leaf(1), unsigned(0): leaf(0, 8)})
 
 
 @cache
-def reference(num: int) -> Node:
+def reference(num: int) -> BitNode:
     """Which earlier picture, of two or more."""
     words = ["1", "0"] if num == 2 else [unsigned(number) for number in range(num)]
     return tree({word: leaf(0) for word in words})
 
 
 @cache
-def movement() -> Node:
+def movement() -> BitNode:
     """How far, in quarters of a pixel."""
     words = {"0" * n + "1": free(n, leaf(0)) for n in range(FARTHEST + 1)}
     return tree(words)
 
 
 @cache
-def coded(is_still: bool) -> Node:
+def coded(is_still: bool) -> BitNode:
     """Which blocks a macroblock has."""
     some = CODED_STILL if is_still else CODED
     return tree({unsigned(n): leaf(one, 4 * one.bit_count()) for n, one in enumerate(some)})
 
 
 @cache
-def start(references: int) -> State:
+def start(references: int) -> SliceState:
     """Before a macroblock, behind the header of its slice."""
     if references:
-        return skip(), Place("skip", references)
-    return types(False), Place("type", 0)
+        return skip(), SyntaxElement("skip", references)
+    return types(False), SyntaxElement("type", 0)
 
 
 @lru_cache(1 << 18)
-def follow(place: Place, symbol: object) -> State:
+def follow(element: SyntaxElement, symbol: object) -> SliceState:
     """Behind a word."""
-    if place.step == "header":
+    if element.step == "header":
         assert isinstance(symbol, int)
         return start(symbol)
-    if place.step == "block":
-        return _within(place, symbol)
+    if element.step == "block":
+        return _within(element, symbol)
     assert isinstance(symbol, int)
-    return FOLLOW[place.step](place, symbol)
+    return FOLLOW[element.step](element, symbol)
 
 
-def _after_skip(place: Place, is_left_out: int) -> State:
-    return _stop(place) if is_left_out else (types(True), place._replace(step="type"))
+def _after_skip(element: SyntaxElement, is_left_out: int) -> SliceState:
+    return _stop(element) if is_left_out else (types(True), element._replace(step="type"))
 
 
-def _after_type(place: Place, some: int) -> State:
+def _after_type(element: SyntaxElement, some: int) -> SliceState:
     if some == PARTS:
-        return directions(0, ()), place._replace(step="direction")
+        return directions(0, ()), element._replace(step="direction")
     if some >= WHOLE:
-        return ONE, place._replace(step="mode", coded=some)
-    if place.references > 1:
-        return reference(place.references), place._replace(step="reference")
-    return movement(), place._replace(step="across")
+        return ONE, element._replace(step="mode", coded=some)
+    if element.references > 1:
+        return reference(element.references), element._replace(step="reference")
+    return movement(), element._replace(step="across")
 
 
-def _after_direction(place: Place, direction: int) -> State:
-    block = place.block + 1
-    if block == len(PLACES):
-        return ONE, place._replace(step="shade", block=0, totals=())
-    known = keep((*place.totals, direction), blocks(15)[place.block].kept)
-    return directions(block, known), place._replace(block=block, totals=known)
+def _after_direction(element: SyntaxElement, direction: int) -> SliceState:
+    block = element.block + 1
+    if block == len(LUMA_POSITIONS):
+        return ONE, element._replace(step="shade", block=0, totals=())
+    known = keep((*element.totals, direction), blocks(15)[element.block].kept)
+    return directions(block, known), element._replace(block=block, totals=known)
 
 
-def _after_coded(place: Place, some: int) -> State:
-    return (ONE, place._replace(step="quantiser", coded=some)) if some else _stop(place)
+def _after_coded(element: SyntaxElement, some: int) -> SliceState:
+    return (ONE, element._replace(step="quantiser", coded=some)) if some else _stop(element)
 
 
-def _block(place: Place, number: int, totals: tuple[int, ...]) -> State:
+def _block(element: SyntaxElement, number: int, totals: tuple[int, ...]) -> SliceState:
     """Before a block, or behind the last one."""
-    some = blocks(place.coded)
+    some = blocks(element.coded)
     if number == len(some):
-        return _stop(place)
+        return _stop(element)
     node, inner = begin(table(some[number], totals), some[number].size)
-    return node, Place("block", place.references, place.coded, number, totals, inner)
+    return node, SyntaxElement("block", element.references, element.coded, number, totals, inner)
 
 
-def _within(place: Place, symbol: object) -> State:
-    assert place.inner is not None
-    node, inner = after(place.inner, symbol)
+def _within(element: SyntaxElement, symbol: object) -> SliceState:
+    assert element.inner is not None
+    node, inner = after(element.inner, symbol)
     if node is not None:
-        return node, place._replace(inner=inner)
-    totals = keep((*place.totals, inner.total), blocks(place.coded)[place.block].kept)
-    return _block(place, place.block + 1, totals)
+        return node, element._replace(inner=inner)
+    totals = keep((*element.totals, inner.total), blocks(element.coded)[element.block].kept)
+    return _block(element, element.block + 1, totals)
 
 
-def _stop(place: Place) -> State:
-    return ONE, Place("stop", place.references)
+def _stop(element: SyntaxElement) -> SliceState:
+    return ONE, SyntaxElement("stop", element.references)
 
 
 FOLLOW = {
     "skip": _after_skip,
     "type": _after_type,
-    "reference": lambda place, _: (movement(), place._replace(step="across")),
-    "across": lambda place, _: (movement(), place._replace(step="down")),
-    "down": lambda place, _: (coded(False), place._replace(step="coded")),
+    "reference": lambda element, _: (movement(), element._replace(step="across")),
+    "across": lambda element, _: (movement(), element._replace(step="down")),
+    "down": lambda element, _: (coded(False), element._replace(step="coded")),
     "direction": _after_direction,
-    "shade": lambda place, _: (coded(True), place._replace(step="coded")),
+    "shade": lambda element, _: (coded(True), element._replace(step="coded")),
     "coded": _after_coded,
-    "mode": lambda place, _: (ONE, place._replace(step="quantiser")),
-    "quantiser": lambda place, _: _block(place, 0, ()),
-    "stop": lambda place, _: (leaf(0), Place("full", place.references)),
+    "mode": lambda element, _: (ONE, element._replace(step="quantiser")),
+    "quantiser": lambda element, _: _block(element, 0, ()),
+    "stop": lambda element, _: (leaf(0), SyntaxElement("full", element.references)),
 }
 """By the kind of word that was read."""
 
 
 @lru_cache(1 << 16)
-def shortest(place: Place, symbol: object) -> str:
+def shortest_bits(element: SyntaxElement, symbol: object) -> str:
     """The bits of a short way to the end of the slice, behind a word; none behind the last one.
 
     What is left of it after its first bits is the short way from where they lead.
     """
-    node, behind = follow(place, symbol)
-    return "" if behind.step == "full" else node.way + shortest(behind, node.aim)
+    node, behind = follow(element, symbol)
+    if behind.step == "full":
+        return ""
+    return node.lightest + shortest_bits(behind, node.lightest_symbol)

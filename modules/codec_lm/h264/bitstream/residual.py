@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from modules.codec_lm.h264.bitstream.bit_tree import Node
+from modules.codec_lm.h264.bitstream.bit_tree import BitNode
 from modules.codec_lm.h264.bitstream.cavlc import ONES, level, run, signs, token, zeros
 
 Step = Literal["token", "signs", "level", "zeros", "run", "done"]
@@ -11,7 +11,7 @@ STEEP = 10
 """Coefficients above which the first one has a bit at its end."""
 
 
-class BlockPlace(NamedTuple):
+class ResidualState(NamedTuple):
     """What of a block is being read.
 
     Attributes:
@@ -33,51 +33,53 @@ class BlockPlace(NamedTuple):
     zeros: int = 0
 
 
-def begin(table: int, size: int) -> tuple[Node, BlockPlace]:
+def begin(table: int, size: int) -> tuple[BitNode, ResidualState]:
     """Before a block.
 
     Args:
         table: Of the first word; see `cavlc`.
         size: Places of the block.
     """
-    return token(table, size), BlockPlace("token", size)
+    return token(table, size), ResidualState("token", size)
 
 
 @lru_cache(1 << 16)
-def after(place: BlockPlace, symbol: object) -> tuple[Node | None, BlockPlace]:
+def after(state: ResidualState, symbol: object) -> tuple[BitNode | None, ResidualState]:
     """Behind a word; no node where the block is done."""
-    if place.step == "token":
+    if state.step == "token":
         assert isinstance(symbol, tuple)
-        return _after_token(place, *symbol)
+        return _after_token(state, *symbol)
     assert isinstance(symbol, int)
-    if place.step == "signs":
-        return _levels(place)
-    if place.step == "level":
-        return _levels(place._replace(left=place.left - 1, suffix=symbol, is_larger=False))
-    if place.step == "zeros":
-        return _runs(place._replace(left=place.total - 1, zeros=symbol))
-    return _runs(place._replace(left=place.left - 1, zeros=place.zeros - symbol))
+    if state.step == "signs":
+        return _levels(state)
+    if state.step == "level":
+        return _levels(state._replace(left=state.left - 1, suffix=symbol, is_larger=False))
+    if state.step == "zeros":
+        return _runs(state._replace(left=state.total - 1, zeros=symbol))
+    return _runs(state._replace(left=state.left - 1, zeros=state.zeros - symbol))
 
 
-def _after_token(place: BlockPlace, total: int, ones: int) -> tuple[Node | None, BlockPlace]:
+def _after_token(
+    state: ResidualState, total: int, ones: int
+) -> tuple[BitNode | None, ResidualState]:
     if total == 0:
-        return None, place._replace(step="done")
+        return None, state._replace(step="done")
     suffix, is_larger = int(total > STEEP and ones < ONES), ones < ONES
-    place = BlockPlace("signs", place.size, total, total - ones, suffix, is_larger)
-    return (signs(ones), place) if ones else _levels(place)
+    state = ResidualState("signs", state.size, total, total - ones, suffix, is_larger)
+    return (signs(ones), state) if ones else _levels(state)
 
 
-def _levels(place: BlockPlace) -> tuple[Node | None, BlockPlace]:
+def _levels(state: ResidualState) -> tuple[BitNode | None, ResidualState]:
     """At the next coefficient, or behind the last one."""
-    if place.left:
-        return level(place.suffix, place.is_larger), place._replace(step="level")
-    if place.total == place.size:
-        return None, BlockPlace("done", place.size, place.total)
-    return zeros(place.total, place.size), BlockPlace("zeros", place.size, place.total)
+    if state.left:
+        return level(state.suffix, state.is_larger), state._replace(step="level")
+    if state.total == state.size:
+        return None, ResidualState("done", state.size, state.total)
+    return zeros(state.total, state.size), ResidualState("zeros", state.size, state.total)
 
 
-def _runs(place: BlockPlace) -> tuple[Node | None, BlockPlace]:
+def _runs(state: ResidualState) -> tuple[BitNode | None, ResidualState]:
     """At the zeros before the next coefficient, or behind all of them."""
-    if place.left and place.zeros:
-        return run(place.zeros), place._replace(step="run")
-    return None, BlockPlace("done", place.size, place.total)
+    if state.left and state.zeros:
+        return run(state.zeros), state._replace(step="run")
+    return None, ResidualState("done", state.size, state.total)

@@ -7,7 +7,12 @@ from functools import cache, lru_cache
 from typing import Literal
 
 from modules.codec_lm.h264.bitstream.bit_tree import leaf, tree
-from modules.codec_lm.h264.bitstream.macroblock import Place, State, follow, shortest
+from modules.codec_lm.h264.bitstream.macroblock import (
+    SliceState,
+    SyntaxElement,
+    follow,
+    shortest_bits,
+)
 from modules.codec_lm.h264.bitstream.nal import escape
 
 STILL_WEIGHT = 10_000
@@ -15,7 +20,7 @@ STILL_WEIGHT = 10_000
 
 
 @lru_cache(1 << 12)
-def opening(headers: tuple[tuple[str, int], ...]) -> State:
+def opening(headers: tuple[tuple[str, int], ...]) -> SliceState:
     """Before a slice.
 
     Args:
@@ -23,35 +28,35 @@ def opening(headers: tuple[tuple[str, int], ...]) -> State:
             on; 0 for one that hangs on nothing.
     """
     words = {bits: leaf(num, 0 if num else STILL_WEIGHT) for bits, num in headers}
-    return tree(words), Place("header", 0)
+    return tree(words), SyntaxElement("header", 0)
 
 
-def references(state: State) -> int:
+def references(state: SliceState) -> int:
     """Earlier pictures that the picture may hang on, as far as is known."""
-    node, place = state
-    return int(node.aim) if place.step == "header" else place.references
+    node, element = state
+    return int(node.lightest_symbol) if element.step == "header" else element.references
 
 
-def is_full(state: State) -> bool:
+def is_full(state: SliceState) -> bool:
     """Whether the slice is at its end, padding included."""
     return state[1].step == "full"
 
 
-def step(state: State, bit: Literal[0, 1]) -> State | None:
+def step(state: SliceState, bit: Literal[0, 1]) -> SliceState | None:
     """Where a bit leads; None where it is not legal."""
-    node, place = state
-    if place.step == "full":
+    node, element = state
+    if element.step == "full":
         return None if bit else state
     behind = node.one if bit else node.zero
     if behind is None:
         return None
-    return (behind, place) if behind.symbol is None else follow(place, behind.symbol)
+    return (behind, element) if behind.symbol is None else follow(element, behind.symbol)
 
 
 @lru_cache(1 << 18)
-def reach(state: State, byte: int) -> State | None:
+def reach(state: SliceState, byte: int) -> SliceState | None:
     """Where a byte leads; None where it is not legal."""
-    found: State | None = state
+    found: SliceState | None = state
     for shift in range(7, -1, -1):
         if found is None:
             return None
@@ -60,9 +65,9 @@ def reach(state: State, byte: int) -> State | None:
 
 
 @lru_cache(1 << 13)
-def leaps(state: State) -> list[State | None]:
+def next_states(state: SliceState) -> list[SliceState | None]:
     """The same for each byte, [V]."""
-    found: list[State | None] = [state]
+    found: list[SliceState | None] = [state]
     for _ in range(8):
         steps = ((step(s, 0), step(s, 1)) if s is not None else (None, None) for s in found)
         found = [behind for pair in steps for behind in pair]
@@ -70,15 +75,15 @@ def leaps(state: State) -> list[State | None]:
 
 
 @lru_cache(1 << 16)
-def way(state: State) -> bytes:
-    """A short way to the end of the slice from a whole byte, escapes aside.
+def shortest_payload(state: SliceState) -> bytes:
+    """Short payload from a whole byte to the end of the slice, without escapes.
 
-    What is left of it after its first byte is the short way from where that leads.
+    Without its first byte it is the short payload of the state that this byte leads to.
     """
-    node, place = state
-    if place.step == "full":
+    node, element = state
+    if element.step == "full":
         return b""
-    bits = node.way + shortest(place, node.aim)
+    bits = node.lightest + shortest_bits(element, node.lightest_symbol)
     bits += "0" * (-len(bits) % 8)
     return int(bits, 2).to_bytes(len(bits) // 8, "big")
 

@@ -109,13 +109,13 @@ def test_a_vocabulary_may_have_more_codes_than_the_codec(system):
 
 @given(st.lists(st.sampled_from([1, 2, 3]), min_size=4, max_size=4))
 def test_four_codes_are_legal_and_then_the_end(tokens):
-    place = RULES.start
+    state = RULES.start
     for number, token in enumerate(tokens):
-        assert RULES.need(place) == 5 - number
-        assert RULES.legal(place, 5 - number).tolist() == [False, True, True, True, False, False]
-        place = RULES.advance(place, token)
-    assert RULES.legal(place, 1).tolist() == [True, False, False, False, False, False]
-    assert RULES.advance(place, 0) == place
+        assert RULES.need(state) == 5 - number
+        assert RULES.legal(state, 5 - number).tolist() == [False, True, True, True, False, False]
+        state = RULES.advance(state, token)
+    assert RULES.legal(state, 1).tolist() == [True, False, False, False, False, False]
+    assert RULES.advance(state, 0) == state
     assert RULES.token_kinds([*tokens, 0]) == [0, 0, 0, 0, 1]
     assert RULES.token_kinds(tokens[:2]) == [0, 0]
     codes = [{3: 0, 1: 1, 2: 2}[token] for token in tokens]

@@ -30,12 +30,12 @@ def some_codec(dice, number, most=26, frames=9):
 
 def write(grammar, dice, budget=None):
     """A stream of legal bytes drawn at random."""
-    place, sequence = grammar.start, bytearray()
-    while not grammar.is_end(place):
+    state, sequence = grammar.start, bytearray()
+    while not grammar.is_end(state):
         left = None if budget is None else budget - len(sequence)
-        byte = int(dice.choice(np.flatnonzero(grammar.legal(place, left))))
+        byte = int(dice.choice(np.flatnonzero(grammar.legal(state, left))))
         sequence.append(byte)
-        place = grammar.advance(place, byte)
+        state = grammar.advance(state, byte)
     return bytes(sequence)
 
 
@@ -77,11 +77,11 @@ def test_the_shortest_way_is_what_a_stream_still_takes_at_most():
     for number in range(6):
         codec = some_codec(dice, number)
         grammar, sequence = codec.grammar, codec.encode(moving(codec, dice))
-        place = grammar.start
+        state = grammar.start
         for at, byte in enumerate(sequence):
-            assert grammar.cost(place) <= len(sequence) - at + 2  # hardly more
-            place = grammar.advance(place, byte)
-        assert grammar.cost(place) == 0
+            assert grammar.cost(state) <= len(sequence) - at + 2  # hardly more
+            state = grammar.advance(state, byte)
+        assert grammar.cost(state) == 0
 
 
 @settings(max_examples=8, deadline=None)
@@ -99,23 +99,23 @@ def test_a_stream_ends_properly_within_any_budget_that_suffices(gop, seed, more)
 @given(st.sampled_from(GOPS), st.integers(0, 2**32))
 def test_the_limit_of_the_budget_changes_nothing_while_there_is_room(gop, seed):
     grammar, dice = AvcCodec(16, 32, 3, gop=gop).grammar, np.random.default_rng(seed)
-    place = grammar.start
-    while not grammar.is_end(place):
-        legal = np.flatnonzero(grammar.legal(place))
+    state = grammar.start
+    while not grammar.is_end(state):
+        legal = np.flatnonzero(grammar.legal(state))
         assert len(legal)
-        for byte in [] if grammar.chooses(place) else dice.choice(legal, 3).tolist():
-            assert grammar.cost(grammar.advance(place, byte)) < grammar.cost(place) + SLACK - 1
-        place = grammar.advance(place, int(dice.choice(legal)))
+        for byte in [] if grammar.chooses(state) else dice.choice(legal, 3).tolist():
+            assert grammar.cost(grammar.advance(state, byte)) < grammar.cost(state) + SLACK - 1
+        state = grammar.advance(state, int(dice.choice(legal)))
 
 
 @pytest.mark.parametrize("gop", [None, 4])
 def test_no_token_makes_the_way_longer_than_the_slack(gop):
     grammar, dice = AvcCodec(16, 18, 8, gop=gop).grammar, np.random.default_rng(10)
     for _ in range(3):
-        place, costs = grammar.start, []
-        while not grammar.is_end(place):
-            costs.append(grammar.cost(place))
-            place = grammar.advance(place, int(dice.choice(np.flatnonzero(grammar.legal(place)))))
+        state, costs = grammar.start, []
+        while not grammar.is_end(state):
+            costs.append(grammar.cost(state))
+            state = grammar.advance(state, int(dice.choice(np.flatnonzero(grammar.legal(state)))))
         for num in (1, 5, 14):
             grown = np.array(costs[num:]) - np.array(costs[:-num])
             assert grown.max() <= grammar.slack(num)
@@ -124,11 +124,11 @@ def test_no_token_makes_the_way_longer_than_the_slack(gop):
 def test_what_is_legal_is_what_can_be_reached():
     dice = np.random.default_rng(3)
     grammar = AvcCodec(16, 32, 2).grammar
-    place = grammar.start
-    while not grammar.is_end(place):
-        legal = grammar.legal(place)
-        assert [grammar.reach(place, byte) is not None for byte in range(256)] == legal.tolist()
-        place = grammar.advance(place, int(dice.choice(np.flatnonzero(legal))))
+    state = grammar.start
+    while not grammar.is_end(state):
+        legal = grammar.legal(state)
+        assert [grammar.reach(state, byte) is not None for byte in range(256)] == legal.tolist()
+        state = grammar.advance(state, int(dice.choice(np.flatnonzero(legal))))
 
 
 def test_a_budget_without_any_end_is_refused_with_both_numbers():
@@ -157,8 +157,8 @@ def test_units_in_another_order_are_named():
 def test_a_beginning_ends_between_two_frames():
     codec = AvcCodec(32, 32, 6)
     pictures = codec.pictures(moving(codec, np.random.default_rng(5)))
-    place = codec.grammar.walk(codec.grammar.start, b"".join(pictures[:4]))
-    assert (place.frame, place.macroblock, place.phase) == (4, 0, "code")
+    state = codec.grammar.walk(codec.grammar.start, b"".join(pictures[:4]))
+    assert (state.frame, state.macroblock, state.phase) == (4, 0, "code")
 
 
 def test_slices_of_more_macroblocks_have_no_grammar():
@@ -193,20 +193,20 @@ def test_a_token_is_legal_exactly_if_all_its_bytes_are():
     codec = AvcCodec(16, 32, 3)
     grammar, words = codec.grammar, vocabulary(codec, dice)
     tokens = TokenGrammar(grammar, words, END, JPEG)
-    place, left, number = grammar.start, grammar.cost(grammar.start) + 100, 0
+    state, left, number = grammar.start, grammar.cost(grammar.start) + 100, 0
     while True:
-        legal = tokens.legal(place, left)
+        legal = tokens.legal(state, left)
         for token, word in enumerate(words if number % 5 == 0 else []):
             try:
-                behind = grammar.walk(place, word or b"")
+                behind = grammar.walk(state, word or b"")
             except ValueError:
                 wanted = False
             else:
                 fits = grammar.cost(behind) + 2 <= left
-                wanted = grammar.is_end(place) if word is None else fits
-            assert legal[token] == wanted, (token, word, place, left)
+                wanted = grammar.is_end(state) if word is None else fits
+            assert legal[token] == wanted, (token, word, state, left)
         token = int(dice.choice(np.flatnonzero(legal)))
-        place, left, number = tokens.advance(place, token), left - 1, number + 1
+        state, left, number = tokens.advance(state, token), left - 1, number + 1
         if token == END:
             break
     assert left >= 0

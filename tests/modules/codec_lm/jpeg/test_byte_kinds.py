@@ -17,11 +17,11 @@ def test_markers_stuffing_and_header_stand_where_they_do(sampling, restart, keep
     size = len(codec.header) if keep_header else 0
     assert found[:size] == ["header"] * size
     assert "header" not in found[size:]
-    place = codec.grammar.start
+    state = codec.grammar.start
     for name, byte in zip(found, sequence, strict=True):
-        assert (name == "marker") == (place.phase in ("marker", "number"))
-        assert (name == "stuffing") == (place.phase == "stuffing")
-        place = codec.grammar.advance(place, byte)
+        assert (name == "marker") == (state.phase in ("marker", "number"))
+        assert (name == "stuffing") == (state.phase == "stuffing")
+        state = codec.grammar.advance(state, byte)
 
 
 def test_a_plain_picture_says_only_that_its_blocks_end():

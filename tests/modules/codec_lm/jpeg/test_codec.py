@@ -54,14 +54,14 @@ def test_a_beginning_holds_its_share_of_the_picture_and_no_more(sampling, restar
     for share in (0.0, 0.25, 0.5, 0.9):
         begun = text_to_bytes(codec.prefix(shown, share))
         assert codec.encode(shown).startswith(begun)
-        place = codec.grammar.walk(codec.grammar.start, begun)
+        state = codec.grammar.walk(codec.grammar.start, begun)
         wanted = int(share * rows * columns)
-        assert place.done <= wanted
+        assert state.done <= wanted
         if restart == "mcu":
-            assert place.done == wanted
+            assert state.done == wanted
         if 0 < wanted:  # one byte more, and its stuffing, would reach into the next
             sequence = codec.encode(shown)
-            behind = codec.grammar.walk(place, sequence[len(begun) : len(begun) + 2])
+            behind = codec.grammar.walk(state, sequence[len(begun) : len(begun) + 2])
             assert behind.done >= wanted
 
 
@@ -86,18 +86,18 @@ def test_a_file_cut_anywhere_shows_its_whole_rows_and_is_complained_of(
     codec = JpegCodec(40, 24, 40, sampling, restart, keep_header)
     shown = np.random.default_rng(3).integers(0, 256, codec.shape, dtype=np.uint8)
     sequence = codec.encode(shown)
-    whole, place = codec.decode(sequence), codec.grammar.start
+    whole, state = codec.decode(sequence), codec.grammar.start
     side, (rows, columns) = CELL[sampling], codec.grid
     for cut, byte in enumerate(sequence):
         if cut >= keep_header * len(codec.header):
             found = codec.decode(sequence[:cut])
             assert found.shape == codec.shape
-            complete = place.done // columns * side
+            complete = state.done // columns * side
             if sampling == "4:2:0" and complete < rows * side:
                 complete -= 1  # the last line of chrominance is smoothed with the next row
             assert np.array_equal(found[: max(0, complete)], whole[: max(0, complete)])
         assert codec.decoder_error(sequence[:cut]) is not None
-        place = codec.grammar.advance(place, byte)
+        state = codec.grammar.advance(state, byte)
 
 
 def resized(codec, height, width):

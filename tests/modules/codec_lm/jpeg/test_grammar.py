@@ -31,12 +31,12 @@ def picture(codec, dice):
 def write(codec, dice, budget=None):
     """A sequence of legal bytes drawn at random."""
     grammar = codec.grammar
-    place, sequence = grammar.start, bytearray()
-    while not grammar.is_end(place):
+    state, sequence = grammar.start, bytearray()
+    while not grammar.is_end(state):
         left = None if budget is None else budget - len(sequence)
-        byte = int(dice.choice(np.flatnonzero(grammar.legal(place, left))))
+        byte = int(dice.choice(np.flatnonzero(grammar.legal(state, left))))
         sequence.append(byte)
-        place = grammar.advance(place, byte)
+        state = grammar.advance(state, byte)
     return bytes(sequence)
 
 
@@ -86,11 +86,11 @@ def test_the_shortest_way_is_never_longer_than_what_a_file_still_takes(
     codec = JpegCodec(17, 33, 60, sampling, restart, keep_header)
     grammar = codec.grammar
     sequence = codec.encode(picture(codec, np.random.default_rng(4)))
-    place = grammar.start
+    state = grammar.start
     for number, byte in enumerate(sequence):
-        assert grammar.cost(place) <= len(sequence) - number
-        place = grammar.advance(place, byte)
-    assert grammar.cost(place) == 0
+        assert grammar.cost(state) <= len(sequence) - number
+        state = grammar.advance(state, byte)
+    assert grammar.cost(state) == 0
 
 
 @settings(max_examples=40, deadline=None)
@@ -108,12 +108,12 @@ def test_a_file_ends_properly_within_any_budget_that_suffices(setting, seed, mor
 def test_the_limit_of_the_budget_changes_nothing_while_there_is_room(setting, seed):
     codec = JpegCodec(8, 40, 25, *setting)
     grammar, dice = codec.grammar, np.random.default_rng(seed)
-    place = grammar.start
-    while not grammar.is_end(place):
-        legal_V = grammar.legal(place)
+    state = grammar.start
+    while not grammar.is_end(state):
+        legal_V = grammar.legal(state)
         for byte in dice.choice(np.flatnonzero(legal_V), 3):
-            assert grammar.cost(grammar.advance(place, int(byte))) < grammar.cost(place) + 8
-        place = grammar.advance(place, int(dice.choice(np.flatnonzero(legal_V))))
+            assert grammar.cost(grammar.advance(state, int(byte))) < grammar.cost(state) + 8
+        state = grammar.advance(state, int(dice.choice(np.flatnonzero(legal_V))))
 
 
 def test_a_budget_without_any_end_is_refused_with_both_numbers():
@@ -126,14 +126,14 @@ def test_forced_bytes_are_those_that_alone_are_legal():
     codec = JpegCodec(32, 32)
     grammar = codec.grammar
     sequence = codec.encode(picture(codec, np.random.default_rng(5)))
-    place = grammar.start
-    run, behind = grammar.forced_run(place)
+    state = grammar.start
+    run, behind = grammar.forced_run(state)
     assert run == codec.header
-    assert behind == grammar.walk(place, run)
+    assert behind == grammar.walk(state, run)
     for byte in sequence:
-        legal = np.flatnonzero(grammar.legal(place))
-        assert grammar.forced(place) == (byte if len(legal) == 1 else None)
-        place = grammar.advance(place, byte)
+        legal = np.flatnonzero(grammar.legal(state))
+        assert grammar.forced(state) == (byte if len(legal) == 1 else None)
+        state = grammar.advance(state, byte)
 
 
 def test_an_illegal_byte_is_named():
