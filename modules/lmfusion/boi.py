@@ -21,7 +21,7 @@ from modules.lmfusion.network.mask import PREFIX, Runs
 
 
 @dataclass(frozen=True)
-class Sample:
+class PrefixSample:
     """Some positions of the prefix.
 
     Attributes:
@@ -34,15 +34,15 @@ class Sample:
     weight_K: Tensor
     num_positions: int
 
-    def to(self, device: torch.device) -> "Sample":
+    def to(self, device: torch.device) -> "PrefixSample":
         """The same, on a device that is not waited for."""
         index_K, weight_K = (
             values.to(device, non_blocking=True) for values in (self.index_K, self.weight_K)
         )
-        return Sample(index_K, weight_K, self.num_positions)
+        return PrefixSample(index_K, weight_K, self.num_positions)
 
 
-def sample(runs: Runs, row_D: Sequence[int]) -> Sample:
+def sample_positions(runs: Runs, row_D: Sequence[int]) -> PrefixSample:
     """All positions where an image follows, and as many others; plain numbers in, no device.
 
     Args:
@@ -67,11 +67,11 @@ def sample(runs: Runs, row_D: Sequence[int]) -> Sample:
     others = (end - 1)[run] - (num_others[run] - picked)
     weight = torch.ones(len(boi) + len(others), dtype=torch.float32)
     weight[len(boi) :] = total / max(1, len(others))
-    return Sample(torch.cat([boi, others]), weight, total + len(boi))
+    return PrefixSample(torch.cat([boi, others]), weight, total + len(boi))
 
 
 def boi_loss(
-    logits: Callable[[Tensor], Tensor], prefix_WD: Tensor, label_T: Tensor, chosen: Sample
+    logits: Callable[[Tensor], Tensor], prefix_WD: Tensor, label_T: Tensor, chosen: PrefixSample
 ) -> Tensor:
     """Estimate of the sum of the text loss over the prefix, in nats, float32.
 

@@ -15,7 +15,7 @@ from modules.base.tokenized import Tokenized
 from modules.diffusion.process import Prediction, min_snr_weight
 from modules.diffusion.schedule import CosineSchedule, Schedule
 from modules.lmfusion.batch import ImageTextBatch, PromptBatch
-from modules.lmfusion.boi import boi_loss, sample
+from modules.lmfusion.boi import boi_loss, sample_positions
 from modules.lmfusion.dummy_image import with_image
 from modules.lmfusion.evaluate import ImageTextMetrics, ImageTextTestRun, mean_losses
 from modules.lmfusion.generation.batch import GenerationPipeline
@@ -150,7 +150,7 @@ class LMFusion(Tokenized, System):
         loss = self.image_weight * self.step_mean(image, whole["image"])
         loss = loss + self.text_weight * self.step_mean(text, whole["text"])
         if out.prefix_WD is not None:
-            when = sample(self.runs(batch), batch["row_D"]).to(self.device)
+            when = sample_positions(self.runs(batch), batch["row_D"]).to(self.device)
             boi = boi_loss(self.fusion.logits, out.prefix_WD, batch["label_T"], when)
             loss = loss + self.boi_weight * self.step_mean(boi, whole["text"])
         self.meter.add("loss", loss, 1)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from modules.lmfusion.boi import Sample, boi_loss, sample
+from modules.lmfusion.boi import PrefixSample, boi_loss, sample_positions
 from modules.lmfusion.loss import IGNORE, image_loss, text_loss
 from modules.lmfusion.network.fusion import BOI
 from modules.lmfusion.network.mask import IMAGE, LATER, PREFIX, Runs
@@ -53,7 +53,7 @@ def test_the_image_loss_sums_over_images_what_it_averages_within():
 def test_every_position_before_an_image_is_taken_and_as_many_others():
     torch.manual_seed(0)
     for _ in range(20):
-        chosen = sample(RUNS, ROWS)
+        chosen = sample_positions(RUNS, ROWS)
         label = torch.tensor(LABELS)[chosen.index_K]
         assert chosen.index_K[:2].tolist() == [3, 7]
         assert chosen.num_positions == 7
@@ -63,10 +63,10 @@ def test_every_position_before_an_image_is_taken_and_as_many_others():
 
 
 def test_a_batch_without_images_still_says_where_none_begins():
-    chosen = sample(Runs([PREFIX], [0], [6]), [1])
+    chosen = sample_positions(Runs([PREFIX], [0], [6]), [1])
     assert chosen.index_K.tolist()[0] in range(5)
     assert (chosen.weight_K.tolist(), chosen.num_positions) == ([5.0], 5)
-    nothing = sample(Runs([PREFIX, LATER, IMAGE], [0, 0, 0], [1, 1, 9]), [-1])
+    nothing = sample_positions(Runs([PREFIX, LATER, IMAGE], [0, 0, 0], [1, 1, 9]), [-1])
     assert len(nothing.index_K) == nothing.num_positions == 0
 
 
@@ -91,14 +91,14 @@ def test_on_average_the_gradient_of_bois_row_is_that_of_the_whole_text_loss():
     mean = torch.zeros(8)
     for place in range(5):  # each of the other positions, as likely as the next
         index = torch.tensor([3, 7, [0, 1, 2, 4, 5][place]])
-        chosen = Sample(index, torch.tensor([1.0, 1.0, 5.0]), 7)
+        chosen = PrefixSample(index, torch.tensor([1.0, 1.0, 5.0]), 7)
         mean += gradient(hidden, label, chosen) / 5
     torch.testing.assert_close(mean, whole)
 
 
 def test_other_positions_are_drawn_evenly():
     torch.manual_seed(0)
-    found = torch.cat([sample(RUNS, ROWS).index_K[2:] for _ in range(2000)])
+    found = torch.cat([sample_positions(RUNS, ROWS).index_K[2:] for _ in range(2000)])
     share = torch.bincount(found, minlength=13) / len(found)
     expected = torch.zeros(13)
     expected[[0, 1, 2, 4, 5]] = 0.2
@@ -116,7 +116,7 @@ def test_bois_row_learns_to_be_the_likeliest_where_an_image_follows_and_nowhere_
     optimizer = torch.optim.Adam([row], lr=0.05)
     for _ in range(300):
         optimizer.zero_grad()
-        boi_loss(logits, hidden, label, sample(RUNS, ROWS)).backward()
+        boi_loss(logits, hidden, label, sample_positions(RUNS, ROWS)).backward()
         optimizer.step()
     begins = logits(hidden)[:8].argmax(-1) == 30
     assert begins.nonzero().flatten().tolist() == [3, 7]
