@@ -12,7 +12,7 @@ from modules.diffusion.schedule import Schedule
 from modules.lmfusion.network.mask import IMAGE, Runs
 from modules.nn.generators import dice
 
-Chance = torch.Generator | Sequence[torch.Generator] | None
+Generators = torch.Generator | Sequence[torch.Generator] | None
 """Where draws come from: one generator for a batch, one of each image, or torch's own."""
 NEARLY_CLEAN = 0.95
 """Signal that step 1 must leave, if images with noise are to teach how clean ones are read."""
@@ -40,7 +40,7 @@ def draw_steps(
     is_first_I: Tensor,
     num_steps: int,
     limit: int | None,
-    generator: Chance = None,
+    generator: Generators = None,
 ) -> Tensor:
     """One step for each image, spread evenly over the batch.
 
@@ -63,7 +63,7 @@ def draw_steps(
     return step_I.minimum(largest_I).where(is_target_I, 0)  # a uniform may round up to 1
 
 
-def uniforms(num: int, device: torch.device, generator: Chance) -> Tensor:
+def uniforms(num: int, device: torch.device, generator: Generators) -> Tensor:
     """Numbers from [0, 1) for images: one from each stratum, or from each one's own generator."""
     if isinstance(generator, Sequence):
         own = [torch.rand(1, generator=one, dtype=torch.float32) for one in generator]
@@ -73,7 +73,7 @@ def uniforms(num: int, device: torch.device, generator: Chance) -> Tensor:
     return (order + place) / max(1, num)
 
 
-def own_dice(runs: Runs, row_D: Sequence[int]) -> list[torch.Generator]:
+def own_generators(runs: Runs, row_D: Sequence[int]) -> list[torch.Generator]:
     """A generator for each image, by the number of its document and its place in it.
 
     Args:
@@ -120,7 +120,7 @@ def add(
     step_I: Tensor,
     schedule: Schedule,
     kind: Prediction,
-    generator: Chance = None,
+    generator: Generators = None,
 ) -> Noised:
     """Noise images to their steps.
 
@@ -137,7 +137,7 @@ def add(
     return Noised(noised, step_I, target(kind, latent_ICHW, noise, abar_I), abar_I)
 
 
-def normals(like_ICHW: Tensor, generator: Chance) -> Tensor:
+def normals(like_ICHW: Tensor, generator: Generators) -> Tensor:
     """Normal numbers of the shape of images, all together or from each one's own generator."""
     shape, device, dtype = like_ICHW.shape, like_ICHW.device, like_ICHW.dtype
     if isinstance(generator, Sequence):

@@ -24,7 +24,14 @@ from modules.lmfusion.generation.generate import Generation
 from modules.lmfusion.loss import image_loss, text_loss
 from modules.lmfusion.network.fusion import FusionNetwork, Predicted
 from modules.lmfusion.network.mask import Runs
-from modules.lmfusion.noise import Chance, Noised, add, draw_steps, largest_readable_step, own_dice
+from modules.lmfusion.noise import (
+    Generators,
+    Noised,
+    add,
+    draw_steps,
+    largest_readable_step,
+    own_generators,
+)
 from modules.metrics.image.frechet_metric import reference
 from modules.nn.builder import Builder
 
@@ -168,7 +175,7 @@ class LMFusion(Tokenized, System):
         has_image = len(batch["is_target_I"]) > 0
         return batch if has_image else cast(ImageTextBatch, with_image(batch, *size))
 
-    def noise(self, batch: ImageTextBatch, generator: Chance = None) -> Noised:
+    def noise(self, batch: ImageTextBatch, generator: Generators = None) -> Noised:
         """The batch's images, noised to steps drawn at random."""
         which, num_steps = (batch["is_target_I"], batch["is_first_I"]), self.schedule.num_steps
         limit = self.largest_readable_step if batch["num_read"] else None
@@ -229,7 +236,7 @@ class LMFusion(Tokenized, System):
 
         They belong to each image, so that batches and ranks make no difference.
         """
-        noised = self.noise(batch, own_dice(self.runs(batch), batch["row_D"]))
+        noised = self.noise(batch, own_generators(self.runs(batch), batch["row_D"]))
         out = self.predict_noise(batch, noised, read_prefix=self.fusion.freeze_text)
         hidden = out.later_LD if out.prefix_WD is None else torch.cat([out.prefix_WD, out.later_LD])
         self.evaluation[0] += text_loss(self.fusion.logits(hidden), batch["label_T"])
