@@ -11,7 +11,7 @@ import torch
 from modules.causal_lm.architecture.options import Option, check_source, make_config
 from modules.lmfusion.network.block import Separation
 from modules.lmfusion.network.fusion import FusionNetwork
-from modules.lmfusion.network.patchify import Shape
+from modules.lmfusion.network.patchify import PatchifierBuilder
 from modules.lmfusion.network.text_model import TextParts, TextType, weight_dtype
 from modules.weights.origin import read_model
 
@@ -36,7 +36,7 @@ class BesideLlama(FusionNetwork):
     def __init__(
         self,
         source: str,
-        patchifier: Shape,
+        patchifier: PatchifierBuilder,
         separation: Separation = "deep",
         freeze_text: bool = True,
         activation_checkpointing: bool = False,
@@ -68,7 +68,7 @@ class Transfusion(FusionNetwork):
         self,
         vocab_size: int,
         options: dict[str, Option],
-        patchifier: Shape,
+        patchifier: PatchifierBuilder,
         activation_checkpointing: bool = False,
     ):
         text = scratch(vocab_size, options)

@@ -21,7 +21,7 @@ from modules.lmfusion.network.block import Separation
 from modules.lmfusion.network.fusion import FusionNetwork, Predicted
 from modules.lmfusion.network.kv_cache import Cache
 from modules.lmfusion.network.mask import Runs
-from modules.lmfusion.network.patchify import Shape
+from modules.lmfusion.network.patchify import PatchifierBuilder
 from modules.lmfusion.network.text_model import TextParts, TextType, weight_dtype
 from modules.weights.origin import read, read_model
 
@@ -68,7 +68,7 @@ class BesideLlava(FusionNetwork):
     def __init__(
         self,
         source: str,
-        patchifier: Shape,
+        patchifier: PatchifierBuilder,
         separation: Separation = "deep",
         activation_checkpointing: bool = False,
         revision: str = "main",

@@ -63,7 +63,7 @@ class Patchifier(nn.Module):
             raise ValueError(f"latents are {found}, the network's {self.shape}")
 
 
-Shape = Callable[[int], Patchifier]
+PatchifierBuilder = Callable[[int], Patchifier]
 """Builds a patchifier for a transformer of the given width; YAML gives class and options."""
 
 
