@@ -25,7 +25,7 @@ from modules.lmfusion.network.patchify import PatchifierBuilder
 from modules.lmfusion.network.text_model import TextParts, TextType, weight_dtype
 from modules.weights.origin import read, read_model
 
-Seen = Mapping[str, Tensor]
+VisionInputs = Mapping[str, Tensor]
 """What LLaVA's processor makes of images: `pixel_values`, and `image_sizes` where it gives them."""
 
 
@@ -43,9 +43,9 @@ class Vision(nn.Module):
         self.placeholder = int(body.config.image_token_id)
 
     @torch.no_grad()
-    def forward(self, seen: Seen) -> Tensor:
+    def forward(self, vision_inputs: VisionInputs) -> Tensor:
         """Features of all images, one after the other, [K, D]."""
-        features = self.body.get_image_features(**seen, return_dict=True).pooler_output
+        features = self.body.get_image_features(**vision_inputs, return_dict=True).pooler_output
         return torch.cat(list(features))
 
     @override
@@ -88,7 +88,7 @@ class BesideLlava(FusionNetwork):
         step_I: Tensor,
         runs: Runs,
         read_prefix: bool = False,
-        seen: Seen | None = None,
+        vision_inputs: VisionInputs | None = None,
     ) -> Predicted:
         """Predict the noise of every image and the hidden state of every later text position.
 
@@ -100,28 +100,28 @@ class BesideLlava(FusionNetwork):
             step_I: Diffusion step of each of them, 0 for clean ones.
             runs: The segments of the batch.
             read_prefix: Whether the hidden states of the prefix are wanted as well.
-            seen: Images that are understood, in the order in which `token_T` has their places.
+            vision_inputs: Images that are understood, in the order in which `token_T` has their places.
         """
         text = self.embed_text(token_T, runs)
-        if seen is not None:
+        if vision_inputs is not None:
             sizes = [len(part) for part in text]
-            prefix_WD, later_LD = self.place(torch.cat(text), token_T, seen).split(sizes)
+            prefix_WD, later_LD = self.place(torch.cat(text), token_T, vision_inputs).split(sizes)
             text = prefix_WD, later_LD
         return self.predict(text, position_S, latent_ICHW, step_I, runs, read_prefix)
 
     @override
     def extras(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """The batch's key `seen`, where it has one: images that are understood."""
-        return {"seen": batch["seen"]} if "seen" in batch else {}
+        """The batch's key `vision_inputs`, where it has one: images that are understood."""
+        return {"vision_inputs": batch["vision_inputs"]} if "vision_inputs" in batch else {}
 
-    def place(self, text_D: Tensor, token: Tensor, seen: Seen) -> Tensor:
+    def place(self, text_D: Tensor, token: Tensor, vision_inputs: VisionInputs) -> Tensor:
         """Embeddings of any shape, those of placeholders replaced by what vision sees.
 
         Raises:
             ValueError: The images have more or fewer features than there are places.
         """
         is_place = token == self.vision.placeholder
-        feature_KD = self.vision(seen)
+        feature_KD = self.vision(vision_inputs)
         if len(feature_KD) != int(is_place.sum()):
             raise ValueError(
                 f"images to be understood have {len(feature_KD)} features, but there are "
@@ -136,7 +136,7 @@ class BesideLlava(FusionNetwork):
         token_BQ: Tensor,
         cache: Cache,
         count_B: Tensor | None = None,
-        seen: Seen | None = None,
+        vision_inputs: VisionInputs | None = None,
     ) -> Tensor:
         """Hidden states [B, Q, D], normed, of text that follows what stands in the cache.
 
@@ -144,11 +144,11 @@ class BesideLlava(FusionNetwork):
             token_BQ: Token ids, `BOI` and `EOI`; padding at the end.
             cache: Grows by the new positions.
             count_B: How many tokens of each sequence are real; all where None.
-            seen: Images that are understood, in the order in which the sequences have their places.
+            vision_inputs: Images that are understood, in the order in which the sequences have their places.
         """
         x_BQD = self.embed_live(token_BQ)
-        if seen is not None:
-            x_BQD = self.place(x_BQD, token_BQ, seen)
+        if vision_inputs is not None:
+            x_BQD = self.place(x_BQD, token_BQ, vision_inputs)
         return self.extend_embedded(x_BQD, cache, count_B)
 
 

@@ -76,7 +76,7 @@ class Group:
         num_queries: Q.
         num_keys: K.
         key_index: Position (0 .. S-1) of each of the N * K keys.
-        mask: Boolean [N, 1, Q or 1, K], True = may attend; None where all keys are seen by all.
+        mask: Boolean [N, 1, Q or 1, K], True = may attend; None where every query sees every key.
     """
 
     num_runs: int
@@ -139,7 +139,7 @@ class Plan:
             key = torch.arange(int(num_keys[member].max()))
             is_key = key < num_keys[member, None]
             index = order_S[(document_start[member, None] + key).where(is_key, 0)].flatten()
-            mask = seen(kind[member], num_keys[member], length[member], slot, key)
+            mask = visible_keys(kind[member], num_keys[member], length[member], slot, key)
             groups.append(
                 Group(
                     len(member),
@@ -176,7 +176,7 @@ def size_bucket(kind_N: Tensor, length_N: Tensor, num_keys_N: Tensor) -> Tensor:
     return (steps * (int(size.max()) + 1 if len(size) else 1) + size) * 3 + kind_N
 
 
-def seen(
+def visible_keys(
     kind_N: Tensor, num_keys_N: Tensor, length_N: Tensor, query_Q: Tensor, key_K: Tensor
 ) -> Tensor | None:
     """Which keys the queries of a group's runs see; None where all see all."""
