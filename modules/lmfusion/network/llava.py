@@ -100,7 +100,7 @@ class BesideLlava(FusionNetwork):
             step_I: Diffusion step of each of them, 0 for clean ones.
             runs: The segments of the batch.
             read_prefix: Whether the hidden states of the prefix are wanted as well.
-            vision_inputs: Images that are understood, in the order in which `token_T` has their places.
+            vision_inputs: Images to be understood, in the order of their placeholders in `token_T`.
         """
         text = self.embed_text(token_T, runs)
         if vision_inputs is not None:
@@ -144,7 +144,7 @@ class BesideLlava(FusionNetwork):
             token_BQ: Token ids, `BOI` and `EOI`; padding at the end.
             cache: Grows by the new positions.
             count_B: How many tokens of each sequence are real; all where None.
-            vision_inputs: Images that are understood, in the order in which the sequences have their places.
+            vision_inputs: Images to be understood, in the order of their placeholders.
         """
         x_BQD = self.embed_live(token_BQ)
         if vision_inputs is not None:

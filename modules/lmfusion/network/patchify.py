@@ -100,11 +100,11 @@ class LinearPatchifier(Patchifier):
         size: Height and width of a latent.
         channels: C.
         patch: Latent pixels along the side of a patch.
-        places: Whether each place has a vector of its own, trained, added behind the first layer.
-            The papers speak of the rotary embedding alone, which tells a patch how far it is from
-            others, but hardly where it is: our choice.
-        gain: Factor on the first layer's weights at the start; below 1, noise drowns less of time
-            and place.
+        position_embedding: Whether a trained vector for each position of the grid is added after
+            the first layer. The papers mention the rotary embedding alone, which gives a patch its
+            distance from others, but hardly its position: our choice.
+        gain: Factor on the first layer's initial weights; below 1, noise hides less of time and
+            position.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class LinearPatchifier(Patchifier):
         size: int = 32,
         channels: int = 8,
         patch: int = 2,
-        places: bool = False,
+        position_embedding: bool = False,
         gain: float = 1.0,
     ):
         super().__init__(channels, size, patch)
@@ -124,8 +124,10 @@ class LinearPatchifier(Patchifier):
         with torch.no_grad():
             self.encode.weight.mul_(gain)
         self.decode = zero(nn.Linear(width, inputs))
-        place_nD = grid_waves(self.side, width).to(self.encode.weight.dtype) if places else None
-        self.place_nD = None if place_nD is None else nn.Parameter(place_nD)
+        self.place_nD: nn.Parameter | None = None
+        if position_embedding:
+            waves_nD = grid_waves(self.side, width).to(self.encode.weight.dtype)
+            self.place_nD = nn.Parameter(waves_nD)
 
     @override
     def down(self, latent_ICHW: Tensor, step_I: Tensor) -> tuple[Tensor, Skips]:
@@ -143,13 +145,13 @@ class LinearPatchifier(Patchifier):
 
 
 def grid_waves(side: int, width: int) -> Tensor:
-    """Sines and cosines of column and row of each place of a square grid, [side^2, width].
+    """Sines and cosines of the column and row of each position of a square grid, [side^2, width].
 
     Raises:
         ValueError: The width is no multiple of 4.
     """
     if width % 4:
-        raise ValueError(f"places need a width that is a multiple of 4, got {width}")
+        raise ValueError(f"position_embedding needs a width that is a multiple of 4, got {width}")
     rate_K = 100.0 ** (-torch.arange(width // 4).float() / (width // 4))
     row_n, column_n = torch.arange(side).repeat_interleave(side), torch.arange(side).repeat(side)
     angles = [axis_n[:, None] * rate_K for axis_n in (column_n, row_n)]

@@ -41,8 +41,8 @@ def images(kind):
     return {"pixel_values": torch.randn(shape), **KINDS[kind]}
 
 
-def num_features(model, vision_inputs):
-    return [len(one) for one in model.model.get_image_features(**vision_inputs).pooler_output]
+def num_features(model, inputs):
+    return [len(one) for one in model.model.get_image_features(**inputs).pooler_output]
 
 
 @pytest.fixture(params=KINDS)
@@ -60,34 +60,32 @@ def randomise(network):
             parameter.data = torch.randn_like(parameter) * 0.3
 
 
-def understood(model, vision_inputs):
+def understood(model, inputs):
     """A question about two images, token by token."""
-    first, second = num_features(model, vision_inputs)
+    first, second = num_features(model, inputs)
     return torch.tensor([1, 2, *[PLACE] * first, 3, *[PLACE] * second, 4, 5, 6])
 
 
 def test_what_is_said_of_images_is_what_llava_says_to_the_last_bit(pair):
-    model, network, vision_inputs = pair
-    token = understood(model, vision_inputs)
+    model, network, inputs = pair
+    token = understood(model, inputs)
     runs, position = Runs([PREFIX], [0], [len(token)]), torch.arange(len(token))
     none = torch.zeros(0, 3, 8, 8), torch.zeros(0)
     with torch.no_grad():
-        wanted = model(token[None], **vision_inputs).logits[0]
+        wanted = model(token[None], **inputs).logits[0]
         for _ in range(2):
-            out = network(
-                token, position, *none, runs, read_prefix=True, vision_inputs=vision_inputs
-            )
+            out = network(token, position, *none, runs, read_prefix=True, vision_inputs=inputs)
             assert torch.equal(network.logits(out.prefix_WD)[:, :VOCABULARY], wanted)
             randomise(network)
 
 
 def test_a_cache_may_be_fed_images_that_are_understood(pair):
-    model, network, vision_inputs = pair
-    token = understood(model, vision_inputs)
+    model, network, inputs = pair
+    token = understood(model, inputs)
     with torch.no_grad():
-        wanted = model(token[None], **vision_inputs).logits[0]
+        wanted = model(token[None], **inputs).logits[0]
         cache = network.empty_cache(1, len(token))
-        hidden = [network.extend_text(token[None, :-2], cache, vision_inputs=vision_inputs)]
+        hidden = [network.extend_text(token[None, :-2], cache, vision_inputs=inputs)]
         hidden += [network.extend_text(one[None, None], cache) for one in token[-2:]]
         found = network.logits(torch.cat(hidden, 1)[0])[:, :VOCABULARY]
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
@@ -95,10 +93,10 @@ def test_a_cache_may_be_fed_images_that_are_understood(pair):
 
 def test_understood_images_stand_anywhere_among_drawn_ones(pair):
     """As if each of their features were a token of its own."""
-    model, network, vision_inputs = pair
-    first, second = num_features(model, vision_inputs)
+    model, network, inputs = pair
+    first, second = num_features(model, inputs)
     randomise(network)
-    features = network.vision(vision_inputs)
+    features = network.vision(inputs)
     places = [VOCABULARY + i for i in range(first + second)]
     documents = [
         [1, BOI, (0,), EOI, *places[first:], 5, 6],
@@ -109,9 +107,7 @@ def test_understood_images_stand_anywhere_among_drawn_ones(pair):
     drawn = torch.randn(2, 3, 8, 8), torch.tensor([10, 900])
     with torch.no_grad():
         as_text = token.where(token < VOCABULARY, PLACE)
-        out = network(
-            as_text, position, *drawn, runs, read_prefix=True, vision_inputs=vision_inputs
-        )
+        out = network(as_text, position, *drawn, runs, read_prefix=True, vision_inputs=inputs)
         network.embed.weight.data = torch.cat([network.embed.weight, features])
         wanted = FusionNetwork.forward(network, token, position, *drawn, runs, True)
     assert torch.equal(out.noise_ICHW, wanted.noise_ICHW)
@@ -120,47 +116,43 @@ def test_understood_images_stand_anywhere_among_drawn_ones(pair):
 
 
 def test_only_the_new_tower_is_trained_and_it_sees_what_llava_sees(pair):
-    model, network, vision_inputs = pair
-    token = [*understood(model, vision_inputs).tolist(), BOI, (0,)]
+    model, network, inputs = pair
+    token = [*understood(model, inputs).tolist(), BOI, (0,)]
     token, position, runs = arrange([token], 16)
     network.patchifier.decode.weight.data.normal_()
     latent, step = torch.randn(1, 3, 8, 8), torch.tensor([500])
-    noise = network(token, position, latent, step, runs, vision_inputs=vision_inputs).noise_ICHW
+    noise = network(token, position, latent, step, runs, vision_inputs=inputs).noise_ICHW
     noise.square().sum().backward()
     assert all(p.grad is None for p in network.vision.parameters())
     assert all(p.grad is None for p in network.text_parameters())
     assert network.blocks[0].image.self_attn.k_proj.weight.grad.abs().max() > 0
     assert not network.vision.body.vision_tower.training
-    other = vision_inputs | {"pixel_values": -vision_inputs["pixel_values"]}
+    other = inputs | {"pixel_values": -inputs["pixel_values"]}
     changed = network(token, position, latent, step, runs, vision_inputs=other).noise_ICHW
     assert (noise - changed).abs().max() > 1e-6
 
 
 def test_a_batch_may_bring_images_that_are_understood(pair):
-    model, network, vision_inputs = pair
+    model, network, inputs = pair
     randomise(network)
     system = LMFusion(lambda: network, tokenizer="")
     system.configure_model()
     picture = DocumentImage(np.zeros((3, 8, 8), np.float32), True, False)
-    document = [[1, 2], understood(model, vision_inputs)[2:].tolist(), picture]
+    document = [[1, 2], understood(model, inputs)[2:].tolist(), picture]
     batch = collate([document], [0], 16, (3, 8, 8))
     noised = system.noise(batch, torch.Generator().manual_seed(0))
-    found = system.predict_noise(batch | {"vision_inputs": vision_inputs}, noised).noise_ICHW
+    found = system.predict_noise(batch | {"vision_inputs": inputs}, noised).noise_ICHW
     where = batch["token_T"], batch["position_S"], noised.latent_ICHW, noised.step_I
-    assert torch.equal(
-        found, network(*where, system.runs(batch), vision_inputs=vision_inputs).noise_ICHW
-    )
+    assert torch.equal(found, network(*where, system.runs(batch), vision_inputs=inputs).noise_ICHW)
     assert not torch.equal(found, system.predict_noise(batch, noised).noise_ICHW)
 
 
 def test_features_without_a_place_are_refused(pair):
-    model, network, vision_inputs = pair
-    token = understood(model, vision_inputs)[1:-4]
+    model, network, inputs = pair
+    token = understood(model, inputs)[1:-4]
     token[2] = 0
     with pytest.raises(ValueError, match=r"have \d+ features, but there are \d+ placeholder"):
-        network.extend_text(
-            token[None], network.empty_cache(1, len(token)), vision_inputs=vision_inputs
-        )
+        network.extend_text(token[None], network.empty_cache(1, len(token)), vision_inputs=inputs)
 
 
 def test_a_model_that_does_not_see_is_refused(tmp_path):

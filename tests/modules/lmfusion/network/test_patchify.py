@@ -65,18 +65,18 @@ def test_steps_have_different_embeddings():
 
 
 def test_every_place_has_a_vector_of_its_own_that_is_trained():
-    patchifier = LinearPatchifier(16, size=8, channels=3, patch=2, places=True)
+    patchifier = LinearPatchifier(16, size=8, channels=3, patch=2, position_embedding=True)
     place_nD = patchifier.place_nD
     assert place_nD is not None
     assert place_nD.shape == (16, 16)
     apart = torch.cdist(place_nD.detach(), place_nD.detach()) + torch.eye(16) * 9
     assert apart.min() > 0.1
     latent, step = torch.randn(2, 3, 8, 8), torch.tensor([3, 4])
-    with_places, _ = patchifier.down(latent, step)
+    with_positions, _ = patchifier.down(latent, step)
     patchifier.place_nD = None
     without, _ = patchifier.down(latent, step)
-    torch.testing.assert_close(with_places - without, place_nD.repeat(2, 1))
-    with_places.sum().backward()
+    torch.testing.assert_close(with_positions - without, place_nD.repeat(2, 1))
+    with_positions.sum().backward()
     torch.testing.assert_close(place_nD.grad, torch.full_like(place_nD, 2.0))
 
 
@@ -89,6 +89,6 @@ def test_a_small_gain_lets_less_of_the_noise_in():
     assert torch.equal(quiet.encode.bias, full.encode.bias)
 
 
-def test_places_need_a_width_that_sines_and_cosines_fill():
+def test_position_embeddings_need_a_width_that_sines_and_cosines_fill():
     with pytest.raises(ValueError, match="multiple of 4, got 18"):
-        LinearPatchifier(18, size=8, channels=3, places=True)
+        LinearPatchifier(18, size=8, channels=3, position_embedding=True)
