@@ -11,7 +11,7 @@ import torch
 
 from engine.measure.machine import SECONDS, matmul_rate, synchronise
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PACKAGES = ("torch", "lightning", "transformers", "numpy")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.disk.strict_json import dumps
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 """Where full results are kept."""
 
 

@@ -7,7 +7,7 @@ ROOTS = {"TRAINER_DATA": "data", "TRAINER_MODELS": "models"}
 """Environment variable -> the folder that stands in for it when it is unset."""
 
 
-HERE = Path(__file__).parents[1]
+HERE = Path(__file__).parents[2]
 """The repository: relative paths of its configs are meant from there as well."""
 FOLDERS = ("assets", "checkpoints", "configs", "docs", "exported", "runs", *ROOTS.values())
 """First parts of a path that no organisation on the hub is taken for."""

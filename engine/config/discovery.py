@@ -12,7 +12,7 @@ from lightning import LightningDataModule, LightningModule
 from engine.config.trust import added_packages, allowed, path_of
 
 PACKAGES = ("modules", "datamodules", "callbacks", "engine")
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 HELP = re.compile(r"--(?P<slot>\w+)(?:\.[\w.]+)?\.help(?:=.*)?")
 """A flag that asks for the help of a class."""
 SLOTS = {"model": ("modules", "engine"), "data": ("datamodules",)}

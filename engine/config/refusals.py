@@ -16,7 +16,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from engine.config.trust import OURS, added_packages, within
 
-HERE = Path(__file__).parents[1]
+HERE = Path(__file__).parents[2]
 """The folder of all our packages."""
 BUGS = (AssertionError, AttributeError, LookupError, NameError, StopIteration, NotImplementedError)
 """What nobody raises to tell a user something."""

@@ -11,7 +11,7 @@ from jsonargparse import ArgumentParser
 
 from engine.config.origins import shown
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from engine.study.trial import Cell
 
-DOOR = Path(__file__).parent.parent / "cli.py"
+DOOR = Path(__file__).parents[2] / "cli.py"
 Door = Callable[[list[str]], None]
 """Runs a command line, as `cli.main` does."""
 Say = Callable[[str], None]

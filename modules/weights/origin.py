@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-HERE = Path(__file__).parents[1]
+HERE = Path(__file__).parents[2]
 """The repository: paths in its configs are meant from there as well."""
 FOLDERS = ("assets", "checkpoints", "configs", "data", "docs", "exported", "models", "runs")
 """First parts of a path that no organisation on the hub is taken for."""

@@ -24,7 +24,7 @@ from modules.codec_lm.system import CodecLM
 from modules.metrics.image.frechet import FeatureSums, frechet_distance
 from modules.metrics.image.image_features import FeatureExtractor
 
-CONFIGS = Path(__file__).parent.parent.parent / "configs"
+CONFIGS = Path(__file__).parents[3] / "configs"
 Pictures = NDArray[np.uint8]
 """RGB, [N, H, W, 3]."""
 BATCH = 250

@@ -39,7 +39,7 @@ def plays() -> Path:
     return Path(os.environ.get("TRAINER_DATA", "data")) / "tinyshakespeare" / "input.txt"
 
 
-CONFIGS = Path(__file__).parent.parent.parent / "configs" / "causal_lm"
+CONFIGS = Path(__file__).parents[3] / "configs" / "causal_lm"
 TOKENIZER = "assets/books_bpe"
 SIZES = {"large": (192, 4), "small": (96, 3), "tiny": (64, 2)}
 """Width and number of blocks."""

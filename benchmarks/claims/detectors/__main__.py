@@ -29,7 +29,7 @@ from modules.transfer.report import MatrixReport, matrices, together, write_matr
 from modules.transfer.summary import POOLED, own
 from modules.transfer.tables import write_picture
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 MATRIX = ROOT / "configs" / "detector" / "matrix.yaml"
 DOCS = ROOT / "docs"
 TRAINED = ("encoder", "tfidf")

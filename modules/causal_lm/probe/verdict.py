@@ -19,7 +19,7 @@ from modules.causal_lm.router import unbalanced
 
 FOLDER = Path(".cache/architectures")
 """Where verdicts are kept, under the folder that a run is started in."""
-CODE = ("modules/causal_lm/*.py", "modules/nn/document_attention.py")
+CODE = ("modules/causal_lm/**/*.py", "modules/nn/document_attention.py")
 """Files that a verdict depends on."""
 
 Kind = Literal["run", "leak", "causal", "own", "alone", "loss", "chunk"]
@@ -151,6 +151,6 @@ def digest(config: Any, *setting: str) -> str:
 @cache
 def code() -> str:
     """Digest of the files that decide."""
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     files = sorted(path for pattern in CODE for path in root.glob(pattern))
     return blake2b(b"".join(path.read_bytes() for path in files), digest_size=16).hexdigest()

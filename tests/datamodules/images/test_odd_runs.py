@@ -10,7 +10,7 @@ from cli import main
 from tests.fixtures.images import encoded, write_tar
 from tests.fixtures.odd_images import ODD_TAGS, exif, file, holes, photo, with_segment
 
-CONFIG = str(Path(__file__).parents[2] / "configs" / "vq" / "digits.yaml")
+CONFIG = str(Path(__file__).parents[3] / "configs" / "vq" / "digits.yaml")
 
 
 def fit(folder, runs, rate, source="image_text.ImageFiles"):

@@ -24,7 +24,7 @@ from datamodules.text.token_file import (
 from datamodules.text.tokenizer import load_tokenizer
 from engine.disk import seals
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DOCUMENTS = [([1, 2, 3], 10), ([4], 2), ([5, 6], 7)]
 
 

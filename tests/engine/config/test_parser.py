@@ -10,7 +10,7 @@ import pytest
 import cli
 from engine.config.parser import PlainParser
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TINY = "configs/causal_lm/tiny.yaml"
 
 Complain = Callable[..., str]
@@ -122,7 +122,7 @@ def test_a_wrong_or_missing_command_is_answered_with_the_right_ones(complain):
     assert complain("grd") == "command line: unknown command grd; did you mean grid?"
     told = complain()
     assert told.startswith("command line: no command; there are fit, validate")
-    assert told.endswith("grid")
+    assert ", grid," in told
 
 
 VALUES = [

@@ -14,7 +14,7 @@ from engine.config.trust import untrusted
 from engine.config.yaml_size import too_many_aliases
 from tests.fixtures.runs import refused, write_config
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[3] / "configs"
 HOSTILE = """
 torch.hub.load torch.hub.download_url_to_file torch.load torch.save torch.jit.load
 torch.package.PackageImporter torch.utils.model_zoo.load_url torch.nn.Module.load_state_dict

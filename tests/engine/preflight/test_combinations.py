@@ -11,7 +11,7 @@ from jsonargparse import Namespace, dict_to_namespace
 import cli
 from engine.preflight.combinations import num_devices, refuse_impossible
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TINY = "configs/causal_lm/tiny.yaml"
 DEEPSPEED = {"class_path": "lightning.pytorch.strategies.DeepSpeedStrategy"}
 FSDP1 = {"class_path": "lightning.pytorch.strategies.FSDPStrategy"}
