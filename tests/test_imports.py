@@ -1,4 +1,4 @@
-"""Modules are those of this repository, and so are the files that they find from their own place."""
+"""Modules are those of this repository, and so are files that are found from their own places."""
 
 import re
 from pathlib import Path
