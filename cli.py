@@ -5,7 +5,6 @@ import signal
 import sys
 import warnings
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -15,21 +14,20 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from typing_extensions import override
 
 from engine.commands.command import WIRED, commands, config_commands, plain_commands
-from engine.config.layers import taken_back
+from engine.config.layers import BASE, taken_back, with_bases
+from engine.config.origins import config_files
 from engine.config.parser import PlainParser, end, refuse_arguments
 from engine.config.trust import importable
 from engine.preflight.combinations import refuse_impossible
 from engine.ranks.one_voice import say
 from engine.run.hooks import skip_idle_hooks
 from engine.run.interruption import signal_behind, sigterm_raised
-from engine.run.logger import config_paths, run_name, settle_loggers
+from engine.run.logger import run_name, settle_loggers
 from engine.run.precision import keep_buffers
 from engine.run.randomness import StepSeeds
 from engine.run.record import RunNotes
 from engine.run.trainer import Trainer
 from engine.run.weights import EVALUATES, Chosen, WeightsTold, choose
-
-BASE = Path(__file__).parent / "configs" / "base.yaml"
 
 MODE: dict[str, Any] = {"parser_mode": "omegaconf+"}
 OVER_BASE: dict[str, Any] = {"default_config_files": [str(BASE)]}
@@ -107,8 +105,8 @@ class Door(LightningCLI):
     @override
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         self.told = sys.argv[1:] if args is None else [str(one) for one in list(args)]
-        self.given = config_paths(self.told)
-        super().parse_arguments(parser, args)
+        self.given = config_files(self.told)
+        self.config = parser.parse_args(with_bases(self.told))
 
     @override
     def _parse_ckpt_path(self) -> None:

@@ -11,14 +11,14 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from omegaconf import OmegaConf
 
 from cli import main
 from tests.conftest import TEXTS
 from tests.fixtures.codec import TINY
-from tests.fixtures.configs import CONFIGS, RUNS, shortened_run, write_stand_ins
+from tests.fixtures.configs import RUNS, shortened_run, write_stand_ins
 from tests.fixtures.detector import SHORT, write_detector_stand_ins
 from tests.fixtures.endpoint import serving
+from tests.fixtures.layers import CONFIGS, as_data, described
 from tests.fixtures.remote_runs import lines, run, save_experts, tiny_parts
 from tests.fixtures.runs import metrics
 
@@ -116,7 +116,7 @@ def small(name: str, folder: Path) -> list[str]:
         return [cache] if system(name) == "causal_lm" else []
     warm = "--model.init_args.scheduler.init_args.warmup_steps=5"
     if system(name) == "detector":
-        budget = "budget" in OmegaConf.load(config).data.init_args.train
+        budget = "budget" in described(config).data.init_args.train
         return [warm, cache, *(flag for flag in SHORT if budget or "budget" not in flag)]
     made = folder / "made" / name
     cheap = [*tiny_network(config), *cheap_steps(config), *few(config)]
@@ -125,14 +125,14 @@ def small(name: str, folder: Path) -> list[str]:
 
 def tiny_network(config: Path) -> list[str]:
     """Flags that make a Llama small which a config describes."""
-    network = OmegaConf.load(config).model.init_args.network.get("init_args", {})
+    network = described(config).model.init_args.network.get("init_args", {})
     prefix = "--model.init_args.network.init_args.options"
     return [f"{prefix}.{key}={value}" for key, value in TINY.items() if "options" in network]
 
 
 def cheap_steps(config: Path) -> list[str]:
     """Flags that make a step of a large run short."""
-    loaded = OmegaConf.load(config)
+    loaded = described(config)
     if not loaded.trainer.get("accumulate_grad_batches"):
         return []
     flags = ["--trainer.accumulate_grad_batches=2", "--data.init_args.num_workers=0"]
@@ -141,7 +141,7 @@ def cheap_steps(config: Path) -> list[str]:
 
 def few(config: Path) -> list[str]:
     """A flag for sources that make up many documents, or draw many digits: it leaves them few."""
-    sources = OmegaConf.to_container(OmegaConf.load(config).data.init_args, resolve=True)["train"]
+    sources = as_data(config)["data"]["init_args"]["train"]
     if config.parent.name != "causal_lm" and not config.stem.startswith("digits"):
         return []
     for source in sources:

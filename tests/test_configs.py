@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from omegaconf import OmegaConf
 
 from cli import main
-from tests.fixtures.configs import CONFIGS, RUNS, own_precision, shortened_run, write_stand_ins
+from tests.fixtures.configs import RUNS, own_precision, shortened_run, write_stand_ins
+from tests.fixtures.layers import CONFIGS, described, runs
 
-SHIPPED = sorted(CONFIGS.glob("*/*.yaml"))
-READS = sorted((CONFIGS / "decoding").glob("*.yaml"))
+SHIPPED = runs("*/*.yaml")
+READS = runs("decoding/*.yaml")
 STRATEGIES = sorted((CONFIGS / "strategy").glob("*.yaml"))
 
 
@@ -96,7 +98,7 @@ def overlap(one: dict, other: dict) -> bool:
 
 @pytest.mark.parametrize("config", SHIPPED, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_no_config_validates_or_tests_on_what_it_learns_or_chooses_by(config):
-    data = (yaml.safe_load(config.read_text()).get("data") or {}).get("init_args", {})
+    data = OmegaConf.to_container(described(config).get("data", {})).get("init_args", {})
     stages = [read_by(data.get(name)) for name in ("train", "validate", "test")]
     for one, other in combinations(stages, 2):
         assert not [a for a in one for b in other if overlap(a, b)]

@@ -18,7 +18,8 @@ import torch
 
 import datamodules
 import modules
-from cli import BASE, main
+from cli import main
+from engine.config.layers import BASE
 from tests.fixtures.runs import losses, metrics
 
 ROOT = BASE.parents[1]

@@ -17,8 +17,9 @@ import pytest
 import yaml
 
 import cli
+from engine.config.layers import with_bases
 from engine.study.grid import read_grid
-from tests.fixtures.configs import CONFIGS
+from tests.fixtures.layers import CONFIGS, runs
 
 FROZEN = Path(__file__).parent / "golden" / "configs"
 FOLDERS = {"TRAINER_DATA": "/folder_of_data", "TRAINER_MODELS": "/folder_of_models"}
@@ -46,8 +47,6 @@ LAYERS = {
     "strategy/fsdp2": "lmfusion/llama3_8b",
 }
 """What is given behind a config, and a config that it is for."""
-IN_ALL = {"base"}
-"""What every command reads by itself."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +76,7 @@ class Case:
         return FROZEN / f"{folder or 'layer'}_{run}.yaml"
 
 
-CASES = [
-    Case(name)
-    for path in sorted(CONFIGS.rglob("*.yaml"))
-    if (name := str(path.relative_to(CONFIGS).with_suffix(""))) not in IN_ALL
-]
+CASES = [Case(str(path.relative_to(CONFIGS).with_suffix(""))) for path in runs("**/*.yaml")]
 
 
 class ParserBuilt(Exception):  # noqa: N818 - ends nothing that went wrong
@@ -107,7 +102,7 @@ def printed(*told: str) -> dict[str, Any]:
     """What `--print_config` shows of a command line."""
     args = [*told, "--print_config"]
     with redirect_stdout(io.StringIO()) as out, pytest.raises(SystemExit) as end:
-        cli.main(args) if told[0] == "grid" else parser().parse_args(args)
+        cli.main(args) if told[0] == "grid" else parser().parse_args(with_bases(args))
     assert end.value.code in (0, None), end.value
     lines = out.getvalue().splitlines()  # DeepSpeed logs there when it is imported
     return yaml.safe_load("\n".join(line for line in lines if not line.startswith("[")))

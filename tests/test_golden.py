@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.golden_runs import CONFIGS, TRAINED, UNTRAINED, curve, one_thread
+from tests.fixtures.layers import CONFIGS, runs
+from tests.golden_runs import TRAINED, UNTRAINED, curve, one_thread
 
 GOLDEN = Path(__file__).parent / "golden"
 GRIDS = {"detector/domains", "detector/matrix"}
@@ -58,9 +59,9 @@ def near(golden: Any) -> Any:
 
 
 def test_every_run_has_a_golden_outcome():
-    runs = {str(p.relative_to(CONFIGS).with_suffix("")) for p in CONFIGS.glob("*/*.yaml")}
-    layers = {name for name in runs if name.startswith("strategy/")}
-    assert runs - layers - GRIDS == {*TRAINED, *UNTRAINED}
+    names = {str(path.relative_to(CONFIGS).with_suffix("")) for path in runs("*/*.yaml")}
+    layers = {name for name in names if name.startswith("strategy/")}
+    assert names - layers - GRIDS == {*TRAINED, *UNTRAINED}
     known = [kept(name, "txt") for name in TRAINED] + [kept(name, "json") for name in UNTRAINED]
     assert {path for path in GOLDEN.iterdir() if path.is_file()} == set(known)
 

@@ -41,7 +41,7 @@ class Configured(Door):
 
 
 def configured(configs: Sequence[Path | str], *overrides: str) -> Configured:
-    """Read configs over configs/base.yaml and build them.
+    """Read configs over what lies under them, as `cli.py` does, and build them.
 
     Args:
         configs: Files; later ones win.

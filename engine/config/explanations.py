@@ -40,7 +40,7 @@ def explain(complaint: Complaint) -> str:
 
 def missing_file(complaint: Complaint, match: Match) -> str | None:
     """A --config that is not there."""
-    for path in config_files(complaint.args, []):
+    for path in config_files(complaint.args):
         if not path.is_file():
             return f"{path}: no such file{nearest_config(path)}"
     return None

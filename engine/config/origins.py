@@ -1,7 +1,7 @@
 """Where each key of a configuration stands: in which file, or on the command line."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,19 +39,25 @@ def plain(key: str) -> str:
     return re.sub(r"\[\d+\]|\+|\.init_args(?=\.|$)", "", key)
 
 
+def option_at(args: list[str], index: int) -> tuple[str, str] | None:
+    """Name, without dashes, and value of the option that begins at a place of a command line."""
+    if not args[index].startswith("-"):
+        return None
+    name, joined, value = args[index].partition("=")
+    following = args[index + 1] if index + 1 < len(args) else ""
+    name = name.lstrip("-")
+    return "config" if name == "c" else name, value if joined else following
+
+
 def options(args: list[str]) -> Iterator[tuple[str, str]]:
     """Names, without dashes, and values of the options of a command line."""
-    for index, arg in enumerate(args):
-        if arg.startswith("-"):
-            name, joined, value = arg.partition("=")
-            following = args[index + 1] if index + 1 < len(args) else ""
-            name = name.lstrip("-")
-            yield "config" if name == "c" else name, value if joined else following
+    return filter(None, (option_at(args, index) for index in range(len(args))))
 
 
-def config_files(args: list[str], defaults: list[str]) -> list[Path]:
+def config_files(args: list[str], defaults: Sequence[str] = ()) -> list[Path]:
     """The layers of a command line that are files, the later the stronger."""
-    return [Path(path) for path in defaults + [v for k, v in options(args) if k == "config"]]
+    named = [value for name, value in options(args) if name == "config"]
+    return [Path(path) for path in [*defaults, *named]]
 
 
 def all_places(args: list[str], defaults: list[str]) -> list[Place]:
@@ -75,15 +81,6 @@ def in_file(path: Path) -> list[Place]:
     with suppress(OSError, yaml.YAMLError):
         return list(nested(shown(path), yaml.safe_load(path.read_text())))
     return []
-
-
-def names_model(config: Path) -> bool:
-    """Whether a config file says what is trained; the others are layers over or under it."""
-    try:
-        text = config.read_text(errors="replace")
-    except OSError:
-        return False
-    return re.search(r"""^\s*\{?\s*["']?model["']?\s*:""", text, re.M) is not None
 
 
 def nested(source: str, node: Any, key: str = "", owner: str | None = None) -> Iterator[Place]:

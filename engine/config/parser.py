@@ -85,7 +85,7 @@ def end(error: Exception) -> NoReturn:
 
 def refuse_bombs(args: list[str]) -> None:
     """Refuse files whose aliases would take the parser hours."""
-    for path in config_files(args, []):
+    for path in config_files(args):
         reason = too_many_aliases(path)
         if reason:
             refuse(reason)

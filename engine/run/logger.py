@@ -1,7 +1,6 @@
 """The run folder: `runs/<system>/<name>/<number>/`."""
 
 import os
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,8 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import CSVLogger
 from typing_extensions import override
 
-from engine.config.origins import names_model, refuse_remote
+from engine.config.layers import names_model
+from engine.config.origins import refuse_remote
 
 ROOT = "runs"
 """Folder of all runs, where a config names none."""
@@ -140,11 +140,3 @@ def run_name(configs: list[Path]) -> str:
         return "run"
     first = next(filter(names_model, configs), configs[0]).resolve()
     return f"{first.parent.name}/{first.stem}"
-
-
-def config_paths(args: list[str]) -> list[Path]:
-    """The files given by --config, in order."""
-    flags = ("-c", "--config")
-    after = [value for flag, value in pairwise(args) if flag in flags]
-    joined = [arg.partition("=")[2] for arg in args if arg.startswith("--config=")]
-    return [Path(path) for path in after + joined]

@@ -18,6 +18,7 @@ import yaml
 from jsonargparse.typing import register_type
 
 from engine.checkpoint.io import newest
+from engine.config.layers import layered
 
 
 class Options(UserDict[str, Any]):
@@ -147,7 +148,8 @@ class Cell:
 
     def fingerprint(self, name: str) -> str:
         """Hash of all that a command is told, comments and order apart."""
-        shared = [yaml.safe_load(Path(path).read_text()) for path in self.configs]
+        layers = layered([Path(path) for path in self.configs])
+        shared = [yaml.safe_load(path.read_text()) for path in layers]
         told = json.dumps([self.commands[name].verb, *shared, self.content(name)], sort_keys=True)
         return hashlib.sha256(told.encode()).hexdigest()
 

@@ -5,7 +5,8 @@ import pytest
 from jsonargparse import Namespace
 
 from engine.config.layers import taken_back
-from engine.run.logger import claim, config_paths, run_name, settle_loggers
+from engine.config.origins import config_files
+from engine.run.logger import claim, run_name, settle_loggers
 
 
 def test_twenty_runs_at_once_get_twenty_folders(tmp_path):
@@ -22,8 +23,8 @@ def test_other_files_in_the_folder_do_not_disturb(tmp_path):
 
 def test_a_run_is_named_after_its_first_config():
     args = ["fit", "--config", "configs/causal_lm/tiny.yaml", "--config=configs/debug.yaml"]
-    assert config_paths(args) == [Path("configs/causal_lm/tiny.yaml"), Path("configs/debug.yaml")]
-    assert run_name(config_paths(args)) == "causal_lm/tiny"
+    assert config_files(args) == [Path("configs/causal_lm/tiny.yaml"), Path("configs/debug.yaml")]
+    assert run_name(config_files(args)) == "causal_lm/tiny"
     assert run_name([]) == "run"
 
 

@@ -139,6 +139,16 @@ def test_a_cell_begun_under_other_options_or_configs_is_refused(tmp_path):
         grid(tmp_path, configs=[str(base)]).run(Log(), print)
 
 
+def test_a_cell_knows_what_lies_under_its_configs(tmp_path):
+    base, run = tmp_path / "base.yaml", tmp_path / "run.yaml"
+    base.write_text("model: {depth: 1}\n")
+    run.write_text("model: {width: 1}\n")
+    grid(tmp_path, configs=[str(run)]).run(Log(), print)
+    base.write_text("model: {depth: 2}\n")
+    with pytest.raises(ValueError, match="fit was begun with other options or configs"):
+        grid(tmp_path, configs=[str(run)]).run(Log(), print)
+
+
 def test_a_config_that_is_changed_while_the_grid_runs_fails_the_cells_behind(tmp_path):
     base = tmp_path / "base.yaml"
     base.write_text("model: {depth: 1}\n")

@@ -1,21 +1,19 @@
 """What the configs of file models say."""
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from modules.causal_lm.network import FromConfig
 from modules.codec_lm.jpeg.codec import JpegCodec
+from tests.fixtures.layers import CONFIGS, as_data, runs
 
-CONFIGS = Path(__file__).parents[3] / "configs"
-FILES = sorted(path for room in ("jpeg_lm", "avc_lm") for path in CONFIGS.glob(f"{room}/*.yaml"))
+FILES = [path for room in ("jpeg_lm", "avc_lm") for path in runs(f"{room}/*.yaml")]
 
 
 def read(name):
-    return OmegaConf.to_container(OmegaConf.load(CONFIGS / f"{name}.yaml"), resolve=True)
+    return as_data(CONFIGS / f"{name}.yaml")
 
 
 def num_parameters(config, tokenizer_size):
@@ -82,7 +80,7 @@ def test_the_small_configs_share_one_llama(name):
 
 
 STAGES = "train", "validate", "test"
-PICTURES = [*FILES, *sorted(CONFIGS.glob("vq/*.yaml"))]
+PICTURES = [*FILES, *runs("vq/*.yaml")]
 
 
 @pytest.mark.parametrize("path", PICTURES, ids=lambda p: f"{p.parent.name}/{p.stem}")

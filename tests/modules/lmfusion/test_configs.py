@@ -1,10 +1,7 @@
 """What the configs of LMFusion say."""
 
-from pathlib import Path
-
 import pytest
 import torch
-from omegaconf import OmegaConf
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from modules.diffusion.schedule import CosineSchedule
@@ -12,8 +9,8 @@ from modules.lmfusion.network.fusion import FusionNetwork
 from modules.lmfusion.network.text_model import TextParts
 from modules.lmfusion.network.unet import UNetPatchifier
 from modules.lmfusion.noise import largest_readable_step
+from tests.fixtures.layers import CONFIGS, as_data
 
-CONFIGS = Path(__file__).parents[3] / "configs" / "lmfusion"
 LLAMA_3_8B = LlamaConfig(
     vocab_size=128_256,
     hidden_size=4096,
@@ -26,7 +23,7 @@ LLAMA_3_8B = LlamaConfig(
 
 
 def read(name):
-    return OmegaConf.to_container(OmegaConf.load(CONFIGS / f"{name}.yaml"), resolve=True)
+    return as_data(CONFIGS / "lmfusion" / f"{name}.yaml")
 
 
 def billions(parameters):
