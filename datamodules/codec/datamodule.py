@@ -46,10 +46,10 @@ class Codec(Protocol):
     def alphabet(self) -> list[str]:
         """The character of each of the 256 bytes."""
 
-    def text(self, picture: Pixels) -> str:
+    def text(self, image: Pixels) -> str:
         """The file of a picture, a character a byte."""
 
-    def prefix(self, picture: Pixels, share: float) -> str:
+    def prefix(self, image: Pixels, share: float) -> str:
         """The file up to a share of the picture."""
 
     def fingerprint(self) -> str:

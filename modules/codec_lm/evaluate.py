@@ -1,6 +1,6 @@
-"""How near new pictures are to those of the test: the Frechet distance over any features.
+"""How near new images are to those of the test: the Frechet distance over any features.
 
-Shape legend: N = pictures, C, H, W = channels, height and width.
+Shape legend: N = images, C, H, W = channels, height and width.
 """
 
 from collections.abc import Callable
@@ -16,13 +16,13 @@ class FileMetrics:
     """What the test measures beside losses; the features are the user's.
 
     Args:
-        features: Builds what turns pictures into features, such as
+        features: Builds what turns images into features, such as
             `modules.metrics.image.image_features.Inception`.
-        statistics: An .npz file with mean and covariance of real pictures' features, pytorch-fid's
+        statistics: An .npz file with mean and covariance of real images' features, pytorch-fid's
             or one of ours; written after a whole test where it is not there, and refused where it
-            is of other pictures, codec or features. Where None, the test's own files as the codec
-            shows them are taken, all of them: equally compressed pictures.
-        num: How many new pictures are drawn, over all ranks.
+            is of other images, codec or features. Where None, the test's own files as the codec
+            shows them are taken, all of them: equally compressed images.
+        num: How many new images are drawn, over all ranks.
         batch_size: How many side by side.
 
     Raises:
@@ -49,21 +49,21 @@ class FileMetrics:
 
         Args:
             device: Where features are computed.
-            real: Which pictures are the real ones.
+            real: Which images are the real ones.
         """
         return FrechetMetric(self.features, self.statistics, device, real)
 
     def batches(self, num_ranks: int) -> list[int]:
-        """How many pictures each batch of a rank draws; the same on every rank."""
+        """How many images each batch of a rank draws; the same on every rank."""
         own = -(-self.num // num_ranks)
         return [min(self.batch_size, own - at) for at in range(0, own, self.batch_size)]
 
 
 def num_references(frechet: FrechetMetric, reduce: Reduce) -> int:
-    """How many real pictures drawn ones are held against; 0 where a file of them does not say.
+    """How many real images drawn ones are held against; 0 where a file of them does not say.
 
     Args:
-        frechet: Of all pictures.
+        frechet: Of all images.
         reduce: Sums over ranks; every rank must call.
     """
     if frechet.known is not None:
@@ -72,6 +72,6 @@ def num_references(frechet: FrechetMetric, reduce: Reduce) -> int:
     return int(reduce(own).item())
 
 
-def as_images(picture_NHWC: Tensor) -> Tensor:
+def as_images(image_NHWC: Tensor) -> Tensor:
     """Bytes as RGB in [0, 1], [N, C, H, W]."""
-    return picture_NHWC.permute(0, 3, 1, 2).float() / 255
+    return image_NHWC.permute(0, 3, 1, 2).float() / 255

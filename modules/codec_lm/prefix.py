@@ -1,4 +1,4 @@
-"""How much of a picture or clip its beginning is."""
+"""How much of an image or clip its beginning is."""
 
 
 def num_given(share: float, num: int) -> int:

@@ -67,7 +67,7 @@ class CodecLM(CausalLM):
         codec: The codec behind the data; the same as the data's.
         optimizer: Builds the optimizer from the trainable parameters.
         scheduler: Builds the learning-rate schedule from that optimizer.
-        generation: How `predict` and the pictures drawn while training choose tokens. Behind long
+        generation: How `predict` and the images drawn while training choose tokens. Behind long
             beginnings there are only as many as the context has room for.
         constrained: Whether only bytes are written that keep the file sound.
         test_metrics: Draws and evaluates new images in the test; losses alone where None.
@@ -140,9 +140,9 @@ class CodecLM(CausalLM):
             self.report(self.frechet_scores(self.test_metrics))
 
     def frechet_scores(self, test_metrics: FileMetrics) -> dict[str, float]:
-        """The Frechet distance of new pictures, and of how many to how many; all ranks draw.
+        """The Frechet distance of new images, and of how many to how many; all ranks draw.
 
-        Pictures that did not open are among them, as plain grey.
+        Images that did not open are among them, as plain grey.
         """
         assert self.frechet is not None
         drawn = unopened = 0
@@ -163,7 +163,7 @@ class CodecLM(CausalLM):
 
     @override
     def predict_step(self, batch: PromptBatch, batch_idx: int) -> list[dict[str, Any]]:
-        """Write files; one record each, the picture last."""
+        """Write files; one record each, the image last."""
         token_BL, mask_BL = batch["token_BL"], batch["mask_BL"]
         token_BN = self.write(token_BL, mask_BL, self.dice_of(batch))
         nats = likelihood(self.language_model, token_BN, mask_BL, self.rules.end)
@@ -205,15 +205,15 @@ class CodecLM(CausalLM):
         has_end = end in written
         written = written[: written.index(end)] if has_end else written
         sequence = self.rules.sequence(given + written)
-        picture = self.shown(sequence)
+        image = self.shown(sequence)
         return {
             "given": len(given),
             "written": len(written),
             "has_end": has_end,
             "decoder_error": self.codec.decoder_error(sequence),
-            "opens": picture is not None,
+            "opens": image is not None,
             self.codec.file_extension: self.codec.file(sequence),
-            "continuation": torch.from_numpy(self.grey if picture is None else picture),
+            "continuation": torch.from_numpy(self.grey if image is None else image),
         }
 
     def shown(self, sequence: bytes) -> NDArray[np.uint8] | None:
@@ -229,7 +229,7 @@ class CodecLM(CausalLM):
         return in_rgb(np.full(self.codec.shape, 128, np.uint8))
 
     def draw(self, captions: list[str]) -> Tensor:
-        """New pictures, as many as there are captions, which do not matter: uint8 [N, H, W, 3]."""
+        """New images, as many as there are captions, which do not matter: uint8 [N, H, W, 3]."""
         return stacked(self.new(len(captions)))
 
     def new(self, num: int, first: int = 0, every: int = 1) -> list[dict[str, Any]]:
@@ -249,12 +249,12 @@ class CodecLM(CausalLM):
 
 
 def stacked(records: list[dict[str, Any]]) -> Tensor:
-    """The pictures of records, uint8 [N, H, W, 3]."""
+    """The images of records, uint8 [N, H, W, 3]."""
     return torch.stack([record["continuation"] for record in records])
 
 
-def in_rgb(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture in RGB, [H, W, 3], writable; the frames of a clip side by side."""
-    if picture.ndim == 4:
-        return np.concatenate(list(picture), axis=1)
-    return np.array(picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2))
+def in_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An image in RGB, [H, W, 3], writable; the frames of a clip side by side."""
+    if image.ndim == 4:
+        return np.concatenate(list(image), axis=1)
+    return np.array(image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2))

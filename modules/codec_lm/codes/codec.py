@@ -1,6 +1,6 @@
-"""What codecs share whose pictures all have as many codes: those of pixels and of a quantiser.
+"""What codecs share whose images all have as many codes: those of pixels and of a quantiser.
 
-Shape legend: N = codes of a picture.
+Shape legend: N = codes of an image.
 """
 
 from abc import ABC, abstractmethod
@@ -20,12 +20,12 @@ Pixels = NDArray[np.uint8]
 
 
 class CodeCodec(ABC):
-    """Pictures as N codes each."""
+    """Images as N codes each."""
 
     @property
     @abstractmethod
     def shape(self) -> tuple[int, ...]:
-        """Height and width of pictures, and 3 if there are colours."""
+        """Height and width of images, and 3 if there are colours."""
 
     @property
     @abstractmethod
@@ -38,27 +38,25 @@ class CodeCodec(ABC):
         """N."""
 
     @abstractmethod
-    def encode(self, picture: Pixels) -> Codes:
-        """The codes of a picture, [N].
+    def encode(self, image: Pixels) -> Codes:
+        """The codes of an image, [N].
 
         Raises:
-            ValueError: The picture has another shape.
+            ValueError: The image has another shape.
         """
 
     @abstractmethod
     def show(self, code_N: Codes) -> Pixels:
-        """The picture of N codes."""
+        """The image of N codes."""
 
     @abstractmethod
     def fingerprint(self) -> str:
         """A text that changes when codes may have changed."""
 
-    def check(self, picture: Pixels) -> None:
-        """Raise a ValueError unless a picture has the right shape and type."""
-        if picture.shape != self.shape or picture.dtype != np.uint8:
-            raise ValueError(
-                f"pictures are uint8 {self.shape}, got {picture.dtype} {picture.shape}."
-            )
+    def check(self, image: Pixels) -> None:
+        """Raise a ValueError unless an image has the right shape and type."""
+        if image.shape != self.shape or image.dtype != np.uint8:
+            raise ValueError(f"images are uint8 {self.shape}, got {image.dtype} {image.shape}.")
 
     # For the data
 
@@ -67,21 +65,21 @@ class CodeCodec(ABC):
         """All characters of texts."""
         return [chr(FIRST + code) for code in range(self.num_kinds)]
 
-    def text(self, picture: Pixels) -> str:
-        """The codes of a picture, spelt for a tokenizer."""
-        return codes_to_text(self.encode(picture))
+    def text(self, image: Pixels) -> str:
+        """The codes of an image, spelt for a tokenizer."""
+        return codes_to_text(self.encode(image))
 
-    def prefix(self, picture: Pixels, share: float) -> str:
-        """The first codes of a picture, spelt.
+    def prefix(self, image: Pixels, share: float) -> str:
+        """The first codes of an image, spelt.
 
         Args:
-            picture: As `encode` takes it.
+            image: As `encode` takes it.
             share: Of the codes, in [0, 1), rounded down; the r of Han et al. (2024, sec. 4.3).
 
         Raises:
             ValueError: The share is none.
         """
-        return self.text(picture)[: num_given(share, self.length)]
+        return self.text(image)[: num_given(share, self.length)]
 
     # For the system
 
@@ -101,13 +99,13 @@ class CodeCodec(ABC):
         except ValueError as error:
             return str(error)
         if len(code_N) != self.length:
-            return f"{len(code_N)} codes, a picture has {self.length}"
+            return f"{len(code_N)} codes, an image has {self.length}"
         if code_N.max() >= self.num_kinds:
             return f"code {code_N.max()} of {self.num_kinds}"
         return None
 
     def decode(self, sequence: bytes) -> Pixels:
-        """The picture of a sequence.
+        """The image of a sequence.
 
         Raises:
             OSError: It is none; `decoder_error` says why.
@@ -118,7 +116,7 @@ class CodeCodec(ABC):
         return self.show(unpack(sequence, self.num_kinds))
 
     def file(self, sequence: bytes) -> bytes:
-        """A PNG file of the picture; what is missing is as if its codes were 0."""
+        """A PNG file of the image; what is missing is as if its codes were 0."""
         size = len(pack(np.zeros(1, np.int64), self.num_kinds))
         whole = sequence[: len(sequence) // size * size]
         found = unpack(whole, self.num_kinds)[: self.length]

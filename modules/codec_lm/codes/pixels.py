@@ -1,4 +1,4 @@
-"""Pictures as their pixels, each a code of its own, in raster order (ImageGPT; Chen et al., 2020).
+"""Images as their pixels, each a code of its own, in raster order (ImageGPT; Chen et al., 2020).
 
 Shape legend: H, W = height and width of what is coded, K = colours of a palette.
 """
@@ -27,10 +27,10 @@ class PixelCodec(CodeCodec):
     """A code a pixel: its grey level, or its nearest colour in a palette.
 
     ImageGPT takes 512 colours, found by k-means among pixels, and 32 x 32 pixels (sec. 3.2); larger
-    pictures are coded at a fraction of their size and enlarged again.
+    images are coded at a fraction of their size and enlarged again.
 
     Attributes:
-        height: Of pictures, in pixels.
+        height: Of images, in pixels.
         width: Likewise.
         palette: Folder of the colours, as the command `palette` writes it, read when first needed;
             None takes grey levels.
@@ -88,9 +88,9 @@ class PixelCodec(CodeCodec):
         return read_palette(at_home(self.palette))
 
     @override
-    def encode(self, picture: Pixels) -> Codes:
-        self.check(picture)
-        small = np.asarray(Image.fromarray(picture).reduce(self.scale))
+    def encode(self, image: Pixels) -> Codes:
+        self.check(image)
+        small = np.asarray(Image.fromarray(image).reduce(self.scale))
         return nearest(small.reshape(self.length, -1), self.colours.reshape(self.num_kinds, -1))
 
     @override
@@ -127,7 +127,7 @@ def read_palette(folder: Path) -> Pixels:
     path = folder / FILE
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} does not exist; make it from training pictures with: python cli.py palette "
+            f"{path} does not exist; make it from training images with: python cli.py palette "
             f"--config configs/vq/NAME.yaml --folder {folder}"
         )
     try:

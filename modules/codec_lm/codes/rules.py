@@ -1,9 +1,9 @@
-"""Codes as text, as bytes and as tokens, where all pictures have as many.
+"""Codes as text, as bytes and as tokens, where all images have as many.
 
 Code c is the character of number 10240 + c in a text. In a sequence it is one byte, or two
 (big-endian) where there are more than 256 kinds of codes.
 
-Shape legend: N = codes of a picture, V = tokens of the vocabulary.
+Shape legend: N = codes of an image, V = tokens of the vocabulary.
 """
 
 from collections.abc import Sequence

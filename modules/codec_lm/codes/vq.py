@@ -1,8 +1,8 @@
-"""Pictures as the codes of a trained VQ-VAE (van den Oord et al., 2017).
+"""Images as the codes of a trained VQ-VAE (van den Oord et al., 2017).
 
-Han et al. (2024, sec. 4.3) compare JPEG-LM with a model of 1,024 codes of 4,096 kinds a picture.
+Han et al. (2024, sec. 4.3) compare JPEG-LM with a model of 1,024 codes of 4,096 kinds an image.
 
-Shape legend: N = h * w codes of a picture.
+Shape legend: N = h * w codes of an image.
 """
 
 import json
@@ -23,7 +23,7 @@ from modules.weights.origin import at_home
 class VqCodec(CodeCodec):
     """A code for each square of pixels, in raster order.
 
-    Pictures are coded and shown one by one, on the CPU and in single precision, so that codes do
+    Images are coded and shown one by one, on the CPU and in single precision, so that codes do
     not depend on what else is coded. Processors that add in another order may choose other codes
     where two are all but equally near.
 
@@ -67,10 +67,10 @@ class VqCodec(CodeCodec):
 
     @override
     @torch.inference_mode()
-    def encode(self, picture: Pixels) -> Codes:
-        self.check(picture)
+    def encode(self, image: Pixels) -> Codes:
+        self.check(image)
         size = self.shape[0]
-        pixel_HWC = torch.tensor(picture).view(size, size, -1)
+        pixel_HWC = torch.tensor(image).view(size, size, -1)
         pixel_1CHW = pixel_HWC.permute(2, 0, 1)[None].float() / 127.5 - 1
         _, number_N = self.autoencoder.quantiser(self.autoencoder.encode(pixel_1CHW))
         return np.asarray(number_N.numpy(), np.int64)
@@ -81,8 +81,8 @@ class VqCodec(CodeCodec):
         network = self.autoencoder
         code_ND = network.quantiser.code_KD[torch.tensor(code_N)]
         pixel_HWC = network.decode(code_ND)[0].permute(1, 2, 0)
-        picture = ((pixel_HWC.clamp(-1, 1) + 1) * 127.5).round().byte().numpy()
-        return np.ascontiguousarray(picture.reshape(self.shape))
+        image = ((pixel_HWC.clamp(-1, 1) + 1) * 127.5).round().byte().numpy()
+        return np.ascontiguousarray(image.reshape(self.shape))
 
     @override
     def fingerprint(self) -> str:

@@ -95,7 +95,7 @@ class AvcCodec:
             found["x264opts"] = f"slice-max-mbs={self.slice_max_mbs}"
         return found
 
-    def pictures(self, clip: Clip) -> list[bytes]:
+    def encode_frames(self, clip: Clip) -> list[bytes]:
         """The sequence of a clip, frame by frame.
 
         Args:
@@ -109,26 +109,26 @@ class AvcCodec:
         return bare(x264.encode(clip, self.options, self.fps))
 
     def encode(self, clip: Clip) -> bytes:
-        """The sequence of a clip, as `pictures` takes it.
+        """The sequence of a clip, as `encode_frames` takes it.
 
         Raises:
             ValueError: The clip has another shape.
         """
-        return b"".join(self.pictures(clip))
+        return b"".join(self.encode_frames(clip))
 
-    def text(self, picture: Clip) -> str:
+    def text(self, image: Clip) -> str:
         """The sequence of a clip, spelt for a tokenizer."""
-        return bytes_to_text(self.encode(picture))
+        return bytes_to_text(self.encode(image))
 
-    def prefix(self, picture: Clip, share: float) -> str:
+    def prefix(self, image: Clip, share: float) -> str:
         """The first frames of a clip, spelt.
 
         Args:
-            picture: A clip, as `pictures` takes it.
+            image: A clip, as `encode_frames` takes it.
             share: Of the clip's frames, in [0, 1), rounded down.
         """
         given = self.given(share)
-        return bytes_to_text(b"".join(self.pictures(picture)[:given]))
+        return bytes_to_text(b"".join(self.encode_frames(image)[:given]))
 
     def given(self, share: float) -> int:
         """Frames that a share of a clip is."""
@@ -237,5 +237,5 @@ class AvcCodec:
 
 def bare(stream: x264.Stream) -> list[bytes]:
     """The slices of each frame, without remarks and parameters."""
-    found = ([u for u in units(text) if u.kind in (SLICE, IDR_SLICE)] for text in stream.pictures)
+    found = ([u for u in units(text) if u.kind in (SLICE, IDR_SLICE)] for text in stream.frames)
     return [join([picture]) for picture in found]

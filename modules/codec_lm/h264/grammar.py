@@ -26,7 +26,7 @@ from modules.codec_lm.h264.bitstream.slice_payload import (
     references,
     shortest_payload,
 )
-from modules.codec_lm.h264.shortest import ShortPictures, following
+from modules.codec_lm.h264.shortest import ShortestFrames, following
 
 SLACK = 12
 """Bytes by which one byte of a slice may lengthen the shortest completion: twice what a search for
@@ -152,7 +152,7 @@ class AvcGrammar(ByteGrammar[AvcState]):
 
     def _header(self, state: AvcState, kind: Kind) -> tuple[str, int]:
         before = state.position
-        return self.short.header(
+        return self.shortest.header(
             before if state.macroblock else following(before, kind), state.macroblock
         )
 
@@ -210,16 +210,16 @@ class AvcGrammar(ByteGrammar[AvcState]):
         if state.phase == "end":
             return 0
         if state.slice_state is None:
-            position = state.position if state.macroblock else self.short.after(state.position)
-            slices = self.short.slices(position, state.macroblock)
-            return slices - state.at + self.short.pictures(state.frame, position)
+            position = state.position if state.macroblock else self.shortest.after(state.position)
+            slices = self.shortest.slices(position, state.macroblock)
+            return slices - state.at + self.shortest.frames_after(state.frame, position)
         if state.phase == "escaped":
             behind = (self.reach(state, byte) for byte in range(ESCAPE + 1))
             return 1 + min(self.cost(one) for one in behind if one is not None)
         position = self._position(state, state.slice_state)
-        slices = self.short.slices(position, state.macroblock + 1)
+        slices = self.shortest.slices(position, state.macroblock + 1)
         own = payload.cost(shortest_payload(state.slice_state), state.zeros)
-        return own + slices + self.short.pictures(state.frame, position)
+        return own + slices + self.shortest.frames_after(state.frame, position)
 
     @override
     def margin(self, state: AvcState) -> float:
@@ -228,12 +228,12 @@ class AvcGrammar(ByteGrammar[AvcState]):
     @override
     def slack(self, num: int) -> int:
         """By how much that may grow at most while so many bytes are written."""
-        return num * SLACK + (num // len(FIRST) + 1) * self.short.stillness
+        return num * SLACK + (num // len(FIRST) + 1) * self.shortest.stillness
 
     @cached_property
-    def short(self) -> ShortPictures:
+    def shortest(self) -> ShortestFrames:
         """What whole pictures take."""
-        return ShortPictures(self.headers, self.num_frames, self.gop)
+        return ShortestFrames(self.headers, self.num_frames, self.gop)
 
 
 @lru_cache(1 << 13)

@@ -16,7 +16,7 @@ def following(before: Position, kind: Kind) -> Position:
 
 
 @dataclass(frozen=True)
-class ShortPictures:
+class ShortestFrames:
     """Pictures of which each slice says as little as it can.
 
     Attributes:
@@ -67,7 +67,7 @@ class ShortPictures:
             rests.append(rests[-1] + len(code) + 1 + cost(slice_, 0))
         return rests[::-1]
 
-    def pictures(self, frame: int, position: Position) -> int:
+    def frames_after(self, frame: int, position: Position) -> int:
         """Bytes of all pictures behind one.
 
         Args:

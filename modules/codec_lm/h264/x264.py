@@ -41,11 +41,11 @@ class Stream:
 
     Attributes:
         parameters: What it says once of the whole stream.
-        pictures: One text of units for each frame; x264's remarks stand in the first one.
+        frames: One text of units for each frame; x264's remarks stand in the first one.
     """
 
     parameters: bytes
-    pictures: list[bytes]
+    frames: list[bytes]
 
 
 def encode(clip_THWC: Clip, options: dict[str, str], fps: int) -> Stream:
@@ -128,7 +128,7 @@ def hearing() -> Iterator[list[Any]]:
 
 def build(stream: Stream) -> str:
     """Which x264 and FFmpeg made a stream."""
-    text = b"".join(stream.pictures)
+    text = b"".join(stream.frames)
     at = text.find(b"x264 - core ")
     core = text[at : text.find(b" - H.264", at)].decode() if at >= 0 else "x264"
     return f"{core}, avcodec {av.library_versions['libavcodec']}"

@@ -1,4 +1,4 @@
-"""Pictures as sequences of bytes: baseline JPEG files without their tables (Han et al., 2024).
+"""Images as sequences of bytes: baseline JPEG files without their tables (Han et al., 2024).
 
 Files are Pillow's own (libjpeg). What is the same in all of them, quantisation and Huffman tables,
 and if wished the header, is cut out and put back when a file is wanted.
@@ -29,7 +29,7 @@ Pixels = NDArray[np.uint8]
 Sampling = Literal["4:2:0", "4:4:4", "grey"]
 Restart = Literal["mcu", "row", "none"]
 TABLES, BODY = 1, 2
-"""Pillow's stream types: tables alone, and the picture alone."""
+"""Pillow's stream types: tables alone, and the image alone."""
 SOI, EOI = b"\xff\xd8", b"\xff\xd9"
 CELL = {"4:2:0": 16, "4:4:4": 8, "grey": 8}
 """Side of a minimum coded unit (MCU), in pixels."""
@@ -44,7 +44,7 @@ class JpegCodec:
     The settings are the paper's (app. D) unless said otherwise.
 
     Attributes:
-        height: Of pictures, in pixels.
+        height: Of images, in pixels.
         width: Likewise.
         quality: libjpeg's quality, 1 to 100.
         sampling: Chrominance at half the resolution ("4:2:0") or the whole, or none.
@@ -94,49 +94,47 @@ class JpegCodec:
         """Simplejpeg's name of what the components are."""
         return "Gray" if self.sampling == "grey" else "YCbCr"
 
-    def save(self, picture: Pixels, **options: Any) -> bytes:
+    def save(self, image: Pixels, **options: Any) -> bytes:
         """A whole file, or a part of it."""
-        if picture.shape != self.shape or picture.dtype != np.uint8:
-            raise ValueError(
-                f"pictures are uint8 {self.shape}, got {picture.dtype} {picture.shape}."
-            )
+        if image.shape != self.shape or image.dtype != np.uint8:
+            raise ValueError(f"images are uint8 {self.shape}, got {image.dtype} {image.shape}.")
         if self.sampling != "grey":
             options["subsampling"] = self.sampling
         if self.restart != "none":
             options |= {f"restart_marker_{'blocks' if self.restart == 'mcu' else 'rows'}": 1}
         file = BytesIO()
-        Image.fromarray(picture).save(file, "JPEG", quality=self.quality, **options)
+        Image.fromarray(image).save(file, "JPEG", quality=self.quality, **options)
         return file.getvalue()
 
-    def encode(self, picture: Pixels) -> bytes:
-        """The sequence of a picture.
+    def encode(self, image: Pixels) -> bytes:
+        """The sequence of an image.
 
         Args:
-            picture: uint8 [H, W, 3], or [H, W] if grey.
+            image: uint8 [H, W, 3], or [H, W] if grey.
 
         Raises:
-            ValueError: The picture has another shape.
+            ValueError: The image has another shape.
         """
-        body = self.save(picture, streamtype=BODY)
+        body = self.save(image, streamtype=BODY)
         return body if self.keep_header else body[len(self.header) : -len(EOI)]
 
-    def text(self, picture: Pixels) -> str:
-        """The sequence of a picture, spelt for a tokenizer."""
-        return bytes_to_text(self.encode(picture))
+    def text(self, image: Pixels) -> str:
+        """The sequence of an image, spelt for a tokenizer."""
+        return bytes_to_text(self.encode(image))
 
-    def prefix(self, picture: Pixels, share: float) -> str:
-        """The first part of a picture, spelt: whole MCUs, and no marker behind the last one.
+    def prefix(self, image: Pixels, share: float) -> str:
+        """The first part of an image, spelt: whole MCUs, and no marker behind the last one.
 
         Args:
-            picture: As `encode` takes it.
-            share: Of the picture's MCUs, in [0, 1), rounded down; the paper's r. Without restart
+            image: As `encode` takes it.
+            share: Of the image's MCUs, in [0, 1), rounded down; the paper's r. Without restart
                 markers, MCUs end within bytes: the part then ends with the last whole byte of them.
         """
         rows, columns = self.grid
         wanted, grammar = num_given(share, rows * columns), self.grammar
         if wanted == 0:
             return ""
-        state, sequence = grammar.start, self.encode(picture)
+        state, sequence = grammar.start, self.encode(image)
         for number, byte in enumerate(sequence):
             state = grammar.advance(state, byte)
             if state.done < wanted or (state.phase == "stuffing" and state.at in (0, FULL)):
@@ -194,7 +192,7 @@ class JpegCodec:
         return body[:2] + self.tables[2:-2] + body[2:]
 
     def decode(self, sequence: bytes) -> Pixels:
-        """The picture of a sequence; where that breaks off, what is missing is grey or a guess.
+        """The image of a sequence; where that breaks off, what is missing is grey or a guess.
 
         Raises:
             OSError: It is none, or one of another size or of other colours.
@@ -240,14 +238,14 @@ class JpegCodec:
     def check(self) -> None:
         """Take a file apart and put it together again."""
         dice = np.random.default_rng(0)
-        picture = dice.integers(0, 256, self.shape, dtype=np.uint8)
-        body = self.save(picture, streamtype=BODY)
+        image = dice.integers(0, 256, self.shape, dtype=np.uint8)
+        body = self.save(image, streamtype=BODY)
         if not body.startswith(self.header) or not body.endswith(EOI):
-            raise RuntimeError("this libjpeg writes headers that depend on the picture.")
-        with Image.open(BytesIO(self.save(picture))) as whole:
-            is_equal = np.array_equal(np.asarray(whole), self.decode(self.encode(picture)))
+            raise RuntimeError("this libjpeg writes headers that depend on the image.")
+        with Image.open(BytesIO(self.save(image))) as whole:
+            is_equal = np.array_equal(np.asarray(whole), self.decode(self.encode(image)))
         if not is_equal:
-            raise RuntimeError("this libjpeg's tables and picture do not make up the whole file.")
+            raise RuntimeError("this libjpeg's tables and image do not make up the whole file.")
 
 
 @cache
@@ -257,7 +255,7 @@ def make_scan(codes: bytes, blocks: tuple[int, ...]) -> Scan:
 
 
 def different(found: tuple[int, int, str], wanted: tuple[int, int, str]) -> str:
-    """That a picture has another height or width, or other colours."""
+    """That an image has another height or width, or other colours."""
     return "{}x{} pixels of {}, not {}x{} of {}".format(*found, *wanted)
 
 

@@ -55,7 +55,7 @@ def damage(codec: JpegCodec, sequence: bytes, broken: bytes) -> Damage:
 
 
 def changed(codec: JpegCodec, one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """Share of the MCUs in which two pictures differ."""
+    """Share of the MCUs in which two images differ."""
     differs_HW = (one != other).reshape(codec.height, codec.width, -1).any(2)
     side, (rows, columns) = CELL[codec.sampling], codec.grid
     padded = np.zeros((rows * side, columns * side), np.bool_)
@@ -63,11 +63,11 @@ def changed(codec: JpegCodec, one: NDArray[np.uint8], other: NDArray[np.uint8]) 
     return float(padded.reshape(rows, side, columns, side).any((1, 3)).mean())
 
 
-def study(codec: JpegCodec, pictures: list[NDArray[np.uint8]], seed: int = 0) -> list[Damage]:
-    """One wrong byte in the file of each picture."""
+def study(codec: JpegCodec, images: list[NDArray[np.uint8]], seed: int = 0) -> list[Damage]:
+    """One wrong byte in the file of each image."""
     found = []
-    for number, picture in enumerate(pictures):
-        sequence = codec.encode(picture)
+    for number, image in enumerate(images):
+        sequence = codec.encode(image)
         dice = Random(f"corruption/{seed}/{number}")
         found.append(damage(codec, sequence, with_a_wrong_byte(codec, sequence, dice)))
     return found

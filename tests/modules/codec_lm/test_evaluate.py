@@ -1,4 +1,4 @@
-"""New pictures against those of the test."""
+"""New images against those of the test."""
 
 from types import SimpleNamespace
 
@@ -9,7 +9,7 @@ import torch
 
 from modules.codec_lm.evaluate import FileMetrics, as_images, num_references
 from modules.metrics.image.frechet import Gaussian, frechet_distance
-from tests.modules.codec_lm.jpeg.test_grammar import picture
+from tests.modules.codec_lm.jpeg.test_grammar import image
 from tests.modules.codec_lm.test_generate import CODEC, system, tokenizer_of_files  # noqa: F401
 
 
@@ -44,14 +44,14 @@ def rows(system, texts):  # noqa: F811
     }
 
 
-def moments(pictures):
-    features = Corners()(as_images(pictures)).double().numpy()
+def moments(images):
+    features = Corners()(as_images(images)).double().numpy()
     return Gaussian(torch.tensor(features.mean(0)), torch.tensor(np.cov(features.T)))
 
 
-def test_the_distance_is_that_of_drawn_pictures_to_whole_test_files(system, monkeypatch):  # noqa: F811
+def test_the_distance_is_that_of_drawn_images_to_whole_test_files(system, monkeypatch):  # noqa: F811
     dice = np.random.default_rng(0)
-    shown = [picture(CODEC, dice) for _ in range(7)]
+    shown = [image(CODEC, dice) for _ in range(7)]
     drawn = torch.from_numpy(dice.integers(0, 256, (5, 16, 16, 3), dtype=np.uint8))
     left = [{"continuation": one, "opens": bool(n % 3)} for n, one in enumerate(drawn)]
     system.test_metrics = FileMetrics(Corners, num=5, batch_size=3)
@@ -63,8 +63,8 @@ def test_the_distance_is_that_of_drawn_pictures_to_whole_test_files(system, monk
     trainer.test(system, loader, verbose=False)
     found = trainer.callback_metrics
     whole = [n for n in range(7) if n not in (3, 6)]
-    pictures = np.stack([CODEC.decode(CODEC.encode(shown[n])) for n in whole])
-    real = torch.from_numpy(np.repeat(pictures[..., None], 3, axis=3))
+    images = np.stack([CODEC.decode(CODEC.encode(shown[n])) for n in whole])
+    real = torch.from_numpy(np.repeat(images[..., None], 3, axis=3))
     wanted = frechet_distance(moments(drawn), moments(real))
     assert float(found["test/frechet"]) == pytest.approx(wanted, rel=1e-4)
     assert found["test/frechet_images"] == 5
@@ -73,7 +73,7 @@ def test_the_distance_is_that_of_drawn_pictures_to_whole_test_files(system, monk
 
 
 @pytest.mark.parametrize(("known", "num"), [({"count": 70}, 70), ({}, 0)])
-def test_a_file_of_real_pictures_says_how_many_they_were_if_it_can(tmp_path, known, num):
+def test_a_file_of_real_images_says_how_many_they_were_if_it_can(tmp_path, known, num):
     path = tmp_path / "real.npz"
     np.savez(path, mu=np.zeros(3), sigma=np.eye(3), **known)
     frechet = FileMetrics(Corners, str(path)).begin(torch.device("cpu"))
@@ -86,7 +86,7 @@ def test_ranks_share_the_drawing():
     assert test_metrics.batches(3) == [4]
 
 
-def test_too_few_pictures_are_refused():
+def test_too_few_images_are_refused():
     with pytest.raises(ValueError, match="num must be at least 2, got 1"):
         FileMetrics(Corners, num=1)
 

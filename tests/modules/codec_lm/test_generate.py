@@ -13,7 +13,7 @@ from modules.causal_lm.network import FromConfig
 from modules.codec_lm.generate import LegalTokens, likelihood
 from modules.codec_lm.jpeg.codec import JpegCodec
 from modules.codec_lm.system import CodecLM
-from tests.modules.codec_lm.jpeg.test_grammar import SETTINGS, picture
+from tests.modules.codec_lm.jpeg.test_grammar import SETTINGS, image
 
 CODEC = JpegCodec(16, 16, sampling="grey", keep_header=False)
 OPTIONS = {
@@ -29,7 +29,7 @@ OPTIONS = {
 @pytest.fixture(scope="module")
 def tokenizer_of_files(tmp_path_factory):
     dice = np.random.default_rng(0)
-    texts = [CODEC.text(picture(CODEC, dice)) for _ in range(40)]
+    texts = [CODEC.text(image(CODEC, dice)) for _ in range(40)]
     folder = tmp_path_factory.mktemp("files_bpe")
     told = train_tokenizer(iter(texts), 280, folder, CODEC.alphabet)
     assert told.startswith("280 tokens from 40 documents")
@@ -59,14 +59,14 @@ def prompts(system, texts):
 
 
 def test_tokens_of_files_come_back_the_same(system):
-    text = CODEC.text(picture(CODEC, np.random.default_rng(1)))
+    text = CODEC.text(image(CODEC, np.random.default_rng(1)))
     ids = system.tokenizer.encode(text, add_special_tokens=False)
     assert system.tokenizer.decode(ids) == text
     assert len(ids) < len(text)
 
 
 def test_every_file_of_an_untrained_model_opens(system):
-    shown = picture(CODEC, np.random.default_rng(2))
+    shown = image(CODEC, np.random.default_rng(2))
     texts = ["", CODEC.prefix(shown, 0.25), CODEC.prefix(shown, 0.75), ""]
     for record in system.predict_step(prompts(system, texts), 0):
         assert record["has_end"]
@@ -181,7 +181,7 @@ def test_a_new_file_is_decided_by_its_number_and_the_seed_not_by_the_files_besid
     assert sequences(system.predict_step(alone, 7)) == both[1:]
 
 
-def test_drawn_pictures_are_as_many_as_captions(system):
+def test_drawn_images_are_as_many_as_captions(system):
     drawn = system.draw([""] * 3)
     assert drawn.shape == (3, 16, 16, 3)
     assert drawn.dtype == torch.uint8

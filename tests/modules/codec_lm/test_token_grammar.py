@@ -20,8 +20,8 @@ def vocabulary(seed=0, num=60):
     words = [bytes([byte]) for byte in range(256)] + [None]
     known = set(words)
     while len(words) < 257 + num:
-        picture = dice.integers(0, 256, CODEC.shape, dtype=np.uint8)
-        sequence = CODEC.encode(picture)
+        image = dice.integers(0, 256, CODEC.shape, dtype=np.uint8)
+        sequence = CODEC.encode(image)
         at, size = int(dice.integers(len(sequence))), int(dice.integers(2, 12))
         word = sequence[at : at + size]
         if len(word) > 1 and word not in known:

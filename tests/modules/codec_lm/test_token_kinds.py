@@ -7,7 +7,7 @@ from modules.codec_lm.jpeg.byte_kinds import JPEG, byte_kinds
 from modules.codec_lm.jpeg.codec import JpegCodec
 from modules.codec_lm.token_grammar import TokenGrammar
 from modules.codec_lm.token_kinds import NOTHING, kind_sums, label_kinds
-from tests.modules.codec_lm.jpeg.test_grammar import picture
+from tests.modules.codec_lm.jpeg.test_grammar import image
 
 CODEC = JpegCodec(16, 16, sampling="grey", keep_header=False)
 END = 256
@@ -17,7 +17,7 @@ NAMES = BYTES.kinds
 
 def files(num):
     dice = np.random.default_rng(0)
-    return [list(CODEC.encode(picture(CODEC, dice))) for _ in range(num)]
+    return [list(CODEC.encode(image(CODEC, dice))) for _ in range(num)]
 
 
 def test_packed_files_are_named_one_by_one():

@@ -1,4 +1,4 @@
-"""Pictures as their pixels."""
+"""Images as their pixels."""
 
 import io
 import pickle
@@ -29,9 +29,9 @@ def brute(pixels, colours):
 
 def test_every_pixel_has_the_nearest_colour_of_all(palette):
     codec = PixelCodec(6, 5, palette)
-    picture = np.random.default_rng(1).integers(0, 256, codec.shape, dtype=np.uint8)
-    codes = codec.encode(picture)
-    assert codes.tolist() == brute(picture.reshape(-1, 3), codec.colours.astype(int).tolist())
+    image = np.random.default_rng(1).integers(0, 256, codec.shape, dtype=np.uint8)
+    codes = codec.encode(image)
+    assert codes.tolist() == brute(image.reshape(-1, 3), codec.colours.astype(int).tolist())
     assert np.array_equal(codec.show(codes), codec.colours[codes].reshape(6, 5, 3))
 
 
@@ -44,18 +44,18 @@ def test_of_two_equally_near_colours_the_first_is_taken():
 @pytest.mark.parametrize("levels", [2, 16, 256])
 def test_grey_levels_run_evenly_from_black_to_white(levels):
     codec = PixelCodec(16, 16, levels=levels)
-    picture = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    shown = codec.show(codec.encode(picture))
+    image = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    shown = codec.show(codec.encode(image))
     assert shown[0, 0] == 0
     assert shown[-1, -1] == 255
-    assert np.abs(shown.astype(int) - picture).max() <= 255 / (levels - 1) / 2 + 0.5
+    assert np.abs(shown.astype(int) - image).max() <= 255 / (levels - 1) / 2 + 0.5
     assert len(np.unique(shown)) == levels == codec.num_kinds
 
 
-def test_a_sequence_and_its_file_show_the_picture_of_the_codes(palette):
+def test_a_sequence_and_its_file_show_the_image_of_the_codes(palette):
     codec = PixelCodec(6, 5, palette)
-    picture = np.random.default_rng(2).integers(0, 256, codec.shape, dtype=np.uint8)
-    codes = codec.encode(picture)
+    image = np.random.default_rng(2).integers(0, 256, codec.shape, dtype=np.uint8)
+    codes = codec.encode(image)
     sequence = np.asarray(codes, ">u2").tobytes()
     assert np.array_equal(unpack(sequence, codec.num_kinds), codes)
     assert np.array_equal(codec.decode(sequence), codec.show(codes))
@@ -71,10 +71,10 @@ def test_what_was_shown_is_coded_as_it_was(palette):
 
 def test_a_scale_codes_the_mean_of_squares_and_enlarges_again():
     codec = PixelCodec(8, 4, levels=256, scale=2)
-    picture = np.random.default_rng(4).integers(0, 256, (8, 4), dtype=np.uint8)
-    means = picture.reshape(4, 2, 2, 2).mean((1, 3))
+    image = np.random.default_rng(4).integers(0, 256, (8, 4), dtype=np.uint8)
+    means = image.reshape(4, 2, 2, 2).mean((1, 3))
     assert codec.length == 8
-    assert np.abs(codec.encode(picture).reshape(4, 2) - means).max() <= 0.5
+    assert np.abs(codec.encode(image).reshape(4, 2) - means).max() <= 0.5
     plain = np.full((8, 4), 77, np.uint8)
     assert np.array_equal(codec.show(codec.encode(plain)), plain)
 
@@ -101,7 +101,7 @@ def test_bad_numbers_are_refused(options, message):
         PixelCodec(**{"height": 8, "width": 8, **options})
 
 
-def test_a_picture_of_another_shape_is_refused(palette):
+def test_an_image_of_another_shape_is_refused(palette):
     with pytest.raises(ValueError, match=r"uint8 \(8, 8, 3\), got uint8 \(8, 8\)"):
         PixelCodec(8, 8, palette).encode(np.zeros((8, 8), np.uint8))
 

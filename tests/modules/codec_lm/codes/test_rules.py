@@ -1,4 +1,4 @@
-"""Pictures as a fixed number of codes."""
+"""Images as a fixed number of codes."""
 
 from functools import partial, reduce
 
@@ -134,7 +134,7 @@ def test_a_budget_that_is_too_small_is_refused_with_both_numbers():
         RULES.legal(0, 4)
 
 
-def test_every_picture_of_an_untrained_model_has_all_its_codes_and_an_end(system):
+def test_every_image_of_an_untrained_model_has_all_its_codes_and_an_end(system):
     shown = np.arange(32, dtype=np.uint8).reshape(8, 4) * 8
     texts = ["", CODEC.prefix(shown, 0.25), CODEC.prefix(shown, 0.99), ""]
     records = system.predict_step(prompts(system, texts), 0)
@@ -149,7 +149,7 @@ def test_every_picture_of_an_untrained_model_has_all_its_codes_and_an_end(system
     assert torch.equal(records[1]["continuation"][:2, :, 0], whole[:2])
 
 
-def test_without_the_rules_pictures_of_an_untrained_model_are_told_to_be_broken(system):
+def test_without_the_rules_images_of_an_untrained_model_are_told_to_be_broken(system):
     system.constrained = False
     records = system.predict_step(prompts(system, [""] * 8), 0)
     assert any(record["decoder_error"] for record in records)
@@ -164,8 +164,8 @@ class Wide(CodeCodec):
     num_kinds = 300
     length = 3
 
-    def encode(self, picture):
-        return picture[0].astype(np.int64)
+    def encode(self, image):
+        return image[0].astype(np.int64)
 
     def show(self, code_N):
         return (code_N % 256).astype(np.uint8)[None]
@@ -178,11 +178,11 @@ def test_a_sequence_is_whole_or_says_what_it_lacks():
     codec, whole = Wide(), pack(np.array([5, 299, 0]), 300)
     assert codec.decoder_error(whole) is None
     assert codec.decode(whole).tolist() == [[5, 43, 0]]
-    assert codec.decoder_error(whole[:4]) == "2 codes, a picture has 3"
-    assert codec.decoder_error(whole + b"\0\1") == "4 codes, a picture has 3"
+    assert codec.decoder_error(whole[:4]) == "2 codes, an image has 3"
+    assert codec.decoder_error(whole + b"\0\1") == "4 codes, an image has 3"
     assert codec.decoder_error(whole[:5]) == "a code is 2 bytes, which 5 bytes are no multiple of."
     assert codec.decoder_error(b"\xff" * 6) == "code 65535 of 300"
-    assert codec.decoder_error(b"") == "0 codes, a picture has 3"
+    assert codec.decoder_error(b"") == "0 codes, an image has 3"
     for sequence in (b"", whole[:5], whole * 2, b"\xff" * 6):
         assert codec.file(sequence).startswith(b"\x89PNG")
         with pytest.raises(OSError, match="code"):
@@ -191,8 +191,8 @@ def test_a_sequence_is_whole_or_says_what_it_lacks():
 
 @given(st.floats(0, 1, exclude_max=True))
 def test_a_beginning_is_the_share_of_the_codes_rounded_down(share):
-    picture = np.full((8, 4), 200, np.uint8)
-    assert CODEC.prefix(picture, share) == CODEC.text(picture)[: min(int(share * 32 + 1e-9), 31)]
+    image = np.full((8, 4), 200, np.uint8)
+    assert CODEC.prefix(image, share) == CODEC.text(image)[: min(int(share * 32 + 1e-9), 31)]
 
 
 def test_a_share_of_all_is_refused():

@@ -1,4 +1,4 @@
-"""Pictures as the codes of a trained network."""
+"""Images as the codes of a trained network."""
 
 import io
 import pickle
@@ -20,23 +20,23 @@ def codec(request, tmp_path):
     return VqCodec(str(tmp_path))
 
 
-def pictures(codec, num=6):
+def images(codec, num=6):
     return np.random.default_rng(0).integers(0, 256, (num, *codec.shape), dtype=np.uint8)
 
 
-def test_codes_and_pictures_are_those_of_the_network(codec):
-    net, shown = codec.autoencoder, pictures(codec)
+def test_codes_and_images_are_those_of_the_network(codec):
+    net, shown = codec.autoencoder, images(codec)
     pixels = torch.tensor(shown).view(6, 16, 16, -1).permute(0, 3, 1, 2) / 127.5 - 1
     coded = net(pixels)
-    found = [codec.encode(picture) for picture in shown]
+    found = [codec.encode(image) for image in shown]
     assert np.array_equal(np.stack(found), coded.number_N.view(6, 16))
     wanted = ((coded.pixel_BCHW.clamp(-1, 1) + 1) * 127.5).permute(0, 2, 3, 1)
-    for picture, codes in zip(wanted.numpy().reshape(shown.shape), found, strict=True):
-        assert np.abs(codec.show(codes) - picture).max() <= 0.51
+    for image, codes in zip(wanted.numpy().reshape(shown.shape), found, strict=True):
+        assert np.abs(codec.show(codes) - image).max() <= 0.51
 
 
-def test_a_picture_has_the_same_codes_alone_and_after_others(codec):
-    first, *others = pictures(codec)
+def test_an_image_has_the_same_codes_alone_and_after_others(codec):
+    first, *others = images(codec)
     before = codec.encode(first)
     for other in others:
         codec.encode(other)
@@ -44,8 +44,8 @@ def test_a_picture_has_the_same_codes_alone_and_after_others(codec):
     assert np.array_equal(VqCodec(codec.network).encode(first), before)
 
 
-def test_sequences_take_two_bytes_a_code_and_show_its_picture(codec):
-    codes = codec.encode(pictures(codec)[0])
+def test_sequences_take_two_bytes_a_code_and_show_its_image(codec):
+    codes = codec.encode(images(codec)[0])
     sequence = pack(codes, 300)
     assert codec.decoder_error(sequence) is None
     assert len(sequence) == 2 * codec.length == 32
@@ -70,6 +70,6 @@ def test_a_network_that_is_not_there_is_told_with_the_command_that_makes_it(tmp_
         VqCodec(str(tmp_path / "none")).fingerprint()
 
 
-def test_a_picture_of_another_shape_is_refused(codec):
-    with pytest.raises(ValueError, match="pictures are uint8"):
+def test_an_image_of_another_shape_is_refused(codec):
+    with pytest.raises(ValueError, match="images are uint8"):
         codec.encode(np.zeros((4, 4), np.uint8))

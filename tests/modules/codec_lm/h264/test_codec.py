@@ -171,8 +171,8 @@ def test_an_x264_with_other_headers_is_refused(monkeypatch):
 
     def with_another_number(*arguments):
         stream = encode(*arguments)
-        first = stream.pictures[0].replace(b"\x00\x00\x01\x65\x88", b"\x00\x00\x01\x65\x44")
-        return x264.Stream(stream.parameters, [first, *stream.pictures[1:]])
+        first = stream.frames[0].replace(b"\x00\x00\x01\x65\x88", b"\x00\x00\x01\x65\x44")
+        return x264.Stream(stream.parameters, [first, *stream.frames[1:]])
 
     monkeypatch.setattr(x264, "encode", with_another_number)
     with pytest.raises(RuntimeError, match=r"core \d+.* unknown headers|is not known"):

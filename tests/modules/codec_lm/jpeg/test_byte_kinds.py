@@ -5,13 +5,13 @@ import numpy as np
 from modules.codec_lm.byte_grammar import vote
 from modules.codec_lm.jpeg.byte_kinds import byte_kinds
 from modules.codec_lm.jpeg.codec import JpegCodec
-from tests.modules.codec_lm.jpeg.test_grammar import CASES, picture
+from tests.modules.codec_lm.jpeg.test_grammar import CASES, image
 
 
 @CASES
 def test_markers_stuffing_and_header_stand_where_they_do(sampling, restart, keep_header):
     codec = JpegCodec(24, 40, 60, sampling, restart, keep_header)
-    sequence = codec.encode(picture(codec, np.random.default_rng(0)))
+    sequence = codec.encode(image(codec, np.random.default_rng(0)))
     found = byte_kinds(codec.grammar, sequence)
     assert len(found) == len(sequence)
     size = len(codec.header) if keep_header else 0
@@ -24,7 +24,7 @@ def test_markers_stuffing_and_header_stand_where_they_do(sampling, restart, keep
         state = codec.grammar.advance(state, byte)
 
 
-def test_a_plain_picture_says_only_that_its_blocks_end():
+def test_a_plain_image_says_only_that_its_blocks_end():
     codec = JpegCodec(16, 16, sampling="grey", restart="none", keep_header=False)
     sequence = codec.encode(np.full((16, 16), 128, np.uint8))
     # four blocks of 00 (no difference) and 1010 (the end): two bits and four bits each
@@ -32,7 +32,7 @@ def test_a_plain_picture_says_only_that_its_blocks_end():
     assert byte_kinds(codec.grammar, sequence) == ["dc", "end", "end"]  # the first byte is a tie
 
 
-def test_a_lighter_picture_begins_with_a_size_and_an_amplitude():
+def test_a_lighter_image_begins_with_a_size_and_an_amplitude():
     codec = JpegCodec(8, 8, sampling="grey", keep_header=False)
     sequence = codec.encode(np.full((8, 8), 255, np.uint8))
     first = byte_kinds(codec.grammar, sequence)[0]

@@ -12,13 +12,13 @@ from modules.codec_lm.jpeg.codec import CELL, JpegCodec
 from modules.codec_lm.jpeg.huffman import canonical, read_tables
 from modules.codec_lm.jpeg.markers import segments
 from modules.codec_lm.prefix import num_given
-from tests.modules.codec_lm.jpeg.test_grammar import CASES, picture
+from tests.modules.codec_lm.jpeg.test_grammar import CASES, image
 
 
 @CASES
 def test_a_sequence_decodes_as_the_ordinary_file_does(sampling, restart, keep_header):
     codec = JpegCodec(20, 30, 40, sampling, restart, keep_header)
-    shown = picture(codec, np.random.default_rng(0))
+    shown = image(codec, np.random.default_rng(0))
     with Image.open(BytesIO(codec.save(shown))) as ordinary:
         assert np.array_equal(codec.decode(codec.encode(shown)), np.asarray(ordinary))
     assert text_to_bytes(codec.text(shown)) == codec.encode(shown)
@@ -47,9 +47,9 @@ def test_the_papers_setting_has_the_lengths_that_were_measured_for_it():
 
 
 @CASES
-def test_a_beginning_holds_its_share_of_the_picture_and_no_more(sampling, restart, keep_header):
+def test_a_beginning_holds_its_share_of_the_image_and_no_more(sampling, restart, keep_header):
     codec = JpegCodec(32, 48, 40, sampling, restart, keep_header)
-    shown = picture(codec, np.random.default_rng(2))
+    shown = image(codec, np.random.default_rng(2))
     rows, columns = codec.grid
     for share in (0.0, 0.25, 0.5, 0.9):
         begun = text_to_bytes(codec.prefix(shown, share))
@@ -69,7 +69,7 @@ def test_a_share_of_a_hundred_parts_is_that_many_hundredths():
     assert [num_given(hundredths / 100, 100) for hundredths in range(100)] == [*range(100)]
     assert num_given(0.999, 10) == num_given(np.nextafter(1, 0), 10) == 9
     codec = JpegCodec(16, 16 * 100)
-    begun = text_to_bytes(codec.prefix(picture(codec, np.random.default_rng(2)), 0.29))
+    begun = text_to_bytes(codec.prefix(image(codec, np.random.default_rng(2)), 0.29))
     assert codec.grammar.walk(codec.grammar.start, begun).done == 29
 
 
@@ -138,7 +138,7 @@ def test_wild_headers_raise_nothing_but_an_os_error():
             assert codec.decoder_error(bytes(wild)) is not None
 
 
-def test_a_picture_of_another_size_is_refused_with_both():
+def test_an_image_of_another_size_is_refused_with_both():
     with pytest.raises(ValueError, match=r"\(16, 16, 3\), got uint8 \(8, 16, 3\)"):
         JpegCodec(16, 16).encode(np.zeros((8, 16, 3), np.uint8))
 

@@ -7,13 +7,13 @@ import pytest
 
 from modules.codec_lm.jpeg.codec import JpegCodec
 from modules.codec_lm.jpeg.corruption import changed, damage, study, with_a_wrong_byte
-from tests.modules.codec_lm.jpeg.test_grammar import picture
+from tests.modules.codec_lm.jpeg.test_grammar import image
 
 
 @pytest.mark.parametrize("keep_header", [True, False])
 def test_exactly_one_byte_of_the_scan_differs(keep_header):
     codec = JpegCodec(32, 32, keep_header=keep_header)
-    sequence = codec.encode(picture(codec, np.random.default_rng(0)))
+    sequence = codec.encode(image(codec, np.random.default_rng(0)))
     start = len(codec.header) if keep_header else 0
     for seed in range(50):
         broken = with_a_wrong_byte(codec, sequence, Random(seed))
@@ -23,7 +23,7 @@ def test_exactly_one_byte_of_the_scan_differs(keep_header):
 
 def test_a_sound_file_has_no_damage():
     codec = JpegCodec(32, 32)
-    sequence = codec.encode(picture(codec, np.random.default_rng(0)))
+    sequence = codec.encode(image(codec, np.random.default_rng(0)))
     found = damage(codec, sequence, sequence)
     assert (found.opens, found.is_silent, found.squared_error, found.share) == (True, True, 0, 0)
 
@@ -41,9 +41,9 @@ def test_the_share_counts_units_by_a_plain_loop():
 
 def test_restart_markers_keep_damage_local():
     shown = JpegCodec(64, 64)
-    pictures = [picture(shown, np.random.default_rng(n)) for n in range(40)]
+    images = [image(shown, np.random.default_rng(n)) for n in range(40)]
     shares = {
-        restart: np.nanmean([d.share for d in study(JpegCodec(64, 64, restart=restart), pictures)])
+        restart: np.nanmean([d.share for d in study(JpegCodec(64, 64, restart=restart), images)])
         for restart in ("mcu", "row", "none")
     }
     assert shares["mcu"] < shares["row"] < shares["none"]

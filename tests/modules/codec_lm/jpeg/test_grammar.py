@@ -21,7 +21,7 @@ def is_sound(codec, sequence):
     return codec.decoder_error(sequence) is None
 
 
-def picture(codec, dice):
+def image(codec, dice):
     """Smooth, rough or plain."""
     size = int(dice.choice([1, 2, 5, 64]))
     small = dice.integers(0, 256, (size, size, *codec.shape[2:]), dtype=np.uint8)
@@ -47,7 +47,7 @@ def check_many(dice, num, least, most, accept):
         height, width = dice.integers(least, most + 1, 2).tolist()
         codec = JpegCodec(height, width, int(dice.choice([1, 25, 60, 95, 100])), *setting)
         if accept:
-            sequence = codec.encode(picture(codec, dice))
+            sequence = codec.encode(image(codec, dice))
             assert codec.grammar.is_end(codec.grammar.walk(codec.grammar.start, sequence))
         else:
             assert is_sound(codec, write(codec, dice)), (setting, height, width)
@@ -59,7 +59,7 @@ def test_every_file_of_the_encoder_is_accepted(sampling, restart, keep_header):
     for quality in (1, 25, 95):
         codec = JpegCodec(24, 40, quality, sampling, restart, keep_header)
         for _ in range(3):
-            sequence = codec.encode(picture(codec, dice))
+            sequence = codec.encode(image(codec, dice))
             assert codec.grammar.is_end(codec.grammar.walk(codec.grammar.start, sequence))
 
 
@@ -73,7 +73,7 @@ def test_legal_bytes_at_random_make_a_file_without_warnings(sampling, restart, k
 
 def test_the_judge_sees_a_flipped_bit():
     codec = JpegCodec(16, 48)
-    sequence = bytearray(codec.encode(picture(codec, np.random.default_rng(3))))
+    sequence = bytearray(codec.encode(image(codec, np.random.default_rng(3))))
     assert is_sound(codec, bytes(sequence))
     sequence[sequence.index(b"\xff\xd0") + 1] ^= 1
     assert not is_sound(codec, bytes(sequence))
@@ -85,7 +85,7 @@ def test_the_shortest_way_is_never_longer_than_what_a_file_still_takes(
 ):
     codec = JpegCodec(17, 33, 60, sampling, restart, keep_header)
     grammar = codec.grammar
-    sequence = codec.encode(picture(codec, np.random.default_rng(4)))
+    sequence = codec.encode(image(codec, np.random.default_rng(4)))
     state = grammar.start
     for number, byte in enumerate(sequence):
         assert grammar.cost(state) <= len(sequence) - number
@@ -125,7 +125,7 @@ def test_a_budget_without_any_end_is_refused_with_both_numbers():
 def test_forced_bytes_are_those_that_alone_are_legal():
     codec = JpegCodec(32, 32)
     grammar = codec.grammar
-    sequence = codec.encode(picture(codec, np.random.default_rng(5)))
+    sequence = codec.encode(image(codec, np.random.default_rng(5)))
     state = grammar.start
     run, behind = grammar.forced_run(state)
     assert run == codec.header
