@@ -15,6 +15,7 @@ from modules.base.system import System, constant
 from modules.base.tokenized import Tokenized
 from modules.causal_lm.generate import Generation, check_room, cut, generate
 from modules.causal_lm.network import LanguageModel
+from modules.causal_lm.padding import padded
 from modules.causal_lm.tokens.ends import new_text
 from modules.causal_lm.tokens.prompts import begun
 from modules.causal_lm.tokens.same_tokens import check_own_tokens
@@ -183,11 +184,9 @@ class CausalLM(Tokenized, System):
     def sample(self, prompts: list[str]) -> list[str]:
         """Prompts with their continuations, as `predict` makes them."""
         ids = [begun(self.tokenizer, prompt) for prompt in prompts]
-        longest = max(map(len, ids))
-        token = torch.tensor([row[:1] * (longest - len(row)) + row for row in ids])
-        mask = torch.tensor([[False] * (longest - len(row)) + [True] * len(row) for row in ids])
+        token, mask = padded(ids, device=self.device, pad=ids[0][0])
         generators = self.dice(prompts, repeats(prompts))
-        texts = self._continue(token.to(self.device), mask.to(self.device), generators)
+        texts = self._continue(token, mask.bool(), generators)
         return [prompt + text for prompt, text in zip(prompts, texts, strict=True)]
 
     def check_prompts(self, prompts: list[str]) -> None:

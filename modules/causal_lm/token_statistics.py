@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from modules.causal_lm.network import LanguageModel
+from modules.causal_lm.padding import padded
+from modules.causal_lm.score import of_tokens
 
 CHUNK = 2**24
 """Logits that are held in float32 at a time."""
@@ -48,7 +50,7 @@ def token_terms(logits_TV: Tensor, reference_TV: Tensor, target_T: Tensor) -> Te
     """
     log_p_TV = logits_TV.float().log_softmax(1)
     q_TV = reference_TV.float().softmax(1)
-    log_p_T = log_p_TV.gather(1, target_T[:, None])[:, 0]
+    log_p_T = of_tokens(log_p_TV, target_T)
     rank_T = 1 + (log_p_TV > log_p_T[:, None]).sum(1)
     mean_T = (q_TV * log_p_TV).sum(1)
     # around the mean, as a difference of large numbers would lose digits
@@ -103,16 +105,12 @@ def row_terms(
     """The terms of all tokens of some rows, one row after the other, [T, 6]."""
     device = next(model.parameters()).device
     length = max(map(len, rows))
-    token_BL = torch.zeros(len(rows), length, dtype=torch.long)
-    position_BL = torch.zeros_like(token_BL)
-    is_real_BL = torch.zeros_like(token_BL, dtype=torch.bool)
-    for b, ids in enumerate(rows):
-        token_BL[b, : len(ids)] = torch.tensor([start, *ids[:-1]])
-        position_BL[b] = torch.cat([torch.arange(len(ids)), torch.arange(length - len(ids))])
-        is_real_BL[b, : len(ids)] = True
-    parts = [part for ids in rows for part in (len(ids), length - len(ids)) if part]
+    token_BL, mask_BL = padded([[start, *ids[:-1]] for ids in rows], left=False)
+    lengths = [(len(ids), length - len(ids)) for ids in rows]  # padding is a document of its own
+    position_BL = torch.stack([torch.cat([*map(torch.arange, pair)]) for pair in lengths])
+    parts = [part for pair in lengths for part in pair if part]
     inputs = (token_BL.to(device), position_BL.to(device), parts)
-    real_T = is_real_BL.flatten().to(device)
+    real_T = mask_BL.bool().flatten().to(device)
     logits_TV = model(*inputs).flatten(0, 1)[real_T]
     same = reference is model
     reference_TV = logits_TV if same else reference(*inputs).flatten(0, 1)[real_T]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from modules.causal_lm.network import LanguageModel
+from modules.causal_lm.score import continuation_logits, of_tokens
 from modules.codec_lm.rules import Rules
 
 
@@ -78,13 +79,9 @@ def likelihood(network: LanguageModel, token_BN: Tensor, mask_BL: Tensor, end: i
         mask_BL: True where a token of a beginning is real.
         end: The token that ends a file; what follows it does not count.
     """
-    num_given = mask_BL.shape[1]
-    written = token_BN[:, num_given:]
-    mask_BN = torch.cat([mask_BL, torch.ones_like(written, dtype=torch.bool)], dim=1).long()
+    prompt_BL, written = token_BN.tensor_split([mask_BL.shape[1]], dim=1)
     is_end = (written == end).long()
     with network.generating() as model:
-        position = (mask_BN.cumsum(1) - 1).clamp(min=0)
-        logits = model(input_ids=token_BN, attention_mask=mask_BN, position_ids=position).logits
-    score = logits[:, num_given - 1 : -1].float().log_softmax(-1)
-    nats: Tensor = -score.gather(2, written[..., None])[..., 0]
+        logits = continuation_logits(model, prompt_BL, mask_BL, written)
+    nats = -of_tokens(logits.float().log_softmax(-1), written)
     return nats.masked_fill(is_end.cumsum(1) > is_end, 0.0).sum(1)

@@ -2,6 +2,7 @@
 
 import torch
 
+from modules.causal_lm.padding import padded
 from modules.causal_lm.probe.reference import Rows
 from modules.causal_lm.probe.trial import TOLERANCE, Trial, difference, told, unrun
 from modules.causal_lm.probe.verdict import Cache, Sampling
@@ -38,10 +39,7 @@ def sampling(trial: Trial, rows: Rows) -> tuple[Sampling | None, str]:
 def written(trial: Trial, rows: Rows) -> float:
     """How far scores of tokens written together are from those of each text alone."""
     prompts = list(rows.documents(rows.tokens.flatten()))[:2]
-    longest = max(map(len, prompts))
-    left = [torch.full((longest - len(one),), 1) for one in prompts]
-    token = torch.stack([torch.cat(pair) for pair in zip(left, prompts, strict=True)])
-    mask = torch.stack([torch.arange(longest) >= longest - len(one) for one in prompts])
+    token, mask = padded([one.tolist() for one in prompts], pad=1)
     out = trial.network.generate(
         token,
         mask,
@@ -55,7 +53,7 @@ def written(trial: Trial, rows: Rows) -> float:
     )
     wanted = []
     for row, one in enumerate(prompts):
-        whole = torch.cat([one, out.sequences[row, longest:]])
+        whole = torch.cat([one, out.sequences[row, token.shape[1] :]])
         logits = trial.subject.logits(whole)
         wanted.append(logits[len(one) - 1 : -1])
     expected = torch.stack(wanted)

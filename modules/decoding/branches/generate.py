@@ -18,9 +18,10 @@ from transformers.generation import GenerationMode
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from modules.causal_lm.generation_loop import AtStops, own_processors
+from modules.causal_lm.padding import Ids, padded
 from modules.causal_lm.tokens.ends import Stops
 from modules.decoding.branches.branches import Branches
-from modules.decoding.branches.rows import CacheKind, Ids, fill_up
+from modules.decoding.branches.rows import CacheKind
 from modules.decoding.branches.step import Ensemble
 from modules.decoding.options import CONTINUED, refuse, refuse_inputs
 from modules.weights.sharding import is_sharded
@@ -232,7 +233,7 @@ def generate(
     first = branches.first
     model, pad = first.model, pad_id(first.tokenizer)
     is_left = not model.config.is_encoder_decoder
-    token_BL, mask_BL = fill_up(prompts[0], is_left, model.device, pad)
+    token_BL, mask_BL = padded(prompts[0], is_left, model.device, pad)
     if stop_strings:
         num_told = token_BL.shape[1] if is_left else 1
         stops = AtStops(Stops(first.tokenizer, stop_strings), num_told)

@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from modules.causal_lm.padding import Ids, padded
+from modules.causal_lm.score import continuation_logits, of_tokens
 from modules.decoding.branches.branches import Branches
-from modules.decoding.branches.rows import Ids, accepted, fill_up, positions, prompt_room
+from modules.decoding.branches.rows import prompt_room
 from modules.decoding.branches.step import alignments_of, by_model, check_prompts, combined
 from modules.decoding.branches.vocabulary import Alignment
 from modules.decoding.starts import forced_ids, start_id, without_lead
@@ -120,17 +122,17 @@ def read(
     first = branches.first.model
     lead = forced_ids(first)
     rests = [without_lead(lead, ids) for ids in continuations]
-    whole_BT, _ = fill_up([[*lead, *rest] for rest in rests], left=False, device=first.device)
+    whole_BT, _ = padded([[*lead, *rest] for rest in rests], left=False, device=first.device)
     alignments = alignments_of(branches)
     parts = [p[:, len(lead) :] for p in all_logits(branches, prompts, whole_BT, alignments)]
     token_BT = whole_BT[:, len(lead) :]
     log_p = combined(branches, alignments, parts).log_softmax(-1)
-    score_BT, best_BT = picked(log_p, token_BT), log_p.argmax(-1)
+    score_BT, best_BT = of_tokens(log_p, token_BT), log_p.argmax(-1)
     apart = {}
     if by_branch:
         for k, (to, part) in enumerate(zip(alignments, parts, strict=True)):
             own = to.logits(part.float().log_softmax(-1))
-            apart[branches.named(k)] = picked(own, token_BT)
+            apart[branches.named(k)] = of_tokens(own, token_BT)
     return [
         Likelihood(
             [0.0] * (len(ids) - len(rest)) + score_BT[b, : len(rest)].tolist(),
@@ -142,11 +144,6 @@ def read(
         )
         for b, (ids, rest) in enumerate(zip(continuations, rests, strict=True))
     ]
-
-
-def picked(log_p: Tensor, token_BT: Tensor) -> Tensor:
-    """What [B, T, V] says of tokens [B, T]."""
-    return log_p.gather(-1, token_BT[..., None])[..., 0]
 
 
 def all_logits(
@@ -176,16 +173,11 @@ def teacher_forced(model: Any, prompts: Sequence[Ids], token_RT: Tensor) -> Tens
             f"model's context of {model.config.max_position_embeddings}"
         )
     if model.config.is_encoder_decoder:
-        token_RL, mask_RL = fill_up(prompts, left=False, device=model.device)
+        token_RL, mask_RL = padded(prompts, left=False, device=model.device)
         start = torch.full_like(token_RT[:, :1], start_id(model))
         before_RT = torch.cat([start, token_RT[:, :-1]], dim=1).to(model.device)
         inputs = {"input_ids": token_RL, "attention_mask": mask_RL, "decoder_input_ids": before_RT}
         logits: Tensor = model(**inputs, use_cache=False).logits
         return logits
-    token_RL, mask_RL = fill_up(prompts, left=True, device=model.device)
-    whole_RN = torch.cat([token_RL, token_RT.to(model.device)], dim=1)[:, :-1]
-    mask_RN = torch.nn.functional.pad(mask_RL, (0, num_new - 1), value=1)
-    extra = accepted(model, position_ids=positions(mask_RN), logits_to_keep=num_new)
-    out = model(input_ids=whole_RN, attention_mask=mask_RN, use_cache=False, **extra)
-    last: Tensor = out.logits[:, -num_new:]  # the others are not computed if the model can
-    return last
+    token_RL, mask_RL = padded(prompts, left=True, device=model.device)
+    return continuation_logits(model, token_RL, mask_RL, token_RT.to(model.device))

@@ -6,20 +6,18 @@ Shape legend: R = rows, L = longest prompt, N = new tokens, W = tokens of the mo
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from functools import cache
-from inspect import signature
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
+from modules.causal_lm.forward_arguments import accepted
 from modules.causal_lm.kv_cache import RoomyLayer, roomy_cache
+from modules.causal_lm.padding import Ids, padded, positions
 
 CacheKind = Literal["dynamic", "static"]
-Ids = Sequence[int]
-"""Token ids of a prompt, without padding."""
 
 
 class BranchRows(ABC):
@@ -74,7 +72,7 @@ class CausalRows(BranchRows):
 
     @override
     def read(self, start_RN: Tensor, repeats: int) -> Tensor:
-        token_RL, mask_RL = fill_up(self.prompts, left=True, device=self.device)
+        token_RL, mask_RL = padded(self.prompts, left=True, device=self.device)
         self.cache = self._empty_cache(token_RL.shape[1])
         is_repeated = repeats > 1 and not can_be_repeated(self.cache)
         if is_repeated:
@@ -148,7 +146,7 @@ class EncodedRows(BranchRows):
 
     @override
     def read(self, start_RN: Tensor, repeats: int) -> Tensor:
-        token_RL, mask_RL = fill_up(self.prompts, left=False, device=self.device)
+        token_RL, mask_RL = padded(self.prompts, left=False, device=self.device)
         encoded = self.model.get_encoder()(input_ids=token_RL, attention_mask=mask_RL)
         hidden_RLD = encoded.last_hidden_state.repeat_interleave(repeats, dim=0)
         self.encoded = type(encoded)(last_hidden_state=hidden_RLD)
@@ -195,38 +193,6 @@ def can_be_repeated(cache: Any) -> bool:
 
     known = (DynamicLayer, DynamicSlidingWindowLayer, RoomyLayer)
     return all(type(layer) in known for layer in cache.layers)
-
-
-def fill_up(
-    prompts: Sequence[Ids], left: bool, device: torch.device, pad: int = 0
-) -> tuple[Tensor, Tensor]:
-    """Prompts [R, L] of one length, and which of their tokens are real, as integers."""
-    longest = max(map(len, prompts))
-    token_RL = torch.full((len(prompts), longest), pad)
-    mask_RL = torch.zeros_like(token_RL)
-    for row, ids in enumerate(prompts):
-        place = slice(longest - len(ids), None) if left else slice(len(ids))
-        token_RL[row, place] = torch.tensor(ids)
-        mask_RL[row, place] = 1
-    return token_RL.to(device), mask_RL.to(device)
-
-
-def positions(mask_RL: Tensor) -> Tensor:
-    """Positions of the tokens of padded rows: padding does not count, and has position 0."""
-    return (mask_RL.cumsum(1) - 1).clamp(min=0)
-
-
-def accepted(model: Any, **wanted: Any) -> dict[str, Any]:
-    """The arguments that a model's forward pass takes."""
-    return {
-        name: value for name, value in wanted.items() if name in parameters(type(model).forward)
-    }
-
-
-@cache
-def parameters(forward: Callable[..., object]) -> frozenset[str]:
-    """Names of the arguments of a kind of model's forward pass."""
-    return frozenset(signature(forward).parameters)
 
 
 def rows_of(model: Any, prompts: Sequence[Ids], num_new: int, cache: CacheKind) -> BranchRows:

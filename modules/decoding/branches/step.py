@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from modules.causal_lm.architecture.weight_layout import columns_together, pays
+from modules.causal_lm.padding import Ids
 from modules.decoding.branches.branches import Branches
-from modules.decoding.branches.rows import BranchRows, CacheKind, Ids, rows_of
+from modules.decoding.branches.rows import BranchRows, CacheKind, rows_of
 from modules.decoding.branches.vocabulary import Alignment
 from modules.decoding.starts import start_id
 
