@@ -1,0 +1,164 @@
+"""What keeps the house in order: names, sizes of folders, who imports whom, and paths in prose."""
+
+import ast
+import re
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("modules", "datamodules", "callbacks", "engine", "benchmarks")
+EQUALS = {"callbacks", "benchmarks", "engine/commands"}
+"""Lists of equals, as long as they like."""
+CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
+    "contracts"
+]
+[SHARED] = [
+    {room for layer in contract["layers"] for room in layer.split(" | ")}
+    for contract in CONTRACTS
+    if contract.get("containers") == ["modules"]
+]
+"""Rooms that systems stand on; every other room of `modules` is a system's."""
+SYSTEMS_ELSEWHERE = {"detector"}
+"""Its trained system is `modules/classifier/system.py`, its baselines have files of their own."""
+BATCH = re.compile(r"\w*Batch")
+"""A TypedDict that a system declares; `PromptBatch` is what each gets for `predict`."""
+ROLES = {
+    "Builder": "makes the network of a room",
+    "FromConfig": "a network from its options",
+    "Pretrained": "a network from a folder",
+    "Generation": "how a room generates",
+    "Codec": "a protocol of the data, and one of the system, about the same classes",
+    "Report": "a protocol of the engine about what a grid's report class is",
+    "Claims": "the claims of a system, a class a script",
+    "Scale": "the sizes of a script of claims",
+}
+"""Names that mean the same role in every room."""
+WORKED_EXAMPLE = ROOT / "docs" / "adding_a_system.md"
+"""Names files that it asks its reader to write; its own tests follow it to the letter."""
+CLASS_PATH = re.compile(rf"(?<![\w./-])(?:{'|'.join(PACKAGES)})(?:\.\w+)+")
+QUOTED = re.compile(r"`((?:[\w-]+|\.\.?)(?:/[\w.-]+)*\.(?:py|md))(?::(\w+)[\w.]*)?`")
+"""A file in back quotes, and a name in it."""
+
+
+def sources(*packages: str) -> list[Path]:
+    """Every module of some packages, but for tests."""
+    return [file for name in packages for file in sorted((ROOT / name).rglob("*.py"))]
+
+
+def prose() -> list[Path]:
+    """Every page and config."""
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("configs/**/*.yaml")]
+    rooms = [page for name in PACKAGES for page in ROOT.glob(f"{name}/**/README.md")]
+    return sorted({*pages, *rooms} - {WORKED_EXAMPLE})
+
+
+@cache
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text())
+
+
+def room(file: Path) -> str:
+    """The folder below a package; of packages without rooms the package."""
+    parts = file.relative_to(ROOT).parts
+    return "/".join(parts[:2]) if parts[0] == "modules" else parts[0]
+
+
+def shown(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def strings(file: Path) -> Iterator[str]:
+    """Docstrings and all other strings of a module."""
+    nodes = (node for node in ast.walk(tree(file)) if isinstance(node, ast.Constant))
+    return (node.value for node in nodes if isinstance(node.value, str))
+
+
+def defined(file: Path) -> set[str]:
+    """Names at the top of a module, those that it imports included."""
+    names = set()
+    for node in tree(file).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        names |= {target.id for target in targets if isinstance(target, ast.Name)}
+        names |= {alias.asname or alias.name for alias in getattr(node, "names", [])}
+        names |= {node.name} if hasattr(node, "name") else set()
+    return names
+
+
+def exists(path: str) -> bool:
+    """Whether a dotted path names a package, a module or what is defined in one."""
+    at, names = ROOT, path.split(".")
+    for index, name in enumerate(names):
+        if not (at / name).is_dir():
+            file, rest = at / f"{name}.py", names[index + 1 : index + 2]
+            return file.is_file() and (not rest or rest[0] in defined(file))
+        at /= name
+    return True
+
+
+def imported(file: Path) -> set[str]:
+    """The rooms of `modules` that a module imports."""
+    nodes = [node for node in ast.walk(tree(file)) if isinstance(node, ast.ImportFrom)]
+    return {node.module.split(".")[1] for node in nodes if f"{node.module}".startswith("modules.")}
+
+
+def classes() -> dict[str, set[str]]:
+    """Of each class name, the rooms that define it."""
+    found = defaultdict(set)
+    for file in sources(*PACKAGES):
+        for node in tree(file).body:
+            if isinstance(node, ast.ClassDef):
+                found[node.name].add(room(file))
+    return found
+
+
+def test_a_class_name_means_one_thing_in_all_rooms():
+    twice = {name: rooms for name, rooms in classes().items() if len(rooms) > 1}
+    assert {name: sorted(r) for name, r in twice.items() if not BATCH.fullmatch(name)}.keys() <= {
+        *ROLES
+    }
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_folder_holds_more_than_twelve_modules(package):
+    folders = {file.parent for file in sources(package)} - {ROOT / name for name in EQUALS}
+    sizes = {shown(folder): len([*folder.glob("[!_]*.py")]) for folder in folders}
+    assert {folder: size for folder, size in sizes.items() if size > 12} == {}
+
+
+@pytest.mark.parametrize("file", prose(), ids=shown)
+def test_every_class_path_in_prose_and_configs_exists(file):
+    named = set(CLASS_PATH.findall(file.read_text().replace("benchmarks.NAME", "")))
+    assert [path for path in sorted(named) if not exists(path)] == []
+
+
+def test_every_class_path_in_a_docstring_or_message_exists():
+    named = {
+        (shown(file), path)
+        for file in [*sources(*PACKAGES), ROOT / "cli.py"]
+        for text in strings(file)
+        for path in CLASS_PATH.findall(text)
+    }
+    assert {(f, path) for f, path in named if not exists(path) and "NAME" not in path} == set()
+
+
+@pytest.mark.parametrize("page", [p for p in prose() if p.suffix == ".md"], ids=shown)
+def test_every_file_that_a_page_names_exists_and_holds_what_it_says(page):
+    for path, name in QUOTED.findall(page.read_text()):
+        if "/" not in path and page.parent in (ROOT, ROOT / "docs"):
+            continue  # a name that many folders have, such as system.py
+        found = [base / path for base in (page.parent, ROOT) if (base / path).exists()]
+        assert found, f"{path} is not there"
+        assert not name or name in defined(found[0]), f"{path} has no {name}"
+
+
+@pytest.mark.parametrize("name", sorted({f.parts[-2] for f in ROOT.glob("modules/*/__init__.py")}))
+def test_a_system_stands_on_shared_rooms_and_knows_no_other_system(name):
+    may = SHARED if name in SHARED else SHARED | {name}
+    for file in sources(f"modules/{name}"):
+        assert imported(file) <= may, shown(file)
+    assert name in SHARED | SYSTEMS_ELSEWHERE or (ROOT / "modules" / name / "system.py").is_file()
