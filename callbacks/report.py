@@ -20,8 +20,8 @@ from callbacks.rates import StepRates
 from engine.measure.flops import FlopCounter
 from engine.measure.machine import matmul_rate, peak_memory
 from engine.parallel.fsdp2 import compute_dtype
-from engine.run.finite_steps import NotFiniteError, num_skipped
-from engine.run.whole_steps import ends_step
+from engine.run.steps.finite import NotFiniteError, num_skipped
+from engine.run.steps.whole import ends_step
 
 
 @runtime_checkable

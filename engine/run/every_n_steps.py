@@ -10,7 +10,7 @@ from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from typing_extensions import override
 
 from engine.run.interruption import is_agreed, signal_behind
-from engine.run.whole_steps import ends_step
+from engine.run.steps.whole import ends_step
 
 
 class StepCheckpoints(ModelCheckpoint):

@@ -23,7 +23,7 @@ from typing_extensions import override
 
 from engine.ranks.agreement import Ranks
 from engine.ranks.orphans import watch_launcher
-from engine.run.whole_steps import ends_step
+from engine.run.steps.whole import ends_step
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
 REQUEUE = 256

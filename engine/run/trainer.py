@@ -7,12 +7,12 @@ from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import override
 
 from engine.ranks.agreement import Ranks
-from engine.run.finite_steps import SoundSteps, refuse_non_finite
 from engine.run.interruption import Interrupted, Interruptions, Signals
 from engine.run.monitors import Monitors
 from engine.run.repeated import last_of_each
+from engine.run.steps.finite import SoundSteps, refuse_non_finite
+from engine.run.steps.whole import WholeSteps
 from engine.run.weights import WeightsTold
-from engine.run.whole_steps import WholeSteps
 
 
 class Trainer(L.Trainer):

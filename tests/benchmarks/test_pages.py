@@ -71,7 +71,5 @@ def test_a_table_is_made_anew_between_its_markers(monkeypatch):
 
 def test_a_config_is_summed_up_by_the_first_sentence_of_its_comment(tmp_path):
     config = tmp_path / "run.yaml"
-    config.write_text(
-        "# As in the paper (Han et al., 2024, sec. 4.2): rows of\n# 1.5 k. More.\na: 1\n"
-    )
+    config.write_text("# As in Han et al. (2024, sec. 4.2): rows of\n# 1.5 k. More.\na: 1\n")
     assert pages.summary(config) == "As in Han et al. (2024, sec. 4.2): rows of 1.5 k."

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from engine.run.finite_steps import SoundSteps
+from engine.run.steps.finite import SoundSteps
 from modules.causal_lm.system import CausalLM
 from tests.fixtures.runs import (
     fit,

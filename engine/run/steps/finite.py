@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from engine.ranks.agreement import Ranks
-from engine.run.whole_steps import ends_step
+from engine.run.steps.whole import ends_step
 
 MOST_KEPT = 16
 """Micro-batches of a step that are at hand if they are to be written out."""

@@ -1,0 +1,1 @@
+"""Optimizer steps: whole ones and finite ones."""
