@@ -8,7 +8,7 @@ import lightning as L
 import numpy as np
 from typing_extensions import override
 
-from callbacks.pictures import grid
+from callbacks.images import grid
 from callbacks.records import line, pictures_in, records_of, written
 from engine.disk.jsonl import append, mend
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.bench.harness import Bench
 from benchmarks.claims.codec_lm.files import BATCH, SHEETS, Files, train_files
-from callbacks.pictures import grid
+from callbacks.images import grid
 from modules.codec_lm.h264.frame_prediction import frame_prediction, mean_frame_prediction
 
 CONFIG = "avc_lm/moving_mnist"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.claims.training import COUNTED, bare, fit
-from callbacks.pictures import grid
+from callbacks.images import grid
 from engine.measure.flops import FlopCounter
 from modules.codec_lm.evaluate import as_images
 from modules.codec_lm.system import CodecLM

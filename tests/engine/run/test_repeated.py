@@ -8,8 +8,8 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProg
 
 from callbacks.ema import EMA
 from callbacks.frozen import FrozenGuard
+from callbacks.images import CaptionImages, SampleImages
 from callbacks.moved import Moved
-from callbacks.pictures import CaptionPictures
 from callbacks.predictions import JsonLines
 from callbacks.progress import StepBar
 from callbacks.report import Report
@@ -25,7 +25,9 @@ PAIRS = [
     (EMA(), EMA(decay=0.5)),
     (FrozenGuard(), FrozenGuard()),
     (Moved(), Moved()),
-    (CaptionPictures(None), CaptionPictures(["a cat"])),
+    (CaptionImages(None), CaptionImages(["a cat"])),
+    (CaptionImages(None), SampleImages(4)),
+    (SampleImages(4), SampleImages(8)),
     (JsonLines(), JsonLines(show=0)),
     (StepBar(), StepBar()),
     (StepBar(), RichProgressBar()),

@@ -1,4 +1,4 @@
-"""Pictures while training: a fixed set of captions, drawn after validations, as one grid."""
+"""Grids of images while training: the same ones after every validation."""
 
 import json
 from pathlib import Path
@@ -15,27 +15,30 @@ from callbacks.drawing import Drawing
 
 @runtime_checkable
 class Artist(Protocol):
-    """A system that draws captions."""
+    """A system that draws an image for each caption."""
 
     def draw(self, captions: list[str]) -> Tensor:
-        """Pictures, uint8 [N, H, W, 3]."""
+        """Images, uint8 [N, H, W, 3]."""
         ...
 
 
-class CaptionPictures(Drawing):
+class CaptionImages(Drawing):
     """Draws fixed captions after every validation, with the weights that were validated.
 
-    A picture that cannot be drawn never ends a training.
-    Writes `samples/step_<step>.png`, a grid in reading order, and the captions beside it.
+    An image that cannot be drawn never ends a training.
+    Writes `samples/step_<step>.png`, a grid in reading order, and `samples/captions.txt`.
 
     Args:
         captions: What to draw; or a file as `predict` takes it, whose plain captions are drawn:
             `.txt` with one a line, or `.jsonl` with a key `prompt`. None draws one without text.
-        columns: Pictures in a row of the grid.
-        scale: Pixels of the grid for each pixel of a picture.
+        columns: Images in a row of the grid.
+        scale: Pixels of the grid for each pixel of an image.
+
+    Raises:
+        ValueError: There is no caption, or `columns` or `scale` is below 1.
     """
 
-    what = "picture"
+    what = "image"
 
     def __init__(self, captions: list[str] | str | None, columns: int = 8, scale: int = 3):
         super().__init__()
@@ -65,9 +68,31 @@ class CaptionPictures(Drawing):
     def write(self, drawn: Any, folder: Path, step: int) -> str:
         path = folder / f"step_{step:07d}.png"
         grid(drawn.numpy(), self.columns, self.scale).save(path)
-        captions = "\n".join(self.captions) + "\n"
-        (folder / "captions.txt").write_text(captions, errors="backslashreplace")
+        if any(self.captions):
+            captions = "\n".join(self.captions) + "\n"
+            (folder / "captions.txt").write_text(captions, errors="backslashreplace")
         return str(path)
+
+
+class SampleImages(CaptionImages):
+    """Draws images of no caption, for systems without conditioning; else as `CaptionImages`.
+
+    The first `num` indices and the system's own seed decide what is drawn, as with that many empty
+    captions, so that grids of different steps differ by the weights alone.
+
+    Args:
+        num: How many.
+        columns: Images in a row of the grid.
+        scale: Pixels of the grid for each pixel of an image.
+
+    Raises:
+        ValueError: `num`, `columns` or `scale` is below 1.
+    """
+
+    def __init__(self, num: int = 16, columns: int = 8, scale: int = 3):
+        if num < 1:
+            raise ValueError(f"num must be at least 1, got {num}.")
+        super().__init__([""] * num, columns, scale)
 
 
 def read_captions(path: Path) -> list[str]:
@@ -86,20 +111,20 @@ def read_captions(path: Path) -> list[str]:
     return lines
 
 
-def grid(picture_NHWC: np.ndarray, columns: int, scale: int = 1, gap: int = 2) -> Image.Image:
-    """Pictures in rows, on white.
+def grid(image_NHWC: np.ndarray, columns: int, scale: int = 1, gap: int = 2) -> Image.Image:
+    """Images in rows, on white.
 
     Args:
-        picture_NHWC: uint8, all of one size.
-        columns: Pictures in a row.
+        image_NHWC: uint8, all of one size.
+        columns: Images in a row.
         scale: Pixels for each pixel.
-        gap: White pixels between pictures.
+        gap: White pixels between images.
     """
-    num, height, width, channels = picture_NHWC.shape
+    num, height, width, channels = image_NHWC.shape
     rows = -(-num // columns)
     shape = rows * (height + gap) - gap, min(num, columns) * (width + gap) - gap, channels
     sheet = np.full(shape, 255, np.uint8)
-    for i, picture in enumerate(picture_NHWC):
+    for i, image in enumerate(image_NHWC):
         top, left = i // columns * (height + gap), i % columns * (width + gap)
-        sheet[top : top + height, left : left + width] = picture
+        sheet[top : top + height, left : left + width] = image
     return Image.fromarray(sheet.repeat(scale, 0).repeat(scale, 1))
