@@ -32,7 +32,7 @@ from modules.codec_lm.system import CodecLM
 DIGITS = Path("configs/jpeg_lm/digits.yaml")
 SHORT, LONG = 10_000, 80_000
 """Characters of the texts."""
-NUM_PICTURES = 16
+NUM_IMAGES = 16
 NUM_FILES = 200
 NUM_DECODED = 64
 """Tokens that a large model writes at a time."""
@@ -53,7 +53,7 @@ def timed(work: Callable[[], Any]) -> Measure:
     return seconds
 
 
-def pictures(codec: JpegCodec, num: int) -> list[NDArray[np.uint8]]:
+def images(codec: JpegCodec, num: int) -> list[NDArray[np.uint8]]:
     """Smooth pictures with some detail."""
     dice = np.random.default_rng(0)
     side = max(2, codec.height // 8)
@@ -65,7 +65,7 @@ def pictures(codec: JpegCodec, num: int) -> list[NDArray[np.uint8]]:
 def encoding(bench: Bench) -> None:
     """Pictures to spelt bytes, against Pillow's plain ones."""
     codec = JpegCodec(256, 256)
-    shown = pictures(codec, NUM_PICTURES)
+    shown = images(codec, NUM_IMAGES)
     measures = {
         "Pillow": timed(lambda: [codec.save(one) for one in shown]),
         "ours": timed(lambda: [codec.text(one) for one in shown]),
@@ -73,13 +73,13 @@ def encoding(bench: Bench) -> None:
     timings = bench.time("encoding", measures, "Pillow", num_rounds=30)
     ratio = timings.ratio("ours", "Pillow")
     bench.row(8, "picture to spelt bytes, time / Pillow's own save", ratio, 1.3, timings, limit=1.0)
-    bench.details["pictures/s"] = NUM_PICTURES / timings.time("ours").median
+    bench.details["pictures/s"] = NUM_IMAGES / timings.time("ours").median
 
 
 def tokens(bench: Bench, system: CodecLM) -> None:
     """How tokenising grows with the length of a file."""
     codec = JpegCodec(256, 256, quality=75)
-    text = "".join(codec.text(one) for one in pictures(codec, 8))
+    text = "".join(codec.text(one) for one in images(codec, 8))
     text *= -(-LONG // len(text))
     encode = system.tokenizer.backend_tokenizer.encode
     measures = {
@@ -104,7 +104,7 @@ def grammar(bench: Bench, system: CodecLM) -> None:
     """Masking one token over decoding it; every round masks a file that was not seen before."""
     tokens, codec = system.rules, system.codec
     assert isinstance(codec, JpegCodec)
-    files = cycle(system.tokenizer.encode(codec.text(one)) for one in pictures(codec, NUM_FILES))
+    files = cycle(system.tokenizer.encode(codec.text(one)) for one in images(codec, NUM_FILES))
 
     def mask() -> float:
         file, state = next(files), tokens.start
@@ -182,7 +182,7 @@ def forced(bench: Bench, system: CodecLM) -> None:
     tokens, codec = system.rules, system.codec
     assert isinstance(codec, JpegCodec)
     only, total = 0, 0
-    for one in pictures(codec, NUM_FILES):
+    for one in images(codec, NUM_FILES):
         state = tokens.start
         for token in system.tokenizer.encode(codec.text(one)):
             only += int(tokens.legal(state, BUDGET).sum() == 1)

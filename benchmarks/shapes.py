@@ -19,20 +19,20 @@ SIGMA = 8.0
 Spoil = Callable[[Pixels, int], Pixels]
 
 
-def clean(picture: Pixels, seed: int) -> Pixels:
+def clean(image: Pixels, seed: int) -> Pixels:
     """The picture as it is."""
-    return picture
+    return image
 
 
-def noised(picture: Pixels, seed: int) -> Pixels:
+def noised(image: Pixels, seed: int) -> Pixels:
     """Normal noise on every value."""
-    noise = np.random.default_rng(seed).normal(0, SIGMA, picture.shape)
-    return (picture + noise).round().clip(0, 255).astype(np.uint8)
+    noise = np.random.default_rng(seed).normal(0, SIGMA, image.shape)
+    return (image + noise).round().clip(0, 255).astype(np.uint8)
 
 
-def blurred(picture: Pixels, seed: int) -> Pixels:
+def blurred(image: Pixels, seed: int) -> Pixels:
     """Every pixel averaged with its neighbours, 1 : 2 : 1 in both directions."""
-    padded = np.pad(picture.astype(np.float32), ((1, 1), (1, 1), (0, 0)), mode="edge")
+    padded = np.pad(image.astype(np.float32), ((1, 1), (1, 1), (0, 0)), mode="edge")
     rows = padded[:-2] + 2 * padded[1:-1] + padded[2:]
     both = rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]
     return (both / 16).round().astype(np.uint8)
@@ -61,13 +61,13 @@ def draw() -> float:
 def sheet(rows: int = 4, columns: int = 6, scale: int = 3, gap: int = 4) -> Image.Image:
     """Scenes side by side, enlarged; those of the last row show held-out pairs."""
     step = SIDE * scale + gap
-    picture = Image.new("RGB", (columns * step + gap, rows * step + gap), "white")
+    image = Image.new("RGB", (columns * step + gap, rows * step + gap), "white")
     for index in range(rows * columns):
         row, column = divmod(index, columns)
         shown = render(scene(3, index, "held_out" if row == rows - 1 else "train"))
         large = Image.fromarray(shown.repeat(scale, 0).repeat(scale, 1))
-        picture.paste(large, (gap + column * step, gap + row * step))
-    return picture
+        image.paste(large, (gap + column * step, gap + row * step))
+    return image
 
 
 def measure(bench: Bench) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from typing_extensions import override
 
 from callbacks.images import grid
-from callbacks.records import line, pictures_in, records_of, written
+from callbacks.records import images_in, line, records_of, written
 from engine.disk.jsonl import append, mend
 
 LARGEST_GRID = 64
@@ -24,9 +24,9 @@ class JsonLines(L.Callback):
     A record is a dictionary; whatever else `predict_step` returns becomes one a sample, as
     `callbacks.records.records_of` says. Lines are strict JSON (`engine.disk.strict_json`) of
     every kind of value: NaN and the infinities are null. A picture in a record (a uint8 tensor
-    [H, W, 3] or [H, W], alone or in a list) becomes a file in `pictures/`, and its path stands in
+    [H, W, 3] or [H, W], alone or in a list) becomes a file in `images/`, and its path stands in
     the record; so do bytes, whose key is the ending of their file. The first 64 pictures under the
-    records' last keys make `pictures/grid.png` as well. Ranks above 0 write
+    records' last keys make `images/grid.png` as well. Ranks above 0 write
     `predictions.<rank>.jsonl`.
 
     Args:
@@ -64,8 +64,8 @@ class JsonLines(L.Callback):
             return
         self.run.mkdir(parents=True, exist_ok=True)
         for number, record in enumerate(records, start=self.shown):
-            self.drawn += pictures_in(list(record.values())[-1]) if record else []
-            path = self.run / "pictures" / f"{prefix(trainer)}{number:05d}"
+            self.drawn += images_in(list(record.values())[-1]) if record else []
+            path = self.run / "images" / f"{prefix(trainer)}{number:05d}"
             for key, value in list(record.items()):
                 record[key] = written(value, path.with_name(f"{path.name}_{key}"))
         del self.drawn[LARGEST_GRID:]
@@ -80,14 +80,14 @@ class JsonLines(L.Callback):
     def on_predict_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not self.shown or self.run is None:
             return
-        colour = [as_colour(picture) for picture in self.drawn]
+        colour = [as_colour(image) for image in self.drawn]
         alike = [p for p in colour if p.shape == colour[0].shape]
         if len(alike) > 1:
-            path = self.run / "pictures" / f"{prefix(trainer)}grid.png"
+            path = self.run / "images" / f"{prefix(trainer)}grid.png"
             height, width = alike[0].shape[:2]
             columns = max(1, COLUMNS * height // width)  # a clip, frame beside frame, fills a row
             grid(np.stack(alike), columns, scale=max(1, 96 // height)).save(path)
-            trainer.print(f"pictures     {path}")
+            trainer.print(f"images       {path}")
         trainer.print(f"predictions  {self.file(trainer.global_rank)}")
 
     def _mend(self, trainer: L.Trainer, file: Path) -> None:
@@ -106,9 +106,9 @@ class JsonLines(L.Callback):
         return jsonl(Path(self.path) if self.path else self.run / "predictions.jsonl", rank)
 
 
-def as_colour(picture: np.ndarray) -> np.ndarray:
+def as_colour(image: np.ndarray) -> np.ndarray:
     """A picture of three channels."""
-    return picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
+    return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
 
 
 def prefix(trainer: L.Trainer) -> str:

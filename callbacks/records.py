@@ -60,7 +60,7 @@ def split(fields: dict[str, Any]) -> list[dict[str, Any]]:
     return [{key: part[i] for key, part in fields.items()} for i in range(lengths.pop())]
 
 
-def is_picture(value: Any) -> bool:
+def is_image(value: Any) -> bool:
     """Whether a value is an image: uint8, [H, W, 3] or grey [H, W]."""
     if isinstance(value, np.ndarray):
         value = torch.from_numpy(value) if value.dtype == np.uint8 else None
@@ -84,7 +84,7 @@ def written(value: Any, path: Path) -> Any:
     Raises:
         TypeError: Something that no file could hold; names it.
     """
-    if is_picture(value):
+    if is_image(value):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels(value)).save(path.with_suffix(".png"))
         return str(path.with_suffix(".png"))
@@ -110,10 +110,10 @@ def inside(value: Any, path: Path) -> Any:
         raise TypeError(f"predict_step: {error}; give {GIVEN}") from None
 
 
-def pictures_in(value: Any) -> list[np.ndarray]:
+def images_in(value: Any) -> list[np.ndarray]:
     """The pictures of a record's part, in order."""
     values = value if isinstance(value, list | tuple) else [value]
-    return [pixels(one) for one in values if is_picture(one)]
+    return [pixels(one) for one in values if is_image(one)]
 
 
 def line(record: dict[str, Any]) -> str:

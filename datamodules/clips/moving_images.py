@@ -28,7 +28,7 @@ class MovingImages(ClipSource):
     """Clips in which one picture or more of another source move, each always the same.
 
     Args:
-        pictures: What moves; captions are passed over.
+        images: What moves; captions are passed over.
         num: Number of clips.
         seed: Another seed makes other clips of the same pictures.
         size: Side of what moves, in pixels.
@@ -44,7 +44,7 @@ class MovingImages(ClipSource):
 
     def __init__(
         self,
-        pictures: ImageSource,
+        images: ImageSource,
         num: int,
         seed: int = 0,
         size: int = 20,
@@ -61,7 +61,7 @@ class MovingImages(ClipSource):
             if not 0 <= least <= most:
                 raise ValueError(f"{name} must be two rising numbers, got {least} and {most}.")
         check_choice("background", background, ("black", "white"))
-        self.pictures = pictures
+        self.images = images
         self.num = num
         self.seed = seed
         self.size = size
@@ -72,16 +72,16 @@ class MovingImages(ClipSource):
     @property
     @override
     def name(self) -> str:
-        return f"moving {self.pictures.name}:{self.num}:{self.seed}"
+        return f"moving {self.images.name}:{self.num}:{self.seed}"
 
     @override
     def fingerprint(self) -> str:
         own = [VERSION, self.num, self.seed, self.size, *self.objects, *self.speed, self.background]
-        return json.dumps(["MovingPictures", *own, self.pictures.fingerprint()])
+        return json.dumps(["MovingPictures", *own, self.images.fingerprint()])
 
     @override
     def prepare(self) -> None:
-        self.pictures.prepare()
+        self.images.prepare()
 
     @override
     def __len__(self) -> int:
@@ -107,16 +107,16 @@ class MovingImages(ClipSource):
         clip_THWC = np.full((*shape, 3), 0 if is_black else 255, np.uint8)
         hide = np.maximum if is_black else np.minimum
         for _ in range(dice.randint(*self.objects)):
-            picture_HWC = self._picture(dice)
+            image_HWC = self._image(dice)
             ways = self._ways(dice, frames, [side - self.size for side in room])
             for frame_HWC, (top, left) in zip(clip_THWC, ways, strict=True):
                 part_HWC = frame_HWC[top : top + self.size, left : left + self.size]
-                part_HWC[...] = hide(part_HWC, picture_HWC)
+                part_HWC[...] = hide(part_HWC, image_HWC)
         return clip_THWC
 
-    def _picture(self, dice: Random) -> NDArray[np.uint8]:
-        number = dice.randrange(len(self.pictures))
-        found = self.pictures.sample(number, dice)
+    def _image(self, dice: Random) -> NDArray[np.uint8]:
+        number = dice.randrange(len(self.images))
+        found = self.images.sample(number, dice)
         if not isinstance(found, Pair):
             raise BadSampleError("a document of several parts")
         return square(found.image, self.size)

@@ -15,7 +15,7 @@ from datamodules.clips.files import VERSION as CLIPS
 from datamodules.clips.files import ClipSource
 from datamodules.images.items import shaped, stored
 from datamodules.images.preprocess import MAX_PIXELS
-from datamodules.images.preprocess import VERSION as PICTURES
+from datamodules.images.preprocess import VERSION as IMAGES
 from datamodules.images.source import ImageSource
 from datamodules.records.document import BadSample, Document
 from datamodules.records.faults import attempt
@@ -60,7 +60,7 @@ class CodecText(TextSource):
     """The files of a source's pictures or clips.
 
     Args:
-        pictures: Where they come from; captions are passed over.
+        source: Where they come from; captions are passed over.
         codec: What makes files of them.
 
     Attributes:
@@ -73,22 +73,22 @@ class CodecText(TextSource):
             the codec's pictures are no squares.
     """
 
-    def __init__(self, pictures: Source, codec: Codec, max_pixels: int = MAX_PIXELS):
-        super().__init__(pictures.weight)
-        is_of_clips = isinstance(pictures, ClipSource)
+    def __init__(self, source: Source, codec: Codec, max_pixels: int = MAX_PIXELS):
+        super().__init__(source.weight)
+        is_of_clips = isinstance(source, ClipSource)
         if is_of_clips != (len(codec.shape) == CLIP):
             takes, has = ("pictures", "clips") if is_of_clips else ("clips", "pictures")
-            raise ValueError(f"the codec takes {takes}, but {pictures.name} has {has}.")
-        if isinstance(pictures, ClipSource):
+            raise ValueError(f"the codec takes {takes}, but {source.name} has {has}.")
+        if isinstance(source, ClipSource):
             frames, height, width, _ = codec.shape
-            pictures.check((frames, height, width))
+            source.check((frames, height, width))
         elif codec.shape[0] != codec.shape[1]:
             height, width = codec.shape[:2]
             raise ValueError(
                 f"pictures are cut to squares, but the codec's are {height}x{width}: give its "
                 "height and width one value."
             )
-        self.pictures = pictures
+        self.source = source
         self.codec = codec
         self.max_pixels = max_pixels
         self.num_coded_before = 0
@@ -96,31 +96,29 @@ class CodecText(TextSource):
     @property
     @override
     def name(self) -> str:
-        return self.pictures.name
+        return self.source.name
 
     @override
     def fingerprint(self) -> str:
-        is_of_clips = isinstance(self.pictures, ClipSource)
-        read = CLIPS if is_of_clips else [PICTURES, self.max_pixels]
-        return json.dumps(
-            ["CodecText", read, self.pictures.fingerprint(), self.codec.fingerprint()]
-        )
+        is_of_clips = isinstance(self.source, ClipSource)
+        read = CLIPS if is_of_clips else [IMAGES, self.max_pixels]
+        return json.dumps(["CodecText", read, self.source.fingerprint(), self.codec.fingerprint()])
 
     @override
     def documents(self) -> Iterator[Document | BadSample]:
-        self.pictures.prepare()
+        self.source.prepare()
         self.num_coded_before = 0
-        for index in range(len(self.pictures)):
-            yield attempt(self.pictures.location(index), self._document, index)
+        for index in range(len(self.source)):
+            yield attempt(self.source.location(index), self._document, index)
         if self.num_coded_before:
             rank_zero_warn(
-                f"{self.name}: {self.num_coded_before} of {len(self.pictures)} were compressed "
+                f"{self.name}: {self.num_coded_before} of {len(self.source)} were compressed "
                 "with losses already; they were decoded and coded again, and both losses add up."
             )
 
     def _document(self, index: int) -> Document:
         text = self.codec.text(self.pixels(index))
-        return Document(text, self.pictures.location(index), len(text))
+        return Document(text, self.source.location(index), len(text))
 
     def pixels(self, index: int) -> Pixels:
         """A picture as the codec takes it, the central square, resized; or a clip.
@@ -128,15 +126,15 @@ class CodecText(TextSource):
         Raises:
             BadSampleError: It is broken, or the document is not one picture.
         """
-        if isinstance(self.pictures, ClipSource):
+        if isinstance(self.source, ClipSource):
             frames, height, width, _ = self.codec.shape
-            clip = self.pictures.clip(index, (frames, height, width))
-            self.num_coded_before += self.pictures.is_of_files
+            clip = self.source.clip(index, (frames, height, width))
+            self.num_coded_before += self.source.is_of_files
             return clip
         size, _, *colours = self.codec.shape
-        picture = stored(self.pictures, index, Random(index))
-        found = shaped(picture, size, 3 if colours else 1, self.max_pixels)
-        self.num_coded_before += isinstance(picture, bytes) and has_losses(picture)
+        image = stored(self.source, index, Random(index))
+        found = shaped(image, size, 3 if colours else 1, self.max_pixels)
+        self.num_coded_before += isinstance(image, bytes) and has_losses(image)
         return found
 
 
@@ -261,11 +259,11 @@ class CodecData(TextData):
 
     def _usable(self, bad_samples: list[BadSample]) -> Iterator[tuple[str, Pixels]]:
         """Origins and pixels of sound test images; the others are added to `bad_samples`."""
-        for source in self.unfinished:
-            source.pictures.prepare()
-            for index in range(len(source.pictures)):
-                place = source.pictures.location(index)
-                pixels = attempt(place, source.pixels, index)
+        for files in self.unfinished:
+            files.source.prepare()
+            for index in range(len(files.source)):
+                place = files.source.location(index)
+                pixels = attempt(place, files.pixels, index)
                 if isinstance(pixels, BadSample):
                     bad_samples.append(pixels)
                 else:

@@ -86,10 +86,10 @@ def collate(
     order_S = np.argsort(kind_S, kind="stable")
     num_prefix, num_later, _ = np.bincount(kind_S, minlength=3).tolist()
     text_T = order_S[: num_prefix + num_later]
-    images = [(s, d) for d, segments in enumerate(documents) for s in segments]
-    pictures = [(s, bool(is_real_D[d])) for s, d in images if isinstance(s, DocumentImage)]
-    is_target_I = np.array([image.is_target and real for image, real in pictures], bool)
-    is_first_I = np.array([image.is_first for image, _ in pictures], bool)
+    parts = [(s, d) for d, segments in enumerate(documents) for s in segments]
+    images = [(s, bool(is_real_D[d])) for s, d in parts if isinstance(s, DocumentImage)]
+    is_target_I = np.array([image.is_target and real for image, real in images], bool)
+    is_first_I = np.array([image.is_first for image, _ in images], bool)
     counted_T = label_S[text_T] != IGNORE
     return {
         "token_T": torch.from_numpy(element_S[text_T]),
@@ -97,7 +97,7 @@ def collate(
         "position_S": torch.from_numpy((np.arange(len(element_S)) - first_S)[order_S]),
         "document_S": torch.from_numpy(document_S[order_S]),
         "image_id_S": torch.from_numpy(image_id_S[order_S]),
-        "latent_ICHW": torch.from_numpy(_stack([image for image, _ in pictures], latent_shape)),
+        "latent_ICHW": torch.from_numpy(_stack([image for image, _ in images], latent_shape)),
         "is_target_I": torch.from_numpy(is_target_I),
         "is_first_I": torch.from_numpy(is_first_I),
         "num_read": int((is_target_I & is_first_I).sum()),

@@ -31,7 +31,7 @@ from datamodules.text.tokenizer import TextTokenizer
 
 WANTS = ("image", "text", "both")
 """What may be generated."""
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic")
+IMAGE_SUFFIXES = tuple(".png .jpg .jpeg .webp .gif .bmp .tif .tiff .avif .heic".split())
 """Endings of pictures."""
 KEYS = ("prompt", "image", "segments")
 """Columns of what is given, the first of which that says something is taken."""
@@ -113,10 +113,10 @@ def image_reader(
 
 
 def _encode(
-    picture: StoredImage, shape: tuple[int, int, int], vae: ImageVae, max_pixels: int
+    image: StoredImage, shape: tuple[int, int, int], vae: ImageVae, max_pixels: int
 ) -> NDArray[np.float32]:
     sides = shape[1] * vae.reduction, shape[2] * vae.reduction
-    pixels = latent(picture, (3, *sides), max_pixels)
+    pixels = latent(image, (3, *sides), max_pixels)
     return vae.scaling.sample(vae.moments(pixels[None])[0], rng=None)
 
 
@@ -140,16 +140,16 @@ def read_image_text_prompts(
         ValueError: The file holds no prompts, or too many lines say none of this; names them.
     """
     if isinstance(prompts, str):
-        file = prompt_file(not_a_picture(prompts))
+        file = prompt_file(not_an_image(prompts))
         found = RowTally().sift(_prompts(file), max_bad_rate, shown(file))
         return list(found)
     texts = [(str(i), _text(text, f"prompt {i}"), "image") for i, text in enumerate(prompts or [])]
     return texts or [("0", [], "image")]
 
 
-def not_a_picture(prompts: str) -> str:
+def not_an_image(prompts: str) -> str:
     """The same, unless it is a picture; says how to ask for a caption of one."""
-    if Path(prompts).suffix.lower() in PICTURES:
+    if Path(prompts).suffix.lower() in IMAGE_SUFFIXES:
         line = json.dumps({"image": Path(prompts).name})
         raise ValueError(
             f"{prompts} is a picture. To ask for its caption, give prompts a .jsonl file beside "

@@ -40,7 +40,7 @@ class ImageData(MixtureData[ImageSource, Pixels]):
     """
 
     version = VERSION
-    unit = "pictures"
+    unit = "images"
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class ImageData(MixtureData[ImageSource, Pixels]):
         """
         return self.once("test", self.num_samples)
 
-    def training_pictures(self) -> Iterator[Pixels]:
+    def training_images(self) -> Iterator[Pixels]:
         """The pictures of all training sources, uint8 [H, W] or [H, W, 3]; bad ones are left out.
 
         For whoever makes a palette of them; needs no `setup`.
@@ -123,4 +123,4 @@ class ImageData(MixtureData[ImageSource, Pixels]):
         check_bounds(vars(self), least)
         check_choice("channels", self.channels, (1, 3))
         check_shares(vars(self), ["max_bad_rate"])
-        check_sources(self.sources["train"], "pictures")
+        check_sources(self.sources["train"], "images")

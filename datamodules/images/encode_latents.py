@@ -77,8 +77,8 @@ def decoded(
 ) -> Iterator[Pair | Interleaved]:
     """The good documents of a source, images as pixels in [-1, 1], float32 [3, size, size]."""
 
-    def pixels(picture: StoredImage) -> NDArray[np.float32]:
-        return latent(picture, (3, size, size), max_pixels)
+    def pixels(image: StoredImage) -> NDArray[np.float32]:
+        return latent(image, (3, size, size), max_pixels)
 
     def document(index: int) -> Pair | Interleaved:
         sample = source.sample(index, Random(f"latents/{index}"))

@@ -66,8 +66,8 @@ class ImageItems(SourceItems[ImageSource, Pixels]):
         row_B = [row for _, row, _ in found if row >= 0]
         shape = len(pixels), self.channels, self.size, self.size
         pixel_BCHW = np.empty(shape, np.float32)
-        for b, picture in enumerate(pixels):
-            pixel_BCHW[b] = scaled(picture)
+        for b, image in enumerate(pixels):
+            pixel_BCHW[b] = scaled(image)
         bad_samples = [bad for _, _, bad in found if bad is not None]
         return {
             "pixel_BCHW": torch.from_numpy(pixel_BCHW),
@@ -94,17 +94,17 @@ def stored(source: ImageSource, index: int, rng: Random) -> StoredImage:
     return found.image
 
 
-def shaped(picture: StoredImage, size: int, channels: int, max_pixels: int = MAX_PIXELS) -> Pixels:
+def shaped(image: StoredImage, size: int, channels: int, max_pixels: int = MAX_PIXELS) -> Pixels:
     """The central square of a picture, resized; uint8 [H, W] if grey, else [H, W, 3].
 
     Raises:
         BadSampleError: The picture is broken.
     """
-    pixels_HWC = square(picture, size, max_pixels)
+    pixels_HWC = square(image, size, max_pixels)
     return pixels_HWC if channels == 3 else np.asarray(Image.fromarray(pixels_HWC).convert("L"))
 
 
-def scaled(picture: Pixels) -> NDArray[np.float32]:
+def scaled(image: Pixels) -> NDArray[np.float32]:
     """Pixels in [-1, 1], channels first: float32 [C, H, W]."""
-    pixel_HWC = picture.reshape(*picture.shape[:2], -1)
+    pixel_HWC = image.reshape(*image.shape[:2], -1)
     return pixel_HWC.transpose(2, 0, 1).astype(np.float32) / np.float32(127.5) - np.float32(1)

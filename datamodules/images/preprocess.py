@@ -42,12 +42,12 @@ UPRIGHT = {
 
 
 def latent(
-    picture: StoredImage, shape: tuple[int, int, int], max_pixels: int = MAX_PIXELS
+    image: StoredImage, shape: tuple[int, int, int], max_pixels: int = MAX_PIXELS
 ) -> NDArray[np.float32]:
     """Clean latents: those given, or the pixels of the central square scaled to [-1, 1].
 
     Args:
-        picture: The image.
+        image: The image.
         shape: Channels, height and width of the result; pixels have three channels.
         max_pixels: Pixels of the largest file that is opened.
 
@@ -58,21 +58,21 @@ def latent(
         BadSampleError: The image is broken.
         MisfitError: Stored latents have another shape, or pixels are asked for as more channels.
     """
-    if isinstance(picture, np.ndarray) and picture.dtype == np.float32:
-        if picture.shape != shape:
-            raise MisfitError(f"stored latents are {picture.shape}, but the config says {shape}.")
-        return cast(NDArray[np.float32], picture)
+    if isinstance(image, np.ndarray) and image.dtype == np.float32:
+        if image.shape != shape:
+            raise MisfitError(f"stored latents are {image.shape}, but the config says {shape}.")
+        return cast(NDArray[np.float32], image)
     if shape[0] != 3:
         raise MisfitError(f"pixels have 3 channels, but data.init_args.channels is {shape[0]}.")
-    pixels_HWC = square(picture, shape[1], max_pixels)
+    pixels_HWC = square(image, shape[1], max_pixels)
     return pixels_HWC.transpose(2, 0, 1).astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
-def square(picture: StoredImage, size: int, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def square(image: StoredImage, size: int, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """The central square of an image in RGB, resized.
 
     Args:
-        picture: An encoded file or pixels.
+        image: An encoded file or pixels.
         size: Side of the result in pixels.
         max_pixels: Pixels of the largest file that is opened.
 
@@ -82,16 +82,16 @@ def square(picture: StoredImage, size: int, max_pixels: int = MAX_PIXELS) -> NDA
     Raises:
         BadSampleError: The image is broken; says how.
     """
-    if isinstance(picture, np.ndarray):
-        if picture.shape == (size, size, 3):
-            return picture.astype(np.uint8, copy=False)
-        if 0 in picture.shape:
-            raise BadSampleError(f"an image of size {picture.shape}")
-        return _central(Image.fromarray(picture.astype(np.uint8, copy=False)), size)
-    if not picture:
+    if isinstance(image, np.ndarray):
+        if image.shape == (size, size, 3):
+            return image.astype(np.uint8, copy=False)
+        if 0 in image.shape:
+            raise BadSampleError(f"an image of size {image.shape}")
+        return _central(Image.fromarray(image.astype(np.uint8, copy=False)), size)
+    if not image:
         raise BadSampleError("an empty image file")
     with blaming("a broken image"), _strictly(max_pixels):
-        return _central(_open(picture, size), size)
+        return _central(_open(image, size), size)
 
 
 @contextmanager

@@ -18,10 +18,10 @@ NUM_PIXELS = 1_000_000
 
 
 @runtime_checkable
-class Pictures(Protocol):
+class Images(Protocol):
     """Data of whose pictures a palette can be made."""
 
-    def training_pictures(self) -> Iterator[NDArray[np.uint8]]:
+    def training_images(self) -> Iterator[NDArray[np.uint8]]:
         """The training pictures, uint8 [H, W, 3], one after another."""
 
 
@@ -54,19 +54,19 @@ class MakePalette:
         Raises:
             TypeError: The data are no pictures.
         """
-        if not isinstance(datamodule, Pictures):
+        if not isinstance(datamodule, Images):
             raise TypeError(f"{type(datamodule).__name__} has no pictures to make a palette of")
         refuse_remote(folder, "folder")
-        print(train_palette(datamodule.training_pictures(), num_colours, Path(folder), seed))
+        print(train_palette(datamodule.training_images(), num_colours, Path(folder), seed))
 
 
 def train_palette(
-    pictures: Iterator[NDArray[np.uint8]], num_colours: int, folder: Path, seed: int = 0
+    images: Iterator[NDArray[np.uint8]], num_colours: int, folder: Path, seed: int = 0
 ) -> str:
     """Cluster pixels in RGB (Chen et al., 2020, sec. 3.2) and write the centres.
 
     Args:
-        pictures: uint8 [H, W, 3] each.
+        images: uint8 [H, W, 3] each.
         num_colours: K.
         folder: Where to write.
         seed: Of the pixels that are looked at, and of the clusters.
@@ -81,7 +81,7 @@ def train_palette(
 
     if num_colours < 2:
         raise ValueError(f"num_colours must be at least 2, got {num_colours}")
-    pixel_NC, num_pictures = sample(pictures, np.random.default_rng(seed))
+    pixel_NC, num_images = sample(images, np.random.default_rng(seed))
     if len(np.unique(pixel_NC, axis=0)) < num_colours:
         raise ValueError(f"the pictures have fewer than num_colours={num_colours} colours")
     means = MiniBatchKMeans(num_colours, batch_size=16384, n_init=1, random_state=seed)
@@ -90,21 +90,21 @@ def train_palette(
     colours = colours[np.lexsort(colours.T)]  # clusters have no order of their own
     error = ((means.cluster_centers_[means.labels_] - pixel_NC) ** 2).mean()
     write(colours, folder)
-    told = f"{len(colours)} colours from {num_pictures} pictures"
+    told = f"{len(colours)} colours from {num_images} pictures"
     return f"{told}, mean squared error {error:.1f}: {folder}"
 
 
 def sample(
-    pictures: Iterator[NDArray[np.uint8]], dice: np.random.Generator
+    images: Iterator[NDArray[np.uint8]], dice: np.random.Generator
 ) -> tuple[NDArray[np.uint8], int]:
     """Pixels [N, 3] of all pictures, as many of each, and how many pictures there are."""
     held: list[NDArray[np.uint8]] = []
     num, total, keep = 0, 0, NUM_PIXELS
-    for picture in pictures:
-        if picture.ndim != 3:
+    for image in images:
+        if image.ndim != 3:
             raise ValueError("grey pictures need no palette; set data.init_args.channels to 3")
         num += 1
-        pixels = picture.reshape(-1, 3)
+        pixels = image.reshape(-1, 3)
         held.append(dice.permutation(pixels)[:keep])
         total += len(held[-1])
         if total > 2 * NUM_PIXELS:

@@ -133,11 +133,11 @@ class ImageTextTestRun:
         """Draw and describe the pairs of a batch; every rank must call as often."""
         found = pairs(batch, pipeline.tokenizer.eos_token_id)
         if self.frechet is not None or self.score is not None:
-            self.add_pictures(found, pipeline)
+            self.add_images(found, pipeline)
         if self.metrics.cider:
             self.add_captions(found, pipeline)
 
-    def add_pictures(self, found: Sequence[Pair], pipeline: GenerationPipeline) -> None:
+    def add_images(self, found: Sequence[Pair], pipeline: GenerationPipeline) -> None:
         """Draw captions, compare with images and with the captions themselves."""
         prompts = [prompt(p, [started(p.caption_T, pipeline)], "image") for p in found]
         drawn = [added[0] for added in pipeline.answer(prompts)]
@@ -146,14 +146,14 @@ class ImageTextTestRun:
                 self.compare(found, pixels(pipeline, drawn), pipeline)
 
     def compare(
-        self, found: Sequence[Pair], picture_NCHW: Tensor, pipeline: GenerationPipeline
+        self, found: Sequence[Pair], image_NCHW: Tensor, pipeline: GenerationPipeline
     ) -> None:
         """Compare what was drawn."""
         if self.frechet is not None:
-            self.frechet.add(picture_NCHW, pixels(pipeline, [p.latent_CHW for p in found]))
+            self.frechet.add(image_NCHW, pixels(pipeline, [p.latent_CHW for p in found]))
         if self.score is not None:
             captions = [pipeline.tokenizer.decode(p.caption_T) for p in found]
-            self.fit[0] += self.score(picture_NCHW, captions).double().sum().cpu()
+            self.fit[0] += self.score(image_NCHW, captions).double().sum().cpu()
             self.fit[1] += len(found)
 
     def add_captions(self, found: Sequence[Pair], pipeline: GenerationPipeline) -> None:

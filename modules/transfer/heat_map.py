@@ -48,8 +48,8 @@ def heat_map(
     wide = max(CELL[0], MARGIN + round(max(font.getlength(name) for name in columns)))
     top = 2 * MARGIN + 2 * CELL[1]
     width = max(left + wide * len(columns) + MARGIN, 2 * MARGIN + round(font.getlength(title)))
-    picture = Image.new("RGB", (width, top + CELL[1] * len(rows) + MARGIN), "white")
-    brush = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (width, top + CELL[1] * len(rows) + MARGIN), "white")
+    brush = ImageDraw.Draw(image)
     brush.text((MARGIN, MARGIN), title, "black", font)
     for g, name in enumerate(columns):
         middle = left + g * wide + wide // 2, top - CELL[1] // 2
@@ -60,7 +60,7 @@ def heat_map(
         for g in range(len(columns)):
             square = (left + g * wide, y, left + (g + 1) * wide - 2, y + CELL[1] - 2)
             paint(brush, square, float(value_DG[d, g]), (low, high), digits, font)
-    return picture
+    return image
 
 
 def paint(

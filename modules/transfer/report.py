@@ -9,7 +9,7 @@ from modules.metrics.bootstrap import NUM_RESAMPLES
 from modules.transfer.findings import Findings, findings
 from modules.transfer.matrix import THRESHOLDS, Matrix, arrows
 from modules.transfer.scores import read
-from modules.transfer.tables import markdown, write_csv, write_picture
+from modules.transfer.tables import markdown, write_csv, write_heat_map
 from modules.transfer.under_attack import Attacked
 
 Cells = list[tuple[dict[str, str], dict[str, Path]]]
@@ -156,4 +156,4 @@ def write_matrices(where: Path, every: Mapping[str, Matrix]) -> None:
         write_csv(matrix, where / f"{what}.csv")
         is_loss = what in ("acc_gap", "attacks")
         (where / f"{what}.md").write_text(markdown(matrix, points=is_loss) + "\n")
-        write_picture(matrix, where / f"{what}.png", TITLES[what], *ENDS[what])
+        write_heat_map(matrix, where / f"{what}.png", TITLES[what], *ENDS[what])

@@ -56,9 +56,9 @@ def lines(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def write_picture(matrix: Matrix, path: Path, title: str, low: float, high: float) -> None:
+def write_heat_map(matrix: Matrix, path: Path, title: str, low: float, high: float) -> None:
     """Write the values as a heat map."""
     path.parent.mkdir(parents=True, exist_ok=True)
     names = matrix.detectors, matrix.generators
-    picture = heat_map(matrix.values, *names, title, low, high)
-    picture.quantize(64).save(path, optimize=True)  # a quarter of the bytes, and no eye sees it
+    image = heat_map(matrix.values, *names, title, low, high)
+    image.quantize(64).save(path, optimize=True)  # a quarter of the bytes, and no eye sees it

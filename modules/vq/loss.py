@@ -14,12 +14,12 @@ def reconstruction(pixel_BCHW: Tensor, target_BCHW: Tensor) -> Tensor:
     return (pixel_BCHW - target_BCHW).square().flatten(1).mean(1)
 
 
-def commitment(z_ND: Tensor, quantised_ND: Tensor, num_pictures: int) -> Tensor:
+def commitment(z_ND: Tensor, quantised_ND: Tensor, num_images: int) -> Tensor:
     """|z - sg(e)|^2 of each picture, averaged over positions and D, [B].
 
     Args:
         z_ND: What the encoder gives.
         quantised_ND: The code of each; gets no gradient.
-        num_pictures: B.
+        num_images: B.
     """
-    return (z_ND - quantised_ND.detach()).square().view(num_pictures, -1).mean(1)
+    return (z_ND - quantised_ND.detach()).square().view(num_images, -1).mean(1)

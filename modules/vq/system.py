@@ -73,7 +73,7 @@ class VQVAE(System):
         self.make_network = network
         self.commitment_weight = commitment_weight
         self.free_steps = free_steps
-        self.meter.unit = "pictures"
+        self.meter.unit = "images"
         self.has_begun = False
         self.step_sums: Tensor | None = None
         self.shown: Tensor | None = None
@@ -182,7 +182,7 @@ class VQVAE(System):
         num_codes = self.autoencoder.quantiser.num_codes
         self.evaluation[NUM_SUMS:] += torch.bincount(coded.number_N, minlength=num_codes)
         if batch_idx == 0:
-            self.shown = torch.stack([as_pictures(pixel), as_pictures(bounded)], dim=1)
+            self.shown = torch.stack([as_uint8(pixel), as_uint8(bounded)], dim=1)
 
     def on_validation_epoch_end(self) -> None:
         """Log the exact means over all ranks."""
@@ -217,12 +217,12 @@ class VQVAE(System):
         if batch["num_targets"] == 0:
             return []
         coded: Coded = self.autoencoder(batch["pixel_BCHW"])
-        shown = as_pictures(coded.pixel_BCHW)
+        shown = as_uint8(coded.pixel_BCHW)
         number_BN = coded.number_N.view(len(shown), -1).tolist()
-        rows = zip(batch["place"], number_BN, as_pictures(batch["pixel_BCHW"]), shown, strict=True)
+        rows = zip(batch["place"], number_BN, as_uint8(batch["pixel_BCHW"]), shown, strict=True)
         return [
-            {"prompt": place, "codes": codes, "original": original, "continuation": picture}
-            for place, codes, original, picture in rows
+            {"prompt": place, "codes": codes, "original": original, "continuation": image}
+            for place, codes, original, image in rows
         ]
 
     def draw(self, captions: list[str]) -> Tensor:
@@ -271,7 +271,7 @@ def shown_codes(network: VQNetwork) -> Tensor:
     return torch.cat([z_ND.flatten(), shown.flatten()]).float().cpu()
 
 
-def as_pictures(pixel_BCHW: Tensor) -> Tensor:
+def as_uint8(pixel_BCHW: Tensor) -> Tensor:
     """Pixels in [-1, 1] as pictures in RGB, uint8 [B, H, W, 3], on the CPU."""
     pixel = ((pixel_BCHW.float().clamp(-1, 1) + 1) * 127.5).round().byte()
     return pixel.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu()

@@ -24,7 +24,7 @@ def trainer(folder, rank=0, world=1):
     )
 
 
-def picture(value):
+def image(value):
     return torch.full((4, 4, 3), value, dtype=torch.uint8)
 
 
@@ -51,13 +51,13 @@ def test_texts_are_one_json_line_each_and_printed_in_one(tmp_path):
     predicted(run, records[:1], records[1:], show=1)
     assert lines(tmp_path / "predictions.jsonl") == records
     assert run.said == ["The cat sät.", f"predictions  {tmp_path / 'predictions.jsonl'}"]
-    assert not (tmp_path / "pictures").exists()
+    assert not (tmp_path / "images").exists()
 
 
-def test_every_picture_is_a_file_and_those_that_came_make_a_grid(tmp_path):
+def test_every_image_is_a_file_and_those_that_came_make_a_grid(tmp_path):
     run = trainer(tmp_path)
-    first = {"name": "a", "prompt": ["red", picture(1)], "continuation": [picture(2)]}
-    second = {"name": "b", "prompt": [picture(3)], "continuation": ["x", picture(4), picture(5)]}
+    first = {"name": "a", "prompt": ["red", image(1)], "continuation": [image(2)]}
+    second = {"name": "b", "prompt": [image(3)], "continuation": ["x", image(4), image(5)]}
     predicted(run, [first], [second])
     found = lines(tmp_path / "predictions.jsonl")
     assert [list(record) for record in found] == [["name", "prompt", "continuation"]] * 2
@@ -65,7 +65,7 @@ def test_every_picture_is_a_file_and_those_that_came_make_a_grid(tmp_path):
     paths += found[1]["continuation"][1:]
     values = [np.unique(np.asarray(Image.open(path))).tolist() for path in paths]
     assert values == [[1], [2], [3], [4], [5]]
-    grid = np.asarray(Image.open(tmp_path / "pictures" / "grid.png"))
+    grid = np.asarray(Image.open(tmp_path / "images" / "grid.png"))
     assert sorted(np.unique(grid).tolist()) == [2, 4, 5, 255]
     assert run.said[0] == f"name a · prompt red {paths[0]} · continuation {paths[1]}"
 
@@ -73,17 +73,17 @@ def test_every_picture_is_a_file_and_those_that_came_make_a_grid(tmp_path):
 def test_clips_stand_below_one_another(tmp_path):
     clips = [torch.full((4, 60, 3), value, dtype=torch.uint8) for value in (1, 2)]
     predicted(trainer(tmp_path), [{"name": "a", "clip": clip} for clip in clips])
-    with Image.open(tmp_path / "pictures" / "grid.png") as grid:
+    with Image.open(tmp_path / "images" / "grid.png") as grid:
         assert grid.size == (60 * 24, (4 + 2 + 4) * 24)
 
 
 def test_ranks_write_apart(tmp_path):
     for rank in (0, 1):
-        predicted(trainer(tmp_path, rank, 2), [{"prompt": "p", "picture": picture(rank)}])
+        predicted(trainer(tmp_path, rank, 2), [{"prompt": "p", "image": image(rank)}])
     names = sorted(path.name for path in tmp_path.glob("*.jsonl"))
     assert names == ["predictions.1.jsonl", "predictions.jsonl"]
     values = [
-        int(np.asarray(Image.open(lines(tmp_path / name)[0]["picture"])).max()) for name in names
+        int(np.asarray(Image.open(lines(tmp_path / name)[0]["image"])).max()) for name in names
     ]
     assert values == [1, 0]
 
@@ -138,11 +138,11 @@ def test_whatever_is_predicted_becomes_one_record_a_sample(kind, tmp_path):
     assert lines(tmp_path / "predictions.jsonl") == wanted
 
 
-def test_a_batch_of_grey_pictures_becomes_files(tmp_path):
+def test_a_batch_of_grey_images_becomes_files(tmp_path):
     predicted(trainer(tmp_path), torch.full((2, 5, 4), 7, dtype=torch.uint8))
     paths = [record["prediction"] for record in lines(tmp_path / "predictions.jsonl")]
     assert [np.asarray(Image.open(path)).shape for path in paths] == [(5, 4), (5, 4)]
-    assert (tmp_path / "pictures" / "grid.png").is_file()
+    assert (tmp_path / "images" / "grid.png").is_file()
 
 
 @pytest.mark.parametrize("outputs", [object(), [object()], [{"a": [object()]}], torch.nn.ReLU()])

@@ -28,7 +28,7 @@ from benchmarks.claims.codec_lm import clips, corruption
 from benchmarks.claims.codec_lm.files import (
     COLUMNS,
     Files,
-    Pictures,
+    Images,
     beneath,
     coded,
     data_folder,
@@ -194,10 +194,10 @@ class Claims:
                 )
                 self.bench.row(1, what, ratio, 1.0, paper=paper)
 
-    def references(self, jpeg: Files, shown: Pictures) -> dict[str, Tensor]:
+    def references(self, jpeg: Files, shown: Images) -> dict[str, Tensor]:
         """Features of real pictures as they are, and as the JPEG codec shows them."""
         every = {"raw": shown, "as JPEG": coded(jpeg, shown)}
-        return {name: features(self.extract, pictures) for name, pictures in every.items()}
+        return {name: features(self.extract, images) for name, images in every.items()}
 
     # 2 and 4
 
@@ -213,9 +213,9 @@ class Claims:
                 told = [
                     finish(model, len(shown), share, seed) for seed in range(self.scale.num_seeds)
                 ]
-                whole = [features(self.extract, one.pictures) for one in told]
-                pictures = [beneath(shown, one.pictures, share) for one in told]
-                below = [features(self.extract, one) for one in pictures]
+                whole = [features(self.extract, one.images) for one in told]
+                images = [beneath(shown, one.images, share) for one in told]
+                below = [features(self.extract, one) for one in images]
                 each = {
                     WHOLE: [distance(one, references["raw"]) for one in whole],
                     TRUE: [distance(one, references["raw"]) for one in below],
@@ -230,7 +230,7 @@ class Claims:
                     found[what][kind] = float(np.mean(distances))
                 if share == 0.5:
                     half[kind] = torch.stack(below)
-                    sheet.append(told[0].pictures)
+                    sheet.append(told[0].images)
                 self.bench.say(f"emoji {kind}, r = {share}: Frechet {each}")
             self.finished_rows(share, found)
         show("emoji_half", *sheet)
@@ -277,7 +277,7 @@ def categories(sources: Sequence[Any]) -> list[str]:
     import pyarrow.parquet as pq
 
     (text,) = sources
-    source = text.pictures
+    source = text.images
     table = pq.read_table(source.path, columns=["category", "split"]).to_pylist()
     return [row["category"] for row in table if row["split"] == source.where["split"]]
 

@@ -45,7 +45,7 @@ def truth(files: Files, num: int) -> list[Clip]:
     """The same clips as the codec shows them whole."""
     codec: Any = files.system.codec
     (source,) = files.data.unfinished
-    source.pictures.prepare()
+    source.images.prepare()
     return [codec.decode(codec.encode(source.pixels(index))) for index in range(num)]
 
 

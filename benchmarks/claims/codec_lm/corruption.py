@@ -22,12 +22,12 @@ def measure(bench: Bench, num: int) -> None:
     path = data_folder() / "emoji" / "emoji72.parquet"
     source = ImageTextParquet(str(path), caption=None, where={"split": "train"})
     source.prepare()
-    pictures = [
+    images = [
         shaped(stored(source, index, Random(index)), SIDE, channels=3) for index in range(num)
     ]
     found: dict[str, dict[str, float]] = {}
     for restart in RESTARTS:
-        found[restart] = summary(study(JpegCodec(SIDE, SIDE, restart=restart), pictures))
+        found[restart] = summary(study(JpegCodec(SIDE, SIDE, restart=restart), images))
         bench.say(f"a wrong byte, restart {restart}: {found[restart]}")
     bench.details["corruption, emoji of 64 x 64"] = found
     for better, worse in (("mcu", "row"), ("row", "none")):

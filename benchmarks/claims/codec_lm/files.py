@@ -25,7 +25,7 @@ from modules.metrics.image.frechet import FeatureSums, frechet_distance
 from modules.metrics.image.image_features import FeatureExtractor
 
 CONFIGS = Path(__file__).parents[3] / "configs"
-Pictures = NDArray[np.uint8]
+Images = NDArray[np.uint8]
 """RGB, [N, H, W, 3]."""
 BATCH = 250
 """Files written side by side."""
@@ -123,7 +123,7 @@ def batches(num: int) -> list[int]:
     return [min(BATCH, num - at) for at in range(0, num, BATCH)]
 
 
-def draw(files: Files, num: int, seed: int) -> Pictures:
+def draw(files: Files, num: int, seed: int) -> Images:
     """New pictures."""
     records = new(files, num, seed)
     return np.stack([record["continuation"].numpy() for record in records])
@@ -143,13 +143,13 @@ class Finished:
     """Pictures that a model finished.
 
     Attributes:
-        pictures: What their files show.
+        images: What their files show.
         unsound: Share of the files that a strict decoder complains of.
         to_the_brim: Share of the files that took nine tenths of all tokens they might have: near
             its end the grammar leaves a file no choice but to finish.
     """
 
-    pictures: Pictures
+    images: Images
     unsound: float
     to_the_brim: float
 
@@ -181,34 +181,34 @@ def sound_without_grammar(files: Files, num: int) -> float:
     return float(np.mean([record["decoder_error"] is None for record in records]))
 
 
-def raw(files: Files, num: int) -> Pictures:
+def raw(files: Files, num: int) -> Images:
     """The first test pictures as they are, before any codec."""
     (source,) = files.data.unfinished
-    source.pictures.prepare()
-    return rgb([source.pixels(index) for index in range(min(num, len(source.pictures)))])
+    source.images.prepare()
+    return rgb([source.pixels(index) for index in range(min(num, len(source.images)))])
 
 
-def coded(files: Files, pictures: Pictures) -> Pictures:
+def coded(files: Files, images: Images) -> Images:
     """The same as the codec shows them."""
     codec: Any = files.system.codec
     is_grey = len(codec.shape) == 2
-    sequences = [codec.encode(one[..., 0] if is_grey else one) for one in pictures]
+    sequences = [codec.encode(one[..., 0] if is_grey else one) for one in images]
     return rgb([codec.decode(sequence) for sequence in sequences])
 
 
-def rgb(pictures: Sequence[NDArray[np.uint8]]) -> Pictures:
+def rgb(images: Sequence[NDArray[np.uint8]]) -> Images:
     """Grey pictures repeated, others as they are."""
-    whole = np.stack(pictures)
+    whole = np.stack(images)
     return whole if whole.ndim == 4 else np.repeat(whole[..., None], 3, axis=3)
 
 
-def beneath(shown: Pictures, finished: Pictures, share: float) -> Pictures:
+def beneath(shown: Images, finished: Images, share: float) -> Images:
     """Finished pictures whose given part is the true one: what is left to judge was written."""
     given = round(share * shown.shape[1])
     return np.concatenate([shown[:, :given], finished[:, given:]], axis=1)
 
 
-def show(name: str, *rows: Pictures) -> Path:
+def show(name: str, *rows: Images) -> Path:
     """Write a sheet of rows of pictures, for people; eight a row."""
     path = SHEETS / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -221,11 +221,11 @@ def show(name: str, *rows: Pictures) -> Path:
 
 
 @torch.no_grad()
-def features(extract: FeatureExtractor, pictures: Pictures) -> Tensor:
+def features(extract: FeatureExtractor, images: Images) -> Tensor:
     """Features of pictures, float64 [N, D]."""
     parts = [
-        extract(as_images(torch.from_numpy(pictures[at : at + BATCH])))
-        for at in range(0, len(pictures), BATCH)
+        extract(as_images(torch.from_numpy(images[at : at + BATCH])))
+        for at in range(0, len(images), BATCH)
     ]
     return torch.cat(parts).double()
 

@@ -27,7 +27,7 @@ from modules.transfer.findings import Findings
 from modules.transfer.matrix import Matrix, arrows
 from modules.transfer.report import MatrixReport, matrices, together, write_matrices
 from modules.transfer.summary import POOLED, own
-from modules.transfer.tables import write_picture
+from modules.transfer.tables import write_heat_map
 
 ROOT = Path(__file__).parents[3]
 MATRIX = ROOT / "configs" / "detector" / "matrix.yaml"
@@ -174,14 +174,14 @@ def measure(bench: Bench) -> None:
     seconds = [one["seconds"] for cell in grid.cells() for one in cell.receipts]
     bench.row(5, "minutes of all training and tests", sum(seconds) / 60, LIMIT)
     if not bench.quick:
-        keep_pictures(found["encoder"])
+        keep_heat_maps(found["encoder"])
 
 
-def keep_pictures(found: Findings) -> None:
+def keep_heat_maps(found: Findings) -> None:
     """Heat maps for the documents."""
-    write_picture(found.accuracy, DOCS / "detector_accuracy.png", "Accuracy", 0.6, 0.8)
+    write_heat_map(found.accuracy, DOCS / "detector_accuracy.png", "Accuracy", 0.6, 0.8)
     if found.gap is not None:
-        write_picture(found.gap, DOCS / "detector_gap.png", "Acc-Gap", 0.0, 0.08)
+        write_heat_map(found.gap, DOCS / "detector_gap.png", "Acc-Gap", 0.0, 0.08)
 
 
 if __name__ == "__main__":

@@ -48,10 +48,10 @@ def mean(rates: Sequence[Rates]) -> Rates:
     return {name: float(np.mean([one[name] for one in rates])) for name in rates[0]}
 
 
-def compare(scenes: Sequence[Scene], pictures: Sequence[Pixels]) -> Rates:
+def compare(scenes: Sequence[Scene], images: Sequence[Pixels]) -> Rates:
     """How much of each scene is found in its picture."""
-    pairs = zip(scenes, pictures, strict=True)
-    return mean([agreement(shown.shapes, read(picture, limit=3)) for shown, picture in pairs])
+    pairs = zip(scenes, images, strict=True)
+    return mean([agreement(shown.shapes, read(image, limit=3)) for shown, image in pairs])
 
 
 def draw(system: LMFusion, scenes: Sequence[Scene], seed: int) -> list[Pixels]:

@@ -122,10 +122,10 @@ def names_of_samples(group: Sequence[Member]) -> set[str]:
         name, suffix = member.parts
         suffixes.setdefault(name, set()).add(suffix)
     stem = group[0].stem
-    pictured = {name for name, own in suffixes.items() if own & set(IMAGES)}
-    if stem in pictured:
-        return {stem} | {name for name in pictured if suffixes[name] & set(TEXTS)}
-    return pictured | {stem} if pictured else set(suffixes)
+    with_image = {name for name, own in suffixes.items() if own & set(IMAGES)}
+    if stem in with_image:
+        return {stem} | {name for name in with_image if suffixes[name] & set(TEXTS)}
+    return with_image | {stem} if with_image else set(suffixes)
 
 
 def members(file: Path, passed: Counter[str]) -> Iterator[Member]:

@@ -41,26 +41,26 @@ class Colouring:
     is_shape_YX: NDArray[np.bool_]
 
 
-def read(picture: Pixels, limit: int = 2) -> tuple[Shape, ...]:
+def read(image: Pixels, limit: int = 2) -> tuple[Shape, ...]:
     """The shapes of a picture, the one of most pixels first.
 
     Args:
-        picture: Any picture of the right size, uint8 [Y, X, C].
+        image: Any picture of the right size, uint8 [Y, X, C].
         limit: Shapes to return, at most.
 
     Raises:
         ValueError: The picture has another size.
     """
-    if picture.shape != (SIDE, SIDE, 3):
-        raise ValueError(f"a picture of shapes is {(SIDE, SIDE, 3)}, got {picture.shape}.")
-    colouring = unmix(picture)
+    if image.shape != (SIDE, SIDE, 3):
+        raise ValueError(f"a picture of shapes is {(SIDE, SIDE, 3)}, got {image.shape}.")
+    colouring = unmix(image)
     return tuple(recognise(colouring, pixels_N2) for pixels_N2 in find(colouring)[:limit])
 
 
-def unmix(picture: Pixels) -> Colouring:
+def unmix(image: Pixels) -> Colouring:
     """Write every pixel as background plus a share of one colour, the nearest one."""
-    background_C = np.median(picture, axis=(0, 1))  # shapes cover less than half of a picture
-    light_YXC = (picture - background_C).astype(np.float32)
+    background_C = np.median(image, axis=(0, 1))  # shapes cover less than half of a picture
+    light_YXC = (image - background_C).astype(np.float32)
     line_KC = (np.array(list(COLOURS.values())) - background_C).astype(np.float32)
     length_K11 = np.maximum((line_KC**2).sum(1), 1.0)[:, None, None]
     share_KYX = np.clip(np.einsum("yxc,kc->kyx", light_YXC, line_KC) / length_K11, 0, 1)

@@ -79,8 +79,8 @@ def cover(form: str, radius: float, x: float, y: float) -> Plane:
 
 def render(scene: Scene) -> Pixels:
     """The picture of a scene, uint8 [Y, X, C]."""
-    picture = np.full((SIDE, SIDE, 3), scene.shade, np.float32)
+    image = np.full((SIDE, SIDE, 3), scene.shade, np.float32)
     for shape, (x, y) in zip(scene.shapes, scene.centres, strict=True):
         cover_YX1 = cover(shape.form, RADII[shape.size], x, y)[..., None]
-        picture += cover_YX1 * (np.array(COLOURS[shape.colour], np.float32) - picture)
-    return (picture + 0.5).astype(np.uint8)
+        image += cover_YX1 * (np.array(COLOURS[shape.colour], np.float32) - image)
+    return (image + 0.5).astype(np.uint8)

@@ -217,7 +217,7 @@ class AvcCodec:
     @cached_property
     def headers(self) -> Headers:
         """Writes the headers of slices."""
-        slices = (units(picture)[0] for picture in bare(self.probe))
+        slices = (units(frame)[0] for frame in bare(self.probe))
         first, second = (ending(self.parameters, unit) for unit in slices)
         return Headers(self.parameters, (first, second))
 
@@ -227,8 +227,8 @@ class AvcCodec:
             expected = [self.headers.write(p, 0) for p in FIRST[self.gop == 1]]
         except ValueError as error:
             raise RuntimeError(f"{x264.build(self.probe)} is not known: {error}") from error
-        for picture, bits in zip(bare(self.probe), expected, strict=True):
-            if not "".join(f"{byte:08b}" for byte in units(picture)[0].payload).startswith(bits):
+        for frame, bits in zip(bare(self.probe), expected, strict=True):
+            if not "".join(f"{byte:08b}" for byte in units(frame)[0].payload).startswith(bits):
                 raise RuntimeError(f"{x264.build(self.probe)} writes unknown headers of slices.")
         found, trouble = x264.decode(self.file(b"".join(bare(self.probe))))
         if trouble is not None or len(found) != len(expected):
@@ -238,4 +238,4 @@ class AvcCodec:
 def bare(stream: x264.Stream) -> list[bytes]:
     """The slices of each frame, without remarks and parameters."""
     found = ([u for u in units(text) if u.kind in (SLICE, IDR_SLICE)] for text in stream.frames)
-    return [join([picture]) for picture in found]
+    return [join([frame]) for frame in found]

@@ -101,11 +101,11 @@ def decode(stream: bytes) -> tuple[list[Clip], str | None]:
                 frames += decoder.decode(packet)
             except av.error.FFmpegError as error:
                 trouble.append(str(error.strerror))
-        pictures = [frame.to_ndarray(format="rgb24") for frame in frames]
+        pixels = [frame.to_ndarray(format="rgb24") for frame in frames]
     said = [message.strip() for _, _, message in heard]
     trouble = [message for message in said if not message.startswith(HARMLESS)] + trouble
     trouble += ["a frame is corrupt" for frame in frames if frame.is_corrupt]
-    return pictures, trouble[0] if trouble else None
+    return pixels, trouble[0] if trouble else None
 
 
 @contextmanager

@@ -106,19 +106,19 @@ class FrechetMetric:
         self.add_drawn(drawn_NCHW)
         self.add_real(real_NCHW)
 
-    def add_drawn(self, picture_NCHW: Tensor) -> None:
+    def add_drawn(self, image_NCHW: Tensor) -> None:
         """Add drawn pictures, RGB in [0, 1]."""
-        self.drawn = self.sums(self.drawn, picture_NCHW)
+        self.drawn = self.sums(self.drawn, image_NCHW)
 
-    def add_real(self, picture_NCHW: Tensor) -> None:
+    def add_real(self, image_NCHW: Tensor) -> None:
         """Add real pictures, RGB in [0, 1]; passed over where their statistics are known."""
         if not self.is_known:
-            self.real = self.sums(self.real, picture_NCHW)
+            self.real = self.sums(self.real, image_NCHW)
 
     @torch.no_grad()
-    def sums(self, before: FeatureSums | None, picture_NCHW: Tensor) -> FeatureSums:
+    def sums(self, before: FeatureSums | None, image_NCHW: Tensor) -> FeatureSums:
         """The sums with some pictures more."""
-        feature_ND = self.extract(picture_NCHW.to(self.device))
+        feature_ND = self.extract(image_NCHW.to(self.device))
         sums = before or FeatureSums(feature_ND.shape[1], self.title)
         sums.add(feature_ND)
         return sums

@@ -25,13 +25,13 @@ class Cider:
 
     Attributes:
         frequency: In how many pictures' references an n-gram occurs.
-        num_pictures: How many pictures there are; more than one, or nothing is rare.
+        num_images: How many pictures there are; more than one, or nothing is rare.
         longest: Longest n-grams that count.
         sigma: Words by which a length may differ, of CIDEr-D; plain CIDEr where None.
     """
 
     frequency: dict[Gram, int]
-    num_pictures: int
+    num_images: int
     longest: int = 4
     sigma: float | None = 6.0
 
@@ -47,12 +47,12 @@ class Cider:
             sigma: As of the class.
         """
         frequency: Counter[Gram] = Counter()
-        num_pictures = 0
+        num_images = 0
         for captions in references:
             grams = (grams_of(words(caption), n) for caption in captions for n in orders(longest))
             frequency.update({gram for counts in grams for gram in counts})
-            num_pictures += 1
-        return Cider(dict(frequency), num_pictures, longest, sigma)
+            num_images += 1
+        return Cider(dict(frequency), num_images, longest, sigma)
 
     def score(self, candidate: str, references: Sequence[str]) -> float:
         """Score of one caption, 0 to 10 (eq. 2 and 3; with `sigma` eq. 4, CIDEr-D).
@@ -78,7 +78,7 @@ class Cider:
     def weigh(self, counts: Counter[Gram]) -> Vector:
         """Counts times log(pictures / pictures that have the n-gram) (eq. 1)."""
         return {
-            gram: count * log(self.num_pictures / max(1, self.frequency.get(gram, 0)))
+            gram: count * log(self.num_images / max(1, self.frequency.get(gram, 0)))
             for gram, count in counts.items()
         }
 

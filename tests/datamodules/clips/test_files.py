@@ -139,7 +139,7 @@ def moving(**changes):
     return MovingImages(Digits(), **{"num": 30, "size": 16, **changes})
 
 
-def test_moving_pictures_come_back_the_same_and_differ_by_number_and_seed():
+def test_moving_images_come_back_the_same_and_differ_by_number_and_seed():
     first = moving().clip(3, (15, 48, 48))
     assert first.shape == (15, 48, 48, 3)
     assert first.dtype == np.uint8
@@ -148,7 +148,7 @@ def test_moving_pictures_come_back_the_same_and_differ_by_number_and_seed():
     assert not np.array_equal(first, moving(seed=1).clip(3, (15, 48, 48)))
 
 
-def test_one_picture_goes_its_way_without_a_change():
+def test_one_image_goes_its_way_without_a_change():
     clip = moving(objects=(1, 1), speed=(2.0, 2.0)).clip(0, (15, 48, 48))
     places = []
     for frame in clip[..., 0]:
@@ -196,7 +196,7 @@ def test_a_canvas_smaller_than_what_moves_is_refused_with_both():
         CodecText(moving(), AvcCodec(8, 48, 2))  # before any clip is made
 
 
-def test_clips_for_a_codec_of_pictures_and_the_other_way_about_are_refused():
+def test_clips_for_a_codec_of_images_and_the_other_way_about_are_refused():
     from modules.codec_lm.jpeg.codec import JpegCodec
 
     with pytest.raises(ValueError, match="takes pictures, but moving digits:train:30:0 has clips"):
@@ -205,7 +205,7 @@ def test_clips_for_a_codec_of_pictures_and_the_other_way_about_are_refused():
         CodecText(Digits(), AvcCodec(16, 16))
 
 
-def test_a_broken_picture_costs_its_clips_alone():
+def test_a_broken_image_costs_its_clips_alone():
     class Broken(Digits):
         def sample(self, index, rng):
             return Pair(b"none" if index % 2 else np.full((8, 8, 3), 200, np.uint8), [""])
@@ -217,7 +217,7 @@ def test_a_broken_picture_costs_its_clips_alone():
     assert len(found) == 20
 
 
-def test_a_codec_of_pictures_that_are_no_squares_is_refused_before_any_is_read():
+def test_a_codec_of_images_that_are_no_squares_is_refused_before_any_is_read():
     from modules.codec_lm.jpeg.codec import JpegCodec
 
     with pytest.raises(ValueError, match="cut to squares, but the codec's are 32x64"):

@@ -22,13 +22,13 @@ def write(path, size=(96, 128), rate=15, num=30, first=0, kind="libx264"):
         stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
         stream.codec_context.options = {"crf": "8", "g": str(num)}
         for number in range(num):
-            shown = picture(number + first, size)
+            shown = image(number + first, size)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(shown, format="rgb24")))
         container.mux(stream.encode(None))
     return path
 
 
-def picture(number, size):
+def image(number, size):
     return (photo(*size) // 2 + 2 * number).astype(np.uint8)
 
 
@@ -36,7 +36,7 @@ def shown(number, size):
     """Such a picture scaled to fit and padded, by hand."""
     height, width = size
     scale = min(SHAPE[1] / height, SHAPE[2] / width)
-    frame = av.VideoFrame.from_ndarray(picture(number, size), format="rgb24")
+    frame = av.VideoFrame.from_ndarray(image(number, size), format="rgb24")
     small = frame.reformat(round(width * scale), round(height * scale)).to_ndarray(format="rgb24")
     canvas = np.zeros((*SHAPE[1:], 3), np.uint8)
     top, left = ((full - part) // 2 for full, part in zip(SHAPE[1:], small.shape, strict=False))
@@ -159,7 +159,7 @@ def test_of_several_streams_the_largest_is_shown(tmp_path):
             stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
         for number in range(30):
             for stream, size in zip(streams, sizes, strict=True):
-                frame = av.VideoFrame.from_ndarray(picture(number, size), format="rgb24")
+                frame = av.VideoFrame.from_ndarray(image(number, size), format="rgb24")
                 container.mux(stream.encode(frame))
         for stream in streams:
             container.mux(stream.encode(None))

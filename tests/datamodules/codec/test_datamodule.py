@@ -33,20 +33,20 @@ class Some(ImageSource):
 
     def sample(self, index, rng):
         dice = np.random.default_rng(index)
-        pictures = [dice.integers(0, 256, (20, 30, 3), dtype=np.uint8), b"no picture"]
-        return Pair([*pictures, np.full((8, 8, 3), 255, np.uint8)][index], ["a caption"])
+        images = [dice.integers(0, 256, (20, 30, 3), dtype=np.uint8), b"no picture"]
+        return Pair([*images, np.full((8, 8, 3), 255, np.uint8)][index], ["a caption"])
 
     def fingerprint(self):
         return "some"
 
 
-def test_pictures_become_texts_and_broken_ones_are_told():
+def test_images_become_texts_and_broken_ones_are_told():
     first, broken, white = CodecText(Some(), JpegCodec(16, 16)).documents()
     assert isinstance(first, Document)
     assert first.size == len(text_to_bytes(first.text)) == len(first.text)
     assert broken == BadSample("some:2", "not an image of a known format")
-    picture = JpegCodec(16, 16).decode(text_to_bytes(white.text))
-    assert (picture == 255).all()
+    image = JpegCodec(16, 16).decode(text_to_bytes(white.text))
+    assert (image == 255).all()
 
 
 class Photos(Some):
@@ -56,11 +56,11 @@ class Photos(Some):
         return 2
 
     def sample(self, index, rng):
-        picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-        return Pair([picture, JpegCodec(16, 16).save(picture)][index], ["a caption"])
+        image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        return Pair([image, JpegCodec(16, 16).save(image)][index], ["a caption"])
 
 
-def test_pictures_that_are_coded_a_second_time_are_counted_and_told():
+def test_images_that_are_coded_a_second_time_are_counted_and_told():
     source = CodecText(Photos(), JpegCodec(16, 16))
     with pytest.warns(UserWarning, match="some: 1 of 2 were compressed with losses already"):
         list(source.documents())
@@ -89,9 +89,9 @@ class Files(ImageSource):
         return "files"
 
 
-def stored(picture, kind, **options):
+def stored(image, kind, **options):
     file = io.BytesIO()
-    picture.save(file, kind, **options)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
@@ -104,18 +104,18 @@ def with_header(file, marker, height, width):
 
 SHADES = np.repeat(np.repeat(np.array([[30, 90], [150, 210]], np.uint8), 8, 0), 8, 1)
 """A picture that shows how it lies."""
-PICTURE = Image.fromarray(SHADES).convert("RGB")
-PHOTO = stored(PICTURE, "JPEG")
+IMAGE = Image.fromarray(SHADES).convert("RGB")
+PHOTO = stored(IMAGE, "JPEG")
 TURNED = Image.Exif()
 TURNED[0x0112] = 6  # viewers turn it a quarter to the right
 SOUND = {
-    "progressive": (stored(PICTURE, "JPEG", progressive=True), 1),
-    "cmyk": (stored(PICTURE.convert("CMYK"), "JPEG"), 1),
-    "turned": (stored(PICTURE.rotate(90), "JPEG", exif=TURNED), 1),
+    "progressive": (stored(IMAGE, "JPEG", progressive=True), 1),
+    "cmyk": (stored(IMAGE.convert("CMYK"), "JPEG"), 1),
+    "turned": (stored(IMAGE.rotate(90), "JPEG", exif=TURNED), 1),
     "sixteen bits": (stored(Image.fromarray(SHADES.astype(np.uint16) << 8), "PNG"), 0),
-    "lossy webp": (stored(PICTURE, "WEBP", quality=90), 1),
-    "lossy webp with a profile": (stored(PICTURE, "WEBP", quality=90, exif=Image.Exif()), 1),
-    "lossless webp": (stored(PICTURE, "WEBP", lossless=True), 0),
+    "lossy webp": (stored(IMAGE, "WEBP", quality=90), 1),
+    "lossy webp with a profile": (stored(IMAGE, "WEBP", quality=90, exif=Image.Exif()), 1),
+    "lossless webp": (stored(IMAGE, "WEBP", lossless=True), 0),
 }
 BROKEN = {
     "truncated": (PHOTO[:-10], "a broken image: .*premature end"),
@@ -127,7 +127,7 @@ BROKEN = {
 
 @pytest.mark.parametrize(("file", "num_coded_before"), SOUND.values(), ids=SOUND)
 @pytest.mark.filterwarnings("ignore:.*compressed with losses already")
-def test_files_of_every_form_become_upright_pictures(file, num_coded_before):
+def test_files_of_every_form_become_upright_images(file, num_coded_before):
     codec = JpegCodec(16, 16, 95, sampling="grey")
     source = CodecText(Files(file), codec)
     first, white = source.documents()
@@ -154,7 +154,7 @@ def test_a_file_that_claims_arithmetic_codes_stops_nothing():
     assert isinstance(white, Document)
 
 
-def test_test_pictures_that_cannot_be_finished_are_told_once_with_the_first_place(tmp_path):
+def test_test_images_that_cannot_be_finished_are_told_once_with_the_first_place(tmp_path):
     codec = JpegCodec(16, 16)
     train_tokenizer(iter(codec.alphabet), 257, tmp_path / "bytes", codec.alphabet)
     options = {"train": [Some()], "test": [Some(), Some()], "share": 0.5}
@@ -175,7 +175,7 @@ def test_the_fingerprint_follows_the_codec():
     assert CodecText(Some(), GREY).fingerprint() != CodecText(Some(), other).fingerprint()
 
 
-def test_pictures_that_are_no_squares_are_refused():
+def test_images_that_are_no_squares_are_refused():
     with pytest.raises(ValueError, match="the codec's are 8x16"):
         next(CodecText(Some(), JpegCodec(8, 16)).documents())
 

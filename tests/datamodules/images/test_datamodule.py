@@ -44,17 +44,17 @@ def brightness(batch):
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pixels_lie_between_minus_one_and_one(channels):
-    picture = np.arange(192, dtype=np.uint8).reshape(8, 8, 3)[:, :, :channels]
-    picture[0, 0], picture[-1, -1] = 0, 255
-    pixels = scaled(picture if channels == 3 else picture[:, :, 0])
+    image = np.arange(192, dtype=np.uint8).reshape(8, 8, 3)[:, :, :channels]
+    image[0, 0], image[-1, -1] = 0, 255
+    pixels = scaled(image if channels == 3 else image[:, :, 0])
     assert pixels.shape == (channels, 8, 8)
     assert pixels.dtype == np.float32
     assert pixels.min() == -1
     assert pixels.max() == 1
-    assert np.array_equal(np.round((pixels + 1) * 127.5), picture.transpose(2, 0, 1))
+    assert np.array_equal(np.round((pixels + 1) * 127.5), image.transpose(2, 0, 1))
 
 
-def test_another_picture_comes_in_a_broken_ones_place_in_training_only():
+def test_another_image_comes_in_a_broken_ones_place_in_training_only():
     items = ImageItems([Some()], 6, 1, 0, replace=True)
     batch = items.batch(np.arange(4), 4)
     assert batch["num_targets"] == 4
@@ -73,22 +73,22 @@ def test_a_batch_may_be_empty_outside_of_training():
     assert batch["num_targets"] == 0
 
 
-def test_every_good_picture_is_evaluated_once():
-    pictures = data()
-    pictures.setup("test")
-    rows = [row for batch in pictures.test_dataloader() for row in batch["row_B"]]
+def test_every_good_image_is_evaluated_once():
+    images = data()
+    images.setup("test")
+    rows = [row for batch in images.test_dataloader() for row in batch["row_B"]]
     assert rows == [n for n in range(20) if n % 5 != 1]
     first = next(iter(data_after_setup("predict", num_samples=3).predict_dataloader()))
     assert first["row_B"] == [0, 2]
 
 
 def data_after_setup(stage, **more):
-    pictures = data(**more)
-    pictures.setup(stage)
-    return pictures
+    images = data(**more)
+    images.setup(stage)
+    return images
 
 
-def test_a_resumed_stream_goes_on_with_the_next_picture():
+def test_a_resumed_stream_goes_on_with_the_next_image():
     whole = iter(data_after_setup("fit").train_dataloader())
     batches = [next(whole) for _ in range(5)]
     first = data_after_setup("fit")
@@ -102,16 +102,16 @@ def test_a_resumed_stream_goes_on_with_the_next_picture():
     assert torch.equal(resumed["pixel_BCHW"], batches[3]["pixel_BCHW"])
 
 
-def test_pictures_for_a_palette_are_all_good_ones_in_order():
-    found = [int(picture[0, 0, 0]) for picture in data(channels=3).training_pictures()]
+def test_images_for_a_palette_are_all_good_ones_in_order():
+    found = [int(image[0, 0, 0]) for image in data(channels=3).training_images()]
     assert found == [n for n in range(20) if n % 5 != 1]
 
 
-def test_digits_are_pictures():
+def test_digits_are_images():
     pytest.importorskip("sklearn")
-    pictures = ImageData([Digits("test")], size=8, channels=1)
-    pictures.setup("fit")
-    batch = next(iter(pictures.train_dataloader()))
+    images = ImageData([Digits("test")], size=8, channels=1)
+    images.setup("fit")
+    batch = next(iter(images.train_dataloader()))
     assert batch["pixel_BCHW"].shape == (64, 1, 8, 8)
     assert batch["step_targets"] == batch["num_targets"] == 64
 
@@ -132,6 +132,6 @@ def test_bad_options_are_refused(options, message):
         ImageData(**{"train": [Some()], **options})
 
 
-def test_without_test_pictures_the_test_says_so():
-    with pytest.raises(ValueError, match="no test pictures"):
+def test_without_test_images_the_test_says_so():
+    with pytest.raises(ValueError, match="no test images"):
         ImageData([Some()]).test_dataloader()

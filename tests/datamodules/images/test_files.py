@@ -315,7 +315,7 @@ def test_interleaved_documents_keep_their_order(tmp_path):
         assert text in reason(source, index)
 
 
-def test_shapes_are_pictures_with_true_captions():
+def test_shapes_are_images_with_true_captions():
     source = ShapePairs(50, seed=4, part="held_out", num_shapes=2)
     for index in (0, 49, 7):
         shown = scene(4, index, "held_out", 2)
@@ -344,7 +344,7 @@ def test_the_emoji_have_their_splits_and_sizes(tmp_path):
         assert all(len(pair.captions) == 1 for pair in pairs)
 
 
-def test_pictures_may_have_no_captions(tmp_path):
+def test_images_may_have_no_captions(tmp_path):
     folder = tmp_path / "files"
     write_folder(folder)
     (folder / "notes.txt").write_text("no picture")

@@ -115,7 +115,7 @@ def test_what_lies_behind_the_end_or_between_headers_does_not_count():
     assert np.array_equal(square(SOUND[:at] + b"\0\0\0" + SOUND[at:], 48), square(SOUND, 48))
 
 
-def test_several_pictures_in_one_jpeg_give_the_first():
+def test_several_images_in_one_jpeg_give_the_first():
     out = io.BytesIO()
     Image.fromarray(photo()).save(
         out, "MPO", save_all=True, append_images=[Image.fromarray(255 - photo())], quality=90
@@ -233,7 +233,7 @@ def test_a_profile_of_srgb_or_a_broken_one_changes_nothing(icc):
     assert np.array_equal(square(whole, 48), photo(48, 48))
 
 
-def test_larger_pictures_are_opened_where_they_are_allowed():
+def test_larger_images_are_opened_where_they_are_allowed():
     whole = file(photo(100, 200), "PNG")
     with pytest.raises(BadSampleError, match=r"bomb.*20000 pixels.*max_pixels allows 10,000"):
         square(whole, 8, max_pixels=10_000)
@@ -252,7 +252,7 @@ def test_memory_that_does_not_suffice_is_the_fault_of_the_sample(monkeypatch):
         square(SOUND, 8)
 
 
-def test_settings_that_fit_no_picture_are_no_fault_of_one():
+def test_settings_that_fit_no_image_are_no_fault_of_one():
     with pytest.raises(MisfitError, match=r"channels is 4"):
         latent(photo(), (4, 8, 8))
 

@@ -28,7 +28,7 @@ def fit(folder, runs, rate, source="image_text.ImageFiles"):
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def images(tmp_path):
     """Odd but sound ones, and one with a hole whose name is not UTF-8."""
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -43,8 +43,8 @@ def pictures(tmp_path):
 
 
 @pytest.mark.slow
-def test_odd_pictures_are_trained_on_and_a_hole_is_listed_with_its_name(tmp_path, pictures):
-    fit(pictures, tmp_path / "runs", 0.5)
+def test_odd_images_are_trained_on_and_a_hole_is_listed_with_its_name(tmp_path, images):
+    fit(images, tmp_path / "runs", 0.5)
     [listed] = tmp_path.rglob("bad_samples.jsonl")
     [row] = {json.loads(line)["place"]: json.loads(line) for line in listed.open()}.values()
     assert row["place"].endswith("hole\\udcff.jpg")
@@ -52,9 +52,9 @@ def test_odd_pictures_are_trained_on_and_a_hole_is_listed_with_its_name(tmp_path
 
 
 @pytest.mark.slow
-def test_a_hole_ends_a_run_that_allows_none_with_one_line(tmp_path, pictures, capfd):
+def test_a_hole_ends_a_run_that_allows_none_with_one_line(tmp_path, images, capfd):
     with pytest.raises(SystemExit) as ended:
-        fit(pictures, tmp_path / "runs", 0.0)
+        fit(images, tmp_path / "runs", 0.0)
     assert ended.value.code == 2
     said = capfd.readouterr().err
     assert "premature end" in said

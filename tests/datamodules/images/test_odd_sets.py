@@ -69,7 +69,7 @@ def test_further_members_of_a_sample_are_counted_and_no_samples(tmp_path):
     assert sum(source.passed_over.values()) == len(members) - 2
 
 
-def test_names_that_part_picture_and_text_are_told(tmp_path):
+def test_names_that_part_image_and_text_are_told(tmp_path):
     source = made(tar(tmp_path, ("0.input.jpg", PNG), ("0.outputs.txt", "a")))
     assert told(source) == ["no caption (txt, json)"]
     assert source.passed_over == {".outputs.txt": 1}

@@ -6,7 +6,7 @@ from engine.commands.palette import train_palette
 COLOURS = np.array([[0, 0, 0], [250, 10, 10], [10, 250, 10], [10, 10, 250]])
 
 
-def pictures(num=20):
+def images(num=20):
     """Four colours, a little blurred."""
     dice = np.random.default_rng(0)
     for _ in range(num):
@@ -16,7 +16,7 @@ def pictures(num=20):
 
 
 def test_the_colours_are_the_centres_of_the_clusters(tmp_path):
-    told = train_palette(pictures(), 4, tmp_path)
+    told = train_palette(images(), 4, tmp_path)
     assert told.startswith("4 colours from 20 pictures")
     found = np.load(tmp_path / "palette.npy")
     assert found.dtype == np.uint8
@@ -27,13 +27,13 @@ def test_the_colours_are_the_centres_of_the_clusters(tmp_path):
 def test_the_same_seed_finds_the_same_colours(tmp_path):
     files = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        train_palette(pictures(), 32, tmp_path / name, seed)
+        train_palette(images(), 32, tmp_path / name, seed)
         files.append((tmp_path / name / "palette.npy").read_bytes())
     assert files[0] == files[1] != files[2]
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["palette.npy"]
 
 
-def test_grey_too_few_or_no_pictures_are_refused(tmp_path):
+def test_grey_too_few_or_no_images_are_refused(tmp_path):
     with pytest.raises(ValueError, match="channels to 3"):
         train_palette(iter([np.zeros((4, 4), np.uint8)]), 4, tmp_path)
     with pytest.raises(ValueError, match="fewer than num_colours=4"):
@@ -41,5 +41,5 @@ def test_grey_too_few_or_no_pictures_are_refused(tmp_path):
     with pytest.raises(ValueError, match="no pictures"):
         train_palette(iter([]), 4, tmp_path)
     with pytest.raises(ValueError, match="at least 2, got 1"):
-        train_palette(pictures(), 1, tmp_path)
+        train_palette(images(), 1, tmp_path)
     assert not list(tmp_path.iterdir())

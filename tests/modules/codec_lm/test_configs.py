@@ -80,22 +80,22 @@ def test_the_small_configs_share_one_llama(name):
 
 
 STAGES = "train", "validate", "test"
-PICTURES = [*FILES, *runs("vq/*.yaml")]
+IMAGES = [*FILES, *runs("vq/*.yaml")]
 
 
-@pytest.mark.parametrize("path", PICTURES, ids=lambda p: f"{p.parent.name}/{p.stem}")
-def test_no_stage_sees_pictures_of_another(path):
+@pytest.mark.parametrize("path", IMAGES, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_no_stage_sees_images_of_another(path):
     data = read(f"{path.parent.name}/{path.stem}")["data"]["init_args"]
     [train], [validate], [test] = (data[stage] for stage in STAGES)
-    rows = [pictures_of(source) for source in (train, validate, test)]
+    rows = [images_of(source) for source in (train, validate, test)]
     for n, (one, first, last) in enumerate(rows):
         for other, begin, end in rows[n + 1 :]:
             assert one != other or last <= begin or end <= first, (one, other)
 
 
-def pictures_of(source):
+def images_of(source):
     """What holds a source's pictures, and which of its rows they are."""
-    source = source["init_args"].get("pictures", source)
+    source = source["init_args"].get("images", source)
     options = {**source["init_args"]}
     first, num = options.pop("skip", 0), options.pop("num", None)
     options.pop("copies", None)

@@ -142,11 +142,11 @@ def by_hand(trained, clip):
             {**one, "segments": [start, found.latent_CHW], "want": "text"},
         ]
         (latent,), (written,) = pipeline.answer(asked)
-        picture = pipeline.pixels.of(torch.stack([latent, found.latent_CHW])) / 255
-        features = Corners()(picture.permute(0, 3, 1, 2)).double().numpy()
+        image = pipeline.pixels.of(torch.stack([latent, found.latent_CHW])) / 255
+        features = Corners()(image.permute(0, 3, 1, 2)).double().numpy()
         drawn.append(features[0])
         real.append(features[1])
-        fit.append(score(picture[:1].permute(0, 3, 1, 2), [caption]).item())
+        fit.append(score(image[:1].permute(0, 3, 1, 2), [caption]).item())
         said.append((number, pipeline.tokenizer.decode(written), caption))
     gaussians = [
         Gaussian(torch.tensor(np.mean(f, 0)), torch.tensor(np.cov(np.array(f).T)))
@@ -191,7 +191,7 @@ def test_two_ranks_evaluate_as_one_process(trained, metrics, alone):
     assert judged(trained) == pytest.approx(alone, rel=1e-4)
 
 
-def test_statistics_of_real_pictures_are_kept_and_used_again(trained, metrics, alone, tmp_path):
+def test_statistics_of_real_images_are_kept_and_used_again(trained, metrics, alone, tmp_path):
     path = tmp_path / "real.npz"
     kept = {**metrics, "init_args": {**metrics["init_args"], "statistics": str(path)}}
     main(arguments(trained, kept))

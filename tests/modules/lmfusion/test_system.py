@@ -160,7 +160,7 @@ def test_two_ranks_train_as_one_process(config, own_noise, strategy):
         torch.testing.assert_close(weights(together)[name], value, rtol=1e-2, atol=1e-4)
 
 
-def texts_and_pictures(folder):
+def texts_and_images(folder):
     """Documents of text alone, and of images alone."""
     folder.mkdir()
     Image.fromarray(np.full((32, 32, 3), 99, np.uint8)).save(folder / "grey.png")
@@ -189,7 +189,7 @@ def texts_and_pictures(folder):
 )
 def test_a_rank_without_images_or_later_text_keeps_up(config, own_noise, tmp_path, strategy, extra):
     """One document a rank: text alone, an image alone, or an image with text after it."""
-    extra = [*extra, texts_and_pictures(tmp_path / "mixed"), steps(6)]
+    extra = [*extra, texts_and_images(tmp_path / "mixed"), steps(6)]
     alone = fit(config, *extra, "--data.init_args.batch_size=2")
     layers = [f"--config=configs/strategy/{strategy}.yaml", "--data.init_args.batch_size=1"]
     together = fit_on_ranks(config, 2, *extra, *layers)
@@ -240,7 +240,7 @@ def test_predict_answers_captions_images_edits_and_texts(config, tmp_path):
     assert all(isinstance(part, str) for part in found["1"]["continuation"])
     assert found["2"]["prompt"][1] == "make it red"
     assert pixels(found["2"]["continuation"][0]).shape == (32, 32, 3)
-    assert os.path.isfile(newest_run(config) / "pictures" / "grid.png")
+    assert os.path.isfile(newest_run(config) / "images" / "grid.png")
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])

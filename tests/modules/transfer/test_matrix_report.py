@@ -30,7 +30,7 @@ def rows(path):
         return list(csv.reader(file))
 
 
-def test_a_report_writes_matrices_pictures_arrows_and_words(tmp_path):
+def test_a_report_writes_matrices_images_arrows_and_words(tmp_path):
     report = MatrixReport(num_resamples=100, sizes={"small": 1, "large": 3})
     lines = list(report.write(tmp_path, cells(tmp_path)))
     where = tmp_path / "matrix" / "encoder"
@@ -44,8 +44,8 @@ def test_a_report_writes_matrices_pictures_arrows_and_words(tmp_path):
     assert caught.shape == right.shape
     assert (0 < caught).all()
     assert (caught < right).all()  # few are found where no human text of 40 may pass
-    with Image.open(where / "auroc.png") as picture:
-        assert picture.width > 300
+    with Image.open(where / "auroc.png") as image:
+        assert image.width > 300
     words = (where / "words.txt").read_text()
     assert "human texts of a generator's test: 40" in words
     assert "pooled minus own: " in words
@@ -108,8 +108,8 @@ def test_cells_without_the_command_are_passed_over(tmp_path):
 
 
 def test_a_heat_map_shows_high_values_dark_and_missing_ones_grey():
-    picture = heat_map(np.array([[0.5, 1.0, np.nan]]), ["d"], ["a", "b", "c"], "t", 0.5, 1.0)
-    colours = {colour for _, colour in picture.getcolors(1 << 20)}
+    image = heat_map(np.array([[0.5, 1.0, np.nan]]), ["d"], ["a", "b", "c"], "t", 0.5, 1.0)
+    colours = {colour for _, colour in image.getcolors(1 << 20)}
     assert {tuple(map(int, LADDER[0])), tuple(map(int, LADDER[-1])), (225, 225, 225)} <= colours
     assert colour(-1) == colour(0)
     assert colour(2) == colour(1)

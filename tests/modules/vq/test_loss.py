@@ -5,7 +5,7 @@ import torch
 from modules.vq.loss import commitment, reconstruction
 
 
-def test_the_error_is_the_mean_over_the_pixels_of_each_picture():
+def test_the_error_is_the_mean_over_the_pixels_of_each_image():
     a, b = torch.rand(3, 2, 4, 4), torch.rand(3, 2, 4, 4)
     wanted = [sum((x - y) ** 2 for x, y in zip(p.flatten(), q.flatten(), strict=True)) / 32
               for p, q in zip(a, b, strict=True)]  # fmt: skip

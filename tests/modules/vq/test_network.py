@@ -14,7 +14,7 @@ def network(seed=0, **more):
 
 
 @pytest.mark.parametrize(("size", "channels", "downsampling"), [(8, 1, 4), (28, 1, 4), (16, 3, 8)])
-def test_a_picture_has_a_code_for_each_square(size, channels, downsampling):
+def test_an_image_has_a_code_for_each_square(size, channels, downsampling):
     net = network(size=size, channels=channels, downsampling=downsampling)
     pixels = torch.randn(3, channels, size, size)
     coded = net(pixels)
@@ -43,7 +43,7 @@ def test_codes_stand_in_raster_order():
     assert changed[1].argmax() == 1 * 4 + 3
 
 
-def test_pictures_do_not_depend_on_their_neighbours():
+def test_images_do_not_depend_on_their_neighbours():
     net, pixels = network(), torch.randn(5, 1, 8, 8)
     alone = torch.cat([net.encode(one[None]) for one in pixels])
     torch.testing.assert_close(net.encode(pixels), alone)

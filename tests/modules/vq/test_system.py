@@ -11,7 +11,7 @@ import yaml
 from cli import main
 from modules.codec_lm.codes.vq import VqCodec
 from modules.vq.network import VQNetwork
-from modules.vq.system import VQVAE, as_pictures
+from modules.vq.system import VQVAE, as_uint8
 from tests.fixtures.runs import fit, fit_on_ranks, losses, metrics, weights
 
 pytest.importorskip("sklearn")
@@ -124,17 +124,17 @@ def test_each_rank_gives_vectors_for_its_share_of_the_codes():
         assert (vectors - code).abs().sum(1).min() == 0
 
 
-def test_the_test_counts_every_picture_and_code_once(config, begun, capsys):
+def test_the_test_counts_every_image_and_code_once(config, begun, capsys):
     main(["test", f"--config={config}", f"--ckpt_path={begun}/checkpoints/last.ckpt"])
     told = dict(line.split() for line in capsys.readouterr().out.splitlines() if "test/" in line)
     codec = VqCodec(f"{begun}/checkpoints/last.ckpt")
     from datamodules.images.digits import Digits
 
     source = Digits("test")
-    pictures = [source.sample(n, None).image[:, :, 0] for n in range(len(source))]
-    codes = np.stack([codec.encode(picture) for picture in pictures])
+    images = [source.sample(n, None).image[:, :, 0] for n in range(len(source))]
+    codes = np.stack([codec.encode(image) for image in images])
     shown = np.stack([codec.show(code) for code in codes])
-    error = ((shown / 255.0 - np.stack(pictures) / 255.0) ** 2).mean()
+    error = ((shown / 255.0 - np.stack(images) / 255.0) ** 2).mean()
     assert float(told["test/mse"]) == pytest.approx(error, rel=0.01)
     assert float(told["test/psnr"]) == pytest.approx(-10 * np.log10(error), rel=0.01)
     shares = np.bincount(codes.flatten(), minlength=16) / codes.size
@@ -148,11 +148,11 @@ def test_an_exported_folder_codes_as_the_checkpoint_does(config, begun, tmp_path
     main(["export", f"--config={config}", f"--ckpt_path={last}", f"--folder={tmp_path / 'out'}"])
     a, b = VqCodec(last), VqCodec(str(tmp_path / "out"))
     assert a.fingerprint() == b.fingerprint()
-    picture = np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)
-    assert np.array_equal(a.encode(picture), b.encode(picture))
+    image = np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)
+    assert np.array_equal(a.encode(image), b.encode(image))
 
 
-def test_predictions_are_test_pictures_and_what_their_codes_show(config, begun):
+def test_predictions_are_test_images_and_what_their_codes_show(config, begun):
     main(["predict", f"--config={config}", f"--ckpt_path={begun}/checkpoints/last.ckpt"])
     (file,) = begun.parent.glob("*/predictions.jsonl")
     records = [json.loads(line) for line in file.read_text().splitlines()]
@@ -160,7 +160,7 @@ def test_predictions_are_test_pictures_and_what_their_codes_show(config, begun):
     assert all(len(record["codes"]) == 4 for record in records)
 
 
-def test_drawn_pictures_stand_beside_what_their_codes_show():
+def test_drawn_images_stand_beside_what_their_codes_show():
     system = VQVAE(partial(VQNetwork, **SIZES))
     system.configure_model()
     assert system.draw([""] * 4).shape == (1, 8, 8, 3)
@@ -170,4 +170,4 @@ def test_drawn_pictures_stand_beside_what_their_codes_show():
     system.validation_step(batch, 0)
     drawn = system.draw([""] * 5)
     assert drawn.shape == (5, 8, 8, 3)
-    assert torch.equal(drawn[2], as_pictures(pixels)[1])
+    assert torch.equal(drawn[2], as_uint8(pixels)[1])

@@ -51,12 +51,12 @@ def units(stream: bytes) -> list[Unit]:
     return found
 
 
-def join(pictures: list[list[Unit]]) -> bytes:
+def join(frames: list[list[Unit]]) -> bytes:
     """A stream of pictures, each of which begins with the longer start code."""
     return b"".join(
         (START if number else FIRST) + unit.body
-        for picture in pictures
-        for number, unit in enumerate(picture)
+        for frame in frames
+        for number, unit in enumerate(frame)
     )
 
 

@@ -49,7 +49,7 @@ def read_parameters(stream: bytes) -> Parameters:
     if SPS not in found or PPS not in found:
         raise ValueError(f"units of types {sorted(found)}, but {SPS} and {PPS} are needed.")
     width, references, columns, rows = _sequence(found[SPS])
-    default, quantiser, has_filter = _picture(found[PPS])
+    default, quantiser, has_filter = _pps(found[PPS])
     return Parameters(columns, rows, width, references, default, has_filter, quantiser)
 
 
@@ -67,7 +67,7 @@ def _sequence(bits: BitReader) -> tuple[int, int, int, int]:
     return width, references, columns, rows
 
 
-def _picture(bits: BitReader) -> tuple[int, int, bool]:
+def _pps(bits: BitReader) -> tuple[int, int, bool]:
     bits.unsigned(), bits.unsigned()  # numbers of both sets
     _require(not bits.fixed(1), "arithmetic coding")
     _require(not bits.fixed(1), "picture order in slices")

@@ -27,7 +27,7 @@ def test_scenes_are_held_out_and_captions_say_what_they_show(num_shapes):
         assert {*parse(text)} == {*shown.shapes}
 
 
-def test_true_pictures_are_all_right_and_empty_ones_all_wrong():
+def test_true_images_are_all_right_and_empty_ones_all_wrong():
     scenes = held_out(1, 20)
     assert compare(scenes, [render(shown) for shown in scenes])["all"] == 1
     empty = compare(scenes, [np.zeros((32, 32, 3), np.uint8)] * 20)
@@ -44,7 +44,7 @@ def test_a_description_is_right_in_any_wording_and_order_and_wrong_in_any_word()
 
 
 @pytest.mark.parametrize("num_shapes", [1, 2])
-def test_the_nearest_training_picture_is_that_of_a_search_through_all(num_shapes):
+def test_the_nearest_training_image_is_that_of_a_search_through_all(num_shapes):
     scenes, pool = held_out(num_shapes, 12), [scene(0, index) for index in range(60)]
     alike = [one for one in pool if len(one.shapes) == num_shapes]
 

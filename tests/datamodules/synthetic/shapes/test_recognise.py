@@ -19,7 +19,7 @@ BLUE = Shape("blue", "circle", "small", "left")
 RED = Shape("red", "ring", "large", "right")
 
 
-def picture_of(*shapes, shade=40):
+def image_of(*shapes, shade=40):
     return render(Scene(shapes, tuple(PLACES[shape.place] for shape in shapes), shade))
 
 
@@ -34,11 +34,11 @@ def test_every_shape_that_stands_alone_is_read_exactly(form, shade):
         for size in RADII:
             for place in ("centre", "top left"):
                 shape = Shape(colour, form, size, place)
-                assert read(picture_of(shape, shade=shade)) == (shape,)
+                assert read(image_of(shape, shade=shade)) == (shape,)
 
 
 @pytest.mark.parametrize("spoil", SPOILS.values(), ids=SPOILS)
-def test_scenes_are_read_back_from_clean_noised_and_blurred_pictures(spoil):
+def test_scenes_are_read_back_from_clean_noised_and_blurred_images(spoil):
     rates = []
     for index in range(300):
         drawn = scene(7, index, "all")
@@ -48,46 +48,46 @@ def test_scenes_are_read_back_from_clean_noised_and_blurred_pictures(spoil):
 
 def test_the_shape_of_more_pixels_comes_first_and_the_limit_holds():
     green = Shape("green", "square", "large", "top")
-    picture = picture_of(BLUE, RED, green)
-    assert read(picture, limit=3) == (green, RED, BLUE)
-    assert read(picture) == (green, RED)
-    assert read(picture, limit=1) == (green,)
+    image = image_of(BLUE, RED, green)
+    assert read(image, limit=3) == (green, RED, BLUE)
+    assert read(image) == (green, RED)
+    assert read(image, limit=1) == (green,)
 
 
 def test_two_shapes_of_one_colour_are_two():
     other = Shape("blue", "cross", "large", "right")
-    assert read(picture_of(BLUE, other)) == (other, BLUE)
+    assert read(image_of(BLUE, other)) == (other, BLUE)
 
 
 def test_pixels_of_another_colour_inside_a_shape_are_no_shape():
-    picture = picture_of(Shape("red", "square", "large", "centre"))
-    picture[14:18, 14:18] = COLOURS["green"]
-    assert [shape.colour for shape in read(picture)] == ["red"]
+    image = image_of(Shape("red", "square", "large", "centre"))
+    image[14:18, 14:18] = COLOURS["green"]
+    assert [shape.colour for shape in read(image)] == ["red"]
 
 
 def test_a_speck_is_no_shape():
-    picture = picture_of(BLUE)
-    picture[20:22, 20:23] = COLOURS["red"]
-    assert read(picture) == (BLUE,)
+    image = image_of(BLUE)
+    image[20:22, 20:23] = COLOURS["red"]
+    assert read(image) == (BLUE,)
 
 
 @pytest.mark.parametrize("value", [0, 40, 245, 255])
-def test_a_plain_picture_shows_nothing(value):
+def test_a_plain_image_shows_nothing(value):
     assert read(grey(value)) == ()
 
 
-def test_any_picture_is_read_without_complaint():
+def test_any_image_is_read_without_complaint():
     rng = np.random.default_rng(0)
-    pictures = [rng.integers(0, 256, (32, 32, 3), np.uint8) for _ in range(30)]
-    pictures += [grey(0) + np.array(colour, np.uint8) for colour in COLOURS.values()]
-    pictures += [picture // 2 + 128 for picture in pictures]
+    images = [rng.integers(0, 256, (32, 32, 3), np.uint8) for _ in range(30)]
+    images += [grey(0) + np.array(colour, np.uint8) for colour in COLOURS.values()]
+    images += [image // 2 + 128 for image in images]
     half = grey(0)
     half[:, 16:] = COLOURS["white"]
-    for picture in [*pictures, half]:
-        assert len(read(picture)) <= 2
+    for image in [*images, half]:
+        assert len(read(image)) <= 2
 
 
-def test_a_picture_of_another_size_is_refused():
+def test_an_image_of_another_size_is_refused():
     with pytest.raises(ValueError, match=r"is \(32, 32, 3\), got \(32, 31, 3\)"):
         read(grey(0)[:, :31])
 

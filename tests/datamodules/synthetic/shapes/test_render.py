@@ -49,23 +49,23 @@ def test_cover_is_what_counting_points_gives_but_for_soft_corners(form, radius):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_moving_a_shape_by_whole_pixels_moves_its_picture(form):
+def test_moving_a_shape_by_whole_pixels_moves_its_image(form):
     there = cover(form, 5.75, 10.3 + 7, 9.8 + 4)
     assert np.allclose(there, np.roll(cover(form, 5.75, 10.3, 9.8), (4, 7), (0, 1)), atol=1e-5)
 
 
 def test_inside_is_the_colour_outside_the_shade_and_between_a_mixture():
     shape = Shape("purple", "square", "large", "centre")
-    picture = render(Scene((shape,), ((16.0, 16.0),), 40))
-    assert picture.dtype == np.uint8
-    assert picture.shape == (SIDE, SIDE, 3)
-    assert (picture[12:20, 12:20] == COLOURS["purple"]).all()
-    assert (picture[:10] == 40).all()
-    edge = picture[10, 16]  # the square begins at 10.25: three quarters of this pixel
+    image = render(Scene((shape,), ((16.0, 16.0),), 40))
+    assert image.dtype == np.uint8
+    assert image.shape == (SIDE, SIDE, 3)
+    assert (image[12:20, 12:20] == COLOURS["purple"]).all()
+    assert (image[:10] == 40).all()
+    edge = image[10, 16]  # the square begins at 10.25: three quarters of this pixel
     assert edge.tolist() == [round(40 + 0.75 * (value - 40)) for value in COLOURS["purple"]]
 
 
-def test_a_picture_shows_all_its_shapes_in_any_order():
+def test_an_image_shows_all_its_shapes_in_any_order():
     for index in range(20):
         drawn = scene(0, index, "all", 2)
         turned = Scene(drawn.shapes[::-1], drawn.centres[::-1], drawn.shade)

@@ -64,7 +64,7 @@ def test_all_pairs_are_equally_likely_where_all_may_occur():
     assert all(abs(count - mean) < 5 * mean**0.5 for count in counts.values())
 
 
-def test_shapes_stand_inside_the_picture_and_in_their_places():
+def test_shapes_stand_inside_the_image_and_in_their_places():
     for drawn in EVERY:
         for shape, (x, y) in zip(drawn.shapes, drawn.centres, strict=True):
             radius = RADII[shape.size]

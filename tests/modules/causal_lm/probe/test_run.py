@@ -144,7 +144,7 @@ def test_an_encoder_becomes_a_decoder_in_its_config_too():
         torch.testing.assert_close(ours, network.model(input_ids=token).logits)
 
 
-def test_a_model_of_pictures_and_text_names_its_text_model():
+def test_a_model_of_images_and_text_names_its_text_model():
     with pytest.raises(ValueError, match="its text model alone is model_type gemma3_text"):
         make_config("gemma3", {"vocab_size": 100})
 

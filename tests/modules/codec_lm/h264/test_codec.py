@@ -191,7 +191,7 @@ def test_fingerprints_tell_settings_and_builds_apart(monkeypatch):
     assert all("x264 - core" in one for one in found)
 
 
-def test_parameters_say_how_large_pictures_are_and_how_many_they_hang_on():
+def test_parameters_say_how_large_images_are_and_how_many_they_hang_on():
     parameters = AvcCodec(18, 38, qp=30).parameters
     assert (parameters.rows, parameters.columns, parameters.num_macroblocks) == (2, 3, 6)
     assert (parameters.max_references, parameters.quantiser) == (3, 30)

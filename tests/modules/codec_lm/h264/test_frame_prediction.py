@@ -33,7 +33,7 @@ def test_the_ratio_is_torchmetrics_own():
     torch.testing.assert_close(psnr(shown, wanted, num_dims=4).float(), whole)
 
 
-def test_equal_pictures_have_no_noise_and_other_shapes_are_refused():
+def test_equal_images_have_no_noise_and_other_shapes_are_refused():
     assert psnr(torch.ones(4, 4, 3), torch.ones(4, 4, 3)).item() == inf
     with pytest.raises(ValueError, match=r"\(2, 4, 3\), wanted are \(4, 4, 3\)"):
         psnr(torch.ones(2, 4, 3), torch.ones(4, 4, 3))
@@ -43,13 +43,13 @@ def clip(*greys):
     return torch.tensor(greys).view(-1, 1, 1, 1).expand(-1, 2, 2, 3)
 
 
-def test_who_writes_the_true_frames_beats_a_still_picture():
+def test_who_writes_the_true_frames_beats_a_still_image():
     found = frame_prediction(clip(9, 9, 30, 40), clip(0, 10, 30, 40), 2)
     assert found.written == inf
     assert found.repeated == pytest.approx(20 * log10(255 / ((20**2 + 30**2) / 2) ** 0.5))
 
 
-def test_who_repeats_the_last_given_frame_is_as_good_as_a_still_picture():
+def test_who_repeats_the_last_given_frame_is_as_good_as_a_still_image():
     found = frame_prediction(clip(0, 10, 10, 10), clip(0, 10, 30, 40), 2)
     assert found.written == found.repeated
 

@@ -156,8 +156,8 @@ def test_units_in_another_order_are_named():
 
 def test_a_beginning_ends_between_two_frames():
     codec = AvcCodec(32, 32, 6)
-    pictures = codec.encode_frames(moving(codec, np.random.default_rng(5)))
-    state = codec.grammar.walk(codec.grammar.start, b"".join(pictures[:4]))
+    coded = codec.encode_frames(moving(codec, np.random.default_rng(5)))
+    state = codec.grammar.walk(codec.grammar.start, b"".join(coded[:4]))
     assert (state.frame, state.macroblock, state.phase) == (4, 0, "code")
 
 

@@ -63,7 +63,7 @@ def pipeline(tokenizer_folder):
     return GenerationPipeline(fusion(), tokenizer, Pixels(), SAMPLER, HOW)
 
 
-def test_records_show_prompt_and_continuation_as_text_and_pictures(pipeline):
+def test_records_show_prompt_and_continuation_as_text_and_images(pipeline):
     image = torch.zeros(SHAPE)
     ids = torch.tensor([pipeline.tokenizer.eos_token_id, *pipeline.tokenizer.encode("The cat")])
     assert pipeline.shown([ids, image, ids[:1]])[0] == "The cat"
@@ -81,7 +81,7 @@ def test_pixels_are_bytes_clipped_at_black_and_white():
     assert Pixels().of(latent)[0, 0, :, 0].tolist() == [0, 0, 128, 255]
 
 
-def test_latents_that_are_no_pictures_ask_for_their_autoencoder():
+def test_latents_that_are_no_images_ask_for_their_autoencoder():
     with pytest.raises(ValueError, match=r"latents of 4 channels .* model.init_args.vae"):
         Pixels().of(torch.zeros(1, 4, 2, 2))
 

@@ -31,7 +31,7 @@ def dice(*numbers):
     return [generator(0, number) for number in numbers]
 
 
-def picture(seed):
+def image(seed):
     return torch.randn(SHAPE, generator=torch.Generator().manual_seed(seed))
 
 
@@ -58,10 +58,10 @@ def uncached(network, segments, x_t, step):
 
 @pytest.mark.parametrize("patchifier", [linear, unet])
 @pytest.mark.parametrize("with_image", [False, True])
-def test_a_picture_drawn_with_a_cache_is_the_one_drawn_with_whole_forwards(patchifier, with_image):
+def test_an_image_drawn_with_a_cache_is_the_one_drawn_with_whole_forwards(patchifier, with_image):
     network = fusion(patchifier())
     text, start = torch.tensor([1, 7, 8, 9]), torch.tensor([1])
-    edit = [torch.tensor([1, 7]), picture(0), torch.tensor([8, 9])]
+    edit = [torch.tensor([1, 7]), image(0), torch.tensor([8, 9])]
     conditional = edit if with_image else [text]
     free = [start, edit[1], text[:0]] if with_image else [start]
 
@@ -77,7 +77,7 @@ def test_a_picture_drawn_with_a_cache_is_the_one_drawn_with_whole_forwards(patch
 
 @pytest.mark.parametrize("solver", [DDIM(), DDPM()], ids=["without fresh noise", "with it"])
 @pytest.mark.parametrize("scale", [1.0, 2.0])
-def test_pictures_drawn_together_are_those_drawn_alone(scale, solver):
+def test_images_drawn_together_are_those_drawn_alone(scale, solver):
     network = fusion()
     prompts = [[torch.tensor(ids)] for ids in ([1, 5, 6, 7, 8, 9], [1], [1, 4])]
     sampler = replace(HOW, solver=solver).sampler(CosineSchedule(), "v")
@@ -88,7 +88,7 @@ def test_pictures_drawn_together_are_those_drawn_alone(scale, solver):
         torch.testing.assert_close(together[i], alone[0], rtol=1e-8, atol=1e-8)
 
 
-def test_guidance_by_one_is_the_conditional_picture_and_needs_no_second_row(monkeypatch):
+def test_guidance_by_one_is_the_conditional_image_and_needs_no_second_row(monkeypatch):
     network = fusion()
     prompt = [torch.tensor([1, 5, 6])]
     plain = draw(network, [prompt], SHAPE, SAMPLER, Guidance(1.0), dice(0))
@@ -104,11 +104,11 @@ def test_guidance_by_one_is_the_conditional_picture_and_needs_no_second_row(monk
 
 
 def test_without_text_a_prompt_keeps_its_start_and_its_images():
-    image = picture(0)
-    rows = [torch.tensor([1, 5]), image, torch.tensor([6])]
+    latent = image(0)
+    rows = [torch.tensor([1, 5]), latent, torch.tensor([6])]
     found = without_text(rows)
     assert [found[0].tolist(), found[2].tolist()] == [[1], []]
-    assert found[1] is image
+    assert found[1] is latent
 
 
 def greedy(network, segments, how_many):
@@ -134,9 +134,9 @@ def test_text_written_in_a_batch_is_that_of_whole_forwards_row_by_row():
     network = fusion()
     start, empty = torch.tensor([1]), torch.tensor([], dtype=torch.int64)
     prompts = [
-        [start, picture(0), empty],
-        [start, picture(1), torch.tensor([3, 4])],
-        [torch.tensor([1, 9]), picture(2), torch.tensor([5])],
+        [start, image(0), empty],
+        [start, image(1), torch.tensor([3, 4])],
+        [torch.tensor([1, 9]), image(2), torch.tensor([5])],
     ]
     found = write(network, prompts, HOW, END, dice(0, 1, 2))
     assert [text.tolist() for text in found] == [greedy(network, p, 6) for p in prompts]

@@ -137,8 +137,8 @@ def test_a_batch_may_bring_images_that_are_understood(pair):
     randomise(network)
     system = LMFusion(lambda: network, tokenizer="")
     system.configure_model()
-    picture = DocumentImage(np.zeros((3, 8, 8), np.float32), True, False)
-    document = [[1, 2], understood(model, inputs)[2:].tolist(), picture]
+    image = DocumentImage(np.zeros((3, 8, 8), np.float32), True, False)
+    document = [[1, 2], understood(model, inputs)[2:].tolist(), image]
     batch = collate([document], [0], 16, (3, 8, 8))
     noised = system.noise(batch, torch.Generator().manual_seed(0))
     found = system.predict_noise(batch | {"vision_inputs": inputs}, noised).noise_ICHW

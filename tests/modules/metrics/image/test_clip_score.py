@@ -36,7 +36,7 @@ def clip_folder(tmp_path_factory):
     return folder
 
 
-def pictures(num: int) -> torch.Tensor:
+def images(num: int) -> torch.Tensor:
     return torch.rand(num, 3, 24, 32, generator=torch.Generator().manual_seed(0))
 
 
@@ -50,7 +50,7 @@ def test_the_score_is_a_hundred_times_the_cosine_and_never_negative():
 def test_scores_are_the_models_own_similarities(clip_folder):
     scorer = ClipScore(clip_folder)
     captions = ["a red ring", "blue"]
-    level = (pictures(2) * 255).round().byte()
+    level = (images(2) * 255).round().byte()
     inputs = scorer.tokenizer(captions, padding=True, return_tensors="pt")
     pixels = scorer.processor(list(level), return_tensors="pt")
     out = scorer.model(
@@ -59,21 +59,21 @@ def test_scores_are_the_models_own_similarities(clip_folder):
         pixel_values=pixels.pixel_values,
     )
     expected = 100 * (out.image_embeds * out.text_embeds).sum(1).clamp(min=0)
-    torch.testing.assert_close(scorer(pictures(2), captions), expected)
+    torch.testing.assert_close(scorer(images(2), captions), expected)
 
 
 def test_pairs_do_not_depend_on_their_batch(clip_folder):
     scorer = ClipScore(clip_folder)
     captions = ["red", "a far longer caption", "ring"]
-    together = scorer(pictures(3), captions)
-    alone = [scorer(pictures(3)[i : i + 1], captions[i : i + 1]) for i in range(3)]
+    together = scorer(images(3), captions)
+    alone = [scorer(images(3)[i : i + 1], captions[i : i + 1]) for i in range(3)]
     torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-4)
 
 
 def test_captions_beyond_the_context_are_cut(clip_folder):
-    assert ClipScore(clip_folder)(pictures(1), ["red " * 50]).shape == (1,)
+    assert ClipScore(clip_folder)(images(1), ["red " * 50]).shape == (1,)
 
 
 def test_pairs_must_be_pairs(clip_folder):
     with pytest.raises(ValueError, match="1 captions for 2 pictures"):
-        ClipScore(clip_folder)(pictures(2), ["red"])
+        ClipScore(clip_folder)(images(2), ["red"])

@@ -45,7 +45,7 @@ def test_one_feature_alone_has_the_textbook_distance():
     assert frechet_distance(one, other) == pytest.approx(2**2 + 1.5**2)
 
 
-def test_a_set_is_at_no_distance_from_itself_even_with_fewer_pictures_than_features():
+def test_a_set_is_at_no_distance_from_itself_even_with_fewer_images_than_features():
     few = sums_of(features(10, 64, 1)).gaussian()
     assert abs(frechet_distance(few, few)) < 1e-9 * few.covariance_DD.trace()
 
@@ -62,7 +62,7 @@ def test_shifting_a_set_adds_the_squared_shift():
     assert frechet_distance(one, other) == pytest.approx(8 * 4, rel=1e-5)
 
 
-def test_sums_give_mean_and_covariance_however_the_pictures_come():
+def test_sums_give_mean_and_covariance_however_the_images_come():
     feature_BD = features(40, 5, 3)
     for cuts in ((), (10,), (1, 1, 7, 39)):
         made = sums_of(feature_BD, *cuts).gaussian()
@@ -115,7 +115,7 @@ def test_means_far_from_zero_cost_no_digit(far):
     assert torch.equal(spread[0].mean_D, spread[1].mean_D)
 
 
-def test_a_rank_without_pictures_adds_nothing():
+def test_a_rank_without_images_adds_nothing():
     some, none = sums_of(features(20, 4, 1)), FeatureSums(4)
     wanted = some.gaussian()
     for found in on_two_ranks(some, none):

@@ -26,39 +26,39 @@ class Mixed(torch.nn.Module):
         return image_NCHW.flatten(1) @ self.weight
 
 
-def pictures(seed, num=20):
+def images(seed, num=20):
     return torch.rand(num, 3, 2, 2, generator=torch.Generator().manual_seed(seed))
 
 
 def distance(path, real, source="mnist", is_whole=True, seed=0):
     """Of drawn pictures to some that are given the name `source`."""
     frechet = FrechetMetric(lambda: Mixed(seed), str(path), CPU, Reference(source, is_whole))
-    frechet.add(pictures(1), real)
+    frechet.add(images(1), real)
     return frechet.distance(lambda value: value)
 
 
 def test_a_whole_test_keeps_its_statistics_and_the_next_one_uses_them(tmp_path):
     path = tmp_path / "real.npz"
-    first = distance(path, pictures(2))
+    first = distance(path, images(2))
     assert Gaussian.load(path).count == 20
-    assert distance(path, pictures(3)) == pytest.approx(first)  # as they are said to be the same
+    assert distance(path, images(3)) == pytest.approx(first)  # as they are said to be the same
 
 
 def test_a_limited_test_writes_nothing_and_may_use_what_is_there(tmp_path):
     path = tmp_path / "real.npz"
-    assert distance(path, pictures(2, 5), is_whole=False) > 0
+    assert distance(path, images(2, 5), is_whole=False) > 0
     assert not path.exists()
-    whole = distance(path, pictures(2))
-    assert distance(path, pictures(2, 5), is_whole=False) == pytest.approx(whole)
+    whole = distance(path, images(2))
+    assert distance(path, images(2, 5), is_whole=False) == pytest.approx(whole)
 
 
 @pytest.mark.parametrize("change", [{"source": "cifar"}, {"seed": 1}])
-def test_statistics_of_other_pictures_or_features_are_refused_and_kept(tmp_path, change):
+def test_statistics_of_other_images_or_features_are_refused_and_kept(tmp_path, change):
     path = tmp_path / "real.npz"
-    distance(path, pictures(2))
+    distance(path, images(2))
     before = path.read_bytes()
     with pytest.raises(ValueError, match=r"real\.npz holds statistics of other pictures or feat"):
-        distance(path, pictures(3), **change)
+        distance(path, images(3), **change)
     assert path.read_bytes() == before
 
 
@@ -66,12 +66,12 @@ def test_files_of_earlier_versions_are_refused_and_those_of_pytorch_fid_are_not(
     path = tmp_path / "real.npz"
     Gaussian(torch.zeros(3), torch.eye(3), 25, "mixed 3").save(path)
     with pytest.raises(ValueError, match="does not say of which"):
-        distance(path, pictures(2))
+        distance(path, images(2))
     Gaussian(torch.zeros(3), torch.eye(3), 25, "other").save(path)
     with pytest.raises(ValueError, match="of features other, not mixed 3"):
-        distance(path, pictures(2))
+        distance(path, images(2))
     np.savez(path, mu=np.zeros(3), sigma=np.eye(3))
-    assert distance(path, pictures(2)) > 0
+    assert distance(path, images(2)) > 0
 
 
 @pytest.mark.parametrize(

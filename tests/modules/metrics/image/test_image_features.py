@@ -20,7 +20,7 @@ class Halves(nn.Module):
         return image.mean([2, 3]), image.sum([1, 2, 3])
 
 
-def pictures(size: int, num: int = 2) -> torch.Tensor:
+def images(size: int, num: int = 2) -> torch.Tensor:
     return torch.rand(num, 3, size, size, generator=torch.Generator().manual_seed(0))
 
 
@@ -43,7 +43,7 @@ def test_inception_is_the_references_network_up_to_its_classifier(inception_file
     whole = inception.fid_inception_v3().eval()
     seen = []
     whole.fc.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
-    image = pictures(32, 1)
+    image = images(32, 1)
     with torch.no_grad():
         whole(2 * F.interpolate(image, (299, 299), mode="bilinear") - 1)
     torch.testing.assert_close(made(image), seen[0])
@@ -58,7 +58,7 @@ def test_pytorch_fid_is_left_as_it_was(inception_file):
 
 def test_shallower_features_of_inception_are_averaged_over_places(inception_file):
     made = Inception(inception_file, 64)
-    image = pictures(32)
+    image = images(32)
     x = made.network.blocks[0](2 * F.interpolate(image, (299, 299), mode="bilinear") - 1)
     torch.testing.assert_close(made(image), x.mean((2, 3)))
     assert made.title == "inception 64"
@@ -73,16 +73,16 @@ def test_a_torchvision_model_gives_what_its_last_layer_sees(name, tmp_path):
     mean, std = (
         torch.tensor(v).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     )
-    image = pictures(64)
+    image = images(64)
     last = network.fc if name == "resnet18" else network.classifier[-1]
     torch.testing.assert_close(last(made(image)), network((image - mean) / std))
     assert made.title == f"{name} mine.pth"
-    assert made(pictures(32)).shape == made(image).shape
+    assert made(images(32)).shape == made(image).shape
 
 
 def test_the_first_result_of_a_script_is_its_features(tmp_path):
     torch.jit.script(Halves()).save(str(tmp_path / "features.ts"))
-    image = pictures(8)
+    image = images(8)
     made = TorchScript(tmp_path / "features.ts")
     torch.testing.assert_close(made(image), image.mean((2, 3)))
     assert made.title.endswith("features.ts")
@@ -93,7 +93,7 @@ def test_the_first_result_of_a_script_is_its_features(tmp_path):
 @pytest.mark.skipif(not (MODELS / "cifar_resnet56").exists(), reason="no CIFAR extractor here")
 def test_the_cifar_extractor_gives_64_features_of_pixels():
     made = TorchScript(MODELS / "cifar_resnet56" / "features.ts")
-    assert made(pictures(32)).shape == (2, 64)
+    assert made(images(32)).shape == (2, 64)
     assert made.title == "cifar_resnet56/features.ts"
 
 
@@ -102,7 +102,7 @@ def test_extractors_stay_frozen_in_evaluation_mode(tmp_path):
     made = Torchvision("resnet18", str(tmp_path / "mine.pth"), size=32)
     made.train()
     assert not made.network.training
-    assert not made(pictures(32)).requires_grad
+    assert not made(images(32)).requires_grad
 
 
 def test_missing_weights_and_sizes_are_named(tmp_path):

@@ -85,20 +85,20 @@ def test_two_words_by_hand():
     assert plain.score("red ring ring", ["red ring"]) == pytest.approx(10 * 3 / math.sqrt(10))
 
 
-def test_words_of_every_picture_and_a_single_picture_say_nothing():
+def test_words_of_every_image_and_a_single_image_say_nothing():
     cider = Cider.from_references([["a ring"], ["a cross"]], longest=1)
     assert cider.score("a", ["a ring"]) == 0
     assert Cider.from_references([["a ring"]]).score("a ring", ["a ring"]) == 0
 
 
-def test_a_references_count_is_of_pictures_not_of_captions():
+def test_a_references_count_is_of_images_not_of_captions():
     cider = Cider.from_references([["a ring", "the ring"], ["a cross"]])
     assert cider.frequency[("ring",)] == 1
     assert cider.frequency[("a",)] == 2
-    assert cider.num_pictures == 2
+    assert cider.num_images == 2
 
 
-def test_the_mean_is_over_pictures():
+def test_the_mean_is_over_images():
     cider = Cider.from_references(REFERENCES)
     scores = [cider.score(c, r) for c, r in zip(CANDIDATES, REFERENCES, strict=True)]
     assert cider.mean(CANDIDATES, REFERENCES) == pytest.approx(sum(scores) / 4)

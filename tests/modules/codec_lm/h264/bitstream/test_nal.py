@@ -39,11 +39,11 @@ def test_escapes_stand_where_the_plain_loop_puts_them(payload):
 
 @given(st.lists(st.lists(ROUGH, min_size=1, max_size=4), min_size=1, max_size=4))
 def test_units_come_back_from_their_stream(payloads):
-    pictures = [[Unit(b"\x41" + escape(p) + b"\x80") for p in some] for some in payloads]
-    stream = join(pictures)
-    assert units(stream) == [unit for picture in pictures for unit in picture]
-    assert stream.count(FIRST) == len(pictures)
-    assert stream.count(START) == sum(map(len, pictures))
+    frames = [[Unit(b"\x41" + escape(p) + b"\x80") for p in some] for some in payloads]
+    stream = join(frames)
+    assert units(stream) == [unit for frame in frames for unit in frame]
+    assert stream.count(FIRST) == len(frames)
+    assert stream.count(START) == sum(map(len, frames))
 
 
 @given(st.integers(0, 100_000), st.integers(-50_000, 50_000), st.integers(0, 12))
