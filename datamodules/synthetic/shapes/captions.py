@@ -40,13 +40,13 @@ FRAMES = (
 AND = " and "
 
 
-def caption(scene: Scene, rng: Random, glossed: float = 0.0) -> str:
+def caption(scene: Scene, rng: Random, repeated: float = 0.0) -> str:
     """Say what a scene shows: colour, form, size and place of every shape.
 
     Args:
         scene: The scene.
         rng: Chooses the wording, and which shape comes first.
-        glossed: Probability that a clause is followed by a gloss; the caption then is none that
+        repeated: Probability that a clause is followed by a repetition; the caption then is none that
             `parse` reads.
 
     Returns:
@@ -59,12 +59,12 @@ def caption(scene: Scene, rng: Random, glossed: float = 0.0) -> str:
             thing=f"a {shape.size} {shape.colour} {shape.form}",
             place=rng.choice(WORDINGS[shape.place]),
         )
-        + (gloss(shape, rng) if glossed and rng.random() < glossed else "")
+        + (repetition(shape, rng) if repeated and rng.random() < repeated else "")
         for shape in shapes
     )
 
 
-def gloss(shape: Shape, rng: Random) -> str:
+def repetition(shape: Shape, rng: Random) -> str:
     """Some of the words for a shape once more, in any order, right behind its clause.
 
     The word that ends the clause must foretell them all, so that a small language model gathers
@@ -112,11 +112,11 @@ class ShapeCaptions(SyntheticText):
         part: Which pairs of colour and form may occur.
         restated: Probability that a caption is followed by one to three more of the same scene, a
             sentence each: what a model can only foretell if it knows what stood where.
-        glossed: Probability that a clause is followed by some of its words again, in any order.
+        repeated: Probability that a clause is followed by some of its words again, in any order.
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
 
     Raises:
-        ValueError: `num` is below 1, or `restated` or `glossed` is no probability.
+        ValueError: `num` is below 1, or `restated` or `repeated` is no probability.
     """
 
     kind = "captions"
@@ -128,15 +128,15 @@ class ShapeCaptions(SyntheticText):
         seed: int = 0,
         part: Part = "all",
         restated: float = 0.0,
-        glossed: float = 0.0,
+        repeated: float = 0.0,
         weight: float = 1.0,
     ):
         super().__init__(num, seed, weight)
-        for name, value in (("restated", restated), ("glossed", glossed)):
+        for name, value in (("restated", restated), ("repeated", repeated)):
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} must be within [0, 1], got {value}.")
         self.restated = restated
-        self.glossed = glossed
+        self.repeated = repeated
         self.part: Part = part
 
     @property
@@ -146,19 +146,19 @@ class ShapeCaptions(SyntheticText):
 
     @override
     def fingerprint(self) -> str:
-        return json.dumps([super().fingerprint(), self.part, self.restated, self.glossed])
+        return json.dumps([super().fingerprint(), self.part, self.restated, self.repeated])
 
     @override
     def text(self, index: int) -> str:
-        text = numbered_caption(self.seed, index, self.part, self.glossed)
+        text = numbered_caption(self.seed, index, self.part, self.repeated)
         rng = Random(f"restated/{self.part}/{self.seed}/{index}")
         if rng.random() >= self.restated:
             return text
         shown = scene(self.seed, index, self.part)
-        more = (caption(shown, rng, self.glossed) for _ in range(rng.randint(1, 3)))
+        more = (caption(shown, rng, self.repeated) for _ in range(rng.randint(1, 3)))
         return ". ".join([text, *more])
 
 
-def numbered_caption(seed: int, index: int, part: Part = "all", glossed: float = 0.0) -> str:
+def numbered_caption(seed: int, index: int, part: Part = "all", repeated: float = 0.0) -> str:
     """A caption of scene number `index`, always the same for the same arguments."""
-    return caption(scene(seed, index, part), Random(f"caption/{part}/{seed}/{index}"), glossed)
+    return caption(scene(seed, index, part), Random(f"caption/{part}/{seed}/{index}"), repeated)

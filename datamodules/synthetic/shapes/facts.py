@@ -60,7 +60,7 @@ def sentence(rng: Random) -> str:
     return rng.choice([f"{thing} is {word}.", f"{word} like {thing}.", f"as {word} as {thing}."])
 
 
-class ShapeWords(SyntheticText):
+class ShapeFacts(SyntheticText):
     """True sentences about colours, forms, sizes and places, four to eight to a document."""
 
     kind = "words"

@@ -149,18 +149,18 @@ def test_a_share_of_restated_captions_that_is_no_probability_is_refused():
 
 def test_a_gloss_repeats_words_of_its_clause_and_leaves_the_caption_as_it_was():
     plain = [document.text for document in ShapeCaptions(400).documents()]
-    texts = [document.text for document in ShapeCaptions(400, glossed=0.5).documents()]
-    glossed = 0
+    texts = [document.text for document in ShapeCaptions(400, repeated=0.5).documents()]
+    repeated = 0
     for text in texts:
         for clause in text.removeprefix("there is ").removeprefix("a picture of ").split(" and "):
             words = clause.split()
             once = next(n for n in range(len(words), 0, -1) if is_clause(" ".join(words[:n])))
             assert {*words[once:]} <= {*words[:once], "centre"}
             assert len({*words[once:]}) == len(words[once:])
-            glossed += once < len(words)
+            repeated += once < len(words)
     clauses = sum(1 + text.count(" and ") for text in plain)
-    assert 0.4 < glossed / clauses < 0.6
-    assert ShapeCaptions(9).fingerprint() != ShapeCaptions(9, glossed=0.5).fingerprint()
+    assert 0.4 < repeated / clauses < 0.6
+    assert ShapeCaptions(9).fingerprint() != ShapeCaptions(9, repeated=0.5).fingerprint()
 
 
 def is_clause(text):

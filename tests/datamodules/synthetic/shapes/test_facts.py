@@ -3,7 +3,7 @@ from random import Random
 
 import pytest
 
-from datamodules.synthetic.shapes.facts import COLOURED, PLACED, SIZES, TRAITS, ShapeWords, sentence
+from datamodules.synthetic.shapes.facts import COLOURED, PLACED, SIZES, TRAITS, ShapeFacts, sentence
 from datamodules.synthetic.shapes.scenes import COLOURS, FORMS, PLACES, RADII
 
 
@@ -31,13 +31,13 @@ def test_sentences_say_only_what_is_true():
 
 
 def test_documents_are_the_same_again_and_other_seeds_tell_others():
-    first, again = ([d.text for d in ShapeWords(20).documents()] for _ in range(2))
+    first, again = ([d.text for d in ShapeFacts(20).documents()] for _ in range(2))
     assert first == again
-    assert first != [d.text for d in ShapeWords(20, seed=1).documents()]
+    assert first != [d.text for d in ShapeFacts(20, seed=1).documents()]
     assert all(4 <= text.count(".") <= 8 for text in first)
-    assert ShapeWords(20).fingerprint() != ShapeWords(20, seed=1).fingerprint()
+    assert ShapeFacts(20).fingerprint() != ShapeFacts(20, seed=1).fingerprint()
 
 
 def test_no_sentences_are_refused():
     with pytest.raises(ValueError, match="num must be at least 1, got 0"):
-        ShapeWords(0)
+        ShapeFacts(0)
