@@ -1,4 +1,4 @@
-"""Clips: what a source of them is, and clips of video files.
+"""Sources of clips: their interface, and clips of video files.
 
 Shape legend: T = frames, H, W = height and width in pixels, C = 3 colours.
 """
@@ -22,9 +22,9 @@ from datamodules.records.source import IndexedSource
 CONTAINERS = tuple(
     ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .ogv .flv .wmv .264 .h264 .jsv .jvt .26l".split()
 )
-"""What the files of a folder end in."""
+"""Suffixes of video files in a folder."""
 VERSION = 2
-"""Raised when another clip comes of the same file, so that what was made of it is made anew."""
+"""Raised when the same file gives another clip, so that caches made from it are rebuilt."""
 
 
 class ClipSource(IndexedSource):
@@ -34,7 +34,7 @@ class ClipSource(IndexedSource):
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
 
     Attributes:
-        is_of_files: Whether clips come from compressed videos, and have their losses.
+        is_of_files: Whether clips come from compressed videos, with their loss.
     """
 
     is_of_files: ClassVar[bool] = False
@@ -46,7 +46,7 @@ class ClipSource(IndexedSource):
             shape: Frames, height and width.
 
         Raises:
-            ValueError: It is one; says why.
+            ValueError: The shape is impossible; the message gives the reason.
         """
 
     @abstractmethod
@@ -54,26 +54,26 @@ class ClipSource(IndexedSource):
         """One clip.
 
         Args:
-            index: Its number, from 0.
+            index: Its index, from 0.
             shape: Frames, height and width.
 
         Returns:
             Uint8 [T, H, W, C].
 
         Raises:
-            BadSampleError: The clip is broken or too short; says how.
+            BadSampleError: The clip is broken or too short; the message gives the reason.
         """
 
 
 class VideoFiles(ClipSource):
-    """The beginning of every video of a folder, in few frames a second (Han et al., 2024, app. D).
+    """The first frames of every video of a folder, at a low rate (Han et al., 2024, app. D).
 
     Frames are chosen, resized and padded by FFmpeg, with the paper's filter.
 
     Args:
         path: A file, a folder (every video below it) or a glob; any container that FFmpeg knows, or
             a bare H.264 stream.
-        fps: Frames a second that are taken.
+        fps: Frames per second of a clip.
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
 
     Raises:
@@ -124,7 +124,7 @@ class VideoFiles(ClipSource):
 
 
 def video_files(path: str) -> list[Path]:
-    """The videos that a path names, sorted.
+    """The videos at a path, sorted.
 
     Args:
         path: A file, a folder (every video below it) or a glob.
@@ -136,12 +136,12 @@ def video_files(path: str) -> list[Path]:
 
 
 def read_clip(path: Path, shape: tuple[int, int, int], fps: int) -> Clip:
-    """The beginning of a video, upright.
+    """The first frames of a video, upright.
 
     Args:
-        path: Of its file.
+        path: The video file.
         shape: Frames, height and width.
-        fps: Frames a second.
+        fps: Frames per second.
 
     Returns:
         Uint8 [T, H, W, C].
@@ -156,12 +156,12 @@ def read_clip(path: Path, shape: tuple[int, int, int], fps: int) -> Clip:
             raise BadSampleError(f"{path.name} is empty")
         with av.open(f"file:{path}") as container:
             reader = ClipReader(path.name, container, shape, fps)
-            found = list(islice(reader.frames(), shape[0]))
+            frames = list(islice(reader.frames(), shape[0]))
     if not reader.num_decoded:
         raise BadSampleError(f"{path.name} has no frame that can be decoded")
-    if len(found) < shape[0]:
+    if len(frames) < shape[0]:
         raise BadSampleError(
-            f"{path.name} has {reader.num_decoded} frames, which are {len(found)} at {fps} a "
+            f"{path.name} has {reader.num_decoded} frames, which are {len(frames)} at {fps} a "
             f"second; {shape[0]} are needed"
         )
-    return np.stack(found)
+    return np.stack(frames)

@@ -1,4 +1,4 @@
-"""Pictures that move over a canvas and bounce off its edges, made up by number.
+"""Synthetic clips: images that move over a canvas and bounce off its edges.
 
 After Srivastava et al. (2015), whose two digits moved over 64 x 64 pixels.
 
@@ -21,25 +21,25 @@ from datamodules.records.errors import BadSampleError, MisfitError
 from datamodules.stream.checks import check_choice
 
 VERSION = 1
-"""Raised when a clip changes, so that tokens are made anew."""
+"""Raised when a clip changes, so that cached tokens are rebuilt."""
 
 
 class MovingImages(ClipSource):
-    """Clips in which one picture or more of another source move, each always the same.
+    """Clips in which one or more images of another source move; an index always gives the same.
 
     Args:
-        images: What moves; captions are passed over.
+        images: The images that move; captions are ignored.
         num: Number of clips.
-        seed: Another seed makes other clips of the same pictures.
-        size: Side of what moves, in pixels.
-        objects: How many move, at least and at most.
-        speed: Pixels a frame, at least and at most.
-        background: Black where what is brighter hides what is darker, or white where it is the
-            other way about.
+        seed: Seed of the clips.
+        size: Side of an image that moves, in pixels.
+        objects: Smallest and largest number of images in a clip.
+        speed: Smallest and largest speed, in pixels per frame.
+        background: Colour of the canvas. On black the brighter pixel of two covers the darker
+            one, on white the darker one the brighter.
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
 
     Raises:
-        ValueError: A number is out of bounds, or the background has another colour.
+        ValueError: A number is out of bounds, or the background is neither.
     """
 
     def __init__(
@@ -95,50 +95,49 @@ class MovingImages(ClipSource):
     def check(self, shape: tuple[int, int, int]) -> None:
         if min(shape[1:]) < self.size:
             raise MisfitError(
-                f"frames are {shape[1]}x{shape[2]} pixels, too small for pictures of {self.size}."
+                f"frames are {shape[1]}x{shape[2]} pixels, too small for images of {self.size}."
             )
 
     @override
     def clip(self, index: int, shape: tuple[int, int, int]) -> Clip:
         self.check(shape)
         frames, *room = shape
-        dice = Random(f"{self.seed}/{index}")
+        rng = Random(f"{self.seed}/{index}")
         is_black = self.background == "black"
         clip_THWC = np.full((*shape, 3), 0 if is_black else 255, np.uint8)
-        hide = np.maximum if is_black else np.minimum
-        for _ in range(dice.randint(*self.objects)):
-            image_HWC = self._image(dice)
-            ways = self._ways(dice, frames, [side - self.size for side in room])
-            for frame_HWC, (top, left) in zip(clip_THWC, ways, strict=True):
+        cover = np.maximum if is_black else np.minimum
+        for _ in range(rng.randint(*self.objects)):
+            image_HWC = self._image(rng)
+            paths = self._paths(rng, frames, [side - self.size for side in room])
+            for frame_HWC, (top, left) in zip(clip_THWC, paths, strict=True):
                 part_HWC = frame_HWC[top : top + self.size, left : left + self.size]
-                part_HWC[...] = hide(part_HWC, image_HWC)
+                part_HWC[...] = cover(part_HWC, image_HWC)
         return clip_THWC
 
-    def _image(self, dice: Random) -> NDArray[np.uint8]:
-        number = dice.randrange(len(self.images))
-        found = self.images.sample(number, dice)
-        if not isinstance(found, Pair):
+    def _image(self, rng: Random) -> NDArray[np.uint8]:
+        document = self.images.sample(rng.randrange(len(self.images)), rng)
+        if not isinstance(document, Pair):
             raise BadSampleError("a document of several parts")
-        return square(found.image, self.size)
+        return square(document.image, self.size)
 
-    def _ways(self, dice: Random, frames: int, room: list[int]) -> list[tuple[int, int]]:
-        """Top and left of a picture in each frame."""
-        angle, speed = dice.uniform(0, 2 * pi), dice.uniform(*self.speed)
+    def _paths(self, rng: Random, frames: int, room: list[int]) -> list[tuple[int, int]]:
+        """Top and left of an image in each frame."""
+        angle, speed = rng.uniform(0, 2 * pi), rng.uniform(*self.speed)
         steps = speed * sin(angle), speed * cos(angle)
-        starts = [dice.uniform(0, side) for side in room]
-        places = zip(starts, steps, room, strict=True)
-        down, right = ([bounce(a + n * b, side) for n in range(frames)] for a, b, side in places)
+        starts = [rng.uniform(0, side) for side in room]
+        axes = zip(starts, steps, room, strict=True)
+        down, right = ([bounce(a + n * b, side) for n in range(frames)] for a, b, side in axes)
         return list(zip(down, right, strict=True))
 
 
-def bounce(way: float, room: int) -> int:
-    """Where something is that has gone so far between two walls, to the nearest pixel.
+def bounce(distance: float, room: int) -> int:
+    """Position between two walls after a distance, reflected at both, to the nearest pixel.
 
     Args:
-        way: From the first wall, in pixels; may be negative.
-        room: Between the walls, in pixels.
+        distance: Signed distance from the first wall, in pixels.
+        room: Distance between the walls, in pixels.
     """
     if room == 0:
         return 0
-    there_and_back = way % (2 * room)
-    return round(min(there_and_back, 2 * room - there_and_back))
+    folded = distance % (2 * room)
+    return round(min(folded, 2 * room - folded))

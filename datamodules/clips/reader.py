@@ -1,4 +1,4 @@
-"""Frames of a video file, chosen, turned upright, scaled and padded by FFmpeg's filters.
+"""Frames of a video file, sampled, rotated, scaled and padded by FFmpeg's filters.
 
 Shape legend: T = frames, H, W = height and width in pixels, C = 3 colours.
 """
@@ -21,13 +21,13 @@ if TYPE_CHECKING:  # the import takes long
 
 Clip = NDArray[np.uint8]
 GUESS = 25
-"""Frames a second of a stream that does not say it, as FFmpeg has it."""
+"""Frames per second of a stream that does not give it, as in FFmpeg."""
 DEFAULT_BONUS = 5_000_000
-"""Pixels that a default stream is ahead of others."""
+"""Pixels that count in favour of a default stream."""
 
 
 def shown_stream(container: "av.container.InputContainer") -> "av.VideoStream | None":
-    """The stream that FFmpeg's command line takes: no cover, the default one, the largest."""
+    """The stream that FFmpeg's command line selects: no cover, the default one, the largest."""
     from av.stream import Disposition
 
     def score(stream: "av.VideoStream") -> int:
@@ -40,16 +40,16 @@ def shown_stream(container: "av.container.InputContainer") -> "av.VideoStream | 
 
 
 class ClipReader:
-    """Frames of a video through the paper's filter, as FFmpeg's command line has them.
+    """Frames of a video through the paper's filter, equal to those of FFmpeg's command line.
 
-    Filters are made from the frames themselves, anew where their size, format or orientation
-    changes: containers say other things, and streams change on their way.
+    Filters are built from the frames, and rebuilt where size, format or orientation changes:
+    containers may give other values, and streams may change midway.
 
     Args:
-        name: Of the file, for messages.
+        name: Name of the file, for messages.
         container: The opened file.
         shape: Frames, height and width.
-        fps: Frames a second.
+        fps: Frames per second.
 
     Attributes:
         num_decoded: Frames decoded so far.
@@ -69,7 +69,7 @@ class ClipReader:
         self.num_decoded = 0
 
     def frames(self) -> Iterator[Clip]:
-        """The chosen frames, uint8 [H, W, C] each."""
+        """The sampled frames, uint8 [H, W, C] each."""
         graph: av.filter.Graph | None = None
         known: object = None
         for frame in self.decoded():
@@ -85,13 +85,13 @@ class ClipReader:
         """All frames, each with a time.
 
         Raises:
-            BadSampleError: One is broken, or the first one hangs on others that are not there.
+            BadSampleError: One is broken, or the first one depends on missing ones.
         """
         stream = shown_stream(self.container)
         if stream is None:
             raise BadSampleError(f"{self.name} has no video stream")
         stream.codec_context.thread_count = 1
-        # of a bare stream all rates but its own are made up by the demuxer
+        # of a raw stream, the demuxer invents every rate but its own
         rate = Fraction(stream.codec_context.framerate or stream.guessed_rate or GUESS)
         has_key = False
         for packet in self.container.demux(stream):
@@ -108,7 +108,7 @@ class ClipReader:
                 yield frame
 
     def filters(self, frame: "av.VideoFrame") -> "av.filter.Graph":
-        """The paper's: so many frames a second, scaled to fit, and padded in the middle."""
+        """The paper's filter: frames per second, scaled to fit, padded to the centre."""
         import av.filter
 
         _, height, width = self.shape
@@ -131,7 +131,7 @@ class ClipReader:
 
 
 def display_matrix(frame: "av.VideoFrame") -> tuple[int, ...] | None:
-    """How a frame is to be shown, nine numbers of 32 bits; None where nothing is said."""
+    """The display matrix of a frame, nine 32-bit numbers; None where there is none."""
     from av.sidedata.sidedata import SideData, Type
 
     every = cast(Iterable[SideData], frame.side_data)
@@ -140,9 +140,9 @@ def display_matrix(frame: "av.VideoFrame") -> tuple[int, ...] | None:
 
 
 def upright(matrix: tuple[int, ...] | None) -> Sequence[tuple[str, str | None]]:
-    """Filters that show a frame as its matrix wants it, those of FFmpeg's command line.
+    """Filters that apply a display matrix, those of FFmpeg's command line.
 
-    The matrix takes a point (x, y) to (a x + c y, b x + d y), of which it holds a, b, -, c, d.
+    The matrix maps a point (x, y) to (a x + c y, b x + d y); it begins with a, b, -, c, d.
     """
     if matrix is None:
         return []
@@ -162,7 +162,7 @@ def upright(matrix: tuple[int, ...] | None) -> Sequence[tuple[str, str | None]]:
 
 
 def ready(graph: "av.filter.Graph") -> Iterator[Clip]:
-    """What filters have ready, uint8 [H, W, C] each."""
+    """The frames that the filters have ready, uint8 [H, W, C] each."""
     import av
 
     while True:
@@ -174,6 +174,6 @@ def ready(graph: "av.filter.Graph") -> Iterator[Clip]:
 
 
 def rest(graph: "av.filter.Graph") -> Iterator[Clip]:
-    """What filters still hold when no more frames come."""
+    """The frames left in the filters after the last input."""
     graph.vpush(None)
     yield from ready(graph)

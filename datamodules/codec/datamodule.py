@@ -1,4 +1,4 @@
-"""Pictures and clips as bytes of compressed files, spelt: rows for a language model of files."""
+"""Images and clips as bytes of compressed files, as text: rows for a language model of files."""
 
 import json
 from collections.abc import Iterator
@@ -30,13 +30,13 @@ from datamodules.text.tokenizer import TextTokenizer
 Pixels = NDArray[np.uint8]
 Source = ImageSource | ClipSource
 JPEG = b"\xff\xd8"
-"""How JPEG files begin."""
+"""First bytes of a JPEG file."""
 CLIP = 4
 """Dimensions of a clip: frames, height, width, colours."""
 
 
 class Codec(Protocol):
-    """What turns pictures, or clips, into texts of bytes."""
+    """Turns images, or clips, into texts of bytes."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -47,37 +47,36 @@ class Codec(Protocol):
         """The character of each of the 256 bytes."""
 
     def text(self, image: Pixels) -> str:
-        """The file of a picture, a character a byte."""
+        """The file of an image, a character a byte."""
 
     def prefix(self, image: Pixels, share: float) -> str:
-        """The file up to a share of the picture."""
+        """The file up to a share of the image."""
 
     def fingerprint(self) -> str:
         """A text that changes when files may have changed."""
 
 
 class CodecText(TextSource):
-    """The files of a source's pictures or clips.
+    """The files of a source's images or clips.
 
     Args:
-        source: Where they come from; captions are passed over.
-        codec: What makes files of them.
+        source: The images or clips; captions are ignored.
+        codec: Compresses them to files.
+        max_pixels: Pixels of the largest image file that is opened.
 
     Attributes:
-        num_coded_before: Of the sound pictures or clips read so far, those that had losses already.
-
-        max_pixels: Pixels of the largest file of a picture that is opened.
+        num_coded_before: Number of valid images or clips read so far whose file was lossy already.
 
     Raises:
-        ValueError: The codec takes clips and the source has pictures, or the other way about; or
-            the codec's pictures are no squares.
+        ValueError: The codec takes clips and the source has images, or vice versa; or the codec's
+            images are not square.
     """
 
     def __init__(self, source: Source, codec: Codec, max_pixels: int = MAX_PIXELS):
         super().__init__(source.weight)
         is_of_clips = isinstance(source, ClipSource)
         if is_of_clips != (len(codec.shape) == CLIP):
-            takes, has = ("pictures", "clips") if is_of_clips else ("clips", "pictures")
+            takes, has = ("images", "clips") if is_of_clips else ("clips", "images")
             raise ValueError(f"the codec takes {takes}, but {source.name} has {has}.")
         if isinstance(source, ClipSource):
             frames, height, width, _ = codec.shape
@@ -85,7 +84,7 @@ class CodecText(TextSource):
         elif codec.shape[0] != codec.shape[1]:
             height, width = codec.shape[:2]
             raise ValueError(
-                f"pictures are cut to squares, but the codec's are {height}x{width}: give its "
+                f"images are cut to squares, but the codec's are {height}x{width}: give its "
                 "height and width one value."
             )
         self.source = source
@@ -121,10 +120,10 @@ class CodecText(TextSource):
         return Document(text, self.source.location(index), len(text))
 
     def pixels(self, index: int) -> Pixels:
-        """A picture as the codec takes it, the central square, resized; or a clip.
+        """An image in the codec's format, the central square, resized; or a clip.
 
         Raises:
-            BadSampleError: It is broken, or the document is not one picture.
+            BadSampleError: It is broken, or the document is not a single image.
         """
         if isinstance(self.source, ClipSource):
             frames, height, width, _ = self.codec.shape
@@ -139,31 +138,32 @@ class CodecText(TextSource):
 
 
 class CodecData(TextData):
-    """Files of pictures or clips, tokenised once and packed; `predict` wants new or finished ones.
+    """Files of images or clips, tokenised once and packed; `predict` draws or completes files.
 
     Args:
-        codec: What makes files of pictures, or of clips.
-        tokenizer: Folder of a tokenizer of spelt bytes; see the command `tokenizer`.
-        train: Sources of training pictures, or clips; each gets rows in proportion to its weight.
-        validate: Sources of validation pictures.
-        test: Sources of test pictures, whose beginnings are finished.
+        codec: Compresses images, or clips, to files.
+        tokenizer: Folder of a tokenizer of bytes as text; see the command `tokenizer`.
+        train: Sources of training images, or clips; each gets rows in proportion to its weight.
+        validate: Sources of validation images.
+        test: Sources of test images, whose prefixes are completed.
         row_length: Tokens of a row.
-        packing: best_fit keeps files whole; concatenate cuts them where a row ends, as the paper.
+        packing: best_fit keeps files whole; concatenate splits them at the end of a row, as in the
+            paper.
         long_documents: What best_fit does with a file longer than a row.
         batch_size: Rows per device and micro-batch.
         eval_batch_size: The same outside of training; None takes `batch_size`.
         num_workers: Processes that build batches; 0 builds them in the training process.
-        cache: Folder for the tokenised files.
-        seed: Seed of the order of the rows; apart from the trainer's.
-        num_samples: Pictures that predict makes.
-        share: Share of a test picture that they begin with (the paper's r), or of the frames of a
-            clip; 0 makes new ones.
-        max_bad_rate: Share of unusable pictures in a source above which the run stops.
-        max_pixels: Pixels of the largest file of a picture that is opened; larger ones count as
+        cache: Folder of the tokenised files.
+        seed: Seed of the order of the rows; independent of the trainer's.
+        num_samples: Number of images that predict draws.
+        share: Share of a test image that is given as prefix (the paper's r), or of the frames of
+            a clip; 0 draws new ones.
+        max_bad_rate: Share of unusable images in a source above which the run stops.
+        max_pixels: Pixels of the largest file of an image that is opened; larger ones count as
             unusable, since a few bytes can claim any size.
 
     Raises:
-        ValueError: A number is out of bounds, or there are no training pictures.
+        ValueError: A number is out of bounds, or there are no training images.
     """
 
     def __init__(
@@ -216,7 +216,7 @@ class CodecData(TextData):
 
     @property
     def alphabet(self) -> list[str]:
-        """Characters of the texts, for whoever trains a tokenizer."""
+        """Characters of the texts, for training a tokenizer."""
         return self.codec.alphabet
 
     def fingerprint(self, stage: Stage) -> str:
@@ -227,10 +227,10 @@ class CodecData(TextData):
 
     @override
     def predict_dataloader(self) -> EvaluationLoader:
-        """Every file to be made, once.
+        """Every file to be drawn or completed, once.
 
         Raises:
-            ValueError: Pictures shall be finished, but there are not enough.
+            ValueError: There are fewer test images to complete than `num_samples`.
         """
         vocabulary = self._tokenizer()
         names = [f"sample {n + 1}" for n in range(self.num_samples)]
@@ -239,18 +239,18 @@ class CodecData(TextData):
             found = list(self._beginnings(vocabulary))
             if len(found) < self.num_samples:
                 raise ValueError(
-                    f"num_samples is {self.num_samples}, but test has {len(found)} pictures."
+                    f"num_samples is {self.num_samples}, but test has {len(found)} images."
                 )
-            names, begun = [place for place, _ in found], [tokens for _, tokens in found]
+            names, begun = [origin for origin, _ in found], [tokens for _, tokens in found]
         ids = [[vocabulary.start, *tokens] for tokens in begun]
         return self._evaluation(Prompts(names, ids, vocabulary.pad))
 
     def _beginnings(self, vocabulary: TextTokenizer) -> Iterator[tuple[str, list[int]]]:
-        """Places of test pictures and how the tokens of their files begin."""
+        """Origins of test images and the first tokens of their files."""
         bad_samples: list[BadSample] = []
-        for place, pixels in islice(self._usable(bad_samples), self.num_samples):
+        for origin, pixels in islice(self._usable(bad_samples), self.num_samples):
             given = len(self.codec.prefix(pixels, self.share))
-            yield place, begin(vocabulary, self.codec.text(pixels), given)
+            yield origin, begin(vocabulary, self.codec.text(pixels), given)
         if bad_samples:
             rank_zero_warn(
                 f"{len(bad_samples)} test images cannot be used and are not finished; the first is "
@@ -262,16 +262,16 @@ class CodecData(TextData):
         for files in self.unfinished:
             files.source.prepare()
             for index in range(len(files.source)):
-                place = files.source.location(index)
-                pixels = attempt(place, files.pixels, index)
+                origin = files.source.location(index)
+                pixels = attempt(origin, files.pixels, index)
                 if isinstance(pixels, BadSample):
                     bad_samples.append(pixels)
                 else:
-                    yield place, pixels
+                    yield origin, pixels
 
 
 def has_losses(file: bytes) -> bool:
-    """Whether the file of a picture has lost something by compression: a JPEG, or a lossy WebP."""
+    """Whether the file of an image has lost something by compression: a JPEG, or a lossy WebP."""
     is_webp = file[:4] == b"RIFF" and file[8:12] == b"WEBP"
     return file.startswith(JPEG) or (is_webp and b"VP8 " in chunks(file))
 
@@ -289,13 +289,13 @@ def chunks(webp: bytes) -> list[bytes]:
 def begin(vocabulary: TextTokenizer, text: str, given: int) -> list[int]:
     """The tokens of a whole file that lie within its first characters.
 
-    A beginning tokenised by itself would end in tokens that whole files do not have there, and
-    behind which a model has learnt nothing. So up to a token's bytes less are given.
+    A prefix that is tokenised by itself would end in tokens that whole files do not have there, and
+    that the model has not seen. So the result may be shorter by less than one token.
 
     Args:
-        vocabulary: Whose tokens are named by the characters they spell.
-        text: The file, spelt.
-        given: Characters of the beginning.
+        vocabulary: Its tokens are named by their characters.
+        text: The file as text.
+        given: Number of characters of the prefix.
     """
     (ids,) = vocabulary.encode([text])
     ends = np.cumsum([len(name) for name in vocabulary.backend.convert_ids_to_tokens(ids)])

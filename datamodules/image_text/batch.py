@@ -21,7 +21,7 @@ EOI = -2
 IGNORE = -100
 """Label of a position that has no target."""
 PATCH = -3
-"""Stands for a patch while a batch is laid out."""
+"""Placeholder of a patch while a batch is laid out."""
 PREFIX, LATER, IMAGE = range(3)
 """Kinds of positions: text before the first image of its document, other text, patches."""
 Array = NDArray[np.int64]
@@ -34,7 +34,7 @@ class DocumentImage:
     Attributes:
         latent_CHW: Clean latents, float32.
         is_target: Whether it is to be noised and predicted.
-        is_first: Whether text follows it and none precedes it.
+        is_first: Whether text follows and none precedes it.
     """
 
     latent_CHW: NDArray[np.float32]
@@ -62,12 +62,12 @@ def collate(
 
     Args:
         documents: What the batch holds, at least one.
-        row_D: Id of each document; -1 for a filler, which gets no target.
+        row_D: Id of each document; -1 for padding, which gets no target.
         num_patches: Patches of an image.
         latent_shape: Channels, height and width of latents.
 
     Returns:
-        What `modules.lmfusion.batch.ImageTextBatch` says, without `step_targets`.
+        A `modules.lmfusion.batch.ImageTextBatch` without `step_targets`.
     """
     sequences = [_elements(document, num_patches) for document in documents]
     length_D = np.array([len(sequence) for sequence in sequences])
@@ -115,7 +115,7 @@ def collate(
 def _elements(document: ImageTextDocument, num_patches: int) -> list[int]:
     """The sequence of one document: ids, and each image as BOI, its patches, EOI.
 
-    An EOI that ends the document is left out: nothing follows that could look at it.
+    An EOI at the end of the document is left out: nothing attends to it.
     """
     image = [BOI, *[PATCH] * num_patches, EOI]
     elements = [e for s in document for e in (s if isinstance(s, list) else image)]
@@ -123,7 +123,7 @@ def _elements(document: ImageTextDocument, num_patches: int) -> list[int]:
 
 
 def _labels(element_S: Array, first_S: Array) -> Array:
-    """The element that follows in the same document; nothing where that is a patch."""
+    """The next element of the same document; `IGNORE` where that is a patch or missing."""
     label_S = np.append(element_S[1:], IGNORE)
     is_last_S = np.append(np.diff(first_S) != 0, True)
     label_S[is_last_S | (label_S == PATCH)] = IGNORE

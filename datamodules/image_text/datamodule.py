@@ -1,7 +1,7 @@
 """Images with text for LMFusion: whole documents, several to a batch, ordered by modality.
 
-What a batch holds is said in `modules.lmfusion.batch.ImageTextBatch`, what a prediction batch holds
-in `image_text.prompts.ImageTextPrompts`.
+`modules.lmfusion.batch.ImageTextBatch` describes a batch, and
+`datamodules.image_text.prompts.ImageTextPrompts` a batch of predict.
 """
 
 import math
@@ -37,35 +37,35 @@ from datamodules.text.tokenizer import TextTokenizer, load_tokenizer
 
 
 class ImageTextData(MixtureData[ImageSource, ImageTextDocument]):
-    """Images and text from one source or a weighted mixture, shuffled anew in every epoch.
+    """Images and text from one source or a weighted mixture, shuffled again in every epoch.
 
     Args:
         tokenizer: Folder or hub name of a tokenizer.
         train: Sources of training documents; each gets draws in proportion to its weight.
-        validate: Sources of validation documents, read once from end to end.
+        validate: Sources of validation documents, read once in order.
         test: Sources of test documents, likewise.
         image_size: Side of an image as the network sees it, in pixels, or in latent pixels where
-            the sources hold stored latents.
+            the sources are `StoredLatents`.
         channels: Channels of it: 3 for pixels, else those of the autoencoder.
         num_patches: Patches that the network makes of an image; a square number.
         row_length: Positions of the longest document; an image takes two more than it has patches,
             one more where it ends the document.
         batch_size: Documents per device and micro-batch.
         eval_batch_size: The same outside of training; None takes `batch_size`.
-        caption_first: Probability that a caption stands before its image, else after it
+        caption_first: Probability that a caption precedes its image, else it follows
             (Transfusion, sec. 4.1).
-        caption_dropout: Probability, in training, that the text of a document is left out if any
-            of it would stand before an image to be predicted, for classifier-free guidance; the
-            rate is our choice.
-        image_first: What becomes of an image that stands before its caption: "noised" a little
-            and predicted, as in Transfusion (table 8; LMFusion's `read_signal` is the limit), or
-            "clean" context without an image loss, as it is at test.
+        caption_dropout: Probability, in training, that the text of a document is dropped if any of
+            it precedes an image to be predicted, for classifier-free guidance; the rate is our
+            choice.
+        image_first: How an image that precedes its caption is trained: "noised" a little and
+            predicted, as in Transfusion (table 8; LMFusion's `read_signal` is the limit), or
+            "clean" context without an image loss, as at test time.
         num_workers: Processes that build batches; 0 builds them in the training process.
-        seed: Seed of the order and of all that is drawn by chance; apart from the trainer's.
+        seed: Seed of the order and of all random choices; independent of the trainer's.
         max_bad_rate: Share of unusable documents above which the run stops.
         bad_samples: Folder in which they are listed; None takes the run's own.
-        prompts: What predict is asked for: captions, or a .txt or .jsonl file; see
-            `image_text.prompts.read_image_text_prompts`.
+        prompts: Prompts of predict: captions, or a .txt or .jsonl file; see
+            `datamodules.image_text.prompts.read_image_text_prompts`.
         vae: Autoencoder for the images of prompts where the network sees latents.
         max_pixels: Pixels of the largest image file that is opened; a document with a larger one is
             unusable, since a few bytes can claim any size.
@@ -135,7 +135,7 @@ class ImageTextData(MixtureData[ImageSource, ImageTextDocument]):
 
     @override
     def prepare_data(self) -> None:
-        """What is wrong with prompts is said before any weights are loaded."""
+        """Also checks prompts, before any weights are loaded."""
         super().prepare_data()
         if self.trainer is not None and self.trainer.state.fn == TrainerFn.PREDICTING:
             _ = self.wanted
@@ -152,32 +152,34 @@ class ImageTextData(MixtureData[ImageSource, ImageTextDocument]):
         """The texts of all training sources, one after the other; needs no tokenizer."""
         for source in self.sources["train"]:
             for index in range(len(source)):
-                dice = Random(f"{self.seed}/{index}")
-                sample = attempt(source.location(index), source.sample, index, dice)
+                rng = Random(f"{self.seed}/{index}")
+                sample = attempt(source.location(index), source.sample, index, rng)
                 if isinstance(sample, BadSample):
                     continue
-                found = sample.captions if isinstance(sample, Pair) else sample
-                yield from (text for text in found if isinstance(text, str))
+                parts = sample.captions if isinstance(sample, Pair) else sample
+                yield from (part for part in parts if isinstance(part, str))
 
     def write_latents(self, vae: str, folder: Path) -> Iterator[str]:
         """Encode the images of all sources.
 
         Args:
             vae: Folder or hub name of an AutoencoderKL.
-            folder: Gets one folder a source, `train`, `train1`, `validate`, ...
+            folder: Receives one folder per source, `train`, `train1`, `validate`, ...
 
         Yields:
             One line about each.
         """
         model = load_vae(vae, "cuda" if torch.cuda.is_available() else "cpu")
         for stage, sources in self.sources.items():
-            for number, source in enumerate(sources):
+            for index, source in enumerate(sources):
                 source.prepare()
-                place = folder / f"{stage}{number or ''}"
+                target = folder / f"{stage}{index or ''}"
                 size, rate, most = self.image_size, self.max_bad_rate, self.max_pixels
-                meta = store_latents(source, model, place, size, max_bad_rate=rate, max_pixels=most)
+                meta = store_latents(
+                    source, model, target, size, max_bad_rate=rate, max_pixels=most
+                )
                 yield (
-                    f"{place}: {meta['documents']} documents, images {meta['shape']}, "
+                    f"{target}: {meta['documents']} documents, images {meta['shape']}, "
                     f"{meta['bad']} bad ones left out"
                 )
 
@@ -185,7 +187,7 @@ class ImageTextData(MixtureData[ImageSource, ImageTextDocument]):
     def open(self, stage: Stage) -> ImageTextItems:
         composer = self._composer(stage)
         items = ImageTextItems(self.sources[stage], composer, self.seed, stage == "train")
-        items.take(0)  # what is wrong with all of them is said before the run begins
+        items.take(0)  # if all of them are bad, the run stops before it begins
         return items
 
     @property

@@ -19,7 +19,7 @@ from datamodules.stream.samples import SourceItems
 from datamodules.text.tokenizer import TextTokenizer
 
 ImageFirst = Literal["noised", "clean"]
-"""What becomes of an image that stands before its caption."""
+"""How an image that precedes its caption is trained."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,14 @@ class Composer:
     """Turns a sample into a document.
 
     Attributes:
-        tokenizer: What turns text into ids.
+        tokenizer: Turns text into ids.
         latent_shape: Channels, height and width of latents.
         num_patches: Patches of an image.
         row_length: Positions of the longest document.
-        caption_first: Probability that a caption stands before its image, in [0, 1].
-        caption_dropout: Probability that a document is stripped of its text, if any of it stands
-            before an image to be predicted: what guidance draws away from.
-        image_first: Whether the image of a pair that stands before its caption is noised and
+        caption_first: Probability that a caption precedes its image, in [0, 1].
+        caption_dropout: Probability that the text of a document is dropped, if any of it precedes
+            an image to be predicted: the unconditional case of guidance.
+        image_first: Whether the image of a pair that precedes its caption is noised and
             predicted as well, or clean context.
         max_pixels: Pixels of the largest image file that is opened.
     """
@@ -53,7 +53,7 @@ class Composer:
 
         Args:
             sample: A pair, whose order is drawn, or a document that keeps its own.
-            rng: What the order is drawn with.
+            rng: Generator of the order.
 
         Raises:
             BadSampleError: An image is broken or the document is too long.
@@ -65,12 +65,12 @@ class Composer:
         ids = iter(self.tokenizer.encode(texts) if texts else [])
         is_text = [isinstance(s, str) for s in segments]
         document: ImageTextDocument = [[self.tokenizer.start]]
-        for place, segment in enumerate(segments):
+        for i, segment in enumerate(segments):
             if isinstance(segment, str):
                 document.append(next(ids))
             else:
                 pixels = latent(segment.image, self.latent_shape, self.max_pixels)
-                is_first = not any(is_text[:place]) and any(is_text[place:])
+                is_first = not any(is_text[:i]) and any(is_text[i:])
                 document.append(DocumentImage(pixels, segment.is_target, is_first))
         if is_text and is_text[-1]:
             document.append([self.tokenizer.eos])
@@ -80,7 +80,7 @@ class Composer:
         return document
 
     def arrange(self, pair: Pair, rng: Random) -> Interleaved:
-        """Draw which caption is taken, and where it stands."""
+        """Draw a caption, and whether it precedes its image."""
         caption = rng.choice(pair.captions)
         if rng.random() < self.caption_first:
             return [caption, Segment(pair.image, is_target=True)]
@@ -88,7 +88,7 @@ class Composer:
 
 
 def guides(segments: Interleaved) -> bool:
-    """Whether text stands before an image that is to be predicted."""
+    """Whether text precedes an image that is to be predicted."""
     text = next((n for n, s in enumerate(segments) if isinstance(s, str)), len(segments))
     return any(isinstance(s, Segment) and s.is_target for s in segments[text:])
 
@@ -97,11 +97,11 @@ class ImageTextItems(SourceItems[ImageSource, ImageTextDocument]):
     """The documents of several sources as one sequence that collates itself.
 
     Args:
-        sources: The sources; ids of documents run on from one to the next.
-        composer: What turns a sample into a document.
-        seed: Seed of all that is drawn by chance.
-        replace: Whether a document in a bad one's place counts as one, as in training; else it
-            is a filler.
+        sources: The sources; ids of documents continue from one source to the next.
+        composer: Turns a sample into a document.
+        seed: Seed of all random choices.
+        replace: Whether the replacement of a bad document counts, as in training; else it is
+            padding.
     """
 
     def __init__(
@@ -116,28 +116,28 @@ class ImageTextItems(SourceItems[ImageSource, ImageTextDocument]):
 
     @override
     def batch(self, ids: NDArray[np.int64], num_real: int) -> Batch:
-        """One batch; documents from `num_real` on are fillers.
+        """One batch; documents from `num_real` on are padding.
 
         Args:
-            ids: What `Draws` gives, or plain numbers of documents.
-            num_real: How many documents, from the front, count.
+            ids: Draws as `Draws` gives them, or plain indices of documents.
+            num_real: The first so many documents count.
 
         Returns:
-            What `fusion_batch.collate` gives; where samples were bad also `bad_samples`.
+            The result of `collate`, and `bad_samples` where some were bad.
         """
-        found = [self.take(int(draw)) for draw in ids]
+        taken = [self.take(int(draw)) for draw in ids]
         row_D = [
             row if d < num_real and (self.replace or bad is None) else -1
-            for d, (_, row, bad) in enumerate(found)
+            for d, (_, row, bad) in enumerate(taken)
         ]
-        bad_samples = [bad for _, _, bad in found[:num_real] if bad is not None]
-        documents = [document for document, _, _ in found]
+        bad_samples = [bad for _, _, bad in taken[:num_real] if bad is not None]
+        documents = [document for document, _, _ in taken]
         composer = self.composer
         batch = collate(documents, row_D, composer.num_patches, composer.latent_shape)
         return batch | ({"bad_samples": bad_samples} if bad_samples else {})
 
     def take(self, draw: int) -> tuple[ImageTextDocument, int, BadSample | None]:
         """As `draw`; an empty document where no good one is found."""
-        document, row, rejected = self.draw(draw)
+        document, row, bad = self.draw(draw)
         empty: ImageTextDocument = [[self.composer.tokenizer.start]]
-        return empty if document is None else document, row, rejected
+        return empty if document is None else document, row, bad

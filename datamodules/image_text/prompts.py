@@ -1,4 +1,4 @@
-"""What `predict` is asked for: an image of a caption, a caption of an image, or more of a document.
+"""Prompts of `predict`: an image of a caption, a caption of an image, a continued document.
 
 Shape legend: L = tokens; C, H, W = channels, height and width of latents.
 """
@@ -32,9 +32,9 @@ from datamodules.text.tokenizer import TextTokenizer
 WANTS = ("image", "text", "both")
 """What may be generated."""
 IMAGE_SUFFIXES = tuple(".png .jpg .jpeg .webp .gif .bmp .tif .tiff .avif .heic".split())
-"""Endings of pictures."""
+"""Suffixes of image files."""
 KEYS = ("prompt", "image", "segments")
-"""Columns of what is given, the first of which that says something is taken."""
+"""Columns of a prompt file; the first one that is not empty is used."""
 Prompt = tuple[str, Interleaved, str]
 """Name, segments and want."""
 Latent = Callable[[StoredImage], NDArray[np.float32]]
@@ -46,12 +46,12 @@ class ImageTextPrompts:
 
     A batch holds `prompt`, a list of dicts: `name`; `number`, from 0; `segments`, a list of token
     ids (int64 [L], the first one led by the start token) and clean images (float32 [C, H, W]); and
-    `want`, one of `WANTS`. A device that has nothing left to do gets an empty list.
+    `want`, one of `WANTS`. A device without prompts left gets an empty list.
 
     Args:
         prompts: Name, segments and want of each.
-        tokenizer: What turns text into ids.
-        latent: What turns images into latents.
+        tokenizer: Turns text into ids.
+        latent: Turns images into latents.
     """
 
     def __init__(self, prompts: list[Prompt], tokenizer: TextTokenizer, latent: Latent):
@@ -95,7 +95,7 @@ class ImageTextPrompts:
 def image_reader(
     shape: tuple[int, int, int], vae: ImageVae | None, max_pixels: int = MAX_PIXELS
 ) -> Latent:
-    """What turns images into latents: their pixels, or the mean that an autoencoder gives.
+    """A function from images to latents: their pixels, or the mean of an autoencoder.
 
     Args:
         shape: Channels, height and width of latents.
@@ -103,7 +103,7 @@ def image_reader(
         max_pixels: Pixels of the largest file that is opened.
 
     Raises:
-        ValueError: The autoencoder gives another number of channels.
+        ValueError: The autoencoder has another number of channels.
     """
     if vae is None:
         return partial(latent, shape=shape, max_pixels=max_pixels)
@@ -128,8 +128,8 @@ def read_image_text_prompts(
     Args:
         prompts: Captions, each of which asks for an image; or a `.txt` file with one a line; or a
             file of rows, such as `.jsonl`, with `prompt` (a caption), `image` (a path, which asks
-            for a caption) or `segments`, and, where wished, `want` and `name`. Paths count from
-            the folder of the file. Nothing stands for an image of nothing.
+            for a caption) or `segments`, and, where wished, `want` and `name`. Paths are
+            relative to the folder of the file. No prompts ask for one image without a caption.
         max_bad_rate: Share of unusable prompts of a file above which they are refused.
 
     Returns:
@@ -137,7 +137,7 @@ def read_image_text_prompts(
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file holds no prompts, or too many lines say none of this; names them.
+        ValueError: The file holds no prompts, or too many lines are unusable; names them.
     """
     if isinstance(prompts, str):
         file = prompt_file(not_an_image(prompts))
@@ -148,18 +148,22 @@ def read_image_text_prompts(
 
 
 def not_an_image(prompts: str) -> str:
-    """The same, unless it is a picture; says how to ask for a caption of one."""
+    """The same text; raises for an image file, and explains how to ask for its caption.
+
+    Raises:
+        ValueError: It has the suffix of an image.
+    """
     if Path(prompts).suffix.lower() in IMAGE_SUFFIXES:
         line = json.dumps({"image": Path(prompts).name})
         raise ValueError(
-            f"{prompts} is a picture. To ask for its caption, give prompts a .jsonl file beside "
+            f"{prompts} is an image. To ask for its caption, give prompts a .jsonl file beside "
             f"it with the line {line}."
         )
     return prompts
 
 
 def _prompts(file: Path) -> Iterator[Prompt | BadSample]:
-    """The prompts of a file, and in place of a bad one why."""
+    """The prompts of a file, and a `BadSample` for each bad one."""
     if not file_format(file):
         for number, (_, said) in enumerate(prompt_lines(file)):
             yield said if isinstance(said, BadSample) else (str(number), [said], "image")
@@ -175,10 +179,10 @@ def _prompt(record: Record, number: int, folder: Path) -> Prompt:
     """The prompt of a row.
 
     Raises:
-        BadSampleError: It says none.
+        BadSampleError: It has none.
     """
-    said = [key for key in KEYS if record.get(key) not in (None, "", [])]
-    kind = next(iter(said or [key for key in KEYS if key in record]), None)
+    filled = [key for key in KEYS if record.get(key) not in (None, "", [])]
+    kind = next(iter(filled or [key for key in KEYS if key in record]), None)
     if kind is None:
         raise BadSampleError(f"no key 'prompt', 'image' or 'segments' among {', '.join(record)}")
     want = record.get("want") or ("text" if kind == "image" else "image")
@@ -191,15 +195,15 @@ def _prompt(record: Record, number: int, folder: Path) -> Prompt:
     return name, read_segments(segments, folder), want
 
 
-def _text(said: str, place: str) -> Interleaved:
-    """A caption; nothing where it is blank.
+def _text(caption: str, origin: str) -> Interleaved:
+    """A caption; empty where it is blank.
 
     Raises:
-        ValueError: It cannot be written down.
+        ValueError: It is not valid text.
     """
-    found = to_document(said, place)
-    if isinstance(found, Blank):
+    document = to_document(caption, origin)
+    if isinstance(document, Blank):
         return []
-    if isinstance(found, BadSample):
-        raise ValueError(f"{place}: {found.reason}.")
-    return [found.text]
+    if isinstance(document, BadSample):
+        raise ValueError(f"{origin}: {document.reason}.")
+    return [document.text]

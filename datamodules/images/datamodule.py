@@ -1,6 +1,6 @@
-"""Pictures alone, for systems that learn to code them.
+"""Images without text, for systems that learn to code them.
 
-What a batch holds is said in `modules.vq.system.ImageBatch`.
+`modules.vq.system.ImageBatch` describes a batch.
 """
 
 from collections.abc import Iterator
@@ -18,20 +18,20 @@ from datamodules.stream.stages import Stage
 
 
 class ImageData(MixtureData[ImageSource, Pixels]):
-    """Pictures from one source or a weighted mixture, shuffled anew in every epoch.
+    """Images from one source or a weighted mixture, shuffled again in every epoch.
 
     Args:
-        train: Sources of training pictures; each gets draws in proportion to its weight.
-        validate: Sources of validation pictures, each read once.
-        test: Sources of test pictures, likewise; predict takes the first of them.
-        size: Side of a picture in pixels: the central square, resized.
+        train: Sources of training images; each gets draws in proportion to its weight.
+        validate: Sources of validation images, each read once.
+        test: Sources of test images, likewise; predict takes the first of them.
+        size: Side of an image in pixels: the central square, resized.
         channels: 1 for grey, 3 for colours.
-        batch_size: Pictures per device and micro-batch.
+        batch_size: Images per device and micro-batch.
         eval_batch_size: The same outside of training; None takes `batch_size`.
-        num_samples: Test pictures that predict takes.
+        num_samples: Test images that predict takes.
         num_workers: Processes that build batches; 0 builds them in the training process.
-        seed: Seed of the order; apart from the trainer's.
-        max_bad_rate: Share of unusable pictures above which the run stops.
+        seed: Seed of the order; independent of the trainer's.
+        max_bad_rate: Share of unusable images above which the run stops.
         max_pixels: Pixels of the largest file that is opened; larger ones count as bad, since a
             few bytes can claim any size.
 
@@ -72,7 +72,7 @@ class ImageData(MixtureData[ImageSource, Pixels]):
         self._check()
 
     def predict_dataloader(self) -> EvaluationLoader:
-        """The first test pictures.
+        """The first test images.
 
         Raises:
             ValueError: There is none.
@@ -80,9 +80,9 @@ class ImageData(MixtureData[ImageSource, Pixels]):
         return self.once("test", self.num_samples)
 
     def training_images(self) -> Iterator[Pixels]:
-        """The pictures of all training sources, uint8 [H, W] or [H, W, 3]; bad ones are left out.
+        """The images of all training sources, uint8 [H, W] or [H, W, 3]; bad ones are left out.
 
-        For whoever makes a palette of them; needs no `setup`.
+        For training a palette; needs no `setup`.
         """
         for source in self.sources["train"]:
             source.prepare()

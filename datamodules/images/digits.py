@@ -19,13 +19,13 @@ TENTHS: dict[Split, tuple[int, ...]] = {
     "validate": (8,),
     "test": (9,),
 }
-"""Last digits of the numbers of each split's pictures."""
+"""Last digits of the indices of each split's images."""
 BRIGHTEST = 16
 """Largest value of a pixel."""
 SIDE = 32
 """Width and height of copies, in pixels."""
 TURN, SHIFT = 12.0, 2.5
-"""How far a copy is turned at most, in degrees, and moved at most, in pixels."""
+"""Largest rotation of a copy, in degrees, and its largest shift, in pixels."""
 
 
 class Digits(ImageSource):
@@ -33,8 +33,8 @@ class Digits(ImageSource):
 
     Args:
         split: Eight, one and one tenth of them.
-        copies: How often each is there: once as it is, and else a little turned and moved, at 32 x
-            32 pixels.
+        copies: How often each occurs: once unchanged, the others slightly rotated and shifted, at
+            32 x 32 pixels.
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
 
     Raises:
@@ -53,10 +53,10 @@ class Digits(ImageSource):
     def _digits(self) -> tuple[NDArray[np.uint8], list[int]]:
         from sklearn.datasets import load_digits
 
-        found = load_digits()
-        chosen = np.isin(np.arange(len(found.images)) % 10, TENTHS[self.split])
-        grey_NHW = np.round(found.images[chosen] * (255 / BRIGHTEST)).astype(np.uint8)
-        return grey_NHW, found.target[chosen].tolist()
+        digits = load_digits()
+        chosen = np.isin(np.arange(len(digits.images)) % 10, TENTHS[self.split])
+        grey_NHW = np.round(digits.images[chosen] * (255 / BRIGHTEST)).astype(np.uint8)
+        return grey_NHW, digits.target[chosen].tolist()
 
     @property
     @override
@@ -78,17 +78,17 @@ class Digits(ImageSource):
     @override
     def sample(self, index: int, rng: Random) -> Pair:
         grey_NHW, names = self._digits
-        copy, number = divmod(index, len(names))
-        grey_HW = grey_NHW[number]
+        copy, digit = divmod(index, len(names))
+        grey_HW = grey_NHW[digit]
         if copy:
             grey_HW = moved(grey_HW, Random(f"{self.split}/{index}"))
-        return Pair(np.repeat(grey_HW[:, :, None], 3, axis=2), [str(names[number])])
+        return Pair(np.repeat(grey_HW[:, :, None], 3, axis=2), [str(names[digit])])
 
 
-def moved(grey_HW: NDArray[np.uint8], dice: Random) -> NDArray[np.uint8]:
-    """A picture enlarged to 32 x 32 pixels, a little turned and moved."""
+def moved(grey_HW: NDArray[np.uint8], rng: Random) -> NDArray[np.uint8]:
+    """An image enlarged to 32 x 32 pixels, slightly rotated and shifted."""
     large = Image.fromarray(grey_HW).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-    shift = dice.uniform(-SHIFT, SHIFT), dice.uniform(-SHIFT, SHIFT)
-    turn = dice.uniform(-TURN, TURN)
+    shift = rng.uniform(-SHIFT, SHIFT), rng.uniform(-SHIFT, SHIFT)
+    turn = rng.uniform(-TURN, TURN)
     bicubic = Image.Resampling.BICUBIC
-    return np.asarray(large.rotate(turn, bicubic, translate=shift))  # type: ignore[arg-type] # fractions do
+    return np.asarray(large.rotate(turn, bicubic, translate=shift))  # type: ignore[arg-type] # fractions work

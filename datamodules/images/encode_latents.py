@@ -20,7 +20,7 @@ from datamodules.records.faults import attempt
 from datamodules.records.sample_tally import SampleTally
 
 PATIENCE = 2.0
-"""Seconds of work after which a progress bar appears."""
+"""Seconds of encoding after which a progress bar appears."""
 
 
 def store_latents(
@@ -44,7 +44,7 @@ def store_latents(
         max_pixels: Pixels of the largest image file that is opened.
 
     Returns:
-        What `meta.json` says.
+        The content of `meta.json`.
 
     Raises:
         FileExistsError: The folder exists.
@@ -98,7 +98,7 @@ def decoded(
 def progress(
     documents: Iterator[Pair | Interleaved], source: ImageSource
 ) -> Iterator[Pair | Interleaved]:
-    """Pass documents on and show a bar on stderr if that takes long."""
+    """Yield the documents; show a progress bar on stderr if that takes long."""
     from tqdm import tqdm
 
     yield from tqdm(
@@ -123,7 +123,7 @@ class Moments:
         self._waiting: list[NDArray[np.float32]] = []
 
     def add(self, pixels: StoredImage) -> int:
-        """Take an image, [3, H, W] in [-1, 1]; returns its number."""
+        """Take an image, [3, H, W] in [-1, 1]; returns its index."""
         self._waiting.append(np.asarray(pixels, np.float32))
         self.count += 1
         if len(self._waiting) == self.batch_size:
@@ -131,7 +131,7 @@ class Moments:
         return self.count - 1
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Encode and write the images collected so far."""
         if self._waiting:
             moments = self.vae.moments(np.stack(self._waiting))
             self.file.write(moments.astype(np.float16).tobytes())
@@ -141,7 +141,7 @@ class Moments:
 def _write(
     draft: Path, documents: Iterator[Pair | Interleaved], vae: ImageVae, size: int, batch_size: int
 ) -> dict[str, object]:
-    """Write moments and documents; what is to be said of them."""
+    """Write moments and documents; returns their part of `meta.json`."""
     num_documents = 0
     with (draft / "moments.bin").open("wb") as file, (draft / "documents.jsonl").open("w") as lines:
         moments = Moments(vae, batch_size, file)
@@ -161,7 +161,7 @@ def _write(
 
 
 def _record(document: Pair | Interleaved, add: Callable[[StoredImage], int]) -> dict[str, object]:
-    """A document as JSON, its images by number."""
+    """A document as JSON, its images by index."""
     if isinstance(document, Pair):
         return {"captions": list(document.captions), "image": add(document.image)}
     return {

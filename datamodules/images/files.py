@@ -33,7 +33,7 @@ class ImageTextFolder(FileSource):
 
     Args:
         path: A folder that holds one or more `metadata.jsonl`, such a file, or a glob.
-        image: The key of the image's file name, which counts from the folder of the line.
+        image: The key of the image's file name, relative to the folder of the line.
         caption: The key of the caption, a text or a list of texts.
         weight: Share of the documents of an epoch, relative to the other sources; above 0.
     """
@@ -74,7 +74,7 @@ class ImageTextFolder(FileSource):
 
 
 class ImageFiles(FileSource):
-    """Pictures without captions: every image file below a folder.
+    """Images without captions: every image file below a folder.
 
     Args:
         path: A folder, a file or a glob; links to folders are followed.
@@ -97,7 +97,7 @@ class ImageFiles(FileSource):
 
     @override
     def files(self) -> list[Path]:
-        """The image files, sorted; links that lead nowhere are among them, and are bad.
+        """The image files, sorted; broken links are among them, and count as bad.
 
         Raises:
             FileNotFoundError: There is none.
@@ -191,10 +191,10 @@ class ImageTextHub(ImageSource):
 
     @cached_property
     def _rows(self) -> "Dataset":
-        """The rows, which `datasets` maps into memory.
+        """The rows, memory-mapped by `datasets`.
 
         Raises:
-            FileNotFoundError: The dataset looks like a folder, but is none.
+            FileNotFoundError: The dataset looks like a folder, but does not exist.
             ValueError: It lacks a column, or holds no images there, or cannot be loaded.
         """
         from datasets import Image
@@ -207,5 +207,5 @@ class ImageTextHub(ImageSource):
         try:
             return rows.cast_column(self.image, Image(decode=False))
         except Exception as error:  # of pyarrow or of datasets
-            told = f"{self.name}: column {self.image!r} holds no images: {reason(error)}"
-            raise ValueError(told) from error
+            message = f"{self.name}: column {self.image!r} holds no images: {reason(error)}"
+            raise ValueError(message) from error

@@ -12,7 +12,7 @@ from datamodules.records.errors import BadSampleError
 from datamodules.records.indexed_rows import IndexedRows
 
 KINDS = ("text", "image", "generate")
-"""What a segment may be: text, clean context, an image to be generated."""
+"""Kinds of segments: text, an image as clean context, an image to be generated."""
 
 
 class InterleavedJsonl(FileSource):
@@ -21,7 +21,7 @@ class InterleavedJsonl(FileSource):
     Captioning, generation, editing triples and pages with several images are all of this form.
 
     Args:
-        path: A file, a folder of `.jsonl` files or a glob; paths of images count from its folder.
+        path: A file, a folder of `.jsonl` files or a glob; its folder is the root of image paths.
         weight: Share of the documents of an epoch, relative to the other sources; above 0.
     """
 
@@ -50,10 +50,10 @@ def read_segments(segments: object, folder: Path) -> Interleaved:
 
     Args:
         segments: A list of objects with one key each, one of `KINDS`.
-        folder: What paths of images count from.
+        folder: Paths of images are relative to it.
 
     Raises:
-        BadSampleError: Something is missing or of the wrong kind.
+        BadSampleError: A segment is missing or has the wrong type.
     """
     if not isinstance(segments, list) or not segments:
         raise BadSampleError("no list of 'segments'")

@@ -1,6 +1,6 @@
-"""Pictures of several sources, and batches of them.
+"""Images of several sources, and batches of them.
 
-Shape legend: B = pictures, C = channels, H = W = side.
+Shape legend: B = images, C = channels, H = W = side.
 """
 
 from collections.abc import Sequence
@@ -23,15 +23,14 @@ Pixels = NDArray[np.uint8]
 
 
 class ImageItems(SourceItems[ImageSource, Pixels]):
-    """The pictures of several sources as one sequence that collates itself.
+    """The images of several sources as one sequence that collates itself.
 
     Args:
-        sources: Where they come from; captions are passed over. Ids run on from one to the next.
-        size: Side of the pictures, in pixels.
+        sources: The sources; captions are ignored. Ids continue from one source to the next.
+        size: Side of the images, in pixels.
         channels: 1 for grey, 3 for colours.
-        seed: Seed of what sources draw by chance.
-        replace: Whether another picture comes in a bad one's place, as in training; else there is
-            one less.
+        seed: Seed of random choices of the sources.
+        replace: Whether another image replaces a bad one, as in training; else there is one less.
         max_pixels: Pixels of the largest file that is opened.
     """
 
@@ -55,20 +54,20 @@ class ImageItems(SourceItems[ImageSource, Pixels]):
 
     @override
     def batch(self, ids: NDArray[np.int64], num_real: int) -> Batch:
-        """The real pictures of one batch; what was wrong with bad ones stands in `bad_samples`.
+        """The real images of one batch; `bad_samples` gives the errors of bad ones.
 
         Args:
-            ids: What `Draws` gives, or plain numbers of pictures.
-            num_real: How many pictures, from the front, are wanted.
+            ids: Draws as `Draws` gives them, or plain indices of images.
+            num_real: The first so many ids are real, the others padding.
         """
-        found = [self.take(int(draw)) for draw in ids[:num_real]]
-        pixels = [pixels for pixels, _, _ in found if pixels is not None]
-        row_B = [row for _, row, _ in found if row >= 0]
+        taken = [self.take(int(draw)) for draw in ids[:num_real]]
+        pixels = [pixels for pixels, _, _ in taken if pixels is not None]
+        row_B = [row for _, row, _ in taken if row >= 0]
         shape = len(pixels), self.channels, self.size, self.size
         pixel_BCHW = np.empty(shape, np.float32)
         for b, image in enumerate(pixels):
             pixel_BCHW[b] = scaled(image)
-        bad_samples = [bad for _, _, bad in found if bad is not None]
+        bad_samples = [bad for _, _, bad in taken if bad is not None]
         return {
             "pixel_BCHW": torch.from_numpy(pixel_BCHW),
             "num_targets": len(pixels),
@@ -78,27 +77,27 @@ class ImageItems(SourceItems[ImageSource, Pixels]):
         }
 
     def take(self, draw: int) -> tuple[Pixels | None, int, BadSample | None]:
-        """As `draw`; no picture where it is bad and none shall take its place."""
+        """As `draw`; no image where it is bad and is not to be replaced."""
         return self.draw(draw, TRIES if self.replace else 1)
 
 
 def stored(source: ImageSource, index: int, rng: Random) -> StoredImage:
-    """A picture as its source holds it.
+    """An image as its source stores it.
 
     Raises:
-        BadSampleError: It cannot be read, or the document is not one picture.
+        BadSampleError: It cannot be read, or the document is not a single image.
     """
-    found = source.sample(index, rng)
-    if not isinstance(found, Pair):
+    document = source.sample(index, rng)
+    if not isinstance(document, Pair):
         raise BadSampleError("a document of several parts")
-    return found.image
+    return document.image
 
 
 def shaped(image: StoredImage, size: int, channels: int, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """The central square of a picture, resized; uint8 [H, W] if grey, else [H, W, 3].
+    """The central square of an image, resized; uint8 [H, W] if grey, else [H, W, 3].
 
     Raises:
-        BadSampleError: The picture is broken.
+        BadSampleError: The image is broken.
     """
     pixels_HWC = square(image, size, max_pixels)
     return pixels_HWC if channels == 3 else np.asarray(Image.fromarray(pixels_HWC).convert("L"))

@@ -1,8 +1,8 @@
 """Images encoded once by an autoencoder: the moments of their latents on disk.
 
 A folder holds `moments.bin` (float16, mean and log variance of each image, [images, 2C, h, w]),
-`documents.jsonl` (captions or segments of each document, images by number), `bad_samples.jsonl`
-(what could not be encoded, if anything) and `meta.json`. It appears only when it is whole.
+`documents.jsonl` (captions or segments of each document, images by index), `bad_samples.jsonl`
+(what could not be encoded, if anything) and `meta.json`. It appears only when it is complete.
 """
 
 import json
@@ -26,10 +26,10 @@ FORMAT = 1
 
 
 class StoredLatents(ImageSource):
-    """Documents whose images were encoded by the command `latents`; each draw samples anew.
+    """Documents whose images were encoded by the command `latents`; each draw samples again.
 
     Args:
-        folder: What the command wrote.
+        folder: Output folder of the command.
         sample: Whether latents are drawn from their moments; else their mean is taken.
         weight: Share of the documents of an epoch, relative to the other sources; above 0.
     """
@@ -73,11 +73,11 @@ class StoredLatents(ImageSource):
 
     @cached_property
     def _meta(self) -> dict[str, Any]:
-        """What `meta.json` says.
+        """The content of `meta.json`.
 
         Raises:
             FileNotFoundError: There is no such folder.
-            ValueError: `moments.bin` has another size than the images need.
+            ValueError: The size of `moments.bin` does not match the images.
         """
         path = self.folder / "meta.json"
         if not path.is_file():
@@ -107,5 +107,5 @@ class StoredLatents(ImageSource):
         return IndexedRows([self.folder / "documents.jsonl"])
 
     def __getstate__(self) -> dict[str, object]:
-        """All but the mapping, which every process makes for itself."""
+        """All but the memory mapping, which every process opens itself."""
         return {name: value for name, value in vars(self).items() if name != "_moments"}

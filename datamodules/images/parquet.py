@@ -28,15 +28,15 @@ class ImageTextParquet(FileSource):
     """One pair a row of Parquet files; an image is bytes, a path, or a struct of both.
 
     Parquet has no random access: images and captions are copied once into an Arrow file, which is
-    mapped into memory.
+    memory-mapped.
 
     Args:
         path: A file, a folder of `.parquet` files or a glob.
-        image: The column of the images; a path counts from the folder of its file.
+        image: The column of the images; a path is relative to the folder of its file.
         caption: The column of the captions, texts or lists of texts; None where there are none.
         where: Columns and the value each must have, such as `split: train`.
-        num: How many of these rows are taken, the first ones; all where None.
-        skip: How many of them are passed over before: `num: 50000` and `skip: 50000` share nothing.
+        num: Number of these rows that are read, the first ones; None reads all.
+        skip: Number of them that are skipped first: `num: 50000` and `skip: 50000` are disjoint.
         cache: Folder of the Arrow files.
         weight: Share of the documents of an epoch, relative to the other sources; above 0.
     """
@@ -112,7 +112,7 @@ class ImageTextParquet(FileSource):
 
     @cached_property
     def _rows(self) -> "pa.Table":
-        """The rows, mapped into memory; written first where they are not there."""
+        """The memory-mapped rows; the Arrow file is written first if it is missing."""
         import pyarrow as pa
 
         digest = hashlib.sha256(super().fingerprint().encode()).hexdigest()[:24]
@@ -122,7 +122,7 @@ class ImageTextParquet(FileSource):
         try:
             table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         except (OSError, pa.ArrowException) as error:
-            rank_zero_warn(f"{path} is broken ({error}) and is made again.")
+            rank_zero_warn(f"{path} is broken ({error}) and is rebuilt.")
             self._write(path)
             table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         if not table.num_rows:
@@ -139,16 +139,16 @@ class ImageTextParquet(FileSource):
         os.close(handle)
         try:
             with pa.OSFile(draft, "wb") as sink, pa.ipc.new_file(sink, _schema()) as writer:
-                for number, file in enumerate(self._found):
-                    for batch in self._batches(number, file):
+                for file_index, file in enumerate(self._found):
+                    for batch in self._batches(file_index, file):
                         writer.write_batch(batch)
             os.chmod(draft, 0o644)  # mkstemp gives 600; others may share the cache
             os.replace(draft, path)
         finally:
             Path(draft).unlink(missing_ok=True)
 
-    def _batches(self, number: int, file: Path) -> Iterator["pa.RecordBatch"]:
-        """What is wanted of one file."""
+    def _batches(self, file_index: int, file: Path) -> Iterator["pa.RecordBatch"]:
+        """The selected rows of one file."""
         import pyarrow as pa
 
         table = open_parquet(file)
@@ -161,7 +161,7 @@ class ImageTextParquet(FileSource):
             rows = pa.array(range(start, start + len(batch)), pa.int64()).filter(kept)
             image = _image(batch.column(self.image), f"{file}: column {self.image!r}")
             caption = self._captions(batch, file)
-            files = pa.array([number] * len(rows), pa.int32())
+            files = pa.array([file_index] * len(rows), pa.int32())
             columns_out = [files, rows, *(part.filter(kept) for part in (*image, caption))]
             yield pa.RecordBatch.from_arrays(columns_out, schema=_schema())
             start += len(batch)
@@ -186,15 +186,15 @@ class ImageTextParquet(FileSource):
         return kept
 
     def __getstate__(self) -> dict[str, object]:
-        """All but the mapping, which every process makes for itself."""
+        """All but the memory mapping, which every process opens itself."""
         return {name: value for name, value in vars(self).items() if name != "_rows"}
 
 
 def _read(table: "pq.ParquetFile", columns: list[str], file: Path) -> Iterator["pa.RecordBatch"]:
-    """The rows of a file, some together.
+    """The rows of a file in batches.
 
     Raises:
-        ValueError: They cannot be read; names the file and the first row of those.
+        ValueError: They cannot be read; names the file and the last row that could be.
     """
     import pyarrow as pa
 
@@ -204,11 +204,11 @@ def _read(table: "pq.ParquetFile", columns: list[str], file: Path) -> Iterator["
             yield batch
             count += len(batch)
     except (OSError, pa.ArrowException) as error:
-        raise ValueError(f"{file} cannot be read behind row {count}: {error}.") from error
+        raise ValueError(f"{file} cannot be read after row {count}: {error}.") from error
 
 
 def _schema() -> "pa.Schema":
-    """Texts are stored as bytes: a broken one must cost its own row only."""
+    """Texts are stored as bytes, so that a broken one makes only its own row bad."""
     import pyarrow as pa
 
     return pa.schema(
@@ -263,7 +263,7 @@ def _captions(cells: "pa.Array", place: str) -> "pa.Array":
 
 
 def _plain(cells: "pa.Array") -> "pa.Array":
-    """Cells as what they stand for: of pandas' categories, of extensions, of views."""
+    """Cells as plain values: pandas categories, extension types and views are resolved."""
     import pyarrow as pa
 
     if isinstance(cells, pa.ExtensionArray):
@@ -282,7 +282,7 @@ def _is_text(kind: "pa.DataType") -> bool:
 
 
 def _lists() -> tuple[Callable[["pa.DataType"], bool], ...]:
-    """What tells the types of lists."""
+    """Predicates of the list types."""
     from pyarrow import types
 
     return types.is_list, types.is_large_list, types.is_fixed_size_list, types.is_list_view

@@ -1,7 +1,7 @@
-"""From an image as it is stored to what the network sees.
+"""From a stored image to the network's input.
 
-A picture is shown upright, in sRGB and on white. Whether its pixels are there decides whether it is
-sound; what else stands in its file does not.
+An image is shown upright, in sRGB and on white. An image is valid if all of its pixels are there;
+metadata in its file does not count.
 
 Shape legend: H, W = height and width, C = channels.
 """
@@ -18,17 +18,17 @@ from PIL import ExifTags, Image, ImageFile
 
 from datamodules.images.formats.icc import to_srgb
 from datamodules.images.formats.jpeg import LOSSLESS, START, check_jpeg, decode_strictly, read_jpeg
-from datamodules.images.formats.png import SIGNATURE, pixels_only, remarks_only
+from datamodules.images.formats.png import SIGNATURE, metadata_only, pixels_only
 from datamodules.records.errors import BadSampleError, MisfitError
 from datamodules.records.faults import blaming
 
 StoredImage = bytes | NDArray[np.uint8] | NDArray[np.float32]
 """An image: an encoded file, pixels [H, W] or [H, W, 3], or clean latents [C, H, W]."""
 MAX_PIXELS = 89_478_485
-"""Pixels of the largest picture that is opened unless more are allowed, Pillow's own limit: a few
+"""Pixels of the largest image that is opened unless more are allowed, Pillow's own limit: a few
 bytes can claim any size."""
 VERSION = 2
-"""Raised when other pixels come of the same file, so that what was made of them is made anew."""
+"""Raised when the same file gives other pixels, so that caches made from them are rebuilt."""
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -38,7 +38,7 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes a picture upright, by the orientation that EXIF gives; 1 is upright."""
+"""Transpositions that make an image upright, by EXIF orientation; 1 is upright."""
 
 
 def latent(
@@ -96,7 +96,7 @@ def square(image: StoredImage, size: int, max_pixels: int = MAX_PIXELS) -> NDArr
 
 @contextmanager
 def _strictly(max_pixels: int) -> Iterator[None]:
-    """Pillow opens no larger picture, and fills up none that is cut."""
+    """Makes Pillow refuse larger images and truncated ones."""
     before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
     Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = max_pixels, False
     try:
@@ -114,14 +114,14 @@ def _strictly(max_pixels: int) -> Iterator[None]:
 
 
 def _open(file: bytes, size: int) -> Image.Image:
-    """An upright picture in sRGB on white."""
+    """An upright image in sRGB on white."""
     if file.startswith(START):
         image = _jpeg(file, size)
     elif file.startswith(SIGNATURE):
         image = Image.open(io.BytesIO(pixels_only(file)))
     else:
         image = Image.open(io.BytesIO(file))
-    image.load()  # Pillow turns a TIFF by itself, and no longer says so then
+    image.load()  # Pillow rotates a TIFF here and drops its orientation
     is_stripped = file.startswith((START, SIGNATURE))
     orientation, profile = _hints(file if is_stripped else image)
     image = to_srgb(_eight_bits(image), profile)
@@ -134,9 +134,9 @@ def _open(file: bytes, size: int) -> Image.Image:
 
 
 def _jpeg(file: bytes, size: int) -> Image.Image:
-    """A JPEG, all of whose data is there; a large one is decoded at a fraction of its size."""
+    """A JPEG without missing data; a large one is decoded at a fraction of its size."""
     found, least = read_jpeg(file), (2 * size, 2 * size)
-    image: Image.Image = Image.open(io.BytesIO(found.pixels))  # refuses one of too many pixels
+    image: Image.Image = Image.open(io.BytesIO(found.pixels))  # refuses too many pixels
     pixels = decode_strictly(found, image.size, least)
     if pixels is not None:
         return Image.fromarray(pixels)
@@ -147,18 +147,18 @@ def _jpeg(file: bytes, size: int) -> Image.Image:
 
 
 def _hints(file: bytes | Image.Image) -> tuple[int, bytes | None]:
-    """Orientation and colour profile of a picture; nothing that is wrong with them can harm it."""
+    """Orientation and colour profile of an image; errors in them are ignored."""
     orientation: object = 1
     profile: bytes | None = None
     try:
         if isinstance(file, bytes) and file.startswith(SIGNATURE):
-            file = remarks_only(file)
+            file = metadata_only(file)
         if not file:
             return 1, None
         image = Image.open(io.BytesIO(file)) if isinstance(file, bytes) else file
         profile = image.info.get("icc_profile")
         orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # remarks of others raise nearly anything
+    except Exception:  # malformed metadata raises nearly anything
         return 1, profile
     return (orientation if isinstance(orientation, int) else 1), profile
 
@@ -167,7 +167,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     """An image of at most 8 bits a pixel and colour; Pillow would clip larger ones to white.
 
     Raises:
-        BadSampleError: Nothing says which value is white.
+        BadSampleError: It is unknown which value is white.
     """
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         deep_HW = np.asarray(image).astype(np.uint16)

@@ -1,4 +1,4 @@
-"""What a source of images and text is, and what all of them share."""
+"""Sources of images and text: their interface, and what all of them share."""
 
 import json
 import os
@@ -17,10 +17,10 @@ from datamodules.records.source import IndexedSource
 
 @dataclass(frozen=True)
 class Pair:
-    """An image and what may be said of it.
+    """An image and its captions.
 
     Attributes:
-        image: The image; training learns to draw it.
+        image: The image; training learns to generate it.
         captions: One or more texts; each draw takes one of them.
     """
 
@@ -57,8 +57,8 @@ class ImageSource(IndexedSource):
         """One document.
 
         Args:
-            index: Its number, from 0.
-            rng: For what the source draws by chance; the same for the same draw.
+            index: Its index, from 0.
+            rng: For random choices of the source; the same for the same draw.
 
         Raises:
             BadSampleError: The document is broken; says how.
@@ -74,7 +74,7 @@ class FileSource(ImageSource):
     """
 
     endings: Sequence[str] = ()
-    """What the files of a folder end in, in lower case."""
+    """File suffixes in a folder, in lower case."""
 
     def __init__(self, path: str, weight: float = 1.0):
         super().__init__(weight)
@@ -98,7 +98,7 @@ class FileSource(ImageSource):
         return json.dumps([type(self).__name__, self.options(), describe(self.files())])
 
     def options(self) -> list[object]:
-        """What else decides the documents; part of the fingerprint, ready for JSON."""
+        """Options that change the documents; part of the fingerprint, ready for JSON."""
         return []
 
 
@@ -137,11 +137,11 @@ def image_bytes(content: object, path: object, folder: Path) -> bytes:
 
     Args:
         content: The file itself, or None.
-        path: Where it lies otherwise, str or bytes.
-        folder: What the path counts from.
+        path: Its path otherwise, str or bytes.
+        folder: The path is relative to it.
 
     Raises:
-        BadSampleError: There is neither, or the path leads nowhere.
+        BadSampleError: There is neither, or no file has that path.
     """
     if isinstance(content, bytes):
         return content

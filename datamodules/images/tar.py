@@ -14,7 +14,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from datamodules.images.formats.tar_index import IMAGES, NOWHERE, TEXTS, Place, read_tar
+from datamodules.images.formats.tar_index import IMAGES, NOWHERE, TEXTS, Extent, read_tar
 from datamodules.images.source import FileSource, Pair, texts
 from datamodules.records.document import BadSample, Document, parse, printable, to_document
 from datamodules.records.errors import BadSampleError
@@ -25,19 +25,19 @@ FORMAT = 2
 
 
 class ImageTextTar(FileSource):
-    """One pair a sample of uncompressed tar files, also of several joined to one; see `tar_index`.
+    """One pair a sample of uncompressed tar files, concatenated ones too; see `tar_index`.
 
-    The offsets of all members are found once and kept, so that any sample is one read away.
+    The offsets of all members are indexed once, so that any sample takes one read.
 
     Args:
         path: A file, a folder of `.tar` files or a glob.
-        caption: The key of the caption in a `.json` member; a `.txt` member is the caption, where
-            it holds one. None where there are none.
+        caption: The key of the caption in a `.json` member; a `.txt` member that holds text is
+            the caption itself. None where there are no captions.
         cache: Folder of the indices.
         weight: Share of the documents of an epoch, relative to the other sources; above 0.
 
     Attributes:
-        passed_over: Members that are part of no sample, by reason; known once it is prepared.
+        passed_over: Number of members that belong to no sample, by reason; known after `prepare`.
     """
 
     endings = (".tar",)
@@ -62,11 +62,11 @@ class ImageTextTar(FileSource):
         _ = self._index
         if self.passed_over:
             found = ", ".join(f"{num} {why}" for why, num in self.passed_over.items())
-            rank_zero_warn(f"{self.name}: members of no sample are passed over: {found}.")
+            rank_zero_warn(f"{self.name}: members that belong to no sample are skipped: {found}.")
 
     @property
     def passed_over(self) -> dict[str, int]:
-        """Members that are part of no sample, by reason."""
+        """Number of members that belong to no sample, by reason."""
         return self._index[2]
 
     @override
@@ -82,7 +82,7 @@ class ImageTextTar(FileSource):
         _, *numbers, is_unclear = self._index[0][index].tolist()
         image, text, record = zip(numbers[::2], numbers[1::2], strict=True)
         if self.caption and is_unclear:
-            raise BadSampleError("the tar has its name several times: what belongs together?")
+            raise BadSampleError("the tar has its name several times: its parts are ambiguous")
         if image == NOWHERE:
             raise BadSampleError(f"no image ({', '.join(IMAGES)})")
         if self.caption and text == record == NOWHERE:
@@ -93,8 +93,8 @@ class ImageTextTar(FileSource):
                 return Pair(shown, [""])
             return Pair(shown, self._captions(file.fileno(), text, record))
 
-    def _captions(self, file: int, text: Place, record: Place) -> list[str]:
-        """The captions of the text or, where it holds none, of JSON."""
+    def _captions(self, file: int, text: Extent, record: Extent) -> list[str]:
+        """The caption of the text or, where it is blank, those of the JSON."""
         found = to_document(b"" if text == NOWHERE else _read(file, *text), "")
         if isinstance(found, Document):
             return [found.text]
@@ -119,14 +119,14 @@ class ImageTextTar(FileSource):
 
     @cached_property
     def _index(self) -> tuple[NDArray[np.int64], NDArray[np.str_], dict[str, int]]:
-        """What `Sample.row` says of each sample, [N, 8]; their names; members passed over."""
+        """`Sample.row` of each sample, [N, 8]; their names; counts of skipped members."""
         digest = hashlib.sha256(self.fingerprint().encode()).hexdigest()[:24]
         path = Path(self.cache) / f"{digest}.npz"
         if path.is_file():
             try:
                 return _load(path)
-            except Exception as error:  # zip archives and arrays break in many ways
-                rank_zero_warn(f"{path} is broken ({reason(error)}) and is made again.")
+            except Exception as error:  # broken zip archives and arrays raise many types
+                rank_zero_warn(f"{path} is broken ({reason(error)}) and is rebuilt.")
         passed: Counter[str] = Counter()
         found = [(n, one) for n, file in enumerate(self._found) for one in read_tar(file, passed)]
         _save(path, [(one.row(n), one.name) for n, one in found], passed)
@@ -134,7 +134,7 @@ class ImageTextTar(FileSource):
 
 
 def _load(path: Path) -> tuple[NDArray[np.int64], NDArray[np.str_], dict[str, int]]:
-    """What `_save` wrote."""
+    """Read the index that `_save` wrote."""
     with np.load(path) as arrays:
         passed: dict[str, int] = json.loads(str(arrays["passed"]))
         return arrays["place"], arrays["name"], passed
@@ -167,7 +167,7 @@ def _read(file: int, start: int, size: int) -> bytes:
     """A part of a file.
 
     Raises:
-        BadSampleError: The file is shorter.
+        BadSampleError: The file is too short.
     """
     found = os.pread(file, size, start)
     if len(found) < size:

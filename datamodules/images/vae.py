@@ -31,7 +31,7 @@ class Scaling:
 
         Args:
             moment: Mean and log variance, one after the other, [2C, h, w].
-            rng: What they are drawn with; None takes the mean.
+            rng: Generator of the draw; None takes the mean.
 
         Returns:
             Float32 [C, h, w].
@@ -51,7 +51,7 @@ class ImageVae:
         name: Folder or name on the hub.
         channels: Latent channels C.
         reduction: Pixels along the side of a latent pixel, H / h.
-        scaling: How latents are scaled.
+        scaling: Scale and shift of latents.
         model: The autoencoder of diffusers.
     """
 
@@ -74,10 +74,10 @@ def load_vae(name: str, device: str = "cpu") -> ImageVae:
 
     Args:
         name: Folder or name on the hub.
-        device: Where it shall compute.
+        device: Device to compute on.
 
     Raises:
-        FileNotFoundError: `name` looks like a folder, but is none.
+        FileNotFoundError: `name` looks like a folder, but does not exist.
         ValueError: There is no AutoencoderKL of that name.
     """
     place = located(name)

@@ -1,4 +1,4 @@
-"""Pictures with a profile of the International Color Consortium (ICC), brought to sRGB."""
+"""Images with a profile of the International Color Consortium (ICC), converted to sRGB."""
 
 from functools import cache, lru_cache
 from io import BytesIO
@@ -7,22 +7,22 @@ import numpy as np
 from PIL import Image, ImageCms
 
 NEAR = 2
-"""Grey levels of 255 by which a profile may differ from sRGB to count as the same."""
+"""Grey levels of 255 by which a profile may differ from sRGB to count as equal."""
 STEPS = 17
 """Levels of each colour at which the two are compared."""
 
 
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """A picture in the colours of sRGB.
+    """An image in the colours of sRGB.
 
-    A profile that is broken, or of another kind than the picture, counts as none.
+    A broken profile, or one of another colour space than the image, is ignored.
 
     Args:
         image: Of at most 8 bits a pixel and colour.
-        profile: As it stands in the file.
+        profile: The bytes in the file.
 
     Returns:
-        The same picture where there is no profile, or one of sRGB; else one in RGB or RGBA.
+        The same image where there is no profile, or one of sRGB; else one in RGB or RGBA.
     """
     if not profile:
         return image
@@ -33,14 +33,14 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     if transform is None:
         return image
     shown = ImageCms.applyTransform(solid, transform)
-    assert shown is not None  # only where it works in place
+    assert shown is not None  # None only with inPlace=True
     if alpha:
         shown.putalpha(alpha)
     return shown
 
 
 def expanded(image: Image.Image) -> Image.Image:
-    """Colours in place of numbers in a palette, and transparency as a channel of its own."""
+    """Palette indices replaced by their colours, and transparency by an alpha channel."""
     if image.has_transparency_data:
         return image.convert("LA" if image.mode in ("L", "LA", "La", "1") else "RGBA")
     modes = {"P": "RGB", "PA": "RGB", "RGBX": "RGB", "YCbCr": "RGB", "1": "L"}
@@ -49,12 +49,12 @@ def expanded(image: Image.Image) -> Image.Image:
 
 @lru_cache(maxsize=64)
 def known_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From a profile to sRGB; None where it is the same, broken, or of another kind than `mode`."""
+    """From a profile to sRGB; None where it is sRGB, broken, or not of `mode`."""
     try:
         own = ImageCms.ImageCmsProfile(BytesIO(profile))
         transform = ImageCms.buildTransform(own, srgb(), mode, "RGB")
         return None if is_srgb(transform, mode) else transform
-    except Exception:  # whatever is wrong with a profile is no fault of the pixels
+    except Exception:  # a broken profile does not make the pixels bad
         return None
 
 
@@ -66,12 +66,12 @@ def is_srgb(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
     axes = np.meshgrid(*[level] * len(mode), indexing="ij")
     probe = Image.merge(mode, [Image.fromarray(axis.reshape(1, -1)) for axis in axes])
     shown = ImageCms.applyTransform(probe, transform)
-    assert shown is not None  # only where it works in place
+    assert shown is not None  # None only with inPlace=True
     before, after = (np.asarray(one.convert("RGB")).astype(int) for one in (probe, shown))
     return bool(np.abs(before - after).max() <= NEAR)
 
 
 @cache
 def srgb() -> ImageCms.ImageCmsProfile:
-    """Where all pictures go."""
+    """The profile that all images are converted to."""
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))

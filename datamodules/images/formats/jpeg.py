@@ -1,8 +1,7 @@
-"""Whether a JPEG file holds all of its picture (ITU-T T.81, annex B).
+"""Whether a JPEG file holds its complete image (ITU-T T.81, annex B).
 
-Decoders show what they can: where data is missing or wrong they guess and go on. Here a file is
-read as strictly as a picture asks for: scans must be whole, while odd headers, profiles and remarks
-do not count, and neither does a missing end marker alone.
+Decoders are lenient: where data is missing or wrong they guess and continue. Here scans must be
+complete, while odd headers, profiles and metadata are accepted, and so is a missing end marker.
 """
 
 import re
@@ -17,32 +16,32 @@ START, END = b"\xff\xd8", b"\xff\xd9"
 EOI, SOS, COMMENT = 0xD9, 0xDA, 0xFE
 APPLICATION = range(0xE0, 0xF0)
 COLOURS = {0xE0: 16, 0xEE: 14}
-"""Application data that says what the components are (JFIF, Adobe), and its least size."""
+"""Application data that defines the components (JFIF, Adobe), and its minimum size."""
 ALONE = frozenset([0x00, 0x01, *range(0xD0, 0xD9)])
-"""Second bytes of what has no length: stuffing, and markers that stand for themselves."""
+"""Second bytes of what has no length field: stuffing and standalone markers."""
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 LOSSLESS = frozenset([0xC3, 0xC7, 0xCB, 0xCF])
 PROGRESSIVE = frozenset([0xC2, 0xC6, 0xCA, 0xCE])
-BEHIND_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 """A marker that ends the data of a scan."""
 DAMAGE = ("Premature end", "Corrupt JPEG data")
-"""How libjpeg begins what it says of scans that lack data or have bad codes."""
+"""First words of libjpeg's messages on scans that lack data or have invalid codes."""
 COLOURS_OF = {1: "GRAY", 3: "RGB"}
-"""What simplejpeg calls the colours of so many components."""
+"""simplejpeg's name of the colour space, by number of components."""
 CMYK = 4
-"""Components of such a picture."""
+"""Components of such an image."""
 
 
 @dataclass
 class JpegFile:
-    """What a file says of its scans.
+    """Scans of a file, and the parts that decoding needs.
 
     Attributes:
-        pixels: The file without what is not needed for its pixels, and with its end marker.
-        bare: The same without any application data, of which libjpeg would warn as well.
-        frame: Kind of its frame, the second byte of the marker; 0 where there is none.
-        components: Numbers of its components.
-        finest: Lowest bit that has been sent of each coefficient of a component, by both numbers.
+        pixels: Only the parts of the file that its pixels need, with an end marker.
+        bare: The same without any application data, which libjpeg warns of as well.
+        frame: Frame type, the second byte of its marker; 0 where there is none.
+        components: Ids of its components.
+        finest: Lowest bit sent so far, by component id and coefficient index.
     """
 
     pixels: bytes = b""
@@ -52,21 +51,21 @@ class JpegFile:
     finest: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def note_frame(self, segment: bytes) -> None:
-        """Take down components."""
+        """Record the components."""
         self.frame = segment[1]
         self.components = tuple(segment[10::3][: segment[9]])
 
     def note_scan(self, segment: bytes) -> None:
-        """Take down which coefficients of which components a scan brings, and how finely."""
+        """Record which coefficients of which components a scan sends, and their lowest bit."""
         count = segment[4]
         first, last, bits = segment[5 + 2 * count : 8 + 2 * count]
         is_progressive = self.frame in PROGRESSIVE
         for component in segment[5 : 5 + 2 * count : 2]:
-            for place in range(first, last + 1) if is_progressive else (0,):
-                self.finest[component, place] = bits & 15 if is_progressive else 0
+            for coefficient in range(first, last + 1) if is_progressive else (0,):
+                self.finest[component, coefficient] = bits & 15 if is_progressive else 0
 
     def lack(self) -> str | None:
-        """What no scan has brought; None where all is there."""
+        """What no scan has sent; None where the image is complete."""
         for component in self.components:
             if (component, 0) not in self.finest:
                 return "a component without a scan"
@@ -74,13 +73,13 @@ class JpegFile:
 
 
 def read_jpeg(file: bytes) -> JpegFile:
-    """Take a file apart.
+    """Parse a file.
 
     Args:
-        file: It begins with the start marker; what lies behind its end does not count.
+        file: It begins with the start marker; bytes after its end marker are ignored.
 
     Raises:
-        BadSampleError: It ends before its first scan, or within a header behind it.
+        BadSampleError: It ends before its first scan, or within a later header.
     """
     found, at = JpegFile(), len(START)
     parts, bare = [START], [START]
@@ -97,8 +96,8 @@ def read_jpeg(file: bytes) -> JpegFile:
         segment = file[at:end]
         if kind == SOS:
             found.note_scan(segment)
-            behind = BEHIND_SCAN.search(file, end)
-            end = behind.start() if behind else len(file)
+            after = AFTER_SCAN.search(file, end)
+            end = after.start() if after else len(file)
         elif kind in FRAMES:
             found.note_frame(segment)
         if kind not in APPLICATION and kind != COMMENT:
@@ -116,15 +115,15 @@ def read_jpeg(file: bytes) -> JpegFile:
 def decode_strictly(
     file: JpegFile, size: tuple[int, int], least: tuple[int, int]
 ) -> NDArray[np.uint8] | None:
-    """The pixels of a file of which libjpeg complains of nothing, the same as Pillow's.
+    """The pixels of a file without libjpeg warnings, equal to Pillow's.
 
     Args:
         file: The file.
         size: Its width and height.
-        least: Width and height that suffice; a large picture is decoded at 1/2, 1/4 or 1/8.
+        least: Smallest width and height that suffice; a large image is decoded at 1/2, 1/4 or 1/8.
 
     Returns:
-        Uint8 [H, W] or [H, W, 3]; None where there is anything to say, or where others decode it.
+        Uint8 [H, W] or [H, W, 3]; None where there is a warning, or an unsupported kind.
     """
     from simplejpeg import decode_jpeg
 
@@ -142,21 +141,21 @@ def decode_strictly(
 
 
 def check_jpeg(file: JpegFile) -> None:
-    """Refuse a file whose scans lack data or have bad codes.
+    """Refuse a file whose scans lack data or have invalid codes.
 
-    Scans are read at an eighth of the size, without chrominance: the codes are checked all the
-    same. Kinds of files that simplejpeg cannot read are left to whoever decodes them.
+    Scans are read at an eighth of the size, without chrominance: this checks all codes. Kinds of
+    files that simplejpeg does not support are left to the decoder.
 
     Raises:
-        BadSampleError: Something is missing or wrong; says what.
+        BadSampleError: Data is missing or invalid; the message quotes which.
     """
     from simplejpeg import decode_jpeg
 
-    said = file.lack()
+    error_text = file.lack()
     try:
         colours = "CMYK" if len(file.components) == CMYK else "GRAY"
         decode_jpeg(file.bare, colours, fastdct=True, fastupsample=True, min_height=1, min_width=1)
     except ValueError as error:
-        said = said or (str(error) if str(error).startswith(DAMAGE) else None)
-    if said:
-        raise BadSampleError(f"a broken image: {said}")
+        error_text = error_text or (str(error) if str(error).startswith(DAMAGE) else None)
+    if error_text:
+        raise BadSampleError(f"a broken image: {error_text}")

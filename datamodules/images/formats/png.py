@@ -1,4 +1,4 @@
-"""What of a PNG file makes its pixels (PNG, third edition, sec. 5)."""
+"""The chunks of a PNG file that its pixels need (PNG, third edition, sec. 5)."""
 
 import zlib
 from collections.abc import Iterator
@@ -7,51 +7,51 @@ from datamodules.records.errors import BadSampleError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 NEEDED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")
-REMARKS = {
+METADATA = {
     b"eXIf": b"",
     b"iCCP": b"",
     b"iTXt": b"XML:com.adobe.xmp",
     b"tEXt": b"Raw profile type",
     b"zTXt": b"Raw profile type",
 }
-"""Parts that may speak of orientation or colours, and how they begin."""
+"""Chunks that may give orientation or colours, and how they begin."""
 ONE_PIXEL = b"\0\0\0\1\0\0\0\1\x08\0\0\0\0"
-"""Header of a grey picture of one pixel."""
+"""Header of a grey image of one pixel."""
 COLOUR, DEEP = 2, 16
-"""Kind of a picture in colours, and bits of what Pillow halves."""
+"""Colour type of RGB, and the bit depth that Pillow halves."""
 
 
 def pixels_only(file: bytes) -> bytes:
-    """The file without all that is not needed for its pixels, so that none of it can harm them.
+    """The file reduced to the chunks that its pixels need, so that no other chunk matters.
 
-    Pillow passes over the checksums of pixels, and refuses a file for those of remarks.
+    Pillow ignores wrong checksums of pixels, and refuses a file for those of metadata.
 
     Raises:
-        BadSampleError: A needed part is cut off or has a wrong checksum.
+        BadSampleError: A needed chunk is truncated or has a wrong checksum.
     """
     parts, is_deep = [SIGNATURE], False
     for kind, content, check in chunks(file):
         if kind not in NEEDED:
             continue
         if check is None:
-            raise BadSampleError(f"a broken image: the PNG breaks off within {kind.decode()}")
+            raise BadSampleError(f"a broken image: the PNG ends within {kind.decode()}")
         if check != checksum(kind, content):
             raise BadSampleError(f"a broken image: the checksum of {kind.decode()} is wrong")
         if kind == b"IHDR":
             is_deep = content[8:10] == bytes([DEEP, COLOUR])
-        if kind == b"tRNS" and is_deep:  # Pillow compares with pixels that it has halved
+        if kind == b"tRNS" and is_deep:  # Pillow compares it with pixels of half the depth
             content = b"".join(b"\0" + content[at : at + 1] for at in (0, 2, 4))
         parts.append(chunk(kind, content))
     return b"".join([*parts, chunk(b"IEND", b"")])
 
 
-def remarks_only(file: bytes) -> bytes:
-    """A PNG of one pixel with what the file says of orientation and colours; empty if nothing."""
+def metadata_only(file: bytes) -> bytes:
+    """A PNG of one pixel with the file's orientation and colours; empty where it has none."""
     found = [
         chunk(kind, content)
         for kind, content, check in chunks(file)
-        if kind in REMARKS
-        and content.startswith(REMARKS[kind])
+        if kind in METADATA
+        and content.startswith(METADATA[kind])
         and check == checksum(kind, content)
     ]
     if not found:
@@ -61,7 +61,7 @@ def remarks_only(file: bytes) -> bytes:
 
 
 def chunks(file: bytes) -> Iterator[tuple[bytes, bytes, int | None]]:
-    """Kind, content and checksum of the parts before the end; no checksum where one is cut off."""
+    """Type, content and checksum of the chunks before the end; no checksum of a truncated one."""
     at = len(SIGNATURE)
     while at + 8 <= len(file):
         size, kind = int.from_bytes(file[at : at + 4]), file[at + 4 : at + 8]
@@ -77,10 +77,10 @@ def chunks(file: bytes) -> Iterator[tuple[bytes, bytes, int | None]]:
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
-    """A part with its size and checksum."""
+    """A chunk with its size and checksum."""
     return len(content).to_bytes(4) + kind + content + checksum(kind, content).to_bytes(4)
 
 
 def checksum(kind: bytes, content: bytes) -> int:
-    """Of a part."""
+    """CRC-32 of a chunk."""
     return zlib.crc32(content, zlib.crc32(kind))

@@ -1,8 +1,8 @@
-"""Which members of tar files make up the samples of a WebDataset, and what becomes of the others.
+"""Which members of tar files form the samples of a WebDataset, and counts of the others.
 
 Members of one name up to the first dot belong together, such as `7.png` and `7.txt`. Names with
-more dots are taken apart at the last one where that makes a sample of its own: `a.b.png` and
-`a.b.txt`. Whatever is part of no sample is counted.
+more dots are split at the last one where that forms a sample of its own: `a.b.png` and
+`a.b.txt`. Members that belong to no sample are counted.
 """
 
 import tarfile
@@ -22,10 +22,10 @@ IMAGES = ("jpg", "jpeg", "png", "webp")
 TEXTS = ("txt", "json")
 """Suffixes of captions; where a sample has both, the first good one counts."""
 NOWHERE = (-1, -1)
-"""Place and size of what is not there."""
+"""Offset and size of a missing member."""
 CHUNK = 2**20
 """Bytes of zeros that are skipped together."""
-Place = tuple[int, int]
+Extent = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,16 @@ class Member:
     Attributes:
         stem: Folder and name up to the first dot.
         suffix: What follows the dot, in lower case.
-        place: First byte and size.
+        extent: First byte and size.
     """
 
     stem: str
     suffix: str
-    place: Place
+    extent: Extent
 
     @property
     def parts(self) -> tuple[str, str]:
-        """Name of the sample and suffix, parted at the last dot."""
+        """Name of the sample and suffix, split at the last dot."""
         more, _, last = self.suffix.rpartition(".")
         return f"{self.stem}.{more}" if more else self.stem, last
 
@@ -55,21 +55,21 @@ class Sample:
 
     Attributes:
         name: What they have in common.
-        parts: Their places by suffix.
-        is_unclear: Whether other members of the same names might as well belong to it.
+        parts: Their extents by suffix.
+        is_unclear: Whether other members of the same name might belong to it as well.
     """
 
     name: str
-    parts: dict[str, Place] = field(default_factory=dict)
+    parts: dict[str, Extent] = field(default_factory=dict)
     is_unclear: bool = False
 
     @property
-    def image(self) -> Place:
-        """Of the image that counts."""
+    def image(self) -> Extent:
+        """The extent of its image: the first suffix of `IMAGES` that it has."""
         return next((self.parts[s] for s in IMAGES if s in self.parts), NOWHERE)
 
     def row(self, shard: int) -> list[int]:
-        """What the index says of it: shard, image, text, JSON, and whether it is unclear."""
+        """Its row of the index: shard, image, text, JSON, and whether it is unclear."""
         texts = (self.parts.get(suffix, NOWHERE) for suffix in TEXTS)
         return [shard, *self.image, *(number for text in texts for number in text), self.is_unclear]
 
@@ -79,10 +79,10 @@ def read_tar(file: Path, passed: Counter[str]) -> list[Sample]:
 
     Args:
         file: The tar.
-        passed: Gets how many members are part of no sample, by reason.
+        passed: Receives the number of members that belong to no sample, by reason.
 
     Raises:
-        ValueError: The file is no uncompressed tar at all.
+        ValueError: The file is not an uncompressed tar.
     """
     groups: dict[str, list[Member]] = {}
     for member in members(file, passed):
@@ -91,7 +91,7 @@ def read_tar(file: Path, passed: Counter[str]) -> list[Sample]:
 
 
 def samples(group: Sequence[Member], passed: Counter[str]) -> Iterator[Sample]:
-    """The samples of members that are named alike up to the first dot."""
+    """The samples of members with one name up to the first dot."""
     names = names_of_samples(group)
     found: dict[str, list[Sample]] = {}
     for member in group:
@@ -100,9 +100,9 @@ def samples(group: Sequence[Member], passed: Counter[str]) -> Iterator[Sample]:
             passed[f".{member.suffix}" if member.suffix else "names without an ending"] += 1
             continue
         own = found.setdefault(name, [Sample(name)])
-        if suffix in own[-1].parts:  # the same name once more
+        if suffix in own[-1].parts:  # the same name again
             own.append(Sample(name))
-        own[-1].parts[suffix] = member.place
+        own[-1].parts[suffix] = member.extent
     for own in found.values():
         is_whole = all(s.image != NOWHERE and s.parts.keys() & set(TEXTS) for s in own)
         for sample in own:
@@ -115,7 +115,7 @@ def samples(group: Sequence[Member], passed: Counter[str]) -> Iterator[Sample]:
 def names_of_samples(group: Sequence[Member]) -> set[str]:
     """Which names, up to the last dot, are samples and not further members of one.
 
-    Beside `7.png` stands `7.mask.png`, which is no sample, unless there is a `7.mask.txt` as well.
+    Beside `7.png`, `7.mask.png` is no sample, unless there is a `7.mask.txt` as well.
     """
     suffixes: dict[str, set[str]] = {}
     for member in group:
@@ -129,10 +129,10 @@ def names_of_samples(group: Sequence[Member]) -> set[str]:
 
 
 def members(file: Path, passed: Counter[str]) -> Iterator[Member]:
-    """The files in a tar and in those joined to it, up to where it breaks.
+    """The files in a tar and in those concatenated to it, up to the first error.
 
     Raises:
-        ValueError: The file is no uncompressed tar at all.
+        ValueError: The file is not an uncompressed tar.
     """
     count = 0
     start: int | None = 0
@@ -150,13 +150,12 @@ def members(file: Path, passed: Counter[str]) -> Iterator[Member]:
             raise ValueError(f"{file} cannot be read as an uncompressed tar: {error}") from error
         passed["the rest of a broken tar"] += 1
         rank_zero_warn(
-            f"{printable(str(file))} breaks off after {count} members ({error}); the rest is "
-            "skipped."
+            f"{printable(str(file))} ends after {count} members ({error}); the rest is skipped."
         )
 
 
 def usable(info: tarfile.TarInfo, passed: Counter[str]) -> Iterator[Member]:
-    """The member, if it is a file that is not litter."""
+    """The member, if it is a regular file and not litter."""
     path = PurePosixPath(info.name)
     if info.isdir():
         return
@@ -170,14 +169,14 @@ def usable(info: tarfile.TarInfo, passed: Counter[str]) -> Iterator[Member]:
 
 
 def following(content: IO[bytes], offset: int) -> int | None:
-    """Where the next of several joined tars begins; None where only zeros follow.
+    """Offset of the next of several concatenated tars; None where only zeros follow.
 
     Args:
-        content: All of them.
-        offset: Where the last member of one ends.
+        content: The whole file.
+        offset: End of the last member of one.
 
     Raises:
-        tarfile.ReadError: Something else follows, which `tarfile` lets pass.
+        tarfile.ReadError: Something else follows, which `tarfile` accepts silently.
     """
     content.seek(offset)
     block = content.read(tarfile.BLOCKSIZE)

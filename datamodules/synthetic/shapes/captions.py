@@ -1,7 +1,7 @@
-"""What scenes look like, in words: a small grammar, and back.
+"""Captions of scenes: a small grammar and its parser.
 
-A caption has an opening and one clause a shape, joined by "and". All captions are made, and read
-again, from the same tables, so that one is the exact inverse of the other.
+A caption has an opening and one clause per shape, joined by "and". Writing and parsing use the same
+tables, so that one is the exact inverse of the other.
 """
 
 import json
@@ -15,7 +15,7 @@ from datamodules.synthetic.shapes.scenes import COLOURS, FORMS, RADII, Part, Sce
 from datamodules.text.source import SyntheticText
 
 GRAMMAR = 1
-"""Version of words and scenes; raised when a caption changes, so that tokens are made anew."""
+"""Version of words and scenes; raised when a caption changes, so that cached tokens are rebuilt."""
 WORDINGS = {
     "top left": ("in the top left", "in the top left corner"),
     "top": ("at the top",),
@@ -27,27 +27,27 @@ WORDINGS = {
     "bottom": ("at the bottom",),
     "bottom right": ("in the bottom right", "in the bottom right corner"),
 }
-"""How each place may be called."""
+"""Wordings of each position."""
 CALLED = {wording: place for place, wordings in WORDINGS.items() for wording in wordings}
-"""The place that each wording means."""
+"""The position that each wording means."""
 FRAMES = (
     ("", "{thing} {place}"),
     ("there is ", "{thing} {place}"),
     ("a picture of ", "{thing} {place}"),
     ("", "{place} is {thing}"),
 )
-"""Openings, and how the clauses go on after them."""
+"""Openings, and the form of the clauses after each."""
 AND = " and "
 
 
 def caption(scene: Scene, rng: Random, repeated: float = 0.0) -> str:
-    """Say what a scene shows: colour, form, size and place of every shape.
+    """Describe a scene: colour, form, size and position of every shape.
 
     Args:
         scene: The scene.
-        rng: Chooses the wording, and which shape comes first.
-        repeated: Probability that a clause is followed by a repetition; the caption then is none that
-            `parse` reads.
+        rng: Draws the wording, and which shape comes first.
+        repeated: Probability that a clause is followed by some of its words again; `parse` cannot
+            read such a caption.
 
     Returns:
         Lower case, on one line, without a full stop.
@@ -65,10 +65,10 @@ def caption(scene: Scene, rng: Random, repeated: float = 0.0) -> str:
 
 
 def repetition(shape: Shape, rng: Random) -> str:
-    """Some of the words for a shape once more, in any order, right behind its clause.
+    """Some of the words for a shape again, in any order, right after its clause.
 
-    The word that ends the clause must foretell them all, so that a small language model gathers
-    there what the clause said, as a large one does of itself.
+    The last word of the clause must predict them all, so that a small language model collects the
+    content of the clause at that position, as a large one does without help.
     """
     words = [shape.size, shape.colour, shape.form, *shape.place.split()]
     return "".join(f" {word}" for word in rng.sample(words, rng.randint(1, len(words))))
@@ -89,7 +89,7 @@ def parse(text: str) -> tuple[Shape, ...]:
 
 @cache
 def pattern(clause: str) -> re.Pattern[str]:
-    """What the clauses of a frame look like."""
+    """The regular expression of a clause."""
     sizes, colours, forms = ("|".join(words) for words in (RADII, COLOURS, FORMS))
     thing = f"a (?P<size>{sizes}) (?P<colour>{colours}) (?P<form>{forms})"
     return re.compile(clause.format(thing=thing, place=f"(?P<place>{'|'.join(CALLED)})"))
@@ -101,17 +101,17 @@ def shape_of(match: re.Match[str]) -> Shape:
 
 
 class ShapeCaptions(SyntheticText):
-    """Captions of made-up scenes.
+    """Captions of synthetic scenes.
 
-    By default the words of all pairs of a colour and a form occur together, as in what any
-    pretrained language model has read; what is held out is their pictures.
+    By default the words of all pairs of a colour and a form occur together, as in the pretraining
+    text of any language model; only their images are held out.
 
     Args:
         num: Number of captions.
-        seed: Another seed makes other scenes: keep those of training and test apart.
+        seed: Seed of the scenes; use different ones for training and test.
         part: Which pairs of colour and form may occur.
         restated: Probability that a caption is followed by one to three more of the same scene, a
-            sentence each: what a model can only foretell if it knows what stood where.
+            sentence each, which a model can only predict if it knows what is where.
         repeated: Probability that a clause is followed by some of its words again, in any order.
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
 
@@ -160,5 +160,5 @@ class ShapeCaptions(SyntheticText):
 
 
 def numbered_caption(seed: int, index: int, part: Part = "all", repeated: float = 0.0) -> str:
-    """A caption of scene number `index`, always the same for the same arguments."""
+    """A caption of scene `index`, always the same for the same arguments."""
     return caption(scene(seed, index, part), Random(f"caption/{part}/{seed}/{index}"), repeated)

@@ -1,8 +1,8 @@
-"""What the words of a caption mean, in plain sentences: a rose is red, a square has four corners.
+"""Facts about the words of captions: a rose is red, a square has four corners.
 
-In captions alone one colour could stand for another, one form for another and left for right, so
-that a language model keeps them all but alike. Any text of the world tells them apart; these
-sentences do it here.
+In captions alone colours are interchangeable, and so are forms, and left and right, so that a
+language model gives them nearly equal representations. Natural text distinguishes them; here these
+sentences do.
 """
 
 from random import Random
@@ -12,7 +12,7 @@ from typing_extensions import override
 from datamodules.text.source import SyntheticText
 
 Table = dict[str, tuple[str, ...]]
-"""What is said of each word."""
+"""Phrases for each word."""
 COLOURED: Table = {
     "red": ("a rose", "a brick", "a cherry", "blood"),
     "orange": ("a carrot", "a pumpkin", "rust", "a fox"),
@@ -31,7 +31,7 @@ TRAITS: Table = {
     "cross": ("has four arms", "is like a plus", "is two bars", "is like a crossing of roads"),
     "ring": ("has a hole", "is like a wheel", "is round and empty", "fits on a finger"),
 }
-"""What is true of each form."""
+"""Properties of each form."""
 SIZES: Table = {
     "small": ("an ant", "a crumb", "a seed", "a bead"),
     "large": ("a house", "a whale", "a hill", "an elephant"),
@@ -45,7 +45,7 @@ PLACED: Table = {
     "centre": ("the core", "a hub", "a target"),
     "middle": ("a belt", "noon", "a waist"),
 }
-"""Things of each place."""
+"""Things at each position."""
 
 
 def sentence(rng: Random) -> str:
@@ -61,7 +61,7 @@ def sentence(rng: Random) -> str:
 
 
 class ShapeFacts(SyntheticText):
-    """True sentences about colours, forms, sizes and places, four to eight to a document."""
+    """True sentences about colours, forms, sizes and positions, four to eight per document."""
 
     kind = "words"
     grammar = 1

@@ -1,8 +1,8 @@
-"""Finds out what a picture shows: the scene, from its pixels alone.
+"""Recognises the scene of an image from its pixels alone.
 
 A pixel of a shape is a mixture of the background and one colour, so it lies on the line between
-the two. Pixels that hang together and share a line are a shape; which one, is told by drawing all
-forms in all sizes in its place.
+the two. Connected pixels that share a line are a shape; which one is decided by drawing all forms
+in all sizes at its position.
 
 Shape legend: Y = rows of pixels, X = columns, C = red, green and blue, K = colours, N = pixels of
 a shape, with row and column each.
@@ -19,7 +19,7 @@ from datamodules.synthetic.shapes.render import MIDDLE, Pixels, Plane, cover
 from datamodules.synthetic.shapes.scenes import COLOURS, FORMS, RADII, SIDE, Shape, place_of
 
 LEAST = 8
-"""Pixels of a shape, at least; the smallest has about 24."""
+"""Fewest pixels of a shape; the smallest has about 24."""
 MARGIN = 2
 """Pixels around the box of a shape in which its edge may lie."""
 
@@ -28,12 +28,12 @@ Positions = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Colouring:
-    """What each pixel is mixed from.
+    """The mixture of each pixel.
 
     Attributes:
-        share_KYX: How much of each colour beside the background would explain the pixel best.
-        kind_YX: Number of the colour that explains it best.
-        is_shape_YX: Whether that colour has more than half of the pixel.
+        share_KYX: Share of each colour, next to the background, that explains the pixel best.
+        kind_YX: Index of the colour that explains it best.
+        is_shape_YX: Whether that colour covers more than half of the pixel.
     """
 
     share_KYX: Plane
@@ -42,14 +42,14 @@ class Colouring:
 
 
 def read(image: Pixels, limit: int = 2) -> tuple[Shape, ...]:
-    """The shapes of a picture, the one of most pixels first.
+    """The shapes of an image, the largest first.
 
     Args:
-        image: Any picture of the right size, uint8 [Y, X, C].
-        limit: Shapes to return, at most.
+        image: Any image of the right size, uint8 [Y, X, C].
+        limit: Largest number of shapes to return.
 
     Raises:
-        ValueError: The picture has another size.
+        ValueError: The image has another size.
     """
     if image.shape != (SIDE, SIDE, 3):
         raise ValueError(f"a picture of shapes is {(SIDE, SIDE, 3)}, got {image.shape}.")
@@ -58,8 +58,8 @@ def read(image: Pixels, limit: int = 2) -> tuple[Shape, ...]:
 
 
 def unmix(image: Pixels) -> Colouring:
-    """Write every pixel as background plus a share of one colour, the nearest one."""
-    background_C = np.median(image, axis=(0, 1))  # shapes cover less than half of a picture
+    """Decompose every pixel into background plus a share of the nearest colour."""
+    background_C = np.median(image, axis=(0, 1))  # shapes cover less than half of an image
     light_YXC = (image - background_C).astype(np.float32)
     line_KC = (np.array(list(COLOURS.values())) - background_C).astype(np.float32)
     length_K11 = np.maximum((line_KC**2).sum(1), 1.0)[:, None, None]
@@ -72,8 +72,8 @@ def unmix(image: Pixels) -> Colouring:
 def find(colouring: Colouring) -> list[Positions]:
     """The pixels [N, 2] of each shape, most pixels first.
 
-    The boxes around two shapes never overlap; so what lies in the box of a larger one, such as
-    pixels at its edge that took another colour, is a part of it.
+    The boxes around two shapes never overlap; so pixels in the box of a larger one belong to it,
+    such as those at its edge that look like another colour.
     """
     parts = sorted(connected(colouring), key=len, reverse=True)
     found: list[Positions] = []
@@ -108,7 +108,7 @@ def lies_in(part_N2: Positions, shape_N2: Positions) -> bool:
 
 
 def recognise(colouring: Colouring, pixels_N2: Positions) -> Shape:
-    """The form and size that, drawn around the same middle of mass, come nearest."""
+    """The form and size that fit best when drawn around the same centre of mass."""
     kind = int(colouring.kind_YX[tuple(pixels_N2[0])])
     cover_YX = own_cover(colouring, kind, pixels_N2)
     x = float((cover_YX.sum(0) * MIDDLE).sum() / cover_YX.sum())
@@ -124,7 +124,7 @@ def recognise(colouring: Colouring, pixels_N2: Positions) -> Shape:
 
 
 def own_cover(colouring: Colouring, kind: int, pixels_N2: Positions) -> Plane:
-    """How much of each pixel is of a shape, soft edge included, [Y, X]."""
+    """Share of each pixel that a shape covers, soft edge included, [Y, X]."""
     low, high = np.maximum(pixels_N2.min(0) - MARGIN, 0), pixels_N2.max(0) + MARGIN + 1
     box = (slice(low[0], high[0]), slice(low[1], high[1]))
     is_other_YX = colouring.is_shape_YX & (colouring.kind_YX != kind)
@@ -134,21 +134,20 @@ def own_cover(colouring: Colouring, kind: int, pixels_N2: Positions) -> Plane:
 
 
 def lift(form: str, radius: float) -> float:
-    """How far the middle of mass lies below the middle of the box: of a triangle, a third."""
+    """Distance of the centre of mass below the centre of the box: of a triangle, a third."""
     return radius / 3 if form == "triangle" else 0.0
 
 
 def agreement(wanted: Sequence[Shape], found: Sequence[Shape]) -> dict[str, float]:
-    """How much of what was wanted was found; a caption's order does not matter.
+    """Share of the wanted shapes that were found; their order does not matter.
 
     Args:
         wanted: The true shapes, at least one.
-        found: The shapes that were read, any number.
+        found: The recognised shapes, any number.
 
     Returns:
         `count`: 1 where the numbers agree. `colour`, `form`, `size`, `place`: share of the wanted
-        shapes that have it right, under the matching that gets most right. `all`: 1 where
-        everything is right.
+        shapes with the right one, under the best matching. `all`: 1 where everything is right.
     """
     names = [field.name for field in fields(Shape)]
     padded = [*found, *[None] * max(0, len(wanted) - len(found))]

@@ -1,4 +1,4 @@
-"""Draws scenes, with smooth edges.
+"""Renders scenes with smooth edges.
 
 Shape legend: Y = rows of pixels, X = columns, C = red, green and blue.
 """
@@ -14,7 +14,7 @@ Plane = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
 MIDDLE = np.arange(SIDE, dtype=np.float32) + np.float32(0.5)
-"""Middles of the pixels of a row or column."""
+"""Centres of the pixels of a row or column."""
 ARM = np.float32(0.36)
 """Half the width of an arm of the cross, in radii."""
 HOLE = np.float32(0.5)
@@ -23,7 +23,7 @@ SLANT = np.float32(5**0.5)
 """Length of a side of the triangle, in radii."""
 
 Depth = Callable[[Plane, Plane, np.float32], Plane]
-"""From x and y, both from the shape's centre, and the radius: how deep inside a point lies."""
+"""From x and y, both from the shape's centre, and the radius: depth of a point inside the shape."""
 
 
 def circle_depth(x: Plane, y: Plane, radius: np.float32) -> Plane:
@@ -37,7 +37,7 @@ def square_depth(x: Plane, y: Plane, radius: np.float32) -> Plane:
 
 
 def triangle_depth(x: Plane, y: Plane, radius: np.float32) -> Plane:
-    """Distance to the nearest side, positive inside; it stands on its base and fills its box."""
+    """Distance to the nearest side, positive inside; upright, and as large as its box."""
     return np.minimum(radius - y, (radius + y - 2 * abs(x)) / SLANT)
 
 
@@ -64,12 +64,12 @@ DEPTHS: dict[str, Depth] = {
 
 
 def cover(form: str, radius: float, x: float, y: float) -> Plane:
-    """How much of each pixel a shape covers, [Y, X] in [0, 1]: its depth, half a pixel soft.
+    """Share of each pixel that a shape covers, [Y, X] in [0, 1]; the edge is one pixel soft.
 
     Args:
         form: One of the forms.
         radius: Half the width of the shape, in pixels.
-        x: Middle of the box around it, in pixels from the left.
+        x: Centre of the box around it, in pixels from the left.
         y: The same from the top.
     """
     from_x, from_y = MIDDLE[None, :] - np.float32(x), MIDDLE[:, None] - np.float32(y)
@@ -78,7 +78,7 @@ def cover(form: str, radius: float, x: float, y: float) -> Plane:
 
 
 def render(scene: Scene) -> Pixels:
-    """The picture of a scene, uint8 [Y, X, C]."""
+    """The image of a scene, uint8 [Y, X, C]."""
     image = np.full((SIDE, SIDE, 3), scene.shade, np.float32)
     for shape, (x, y) in zip(scene.shapes, scene.centres, strict=True):
         cover_YX1 = cover(shape.form, RADII[shape.size], x, y)[..., None]

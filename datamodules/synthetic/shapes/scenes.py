@@ -1,4 +1,4 @@
-"""Scenes of one or two plain shapes, made up by number; what a picture shows and a caption says.
+"""Synthetic scenes of one or two plain shapes, by index: the content of an image and a caption.
 
 Of the 40 pairs of a colour and a form, a fixed fifth is held out: one pair of every colour, at most
 two of a form. Training shows the other pairs only, so that every colour and every form is seen,
@@ -10,7 +10,7 @@ from random import Random
 from typing import Literal, get_args
 
 SIDE = 32
-"""Width and height of a picture, in pixels."""
+"""Width and height of an image, in pixels."""
 COLOURS = {
     "red": (220, 30, 40),
     "orange": (250, 140, 20),
@@ -37,19 +37,19 @@ PLACES = {
     "bottom": (MIDDLE, HIGH),
     "bottom right": (HIGH, HIGH),
 }
-"""Where each place has its middle, (x, y)."""
+"""Centre of each position, (x, y)."""
 JITTER = 0.75
-"""How far a shape stands from the middle of its place, at most, in x and in y."""
+"""Largest distance of a shape from the centre of its position, in x and in y."""
 GAP = 1.0
-"""Free space between the boxes around two shapes, at least."""
+"""Smallest free space between the boxes around two shapes."""
 SHADES = (16, 40, 64)
-"""Greys of the background; no caption tells them."""
+"""Greys of the background; captions do not mention them."""
 
 Pair = tuple[str, str]
 """A colour and a form."""
 PAIRS: tuple[Pair, ...] = tuple((colour, form) for colour in COLOURS for form in FORMS)
 HELD_OUT: tuple[Pair, ...] = tuple(
-    (colour, FORMS[(3 * number + 1) % len(FORMS)]) for number, colour in enumerate(COLOURS)
+    (colour, FORMS[(3 * i + 1) % len(FORMS)]) for i, colour in enumerate(COLOURS)
 )
 """The pairs that training never shows."""
 SEEN: tuple[Pair, ...] = tuple(pair for pair in PAIRS if pair not in HELD_OUT)
@@ -61,7 +61,7 @@ Part = Literal["train", "held_out", "all"]
 
 @dataclass(frozen=True)
 class Shape:
-    """What a caption says of a shape.
+    """The attributes of a shape that a caption gives.
 
     Attributes:
         colour: One of `COLOURS`.
@@ -83,11 +83,11 @@ class Shape:
 
 @dataclass(frozen=True)
 class Scene:
-    """All that decides a picture.
+    """Everything that determines an image.
 
     Attributes:
-        shapes: One or two shapes, of different colours where they are two.
-        centres: Where the middle of the box around each shape is, (x, y).
+        shapes: One or two shapes, of different colours.
+        centres: Centre of the box around each shape, (x, y).
         shade: Grey of the background, 0 to 255.
     """
 
@@ -113,9 +113,9 @@ def scene(seed: int, index: int, part: Part = "train", num_shapes: int | None = 
     if num_shapes not in (None, 1, 2):
         raise ValueError(f"num_shapes must be 1, 2 or None, got {num_shapes}.")
     rng = Random(f"{part}/{seed}/{index}")
-    number = num_shapes or rng.randint(1, 2)
-    pairs = draw_pairs(rng, part, number)
-    sizes = [rng.choice(list(RADII)) for _ in range(number)]
+    num = num_shapes or rng.randint(1, 2)
+    pairs = draw_pairs(rng, part, num)
+    sizes = [rng.choice(list(RADII)) for _ in range(num)]
     places, centres = draw_layout(rng, [RADII[size] for size in sizes])
     shapes = zip(pairs, sizes, places, strict=True)
     return Scene(
@@ -125,17 +125,17 @@ def scene(seed: int, index: int, part: Part = "train", num_shapes: int | None = 
     )
 
 
-def draw_pairs(rng: Random, part: Part, number: int) -> list[Pair]:
-    """One or two pairs of different colours; one of them is held out where the part says so."""
+def draw_pairs(rng: Random, part: Part, num: int) -> list[Pair]:
+    """One or two pairs of different colours; one of them is held out if `part` is."""
     first = rng.choice({"train": SEEN, "held_out": HELD_OUT, "all": PAIRS}[part])
     others = [pair for pair in (PAIRS if part == "all" else SEEN) if pair[0] != first[0]]
-    pairs = [first, rng.choice(others)][:number]
+    pairs = [first, rng.choice(others)][:num]
     rng.shuffle(pairs)
     return pairs
 
 
 def draw_layout(rng: Random, radii: list[float]) -> tuple[list[str], list[tuple[float, float]]]:
-    """Places, and centres near their middles, drawn until no two shapes come too close."""
+    """Positions, and centres near theirs, drawn until no two shapes are too close."""
     while True:
         places = [rng.choice(list(PLACES)) for _ in radii]
         centres = [near(rng, *PLACES[place]) for place in places]
@@ -149,10 +149,10 @@ def near(rng: Random, x: float, y: float) -> tuple[float, float]:
 
 
 def distance(one: tuple[float, float], other: tuple[float, float]) -> float:
-    """The larger of the distances in x and in y: what keeps two boxes apart."""
+    """Chebyshev distance, which decides whether two boxes overlap."""
     return max(abs(one[0] - other[0]), abs(one[1] - other[1]))
 
 
 def place_of(x: float, y: float) -> str:
-    """The place whose middle is nearest."""
+    """The position whose centre is nearest."""
     return min(PLACES, key=lambda place: (PLACES[place][0] - x) ** 2 + (PLACES[place][1] - y) ** 2)

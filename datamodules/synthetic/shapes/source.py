@@ -12,11 +12,11 @@ from datamodules.synthetic.shapes.scenes import Part, scene
 
 
 class ShapePairs(ImageSource):
-    """Pictures of one or two shapes, made as they are asked for; needs no file.
+    """Images of one or two shapes, rendered on demand; needs no file.
 
     Args:
         num: Number of scenes.
-        seed: Another seed draws other scenes: keep those of training and test apart.
+        seed: Seed of the scenes; use different ones for training and test.
         part: Which pairs of colour and form may occur.
         num_shapes: Shapes of every scene; None draws one or two.
         weight: Share of the documents of an epoch, relative to the other sources; above 0.
@@ -61,6 +61,6 @@ class ShapePairs(ImageSource):
 
     @override
     def sample(self, index: int, rng: Random) -> Pair:
-        """One scene; every draw of it may word the caption anew."""
+        """One scene; every draw of it may word the caption differently."""
         shown = scene(self.seed, index, self.part, self.num_shapes)
         return Pair(render(shown), [caption(shown, rng)])

@@ -1,7 +1,7 @@
 """Plots about things: who owns what, its colour, how many, where it was lost.
 
-What a story says early decides what it may say late, so that a model shows by its endings whether
-it has read the beginning.
+The first sentences of a story determine the last ones, so that the ending shows whether a model
+has used its context.
 """
 
 from datamodules.synthetic.stories.vocabulary import (

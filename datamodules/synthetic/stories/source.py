@@ -1,29 +1,28 @@
-"""Little English stories without end, for a language model that trains in minutes."""
+"""Any number of little English stories, for a language model that trains in minutes."""
 
 from collections.abc import Callable
 from random import Random
 
 from typing_extensions import override
 
-from datamodules.synthetic.stories import friend_plots as friend_tales
-from datamodules.synthetic.stories import object_plots as object_tales
+from datamodules.synthetic.stories import friend_plots, object_plots
 from datamodules.synthetic.stories.vocabulary import Teller
 from datamodules.text.source import SyntheticText
 
 PLOTS: tuple[Callable[[Teller], list[str]], ...] = (
-    object_tales.lost_and_found,
-    object_tales.sharing,
-    object_tales.present,
-    object_tales.mixed_up,
-    object_tales.baking,
-    object_tales.seed,
-    friend_tales.hide_and_seek,
-    friend_tales.thunder,
-    friend_tales.rescue,
-    friend_tales.building,
-    friend_tales.race,
+    object_plots.lost_and_found,
+    object_plots.sharing,
+    object_plots.present,
+    object_plots.mixed_up,
+    object_plots.baking,
+    object_plots.seed,
+    friend_plots.hide_and_seek,
+    friend_plots.thunder,
+    friend_plots.rescue,
+    friend_plots.building,
+    friend_plots.race,
 )
-"""All plots; each tells a story of five to nine sentences."""
+"""All plots; each gives a story of five to nine sentences."""
 
 
 class StoryText(SyntheticText):

@@ -1,4 +1,4 @@
-"""The words of the little stories, and one who draws from them."""
+"""The words of the little stories, and a class that draws from them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ class Person:
     his: str
 
     @property
-    def Subject(self) -> str:  # noqa: N802 - it is the capital that matters
+    def Subject(self) -> str:  # noqa: N802 - the capital is the point
         """The subject at the start of a sentence."""
         return self.he.capitalize()
 
@@ -82,7 +82,7 @@ class Teller:
     """Draws words for one story.
 
     Args:
-        rng: The only source of chance.
+        rng: The only source of randomness.
     """
 
     def __init__(self, rng: Random):

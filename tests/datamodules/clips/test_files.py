@@ -1,4 +1,4 @@
-"""Clips of video files, and of moving pictures."""
+"""Clips of video files, and of moving images."""
 
 import os
 from itertools import pairwise
@@ -190,18 +190,18 @@ def test_numbers_out_of_bounds_are_named(changes, message):
 
 
 def test_a_canvas_smaller_than_what_moves_is_refused_with_both():
-    with pytest.raises(ValueError, match="8x48 pixels, too small for pictures of 16"):
+    with pytest.raises(ValueError, match="8x48 pixels, too small for images of 16"):
         moving().clip(0, (2, 8, 48))
-    with pytest.raises(ValueError, match="8x48 pixels, too small for pictures of 16"):
+    with pytest.raises(ValueError, match="8x48 pixels, too small for images of 16"):
         CodecText(moving(), AvcCodec(8, 48, 2))  # before any clip is made
 
 
 def test_clips_for_a_codec_of_images_and_the_other_way_about_are_refused():
     from modules.codec_lm.jpeg.codec import JpegCodec
 
-    with pytest.raises(ValueError, match="takes pictures, but moving digits:train:30:0 has clips"):
+    with pytest.raises(ValueError, match="takes images, but moving digits:train:30:0 has clips"):
         CodecText(moving(), JpegCodec(16, 16))
-    with pytest.raises(ValueError, match="takes clips, but digits:train has pictures"):
+    with pytest.raises(ValueError, match="takes clips, but digits:train has images"):
         CodecText(Digits(), AvcCodec(16, 16))
 
 

@@ -15,7 +15,7 @@ SHAPE = (4, 64, 64)
 
 
 def write(path, size=(96, 128), rate=15, num=30, first=0, kind="libx264"):
-    """A video in which a picture becomes lighter."""
+    """A video in which an image becomes lighter."""
     form = "h264" if path.suffix == ".264" else None
     with av.open(str(path), "w", format=form) as container:
         stream = container.add_stream(kind, rate=rate)
@@ -33,7 +33,7 @@ def image(number, size):
 
 
 def shown(number, size):
-    """Such a picture scaled to fit and padded, by hand."""
+    """Such an image scaled to fit and padded, by hand."""
     height, width = size
     scale = min(SHAPE[1] / height, SHAPE[2] / width)
     frame = av.VideoFrame.from_ndarray(image(number, size), format="rgb24")

@@ -1,4 +1,4 @@
-"""Pictures as texts of file bytes."""
+"""Images as texts of file bytes."""
 
 import io
 import re
@@ -21,7 +21,7 @@ GREY = JpegCodec(16, 16, sampling="grey", keep_header=False)
 
 
 class Some(ImageSource):
-    """A picture, a broken one, and a white one."""
+    """An image, a broken one, and a white one."""
 
     name = "some"
 
@@ -33,7 +33,7 @@ class Some(ImageSource):
 
     def sample(self, index, rng):
         dice = np.random.default_rng(index)
-        images = [dice.integers(0, 256, (20, 30, 3), dtype=np.uint8), b"no picture"]
+        images = [dice.integers(0, 256, (20, 30, 3), dtype=np.uint8), b"no image"]
         return Pair([*images, np.full((8, 8, 3), 255, np.uint8)][index], ["a caption"])
 
     def fingerprint(self):
@@ -50,7 +50,7 @@ def test_images_become_texts_and_broken_ones_are_told():
 
 
 class Photos(Some):
-    """A picture without losses, and the same as a JPEG file."""
+    """An image without losses, and the same as a JPEG file."""
 
     def __len__(self):
         return 2
@@ -68,7 +68,7 @@ def test_images_that_are_coded_a_second_time_are_counted_and_told():
 
 
 class Files(ImageSource):
-    """A file, and a white picture behind it."""
+    """A file, and a white image behind it."""
 
     name = "files"
 
@@ -103,7 +103,7 @@ def with_header(file, marker, height, width):
 
 
 SHADES = np.repeat(np.repeat(np.array([[30, 90], [150, 210]], np.uint8), 8, 0), 8, 1)
-"""A picture that shows how it lies."""
+"""An image that shows how it lies."""
 IMAGE = Image.fromarray(SHADES).convert("RGB")
 PHOTO = stored(IMAGE, "JPEG")
 TURNED = Image.Exif()

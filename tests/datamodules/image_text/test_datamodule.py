@@ -24,7 +24,7 @@ BOI, EOI = -1, -2
 
 @pytest.fixture
 def make(tokenizer_folder):
-    """Builds data of small pictures."""
+    """Builds data of small images."""
 
     def build(*train, **options) -> ImageTextData:
         options = {"image_size": 8, "num_patches": 4, "batch_size": 3} | options

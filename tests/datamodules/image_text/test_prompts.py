@@ -103,7 +103,7 @@ def test_other_files_are_refused(predict, tmp_path):
     (tmp_path / "a.md").write_text("a")
     with pytest.raises(ValueError, match=r"a\.md holds no prompts: a file of them ends in \.txt"):
         predict(str(tmp_path / "a.md"))
-    with pytest.raises(ValueError, match=r'picture.* with the line {"image": "003\.png"}'):
+    with pytest.raises(ValueError, match=r'image.* with the line {"image": "003\.png"}'):
         predict("my/pics/003.png")
     with pytest.raises(FileNotFoundError, match=r"data\.init_args\.prompts '\[\"a red circle\"\]'"):
         predict("a red circle")

@@ -1,4 +1,4 @@
-"""Pictures alone."""
+"""Images alone."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from datamodules.images.source import ImageSource, Pair
 
 
 class Some(ImageSource):
-    """Pictures of one brightness each; every fifth is broken."""
+    """Images of one brightness each; every fifth is broken."""
 
     name = "some"
 
@@ -27,7 +27,7 @@ class Some(ImageSource):
 
     def sample(self, index, rng):
         whole = Pair(np.full((6, 6, 3), index, np.uint8), [])
-        return Pair(b"no picture", []) if index % self.broken == 1 else whole
+        return Pair(b"no image", []) if index % self.broken == 1 else whole
 
     def fingerprint(self):
         return "some"

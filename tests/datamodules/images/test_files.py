@@ -141,7 +141,7 @@ def test_wrong_columns_and_files_are_named(tmp_path):
     path = write_parquet(tmp_path / "a.parquet", [1, 2], caption=["a", "b"], n=[1, 2])
     cache = str(tmp_path)
     for options, message in (
-        ({"image": "picture"}, r"a\.parquet has no column 'picture'; it has image, caption, n"),
+        ({"image": "photo"}, r"a\.parquet has no column 'photo'; it has image, caption, n"),
         ({"where": {"split": "x"}}, r"no column 'split'"),
         ({}, r"a\.parquet: column 'image' holds int64, not images"),
     ):
@@ -215,7 +215,7 @@ def test_a_cut_tar_gives_what_it_has(tmp_path):
     for broken in (whole[:5500], whole[:5800], whole[:5120] + b"x" * 512 + whole[5632:]):
         path.write_bytes(broken)  # cut in a header, cut in a member, a broken header
         source = ImageTextTar(str(path), cache=str(tmp_path / str(len(broken))))
-        with pytest.warns(UserWarning, match=r"a\.tar breaks off after [56] members"):
+        with pytest.warns(UserWarning, match=r"a\.tar ends after [56] members"):
             source.prepare()
         assert len(source) == 3
         assert np.array_equal(square(drawn(source, 1).image, 8), pixels(1))
@@ -227,7 +227,7 @@ def test_a_cut_tar_gives_what_it_has(tmp_path):
 
 @pytest.mark.usefixtures("no_hub_cache")
 def test_a_dataset_of_the_hub_may_have_no_captions(tmp_path):
-    folder = tmp_path / "pictures"  # beside the cache
+    folder = tmp_path / "images"  # beside the cache
     folder.mkdir()
     write_parquet(folder / "a.parquet", cells(), label=[*range(NUM)])
     source = ImageTextHub(str(folder), caption=None)
@@ -243,7 +243,7 @@ def test_a_dataset_of_the_hub_may_have_no_captions(tmp_path):
 
 @pytest.mark.usefixtures("no_hub_cache")
 def test_a_bad_row_of_the_hub_is_that_rows_fault(tmp_path):
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -277,10 +277,10 @@ def test_a_row_of_the_hub_that_points_outside_its_file_is_never_followed(tmp_pat
 
 @pytest.mark.usefixtures("no_hub_cache")
 def test_a_hub_column_without_images_is_named(tmp_path):
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     write_parquet(folder / "a.parquet", cells(2), caption=["a", "b"], n=[1, 2])
-    with pytest.raises(ValueError, match=r"pictures:train: column 'n' holds no images: "):
+    with pytest.raises(ValueError, match=r"images:train: column 'n' holds no images: "):
         len(ImageTextHub(str(folder), image="n"))
 
 
@@ -347,7 +347,7 @@ def test_the_emoji_have_their_splits_and_sizes(tmp_path):
 def test_images_may_have_no_captions(tmp_path):
     folder = tmp_path / "files"
     write_folder(folder)
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     table = write_parquet(tmp_path / "a.parquet", cells(), n=list(range(NUM)))
     tar = write_tar(tmp_path / "a.tar", [(f"{i:02}.png", encoded(i)) for i in range(NUM)])
     sources = [

@@ -1,4 +1,4 @@
-"""Pictures as people have them: what is sound is shown as it is meant, what lacks data is bad."""
+"""Images as people have them: what is sound is shown as it is meant, what lacks data is bad."""
 
 import io
 import zlib
@@ -226,7 +226,7 @@ def test_colours_of_a_profile_become_those_of_srgb(mode, icc):
         b"no profile",
         profile(1.0, b"GRAY"),
     ],
-    ids=["sRGB", "cut", "none", "of grey pictures"],
+    ids=["sRGB", "cut", "none", "of grey images"],
 )
 def test_a_profile_of_srgb_or_a_broken_one_changes_nothing(icc):
     whole = file(photo(48, 48), "PNG", icc_profile=icc)

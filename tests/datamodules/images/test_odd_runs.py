@@ -1,4 +1,4 @@
-"""Whole runs over pictures and clips as people have them, by the command line."""
+"""Whole runs over images and clips as people have them, by the command line."""
 
 import json
 import os
@@ -14,7 +14,7 @@ CONFIG = str(Path(__file__).parents[3] / "configs" / "vq" / "digits.yaml")
 
 
 def fit(folder, runs, rate, source="image_text.ImageFiles"):
-    """Four steps of a VQ-VAE, in which every picture is drawn."""
+    """Four steps of a VQ-VAE, in which every image is drawn."""
     sources = json.dumps(
         [{"class_path": f"datamodules.{source}", "init_args": {"path": str(folder)}}]
     )
@@ -30,7 +30,7 @@ def fit(folder, runs, rate, source="image_text.ImageFiles"):
 @pytest.fixture
 def images(tmp_path):
     """Odd but sound ones, and one with a hole whose name is not UTF-8."""
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     sound = file(photo())
     for name, tag in ODD_TAGS.items():

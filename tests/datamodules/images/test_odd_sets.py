@@ -85,7 +85,7 @@ def test_the_same_name_twice_is_two_samples(tmp_path):
 def test_where_names_do_not_tell_what_belongs_together_all_are_bad(tmp_path):
     members = [("0.png", PNG), ("0.png", encoded(1)), ("0.txt", "a"), ("0.txt", "b")]
     assert all("several times" in reason for reason in told(made(tar(tmp_path, *members))))
-    alone = made(tar(tmp_path / "pictures", *members[:2], caption=None))
+    alone = made(tar(tmp_path / "images", *members[:2], caption=None))
     assert told(alone) == [[""], [""]]
 
 
@@ -99,7 +99,7 @@ def test_joined_tars_are_read_to_the_end(tmp_path):
     assert told(source) == [["0"], ["1"], ["2"]]
     (tmp_path / "b.tar").write_bytes(parts[0] + b"signed by somebody".ljust(512))
     broken = ImageTextTar(str(tmp_path / "b.tar"), cache=str(tmp_path / "cache"))
-    with pytest.warns(UserWarning, match="breaks off after 2 members"):
+    with pytest.warns(UserWarning, match="ends after 2 members"):
         broken.prepare()
     assert broken.passed_over == {"the rest of a broken tar": 1}
 
@@ -130,14 +130,14 @@ def test_a_broken_index_is_made_again(tmp_path):
     [index] = (tmp_path / "cache").iterdir()
     index.write_bytes(index.read_bytes()[:100])
     again = ImageTextTar(source.path, cache=source.cache)
-    with pytest.warns(UserWarning, match="is broken .* and is made again"):
+    with pytest.warns(UserWarning, match="is broken .* and is rebuilt"):
         again.prepare()
     assert told(again) == [["a"]]
 
 
 @pytest.fixture
 def littered(tmp_path):
-    """A folder with one picture, litter, a linked folder, a circle and a link to nowhere."""
+    """A folder with one image, litter, a linked folder, a circle and a link to nowhere."""
     folder, other = tmp_path / "set", tmp_path / "other"
     for place in (folder, other, folder / "__MACOSX", folder / ".ipynb_checkpoints"):
         place.mkdir()
@@ -205,7 +205,7 @@ def test_names_of_any_bytes_are_counted_and_written_down(tmp_path):
     folder.mkdir()
     for number in range(4):
         (folder / f"{number}.png").write_bytes(encoded(number))
-    Path(os.fsdecode(os.fsencode(folder) + b"/bad\xff.png")).write_bytes(b"no picture")
+    Path(os.fsdecode(os.fsencode(folder) + b"/bad\xff.png")).write_bytes(b"no image")
     source = ImageFiles(str(folder))
     names = [source.location(n) for n in range(5)]
     assert [name.encode().decode() for name in names] == names
@@ -224,7 +224,7 @@ def test_names_of_any_bytes_are_counted_and_written_down(tmp_path):
 
 def test_where_nothing_is_sound_the_run_stops_at_any_rate(tmp_path):
     for number in range(3):
-        (tmp_path / f"{number}.png").write_bytes(b"no picture")
+        (tmp_path / f"{number}.png").write_bytes(b"no image")
     data = ImageData([ImageFiles(str(tmp_path))], size=8, batch_size=2, max_bad_rate=1.0)
     data.setup("fit")
     batch = next(iter(data.train_dataloader()))
@@ -234,7 +234,7 @@ def test_where_nothing_is_sound_the_run_stops_at_any_rate(tmp_path):
 
 def test_one_sound_sample_is_enough_where_all_may_be_bad(tmp_path):
     for number in range(9):
-        (tmp_path / f"{number}.png").write_bytes(b"no picture")
+        (tmp_path / f"{number}.png").write_bytes(b"no image")
     (tmp_path / "9.png").write_bytes(PNG)
     data = ImageData([ImageFiles(str(tmp_path))], size=8, batch_size=5, max_bad_rate=1.0)
     data.setup("fit")
@@ -268,7 +268,7 @@ def test_an_arrow_file_that_was_cut_is_made_again(tmp_path):
     assert told(made(ImageTextParquet(**options))) == [["a"]]
     [file] = (tmp_path / "c").iterdir()
     file.write_bytes(file.read_bytes()[:-50])
-    with pytest.warns(UserWarning, match="is made again"):
+    with pytest.warns(UserWarning, match="is rebuilt"):
         assert told(made(ImageTextParquet(**options))) == [["a"]]
 
 
@@ -279,7 +279,7 @@ def test_a_damaged_page_of_parquet_is_told_with_its_file(tmp_path):
     content = bytearray(path.read_bytes())
     content[4:400] = bytes(396)
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"a\.parquet cannot be read behind row 0"):
+    with pytest.raises(ValueError, match=r"a\.parquet cannot be read after row 0"):
         made(ImageTextParquet(str(path), cache=str(tmp_path)))
 
 
