@@ -15,7 +15,9 @@ PROMPTS, CONTINUATIONS = [[5, 6, 7, 8], [11], [40, 41]], [[1, 2, 3], [9, 9, 4], 
 @torch.no_grad()
 def test_padded_continuations_have_the_log_probabilities_of_each_alone(config):
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(config).double().eval()
+    model = AutoModelForCausalLM.from_config(config).eval()
+    for parameter in model.parameters():
+        parameter.normal_(0, 0.3)  # enough for every token to matter
     token_RT = torch.tensor(CONTINUATIONS)
     logits = continuation_logits(model, *padded(PROMPTS), token_RT)
     found = of_tokens(logits.log_softmax(-1), token_RT)
