@@ -93,11 +93,11 @@ def judge(name: str, settings: Iterable[str] = SETTINGS) -> Row:
         return Row(name, reason=first_line(error), is_built=False)
     found = examine_all(config, settings, True, LanguageModel)
     if all(only_runs_not(one) for one in found):
-        return Row(name, reason=plain(found[0].faults[0].told), is_built=False)
+        return Row(name, reason=plain(found[0].faults[0].message), is_built=False)
     cells = tuple(map(cell, found))
     exact = [one for one in found if not any(f.is_of_attention for f in one.faults)]
     if not exact:
-        return Row(name, cells, reason=plain(found[0].faults[0].told))
+        return Row(name, cells, reason=plain(found[0].faults[0].message))
     chunk = "yes" if not exact[0].faults else "no"
     return Row(name, cells, chunk, texts(exact[0]))
 

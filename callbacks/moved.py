@@ -64,7 +64,7 @@ class Moved(L.Callback):
         pairs = zip(trained_halves(pl_module), self.before, strict=True)
         share = mean_share([(p, probes(p) != old) for p, old in pairs])
         self.before = None
-        meter.keep("moved", torch.tensor(share))
+        meter.set_latest("moved", torch.tensor(share))
 
 
 def trained_halves(module: nn.Module) -> Iterator[nn.Parameter]:

@@ -184,7 +184,7 @@ class System(L.LightningModule):
         if self.skips_step or self.trainer.strategy.handles_gradient_accumulation:
             return  # nothing to clip, or DeepSpeed clips by itself
         if norm is not None:
-            self.meter.keep("gradient_norm", norm)
+            self.meter.set_latest("gradient_norm", norm)
         if gradient_clip_val is None or gradient_clip_val <= 0:
             return
         if gradient_clip_algorithm not in (None, "norm"):
@@ -193,7 +193,7 @@ class System(L.LightningModule):
         parameters = [p for p in self.parameters() if p.grad is not None]
         if norm is None:  # under another trainer than ours
             norm = full(nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
-            self.meter.keep("gradient_norm", norm)
+            self.meter.set_latest("gradient_norm", norm)
         nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, norm)
 
     # Losses

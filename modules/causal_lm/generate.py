@@ -11,9 +11,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from modules.causal_lm.architecture.weight_layout import columns_together, pays
+from modules.causal_lm.architecture.weight_layout import column_major, is_faster
 from modules.causal_lm.network import LanguageModel
-from modules.causal_lm.tokens.ends import Stops, token_ids
+from modules.causal_lm.tokens.ends import StopStrings, token_ids
 from modules.weights.sharding import is_sharded
 
 Processor = Callable[[Tensor, Tensor], Tensor]
@@ -94,8 +94,8 @@ def generate(
         tokenizer: Its end-of-text token ends a text, and its texts are searched for the stops.
         how: How tokens are chosen.
         processors: Change the scores of the next tokens before one is chosen.
-        generators: Where the draws come from, one a prompt (`modules.nn.generators.dice`); torch's
-            own, in which prompts of a batch depend on each other, where None.
+        generators: Where the draws come from, one a prompt (`modules.nn.generators`); torch's own,
+            in which prompts of a batch depend on each other, where None.
 
     Returns:
         Token ids [B, N], the prompts included; behind an end, padding.
@@ -107,7 +107,7 @@ def generate(
     check_room(network, token_BL.shape[1], how)
     from transformers import LogitsProcessorList, StoppingCriteriaList  # takes seconds
 
-    from modules.causal_lm.generation_loop import AtStops, OwnRows
+    from modules.causal_lm.generation_loop import IndependentRows, StopAtStrings
 
     end = tokenizer.eos_token_id
     ends = token_ids(how.ends, tokenizer) | ({end} if end is not None else set())
@@ -117,16 +117,18 @@ def generate(
     if processors:
         arguments["logits_processor"] = LogitsProcessorList(processors)
     if how.stop:
-        stops = Stops(tokenizer, how.stop)
-        arguments["stopping_criteria"] = StoppingCriteriaList([AtStops(stops, token_BL.shape[1])])
-    few = pays(token_BL.shape[0], how.max_new_tokens, token_BL.device)
-    with columns_together(network.model) if few else nullcontext():
+        stops = StopStrings(tokenizer, how.stop)
+        arguments["stopping_criteria"] = StoppingCriteriaList(
+            [StopAtStrings(stops, token_BL.shape[1])]
+        )
+    is_worthwhile = is_faster(token_BL.shape[0], how.max_new_tokens, token_BL.device)
+    with column_major(network.model) if is_worthwhile else nullcontext():
         return network.generate(
             token_BL,
             mask_BL,
             eos_token_id=sorted(ends) or None,
             pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end,
-            custom_generate=OwnRows(mask_BL, generators, is_sharded(network)),
+            custom_generate=IndependentRows(mask_BL, generators, is_sharded(network)),
             **arguments,
         )
 

@@ -17,13 +17,13 @@ from transformers import (
     StoppingCriteria,
 )
 
-from modules.causal_lm.tokens.ends import CONTEXT, Stops
+from modules.causal_lm.tokens.ends import CONTEXT, StopStrings
 from modules.nn.generators import draw
 
 Generators = Sequence[torch.Generator]
 
 
-class Drawn(LogitsProcessor):
+class RowSampler(LogitsProcessor):
     """Draws the next tokens, and leaves each sequence nothing but its own.
 
     Stands last among the processors, behind temperature, top-k and top-p; what the loop then draws
@@ -42,7 +42,7 @@ class Drawn(LogitsProcessor):
         return torch.full_like(scores, -torch.inf).scatter_(1, token_S[:, None], 0.0)
 
 
-class Unpadded(LogitsProcessor):
+class IgnorePadding(LogitsProcessor):
     """Processors that see each sequence's first token in the places of its padding.
 
     A penalty on tokens that were seen then does not depend on how long the neighbours are.
@@ -68,7 +68,7 @@ class Unpadded(LogitsProcessor):
         return changed
 
 
-class AtStops(StoppingCriteria):
+class StopAtStrings(StoppingCriteria):
     """Ends sequences in whose new tokens a stop string has come.
 
     Args:
@@ -76,7 +76,7 @@ class AtStops(StoppingCriteria):
         num_told: Tokens of the prompts, padding included.
     """
 
-    def __init__(self, stops: Stops, num_told: int):
+    def __init__(self, stops: StopStrings, num_told: int):
         self.stops = stops
         self.num_told = num_told
 
@@ -89,7 +89,7 @@ class AtStops(StoppingCriteria):
         return torch.tensor(is_over, dtype=torch.bool, device=input_ids.device)
 
 
-def own_processors(
+def row_processors(
     processors: LogitsProcessorList,
     how: GenerationConfig,
     mask_BL: Tensor | None = None,
@@ -104,13 +104,13 @@ def own_processors(
         generators: One a sequence; transformers draws from torch's own where None.
     """
     if mask_BL is not None and not bool(mask_BL.all()):
-        processors = LogitsProcessorList([Unpadded(processors, mask_BL)])
+        processors = LogitsProcessorList([IgnorePadding(processors, mask_BL)])
     if generators is not None and how.do_sample:
-        processors = LogitsProcessorList([*processors, Drawn(generators)])
+        processors = LogitsProcessorList([*processors, RowSampler(generators)])
     return processors
 
 
-class OwnRows:
+class IndependentRows:
     """A `custom_generate`: transformers' own loop, with rows that do not hear of each other.
 
     Args:
@@ -136,7 +136,7 @@ class OwnRows:
         **given: Any,
     ) -> Any:
         """Run the loop."""
-        own = own_processors(logits_processor, generation_config, self.mask_BL, self.generators)
+        own = row_processors(logits_processor, generation_config, self.mask_BL, self.generators)
         return type(model)._sample(
             model,
             input_ids,

@@ -18,7 +18,7 @@ GROWTH = 4
 """A layer's room grows by its length over this."""
 
 
-class RoomyLayer(DynamicLayer):
+class GrowingLayer(DynamicLayer):
     """Keys and values of a layer, with room behind them; for generation, without gradients."""
 
     room: tuple[Tensor, Tensor] | None = None
@@ -67,8 +67,8 @@ class RoomyLayer(DynamicLayer):
         super().reset()
 
 
-def roomy_cache(config: Any) -> DynamicCache:
+def growing_cache(config: Any) -> DynamicCache:
     """An empty cache for a model; layers with a sliding window stay transformers' own."""
     cache = DynamicCache(config=config)
-    cache.layers = [RoomyLayer() if type(one) is DynamicLayer else one for one in cache.layers]
+    cache.layers = [GrowingLayer() if type(one) is DynamicLayer else one for one in cache.layers]
     return cache

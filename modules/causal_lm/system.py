@@ -17,11 +17,11 @@ from modules.causal_lm.generate import Generation, check_room, cut, generate
 from modules.causal_lm.network import LanguageModel
 from modules.causal_lm.padding import padded
 from modules.causal_lm.tokens.ends import new_text
-from modules.causal_lm.tokens.prompts import begun
+from modules.causal_lm.tokens.prompts import document_prefix
 from modules.causal_lm.tokens.same_tokens import check_own_tokens
 from modules.causal_lm.tokens.vocabulary import vocabulary_size
 from modules.nn.builder import Builder
-from modules.nn.generators import dice
+from modules.nn.generators import generator_of
 
 
 class TokenBatch(TypedDict):
@@ -177,15 +177,15 @@ class CausalLM(Tokenized, System):
 
     def predict_step(self, batch: PromptBatch, batch_idx: int) -> list[dict[str, str]]:
         """Continue prompts; one record each."""
-        texts = self._continue(batch["token_BL"], batch["mask_BL"], self.dice_of(batch))
+        texts = self._continue(batch["token_BL"], batch["mask_BL"], self.generators_of(batch))
         pairs = zip(batch["prompt"], texts, strict=True)
         return [{"prompt": prompt, "continuation": text} for prompt, text in pairs]
 
     def sample(self, prompts: list[str]) -> list[str]:
         """Prompts with their continuations, as `predict` makes them."""
-        ids = [begun(self.tokenizer, prompt) for prompt in prompts]
+        ids = [document_prefix(self.tokenizer, prompt) for prompt in prompts]
         token, mask = padded(ids, device=self.device, pad=ids[0][0])
-        generators = self.dice(prompts, repeats(prompts))
+        generators = self.generators(prompts, repeats(prompts))
         texts = self._continue(token, mask.bool(), generators)
         return [prompt + text for prompt, text in zip(prompts, texts, strict=True)]
 
@@ -195,18 +195,18 @@ class CausalLM(Tokenized, System):
         Raises:
             ValueError: The longest one and what is to follow are longer than the model's context.
         """
-        longest = max(len(begun(self.tokenizer, prompt)) for prompt in prompts)
+        longest = max(len(document_prefix(self.tokenizer, prompt)) for prompt in prompts)
         check_room(self.language_model, longest, self.generation)
 
-    def dice(self, names: Sequence[str], repeats: Sequence[int]) -> list[torch.Generator]:
+    def generators(self, names: Sequence[str], repeats: Sequence[int]) -> list[torch.Generator]:
         """Generators of texts, each by its prompt and the number of equal prompts before it."""
         pairs = zip(names, repeats, strict=True)
-        return [dice(self.generation.seed, *pair) for pair in pairs]
+        return [generator_of(self.generation.seed, *pair) for pair in pairs]
 
-    def dice_of(self, batch: PromptBatch) -> list[torch.Generator]:
+    def generators_of(self, batch: PromptBatch) -> list[torch.Generator]:
         """Generators of the prompts of a batch."""
         prompts = batch["prompt"]
-        return self.dice(prompts, batch.get("repeat_B", repeats(prompts)))
+        return self.generators(prompts, batch.get("repeat_B", repeats(prompts)))
 
     def _continue(
         self, token: Tensor, mask: Tensor, generators: list[torch.Generator]

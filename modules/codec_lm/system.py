@@ -165,7 +165,7 @@ class CodecLM(CausalLM):
     def predict_step(self, batch: PromptBatch, batch_idx: int) -> list[dict[str, Any]]:
         """Write files; one record each, the image last."""
         token_BL, mask_BL = batch["token_BL"], batch["mask_BL"]
-        token_BN = self.write(token_BL, mask_BL, self.dice_of(batch))
+        token_BN = self.write(token_BL, mask_BL, self.generators_of(batch))
         nats = likelihood(self.language_model, token_BN, mask_BL, self.rules.end)
         rows = zip(batch["prompt"], token_BN, mask_BL, nats.tolist(), strict=True)
         return [
@@ -243,7 +243,7 @@ class CodecLM(CausalLM):
         token_BL = torch.full((num, 1), self.rules.end, device=self.device)
         names = [f"new {first + n * every}" for n in range(num)]
         mask_BL = torch.ones_like(token_BL, dtype=torch.bool)
-        token_BN = self.write(token_BL, mask_BL, self.dice(names, [0] * num))
+        token_BN = self.write(token_BL, mask_BL, self.generators(names, [0] * num))
         real = torch.ones(1, dtype=torch.bool)
         return [self.record(row.cpu(), real) for row in token_BN]
 

@@ -18,14 +18,14 @@ from typing import Any
 import torch
 
 from modules.causal_lm.generate import cut
-from modules.causal_lm.tokens.ends import Stops, ends_of, new_text, token_ids, up_to_end
+from modules.causal_lm.tokens.ends import StopStrings, ends_of, new_text, token_ids, up_to_end
 from modules.decoding.branches.branches import Branch, Branches
 from modules.decoding.branches.generate import generate
 from modules.decoding.branches.likelihood import Likelihood, loglikelihood
 from modules.decoding.branches.rows import CacheKind
 from modules.decoding.fitting import Fitted, fit, prompts_of, without_end
 from modules.decoding.options import ANSWERED, refuse, strings
-from modules.nn.generators import dice, seed_of
+from modules.nn.generators import generator_of, seed_of
 from modules.prompting.question import Question
 
 Asked = Question | Fitted | str
@@ -171,7 +171,7 @@ class Decoder:
         asked = self.fit(questions, max_new_tokens)
         over = self.ends(arguments.pop("eos_token_id", None)) | token_ids(ends, self.tokenizer)
         stop_strings = [*strings(stop), *strings(arguments.pop("stop_strings", None))]
-        stops = Stops(self.tokenizer, stop_strings)
+        stops = StopStrings(self.tokenizer, stop_strings)
         arguments |= {"max_new_tokens": max_new_tokens, "eos_token_id": sorted(over) or None}
         arguments |= {"stop_strings": stops.strings}
         rows = self._rows(asked, seed, names, {"streamer": streamer, **arguments})
@@ -193,7 +193,7 @@ class Decoder:
         if not is_drawn:
             return self._continued(asked, how)
         if (num_beams or 1) == 1:
-            own = [dice(seed, name, n) for name in names for n in range(num or 1)]
+            own = [generator_of(seed, name, n) for name in names for n in range(num or 1)]
             return self._continued(asked, {**how, "generators": own})
         device = self.branches.first.model.device  # beams draw together: a question at a time
         rows = []
@@ -228,7 +228,7 @@ class Decoder:
         return {end for one in leant for end in own_ends(one) if end < width}
 
     def _written(
-        self, asked: Fitted, new: list[int], ends: set[int], stops: Stops, number: int
+        self, asked: Fitted, new: list[int], ends: set[int], stops: StopStrings, number: int
     ) -> Written:
         prompt = [] if self.branches.first.model.config.is_encoder_decoder else asked.ids[0]
         tokens = stops.up_to(prompt, up_to_end(new, ends))

@@ -12,7 +12,7 @@ from modules.causal_lm.generate import Generation
 from modules.causal_lm.network import LanguageModel
 from modules.causal_lm.system import CausalLM
 from modules.nn.builder import Builder
-from modules.nn.generators import dice
+from modules.nn.generators import generator_of
 
 
 class PairBatch(TypedDict):
@@ -99,7 +99,7 @@ class Writer(CausalLM):
     def draw(self, batch: PairBatch, places: list[int], attempt: int) -> list[str]:
         """Continuations of some prompts of a batch, each by the chance of its own pair."""
         names = [batch["pair_B"][i]["pair_id"] for i in places]
-        generators = [dice(self.seed, name, attempt) for name in names]
+        generators = [generator_of(self.seed, name, attempt) for name in names]
         return self._continue(batch["token_BL"][places], batch["mask_BL"][places], generators)
 
     def num_tokens(self, text: str) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor
 from modules.diffusion.process import Prediction, add_noise, target
 from modules.diffusion.schedule import Schedule
 from modules.lmfusion.network.mask import IMAGE, Runs
-from modules.nn.generators import dice
+from modules.nn.generators import generator_of
 
 Generators = torch.Generator | Sequence[torch.Generator] | None
 """Where draws come from: one generator for a batch, one of each image, or torch's own."""
@@ -83,7 +83,7 @@ def own_generators(runs: Runs, row_D: Sequence[int]) -> list[torch.Generator]:
     found, num = list[torch.Generator](), Counter[int]()
     for kind, document in zip(runs.kind_N, runs.document_N, strict=True):
         if kind == IMAGE:
-            found.append(dice(0, "validation", row_D[document], num[document]))
+            found.append(generator_of(0, "validation", row_D[document], num[document]))
             num[document] += 1
     return found
 

@@ -25,16 +25,16 @@ class Meter:
         self.counts: dict[str, float] = {}
         self.latest: dict[str, Tensor] = {}
         self.num_targets = 0
-        self.mark()
+        self.begin_step()
 
-    def mark(self) -> None:
+    def begin_step(self) -> None:
         """Remember where an optimizer step begins."""
         # sums are never changed in place, so these copies stay as they are
-        self._marked = dict(self.totals), dict(self.counts), dict(self.latest)
+        self._at_step = dict(self.totals), dict(self.counts), dict(self.latest)
 
-    def rewind(self) -> None:
-        """Forget what was added since the mark: the step is not taken."""
-        totals, counts, latest = self._marked
+    def discard_step(self) -> None:
+        """Forget what was added since `begin_step`: the step is not taken."""
+        totals, counts, latest = self._at_step
         self.totals, self.counts, self.latest = dict(totals), dict(counts), dict(latest)
 
     def add(self, name: str, total: Tensor, count: float) -> None:
@@ -49,7 +49,7 @@ class Meter:
         self.totals[name] = self.totals[name] + total if name in self.totals else total
         self.counts[name] = self.counts.get(name, 0.0) + count
 
-    def keep(self, name: str, value: Tensor) -> None:
+    def set_latest(self, name: str, value: Tensor) -> None:
         """Remember the latest value of something that is no mean, such as a gradient norm."""
         self.latest[name] = value.detach()
 
@@ -67,7 +67,7 @@ class Meter:
         totals = self._read(self.totals, self.counts, reduce)
         latest = {name: value.float().item() for name, value in self.latest.items()}
         self.totals, self.counts, self.latest = {}, {}, {}
-        self.mark()
+        self.begin_step()
         return totals | latest
 
     @staticmethod

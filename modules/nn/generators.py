@@ -29,7 +29,7 @@ def seed_of(seed: int, *name: str | int) -> int:
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "little") >> 1
 
 
-def dice(seed: int, *name: str | int) -> torch.Generator:
+def generator_of(seed: int, *name: str | int) -> torch.Generator:
     """The generator of a name under a seed (`seed_of`).
 
     It is a CPU's, so that the numbers are the same for models on every kind of device.

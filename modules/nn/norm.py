@@ -61,6 +61,6 @@ class RMSNorm(nn.Module):
         return Normalise.apply(x, self.weight, self.variance_epsilon)
 
 
-def thrifty(norm: nn.Module) -> nn.Module:
+def memory_efficient(norm: nn.Module) -> nn.Module:
     """The same norm as one that keeps less, where it is one of `PLAIN`; else as it is."""
     return RMSNorm(norm) if type(norm).__name__ in PLAIN else norm

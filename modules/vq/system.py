@@ -155,7 +155,7 @@ class VQVAE(System):
         width = self.autoencoder.sizes.code_size
         sums = self.sum_over_ranks(self.step_sums).split([1, width, width], dim=1)
         num_dead = self.autoencoder.quantiser.update(sums[0][:, 0], sums[1], sums[2])
-        self.meter.keep("revived", num_dead)
+        self.meter.set_latest("revived", num_dead)
         self.step_sums = None
 
     # Evaluation

@@ -89,12 +89,12 @@ def read(auto: Any, source: str, what: str = "model", made_by: str = EXPORT, **o
         ValueError: It cannot be read.
     """
     place = located(source, what, made_by)
-    no_bars()
+    hide_progress_bars()
     with reading(place, what, made_by):
         return auto.from_pretrained(place, **options)
 
 
-def no_bars() -> None:
+def hide_progress_bars() -> None:
     """Keep transformers, where it is loaded, from drawing a bar for every file."""
     if "transformers" in sys.modules:
         from transformers.utils import logging
@@ -116,7 +116,7 @@ def read_model(auto: Any, source: str, **options: Any) -> Any:
     """
     model, info = read(auto, source, output_loading_info=True, **options)
     drawn = set(info["missing_keys"]) | {key for key, *_ in info["mismatched_keys"]}
-    comes_from(source, (p for name, p in model.named_parameters() if name not in drawn))
+    set_source(source, (p for name, p in model.named_parameters() if name not in drawn))
     return model
 
 
@@ -139,7 +139,7 @@ def reading(name: str, what: str = "model", made_by: str = EXPORT) -> Iterator[N
         ) from error
 
 
-def comes_from(source: str, parameters: Iterable[nn.Parameter]) -> None:
+def set_source(source: str, parameters: Iterable[nn.Parameter]) -> None:
     """Note that the values of parameters were read from a source; copies do not inherit it."""
     for parameter in parameters:
         parameter.source = source  # type: ignore[attr-defined]

@@ -93,9 +93,9 @@ class SoundSteps(L.Callback):
         if is_sound:
             return
         self.total += 1
-        rewind = getattr(getattr(pl_module, "meter", None), "rewind", None)
-        if rewind is not None:
-            rewind()
+        discard_step = getattr(getattr(pl_module, "meter", None), "discard_step", None)
+        if discard_step is not None:
+            discard_step()
         if scaler is None:  # one leaves such steps out itself
             for p in pl_module.parameters():
                 p.grad = None
@@ -118,9 +118,9 @@ class SoundSteps(L.Callback):
     def _begin_step(self, pl_module: L.LightningModule) -> None:
         self.batches.clear()
         self.losses.clear()
-        mark = getattr(getattr(pl_module, "meter", None), "mark", None)
-        if mark is not None:
-            mark()
+        begin_step = getattr(getattr(pl_module, "meter", None), "begin_step", None)
+        if begin_step is not None:
+            begin_step()
 
     def _tell(self, trainer: L.Trainer) -> None:
         """Say that a step was left out; end the run where it is one too many."""

@@ -12,18 +12,18 @@ import torch
 from torch import Tensor, nn
 
 MOST_ROWS = 4
-"""Rows up to which it pays."""
+"""Rows up to which it is_faster."""
 LEAST_STEPS = 32
-"""Products with every matrix from which it pays to move them all, there and back."""
+"""Products with every matrix from which it is_faster to move them all, there and back."""
 
 
-def pays(num_rows: int, num_steps: int, device: torch.device) -> bool:
+def is_faster(num_rows: int, num_steps: int, device: torch.device) -> bool:
     """Whether columns together are faster."""
     return device.type == "cpu" and num_rows <= MOST_ROWS and num_steps >= LEAST_STEPS
 
 
 @contextmanager
-def columns_together(model: nn.Module) -> Iterator[None]:
+def column_major(model: nn.Module) -> Iterator[None]:
     """Lay the weights of linear layers by columns; shapes and values stay, and so do parameters.
 
     Weights that are sharded or quantised are left alone.

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from modules.causal_lm.probe.comparison import Make
 from modules.causal_lm.probe.run import examine
 from modules.causal_lm.probe.shrink import shrink
-from modules.causal_lm.probe.trial import Make
 from modules.causal_lm.probe.verdict import Sampling, Verdict, digest, kept
 from modules.causal_lm.probe.windows import windows
 
@@ -118,7 +118,7 @@ def admit(
     Raises:
         ValueError: What was compared, by how much it is off, and which settings are exact.
     """
-    verdict = judge(config, attention, loss_chunk is not None, make)
+    verdict = verdict_of(config, attention, loss_chunk is not None, make)
     if verdict.faults:
         raise ValueError(refusal(config, attention, loss_chunk is not None, verdict, make))
     if verdict.sampling is None:
@@ -129,7 +129,7 @@ def admit(
     return limits(config, attention, verdict), verdict.sampling or Sampling()
 
 
-def judge(config: Any, attention: str, chunked: bool, make: Make) -> Verdict:
+def verdict_of(config: Any, attention: str, chunked: bool, make: Make) -> Verdict:
     """The verdict on an architecture under a setting, from an earlier run where there is one."""
     tried = attention if attention in SETTINGS else "sdpa"  # flash kernels are not for CPUs
     try:
@@ -159,16 +159,16 @@ def refusal(config: Any, attention: str, chunked: bool, verdict: Verdict, make: 
     """Why an architecture is not trained as it was asked for, and how it would be."""
     first = verdict.faults[0]
     verb = "does not run" if first.kind == "run" else "is not trained exactly"
-    start = f"{config.model_type} {verb} with attention '{attention}': {first.told}"
+    start = f"{config.model_type} {verb} with attention '{attention}': {first.message}"
     if first.kind == "chunk":
         return f"{start}; leave loss_chunk out"
     if first.kind == "loss":
         return f"{start}; switch off what only the architecture's own loss reads"
-    exact = {one: judge(config, one, False, make) for one in SETTINGS if one != attention}
+    exact = {one: verdict_of(config, one, False, make) for one in SETTINGS if one != attention}
     named = [in_words(one, found) for one, found in exact.items() if not found.faults]
     if named:
         whole = chunked and any(
-            judge(config, one, True, make).faults for one in exact if not exact[one].faults
+            verdict_of(config, one, True, make).faults for one in exact if not exact[one].faults
         )
         without = ", without loss_chunk" if whole else ""
         return f"{start}; exact for it: attention {' or '.join(named)}{without}"
@@ -184,4 +184,4 @@ def in_words(attention: str, verdict: Verdict) -> str:
 
 def runs(config: Any, attention: str, make: Make) -> bool:
     """Whether the code of an architecture runs under a setting at all."""
-    return all(one.kind != "run" for one in judge(config, attention, False, make).faults)
+    return all(one.kind != "run" for one in verdict_of(config, attention, False, make).faults)

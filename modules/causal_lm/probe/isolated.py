@@ -1,4 +1,4 @@
-"""Trying something small without a trace: on the CPU, in float32, with dice of its own."""
+"""A small computation without side effects: on the CPU, in float32, with its own random state."""
 
 import random
 import sys
@@ -12,20 +12,20 @@ import torch
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def isolated() -> Iterator[None]:
     """Float32 on the CPU inside, whatever precision, device or strategy is set outside.
 
-    The dice of torch, numpy and python, the default type and the messages of transformers are
-    afterwards what they were before.
+    The random states of torch, numpy and python, the default type and the messages of transformers
+    are afterwards what they were before.
     """
     from transformers.utils import logging
 
-    dtype, told, threads = (
+    dtype, verbosity, threads = (
         torch.get_default_dtype(),
         logging.get_verbosity(),
         torch.get_num_threads(),
     )
-    dice = random.getstate(), np.random.get_state()
+    states = random.getstate(), np.random.get_state()
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=[]))
         stack.enter_context(torch.device("cpu"))
@@ -42,9 +42,9 @@ def undisturbed() -> Iterator[None]:
         finally:
             torch.set_num_threads(threads)
             torch.set_default_dtype(dtype)
-            logging.set_verbosity(told)
-            random.setstate(dice[0])
-            np.random.set_state(dice[1])
+            logging.set_verbosity(verbosity)
+            random.setstate(states[0])
+            np.random.set_state(states[1])
 
 
 @contextmanager

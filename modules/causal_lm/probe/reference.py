@@ -40,8 +40,8 @@ class Rows:
     @cached_property
     def tokens(self) -> Tensor:
         """Ids [B, L], apart from those that often are special ones."""
-        dice = torch.Generator().manual_seed(1)
-        token = torch.randint(4, POSITIONS // 2, (2, sum(self.length_N) // 2), generator=dice)
+        generator = torch.Generator().manual_seed(1)
+        token = torch.randint(4, POSITIONS // 2, (2, sum(self.length_N) // 2), generator=generator)
         return token
 
     @cached_property
@@ -65,7 +65,7 @@ class Rows:
         return (part for i, part in enumerate(parts) if i not in self.paddings)
 
 
-class Subject:
+class ReferenceModel:
     """A shrunk model with the attention that the architecture has by itself.
 
     Args:
@@ -111,7 +111,7 @@ class Subject:
         return False
 
 
-def runnable(config: Any) -> Subject:
+def runnable(config: Any) -> ReferenceModel:
     """The architecture as small as it runs: narrow, or else with few layers of its own width.
 
     Raises:
@@ -122,9 +122,9 @@ def runnable(config: Any) -> Subject:
         try:
             small = shrink(config, is_narrow)
             if is_narrow or size(small) <= MOST_PARAMETERS:
-                subject = Subject(small)
-                subject.logits(torch.arange(4, 12))
-                return subject
+                reference = ReferenceModel(small)
+                reference.logits(torch.arange(4, 12))
+                return reference
         except Exception as error:
             first = first or error
     assert first is not None
@@ -153,9 +153,9 @@ def build(config: Any, attention: str) -> Any:
 
 def redraw(model: Any) -> None:
     """Random weights, biases and sinks; norms stay near what they are."""
-    dice = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for p in model.parameters():
             spread = min(SPREAD, 2 / max(p.shape[-1], 1) ** 0.5) if p.ndim > 1 else SPREAD
-            noise = torch.empty(p.shape).normal_(0, spread, generator=dice)
+            noise = torch.empty(p.shape).normal_(0, spread, generator=generator)
             p.copy_(noise if p.ndim > 1 else p + noise)

@@ -2,19 +2,19 @@
 
 It builds the architecture small (`modules.causal_lm.probe.reference`) and compares what the trainer
 computes with what the architecture itself computes of each document
-(`modules.causal_lm.probe.trial`).
+(`modules.causal_lm.probe.comparison`).
 """
 
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from modules.causal_lm.probe.isolated import undisturbed
-from modules.causal_lm.probe.reference import Rows, Subject, runnable
-from modules.causal_lm.probe.trial import Make, Trial, unrun
+from modules.causal_lm.probe.comparison import Make, ProbedModel, unrun
+from modules.causal_lm.probe.generation import sampling
+from modules.causal_lm.probe.isolated import isolated
+from modules.causal_lm.probe.reference import ReferenceModel, Rows, runnable
 from modules.causal_lm.probe.verdict import Verdict
 from modules.causal_lm.probe.windows import windows, with_window
-from modules.causal_lm.probe.writing import sampling
 
 LONG = Rows((20, 5, 3, 9, 19), (2,))
 """Documents longer than the window, and one that is not."""
@@ -39,58 +39,58 @@ def examine(config: Any, attention: str, chunked: bool, make: Make) -> Verdict:
 
 def examine_all(config: Any, settings: Iterable[str], chunked: bool, make: Make) -> list[Verdict]:
     """The verdicts under several settings."""
-    with undisturbed():
+    with isolated():
         try:
-            subject = runnable(config)
+            reference = runnable(config)
         except Exception as error:
             return [unrunnable(error) for _ in settings]
-        return [verdict_on(subject, one, chunked, make) for one in settings]
+        return [verdict_on(reference, one, chunked, make) for one in settings]
 
 
 def unrunnable(error: Exception) -> Verdict:
     """The verdict on code that does not run."""
     fault = unrun(error)
-    return Verdict((fault,), sampling=None, unsampled=fault.told)
+    return Verdict((fault,), sampling=None, unsampled=fault.message)
 
 
-def verdict_on(subject: Subject, attention: str, chunked: bool, make: Make) -> Verdict:
+def verdict_on(reference: ReferenceModel, attention: str, chunked: bool, make: Make) -> Verdict:
     """The verdict on a small model under a setting."""
     try:
-        trial = Trial(subject, attention, make)
+        probed = ProbedModel(reference, attention, make)
     except Exception as error:
         return unrunnable(error)
-    faults = trial.faults(LONG, chunked)
-    verdict = Verdict(tuple(faults), learned=subject.is_learned)
+    faults = probed.faults(LONG, chunked)
+    verdict = Verdict(tuple(faults), learned=reference.is_learned)
     if any(one.is_of_attention for one in faults):
-        verdict = within_windows(verdict, trial, chunked)
+        verdict = within_windows(verdict, probed, chunked)
     if verdict.faults:
         return verdict
-    way, why = sampling(trial, LONG)
+    way, why = sampling(probed, LONG)
     if way is None and verdict.windows:
-        way, _ = sampling(trial, SHORT[0.5])
+        way, _ = sampling(probed, SHORT[0.5])
     return replace(verdict, sampling=way, unsampled="" if way else why)
 
 
-def within_windows(verdict: Verdict, trial: Trial, chunked: bool) -> Verdict:
+def within_windows(verdict: Verdict, probed: ProbedModel, chunked: bool) -> Verdict:
     """The verdict on documents that fit into every window, where longer ones have faults.
 
     Faults that remain are those of short documents: windows are not their cause.
     """
-    small = trial.subject.config
+    small = probed.reference.config
     names = list(windows(small))
     if not names:
         return verdict
     for share, rows in SHORT.items():
-        faults = trial.faults(rows, chunked)
+        faults = probed.faults(rows, chunked)
         if not any(one.is_of_attention for one in faults):
-            found = tuple(name for name in names if guilty(name, trial))
+            found = tuple(name for name in names if guilty(name, probed))
             windowed = found or tuple(names)
             return replace(verdict, faults=tuple(faults), windows=windowed, share=share)
         verdict = replace(verdict, faults=tuple(faults))
     return verdict
 
 
-def guilty(name: str, trial: Trial) -> bool:
+def guilty(name: str, probed: ProbedModel) -> bool:
     """Whether a window makes a difference, all others being wide."""
-    alone = Subject(with_window(trial.subject.config, name))
-    return bool(Trial(alone, trial.attention, trial.make).faults(LONG, False))
+    alone = ReferenceModel(with_window(probed.reference.config, name))
+    return bool(ProbedModel(alone, probed.attention, probed.make).faults(LONG, False))

@@ -26,7 +26,7 @@ Kind = Literal["run", "leak", "causal", "own", "alone", "loss", "chunk"]
 """What is wrong: code that does not run, documents that see one another, tokens that see later
 ones, logits that are not the architecture's own, or not those of documents alone, another loss than
 its own, or another one in chunks."""
-Cache = Literal["roomy", "own", "none"]
+Cache = Literal["growing", "own", "none"]
 """Keys and values while a text is written: in `modules.causal_lm.kv_cache`, in what transformers
 takes for the architecture, or computed again for every token."""
 
@@ -37,11 +37,11 @@ class Fault:
 
     Attributes:
         kind: What is wrong.
-        told: A clause that says what was compared and by how much it is off.
+        message: A clause that says what was compared and by how much it is off.
     """
 
     kind: Kind
-    told: str
+    message: str
 
     @property
     def is_of_attention(self) -> bool:
@@ -59,7 +59,7 @@ class Sampling:
     """
 
     attention: str = "sdpa"
-    cache: Cache = "roomy"
+    cache: Cache = "growing"
 
     @contextmanager
     def of(self, model: Any, attention: str) -> Iterator[None]:
@@ -73,10 +73,10 @@ class Sampling:
 
     def cache_arguments(self, config: Any) -> dict[str, Any]:
         """Where keys and values are kept, as arguments of transformers' `generate`."""
-        if self.cache == "roomy":
-            from modules.causal_lm.kv_cache import roomy_cache  # imports transformers: seconds
+        if self.cache == "growing":
+            from modules.causal_lm.kv_cache import growing_cache  # imports transformers: seconds
 
-            return {"past_key_values": roomy_cache(config)}
+            return {"past_key_values": growing_cache(config)}
         return {"use_cache": self.cache == "own"}
 
 

@@ -59,7 +59,7 @@ def up_to_end(tokens: Sequence[int], ends: set[int]) -> list[int]:
     return list(tokens[:over])
 
 
-class Stops:
+class StopStrings:
     """Strings that end a text; the prompt is not searched.
 
     A string may be spelt by special tokens, too, such as "<|im_end|>".

@@ -35,7 +35,7 @@ def prompt_ids(
     return ids
 
 
-def begun(tokenizer: Any, text: str) -> list[int]:
+def document_prefix(tokenizer: Any, text: str) -> list[int]:
     """Ids of the beginning of a document: its start token, once, and the text.
 
     Another token stands for the start where the tokenizer has none, as in training.

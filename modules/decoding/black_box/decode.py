@@ -19,7 +19,7 @@ from modules.causal_lm.generate import cut
 from modules.decoding.black_box.offsets import Offsets
 from modules.decoding.black_box.token_strings import TokenStrings
 from modules.decoding.black_box.top_logprobs import LocalCandidates, TopLogprobs, local_candidates
-from modules.nn.generators import dice, draw
+from modules.nn.generators import draw, generator_of
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class BlackBox:
                 number of the answer it decides what is drawn.
             number: Of the answer.
         """
-        generator = dice(self.how.seed, name, number)
+        generator = generator_of(self.how.seed, name, number)
         tokens: list[Token] = []
         text = ""
         while len(tokens) < self.how.max_new_tokens:

@@ -102,7 +102,7 @@ class Follower:
 
     def _new_cache(self) -> Any:
         from modules.causal_lm.kv_cache import (
-            roomy_cache,  # imports transformers, which takes seconds
+            growing_cache,  # imports transformers, which takes seconds
         )
 
-        return roomy_cache(self.model.config)
+        return growing_cache(self.model.config)

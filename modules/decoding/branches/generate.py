@@ -17,9 +17,9 @@ from transformers import GenerationConfig, GenerationMixin, StoppingCriteriaList
 from transformers.generation import GenerationMode
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from modules.causal_lm.generation_loop import AtStops, own_processors
+from modules.causal_lm.generation_loop import StopAtStrings, row_processors
 from modules.causal_lm.padding import Ids, padded
-from modules.causal_lm.tokens.ends import Stops
+from modules.causal_lm.tokens.ends import StopStrings
 from modules.decoding.branches.branches import Branches
 from modules.decoding.branches.rows import CacheKind
 from modules.decoding.branches.step import Ensemble
@@ -113,8 +113,8 @@ class CombinedDecoding:
             functions like this one.
         mask_BL: Which tokens of the first branch's prompts are real; without it, padding counts as
             tokens that were seen.
-        generators: Where draws come from, one a sequence (`modules.nn.generators.dice`); torch's
-            own where None. Beams draw from torch's own.
+        generators: Where draws come from, one a sequence (`modules.nn.generators`); torch's own
+            where None. Beams draw from torch's own.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class CombinedDecoding:
         loop = getattr(type(model), LOOPS[mode])
         own = self.generators if mode == GenerationMode.SAMPLE else None
         common = {
-            "logits_processor": own_processors(
+            "logits_processor": row_processors(
                 logits_processor, generation_config, self.mask_BL, own
             ),
             "stopping_criteria": stopping_criteria,
@@ -236,7 +236,7 @@ def generate(
     token_BL, mask_BL = padded(prompts[0], is_left, model.device, pad)
     if stop_strings:
         num_told = token_BL.shape[1] if is_left else 1
-        stops = AtStops(Stops(first.tokenizer, stop_strings), num_told)
+        stops = StopAtStrings(StopStrings(first.tokenizer, stop_strings), num_told)
         given = arguments.pop("stopping_criteria", None) or []
         arguments["stopping_criteria"] = StoppingCriteriaList([*given, stops])
     if cache != "dynamic" and branches.is_plain and not share_prompts:

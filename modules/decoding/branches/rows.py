@@ -14,7 +14,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from modules.causal_lm.forward_arguments import accepted
-from modules.causal_lm.kv_cache import RoomyLayer, roomy_cache
+from modules.causal_lm.kv_cache import GrowingLayer, growing_cache
 from modules.causal_lm.padding import Ids, padded, positions
 
 CacheKind = Literal["dynamic", "static"]
@@ -134,7 +134,7 @@ class CausalRows(BranchRows):
 
     def _empty_cache(self, prompt_length: int) -> Any:
         if self.kind == "dynamic":
-            return roomy_cache(self.model.config)
+            return growing_cache(self.model.config)
         from transformers import StaticCache
 
         self.length = prompt_length + self.num_new
@@ -191,7 +191,7 @@ def can_be_repeated(cache: Any) -> bool:
     """
     from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-    known = (DynamicLayer, DynamicSlidingWindowLayer, RoomyLayer)
+    known = (DynamicLayer, DynamicSlidingWindowLayer, GrowingLayer)
     return all(type(layer) in known for layer in cache.layers)
 
 

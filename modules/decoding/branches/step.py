@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from modules.causal_lm.architecture.weight_layout import columns_together, pays
+from modules.causal_lm.architecture.weight_layout import column_major, is_faster
 from modules.causal_lm.padding import Ids
 from modules.decoding.branches.branches import Branches
 from modules.decoding.branches.rows import BranchRows, CacheKind, rows_of
@@ -97,8 +97,8 @@ class Ensemble:
         if self.layouts is None:
             return
         for rows, which in zip(self.rows, self.members, strict=True):
-            if pays(len(which) * num_sequences, self.num_new, rows.device):
-                self.layouts.enter_context(columns_together(rows.model))
+            if is_faster(len(which) * num_sequences, self.num_new, rows.device):
+                self.layouts.enter_context(column_major(rows.model))
 
     def reorder(self, row_S: Tensor) -> None:
         """Put other sequences in the places of these."""

@@ -13,7 +13,7 @@ from modules.lmfusion.generation.decode_latents import Pixels
 from modules.lmfusion.generation.generate import Generation, Prompt, continue_document, draw, write
 from modules.lmfusion.generation.lockstep import Lockstep
 from modules.lmfusion.network.fusion import FusionNetwork
-from modules.nn.generators import dice
+from modules.nn.generators import generator_of
 
 
 @dataclass(frozen=True)
@@ -119,5 +119,5 @@ def structure(prompt: Prompt) -> tuple[object, ...]:
 
 
 def generator(seed: int, number: int) -> torch.Generator:
-    """The dice of one prompt, whatever batch it is in."""
-    return dice(seed, number)
+    """The generator of one prompt, whatever batch it is in."""
+    return generator_of(seed, number)

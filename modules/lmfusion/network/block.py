@@ -22,7 +22,7 @@ from modules.lmfusion.network.attention import run_attention
 from modules.lmfusion.network.kv_cache import Cache
 from modules.lmfusion.network.mask import Plan
 from modules.nn.document_attention import Documents, document_attention
-from modules.nn.norm import thrifty
+from modules.nn.norm import memory_efficient
 
 Separation = Literal["deep", "shallow", "none"]
 """What images have of their own: norms, attention and FFN; norm and FFN; nothing."""
@@ -182,7 +182,7 @@ class Block(nn.Module):
     def __init__(self, text: nn.Module, separation: Separation, checkpoint_activations: bool):
         super().__init__()
         for name in NORMS:
-            setattr(text, name, thrifty(getattr(text, name)))
+            setattr(text, name, memory_efficient(getattr(text, name)))
         self.text = text
         copies: dict[str, Callable[[Any], nn.Module]] = {"deep": deepcopy, "shallow": ImageFFN}
         own = copies.get(separation)

@@ -20,7 +20,7 @@ from modules.lmfusion.network.mask import PREFIX, Plan, Runs
 from modules.lmfusion.network.patchify import Patchifier, Skips
 from modules.lmfusion.network.text_model import TextParts
 from modules.nn.document_attention import Documents
-from modules.nn.norm import thrifty
+from modules.nn.norm import memory_efficient
 
 BOI, EOI = -1, -2
 """Codes of the tokens that open and close an image; all others are the tokenizer's ids."""
@@ -68,7 +68,7 @@ class FusionNetwork(nn.Module):
         super().__init__()
         self.freeze_text = freeze_text
         self.embed = text.embed
-        self.norm = thrifty(text.norm)
+        self.norm = memory_efficient(text.norm)
         self.head = text.head
         self.rotary = text.rotary
         self.num_positions = text.num_positions

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from modules.causal_lm.generate import Generation, cut, generate
-from modules.causal_lm.tokens.ends import Stops, token_ids, up_to_end
-from modules.nn.generators import dice
+from modules.causal_lm.tokens.ends import StopStrings, token_ids, up_to_end
+from modules.nn.generators import generator_of
 
 
 class Tokens:
@@ -89,7 +89,7 @@ def test_settings_out_of_range_are_refused(wrong):
 def continued(network, prompts, how, seed=0):
     """New tokens of each prompt, up to the end."""
     token, mask = left_padded(prompts)
-    own = [dice(seed, *prompt) for prompt in prompts]
+    own = [generator_of(seed, *prompt) for prompt in prompts]
     out = generate(network, token, mask, Tokens(), how, generators=own)
     return [up_to_end(row, {299}) for row in out[:, token.shape[1] :].tolist()]
 
@@ -142,7 +142,7 @@ class Letters(Tokens):
 
 
 def test_stop_strings_are_looked_for_in_what_is_new_only():
-    stops = Stops(Letters(), ["ab"])
+    stops = StopStrings(Letters(), ["ab"])
     prompt = [1]  # "ab"
     assert not stops.have_come([26 * 0], [1 * 26])  # "aa" + "ba": across the end of the prompt
     assert not stops.are_in(prompt, [5])
@@ -152,7 +152,7 @@ def test_stop_strings_are_looked_for_in_what_is_new_only():
 
 
 def test_a_stop_string_may_be_a_special_token():
-    stops = Stops(Letters(), ["<end>"])
+    stops = StopStrings(Letters(), ["<end>"])
     assert stops.up_to([3], [4, 299, 5]) == [4, 299]
     assert stops.have_come([3], [4] * 40 + [299])
     assert not stops.have_come([3, 299], [4] * 40)
@@ -165,7 +165,7 @@ def test_a_text_ends_at_a_stop_across_tokens_and_the_prompt_does_not_count(make_
     free = generate(network, token, mask, Letters(), how)[0].tolist()
     text = Letters().decode(free[2:])
     stop = text[3:5]  # the end of a token and the beginning of the next
-    wanted = Stops(Letters(), [stop]).up_to([5, 6], free[2:])
+    wanted = StopStrings(Letters(), [stop]).up_to([5, 6], free[2:])
     found = generate(network, token, mask, Letters(), replace(how, stop=[stop]))[0].tolist()
     assert found[2:] == wanted
     whole = Letters().decode(free[:3])[1:5]  # begins in the prompt

@@ -11,7 +11,7 @@ from transformers import (
 )
 from transformers.cache_utils import DynamicSlidingWindowLayer
 
-from modules.causal_lm.kv_cache import ROOM, RoomyLayer, roomy_cache
+from modules.causal_lm.kv_cache import ROOM, GrowingLayer, growing_cache
 
 SIZES = {
     "vocab_size": 50,
@@ -50,11 +50,11 @@ def written(model, cache, **how):
 )
 def test_texts_are_those_of_transformers_cache(llama, how):
     theirs = written(llama, DynamicCache(config=llama.config), **how)
-    assert torch.equal(written(llama, roomy_cache(llama.config), **how), theirs)
+    assert torch.equal(written(llama, growing_cache(llama.config), **how), theirs)
 
 
 def test_nothing_is_copied_while_there_is_room():
-    layer = RoomyLayer()
+    layer = GrowingLayer()
     one = torch.randn(2, 3, 1, 4)
     keys, _ = layer.update(one, one)
     start = keys.data_ptr()
@@ -67,8 +67,8 @@ def test_nothing_is_copied_while_there_is_room():
 
 
 def test_a_cache_that_was_cut_or_reset_goes_on():
-    dice = torch.Generator().manual_seed(0)
-    ours, theirs = RoomyLayer(), DynamicCache(config=LlamaConfig(**SIZES)).layers[0]
+    generator = torch.Generator().manual_seed(0)
+    ours, theirs = GrowingLayer(), DynamicCache(config=LlamaConfig(**SIZES)).layers[0]
     for step in (3, 1, -2, 1, 0, 2, 1):
         if step < 0:
             ours.crop(step)
@@ -77,7 +77,7 @@ def test_a_cache_that_was_cut_or_reset_goes_on():
             ours.reset()
             theirs.reset()
         else:
-            new = torch.randn(2, 1, step, 4, generator=dice)
+            new = torch.randn(2, 1, step, 4, generator=generator)
             found, wanted = ours.update(new, -new), theirs.update(new, -new)
             assert torch.equal(found[0], wanted[0])
             assert torch.equal(found[1], wanted[1])
@@ -85,5 +85,5 @@ def test_a_cache_that_was_cut_or_reset_goes_on():
 
 def test_sliding_windows_stay_transformers_own():
     model = MistralForCausalLM(MistralConfig(**SIZES, sliding_window=8))
-    cache = roomy_cache(model.config)
+    cache = growing_cache(model.config)
     assert {type(layer) for layer in cache.layers} == {DynamicSlidingWindowLayer}

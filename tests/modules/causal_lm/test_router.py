@@ -93,7 +93,7 @@ def test_a_batch_without_labels_gives_zero_and_not_nan():
 
 def test_texts_are_written_with_a_cache_beside_a_balance():
     network = make(options={"max_position_embeddings": 128}).eval()
-    assert network.sampling.cache == "roomy"
+    assert network.sampling.cache == "growing"
     token, mask = torch.tensor([[5, 6, 7], [1, 1, 9]]), torch.tensor([[1, 1, 1], [0, 0, 1]])
     out = network.generate(token, mask, max_new_tokens=3, do_sample=False, pad_token_id=0)
     assert out.shape == (2, 6)

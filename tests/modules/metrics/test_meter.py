@@ -21,7 +21,7 @@ def test_reading_starts_again_and_keeps_no_graph():
     meter = Meter()
     meter.add("loss", torch.tensor(1.0, requires_grad=True) * 2, 1)
     assert not meter.totals["loss"].requires_grad
-    meter.keep("gradient_norm", torch.tensor(3.0))
+    meter.set_latest("gradient_norm", torch.tensor(3.0))
     assert meter.means() == {"loss": 2.0, "gradient_norm": 3.0}
     assert meter.means() == {}
 

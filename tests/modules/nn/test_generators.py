@@ -4,7 +4,7 @@ import sys
 import pytest
 import torch
 
-from modules.nn.generators import dice, draw, seed_of
+from modules.nn.generators import draw, generator_of, seed_of
 
 P_V = torch.tensor([0.1, 0.0, 0.4, 0.2, 0.3])
 
@@ -23,7 +23,7 @@ def test_a_name_may_be_any_text():
 
 
 def test_draws_follow_the_probabilities_and_never_take_what_has_none():
-    generators = [dice(0, "draw", n) for n in range(20_000)]
+    generators = [generator_of(0, "draw", n) for n in range(20_000)]
     token_S = draw((7 * P_V).expand(20_000, 5), generators)
     share_V = torch.bincount(token_S, minlength=5) / 20_000
     torch.testing.assert_close(share_V, P_V, rtol=0, atol=0.012)
@@ -32,22 +32,25 @@ def test_draws_follow_the_probabilities_and_never_take_what_has_none():
 
 def test_a_row_draws_the_same_alone_and_beside_others():
     rows = torch.rand(6, 50, generator=torch.Generator().manual_seed(0)) ** 4
-    together = draw(rows, [dice(1, "q", n) for n in range(6)])
+    together = draw(rows, [generator_of(1, "q", n) for n in range(6)])
     for order in ([3, 1], [5, 4, 0]):
         assert (
-            draw(rows[order], [dice(1, "q", n) for n in order]).tolist() == together[order].tolist()
+            draw(rows[order], [generator_of(1, "q", n) for n in order]).tolist()
+            == together[order].tolist()
         )
 
 
 def test_noise_of_rounding_moves_almost_no_draw():
     logits = torch.randn(5000, 300, generator=torch.Generator().manual_seed(0)) * 3
     noisy = logits + 1e-6 * torch.randn(5000, 300, generator=torch.Generator().manual_seed(1))
-    one, other = (draw(x.softmax(-1), [dice(0, n) for n in range(5000)]) for x in (logits, noisy))
+    one, other = (
+        draw(x.softmax(-1), [generator_of(0, n) for n in range(5000)]) for x in (logits, noisy)
+    )
     assert (one != other).sum() <= 1
 
 
 def test_what_cannot_be_drawn_is_refused_with_the_row():
-    own = [dice(0), dice(1)]
+    own = [generator_of(0), generator_of(1)]
     with pytest.raises(ValueError, match="1 generators for 2 sequences"):
         draw(P_V.expand(2, 5), own[:1])
     for wrong in (0.0, float("nan"), float("inf")):

@@ -10,7 +10,7 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.models.mistral.modeling_mistral import MistralRMSNorm
 from transformers.models.qwen2.modeling_qwen2 import Qwen2RMSNorm
 
-from modules.nn.norm import PLAIN, Normalise, RMSNorm, thrifty
+from modules.nn.norm import PLAIN, Normalise, RMSNorm, memory_efficient
 
 PLAIN_NORMS = [LlamaRMSNorm, MistralRMSNorm, Qwen2RMSNorm]
 WIDTH = 48
@@ -60,7 +60,7 @@ def kept(norm, x):
 )
 def test_values_are_those_of_transformers_to_the_last_bit(kind, dtype, weight_dtype):
     norm, x, _ = draw(kind, dtype, weight_dtype)
-    found, wanted = thrifty(norm)(x), norm(x)
+    found, wanted = memory_efficient(norm)(x), norm(x)
     assert found.dtype == wanted.dtype
     assert torch.equal(found, wanted)
 
@@ -69,7 +69,7 @@ def test_values_are_those_of_transformers_to_the_last_bit(kind, dtype, weight_dt
 def test_gradients_are_those_of_autograd_through_transformers_norm(is_frozen):
     norm, x, weight = draw()
     norm.requires_grad_(not is_frozen)
-    found, wanted = gradients(thrifty(norm), x, weight), gradients(norm, x, weight)
+    found, wanted = gradients(memory_efficient(norm), x, weight), gradients(norm, x, weight)
     assert len(found) == len(wanted) == 2 - is_frozen
     for ours, theirs in zip(found, wanted, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
@@ -79,7 +79,7 @@ def test_gradients_in_half_precision_are_nearer_to_the_truth_than_autograds():
     norm, x, weight = draw(dtype=torch.bfloat16)
     exact = copy.deepcopy(norm).float()
     truth = gradients(exact, x.detach().float().requires_grad_(), weight.float())
-    ours, theirs = gradients(thrifty(norm), x, weight), gradients(norm, x, weight)
+    ours, theirs = gradients(memory_efficient(norm), x, weight), gradients(norm, x, weight)
     for one, other, true in zip(ours, theirs, truth, strict=True):
         assert one.dtype == torch.bfloat16
         assert (one.float() - true).norm() <= (other.float() - true).norm()
@@ -95,19 +95,19 @@ def test_the_gradient_is_that_of_small_differences(trained):
 
 def test_one_tensor_and_one_number_a_row_are_kept():
     norm, x, _ = draw()
-    assert kept(thrifty(norm), x) == x.numel() + x.numel() // WIDTH
+    assert kept(memory_efficient(norm), x) == x.numel() + x.numel() // WIDTH
     assert kept(norm, x) > 2 * x.numel()
 
 
 def test_nothing_is_kept_where_nothing_is_trained():
     norm, x, _ = draw()
     norm.requires_grad_(False)
-    assert kept(thrifty(norm), x.detach()) == 0
+    assert kept(memory_efficient(norm), x.detach()) == 0
 
 
 def test_no_rows_give_no_rows_and_zero_gradients():
     norm, x, weight = draw()
-    ours = thrifty(norm)
+    ours = memory_efficient(norm)
     found = gradients(ours, x.detach()[:0].requires_grad_(), weight[:0])
     assert found[0].shape == (0, 7, WIDTH)
     assert torch.equal(found[1], torch.zeros(WIDTH))
@@ -115,7 +115,7 @@ def test_no_rows_give_no_rows_and_zero_gradients():
 
 def test_gradients_are_the_same_under_autocast_and_when_computed_again():
     norm, x, weight = draw()
-    ours = thrifty(norm)
+    ours = memory_efficient(norm)
     wanted = gradients(ours, x, weight)
     with torch.autocast("cpu", torch.bfloat16):
         out = ours(x)
@@ -128,7 +128,7 @@ def test_gradients_are_the_same_under_autocast_and_when_computed_again():
 
 def test_it_compiles_in_one_piece():
     norm, x, weight = draw()
-    ours = thrifty(norm)
+    ours = memory_efficient(norm)
     wanted = gradients(ours, x, weight)
     compiled = torch.compile(ours, backend="aot_eager", fullgraph=True)
     found = gradients(compiled, x, weight)
@@ -138,7 +138,7 @@ def test_it_compiles_in_one_piece():
 
 def test_the_weight_stays_the_very_parameter_under_its_name():
     norm, _, _ = draw()
-    ours = thrifty(norm)
+    ours = memory_efficient(norm)
     assert isinstance(ours, RMSNorm)
     assert ours.weight is norm.weight
     assert ours.state_dict().keys() == norm.state_dict().keys()
@@ -146,5 +146,5 @@ def test_the_weight_stays_the_very_parameter_under_its_name():
 
 def test_other_norms_stay_as_they_are():
     for norm in (nn.RMSNorm(WIDTH), nn.LayerNorm(WIDTH), CohereLayerNorm(WIDTH)):
-        assert thrifty(norm) is norm
+        assert memory_efficient(norm) is norm
     assert [kind.__name__ for kind in PLAIN_NORMS] == list(PLAIN)

@@ -7,8 +7,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from modules.causal_lm.architecture.weight_layout import (
     LEAST_STEPS,
     MOST_ROWS,
-    columns_together,
-    pays,
+    column_major,
+    is_faster,
 )
 
 SIZES = {
@@ -29,7 +29,7 @@ def test_nothing_but_the_strides_changes_and_that_only_inside(tied):
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     kept = dict(model.named_parameters())
     wanted = model(input_ids=token).logits
-    with columns_together(model):
+    with column_major(model):
         assert model.model.layers[0].mlp.up_proj.weight.stride() == (1, 64)
         assert model.lm_head.weight.stride() == (1, 50)
         torch.testing.assert_close(model(input_ids=token).logits, wanted, rtol=1e-5, atol=1e-6)
@@ -42,14 +42,14 @@ def test_nothing_but_the_strides_changes_and_that_only_inside(tied):
 
 def test_weights_come_back_after_an_error():
     layer = torch.nn.Linear(3, 5)
-    with pytest.raises(RuntimeError, match="broken"), columns_together(layer):
+    with pytest.raises(RuntimeError, match="broken"), column_major(layer):
         raise RuntimeError("broken")
     assert layer.weight.is_contiguous()
 
 
 def test_it_pays_for_few_rows_and_many_steps_on_a_cpu():
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    assert pays(MOST_ROWS, LEAST_STEPS, cpu)
-    assert not pays(MOST_ROWS + 1, LEAST_STEPS, cpu)
-    assert not pays(1, LEAST_STEPS - 1, cpu)
-    assert not pays(1, LEAST_STEPS, gpu)
+    assert is_faster(MOST_ROWS, LEAST_STEPS, cpu)
+    assert not is_faster(MOST_ROWS + 1, LEAST_STEPS, cpu)
+    assert not is_faster(1, LEAST_STEPS - 1, cpu)
+    assert not is_faster(1, LEAST_STEPS, gpu)

@@ -12,7 +12,7 @@ from modules.causal_lm.architecture.hf_attention import register
 from modules.causal_lm.architecture.options import as_decoder, make_config, own_ids
 from modules.causal_lm.network import FromConfig, LanguageModel
 from modules.causal_lm.probe import admission, verdict
-from modules.causal_lm.probe.admission import admit, judge
+from modules.causal_lm.probe.admission import admit, verdict_of
 from modules.causal_lm.probe.run import examine
 from modules.causal_lm.probe.shrink import shrink
 
@@ -129,7 +129,7 @@ def test_a_head_that_is_more_than_a_linear_layer_is_not_cut_into_chunks(model_ty
     else:
         assert whole.faults == ()
         assert [one.kind for one in found.faults] == ["chunk"]
-        assert "loss_chunk changes its loss by" in found.faults[0].told
+        assert "loss_chunk changes its loss by" in found.faults[0].message
 
 
 def test_an_encoder_becomes_a_decoder_in_its_config_too():
@@ -170,26 +170,26 @@ def test_nothing_outside_is_disturbed():
 
 
 def test_a_verdict_is_found_again_and_one_that_is_broken_is_made_anew(monkeypatch):
-    first = judge(config("mistral"), "documents", False, LanguageModel)
+    first = verdict_of(config("mistral"), "documents", False, LanguageModel)
     made = []
     real = admission.examine
     monkeypatch.setattr(admission, "examine", lambda *a: made.append(a) or real(*a))
-    again = judge(config("mistral", hidden_size=1024), "documents", False, LanguageModel)
+    again = verdict_of(config("mistral", hidden_size=1024), "documents", False, LanguageModel)
     assert again == first
     assert not made
     (file,) = verdict.FOLDER.iterdir()
     file.write_text(file.read_text()[:20])
-    assert judge(config("mistral"), "documents", False, LanguageModel) == first
+    assert verdict_of(config("mistral"), "documents", False, LanguageModel) == first
     assert len(made) == 1
     assert json.loads(file.read_text())["windows"] == ["sliding_window"]
-    judge(config("mistral"), "sdpa", False, LanguageModel)
+    verdict_of(config("mistral"), "sdpa", False, LanguageModel)
     assert len(made) == 2
 
 
 def test_a_folder_that_cannot_be_written_to_changes_nothing(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setattr(verdict, "FOLDER", tmp_path / "file" / "inside")
-    assert not judge(config("llama"), "documents", False, LanguageModel).faults
+    assert not verdict_of(config("llama"), "documents", False, LanguageModel).faults
 
 
 def test_a_shrunk_model_keeps_one_layer_of_each_kind():

@@ -3,7 +3,7 @@ import torch
 
 from modules.decoding.branches.branches import Branches
 from modules.decoding.branches.generate import generate
-from modules.nn.generators import dice
+from modules.nn.generators import generator_of
 from tests.fixtures.decoding import (
     HYBRIDS,
     KINDS,
@@ -106,10 +106,10 @@ def test_caches_that_cannot_be_copied_are_read_for_every_beam_and_sample(kind):
     models = doubled(branches)
     for b, question in enumerate(per_question(prompt_ids, 3)):
         assert found[b] == plain_beams(models, question, 4, 3)
-    generators = [dice(0, b, n) for b in range(3) for n in range(2)]
+    generators = [generator_of(0, b, n) for b in range(3) for n in range(2)]
     how |= {"do_sample": True, "num_return_sequences": 2, "generators": generators}
     twice = new_tokens(branches, prompt_ids, generate(branches, prompt_ids, **how))
-    how |= {"num_return_sequences": 1, "generators": [dice(0, b, 0) for b in range(3)]}
+    how |= {"num_return_sequences": 1, "generators": [generator_of(0, b, 0) for b in range(3)]}
     assert new_tokens(branches, prompt_ids, generate(branches, prompt_ids, **how)) == twice[::2]
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from modules.causal_lm.loss import IGNORE
-from modules.causal_lm.probe.reference import Rows, Subject, build
+from modules.causal_lm.probe.reference import ReferenceModel, Rows, build
 from modules.causal_lm.probe.verdict import Fault
 from modules.causal_lm.probe.windows import POSITIONS
 
@@ -33,21 +33,21 @@ def unrun(error: Exception) -> Fault:
     return Fault("run", f"its code raises {type(error).__name__}: {first}")
 
 
-class Trial:
+class ProbedModel:
     """A shrunk model under a setting, with the weights of the one that has its own attention.
 
     Args:
-        subject: The model by itself.
+        reference: The model by itself.
         attention: The setting of the trainer.
         make: Builds the trainer's network around a model.
     """
 
-    def __init__(self, subject: Subject, attention: str, make: Make):
-        self.subject = subject
+    def __init__(self, reference: ReferenceModel, attention: str, make: Make):
+        self.reference = reference
         self.attention = attention
         self.make = make
-        self.model = build(subject.config, attention)
-        self.model.load_state_dict(subject.model.state_dict())
+        self.model = build(reference.config, attention)
+        self.model.load_state_dict(reference.model.state_dict())
         self.network = make(self.model, attention).eval()
 
     def faults(self, rows: Rows, chunked: bool) -> list[Fault]:
@@ -68,7 +68,7 @@ class Trial:
         lengths = list(rows.length_N)
         packed = self.network(rows.tokens, rows.positions, lengths).flatten(0, 1)
         tokens = list(rows.documents(rows.tokens.flatten()))
-        own = [self.subject.logits(one) for one in tokens]
+        own = [self.reference.logits(one) for one in tokens]
         alone = [
             self.network(one[None], torch.arange(len(one))[None], [len(one)])[0] for one in tokens
         ]
@@ -78,11 +78,11 @@ class Trial:
         off = difference(torch.cat(alone), torch.cat(own), spread)
         if off > TOLERANCE:
             against = f"its own attention on a document of {longest} tokens"
-            yield Fault("own", f"against {against} its logits are off by {told(off)}")
+            yield Fault("own", f"against {against} its logits are off by {in_deviations(off)}")
         off = difference(torch.cat(list(rows.documents(packed))), torch.cat(alone), spread)
         if off > TOLERANCE:
             against = "the same documents alone"
-            yield Fault("alone", f"against {against} its logits are off by {told(off)}")
+            yield Fault("alone", f"against {against} its logits are off by {in_deviations(off)}")
 
     def leaks(self, rows: Rows, packed: Tensor, spread: Tensor) -> Iterator[Fault]:
         """Change a token in the middle of the first document, and see what moves."""
@@ -94,10 +94,12 @@ class Trial:
         before, others = (list(rows.documents(one)) for one in (packed, after))
         leak = difference(torch.cat(others[1:]), torch.cat(before[1:]), spread)
         if leak > TOLERANCE:
-            seen = f"tokens changed in the first move the logits of the next by {told(leak)}"
+            seen = (
+                f"tokens changed in the first move the logits of the next by {in_deviations(leak)}"
+            )
             yield Fault("leak", f"documents of a row see one another: {seen}")
         if earlier > TOLERANCE:
-            seen = f"later tokens move earlier logits by {told(earlier)}"
+            seen = f"later tokens move earlier logits by {in_deviations(earlier)}"
             yield Fault("causal", f"it is not causal: {seen}")
 
     # Loss
@@ -107,14 +109,14 @@ class Trial:
         token = max(rows.documents(rows.tokens.flatten()), key=len)
         num, label = len(token), token.roll(-1)
         label[-1] = IGNORE
-        own = self.subject.loss(token)
+        own = self.reference.loss(token)
         self.network.train()
         batch = token[None], label[None], torch.arange(num)[None], [num]
         ours = float(self.network.training_loss(*batch).total) / (num - 1)
         self.network.eval()
         if own is not None and not abs(own - ours) <= TOLERANCE * abs(own):
             more = f"its own loss is {own - ours:+.3g} nats a token apart from the trainer's"
-            yield Fault("loss", more + named(self.subject.config))
+            yield Fault("loss", more + named(self.reference.config))
 
     def chunk_faults(self, rows: Rows) -> Iterator[Fault]:
         """The loss in chunks against the whole one."""
@@ -123,7 +125,7 @@ class Trial:
         try:
             part = float(self.make(self.model, self.attention, loss_chunk=7).eval().loss(*inputs))
         except Exception as error:
-            yield Fault("chunk", f"loss_chunk does not run: {unrun(error).told}")
+            yield Fault("chunk", f"loss_chunk does not run: {unrun(error).message}")
             return
         if not abs(part - whole) <= TOLERANCE * abs(whole):
             yield Fault("chunk", f"loss_chunk changes its loss by {part / whole - 1:+.2%}")
@@ -135,7 +137,7 @@ def difference(found: Tensor, wanted: Tensor, spread: Tensor) -> float:
     return off if off == off else float("inf")
 
 
-def told(off: float) -> str:
+def in_deviations(off: float) -> str:
     """A difference in words."""
     return f"{off:.2g} standard deviations"
 
