@@ -1,4 +1,4 @@
-"""What grammars of bytes share: which byte may come next, with how much left to a proper end."""
+"""Base class of byte grammars: which bytes may come next within a byte budget."""
 
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 S = TypeVar("S")
-Name = TypeVar("Name", bound=str)
+Kind = TypeVar("Kind", bound=str)
 NUM_BYTES = 256
 
 
 class ByteGrammar(ABC, Generic[S]):
-    """Which byte may come next in a file. A state, of type S, is where a writer stands."""
+    """An automaton over the bytes of a file; S is the type of its states."""
 
     @property
     @abstractmethod
     def start(self) -> S:
-        """Before the first byte."""
+        """The state before the first byte."""
 
     @abstractmethod
     def is_end(self, state: S) -> bool:
@@ -27,15 +27,15 @@ class ByteGrammar(ABC, Generic[S]):
 
     @abstractmethod
     def mask(self, state: S) -> NDArray[np.bool_]:
-        """Which of the 256 bytes may come next, whatever they cost."""
+        """Which of the 256 bytes may come next, without a budget."""
 
     @abstractmethod
     def reach(self, state: S, byte: int) -> S | None:
-        """Where a byte leads; None where it is not legal."""
+        """The state after a byte; None if the byte is not legal."""
 
     @abstractmethod
     def advance(self, state: S, byte: int) -> S:
-        """Where a byte leads.
+        """The state after a byte.
 
         Raises:
             ValueError: The byte is not legal.
@@ -43,26 +43,26 @@ class ByteGrammar(ABC, Generic[S]):
 
     @abstractmethod
     def cost(self, state: S) -> int:
-        """Bytes that suffice to end properly."""
+        """Bytes that suffice to complete the file."""
 
     @abstractmethod
     def margin(self, state: S) -> float:
-        """By how much one byte from here may raise that, at most."""
+        """The most by which one byte from here can raise the cost."""
 
     @abstractmethod
     def slack(self, num: int) -> int:
-        """By how much that may grow at most while so many bytes are written."""
+        """The most by which the cost can rise while `num` bytes are written."""
 
     def legal(self, state: S, budget: int | None = None) -> NDArray[np.bool_]:
         """Which of the 256 bytes may come next.
 
         Args:
-            state: Where the writer stands.
-            budget: Bytes that may still be written; None where there is no limit. Bytes after which
-                no proper end fits are not legal.
+            state: The current state.
+            budget: Bytes that may still be written; None for no limit. Bytes after which the file
+                can no longer be completed are not legal.
 
         Raises:
-            ValueError: The budget does not suffice for any end.
+            ValueError: The budget is too small to complete the file.
         """
         legal_V = self.mask(state)
         if budget is None:
@@ -78,19 +78,19 @@ class ByteGrammar(ABC, Generic[S]):
         return fits_V
 
     def walk(self, state: S, text: Iterable[int]) -> S:
-        """Where several bytes lead.
+        """The state after several bytes.
 
         Raises:
-            ValueError: One of them is not legal; says which.
+            ValueError: One of them is not legal; the message names its index.
         """
-        for number, byte in enumerate(text):
+        for index, byte in enumerate(text):
             try:
                 state = self.advance(state, byte)
             except ValueError as error:
-                raise ValueError(f"byte {number}: {error}") from None
+                raise ValueError(f"byte {index}: {error}") from None
         return state
 
 
-def vote(bits: Sequence[Name]) -> Name:
-    """The class of most bits; the first one of those that tie."""
+def vote(bits: Sequence[Kind]) -> Kind:
+    """The most frequent kind; the first of those that tie."""
     return Counter(bits).most_common(1)[0][0]

@@ -1,6 +1,6 @@
-"""How near new images are to those of the test: the Frechet distance over any features.
+"""Test metrics: the Frechet distance of generated images to the test images, over any features.
 
-Shape legend: N = images, C, H, W = channels, height and width.
+Shape legend: N = images; C, H, W = channels, height and width.
 """
 
 from collections.abc import Callable
@@ -13,20 +13,20 @@ from modules.metrics.meter import Reduce
 
 
 class FileMetrics:
-    """What the test measures beside losses; the features are the user's.
+    """Options of the Frechet distance that the test measures besides losses.
 
     Args:
-        features: Builds what turns images into features, such as
+        features: Builds the feature extractor, such as
             `modules.metrics.image.image_features.Inception`.
-        statistics: An .npz file with mean and covariance of real images' features, pytorch-fid's
-            or one of ours; written after a whole test where it is not there, and refused where it
-            is of other images, codec or features. Where None, the test's own files as the codec
-            shows them are taken, all of them: equally compressed images.
-        num: How many new images are drawn, over all ranks.
-        batch_size: How many side by side.
+        statistics: An .npz file with mean and covariance of the reference features, in the format
+            of pytorch-fid or ours. Written after a complete test if it does not exist; refused if
+            it belongs to other images, another codec or other features. If None, the reference is
+            all test files as the codec decodes them: equally compressed images.
+        num: Images to generate, over all ranks.
+        batch_size: Images to generate at a time, on each rank.
 
     Raises:
-        ValueError: A number is below its least.
+        ValueError: `num` is below 2, or `batch_size` below 1.
     """
 
     def __init__(
@@ -45,25 +45,25 @@ class FileMetrics:
         self.batch_size = batch_size
 
     def begin(self, device: torch.device, real: Reference | None = None) -> FrechetMetric:
-        """A test that is about to run; reads the features' weights.
+        """Start a test; reads the weights of the feature extractor.
 
         Args:
             device: Where features are computed.
-            real: Which images are the real ones.
+            real: What identifies the reference images.
         """
         return FrechetMetric(self.features, self.statistics, device, real)
 
     def batches(self, num_ranks: int) -> list[int]:
-        """How many images each batch of a rank draws; the same on every rank."""
+        """Images of each batch that a rank generates; the same on every rank."""
         own = -(-self.num // num_ranks)
         return [min(self.batch_size, own - at) for at in range(0, own, self.batch_size)]
 
 
 def num_references(frechet: FrechetMetric, reduce: Reduce) -> int:
-    """How many real images drawn ones are held against; 0 where a file of them does not say.
+    """Number of reference images; 0 if the statistics file does not record it.
 
     Args:
-        frechet: Of all images.
+        frechet: The metric, after all batches.
         reduce: Sums over ranks; every rank must call.
     """
     if frechet.known is not None:
@@ -73,5 +73,5 @@ def num_references(frechet: FrechetMetric, reduce: Reduce) -> int:
 
 
 def as_images(image_NHWC: Tensor) -> Tensor:
-    """Bytes as RGB in [0, 1], [N, C, H, W]."""
+    """uint8 images as RGB in [0, 1], [N, C, H, W]."""
     return image_NHWC.permute(0, 3, 1, 2).float() / 255

@@ -1,6 +1,6 @@
-"""Files from a language model of their bytes.
+"""Constrained generation of files by a language model, and their likelihood.
 
-Shape legend: B = files, L = longest beginning, N = longest file, V = tokens.
+Shape legend: B = files, L = longest prefix, N = longest file, V = tokens.
 """
 
 from typing import Any
@@ -15,18 +15,18 @@ from modules.codec_lm.rules import Rules
 
 
 class LegalTokens:
-    """Leaves the next tokens that the rules allow; every file ends properly within its budget.
+    """Masks the tokens that the rules forbid; every file is completed within its budget.
 
-    For one call of `generate`: it keeps where each file stands.
+    Made for one call of `generate`: it keeps the state of each file.
 
     Args:
         rules: Of the vocabulary.
-        token_BL: Beginnings, padded on the left, each with a start token.
-        mask_BL: True where a token is real.
-        budget: Tokens behind the beginnings, at most, the end included.
+        token_BL: Prefixes, left-padded, each with a start token.
+        mask_BL: True for tokens, False for padding.
+        budget: Most tokens after the prefixes, the end included.
 
     Raises:
-        ValueError: A beginning is no beginning of a file, or the budget does not suffice.
+        ValueError: A prefix begins no valid file, or the budget is too small to complete it.
     """
 
     def __init__(self, rules: Rules, token_BL: Tensor, mask_BL: Tensor, budget: int):
@@ -36,8 +36,8 @@ class LegalTokens:
         self.states: list[Any] = []
         for token, is_real in zip(token_BL.cpu(), mask_BL.cpu(), strict=True):
             state = rules.start
-            for one in token[is_real].tolist()[1:]:
-                state = rules.advance(state, one)
+            for given in token[is_real].tolist()[1:]:
+                state = rules.advance(state, given)
             need = rules.need(state)
             if budget < need:
                 raise ValueError(
@@ -47,7 +47,7 @@ class LegalTokens:
         self.is_over = [False] * len(self.states)
 
     def __call__(self, token_BN: Tensor, score_BV: Tensor) -> Tensor:
-        """Scores with minus infinity where a token is not legal."""
+        """Scores, minus infinity for tokens that are not legal."""
         num_written = token_BN.shape[1] - self.length
         if num_written:
             for row, token in enumerate(token_BN[:, -1].tolist()):
@@ -71,13 +71,13 @@ class LegalTokens:
 
 @torch.no_grad()
 def likelihood(network: LanguageModel, token_BN: Tensor, mask_BL: Tensor, end: int) -> Tensor:
-    """Nats of what was written behind each beginning, its end included, [B].
+    """Negative log-likelihood of each continuation, its end included, in nats, [B].
 
     Args:
         network: The model.
-        token_BN: Files; the first L positions are their beginnings, padded on the left.
-        mask_BL: True where a token of a beginning is real.
-        end: The token that ends a file; what follows it does not count.
+        token_BN: Files; the first L positions are their prefixes, left-padded.
+        mask_BL: True for tokens of the prefixes, False for padding.
+        end: The token that ends a file; tokens after it do not count.
     """
     prompt_BL, written = token_BN.tensor_split([mask_BL.shape[1]], dim=1)
     is_end = (written == end).long()

@@ -1,15 +1,14 @@
-"""How much of an image or clip its beginning is."""
+"""How many parts of an image or clip a prefix of some share has."""
 
 
 def num_given(share: float, num: int) -> int:
-    """How many of its parts a share is, rounded down; the paper's r (Han et al., 2024, sec. 4).
+    """Number of parts in a share, rounded down and less than all (r of Han et al., 2024, sec. 4).
 
-    Shares such as 0.29 lie a little below what they are meant to be: 0.29 of 100 parts are 29. It
-    is never all of them.
+    A float such as 0.29 lies slightly below its decimal value; still, 0.29 of 100 parts is 29.
 
     Args:
         share: In [0, 1).
-        num: Parts of a whole.
+        num: Parts of the whole.
 
     Raises:
         ValueError: The share is out of bounds.

@@ -1,7 +1,7 @@
-"""What a language model of files must know of a vocabulary: which token may come next, and why.
+"""Protocol of token rules: which tokens may come next, and what each token encodes.
 
-A codec makes its rules for a tokenizer. `tokens.TokenGrammar` are those of files that a grammar of
-bytes describes; `codes.FixedLength` those of codes of which each file has as many as all others.
+A codec makes its rules for a tokenizer: `token_grammar.TokenGrammar` for files that a byte grammar
+describes, `codes.rules.FixedLength` for files that all have the same number of codes.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ FINISH = "finish"
 
 
 class Rules(Protocol):
-    """Which token may come next. A state is where a writer stands; it never changes."""
+    """An automaton over tokens. States are immutable."""
 
     @property
     def end(self) -> int:
-        """The token that ends a file; it begins one as well."""
+        """The token that ends a file; it also starts one."""
 
     @property
     def start(self) -> Any:
@@ -27,32 +27,32 @@ class Rules(Protocol):
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """What tokens can say, `FINISH` among it."""
+        """Kinds of tokens, `FINISH` among them."""
 
     def legal(self, state: Any, budget: int | None = None) -> NDArray[np.bool_]:
         """Which tokens may come next, [V].
 
         Args:
-            state: Where the writer stands.
-            budget: Tokens that may still be written, the end included; None where there is no
-                limit. Tokens after which no proper end fits are not legal.
+            state: The current state.
+            budget: Tokens that may still be written, the end included; None for no limit. Tokens
+                after which the file can no longer be completed are not legal.
 
         Raises:
-            ValueError: The budget does not suffice for any end.
+            ValueError: The budget is too small to complete the file.
         """
 
     def advance(self, state: Any, token: int) -> Any:
-        """Where a token leads.
+        """The state after a token.
 
         Raises:
-            ValueError: It is not legal.
+            ValueError: The token is not legal.
         """
 
     def need(self, state: Any) -> int:
-        """Tokens that suffice to end properly, the end included."""
+        """Tokens that suffice to complete the file, the end included."""
 
     def sequence(self, tokens: Sequence[int]) -> bytes:
-        """The bytes that the codec makes a file of; tokens that stand for none are left out."""
+        """The bytes that the codec makes a file of; tokens without bytes are skipped."""
 
     def token_kinds(self, tokens: Sequence[int]) -> list[int]:
-        """Number in `kinds` of what each token of a file says; empty if it begins no file."""
+        """Index into `kinds` for each token of a file; empty if they begin no valid file."""

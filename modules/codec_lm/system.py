@@ -1,4 +1,4 @@
-"""JPEG-LM as a Lightning system: a causal language model whose texts are files."""
+"""JPEG-LM and AVC-LM as a Lightning system: a causal language model whose texts are files."""
 
 from dataclasses import replace
 from functools import cached_property
@@ -24,14 +24,14 @@ from modules.metrics.image.frechet_metric import reference
 from modules.nn.builder import Builder
 
 ANCESTRAL_SAMPLING = Generation(max_new_tokens=1024, temperature=1.0, top_k=None)
-"""Files as the model gives them."""
+"""Samples from the model's own distribution."""
 
 
 class Codec(Protocol):
-    """What makes files of sequences of bytes."""
+    """What makes files of byte sequences, and decodes them."""
 
     def rules(self, tokenizer: Any) -> Rules:
-        """Which token of a Hugging Face tokenizer may come next."""
+        """Which tokens of a Hugging Face tokenizer may come next."""
 
     @property
     def file_extension(self) -> str:
@@ -39,23 +39,23 @@ class Codec(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of what a file shows: [H, W], [H, W, 3], or frames [T, H, W, 3]."""
+        """Shape of the decoded file: [H, W], [H, W, 3], or frames [T, H, W, 3]."""
 
     def file(self, sequence: bytes) -> bytes:
         """The file of a sequence."""
 
     def decode(self, sequence: bytes) -> NDArray[np.uint8]:
-        """What the file of a sequence shows, uint8 of that shape.
+        """The decoded file of a sequence, uint8 of that shape.
 
         Raises:
-            OSError: It cannot be opened.
+            OSError: It cannot be decoded.
         """
 
     def decoder_error(self, sequence: bytes) -> str | None:
-        """What is wrong with a file, as a strict decoder says it; None where nothing is."""
+        """First error or warning of a strict decoder; None if the file is valid."""
 
     def fingerprint(self) -> str:
-        """A text that changes when files, or what they show, may have changed."""
+        """A text that changes when files, or their decoding, may have changed."""
 
 
 class CodecLM(CausalLM):
@@ -63,14 +63,14 @@ class CodecLM(CausalLM):
 
     Args:
         network: Builds the language model; called once, under the strategy's own context.
-        tokenizer: Folder of a tokenizer of spelt bytes; the same as the data's.
-        codec: The codec behind the data; the same as the data's.
+        tokenizer: Folder of a tokenizer of bytes as text; the same as the data's.
+        codec: The same as the data's.
         optimizer: Builds the optimizer from the trainable parameters.
         scheduler: Builds the learning-rate schedule from that optimizer.
-        generation: How `predict` and the images drawn while training choose tokens. Behind long
-            beginnings there are only as many as the context has room for.
-        constrained: Whether only bytes are written that keep the file sound.
-        test_metrics: Draws and evaluates new images in the test; losses alone where None.
+        generation: How tokens are chosen, in `predict` and for images generated during training.
+            After long prefixes there are at most as many as fit into the context.
+        constrained: Whether only bytes are generated that keep the file valid.
+        test_metrics: Generates and evaluates new images in the test; losses alone if None.
         compile: Whether to compile the network with torch.compile.
     """
 
@@ -101,7 +101,7 @@ class CodecLM(CausalLM):
 
     @override
     def on_test_epoch_start(self) -> None:
-        """Start the sums, of every kind of token as well."""
+        """Start the sums, also by kind of token."""
         super().on_test_epoch_start()
         self.kind_sums = self.sum_over_ranks(torch.zeros(2, len(self.rules.kinds)))
         self.frechet = None
@@ -111,7 +111,7 @@ class CodecLM(CausalLM):
 
     @override
     def test_step(self, batch: TokenBatch, batch_idx: int) -> None:
-        """Add nats, targets and bytes of a batch, and the nats of every kind of token."""
+        """Add nats, targets and bytes of a batch, and the nats of each kind of token."""
         names = ("token_BL", "position_BL", "length_N")
         logits = self.language_model(*(batch[name] for name in names))  # type: ignore[literal-required]
         label_BL = batch["label_BL"]
@@ -122,27 +122,25 @@ class CodecLM(CausalLM):
         kind_BL = label_kinds(self.rules, label_BL, batch["position_BL"])
         self.kind_sums += kind_sums(nats.view_as(label_BL), kind_BL, len(self.rules.kinds))
         if self.frechet is not None:
-            found = list(whole_files(self.rules, label_BL, batch["position_BL"]))
-            if found:
-                shown = torch.from_numpy(
-                    np.stack([in_rgb(self.codec.decode(one)) for one in found])
-                )
-                self.frechet.add_real(as_images(shown))
+            files = list(whole_files(self.rules, label_BL, batch["position_BL"]))
+            if files:
+                decoded = np.stack([in_rgb(self.codec.decode(file)) for file in files])
+                self.frechet.add_real(as_images(torch.from_numpy(decoded)))
 
     @override
     def on_test_epoch_end(self) -> None:
-        """Log the exact means over all ranks: of everything, and nats a token of each kind."""
+        """Log the exact means over all ranks: of all tokens, and nats per token of each kind."""
         super().on_test_epoch_end()
         nats, count = self.sum_over_ranks(self.kind_sums).tolist()
-        found = {n: a / b for n, a, b in zip(self.rules.kinds, nats, count, strict=True) if b}
-        self.report({f"test/nats_{name}": value for name, value in found.items()})
+        means = {n: a / b for n, a, b in zip(self.rules.kinds, nats, count, strict=True) if b}
+        self.report({f"test/nats_{name}": value for name, value in means.items()})
         if self.test_metrics is not None:
             self.report(self.frechet_scores(self.test_metrics))
 
     def frechet_scores(self, test_metrics: FileMetrics) -> dict[str, float]:
-        """The Frechet distance of new images, and of how many to how many; all ranks draw.
+        """The Frechet distance of generated images, with their number and that of references.
 
-        Images that did not open are among them, as plain grey.
+        Every rank must call. Files that cannot be decoded count as plain grey images.
         """
         assert self.frechet is not None
         drawn = unopened = 0
@@ -163,7 +161,7 @@ class CodecLM(CausalLM):
 
     @override
     def predict_step(self, batch: PromptBatch, batch_idx: int) -> list[dict[str, Any]]:
-        """Write files; one record each, the image last."""
+        """Complete the prefixes; one record each, the image last."""
         token_BL, mask_BL = batch["token_BL"], batch["mask_BL"]
         token_BN = self.write(token_BL, mask_BL, self.generators_of(batch))
         nats = likelihood(self.language_model, token_BN, mask_BL, self.rules.end)
@@ -176,7 +174,7 @@ class CodecLM(CausalLM):
     def write(
         self, token_BL: Tensor, mask_BL: Tensor, generators: list[torch.Generator] | None = None
     ) -> Tensor:
-        """Files [B, N] that begin as told, padded on the left, with the end token behind them."""
+        """Complete the prefixes. Token ids [B, N], left-padded, each followed by the end token."""
         how = self.within(token_BL.shape[1])
         rules = (
             [LegalTokens(self.rules, token_BL, mask_BL, how.max_new_tokens)]
@@ -187,17 +185,17 @@ class CodecLM(CausalLM):
         return generate(model, token_BL, mask_BL, known, how, rules, generators)
 
     def within(self, num_given: int) -> Generation:
-        """How tokens are chosen where so many are given: no more than the context has room for."""
+        """Generation options after `num_given` tokens: at most as many as fit into the context."""
         how, context = self.generation, self.language_model.context
         room = how.max_new_tokens if context is None else context - num_given
         return replace(how, max_new_tokens=min(how.max_new_tokens, room)) if room > 0 else how
 
     def record(self, token_N: Tensor, is_real_L: Tensor) -> dict[str, Any]:
-        """What is said of a file.
+        """The prediction record of a file.
 
         Args:
-            token_N: The file behind its padding.
-            is_real_L: Which of the first tokens are no padding.
+            token_N: The file, after its padding.
+            is_real_L: True for tokens of the prefix, False for padding.
         """
         given = token_N[: len(is_real_L)][is_real_L].tolist()[1:]
         written = token_N[len(is_real_L) :].tolist()
@@ -217,7 +215,7 @@ class CodecLM(CausalLM):
         }
 
     def shown(self, sequence: bytes) -> NDArray[np.uint8] | None:
-        """What a file shows, as `in_rgb` lays it out; None where it cannot be opened."""
+        """The decoded file, as `in_rgb` lays it out; None if it cannot be decoded."""
         try:
             return in_rgb(self.codec.decode(sequence))
         except (OSError, ValueError):
@@ -225,20 +223,20 @@ class CodecLM(CausalLM):
 
     @property
     def grey(self) -> NDArray[np.uint8]:
-        """What stands for a file that cannot be opened."""
+        """Placeholder of a file that cannot be decoded."""
         return in_rgb(np.full(self.codec.shape, 128, np.uint8))
 
     def draw(self, captions: list[str]) -> Tensor:
-        """New images, as many as there are captions, which do not matter: uint8 [N, H, W, 3]."""
+        """New images, one a caption, whose words are ignored: uint8 [N, H, W, 3]."""
         return stacked(self.new(len(captions)))
 
     def new(self, num: int, first: int = 0, every: int = 1) -> list[dict[str, Any]]:
-        """Records of new files; a file's number and the seed decide what is drawn.
+        """Records of new files; a file's index and the seed decide the samples.
 
         Args:
             num: How many.
-            first: Number of the first one.
-            every: From one number to the next.
+            first: Index of the first file.
+            every: Step from one index to the next.
         """
         token_BL = torch.full((num, 1), self.rules.end, device=self.device)
         names = [f"new {first + n * every}" for n in range(num)]
@@ -254,7 +252,7 @@ def stacked(records: list[dict[str, Any]]) -> Tensor:
 
 
 def in_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """An image in RGB, [H, W, 3], writable; the frames of a clip side by side."""
+    """An image in RGB, [H, W, 3], writable; for a clip, its frames side by side."""
     if image.ndim == 4:
         return np.concatenate(list(image), axis=1)
     return np.array(image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2))

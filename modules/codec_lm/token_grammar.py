@@ -1,4 +1,4 @@
-"""Which token may come next: the byte grammar, walked along the bytes of every token.
+"""Which tokens may come next: a byte grammar, walked along the bytes of every token.
 
 Shape legend: V = tokens of the vocabulary.
 """
@@ -21,12 +21,12 @@ Trie = dict[int, "TrieNode"]
 
 
 class ByteKinds(NamedTuple):
-    """What bytes of a file say.
+    """What the bytes of a file can encode.
 
     Attributes:
-        kinds: All of it.
-        classify: The kind of each byte, by the grammar, of a file or the beginning of one; a
-            ValueError where it is neither.
+        kinds: All kinds of bytes.
+        classify: Gives the kind of each byte of a file, or of a prefix of one, by the grammar.
+            Raises ValueError for anything else.
     """
 
     kinds: tuple[str, ...]
@@ -35,11 +35,11 @@ class ByteKinds(NamedTuple):
 
 @dataclass
 class TrieNode:
-    """A common beginning of several tokens.
+    """A common prefix of several tokens.
 
     Attributes:
-        token: The token that ends here, if one does.
-        more: By the byte that follows.
+        token: The token that ends here, if any.
+        more: Longer prefixes, by the next byte.
     """
 
     token: int | None
@@ -51,10 +51,10 @@ class TokenGrammar:
     """The grammar of files over a byte-pair vocabulary.
 
     Attributes:
-        grammar: That of bytes.
-        words: Bytes of each token; None for those that stand for none. Every byte is a token.
+        grammar: The byte grammar.
+        words: Bytes of each token; None for tokens without bytes. Every single byte is a token.
         end: The token that ends a file.
-        byte_kinds: What bytes say.
+        byte_kinds: Kinds of bytes.
     """
 
     grammar: ByteGrammar[Any]
@@ -63,14 +63,14 @@ class TokenGrammar:
     byte_kinds: ByteKinds
 
     def __post_init__(self) -> None:
-        """Refuse a vocabulary that can get stuck."""
+        """Refuse a vocabulary that lacks bytes: generation could reach a dead end."""
         missing = {bytes([byte]) for byte in range(256)} - set(self.words)
         if missing:
             raise ValueError(f"{len(missing)} bytes are no tokens, such as {min(missing).hex()}.")
 
     @classmethod
     def of(cls, grammar: ByteGrammar[Any], tokenizer: Any, byte_kinds: ByteKinds) -> "TokenGrammar":
-        """The grammar over a Hugging Face tokenizer whose tokens stand for bytes."""
+        """The grammar over a Hugging Face tokenizer of bytes as text."""
         names = tokenizer.convert_ids_to_tokens(range(vocabulary_size(tokenizer)))
         special = set(tokenizer.all_special_ids)
         words = [
@@ -81,17 +81,17 @@ class TokenGrammar:
 
     @property
     def start(self) -> Any:
-        """Before the first byte."""
+        """The state before the first byte."""
         return self.grammar.start
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """What tokens can say: as most of their bytes."""
+        """Kinds of tokens; a token has the kind of most of its bytes."""
         return (*self.byte_kinds.kinds, FINISH)
 
     @cached_property
     def trie(self) -> Trie:
-        """All tokens by their bytes."""
+        """All tokens, by their bytes."""
         root = TrieNode(None, {})
         for token, word in enumerate(self.words):
             node = root
@@ -103,20 +103,20 @@ class TokenGrammar:
 
     @cached_property
     def singles(self) -> NDArray[np.int64]:
-        """Token of each of the 256 bytes, [256]."""
-        number = {word: token for token, word in enumerate(self.words)}
-        return np.array([number[bytes([byte])] for byte in range(256)])
+        """Token of each single byte, [256]."""
+        token_of = {word: token for token, word in enumerate(self.words)}
+        return np.array([token_of[bytes([byte])] for byte in range(256)])
 
     def legal(self, state: Any, budget: int | None = None) -> NDArray[np.bool_]:
         """Which tokens may come next, [V].
 
         Args:
-            state: Where the writer stands.
-            budget: Tokens that may still be written, the end included; None where there is no
-                limit. A byte may need a token of its own.
+            state: The current state.
+            budget: Tokens that may still be written, the end included; None for no limit. Each
+                byte may need a token of its own.
 
         Raises:
-            ValueError: The budget does not suffice for any end.
+            ValueError: The budget is too small to complete the file.
         """
         legal_V = np.zeros(len(self.words), np.bool_)
         if self.grammar.is_end(state):
@@ -126,52 +126,52 @@ class TokenGrammar:
         legal_V[self.singles[self.grammar.legal(state, left)]] = True
         sure = self.longest if left is None else self._sure(left - self.grammar.cost(state))
         for byte, node in self.branches:
-            behind = self.grammar.reach(state, byte)
-            if behind is not None:
-                found = self._longer(node.more, behind, 2, sure, (left or 0) - 1)
-                legal_V[list(found)] = True
+            following = self.grammar.reach(state, byte)
+            if following is not None:
+                longer = self._longer(node.more, following, 2, sure, (left or 0) - 1)
+                legal_V[list(longer)] = True
         return legal_V
 
     @cached_property
     def longest(self) -> int:
-        """Bytes of the longest token."""
+        """Length of the longest token, in bytes."""
         return max(len(word) for word in self.words if word)
 
     @cached_property
     def slacks(self) -> list[int]:
-        """By how much the way to the end may grow with a token, by its bytes."""
+        """The most by which a token can raise the cost, by its length in bytes."""
         return [self.grammar.slack(num) for num in range(self.longest + 1)]
 
     def _sure(self, spare: int) -> int:
-        """Bytes up to which every token leaves a proper end, if so many are to spare."""
+        """Length up to which every token fits, if `spare` bytes are left beyond the cost."""
         return bisect_left(self.slacks, spare) - 1
 
     @cached_property
     def branches(self) -> list[tuple[int, TrieNode]]:
-        """First bytes of tokens of two bytes or more."""
+        """First bytes of tokens of at least two bytes."""
         return [(byte, node) for byte, node in self.trie.items() if node.more]
 
     def _longer(self, trie: Trie, state: Any, size: int, sure: int, left: int) -> Iterator[int]:
-        """The tokens of a trie that may be written from a state.
+        """The legal tokens of a trie.
 
         Args:
-            trie: By their next byte.
-            state: Behind the bytes before.
-            size: Bytes of those tokens that end with the next byte.
-            sure: Bytes up to which tokens are known to fit.
-            left: Bytes that may be written behind a token.
+            trie: The tokens, by their next byte.
+            state: State after their common prefix.
+            size: Length of the tokens that end with the next byte.
+            sure: Length up to which tokens are known to fit.
+            left: Bytes that may be written after a token.
         """
         for byte, node in trie.items():
-            behind = self.grammar.reach(state, byte)
-            if behind is None:
+            following = self.grammar.reach(state, byte)
+            if following is None:
                 continue
-            if node.token is not None and (size <= sure or self.grammar.cost(behind) <= left):
+            if node.token is not None and (size <= sure or self.grammar.cost(following) <= left):
                 yield node.token
             if node.more:
-                yield from self._longer(node.more, behind, size + 1, sure, left)
+                yield from self._longer(node.more, following, size + 1, sure, left)
 
     def advance(self, state: Any, token: int) -> Any:
-        """Where a token leads; the end of a file leads nowhere else.
+        """The state after a token; the end of a file does not change it.
 
         Raises:
             ValueError: The token is not legal.
@@ -184,19 +184,19 @@ class TokenGrammar:
         return self.grammar.walk(state, word)
 
     def need(self, state: Any) -> int:
-        """Tokens that suffice to end properly, the end included: a byte may need one of its own."""
+        """Tokens that suffice to complete the file, the end included: one a byte."""
         return self.grammar.cost(state) + 1
 
     def sequence(self, tokens: Sequence[int]) -> bytes:
-        """The bytes that tokens stand for."""
+        """The bytes of some tokens."""
         return b"".join(self.words[token] or b"" for token in tokens)
 
     def token_kinds(self, tokens: Sequence[int]) -> list[int]:
-        """Number in `kinds` of what each token of a file says; empty if it begins no file."""
+        """Index into `kinds` for each token of a file; empty if they begin no valid file."""
         words = [self.words[token] or b"" for token in tokens]
         try:
             of_bytes = iter(self.byte_kinds.classify(self.grammar, b"".join(words)))
         except ValueError:
             return []
-        named = [[next(of_bytes) for _ in word] for word in words]
-        return [self.kinds.index(vote(some) if some else FINISH) for some in named]
+        by_token = [[next(of_bytes) for _ in word] for word in words]
+        return [self.kinds.index(vote(kinds) if kinds else FINISH) for kinds in by_token]

@@ -34,7 +34,7 @@ def test_spelling_has_an_inverse_and_refuses_what_spells_nothing():
     every = bytes(range(256))
     assert text_to_bytes(bytes_to_text(every)) == every
     assert len(set(ALPHABET)) == 256
-    with pytest.raises(ValueError, match="'a' spells no byte"):
+    with pytest.raises(ValueError, match="'a' stands for no byte"):
         text_to_bytes("a")
 
 
