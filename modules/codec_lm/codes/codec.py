@@ -1,4 +1,4 @@
-"""What codecs share whose images all have as many codes: those of pixels and of a quantiser.
+"""Base class of codecs with a fixed number of codes an image: of pixels, and of a quantiser.
 
 Shape legend: N = codes of an image.
 """
@@ -20,22 +20,22 @@ Pixels = NDArray[np.uint8]
 
 
 class CodeCodec(ABC):
-    """Images as N codes each."""
+    """Codes images as N codes each."""
 
     @property
     @abstractmethod
     def shape(self) -> tuple[int, ...]:
-        """Height and width of images, and 3 if there are colours."""
+        """Shape of images: (H, W, 3), or (H, W) for grey ones."""
 
     @property
     @abstractmethod
     def num_kinds(self) -> int:
-        """Kinds of codes."""
+        """Number of different codes."""
 
     @property
     @abstractmethod
     def length(self) -> int:
-        """N."""
+        """N, codes of an image."""
 
     @abstractmethod
     def encode(self, image: Pixels) -> Codes:
@@ -62,29 +62,29 @@ class CodeCodec(ABC):
 
     @property
     def alphabet(self) -> list[str]:
-        """All characters of texts."""
+        """All characters of these texts."""
         return [chr(FIRST + code) for code in range(self.num_kinds)]
 
     def text(self, image: Pixels) -> str:
-        """The codes of an image, spelt for a tokenizer."""
+        """The codes of an image, as text for a tokenizer."""
         return codes_to_text(self.encode(image))
 
     def prefix(self, image: Pixels, share: float) -> str:
-        """The first codes of an image, spelt.
+        """The first codes of an image, as text.
 
         Args:
-            image: As `encode` takes it.
-            share: Of the codes, in [0, 1), rounded down; the r of Han et al. (2024, sec. 4.3).
+            image: As in `encode`.
+            share: Share of the codes, in [0, 1), rounded down; r of Han et al. (2024, sec. 4.3).
 
         Raises:
-            ValueError: The share is none.
+            ValueError: The share is out of bounds.
         """
         return self.text(image)[: num_given(share, self.length)]
 
     # For the system
 
     def rules(self, tokenizer: Any) -> Rules:
-        """Which token of a Hugging Face tokenizer of single codes may come next."""
+        """Which tokens of a Hugging Face tokenizer of single codes may come next."""
         return FixedLength.of(self.num_kinds, self.length, tokenizer)
 
     @property
@@ -93,7 +93,7 @@ class CodeCodec(ABC):
         return "png"
 
     def decoder_error(self, sequence: bytes) -> str | None:
-        """What a sequence has too much or too little of; None where it is N codes."""
+        """What is wrong with a sequence; None if it is N codes."""
         try:
             code_N = unpack(sequence, self.num_kinds)
         except ValueError as error:
@@ -108,7 +108,7 @@ class CodeCodec(ABC):
         """The image of a sequence.
 
         Raises:
-            OSError: It is none; `decoder_error` says why.
+            OSError: It is not N codes; the message is that of `decoder_error`.
         """
         error = self.decoder_error(sequence)
         if error is not None:
@@ -116,12 +116,12 @@ class CodeCodec(ABC):
         return self.show(unpack(sequence, self.num_kinds))
 
     def file(self, sequence: bytes) -> bytes:
-        """A PNG file of the image; what is missing is as if its codes were 0."""
+        """A PNG file of the image; missing or invalid codes are 0."""
         size = len(pack(np.zeros(1, np.int64), self.num_kinds))
         whole = sequence[: len(sequence) // size * size]
-        found = unpack(whole, self.num_kinds)[: self.length]
+        given = unpack(whole, self.num_kinds)[: self.length]
         code_N = np.zeros(self.length, np.int64)
-        code_N[: len(found)] = np.where(found < self.num_kinds, found, 0)
+        code_N[: len(given)] = np.where(given < self.num_kinds, given, 0)
         file = BytesIO()
         Image.fromarray(self.show(code_N)).save(file, "PNG")
         return file.getvalue()

@@ -1,6 +1,6 @@
-"""Images as their pixels, each a code of its own, in raster order (ImageGPT; Chen et al., 2020).
+"""Images as pixels in raster order, one code each (ImageGPT; Chen et al., 2020).
 
-Shape legend: H, W = height and width of what is coded, K = colours of a palette.
+Shape legend: H, W = height and width; N = pixels, K = colours of a palette, C = channels.
 """
 
 import json
@@ -24,18 +24,18 @@ BRIGHTEST = 255
 
 @dataclass(frozen=True)
 class PixelCodec(CodeCodec):
-    """A code a pixel: its grey level, or its nearest colour in a palette.
+    """One code a pixel: its grey level, or its nearest colour in a palette.
 
-    ImageGPT takes 512 colours, found by k-means among pixels, and 32 x 32 pixels (sec. 3.2); larger
-    images are coded at a fraction of their size and enlarged again.
+    ImageGPT uses 512 colours, found by k-means over pixels, and 32 x 32 pixels (sec. 3.2); larger
+    images are reduced before they are coded, and enlarged after decoding.
 
     Attributes:
-        height: Of images, in pixels.
-        width: Likewise.
-        palette: Folder of the colours, as the command `palette` writes it, read when first needed;
-            None takes grey levels.
-        levels: Grey levels, black and white among them and as far apart as can be.
-        scale: Side of the square of pixels that a code stands for, by their mean.
+        height: Height of images, in pixels.
+        width: Width of images, in pixels.
+        palette: Folder of the palette, as the command `palette` writes it, read when first needed;
+            None for grey levels.
+        levels: Number of grey levels, evenly spaced from black to white.
+        scale: Side of the square of pixels whose mean a code stands for.
 
     Raises:
         ValueError: A number is out of bounds.
@@ -48,7 +48,7 @@ class PixelCodec(CodeCodec):
     scale: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse bad numbers."""
+        """Check the settings."""
         for name, most in (("height", 65535), ("width", 65535), ("scale", 65535)):
             if not 1 <= getattr(self, name) <= most:
                 raise ValueError(f"{name} must be within [1, {most}], got {getattr(self, name)}.")
@@ -77,10 +77,10 @@ class PixelCodec(CodeCodec):
 
     @cached_property
     def colours(self) -> Pixels:
-        """Of each code, uint8: [levels], or [K, 3] of a palette.
+        """Colour of each code, uint8: [levels], or [K, 3] with a palette.
 
         Raises:
-            FileNotFoundError: There is no such folder.
+            FileNotFoundError: The folder does not exist.
             ValueError: It holds no palette.
         """
         if self.palette is None:
@@ -108,10 +108,10 @@ class PixelCodec(CodeCodec):
 
 
 def nearest(pixel_NC: NDArray[np.uint8], colour_KC: NDArray[np.uint8]) -> Codes:
-    """Number of the nearest colour of each pixel, by squared distance; the first of equals. [N].
+    """Index of the nearest colour of each pixel, by squared distance; the first in a tie. [N].
 
     |p - c|^2 = |p|^2 - 2 p c + |c|^2, whose first term is the same for all colours. All terms are
-    whole numbers that float32 holds exactly.
+    integers that float32 represents exactly.
     """
     pixel, colour = pixel_NC.astype(np.float32), colour_KC.astype(np.float32)
     return np.argmin((colour**2).sum(1) - 2 * pixel @ colour.T, axis=1).astype(np.int64)
@@ -121,8 +121,8 @@ def read_palette(folder: Path) -> Pixels:
     """The colours of a palette, uint8 [K, 3].
 
     Raises:
-        FileNotFoundError: There is none.
-        ValueError: The file holds something else.
+        FileNotFoundError: The file does not exist.
+        ValueError: It holds something else.
     """
     path = folder / FILE
     if not path.is_file():
@@ -131,13 +131,13 @@ def read_palette(folder: Path) -> Pixels:
             f"--config configs/vq/NAME.yaml --folder {folder}"
         )
     try:
-        found = np.load(path, allow_pickle=False)
+        palette = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise ValueError(f"{path} holds no array: {error}") from error
-    is_palette = found.dtype == np.uint8 and found.ndim == 2 and found.shape[1] == 3
-    if not is_palette or not 2 <= len(found) <= MOST:
+    is_palette = palette.dtype == np.uint8 and palette.ndim == 2 and palette.shape[1] == 3
+    if not is_palette or not 2 <= len(palette) <= MOST:
         raise ValueError(
-            f"{path} must hold uint8 [K, 3] with K within [2, {MOST}], it holds {found.dtype} "
-            f"{list(found.shape)}."
+            f"{path} must hold uint8 [K, 3] with K within [2, {MOST}], it holds "
+            f"{palette.dtype} {list(palette.shape)}."
         )
-    return np.asarray(found)
+    return np.asarray(palette)

@@ -1,7 +1,7 @@
-"""Codes as text, as bytes and as tokens, where all images have as many.
+"""Codes as text, bytes and tokens, where all images have the same number of codes.
 
-Code c is the character of number 10240 + c in a text. In a sequence it is one byte, or two
-(big-endian) where there are more than 256 kinds of codes.
+In texts, code c is the code point 10240 + c. In sequences it is one byte, or two (big-endian) if
+there are more than 256 different codes.
 
 Shape legend: N = codes of an image, V = tokens of the vocabulary.
 """
@@ -20,25 +20,25 @@ from modules.codec_lm.rules import FINISH
 
 Codes = NDArray[np.int64]
 CODE = "code"
-"""Kind of a token that is a code."""
+"""Kind of tokens that are codes."""
 MOST = 0xD800 - FIRST
-"""Kinds of codes, at most: characters from there on are no characters of their own."""
+"""Most different codes: from there on, code points are surrogates."""
 
 
 def codes_to_text(code_N: Codes) -> str:
-    """The text of some codes."""
+    """Codes as text."""
     return "".join(chr(FIRST + code) for code in code_N.tolist())
 
 
 def text_to_codes(text: str) -> Codes:
-    """The codes that a text spells.
+    """The codes that a text stands for.
 
     Raises:
-        ValueError: A character spells no code.
+        ValueError: A character stands for no code.
     """
     wrong = next((c for c in text if not 0 <= ord(c) - FIRST < MOST), None)
     if wrong is not None:
-        raise ValueError(f"{wrong!r} spells no code.")
+        raise ValueError(f"{wrong!r} stands for no code.")
     return np.array([ord(character) - FIRST for character in text], np.int64)
 
 
@@ -46,7 +46,7 @@ def pack(code_N: Codes, num_kinds: int) -> bytes:
     """Codes as bytes.
 
     Raises:
-        ValueError: A code is none of that many kinds.
+        ValueError: A code is out of bounds.
     """
     if code_N.size and not (0 <= code_N.min() and code_N.max() < num_kinds):
         raise ValueError(
@@ -56,10 +56,10 @@ def pack(code_N: Codes, num_kinds: int) -> bytes:
 
 
 def unpack(sequence: bytes, num_kinds: int) -> Codes:
-    """The codes that bytes stand for; those of another alphabet are not refused.
+    """The codes that bytes stand for; their bounds are not checked.
 
     Raises:
-        ValueError: The last code is cut.
+        ValueError: The last code is truncated.
     """
     size = _type(num_kinds).itemsize
     if len(sequence) % size:
@@ -73,10 +73,10 @@ def _type(num_kinds: int) -> np.dtype[Any]:
 
 @dataclass(frozen=True)
 class FixedLength:
-    """A file is N codes, then the end; a state is how many are written. See `rules.Rules`.
+    """A file is N codes, then the end; the state is the number of codes. See `rules.Rules`.
 
     Attributes:
-        tokens: Of each kind of code.
+        tokens: Token of each code.
         length: N.
         end: The token that ends a file.
         num_tokens: V.
@@ -89,58 +89,60 @@ class FixedLength:
 
     @classmethod
     def of(cls, num_kinds: int, length: int, tokenizer: Any) -> "FixedLength":
-        """The rules over a Hugging Face tokenizer each of whose tokens is one character.
+        """The rules over a Hugging Face tokenizer whose tokens are single characters.
 
         Args:
-            num_kinds: Kinds of codes; the tokenizer may have more.
+            num_kinds: Number of different codes; the tokenizer may have more.
             length: N.
-            tokenizer: As the command `tokenizer` makes it where nothing is merged.
+            tokenizer: As the command `tokenizer` makes it without merges.
 
         Raises:
-            ValueError: A kind of code is no token, or a token is several.
+            ValueError: A code is no token, or a token is several codes.
         """
         names = tokenizer.convert_ids_to_tokens(range(vocabulary_size(tokenizer)))
         special = set(tokenizer.all_special_ids)
-        number = {name: n for n, name in enumerate(names) if n not in special and name is not None}
-        merged = [name for name in number if len(name) > 1]
+        token_of = {
+            name: n for n, name in enumerate(names) if n not in special and name is not None
+        }
+        merged = [name for name in token_of if len(name) > 1]
         if merged:
             raise ValueError(
                 f"{len(merged)} tokens are several codes, such as {merged[0]!r}: make the "
                 f"tokenizer with --vocab_size {num_kinds + 1}."
             )
         alphabet = [chr(FIRST + code) for code in range(num_kinds)]
-        missing = [character for character in alphabet if character not in number]
+        missing = [character for character in alphabet if character not in token_of]
         if missing:
             raise ValueError(
                 f"{len(missing)} of {num_kinds} codes are no tokens: the tokenizer has "
-                f"{len(number)} codes."
+                f"{len(token_of)} codes."
             )
-        tokens = tuple(number[character] for character in alphabet)
+        tokens = tuple(token_of[character] for character in alphabet)
         return cls(tokens, length, tokenizer.eos_token_id, len(names))
 
     @property
     def start(self) -> int:
-        """Nothing is written."""
+        """The state without any code."""
         return 0
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """What tokens can say."""
+        """Kinds of tokens."""
         return (CODE, FINISH)
 
     @cached_property
     def codes(self) -> dict[int, int]:
-        """Code of each token that is one."""
+        """Code of each token that is a code."""
         return {token: code for code, token in enumerate(self.tokens)}
 
     @cached_property
     def code_mask(self) -> NDArray[np.bool_]:
-        """Which tokens are codes, not to be written to."""
+        """True for tokens that are codes, [V]; read-only."""
         return self._mask(list(self.tokens))
 
     @cached_property
     def end_mask(self) -> NDArray[np.bool_]:
-        """Which token is the end, not to be written to."""
+        """True for the end token, [V]; read-only."""
         return self._mask([self.end])
 
     def _mask(self, tokens: list[int]) -> NDArray[np.bool_]:
@@ -154,18 +156,17 @@ class FixedLength:
 
         Args:
             state: Codes that are written.
-            budget: Tokens that may still be written, the end included; None where there is no
-                limit.
+            budget: Tokens that may still be written, the end included; None for no limit.
 
         Raises:
-            ValueError: The budget does not suffice.
+            ValueError: The budget is too small to complete the file.
         """
         if budget is not None and budget < self.need(state):
             raise ValueError(f"{budget} tokens are left, the end needs {self.need(state)}.")
         return self.code_mask if state < self.length else self.end_mask
 
     def advance(self, state: int, token: int) -> int:
-        """One code further; the end leads nowhere else.
+        """The state after a token; the end does not change it.
 
         Raises:
             ValueError: The token is not legal.
@@ -178,16 +179,16 @@ class FixedLength:
         return state if is_whole else state + 1
 
     def need(self, state: int) -> int:
-        """Tokens up to the end, the end included."""
+        """Tokens that complete the file, the end included."""
         return self.length - state + 1
 
     def sequence(self, tokens: Sequence[int]) -> bytes:
         """The bytes of the codes among some tokens."""
-        found = [self.codes[token] for token in tokens if token in self.codes]
-        return pack(np.array(found, np.int64), len(self.tokens))
+        codes = [self.codes[token] for token in tokens if token in self.codes]
+        return pack(np.array(codes, np.int64), len(self.tokens))
 
     def token_kinds(self, tokens: Sequence[int]) -> list[int]:
-        """Number in `kinds` of what each token of a file says; empty if it begins no file."""
+        """Index into `kinds` for each token of a file; empty if they begin no valid file."""
         try:
             state = self.start
             for token in tokens:

@@ -1,6 +1,7 @@
 """Images as the codes of a trained VQ-VAE (van den Oord et al., 2017).
 
-Han et al. (2024, sec. 4.3) compare JPEG-LM with a model of 1,024 codes of 4,096 kinds an image.
+Han et al. (2024, sec. 4.3) compare JPEG-LM with a model of 1,024 codes an image, from a codebook of
+4,096.
 
 Shape legend: N = h * w codes of an image.
 """
@@ -21,15 +22,15 @@ from modules.weights.origin import at_home
 
 @dataclass(frozen=True)
 class VqCodec(CodeCodec):
-    """A code for each square of pixels, in raster order.
+    """One code for each square of pixels, in raster order.
 
-    Images are coded and shown one by one, on the CPU and in single precision, so that codes do
-    not depend on what else is coded. Processors that add in another order may choose other codes
-    where two are all but equally near.
+    Images are coded and decoded one by one, on the CPU and in single precision, so that codes do
+    not depend on the batch. Processors that sum in another order may choose another code where two
+    are almost equally near.
 
     Attributes:
-        network: Folder that the command `export` wrote of a `vq` config, or a checkpoint of its
-            training, a file that ends in `.ckpt`; read when first needed.
+        network: Folder that the command `export` wrote for a `vq` config, or a checkpoint of its
+            training (`.ckpt`); read when first needed.
     """
 
     network: str
@@ -39,15 +40,15 @@ class VqCodec(CodeCodec):
         """The network, frozen.
 
         Raises:
-            FileNotFoundError: There is no such folder or file.
-            ValueError: It holds something else, or too many codes to be characters.
+            FileNotFoundError: The folder or file does not exist.
+            ValueError: It holds something else, or more codes than there are characters.
         """
-        found = read_network(at_home(self.network))
-        if found.sizes.num_codes > MOST:
+        network = read_network(at_home(self.network))
+        if network.sizes.num_codes > MOST:
             raise ValueError(
-                f"{self.network} has {found.sizes.num_codes} codes, {MOST} at most do."
+                f"{self.network} has {network.sizes.num_codes} codes, the most is {MOST}."
             )
-        return found
+        return network
 
     @property
     @override
@@ -72,8 +73,8 @@ class VqCodec(CodeCodec):
         size = self.shape[0]
         pixel_HWC = torch.tensor(image).view(size, size, -1)
         pixel_1CHW = pixel_HWC.permute(2, 0, 1)[None].float() / 127.5 - 1
-        _, number_N = self.autoencoder.quantiser(self.autoencoder.encode(pixel_1CHW))
-        return np.asarray(number_N.numpy(), np.int64)
+        _, code_N = self.autoencoder.quantiser(self.autoencoder.encode(pixel_1CHW))
+        return np.asarray(code_N.numpy(), np.int64)
 
     @override
     @torch.inference_mode()
@@ -94,5 +95,5 @@ class VqCodec(CodeCodec):
         return digest(self.autoencoder)
 
     def __getstate__(self) -> dict[str, object]:
-        """The path alone; every process reads the network for itself."""
+        """Only the path: every process reads the network itself."""
         return {"network": self.network}

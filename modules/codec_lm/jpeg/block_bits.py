@@ -1,9 +1,9 @@
-"""Which bit may follow which in a block of a baseline JPEG scan, as a table.
+"""Automaton over the bits of a block of a baseline JPEG scan.
 
-A block is a size and as many bits of a first coefficient, then runs of zeros, each with a size and
-as many bits of the coefficient behind it, until the 64 are full or a symbol says that the rest is
-zero (ITU-T T.81, F.1.2). A prefix of a code is legal only if some symbol that still fits begins
-with it: without that, a writer that takes legal bits can get stuck.
+A block is the size of the DC coefficient and as many bits of its value; then run lengths of zeros,
+each with the size of the next AC coefficient and as many bits of its value; until all 64 are
+written or an end-of-block symbol sets the rest to zero (ITU-T T.81, F.1.2). A prefix of a code word
+is legal only if it begins some symbol that still fits: otherwise legal bits could reach a dead end.
 """
 
 from collections import deque
@@ -18,18 +18,18 @@ from modules.codec_lm.jpeg.huffman import Code, Tables
 
 NUM_COEFFICIENTS = 64
 END, ZEROS = 0x00, 0xF0
-"""Symbols: all that is left is zero; sixteen zeros."""
+"""Symbols: end of block (the rest is zero); a run of sixteen zeros."""
 ILLEGAL = -1
 """No state."""
 
 
 class BlockState(NamedTuple):
-    """Where in a block a writer stands.
+    """Position within a block.
 
     Attributes:
-        coefficient: The next one to be written, 0 to 64; 64 is the end of the block.
-        prefix: Bits of a symbol written so far.
-        pending: Bits of a coefficient still to come, before `coefficient` is.
+        coefficient: Index of the next coefficient, 0 to 64; 64 is the end of the block.
+        prefix: Bits of the current code word so far.
+        pending: Value bits of the previous coefficient that are still to come.
     """
 
     coefficient: int
@@ -42,16 +42,16 @@ START, DONE = BlockState(0), BlockState(NUM_COEFFICIENTS)
 
 @dataclass(frozen=True)
 class BlockAutomaton:
-    """All states of a block and where each bit leads.
+    """All states of a block, and their transitions.
 
     Attributes:
-        tables: The codes.
+        tables: The Huffman codes.
     """
 
     tables: Tables
 
     def step(self, state: BlockState, bit: str) -> BlockState | None:
-        """Where a bit leads; None where it is not legal."""
+        """The state after a bit; None if the bit is not legal."""
         if state.pending:
             return BlockState(state.coefficient, "", state.pending - 1)
         prefix = state.prefix + bit
@@ -66,7 +66,7 @@ class BlockAutomaton:
 
     @staticmethod
     def after(coefficient: int, symbol: int) -> BlockState | None:
-        """The state behind a whole symbol; None where the block has no room for it."""
+        """The state after a complete symbol; None if the block has no room for it."""
         if coefficient == 0:
             return BlockState(1, "", symbol)
         if symbol == END:
@@ -78,22 +78,22 @@ class BlockAutomaton:
         return BlockState(following, "", size) if is_known and following <= room else None
 
     def longer(self, code: Code, prefix: str) -> list[tuple[str, int]]:
-        """The words of a code that begin with a prefix."""
+        """The code words that begin with a prefix, with their symbols."""
         return self._longer[id(code)].get(prefix, [])
 
     @cached_property
     def _longer(self) -> dict[int, dict[str, list[tuple[str, int]]]]:
-        found: dict[int, dict[str, list[tuple[str, int]]]] = {}
+        by_code: dict[int, dict[str, list[tuple[str, int]]]] = {}
         for code in (self.tables.first, self.tables.rest):
-            of = found.setdefault(id(code), {})
+            by_prefix = by_code.setdefault(id(code), {})
             for word, symbol in code.items():
                 for length in range(len(word)):
-                    of.setdefault(word[:length], []).append((word, symbol))
-        return found
+                    by_prefix.setdefault(word[:length], []).append((word, symbol))
+        return by_code
 
     @cached_property
     def states(self) -> list[BlockState]:
-        """All that can be reached, the first one first; without the end of the block."""
+        """All reachable states, the initial one first, without the end of the block."""
         seen, queue = {START: None}, deque([START])
         while queue:
             state = queue.popleft()
@@ -108,17 +108,17 @@ class BlockAutomaton:
     @cached_property
     def table(self) -> NDArray[np.int32]:
         """Index of the state after each bit, [S, 2]; S at the block's end; or `ILLEGAL`."""
-        number = {state: n for n, state in enumerate(self.states)} | {DONE: len(self.states)}
+        index = {state: n for n, state in enumerate(self.states)} | {DONE: len(self.states)}
         rows = [[self.step(state, bit) for bit in "01"] for state in self.states]
         return np.array(
-            [[ILLEGAL if s is None else number[s] for s in row] for row in rows], np.int32
+            [[ILLEGAL if s is None else index[s] for s in row] for row in rows], np.int32
         )
 
     @cached_property
     def shortest(self) -> list[str]:
-        """The fewest bits to the block's end from each state, zeros before ones.
+        """The fewest bits from each state to the end of the block, zeros preferred to ones.
 
-        What is left of one such text after its first bit is that of the next state.
+        Without its first bit, each is the completion of the state that this bit leads to.
         """
         steps, num = self.table.tolist(), len(self.states)
         before: list[list[int]] = [[] for _ in range(num + 1)]

@@ -1,4 +1,4 @@
-"""What one wrong byte does to a JPEG file, by how often restart markers stand in it."""
+"""Effect of one wrong byte on a JPEG file, for any spacing of restart markers."""
 
 from dataclasses import dataclass
 from random import Random
@@ -11,14 +11,14 @@ from modules.codec_lm.jpeg.codec import CELL, EOI, JpegCodec
 
 @dataclass(frozen=True)
 class Damage:
-    """What a wrong byte did.
+    """Effect of a wrong byte.
 
     Attributes:
-        opens: Whether Pillow still opens the file, at its size.
-        is_silent: Whether libjpeg has nothing to say of it.
-        squared_error: Mean over pixels and colours, on the scale of 0 to 255; NaN if not opened.
-        share: Of the minimum coded units (MCUs), those with a changed pixel; NaN if not opened.
-            Chrominance is smoothed across the borders of MCUs, so that neighbours may count.
+        opens: Whether Pillow still decodes the file, at its size.
+        is_silent: Whether libjpeg reports no error or warning.
+        squared_error: Mean over pixels and colours, on a scale of 0 to 255; NaN if not decoded.
+        share: Share of minimum coded units (MCUs) with a changed pixel; NaN if not decoded.
+            Decoders smooth chrominance across MCU borders, so that neighbours may count.
     """
 
     opens: bool
@@ -27,36 +27,36 @@ class Damage:
     share: float
 
 
-def with_a_wrong_byte(codec: JpegCodec, sequence: bytes, dice: Random) -> bytes:
-    """A sequence in which one byte of the scan, any of them, is another one."""
+def with_a_wrong_byte(codec: JpegCodec, sequence: bytes, rng: Random) -> bytes:
+    """A sequence with one random byte of its scan changed."""
     start = len(codec.header) if codec.keep_header else 0
     stop = len(sequence) - (len(EOI) if codec.keep_header else 0)
-    at = dice.randrange(start, stop)
-    wrong = (sequence[at] + dice.randrange(1, 256)) % 256
+    at = rng.randrange(start, stop)
+    wrong = (sequence[at] + rng.randrange(1, 256)) % 256
     return sequence[:at] + bytes([wrong]) + sequence[at + 1 :]
 
 
 def damage(codec: JpegCodec, sequence: bytes, broken: bytes) -> Damage:
-    """Compare what two sequences show.
+    """Compare two sequences after decoding.
 
     Args:
-        codec: Of both.
-        sequence: A sound one.
-        broken: Another one.
+        codec: The codec of both.
+        sequence: The valid one.
+        broken: The other one.
     """
     is_silent = codec.decoder_error(broken) is None
     try:
-        found = codec.decode(broken)
+        actual = codec.decode(broken)
     except OSError:
         return Damage(False, is_silent, float("nan"), float("nan"))
-    wanted = codec.decode(sequence)
-    error = float(np.square(found.astype(np.float64) - wanted).mean())
-    return Damage(True, is_silent, error, changed(codec, found, wanted))
+    expected = codec.decode(sequence)
+    error = float(np.square(actual.astype(np.float64) - expected).mean())
+    return Damage(True, is_silent, error, changed(codec, actual, expected))
 
 
-def changed(codec: JpegCodec, one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """Share of the MCUs in which two images differ."""
-    differs_HW = (one != other).reshape(codec.height, codec.width, -1).any(2)
+def changed(codec: JpegCodec, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
+    """Share of MCUs in which two images differ."""
+    differs_HW = (first != second).reshape(codec.height, codec.width, -1).any(2)
     side, (rows, columns) = CELL[codec.sampling], codec.grid
     padded = np.zeros((rows * side, columns * side), np.bool_)
     padded[: codec.height, : codec.width] = differs_HW
@@ -64,10 +64,10 @@ def changed(codec: JpegCodec, one: NDArray[np.uint8], other: NDArray[np.uint8]) 
 
 
 def study(codec: JpegCodec, images: list[NDArray[np.uint8]], seed: int = 0) -> list[Damage]:
-    """One wrong byte in the file of each image."""
-    found = []
-    for number, image in enumerate(images):
+    """The effect of one wrong byte in the file of each image."""
+    damages = []
+    for index, image in enumerate(images):
         sequence = codec.encode(image)
-        dice = Random(f"corruption/{seed}/{number}")
-        found.append(damage(codec, sequence, with_a_wrong_byte(codec, sequence, dice)))
-    return found
+        rng = Random(f"corruption/{seed}/{index}")
+        damages.append(damage(codec, sequence, with_a_wrong_byte(codec, sequence, rng)))
+    return damages

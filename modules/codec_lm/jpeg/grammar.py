@@ -1,7 +1,7 @@
-"""Which byte may come next in a file of a JPEG codec: an automaton without dead ends.
+"""Byte grammar of the files of a JPEG codec: an automaton without dead ends.
 
-Whoever writes only bytes that it calls legal, from the start until it says that the file is at its
-end, has written a file that every decoder opens without a warning.
+Any sequence of legal bytes from the start to the end is a file that every decoder opens without a
+warning.
 """
 
 from dataclasses import dataclass
@@ -18,20 +18,20 @@ from modules.codec_lm.jpeg.markers import EOI, RST0
 from modules.codec_lm.jpeg.scan import FULL, Scan
 
 SLACK = 8
-"""Bytes by which one byte may make the shortest way to the end longer, and more."""
+"""Upper bound on the bytes by which one byte can lengthen the shortest completion."""
 
 Phase = Literal["header", "scan", "stuffing", "marker", "number", "end"]
-"""In the header; inside an interval; behind an FF in it; at a marker's FF; at its number; at the
-end."""
+"""In the header; within an interval; after an FF in it; at a marker's FF; at its second byte; at
+the end."""
 
 
 class JpegState(NamedTuple):
-    """Where in a file a writer stands.
+    """Position within a file.
 
     Attributes:
-        phase: Which part of the file.
+        phase: Part of the file.
         at: Bytes of the header written, or the state of the scan.
-        done: MCUs written.
+        done: MCUs completed.
     """
 
     phase: Phase
@@ -46,9 +46,9 @@ class JpegGrammar(ByteGrammar[JpegState]):
     Attributes:
         scan: Codes and blocks of an MCU.
         num_mcus: MCUs of a file.
-        interval: MCUs between two restart markers; `num_mcus` where there are none.
-        header: What files begin with; empty where it is left out.
-        has_end: Whether files end in an end-of-image marker.
+        interval: MCUs between two restart markers; `num_mcus` without restart markers.
+        header: First bytes of all sequences; may be empty.
+        has_end: Whether sequences end with an end-of-image marker.
     """
 
     scan: Scan
@@ -60,7 +60,7 @@ class JpegGrammar(ByteGrammar[JpegState]):
     @property
     @override
     def start(self) -> JpegState:
-        """Before the first byte."""
+        """The state before the first byte."""
         return JpegState("header", 0, 0) if self.header else JpegState("scan", 0, 0)
 
     @override
@@ -69,7 +69,7 @@ class JpegGrammar(ByteGrammar[JpegState]):
         return state.phase == "end"
 
     def left(self, done: int) -> int:
-        """MCUs left in the interval that is being written."""
+        """MCUs left in the current interval."""
         return min(self.interval - done % self.interval, self.num_mcus - done)
 
     @override
@@ -83,7 +83,7 @@ class JpegGrammar(ByteGrammar[JpegState]):
         return legal_V
 
     def forced(self, state: JpegState) -> int | None:
-        """The only byte that may come next; None where there are several, or none at the end."""
+        """The only legal byte; None if there are several, or none at the end."""
         if state.phase == "header":
             return self.header[state.at]
         if state.phase == "stuffing":
@@ -98,12 +98,12 @@ class JpegGrammar(ByteGrammar[JpegState]):
         return None
 
     def _restarts(self, done: int) -> int:
-        """Restart markers before the one behind `done` MCUs."""
+        """Number of restart markers before the one after `done` MCUs."""
         return done // self.interval - 1
 
     @override
     def reach(self, state: JpegState, byte: int) -> JpegState | None:
-        """Where a byte leads; None where it is not legal."""
+        """The state after a byte; None if the byte is not legal."""
         phase, at, done = state
         if phase == "scan":
             transitions = self.scan.transitions(at, self.left(done))
@@ -114,10 +114,10 @@ class JpegGrammar(ByteGrammar[JpegState]):
             if byte == 0xFF:
                 return JpegState("stuffing", scan_state, done)
             return self._at(scan_state, done)
-        return self._beside_scan(state) if byte == self.forced(state) else None
+        return self._outside_scan(state) if byte == self.forced(state) else None
 
-    def _beside_scan(self, state: JpegState) -> JpegState:
-        """Where the only legal byte leads."""
+    def _outside_scan(self, state: JpegState) -> JpegState:
+        """The state after the only legal byte."""
         phase, at, done = state
         if phase == "header":
             return self._at(0, 0) if at + 1 == len(self.header) else JpegState(phase, at + 1, 0)
@@ -129,29 +129,29 @@ class JpegGrammar(ByteGrammar[JpegState]):
 
     @override
     def advance(self, state: JpegState, byte: int) -> JpegState:
-        """Where a byte leads.
+        """The state after a byte.
 
         Raises:
             ValueError: The byte is not legal.
         """
-        behind = self.reach(state, byte)
-        if behind is None:
+        following = self.reach(state, byte)
+        if following is None:
             raise ValueError(f"byte {byte:02X} is not legal here: {state}.")
-        return behind
+        return following
 
     def _at(self, scan_state: int, done: int) -> JpegState:
-        """Inside an interval, or behind it."""
+        """The state within an interval, or after it."""
         if scan_state != FULL:
             return JpegState("scan", scan_state, done)
         if done == self.num_mcus and not self.has_end:
             return JpegState("end", 0, done)
         return JpegState("marker", 0, done)
 
-    # The shortest way to the end
+    # The shortest completion
 
     @override
     def cost(self, state: JpegState) -> int:
-        """The fewest bytes to a proper end."""
+        """The fewest bytes that complete the file."""
         phase, at, done = state
         if phase == "end":
             return 0
@@ -164,7 +164,7 @@ class JpegGrammar(ByteGrammar[JpegState]):
         if phase == "stuffing":
             return 1 + self.cost(self._at(at, done))
         left = self.left(done)
-        return self.scan.cost(at, left) + self._behind(done + left)
+        return self.scan.cost(at, left) + self._after_interval(done + left)
 
     @override
     def margin(self, state: JpegState) -> float:
@@ -172,28 +172,28 @@ class JpegGrammar(ByteGrammar[JpegState]):
 
     @override
     def slack(self, num: int) -> int:
-        """By how much that may grow at most while so many bytes are written."""
+        """The most by which the cost can rise while `num` bytes are written."""
         return num * SLACK
 
-    def _behind(self, done: int) -> int:
-        """The fewest bytes behind the interval that ends with `done` MCUs."""
-        return self._behinds[-(-(self.num_mcus - done) // self.interval)]
+    def _after_interval(self, done: int) -> int:
+        """The fewest bytes after the interval that ends with `done` MCUs."""
+        return self._interval_costs[-(-(self.num_mcus - done) // self.interval)]
 
     @cached_property
-    def _behinds(self) -> list[int]:
-        """The same by the number of intervals that follow."""
+    def _interval_costs(self) -> list[int]:
+        """The same, by the number of intervals that follow."""
         sizes = [
             min(self.interval, self.num_mcus - at) for at in range(0, self.num_mcus, self.interval)
         ]
-        found = [2 if self.has_end else 0]
+        costs = [2 if self.has_end else 0]
         for size in reversed(sizes[1:]):
-            found.append(2 + self.scan.cost(0, size) + found[-1])
-        return found
+            costs.append(2 + self.scan.cost(0, size) + costs[-1])
+        return costs
 
     # Whole files
 
     def forced_run(self, state: JpegState) -> tuple[bytes, JpegState]:
-        """The bytes that must come next, and where they lead."""
+        """The bytes that must come next, and the state after them."""
         run = bytearray()
         while (byte := self.forced(state)) is not None:
             run.append(byte)

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from modules.codec_lm.jpeg.markers import DHT, segments
 
 Code = Mapping[str, int]
-"""Bits, as a text of 0 and 1, and the symbol they stand for."""
+"""Symbol of each code word; words are strings of 0 and 1."""
 
 
 @dataclass(frozen=True)
 class Tables:
-    """The codes of one kind of component, luminance or chrominance.
+    """The codes of one component, luminance or chrominance.
 
     Attributes:
-        first: Of the first coefficient of a block (DC); symbols are sizes in bits.
-        rest: Of the others (AC); symbols are 16 times a run of zeros, plus a size.
+        first: Code of DC coefficients; symbols are sizes in bits.
+        rest: Code of AC coefficients; symbols are 16 times a run of zeros, plus a size.
     """
 
     first: Code
@@ -23,31 +23,31 @@ class Tables:
 
 
 def read_tables(stream: bytes) -> list[Tables]:
-    """The tables of a stream: luminance, then chrominance where there is one.
+    """The tables of a stream: luminance, then chrominance if there is any.
 
     Raises:
-        ValueError: The stream is no JPEG, or lacks a table.
+        ValueError: The stream is no JPEG, or a table is missing.
     """
-    found = dict(table for s in segments(stream) if s.marker == DHT for table in read(s.body))
-    numbers = sorted({number for _, number in found})
-    lacking = [n for n in numbers if (0, n) not in found or (1, n) not in found]
-    if not numbers or lacking:
-        raise ValueError(f"Huffman tables {sorted(found)} are no pairs of (0, n) and (1, n).")
-    return [Tables(found[0, number], found[1, number]) for number in numbers]
+    codes = dict(table for s in segments(stream) if s.marker == DHT for table in read(s.body))
+    identifiers = sorted({identifier for _, identifier in codes})
+    missing = [n for n in identifiers if (0, n) not in codes or (1, n) not in codes]
+    if not identifiers or missing:
+        raise ValueError(f"Huffman tables {sorted(codes)} are no pairs of (0, n) and (1, n).")
+    return [Tables(codes[0, n], codes[1, n]) for n in identifiers]
 
 
 def read(body: bytes) -> Iterator[tuple[tuple[int, int], Code]]:
-    """Class (0 = DC, 1 = AC), number and code of every table of a DHT segment."""
+    """Class (0 = DC, 1 = AC), identifier and code of every table of a DHT segment."""
     at = 0
     while at < len(body):
-        kind, number = divmod(body[at], 16)
+        kind, identifier = divmod(body[at], 16)
         counts = body[at + 1 : at + 17]
         at += 17 + sum(counts)
-        yield (kind, number), canonical(counts, body[at - sum(counts) : at])
+        yield (kind, identifier), canonical(counts, body[at - sum(counts) : at])
 
 
 def canonical(counts: bytes, symbols: bytes) -> Code:
-    """The code that has so many words of each length, counted upwards (annex C)."""
+    """The canonical code with these numbers of words of each length (annex C)."""
     code, word, left = {}, 0, iter(symbols)
     for length, count in enumerate(counts, start=1):
         for _ in range(count):

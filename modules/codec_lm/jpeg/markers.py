@@ -1,26 +1,26 @@
-"""Segments of a JPEG file (ITU-T T.81, annex B), as much of them as baseline files need."""
+"""Segments of a baseline JPEG file (ITU-T T.81, annex B)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 SOI, EOI, SOS, DHT, DQT, DRI, SOF0 = 0xD8, 0xD9, 0xDA, 0xC4, 0xDB, 0xDD, 0xC0
 RST0 = 0xD0
-"""The first of eight restart markers, which follow one another in turn."""
+"""The first of the eight restart markers, which are used in turn."""
 BARE = frozenset({SOI, EOI, 0x01, *range(RST0, RST0 + 8)})
-"""Markers without a length."""
+"""Markers without a length field."""
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-"""Markers that begin a frame; its kind is the marker."""
+"""Start-of-frame markers; each stands for a coding process."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A marker and what it carries.
+    """A marker segment.
 
     Attributes:
-        marker: The byte behind FF.
-        start: Where the FF stands.
-        end: One past the segment's last byte.
-        body: What follows the length.
+        marker: The byte after FF.
+        start: Offset of the FF.
+        end: Offset after the segment's last byte.
+        body: Bytes after the length field.
     """
 
     marker: int
@@ -30,10 +30,10 @@ class Segment:
 
 
 def segments(file: bytes) -> Iterator[Segment]:
-    """The segments up to the first scan, or to the end of a file without one.
+    """The segments up to the first scan, or to the end of a file without a scan.
 
     Raises:
-        ValueError: The file does not begin as a JPEG, or ends or goes astray inside its header.
+        ValueError: The file is no JPEG, or its header is truncated or invalid.
     """
     if file[:2] != b"\xff\xd8":
         raise ValueError(f"a JPEG begins with FF D8, this with {file[:2].hex(' ') or 'nothing'}.")
@@ -41,7 +41,7 @@ def segments(file: bytes) -> Iterator[Segment]:
     while True:
         start = at
         while at < len(file) and file[at] == 0xFF:
-            at += 1  # any number of FF may fill up
+            at += 1  # any number of FF may precede a marker
         if at == start or at >= len(file):
             raise ValueError(f"the header breaks off at byte {start} of {len(file)}.")
         marker, at = file[at], at + 1

@@ -83,7 +83,7 @@ def test_a_tokenizer_of_codes_merges_nothing_and_gives_back_every_text(num_kinds
 
 
 def test_what_is_no_code_is_refused():
-    with pytest.raises(ValueError, match="'a' spells no code"):
+    with pytest.raises(ValueError, match="'a' stands for no code"):
         text_to_codes("a")
     with pytest.raises(ValueError, match=r"within \[0, 4\), got 1 to 4"):
         pack(np.array([1, 4]), 4)
