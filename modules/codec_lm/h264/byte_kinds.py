@@ -1,4 +1,4 @@
-"""What each byte of an H.264 stream says: start code, header, movement, coefficient, and so on."""
+"""The kind of each byte of an H.264 stream: start code, header, motion, coefficient and so on."""
 
 from typing import Literal, get_args
 
@@ -12,9 +12,9 @@ from modules.codec_lm.token_grammar import ByteKinds
 ByteKind = Literal[
     "start_code", "unit", "header", "kind", "movement", "blocks", "coefficient", "escape", "padding"
 ]  # fmt: skip
-"""A start code; the byte behind it; header of a slice; kind of a macroblock, and how it is
-predicted from nothing; how it is moved; which blocks it has; coefficients; a byte that parts zeros;
-bits that fill up a byte."""
+"""A start code; the byte after it; slice header; macroblock type and intra prediction; references
+and motion vectors; coded block pattern and quantiser; coefficients; an emulation prevention byte;
+bits that pad the last byte of a slice."""
 BYTE_KINDS: tuple[ByteKind, ...] = get_args(ByteKind)
 OF_STEP: dict[str, ByteKind] = {
     "header": "header",
@@ -35,25 +35,25 @@ OF_STEP: dict[str, ByteKind] = {
 
 
 def byte_kinds(grammar: AvcGrammar, sequence: bytes) -> list[ByteKind]:
-    """The class of every byte: that of most of its bits, of the first of them where two tie.
+    """The kind of every byte: that of most of its bits, of the first of them in a tie.
 
     Args:
-        grammar: Of the codec.
-        sequence: A stream, or the beginning of one.
+        grammar: The codec's grammar.
+        sequence: A stream, or a prefix of one.
 
     Raises:
-        ValueError: The grammar does not know it.
+        ValueError: The grammar does not accept it.
     """
-    state, found = grammar.start, []
+    state, kinds = grammar.start, []
     for byte in sequence:
         following = grammar.advance(state, byte)
-        found.append(byte_kind(state, byte))
+        kinds.append(byte_kind(state, byte))
         state = following
-    return found
+    return kinds
 
 
 def byte_kind(state: AvcState, byte: int) -> ByteKind:
-    """The class of a legal byte."""
+    """The kind of a legal byte."""
     if state.slice_state is None:
         return "start_code" if state.phase == "code" else "unit"
     if state.phase == "payload" and state.zeros == 2 and byte == ESCAPE:

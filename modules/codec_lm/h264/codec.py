@@ -1,8 +1,8 @@
-"""Clips as sequences of bytes: H.264 streams without their parameters (Han et al., 2024, app. D).
+"""Clips as byte sequences: H.264 streams without parameter sets (Han et al., 2024, app. D).
 
-Streams are x264's own, in the byte format of ITU-T H.264, annex B. What is the same in all of them,
-parameters of sequence and pictures, is cut out and put back when a file is wanted; x264's remarks
-are left out.
+Streams are written by x264, in the byte stream format of ITU-T H.264, annex B. Their constant
+parts, the sequence and picture parameter sets, are removed from sequences and restored in files;
+x264's comments (SEI) are dropped. H.264 is also called AVC: hence AVC-LM, and the class names.
 
 Shape legend: T = frames, H, W = height and width in pixels.
 """
@@ -30,32 +30,32 @@ FIRST = (
     (Position("refresh", 0, 0), Position("moving", 1, 0)),
     (Position("refresh", 0, 0), Position("refresh", 0, 1)),
 )
-"""The first two pictures, ordinarily, and where all hang on no other."""
+"""Positions of the first two frames, by default and if all frames are IDR frames."""
 DEFAULT_GOP = 250
-"""x264's own."""
+"""x264's default."""
 BOUNDS = {"frames": (1, 10_000), "height": (2, 4096), "width": (2, 4096), "qp": (1, 51)}
 
 
 @dataclass(frozen=True)
 class AvcCodec:
-    """H.264 streams of clips of one length, size and setting, as a language model sees them.
+    """H.264 streams of one length, size and setting, as byte sequences for a language model.
 
-    The settings are the paper's (app. D) unless said otherwise.
+    The defaults are the paper's (app. D).
 
     Attributes:
-        height: Of frames, in pixels; even.
-        width: Likewise.
-        frames: Of a clip.
-        qp: x264's constant quantiser, 1 to 51; that of the first frame is a little finer.
-        fps: Frames a second.
-        gop: Frames from one that hangs on no other to the next, at most; None takes x264's 250. A
-            cut in the clip begins a new one as well.
-        slice_max_mbs: Macroblocks of a slice, at most: as many as a broken byte can harm. None
-            makes one slice of a frame.
+        height: Height of frames, in pixels; even.
+        width: Width of frames, in pixels; even.
+        frames: Frames of a clip.
+        qp: x264's constant quantiser, 1 to 51; the first frame gets a slightly finer one.
+        fps: Frames per second.
+        gop: Most frames from one IDR frame to the next; None for x264's 250. A scene cut starts a
+            new group as well.
+        slice_max_mbs: Most macroblocks of a slice, which is what a wrong byte can damage. None for
+            one slice a frame.
 
     Raises:
         ValueError: A number is out of bounds.
-        RuntimeError: This build of x264 writes streams that cannot be taken apart in this way.
+        RuntimeError: Streams of this build of x264 are not those that the grammar knows.
     """
 
     height: int
@@ -67,7 +67,7 @@ class AvcCodec:
     slice_max_mbs: int | None = 1
 
     def __post_init__(self) -> None:
-        """Refuse bad numbers, and an x264 that does not do."""
+        """Check the settings and the build of x264."""
         for name, (least, most) in BOUNDS.items():
             if not least <= getattr(self, name) <= most:
                 raise ValueError(
@@ -82,21 +82,21 @@ class AvcCodec:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Frames, height, width, and 3 colours."""
+        """(T, H, W, 3)."""
         return self.frames, self.height, self.width, 3
 
     @property
     def options(self) -> dict[str, str]:
-        """What x264 is told beyond the paper's options."""
-        found = {"qp": str(self.qp)}
+        """Options of x264 besides the paper's."""
+        options = {"qp": str(self.qp)}
         if self.gop is not None:
-            found["g"] = str(self.gop)
+            options["g"] = str(self.gop)
         if self.slice_max_mbs is not None:
-            found["x264opts"] = f"slice-max-mbs={self.slice_max_mbs}"
-        return found
+            options["x264opts"] = f"slice-max-mbs={self.slice_max_mbs}"
+        return options
 
     def encode_frames(self, clip: Clip) -> list[bytes]:
-        """The sequence of a clip, frame by frame.
+        """The sequences of a clip's frames.
 
         Args:
             clip: uint8 [T, H, W, 3].
@@ -109,7 +109,7 @@ class AvcCodec:
         return bare(x264.encode(clip, self.options, self.fps))
 
     def encode(self, clip: Clip) -> bytes:
-        """The sequence of a clip, as `encode_frames` takes it.
+        """The sequence of a clip, as in `encode_frames`.
 
         Raises:
             ValueError: The clip has another shape.
@@ -117,21 +117,21 @@ class AvcCodec:
         return b"".join(self.encode_frames(clip))
 
     def text(self, image: Clip) -> str:
-        """The sequence of a clip, spelt for a tokenizer."""
+        """The sequence of a clip, as text for a tokenizer."""
         return bytes_to_text(self.encode(image))
 
     def prefix(self, image: Clip, share: float) -> str:
-        """The first frames of a clip, spelt.
+        """The first frames of a clip, as text.
 
         Args:
-            image: A clip, as `encode_frames` takes it.
-            share: Of the clip's frames, in [0, 1), rounded down.
+            image: A clip, as in `encode_frames`.
+            share: Share of the clip's frames, in [0, 1), rounded down.
         """
         given = self.given(share)
         return bytes_to_text(b"".join(self.encode_frames(image)[:given]))
 
     def given(self, share: float) -> int:
-        """Frames that a share of a clip is."""
+        """Number of frames in a share of a clip."""
         return num_given(share, self.frames)
 
     @property
@@ -141,7 +141,7 @@ class AvcCodec:
 
     @property
     def alphabet(self) -> list[str]:
-        """All characters of such texts."""
+        """All characters of these texts."""
         return ALPHABET
 
     def fingerprint(self) -> str:
@@ -149,40 +149,44 @@ class AvcCodec:
         return json.dumps([type(self).__name__, *astuple(self), x264.build(self.probe)])
 
     def file(self, sequence: bytes) -> bytes:
-        """The file that a sequence stands for; H.264 players open it if it is whole."""
+        """The H.264 file of a sequence."""
         return self.probe.parameters + sequence
 
     def decode(self, sequence: bytes) -> Clip:
-        """The clip of a sequence; where frames are missing, the last one stands still.
+        """The clip of a sequence; the last frame is repeated for missing ones.
 
         Raises:
             OSError: It has no frame, or one of another size.
         """
-        found, trouble = x264.decode(self.file(sequence))
-        if not found:
-            raise OSError(f"no frame can be decoded: {trouble}.")
-        found = found[: self.frames]
-        wrong = self.wrong_size(found)
+        frames, error = x264.decode(self.file(sequence))
+        if not frames:
+            raise OSError(f"no frame can be decoded: {error}.")
+        frames = frames[: self.frames]
+        wrong = self.wrong_size(frames)
         if wrong is not None:
             raise OSError(wrong)
-        return np.stack(found + found[-1:] * (self.frames - len(found)))
+        return np.stack(frames + frames[-1:] * (self.frames - len(frames)))
 
     def decoder_error(self, sequence: bytes) -> str | None:
-        """What FFmpeg says of a file, warnings included; None where it has nothing to say."""
-        found, trouble = x264.decode(self.file(sequence))
-        if trouble is None and len(found) != self.frames:
-            return f"{len(found)} frames and not {self.frames}"
-        return trouble or self.wrong_size(found)
+        """First error or warning of FFmpeg, or that number or size of frames are wrong.
+
+        Returns:
+            None for a valid sequence.
+        """
+        frames, error = x264.decode(self.file(sequence))
+        if error is None and len(frames) != self.frames:
+            return f"{len(frames)} frames and not {self.frames}"
+        return error or self.wrong_size(frames)
 
     def wrong_size(self, frames: list[Clip]) -> str | None:
-        """The first height and width that are not the codec's; streams may name others."""
+        """Message on the first frame whose size is not the codec's; streams may give another."""
         sizes = (frame.shape[:2] for frame in frames)
         size = next((size for size in sizes if size != (self.height, self.width)), None)
         return None if size is None else f"{size} pixels and not {self.height, self.width}"
 
     @cached_property
     def grammar(self) -> AvcGrammar:
-        """Which byte may follow which.
+        """The grammar of sequences.
 
         Raises:
             ValueError: Slices have more than one macroblock each.
@@ -196,14 +200,14 @@ class AvcCodec:
         return AvcGrammar(self.headers, self.frames, gop)
 
     def rules(self, tokenizer: Any) -> Rules:
-        """Which token of a Hugging Face tokenizer of spelt bytes may come next."""
+        """Which tokens of a Hugging Face tokenizer of bytes as text may come next."""
         return TokenGrammar.of(self.grammar, tokenizer, AVC)
 
-    # What x264 makes of these settings
+    # What x264 writes with these settings
 
     @cached_property
     def probe(self) -> x264.Stream:
-        """The stream of two frames, of which the second one hangs on the first."""
+        """A stream of two frames, the second predicted from the first."""
         rows_H = np.arange(self.height, dtype=np.uint8)[:, None, None]
         columns_W = np.arange(self.width, dtype=np.uint8)[None, :, None]
         frame_HWC = np.repeat(rows_H + columns_W, 3, axis=2)
@@ -211,18 +215,22 @@ class AvcCodec:
 
     @cached_property
     def parameters(self) -> Parameters:
-        """What streams say once of all their pictures."""
+        """The parameter sets of streams."""
         return read_parameters(self.probe.parameters)
 
     @cached_property
     def headers(self) -> Headers:
-        """Writes the headers of slices."""
+        """Writes slice headers."""
         slices = (units(frame)[0] for frame in bare(self.probe))
         first, second = (ending(self.parameters, unit) for unit in slices)
         return Headers(self.parameters, (first, second))
 
     def check(self) -> None:
-        """Compare what x264 wrote with what is expected of it, and let FFmpeg read it."""
+        """Compare what x264 writes with what the grammar expects, and decode it with FFmpeg.
+
+        Raises:
+            RuntimeError: They differ, or FFmpeg reports an error.
+        """
         try:
             expected = [self.headers.write(p, 0) for p in FIRST[self.gop == 1]]
         except ValueError as error:
@@ -230,12 +238,12 @@ class AvcCodec:
         for frame, bits in zip(bare(self.probe), expected, strict=True):
             if not "".join(f"{byte:08b}" for byte in units(frame)[0].payload).startswith(bits):
                 raise RuntimeError(f"{x264.build(self.probe)} writes unknown headers of slices.")
-        found, trouble = x264.decode(self.file(b"".join(bare(self.probe))))
-        if trouble is not None or len(found) != len(expected):
-            raise RuntimeError(f"FFmpeg reads {len(found)} frames of its own two: {trouble}.")
+        frames, fault = x264.decode(self.file(b"".join(bare(self.probe))))
+        if fault is not None or len(frames) != len(expected):
+            raise RuntimeError(f"FFmpeg reads {len(frames)} frames of its own two: {fault}.")
 
 
 def bare(stream: x264.Stream) -> list[bytes]:
-    """The slices of each frame, without remarks and parameters."""
-    found = ([u for u in units(text) if u.kind in (SLICE, IDR_SLICE)] for text in stream.frames)
-    return [join([frame]) for frame in found]
+    """The slices of each frame, without comments and parameter sets."""
+    frames = ([u for u in units(text) if u.kind in (SLICE, IDR_SLICE)] for text in stream.frames)
+    return [join([frame]) for frame in frames]

@@ -1,4 +1,4 @@
-"""Whether a model of clips sees what comes next, or does no better than if nothing moved.
+"""How well a model predicts the frames of a clip, compared with repeating the last given frame.
 
 Shape legend: T = frames, H, W = height and width in pixels, C = 3 colours.
 """
@@ -12,11 +12,11 @@ from modules.metrics.image.psnr import PEAK, psnr
 
 
 class FramePrediction(NamedTuple):
-    """How near the frames behind those given are to the true ones, in decibels (PSNR).
+    """PSNR of the frames after the given ones, in decibels.
 
     Attributes:
-        written: Of the model's frames.
-        repeated: Of the last given frame, over and over.
+        written: PSNR of the model's frames.
+        repeated: PSNR of the last given frame, repeated.
     """
 
     written: float
@@ -24,15 +24,15 @@ class FramePrediction(NamedTuple):
 
 
 def frame_prediction(written_THWC: Tensor, true_THWC: Tensor, given: int) -> FramePrediction:
-    """Compare a finished clip with the true one, both as the codec shows them.
+    """Compare a completed clip with the true one, both as the codec decodes them.
 
-    The mean square is taken over all frames that were not given, so that a frame without a fault
-    does not make it infinite by itself.
+    The mean square is over all frames that were not given, so that one perfect frame does not make
+    the PSNR infinite.
 
     Args:
-        written_THWC: The clip whose beginning was given, values from 0 to 255.
-        true_THWC: What it should be.
-        given: Frames at the beginning.
+        written_THWC: The completed clip, values from 0 to 255.
+        true_THWC: The true clip.
+        given: Number of given frames.
 
     Raises:
         ValueError: No frame was given, or none was written.
@@ -47,14 +47,17 @@ def frame_prediction(written_THWC: Tensor, true_THWC: Tensor, given: int) -> Fra
     )
 
 
-def mean_frame_prediction(found: list[FramePrediction]) -> FramePrediction:
-    """That of several clips together: of the mean of their mean squares, so that none is infinite.
+def mean_frame_prediction(predictions: list[FramePrediction]) -> FramePrediction:
+    """PSNR over several clips, from the mean of their mean squares.
+
+    Args:
+        predictions: One a clip.
 
     Raises:
-        ValueError: There is none.
+        ValueError: There is no clip.
     """
-    if not found:
-        raise ValueError("no clip was finished.")
-    squares = PEAK**2 * 10 ** (-torch.tensor(found, dtype=torch.float64) / 10)
+    if not predictions:
+        raise ValueError("no clip was completed.")
+    squares = PEAK**2 * 10 ** (-torch.tensor(predictions, dtype=torch.float64) / 10)
     written, repeated = (10 * torch.log10(PEAK**2 / squares.mean(0))).tolist()
     return FramePrediction(written, repeated)

@@ -1,8 +1,8 @@
-"""Which byte may come next in a stream of an H.264 codec: an automaton without dead ends.
+"""Byte grammar of the streams of an H.264 codec: an automaton without dead ends.
 
-Whoever writes only bytes that it calls legal, from the start until it says that the stream is at
-its end, has written as many pictures as a clip has, each with all its macroblocks in order, a slice
-for each, and every slice one that a decoder reads to its last bit without an error.
+Any sequence of legal bytes from the start to the end is a stream with all frames of a clip, each
+with all its macroblocks in order, one slice each; and a decoder reads every slice to its last bit
+without an error.
 """
 
 from dataclasses import dataclass
@@ -26,30 +26,31 @@ from modules.codec_lm.h264.bitstream.slice_payload import (
     references,
     shortest_payload,
 )
-from modules.codec_lm.h264.shortest import ShortestFrames, following
+from modules.codec_lm.h264.shortest import ShortestFrames, position_after
 
 SLACK = 12
 """Bytes by which one byte of a slice may lengthen the shortest completion: twice what a search for
 the worst byte found."""
 Phase = Literal["code", "mark", "payload", "escaped", "end"]
-"""In a start code; at the byte that tells the unit's type; in a slice; behind an escape in it; at
-the end."""
+"""In a start code; at the byte with the unit's type; in a slice; after an emulation prevention byte
+in it; at the end."""
 NOTHING = Position("moving", -1, LOOP - 1)
-"""Before the first picture."""
+"""Position before the first frame."""
 
 
 class AvcState(NamedTuple):
-    """Where in a stream a writer stands.
+    """Position within a stream.
 
     Attributes:
         phase: What comes next.
-        frame: Number of the picture, from 0.
-        macroblock: Slices of it that are complete.
-        position: Of the picture; before its second slice, of the one before.
+        frame: Index of the frame.
+        macroblock: Slices of the frame that are complete.
+        position: Position of the frame in its group; until its first slice is complete, that of
+            the frame before.
         at: Bytes of the start code written.
-        is_refresh: Whether the unit says so.
+        is_refresh: Whether the unit belongs to an IDR frame.
         slice_state: State within the slice; None outside of one.
-        zeros: Bytes 00 written right before, 0 to 2.
+        zeros: Number of bytes 00 just before, 0 to 2.
     """
 
     phase: Phase
@@ -67,9 +68,9 @@ class AvcGrammar(ByteGrammar[AvcState]):
     """All streams of one length, size and setting.
 
     Attributes:
-        headers: Of slices.
-        num_frames: Pictures of a stream.
-        gop: Pictures from a refresh to the next one, at most.
+        headers: Writes slice headers.
+        num_frames: Frames of a stream.
+        gop: Most frames from one IDR frame to the next.
     """
 
     headers: Headers
@@ -79,12 +80,12 @@ class AvcGrammar(ByteGrammar[AvcState]):
     @property
     @override
     def start(self) -> AvcState:
-        """Before the first byte."""
+        """The state before the first byte."""
         return AvcState("code", 0, 0, NOTHING)
 
     @property
     def num_slices(self) -> int:
-        """Of a picture."""
+        """Slices of a frame."""
         return self.headers.parameters.num_macroblocks
 
     @override
@@ -92,10 +93,10 @@ class AvcGrammar(ByteGrammar[AvcState]):
         """Whether the stream is complete."""
         return state.phase == "end"
 
-    # Which byte
+    # Legal bytes
 
     def chooses(self, state: AvcState) -> bool:
-        """Whether the next byte may choose the kind of a whole picture."""
+        """Whether the next byte may decide the kind of the whole frame."""
         is_header = state.slice_state is not None and state.slice_state[1].step == "header"
         return state.macroblock == 0 and (state.phase == "mark" or is_header)
 
@@ -108,7 +109,7 @@ class AvcGrammar(ByteGrammar[AvcState]):
         return legal_V
 
     def _choices(self, state: AvcState) -> list[int]:
-        """Bytes that may come next outside of a slice."""
+        """Legal bytes outside of a slice."""
         if state.phase == "code":
             return [self._code(state)[state.at]]
         if state.phase == "mark":
@@ -121,7 +122,7 @@ class AvcGrammar(ByteGrammar[AvcState]):
         return START if state.macroblock else FIRST
 
     def _kinds(self, state: AvcState) -> list[Kind]:
-        """Kinds that the picture of the next slice may have."""
+        """Kinds that the frame of the next slice may have."""
         if state.macroblock:
             return [state.position.kind]
         if state.frame == 0 or state.position.since + 1 == self.gop:
@@ -130,18 +131,18 @@ class AvcGrammar(ByteGrammar[AvcState]):
 
     @override
     def reach(self, state: AvcState, byte: int) -> AvcState | None:
-        """Where a byte leads; None where it is not legal."""
+        """The state after a byte; None if the byte is not legal."""
         if state.phase == "code":
             return self._in_code(state) if byte == self._code(state)[state.at] else None
         if state.phase == "mark":
-            return self._behind_mark(state, byte)
+            return self._after_mark(state, byte)
         return None if state.phase == "end" else self._in_slice(state, byte)
 
     def _in_code(self, state: AvcState) -> AvcState:
         is_whole = state.at + 1 == len(self._code(state))
         return state._replace(phase="mark" if is_whole else "code", at=state.at + 1)
 
-    def _behind_mark(self, state: AvcState, byte: int) -> AvcState | None:
+    def _after_mark(self, state: AvcState, byte: int) -> AvcState | None:
         kinds = [kind for kind in self._kinds(state) if MARK[kind] == byte]
         if not kinds:
             return None
@@ -153,7 +154,7 @@ class AvcGrammar(ByteGrammar[AvcState]):
     def _header(self, state: AvcState, kind: Kind) -> tuple[str, int]:
         before = state.position
         return self.shortest.header(
-            before if state.macroblock else following(before, kind), state.macroblock
+            before if state.macroblock else position_after(before, kind), state.macroblock
         )
 
     def _in_slice(self, state: AvcState, byte: int) -> AvcState | None:
@@ -165,15 +166,15 @@ class AvcGrammar(ByteGrammar[AvcState]):
             return state._replace(phase="escaped", zeros=0) if can_be else None
         if is_escaped and byte > ESCAPE:
             return None
-        behind = reach(slice_state, byte)
-        if behind is None:
+        following = reach(slice_state, byte)
+        if following is None:
             return None
-        if payload.is_full(behind):
-            return self._behind_slice(state, behind)
+        if payload.is_full(following):
+            return self._after_slice(state, following)
         zeros = zeros + 1 if byte == 0 else 0
-        return state._replace(phase="payload", slice_state=behind, zeros=zeros)
+        return state._replace(phase="payload", slice_state=following, zeros=zeros)
 
-    def _behind_slice(self, state: AvcState, slice_state: SliceState) -> AvcState:
+    def _after_slice(self, state: AvcState, slice_state: SliceState) -> AvcState:
         position, done = self._position(state, slice_state), state.macroblock + 1
         if done < self.num_slices:
             return AvcState("code", state.frame, done, position)
@@ -181,32 +182,32 @@ class AvcGrammar(ByteGrammar[AvcState]):
         return AvcState("end" if is_last else "code", state.frame + 1, 0, position)
 
     def _position(self, state: AvcState, slice_state: SliceState) -> Position:
-        """The picture of a slice, as far as is known."""
+        """Position of the frame of a slice, as far as known."""
         if state.macroblock:
             return state.position
         kind: Kind = "moving" if references(slice_state) else "still"
-        return following(state.position, "refresh" if state.is_refresh else kind)
+        return position_after(state.position, "refresh" if state.is_refresh else kind)
 
     @override
     def advance(self, state: AvcState, byte: int) -> AvcState:
-        """Where a byte leads.
+        """The state after a byte.
 
         Raises:
             ValueError: The byte is not legal.
         """
-        behind = self.reach(state, byte)
-        if behind is None:
+        following = self.reach(state, byte)
+        if following is None:
             raise ValueError(
                 f"byte {byte:02X} is not legal in frame {state.frame}, macroblock "
                 f"{state.macroblock} ({state.phase})."
             )
-        return behind
+        return following
 
     # The shortest completion
 
     @override
     def cost(self, state: AvcState) -> int:
-        """The fewest bytes to a proper end, or hardly more."""
+        """The fewest bytes that complete the stream, or slightly more."""
         if state.phase == "end":
             return 0
         if state.slice_state is None:
@@ -214,8 +215,8 @@ class AvcGrammar(ByteGrammar[AvcState]):
             slices = self.shortest.slices(position, state.macroblock)
             return slices - state.at + self.shortest.frames_after(state.frame, position)
         if state.phase == "escaped":
-            behind = (self.reach(state, byte) for byte in range(ESCAPE + 1))
-            return 1 + min(self.cost(one) for one in behind if one is not None)
+            following = (self.reach(state, byte) for byte in range(ESCAPE + 1))
+            return 1 + min(self.cost(after) for after in following if after is not None)
         position = self._position(state, state.slice_state)
         slices = self.shortest.slices(position, state.macroblock + 1)
         own = payload.cost(shortest_payload(state.slice_state), state.zeros)
@@ -227,19 +228,19 @@ class AvcGrammar(ByteGrammar[AvcState]):
 
     @override
     def slack(self, num: int) -> int:
-        """By how much that may grow at most while so many bytes are written."""
+        """The most by which the cost can rise while `num` bytes are written."""
         return num * SLACK + (num // len(FIRST) + 1) * self.shortest.stillness
 
     @cached_property
     def shortest(self) -> ShortestFrames:
-        """What whole pictures take."""
+        """The shortest frames of these settings."""
         return ShortestFrames(self.headers, self.num_frames, self.gop)
 
 
 @lru_cache(1 << 13)
 def payload_mask(slice_state: SliceState, zeros: int, is_escaped: bool) -> NDArray[np.bool_]:
-    """Which bytes may come next in a slice, [V]; not to be written to."""
-    legal_V = np.array([behind is not None for behind in next_states(slice_state)])
+    """Which bytes may come next in a slice, [V]; read-only."""
+    legal_V = np.array([following is not None for following in next_states(slice_state)])
     if is_escaped:
         legal_V[ESCAPE + 1 :] = False
     elif zeros == 2:

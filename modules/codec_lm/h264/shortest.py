@@ -1,4 +1,4 @@
-"""How many bytes the shortest pictures of an H.264 stream take, or hardly more."""
+"""Sizes of the shortest frames of an H.264 stream, or slightly more."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,8 +8,8 @@ from modules.codec_lm.h264.bitstream.slice_headers import LOOP, Headers, Kind, P
 from modules.codec_lm.h264.bitstream.slice_payload import cost, opening, shortest_payload
 
 
-def following(before: Position, kind: Kind) -> Position:
-    """The picture behind another one."""
+def position_after(before: Position, kind: Kind) -> Position:
+    """Position of a frame of some kind that follows another frame."""
     if kind == "refresh":
         return Position(kind, 0, (before.refresh + 1) % LOOP)
     return Position(kind, before.since + 1, before.refresh)
@@ -17,12 +17,12 @@ def following(before: Position, kind: Kind) -> Position:
 
 @dataclass(frozen=True)
 class ShortestFrames:
-    """Pictures of which each slice says as little as it can.
+    """Frames whose slices are as short as possible.
 
     Attributes:
-        headers: Of slices.
-        num_frames: Pictures of a stream.
-        gop: Pictures from a refresh to the next one, at most.
+        headers: Writes slice headers.
+        num_frames: Frames of a stream.
+        gop: Most frames from one IDR frame to the next.
     """
 
     headers: Headers
@@ -30,18 +30,18 @@ class ShortestFrames:
     gop: int
 
     def header(self, position: Position, macroblock: int) -> tuple[str, int]:
-        """Bits of a slice's header, and the earlier pictures that the picture may hang on."""
+        """Bits of a slice header, and the number of reference frames it can choose from."""
         is_moving = position.kind == "moving"
         num = self.headers.references(position.since) if is_moving else 0
         return self.headers.write(position, macroblock), num
 
     def after(self, before: Position) -> Position:
-        """The shortest picture behind another one: one that hangs on it, if it may."""
+        """Position of the shortest frame after another: a predicted one, unless IDR is due."""
         is_due = before.since < 0 or before.since + 1 == self.gop
-        return following(before, "refresh" if is_due else "moving")
+        return position_after(before, "refresh" if is_due else "moving")
 
     def slices(self, position: Position, macroblock: int) -> int:
-        """Bytes of a picture's slices from one on, start codes included."""
+        """Bytes of a frame's slices from a macroblock on, start codes included."""
         if position not in self._rests:
             self._rests[position] = self._measure(position)
         return self._rests[position][macroblock]
@@ -52,12 +52,12 @@ class ShortestFrames:
 
     @cached_property
     def stillness(self) -> int:
-        """Bytes that a stream takes more, at most, if one of its pictures hangs on no other."""
+        """Most bytes by which a stream grows if one of its frames is not predicted."""
         num = self.headers.parameters.max_references
         moving = [self.slices(Position("moving", since, 0), 0) for since in range(1, num + 2)]
         still = max(self.slices(Position("refresh", 0, n), 0) for n in range(LOOP))
-        behind = sum(one - min(moving) for one in moving)  # a refresh: few to hang on
-        return still - min(moving) + behind
+        later = sum(size - min(moving) for size in moving)  # an IDR frame leaves few references
+        return still - min(moving) + later
 
     def _measure(self, position: Position) -> list[int]:
         rests = [0]
@@ -68,22 +68,22 @@ class ShortestFrames:
         return rests[::-1]
 
     def frames_after(self, frame: int, position: Position) -> int:
-        """Bytes of all pictures behind one.
+        """Bytes of all frames after one.
 
         Args:
-            frame: Its number.
-            position: What it is.
+            frame: Its index.
+            position: Its position.
         """
         chain = []
-        while (key := (frame, position)) not in self._behind and frame + 1 < self.num_frames:
+        while (key := (frame, position)) not in self._later and frame + 1 < self.num_frames:
             chain.append(key)
             frame, position = frame + 1, self.after(position)
-        total = self._behind.get(key, 0)
+        total = self._later.get(key, 0)
         for key in reversed(chain):
             total += self.slices(self.after(key[1]), 0)
-            self._behind[key] = total
+            self._later[key] = total
         return total
 
     @cached_property
-    def _behind(self) -> dict[tuple[int, Position], int]:
+    def _later(self) -> dict[tuple[int, Position], int]:
         return {}

@@ -1,4 +1,4 @@
-"""H.264 streams of clips by x264, and back again by FFmpeg (Han et al., 2024, app. D).
+"""H.264 streams: encoded by x264, decoded by FFmpeg (Han et al., 2024, app. D).
 
 Shape legend: T = frames, H, W = height and width in pixels.
 """
@@ -28,20 +28,20 @@ OPTIONS = {
     "partitions": "none",
     "refs": "3",
 }
-"""The paper's, as FFmpeg names them; one thread on top of them, so that all runs are the same."""
+"""The paper's options, by FFmpeg's names. One thread is used besides, for reproducible streams."""
 
 HARMLESS = "Possibly too many slices"
-"""FFmpeg's remark on every frame of 32 slices or more; they do harm if they differ in the earlier
-frames they hang on, and x264's do not."""
+"""FFmpeg's warning on frames of 32 slices or more. It matters only if slices of a frame differ in
+their reference frames, and x264's do not."""
 
 
 @dataclass(frozen=True)
 class Stream:
-    """A clip as x264 gives it.
+    """A clip, as encoded by x264.
 
     Attributes:
-        parameters: What it says once of the whole stream.
-        frames: One text of units for each frame; x264's remarks stand in the first one.
+        parameters: The parameter sets.
+        frames: Bytes of the units of each frame; x264's comment is in the first.
     """
 
     parameters: bytes
@@ -52,18 +52,18 @@ def encode(clip_THWC: Clip, options: dict[str, str], fps: int) -> Stream:
     """The stream of a clip.
 
     Args:
-        clip_THWC: uint8 [T, H, W, 3], of an even height and width.
-        options: On top of the paper's.
-        fps: Frames a second.
+        clip_THWC: uint8 [T, H, W, 3], of even height and width.
+        options: Options besides the paper's.
+        fps: Frames per second.
 
     Raises:
         RuntimeError: PyAV was built without x264.
     """
     encoder = _encoder(clip_THWC.shape[1:3], {**OPTIONS, **options}, fps)
     packets = []
-    for number, frame_HWC in enumerate(clip_THWC):
+    for index, frame_HWC in enumerate(clip_THWC):
         frame = av.VideoFrame.from_ndarray(frame_HWC, format="rgb24").reformat(format="yuv420p")
-        frame.pts = number
+        frame.pts = index
         packets += encoder.encode(frame)
     packets += encoder.encode(None)
     return Stream(bytes(encoder.extradata or b""), [bytes(packet) for packet in packets])
@@ -85,38 +85,38 @@ def _encoder(size: tuple[int, ...], options: dict[str, str], fps: int) -> Any:
 
 
 def decode(stream: bytes) -> tuple[list[Clip], str | None]:
-    """The frames of a stream, and what is wrong with it.
+    """The frames of a stream, and the first error.
 
     Returns:
-        Those frames that can be decoded, uint8 [H, W, 3] each, and the first thing that FFmpeg
-        complains of; None if there is nothing.
+        The frames that can be decoded, uint8 [H, W, 3] each, and FFmpeg's first error or warning;
+        None if there is none.
     """
     frames: list[Any] = []
-    trouble: list[str] = []
+    errors: list[str] = []
     decoder: Any = av.CodecContext.create(DECODER, "r")
     decoder.thread_count = 1
-    with hearing() as heard:
+    with captured_log() as log:
         for packet in [*decoder.parse(stream), *decoder.parse(None), None]:
             try:
                 frames += decoder.decode(packet)
             except av.error.FFmpegError as error:
-                trouble.append(str(error.strerror))
-        pixels = [frame.to_ndarray(format="rgb24") for frame in frames]
-    said = [message.strip() for _, _, message in heard]
-    trouble = [message for message in said if not message.startswith(HARMLESS)] + trouble
-    trouble += ["a frame is corrupt" for frame in frames if frame.is_corrupt]
-    return pixels, trouble[0] if trouble else None
+                errors.append(str(error.strerror))
+        decoded = [frame.to_ndarray(format="rgb24") for frame in frames]
+    logged = [message.strip() for _, _, message in log]
+    errors = [message for message in logged if not message.startswith(HARMLESS)] + errors
+    errors += ["a frame is corrupt" for frame in frames if frame.is_corrupt]
+    return decoded, errors[0] if errors else None
 
 
 @contextmanager
-def hearing() -> Iterator[list[Any]]:
-    """Keeps what FFmpeg says in this thread, down to what it tells by the way.
+def captured_log() -> Iterator[list[Any]]:
+    """Capture FFmpeg's log in this thread, down to level INFO.
 
     Yields:
-        Level, speaker and text of each remark.
+        Level, source and text of each message.
     """
     before = av.logging.get_level(), av.logging.get_skip_repeated()
-    av.logging.set_level(av.logging.INFO)  # that it conceals something is no warning to it
+    av.logging.set_level(av.logging.INFO)  # it logs concealed errors at this level
     av.logging.set_skip_repeated(False)
     try:
         with av.logging.Capture(local=True) as messages:
@@ -127,8 +127,8 @@ def hearing() -> Iterator[list[Any]]:
 
 
 def build(stream: Stream) -> str:
-    """Which x264 and FFmpeg made a stream."""
-    text = b"".join(stream.frames)
-    at = text.find(b"x264 - core ")
-    core = text[at : text.find(b" - H.264", at)].decode() if at >= 0 else "x264"
+    """Versions of x264 and FFmpeg that made a stream."""
+    units = b"".join(stream.frames)
+    at = units.find(b"x264 - core ")
+    core = units[at : units.find(b" - H.264", at)].decode() if at >= 0 else "x264"
     return f"{core}, avcodec {av.library_versions['libavcodec']}"

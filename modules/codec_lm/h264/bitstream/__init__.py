@@ -1,1 +1,1 @@
-"""The syntax of an H.264 stream, bit by bit."""
+"""Syntax of an H.264 stream, at the level of bits."""

@@ -1,4 +1,4 @@
-"""Words of bits as trees whose equal branches are one, so that equal states are known as such."""
+"""Prefix codes as binary trees with shared subtrees, so that equal states are identical objects."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ from typing import Any
 
 @dataclass(frozen=True, eq=False, slots=True)
 class BitNode:
-    """Where in a word a reader stands. Two of them are equal only if they are the same.
+    """A node of a code tree, equal to none but itself.
 
     Attributes:
-        zero: Behind a bit 0; None where it is not legal.
-        one: Behind a bit 1.
-        symbol: What the word says, behind its last bit.
-        lightest: The bits of the lightest word that goes on from here.
-        lightest_symbol: What that word says.
-        weight: Its bits, and what its symbol weighs.
+        zero: Node after a bit 0; None if the bit is not legal.
+        one: Node after a bit 1; None if the bit is not legal.
+        symbol: Symbol of a complete word; None at inner nodes.
+        lightest: Remaining bits of the lightest word from here.
+        lightest_symbol: Symbol of that word.
+        weight: Number of those bits, plus the weight of that symbol.
     """
 
     zero: "BitNode | None"
@@ -32,18 +32,18 @@ def leaf(symbol: Hashable, weight: int = 0) -> BitNode:
     """The end of a word.
 
     Args:
-        symbol: What it says.
-        weight: How many bits its choice costs later on, roughly.
+        symbol: Its symbol.
+        weight: Estimate of the bits that this choice costs later.
     """
     return BitNode(None, None, symbol, "", symbol, weight)
 
 
 @cache
 def fork(zero: BitNode | None, one: BitNode | None) -> BitNode:
-    """A place with a next bit: one of the two may not be legal.
+    """An inner node; at most one of the two bits may be illegal.
 
     Raises:
-        ValueError: Neither is.
+        ValueError: Neither bit is legal.
     """
     if zero is not None and (one is None or zero.weight <= one.weight):
         return BitNode(zero, one, None, "0" + zero.lightest, zero.lightest_symbol, 1 + zero.weight)
@@ -52,18 +52,18 @@ def fork(zero: BitNode | None, one: BitNode | None) -> BitNode:
     return BitNode(zero, one, None, "1" + one.lightest, one.lightest_symbol, 1 + one.weight)
 
 
-def free(num: int, behind: BitNode) -> BitNode:
-    """So many bits of any kind."""
+def free(num: int, node: BitNode) -> BitNode:
+    """A node after which come `num` arbitrary bits, then the given node."""
     for _ in range(num):
-        behind = fork(behind, behind)
-    return behind
+        node = fork(node, node)
+    return node
 
 
 def tree(words: Mapping[str, BitNode]) -> BitNode:
-    """The beginning of all words.
+    """The root of a prefix code.
 
     Args:
-        words: Bits, none of which begin another one's, and where they lead.
+        words: Node at the end of each word; no word is a prefix of another.
     """
     if "" in words:
         return words[""]

@@ -1,15 +1,15 @@
-"""Codes of the coefficients of a block in H.264 (ITU-T H.264, 9.2), as trees of bits.
+"""CAVLC, the codes of the coefficients of a block (ITU-T H.264, 9.2), as binary trees.
 
-A block says how many coefficients it has that are not zero, and how many of the last ones are 1 or
--1; the signs of these; the others, from the last one on; how many zeros stand before the last one,
-and how many of them before each of the others.
+A block gives the number of its nonzero coefficients and of its trailing ones (1 or -1 at the end);
+the signs of these; the other levels, last one first; the number of zeros before the last
+coefficient; and the run of zeros before each of the others.
 """
 
 from functools import cache
 
 from modules.codec_lm.h264.bitstream.bit_tree import BitNode, free, leaf, tree
 
-TOKENS = (  # table 9-5: a line for each number of coefficients, a column for each number of ones
+TOKENS = (  # table 9-5: a line a number of coefficients, a column a number of trailing ones
     """
     1
     000101 01
@@ -75,12 +75,11 @@ TOKENS = (  # table 9-5: a line for each number of coefficients, a column for ea
     000010 00000011 00000010 0000000
     """,
 )
-"""Where a block's neighbours have 0 or 1 coefficients, 2 or 3, 4 to 7; and of the first ones of
-chrominance."""
+"""For neighbours with 0 or 1 coefficients, 2 or 3, 4 to 7; and for chrominance DC."""
 FIXED = 3
-"""Number of the table where neighbours have 8 coefficients or more: six bits each."""
+"""Index of the table for neighbours with 8 coefficients or more: six bits a word."""
 FIRST_OF_CHROMA = 4
-"""Number of the table of the first ones of chrominance."""
+"""Index of the table for chrominance DC."""
 ZEROS = """
 1 011 010 0011 0010 00011 00010 000011 000010\
  0000011 0000010 00000011 00000010 000000011 000000010 000000001
@@ -99,13 +98,13 @@ ZEROS = """
 00 01 1
 0 1
 """
-"""Zeros before the last coefficient, a line for each number of coefficients (tables 9-7, 9-8)."""
+"""Zeros before the last coefficient, a line a number of coefficients (tables 9-7, 9-8)."""
 ZEROS_OF_CHROMA = """
 1 01 001 000
 1 01 00
 1 0
 """
-"""The same of the first coefficients of chrominance (table 9-9 a)."""
+"""The same for chrominance DC (table 9-9 a)."""
 RUNS = """
 1 0
 1 01 00
@@ -115,27 +114,27 @@ RUNS = """
 11 000 001 011 010 101 100
 111 110 101 100 011 010 001 0001 00001 000001 0000001 00000001 000000001 0000000001 00000000001
 """
-"""Zeros before a coefficient, a line for each number of zeros left, from 1 (table 9-10)."""
+"""Run of zeros before a coefficient, a line a number of zeros left, from 1 (table 9-10)."""
 MANY = 7
-"""Zeros left, from which on the code is the same."""
+"""Zeros left from which on the code is the same."""
 ONES = 3
-"""Of the last coefficients, those that have nothing but a sign, at most."""
+"""Most trailing ones."""
 LONGEST = 15
-"""Zeros at the beginning of a coefficient, at most in the baseline profile."""
+"""Longest level prefix of the baseline profile, in zeros."""
 STEEPEST = 6
-"""Bits at the end of a coefficient, at most in the ordinary case."""
+"""Most bits of a level suffix, escapes aside."""
 
 
 @cache
 def token(table: int, size: int) -> BitNode:
-    """How many coefficients a block has, and how many ones there are among the last ones.
+    """Code of the numbers of coefficients and trailing ones (coeff_token).
 
     Args:
-        table: 0 to 4; see above.
-        size: Places of the block.
+        table: Index of the table, 0 to 4; see above.
+        size: Coefficients of the block, zeros included.
 
     Returns:
-        A tree whose symbols are pairs: coefficients, ones.
+        A tree whose symbols are pairs: coefficients, trailing ones.
     """
     words = _fixed() if table == FIXED else _read(TOKENS[min(table, FIXED)])
     return tree(
@@ -159,45 +158,45 @@ def _fixed() -> dict[tuple[int, int], str]:
 
 @cache
 def signs(num: int) -> BitNode:
-    """The signs of so many ones."""
+    """Code of the signs of `num` trailing ones."""
     return free(num, leaf(0))
 
 
 @cache
 def level(suffix: int, is_larger: bool) -> BitNode:
-    """A coefficient (9.2.2.1).
+    """Code of a level (9.2.2.1).
 
     Args:
-        suffix: Bits at its end, in the ordinary case.
-        is_larger: Whether it is known to be none of 1 and -1.
+        suffix: Length of its suffix, escapes aside.
+        is_larger: Whether it is known to be neither 1 nor -1.
 
     Returns:
-        A tree whose symbols are the bits at the end of the next one.
+        A tree whose symbols are the suffix lengths of the next level.
     """
     return tree(
-        {"0" * n + "1": _behind(n, suffix, is_larger) for n in range(LONGEST + 1)},
+        {"0" * n + "1": _after_prefix(n, suffix, is_larger) for n in range(LONGEST + 1)},
     )
 
 
-def _behind(prefix: int, suffix: int, is_larger: bool) -> BitNode:
-    """What may follow some zeros and a one."""
+def _after_prefix(prefix: int, suffix: int, is_larger: bool) -> BitNode:
+    """Code of the suffix after a prefix of `prefix` zeros and a one."""
     if prefix == LONGEST:
         return free(12, leaf(_steeper(suffix, 1 << 12)))
     width = 4 if prefix == LONGEST - 1 and suffix == 0 else suffix
     numbers = [(prefix << suffix) + n + 2 * is_larger for n in range(1 << width)]
-    found = {f"{n:0{width}b}": leaf(_steeper(suffix, m // 2 + 1)) for n, m in enumerate(numbers)}
-    return tree(found) if width else leaf(_steeper(suffix, numbers[0] // 2 + 1))
+    words = {f"{n:0{width}b}": leaf(_steeper(suffix, m // 2 + 1)) for n, m in enumerate(numbers)}
+    return tree(words) if width else leaf(_steeper(suffix, numbers[0] // 2 + 1))
 
 
 def _steeper(suffix: int, size: int) -> int:
-    """Bits at the end of the coefficient behind one of some size."""
+    """Suffix length of the level after one of magnitude `size`."""
     suffix = max(1, suffix)
     return suffix + (size > 3 << (suffix - 1) and suffix < STEEPEST)
 
 
 @cache
 def zeros(total: int, size: int) -> BitNode:
-    """Zeros before the last of `total` coefficients in a block of `size` places."""
+    """Code of the zeros before the last of `total` coefficients, in a block of `size`."""
     rows = (ZEROS_OF_CHROMA if size == 4 else ZEROS).split("\n")[1:-1]
     words = rows[total - 1].split()[: size - total + 1]
     return tree({w: leaf(n, bool(n) * (total - 1)) for n, w in enumerate(words)})
@@ -205,6 +204,6 @@ def zeros(total: int, size: int) -> BitNode:
 
 @cache
 def run(left: int) -> BitNode:
-    """Zeros before one coefficient, of those left."""
+    """Code of the run of zeros before one coefficient, of those left."""
     words = RUNS.split("\n")[1:-1][min(left, MANY) - 1].split()[: left + 1]
-    return tree({word: leaf(number) for number, word in enumerate(words)})
+    return tree({word: leaf(length) for length, word in enumerate(words)})

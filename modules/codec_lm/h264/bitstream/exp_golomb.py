@@ -1,30 +1,30 @@
-"""Numbers in bits as H.264 writes them (ITU-T H.264, 9.1), as texts of 0 and 1."""
+"""Exp-Golomb and fixed-length codes of H.264 (ITU-T H.264, 9.1), as strings of 0 and 1."""
 
 
 def unsigned(number: int) -> str:
-    """A number from 0 (Exp-Golomb): as many zeros as its successor has bits behind the first."""
+    """Unsigned Exp-Golomb code, ue(v): n + 1 in binary, after one zero less than it has bits."""
     word = f"{number + 1:b}"
     return "0" * (len(word) - 1) + word
 
 
 def signed(number: int) -> str:
-    """A whole number: 0, 1, -1, 2, -2 and so on, counted."""
+    """Signed Exp-Golomb code, se(v): the index in 0, 1, -1, 2, -2 and so on."""
     return unsigned(2 * number - 1 if number > 0 else -2 * number)
 
 
 def fixed(number: int, width: int) -> str:
-    """A number from 0 in so many bits."""
+    """An unsigned number in `width` bits, u(n)."""
     return f"{number:0{width}b}" if width else ""
 
 
 class BitReader:
-    """Reads such numbers one after the other.
+    """Reads such numbers one after another.
 
     Args:
-        payload: Of a unit, without escapes.
+        payload: Payload of a unit, without emulation prevention bytes.
 
     Raises:
-        ValueError: Any of its methods: the payload breaks off.
+        ValueError: By all methods: the payload is truncated.
     """
 
     def __init__(self, payload: bytes):
@@ -32,20 +32,20 @@ class BitReader:
         self.at = 0
 
     def fixed(self, width: int) -> int:
-        """A number of so many bits."""
+        """An unsigned number of `width` bits."""
         if self.at + width > len(self.bits):
-            raise ValueError(f"the unit breaks off behind {len(self.bits)} bits.")
+            raise ValueError(f"the unit breaks off after {len(self.bits)} bits.")
         self.at += width
         return int(self.bits[self.at - width : self.at] or "0", 2)
 
     def unsigned(self) -> int:
-        """A number from 0."""
+        """An unsigned Exp-Golomb number."""
         num_zeros = 0
         while not self.fixed(1):
             num_zeros += 1
         return (1 << num_zeros) - 1 + self.fixed(num_zeros)
 
     def signed(self) -> int:
-        """A whole number."""
+        """A signed Exp-Golomb number."""
         number = self.unsigned()
         return (number + 1) // 2 if number % 2 else -(number // 2)

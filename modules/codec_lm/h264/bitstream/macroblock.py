@@ -1,9 +1,9 @@
-"""A macroblock that is a slice of its own, word by word, as x264 writes it (ITU-T H.264, 7.3.5).
+"""Syntax of a macroblock that is a slice of its own, as x264 writes it (ITU-T H.264, 7.3.5).
 
-With the paper's options it is one of four: left out, and then the same as in the picture before;
-moved from an earlier picture as a whole; 16 x 16 pixels predicted from nothing, as one shade; or,
-in pictures that hang on nothing, 4 x 4 pixels at a time predicted from those before. Neighbours are
-in other slices, so that nothing hangs on them.
+With the paper's options there are four types: skipped, a copy from the frame before; inter 16 x 16,
+moved from a reference frame as a whole; intra 16 x 16 with DC prediction; and, in I slices only,
+intra 4 x 4, each block predicted from those before. Neighbours lie in other slices, so that nothing
+depends on them.
 """
 
 from functools import cache, lru_cache
@@ -27,34 +27,34 @@ Step = Literal[
     "quantiser", "block", "stop", "full",
 ]  # fmt: skip
 STILL_TYPES = 5
-"""Types of macroblocks in moving pictures before those that hang on nothing (table 7-13)."""
+"""Inter types of macroblocks, which precede the intra types in P slices (table 7-13)."""
 CODED = (
     0, 16, 1, 2, 4, 8, 32, 3, 5, 10, 12, 15, 47, 7, 11, 13, 14, 6, 9, 31, 35, 37, 42, 44, 33, 34,
     36, 40, 39, 43, 45, 46, 17, 18, 20, 24, 19, 21, 26, 28, 23, 27, 29, 30, 22, 25, 38, 41,
 )  # fmt: skip
-"""Which blocks a moved macroblock has, by number (table 9-4): a bit for each quarter of luminance,
-and 16 times 1 or 2 for chrominance, its first coefficients alone or the others too."""
+"""Coded block pattern of inter macroblocks, by code number (table 9-4): a bit for each luminance
+quarter, plus 16 for chrominance with DC coefficients only, or 32 with others too."""
 CODED_STILL = (
     47, 31, 15, 0, 23, 27, 29, 30, 7, 11, 13, 14, 39, 43, 45, 46, 16, 3, 5, 10, 12, 19, 21, 26, 28,
     35, 37, 42, 44, 1, 2, 4, 8, 17, 18, 20, 24, 6, 9, 22, 25, 32, 33, 34, 36, 40, 38, 41,
 )  # fmt: skip
-"""The same for one of blocks of 4 x 4 pixels."""
+"""The same for intra 4 x 4 macroblocks."""
 FARTHEST = 12
-"""Zeros at the beginning of a movement: up to 1,023 pixels, of which 4,096 quarters are made."""
+"""Most leading zeros of a motion vector difference: up to 1,023 pixels, or 4,096 quarters."""
 ONE = fork(None, leaf(0))
-"""A word that is always 1: the usual mode of chrominance, an unchanged quantiser, the stop bit."""
+"""A word that is always 1: DC mode of chrominance, unchanged quantiser, stop bit."""
 
 
 class SyntaxElement(NamedTuple):
-    """What of a slice is being read.
+    """The syntax element of a slice that is being read.
 
     Attributes:
-        step: Kind of word.
-        references: Earlier pictures to choose from; 0 in a picture that hangs on nothing.
-        coded: Blocks it has, as in `CODED`; `blocks.WHOLE` more where it is one shade.
-        block: Number of the block.
-        totals: Coefficients of the blocks so far, or directions of prediction before that; 0 where
-            nothing hangs on them any more.
+        step: Kind of the element.
+        references: Reference frames to choose from; 0 in an I slice.
+        coded: Coded block pattern, as in `CODED`; plus `blocks.WHOLE` for intra 16 x 16.
+        block: Index of the block.
+        totals: Numbers of coefficients of the blocks so far; before that, their intra prediction
+            modes. 0 for blocks on which nothing depends any more.
         inner: State within the block.
     """
 
@@ -72,9 +72,9 @@ MOVED, PARTS = -1, -2
 
 @cache
 def types(is_moving: bool) -> BitNode:
-    """Types of macroblocks.
+    """Code of the macroblock type.
 
-    Symbols are as `SyntaxElement.coded`, or `MOVED`, or `PARTS` (blocks of 4 x 4 pixels).
+    Symbols are `SyntaxElement.coded` for intra 16 x 16, `MOVED` for inter, `PARTS` for intra 4 x 4.
     """
     offset = STILL_TYPES * is_moving
     words = {
@@ -90,34 +90,34 @@ def types(is_moving: bool) -> BitNode:
 
 @cache
 def skip() -> BitNode:
-    """Whether the macroblock is left out: a run of as many."""
+    """Code of the skip run: 1 if the macroblock is skipped."""
     return tree({unsigned(1): leaf(1), unsigned(0): leaf(0, 8)})
 
 
 @cache
 def reference(num: int) -> BitNode:
-    """Which earlier picture, of two or more."""
-    words = ["1", "0"] if num == 2 else [unsigned(number) for number in range(num)]
+    """Code of the reference frame, of two or more."""
+    words = ["1", "0"] if num == 2 else [unsigned(index) for index in range(num)]
     return tree({word: leaf(0) for word in words})
 
 
 @cache
 def movement() -> BitNode:
-    """How far, in quarters of a pixel."""
+    """Code of a motion vector component, in quarters of a pixel."""
     words = {"0" * n + "1": free(n, leaf(0)) for n in range(FARTHEST + 1)}
     return tree(words)
 
 
 @cache
 def coded(is_still: bool) -> BitNode:
-    """Which blocks a macroblock has."""
-    some = CODED_STILL if is_still else CODED
-    return tree({unsigned(n): leaf(one, 4 * one.bit_count()) for n, one in enumerate(some)})
+    """Code of the coded block pattern."""
+    patterns = CODED_STILL if is_still else CODED
+    return tree({unsigned(n): leaf(p, 4 * p.bit_count()) for n, p in enumerate(patterns)})
 
 
 @cache
 def start(references: int) -> SliceState:
-    """Before a macroblock, behind the header of its slice."""
+    """The state before a macroblock, after its slice header."""
     if references:
         return skip(), SyntaxElement("skip", references)
     return types(False), SyntaxElement("type", 0)
@@ -125,7 +125,7 @@ def start(references: int) -> SliceState:
 
 @lru_cache(1 << 18)
 def follow(element: SyntaxElement, symbol: object) -> SliceState:
-    """Behind a word."""
+    """The state after a syntax element."""
     if element.step == "header":
         assert isinstance(symbol, int)
         return start(symbol)
@@ -135,8 +135,8 @@ def follow(element: SyntaxElement, symbol: object) -> SliceState:
     return FOLLOW[element.step](element, symbol)
 
 
-def _after_skip(element: SyntaxElement, is_left_out: int) -> SliceState:
-    return _stop(element) if is_left_out else (types(True), element._replace(step="type"))
+def _after_skip(element: SyntaxElement, is_skipped: int) -> SliceState:
+    return _stop(element) if is_skipped else (types(True), element._replace(step="type"))
 
 
 def _after_type(element: SyntaxElement, some: int) -> SliceState:
@@ -161,13 +161,13 @@ def _after_coded(element: SyntaxElement, some: int) -> SliceState:
     return (ONE, element._replace(step="quantiser", coded=some)) if some else _stop(element)
 
 
-def _block(element: SyntaxElement, number: int, totals: tuple[int, ...]) -> SliceState:
-    """Before a block, or behind the last one."""
-    some = blocks(element.coded)
-    if number == len(some):
+def _block(element: SyntaxElement, index: int, totals: tuple[int, ...]) -> SliceState:
+    """The state before a block, or after the last one."""
+    coded_blocks = blocks(element.coded)
+    if index == len(coded_blocks):
         return _stop(element)
-    node, inner = begin(table(some[number], totals), some[number].size)
-    return node, SyntaxElement("block", element.references, element.coded, number, totals, inner)
+    node, inner = begin(table(coded_blocks[index], totals), coded_blocks[index].size)
+    return node, SyntaxElement("block", element.references, element.coded, index, totals, inner)
 
 
 def _within(element: SyntaxElement, symbol: object) -> SliceState:
@@ -196,16 +196,16 @@ FOLLOW = {
     "quantiser": lambda element, _: _block(element, 0, ()),
     "stop": lambda element, _: (leaf(0), SyntaxElement("full", element.references)),
 }
-"""By the kind of word that was read."""
+"""The state after a syntax element, by its kind."""
 
 
 @lru_cache(1 << 16)
 def shortest_bits(element: SyntaxElement, symbol: object) -> str:
-    """The bits of a short way to the end of the slice, behind a word; none behind the last one.
+    """Short completion of the slice after a syntax element; empty after the last one.
 
-    What is left of it after its first bits is the short way from where they lead.
+    Without its first word it is the short completion after that word.
     """
-    node, behind = follow(element, symbol)
-    if behind.step == "full":
+    node, following = follow(element, symbol)
+    if following.step == "full":
         return ""
-    return node.lightest + shortest_bits(behind, node.lightest_symbol)
+    return node.lightest + shortest_bits(following, node.lightest_symbol)

@@ -1,28 +1,27 @@
-"""Units of an H.264 byte stream (ITU-T H.264, 7.3.1 and annex B).
+"""NAL units of an H.264 byte stream (ITU-T H.264, 7.3.1 and annex B).
 
-A unit begins behind a start code. Inside of one, three bytes from 000000 to 000003 cannot stand:
-whoever writes them puts a 03 behind the two zeros, and whoever reads takes it out again.
+A unit follows a start code. It must not contain the bytes 000000 to 000003: after two zeros, an
+emulation prevention byte 03 is inserted on writing and removed on reading.
 """
 
 import re
 from dataclasses import dataclass
 
 START = b"\x00\x00\x01"
-"""Start code of a unit; the first one of a picture has a zero more."""
+"""Start code of a unit; the first one of a frame has another zero before it."""
 FIRST = b"\x00" + START
 ESCAPE = 0x03
 SLICE, IDR_SLICE, SEI, SPS, PPS = 1, 5, 6, 7, 8
-"""Types of units: of a picture that hangs on others; of one that does not, and behind which
-nothing hangs on what was before (instantaneous decoding refresh); remarks; parameters of a sequence
-and of pictures."""
+"""Types of units: slice; slice of an IDR frame (instantaneous decoding refresh); supplemental
+information, such as comments; sequence parameter set; picture parameter set."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """What stands between two start codes.
+    """The bytes between two start codes.
 
     Attributes:
-        body: All of it, the byte that tells its type first, escapes included.
+        body: All of them: first the byte with the type; with emulation prevention bytes.
     """
 
     body: bytes
@@ -34,34 +33,34 @@ class Unit:
 
     @property
     def payload(self) -> bytes:
-        """What follows the first byte, without escapes."""
+        """The bytes after the first, without emulation prevention bytes."""
         return unescape(self.body[1:])
 
 
 def units(stream: bytes) -> list[Unit]:
-    """The units of a stream; what stands before the first start code is no unit.
+    """The units of a stream; bytes before the first start code are ignored.
 
     Raises:
         ValueError: There is no unit.
     """
     parts = [part.rstrip(b"\x00") for part in stream.split(START)[1:]]
-    found = [Unit(part) for part in parts if part]
-    if not found:
+    units = [Unit(part) for part in parts if part]
+    if not units:
         raise ValueError(f"no start code in {len(stream)} bytes: this is no H.264 byte stream.")
-    return found
+    return units
 
 
 def join(frames: list[list[Unit]]) -> bytes:
-    """A stream of pictures, each of which begins with the longer start code."""
+    """A stream of frames, each of which starts with the longer start code."""
     return b"".join(
-        (START if number else FIRST) + unit.body
+        (START if index else FIRST) + unit.body
         for frame in frames
-        for number, unit in enumerate(frame)
+        for index, unit in enumerate(frame)
     )
 
 
 def escape(payload: bytes) -> bytes:
-    """A payload as it may stand in a unit (7.4.1.1)."""
+    """A payload with emulation prevention bytes (7.4.1.1)."""
     return re.sub(rb"\x00\x00(?=[\x00-\x03])", b"\x00\x00\x03", payload)
 
 

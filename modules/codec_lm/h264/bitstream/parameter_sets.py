@@ -1,6 +1,6 @@
-"""What an H.264 stream says once of all its pictures (ITU-T H.264, 7.3.2.1 and 7.3.2.2).
+"""Sequence and picture parameter sets of an H.264 stream (ITU-T H.264, 7.3.2.1 and 7.3.2.2).
 
-Only as much as baseline streams of whole frames need: others are refused.
+Only baseline streams of whole frames are read; others are refused.
 """
 
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ BASELINE = 66
 
 @dataclass(frozen=True)
 class Parameters:
-    """Parameters of a sequence and of its pictures.
+    """What is read of both parameter sets.
 
     Attributes:
         columns: Macroblocks of a row.
         rows: Rows of macroblocks.
-        frame_num_width: Bits of a picture's number.
-        max_references: Earlier pictures that a picture may hang on, at most.
-        default_references: As many it hangs on unless a slice says otherwise.
-        has_filter: Whether slices say how edges of blocks are smoothed.
-        quantiser: That of slices unless they say otherwise, 0 to 51.
+        frame_num_width: Bits of the frame number.
+        max_references: Most reference frames.
+        default_references: Number of reference frames, unless a slice overrides it.
+        has_filter: Whether slice headers contain deblocking parameters.
+        quantiser: Initial quantiser of slices, 0 to 51.
     """
 
     columns: int
@@ -35,50 +35,50 @@ class Parameters:
 
     @property
     def num_macroblocks(self) -> int:
-        """Of a picture."""
+        """Macroblocks of a frame."""
         return self.columns * self.rows
 
 
 def read_parameters(stream: bytes) -> Parameters:
-    """The parameters of a stream.
+    """The parameter sets of a stream.
 
     Raises:
-        ValueError: They are not there, break off, or are of another kind than is read here.
+        ValueError: They are missing, truncated, or use anything that is not read here.
     """
-    found = {unit.kind: BitReader(unit.payload) for unit in units(stream)}
-    if SPS not in found or PPS not in found:
-        raise ValueError(f"units of types {sorted(found)}, but {SPS} and {PPS} are needed.")
-    width, references, columns, rows = _sequence(found[SPS])
-    default, quantiser, has_filter = _pps(found[PPS])
+    readers = {unit.kind: BitReader(unit.payload) for unit in units(stream)}
+    if SPS not in readers or PPS not in readers:
+        raise ValueError(f"units of types {sorted(readers)}, but {SPS} and {PPS} are needed.")
+    width, references, columns, rows = _sequence(readers[SPS])
+    default, quantiser, has_filter = _pps(readers[PPS])
     return Parameters(columns, rows, width, references, default, has_filter, quantiser)
 
 
 def _sequence(bits: BitReader) -> tuple[int, int, int, int]:
     profile, _, _ = (bits.fixed(8) for _ in range(3))
     _require(profile == BASELINE, f"profile {profile} and not {BASELINE}, baseline")
-    bits.unsigned()  # number of the set
+    bits.unsigned()  # identifier of the set
     width = 4 + bits.unsigned()
     order = bits.unsigned()
-    _require(order == 2, f"kind {order} of picture order and not 2")
+    _require(order == 2, f"picture order type {order} and not 2")
     references = bits.unsigned()
-    bits.fixed(1)  # whether numbers may be left out
+    bits.fixed(1)  # whether frame numbers may have gaps
     columns, rows = 1 + bits.unsigned(), 1 + bits.unsigned()
-    _require(bits.fixed(1) == 1, "half pictures")
+    _require(bits.fixed(1) == 1, "fields")
     return width, references, columns, rows
 
 
 def _pps(bits: BitReader) -> tuple[int, int, bool]:
-    bits.unsigned(), bits.unsigned()  # numbers of both sets
+    bits.unsigned(), bits.unsigned()  # identifiers of both sets
     _require(not bits.fixed(1), "arithmetic coding")
     _require(not bits.fixed(1), "picture order in slices")
-    _require(not bits.unsigned(), "groups of slices")
+    _require(not bits.unsigned(), "slice groups")
     default = 1 + bits.unsigned()
-    bits.unsigned()  # the same for pictures between two others
+    bits.unsigned()  # the same for B slices
     _require(not bits.fixed(3), "weighted prediction")
     quantiser = 26 + bits.signed()
-    bits.signed(), bits.signed()  # quantisers of other kinds
+    bits.signed(), bits.signed()  # other quantiser offsets
     has_filter = bool(bits.fixed(1))
-    _require(not bits.fixed(1), "pictures of their own kind of prediction")
+    _require(not bits.fixed(1), "constrained intra prediction")
     _require(not bits.fixed(1), "redundant pictures")
     return default, quantiser, has_filter
 

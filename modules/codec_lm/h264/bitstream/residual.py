@@ -1,4 +1,4 @@
-"""A block of coefficients in H.264, word by word (ITU-T H.264, 7.3.5.3.2)."""
+"""Syntax of a block of coefficients (ITU-T H.264, 7.3.5.3.2)."""
 
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -8,20 +8,20 @@ from modules.codec_lm.h264.bitstream.cavlc import ONES, level, run, signs, token
 
 Step = Literal["token", "signs", "level", "zeros", "run", "done"]
 STEEP = 10
-"""Coefficients above which the first one has a bit at its end."""
+"""Number of coefficients above which the first level has a suffix of one bit."""
 
 
 class ResidualState(NamedTuple):
-    """What of a block is being read.
+    """Position within a block.
 
     Attributes:
-        step: Kind of word.
-        size: Places of the block: 4, 15 or 16.
-        total: Coefficients that are not zero.
-        left: Those of them that are still to come, or whose zeros are.
-        suffix: Bits at the end of the next one.
-        is_larger: Whether it is known to be none of 1 and -1.
-        zeros: Those left.
+        step: Kind of the next word.
+        size: Coefficients of the block, zeros included: 4, 15 or 16.
+        total: Nonzero coefficients.
+        left: Those whose levels are still to come; later, those whose runs of zeros are.
+        suffix: Suffix length of the next level.
+        is_larger: Whether the next level is known to be neither 1 nor -1.
+        zeros: Zeros left.
     """
 
     step: Step
@@ -34,18 +34,18 @@ class ResidualState(NamedTuple):
 
 
 def begin(table: int, size: int) -> tuple[BitNode, ResidualState]:
-    """Before a block.
+    """The state before a block.
 
     Args:
-        table: Of the first word; see `cavlc`.
-        size: Places of the block.
+        table: Index of the table of its first word; see `cavlc`.
+        size: Coefficients of the block, zeros included.
     """
     return token(table, size), ResidualState("token", size)
 
 
 @lru_cache(1 << 16)
 def after(state: ResidualState, symbol: object) -> tuple[BitNode | None, ResidualState]:
-    """Behind a word; no node where the block is done."""
+    """The state after a word; no node if the block is complete."""
     if state.step == "token":
         assert isinstance(symbol, tuple)
         return _after_token(state, *symbol)
@@ -70,7 +70,7 @@ def _after_token(
 
 
 def _levels(state: ResidualState) -> tuple[BitNode | None, ResidualState]:
-    """At the next coefficient, or behind the last one."""
+    """The state before the next level, or after the last one."""
     if state.left:
         return level(state.suffix, state.is_larger), state._replace(step="level")
     if state.total == state.size:
@@ -79,7 +79,7 @@ def _levels(state: ResidualState) -> tuple[BitNode | None, ResidualState]:
 
 
 def _runs(state: ResidualState) -> tuple[BitNode | None, ResidualState]:
-    """At the zeros before the next coefficient, or behind all of them."""
+    """The state before the next run of zeros, or after the last one."""
     if state.left and state.zeros:
         return run(state.zeros), state._replace(step="run")
     return None, ResidualState("done", state.size, state.total)

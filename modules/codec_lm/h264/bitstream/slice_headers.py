@@ -1,6 +1,6 @@
-"""Headers of slices, one macroblock each, as x264 writes them (ITU-T H.264, 7.3.3).
+"""Headers of slices of one macroblock, as x264 writes them (ITU-T H.264, 7.3.3).
 
-All of a header follows from where in the clip the slice stands, and from the kind of its picture.
+A header is determined by the position of the slice in the clip, and by the kind of its frame.
 """
 
 from dataclasses import dataclass
@@ -11,25 +11,25 @@ from modules.codec_lm.h264.bitstream.nal import IDR_SLICE, Unit
 from modules.codec_lm.h264.bitstream.parameter_sets import Parameters
 
 Kind = Literal["refresh", "still", "moving"]
-"""A picture that hangs on nothing, and nothing behind it on what was before; one that hangs on
-nothing; one that hangs on those before."""
+"""An IDR frame: intra, and nothing after it refers to frames before it; another intra frame (I); a
+predicted frame (P)."""
 TYPE: dict[Kind, int] = {"refresh": 7, "still": 7, "moving": 5}
-"""Types of slices: I and P, of pictures that have no others."""
+"""Types of slices: I and P, where all slices of the frame are of that type."""
 MARK: dict[Kind, int] = {"refresh": 0x65, "still": 0x41, "moving": 0x41}
-"""First byte of a unit: its type, and how much hangs on it, as x264 says it."""
+"""First byte of a unit: type and reference priority, as x264 writes it."""
 UNFILTERED = 1
-"""Kind of filter: none, where the quantiser is so fine that it would do nothing."""
+"""Deblocking is off, since it has no effect with so fine a quantiser."""
 LOOP = 2
-"""Numbers of refreshes, which take turns."""
+"""Number of identifiers of IDR frames, which are used in turn."""
 
 
 class Position(NamedTuple):
-    """A picture among those of a clip.
+    """Position of a frame in its group.
 
     Attributes:
-        kind: Of the picture.
-        since: Pictures since the last refresh; 0 if it is one.
-        refresh: Number of the last refresh, modulo `LOOP`.
+        kind: Kind of the frame.
+        since: Frames since the last IDR frame; 0 for an IDR frame.
+        refresh: Identifier of the last IDR frame, modulo `LOOP`.
     """
 
     kind: Kind
@@ -39,19 +39,19 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True)
 class Headers:
-    """Writes the headers of all slices of a setting.
+    """Writes slice headers.
 
     Attributes:
-        parameters: Of the stream.
-        endings: What headers end in, of slices that hang on nothing, and of others: quantiser and
-            filter, which are the same in the whole clip.
+        parameters: The parameter sets of the stream.
+        endings: Last bits of the headers of intra slices and of others: quantiser and deblocking,
+            the same in the whole clip.
     """
 
     parameters: Parameters
     endings: tuple[str, str]
 
     def references(self, since: int) -> int:
-        """Earlier pictures that a moving picture may hang on."""
+        """Number of reference frames of a predicted frame."""
         return min(since, self.parameters.max_references)
 
     def write(self, position: Position, macroblock: int) -> str:
@@ -64,20 +64,20 @@ class Headers:
             bits += unsigned(refresh)
         if is_moving:
             bits += self._references(since)
-        bits += "00" if kind == "refresh" else "0"  # keep no picture for long; no special marks
+        bits += "00" if kind == "refresh" else "0"  # no long-term reference; no reference marking
         return bits + self.endings[is_moving]
 
     def _references(self, since: int) -> str:
         num = self.references(since)
         is_default = num == self.parameters.default_references
-        return ("0" if is_default else "1" + unsigned(num - 1)) + "0"  # in their usual order
+        return ("0" if is_default else "1" + unsigned(num - 1)) + "0"  # in default order
 
 
 def ending(parameters: Parameters, unit: Unit) -> str:
-    """What the header of a slice ends in: quantiser and filter.
+    """Last bits of a slice header: quantiser and deblocking.
 
     Raises:
-        ValueError: The slice has anything that x264 is not known to write.
+        ValueError: The header has anything that x264 is not known to write.
     """
     bits = BitReader(unit.payload)
     bits.unsigned()
@@ -88,8 +88,8 @@ def ending(parameters: Parameters, unit: Unit) -> str:
     if kind == TYPE["moving"]:
         if bits.fixed(1):
             bits.unsigned()
-        _refuse(bits.fixed(1), "an unusual order of earlier pictures")
-    _refuse(bits.fixed(1 + is_refresh), "marks on earlier pictures")
+        _refuse(bits.fixed(1), "reordered reference frames")
+    _refuse(bits.fixed(1 + is_refresh), "reference marking")
     start = bits.at
     bits.signed()
     if parameters.has_filter and bits.unsigned() != UNFILTERED:

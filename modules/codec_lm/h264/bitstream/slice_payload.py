@@ -1,4 +1,4 @@
-"""Which byte may follow which in a slice of one macroblock, escapes aside.
+"""Automaton over the bytes of a slice of one macroblock, without emulation prevention bytes.
 
 Shape legend: V = the 256 bytes.
 """
@@ -16,69 +16,68 @@ from modules.codec_lm.h264.bitstream.macroblock import (
 from modules.codec_lm.h264.bitstream.nal import escape
 
 STILL_WEIGHT = 10_000
-"""Bits that a picture costs if it hangs on nothing, roughly."""
+"""Estimate of the bits that an intra frame costs."""
 
 
 @lru_cache(1 << 12)
 def opening(headers: tuple[tuple[str, int], ...]) -> SliceState:
-    """Before a slice.
+    """The state before a slice.
 
     Args:
-        headers: Bits of those it may have, and the earlier pictures that a picture may then hang
-            on; 0 for one that hangs on nothing.
+        headers: Possible headers, each with its number of reference frames, 0 for intra frames.
     """
     words = {bits: leaf(num, 0 if num else STILL_WEIGHT) for bits, num in headers}
     return tree(words), SyntaxElement("header", 0)
 
 
 def references(state: SliceState) -> int:
-    """Earlier pictures that the picture may hang on, as far as is known."""
+    """Number of reference frames, as far as known."""
     node, element = state
     return int(node.lightest_symbol) if element.step == "header" else element.references
 
 
 def is_full(state: SliceState) -> bool:
-    """Whether the slice is at its end, padding included."""
+    """Whether the slice is complete, padding included."""
     return state[1].step == "full"
 
 
 def step(state: SliceState, bit: Literal[0, 1]) -> SliceState | None:
-    """Where a bit leads; None where it is not legal."""
+    """The state after a bit; None if the bit is not legal."""
     node, element = state
     if element.step == "full":
         return None if bit else state
-    behind = node.one if bit else node.zero
-    if behind is None:
+    child = node.one if bit else node.zero
+    if child is None:
         return None
-    return (behind, element) if behind.symbol is None else follow(element, behind.symbol)
+    return (child, element) if child.symbol is None else follow(element, child.symbol)
 
 
 @lru_cache(1 << 18)
 def reach(state: SliceState, byte: int) -> SliceState | None:
-    """Where a byte leads; None where it is not legal."""
-    found: SliceState | None = state
+    """The state after a byte; None if the byte is not legal."""
+    following: SliceState | None = state
     for shift in range(7, -1, -1):
-        if found is None:
+        if following is None:
             return None
-        found = step(found, byte >> shift & 1)  # type: ignore[arg-type] # a bit
-    return found
+        following = step(following, byte >> shift & 1)  # type: ignore[arg-type] # a bit
+    return following
 
 
 @lru_cache(1 << 13)
 def next_states(state: SliceState) -> list[SliceState | None]:
     """The same for each byte, [V]."""
-    found: list[SliceState | None] = [state]
+    states: list[SliceState | None] = [state]
     for _ in range(8):
-        steps = ((step(s, 0), step(s, 1)) if s is not None else (None, None) for s in found)
-        found = [behind for pair in steps for behind in pair]
-    return found
+        steps = ((step(s, 0), step(s, 1)) if s is not None else (None, None) for s in states)
+        states = [following for pair in steps for following in pair]
+    return states
 
 
 @lru_cache(1 << 16)
 def shortest_payload(state: SliceState) -> bytes:
-    """Short payload from a whole byte to the end of the slice, without escapes.
+    """Short completion of a slice from a byte boundary, without emulation prevention bytes.
 
-    Without its first byte it is the short payload of the state that this byte leads to.
+    Without its first byte it is the short completion of the state after that byte.
     """
     node, element = state
     if element.step == "full":
@@ -90,10 +89,10 @@ def shortest_payload(state: SliceState) -> bytes:
 
 @cache
 def cost(rest: bytes, zeros: int) -> int:
-    """Bytes of the rest of a payload, escapes included.
+    """Bytes of the rest of a payload, emulation prevention bytes included.
 
     Args:
-        rest: Without escapes.
-        zeros: Bytes 00 right before it, 0 to 2.
+        rest: The rest, without them.
+        zeros: Number of bytes 00 just before it, 0 to 2.
     """
     return len(escape(bytes(zeros) + rest)) - zeros

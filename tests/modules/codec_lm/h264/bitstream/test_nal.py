@@ -60,7 +60,7 @@ def test_numbers_are_those_of_the_standards_table():
 
 
 def test_a_unit_that_breaks_off_is_refused():
-    with pytest.raises(ValueError, match="breaks off behind 8 bits"):
+    with pytest.raises(ValueError, match="breaks off after 8 bits"):
         BitReader(b"\x00").unsigned()
 
 
