@@ -72,7 +72,7 @@ class ImageItems(SourceItems[ImageSource, Pixels]):
             "pixel_BCHW": torch.from_numpy(pixel_BCHW),
             "num_targets": len(pixels),
             "row_B": row_B,
-            "place": [self.location(row) for row in row_B],
+            "origin": [self.location(row) for row in row_B],
             **({"bad_samples": bad_samples} if bad_samples else {}),
         }
 

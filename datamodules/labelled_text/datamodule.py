@@ -14,7 +14,7 @@ training it may hold fewer texts than a batch has, or none:
 - `paired_generator_N`: list[str]; generator to whose pair each belongs, empty where it has none.
 - `attack_N`: list[str]; what was done to each, `none` for a text as it is.
 - `problem_N`: list[str]; why a text cannot be judged, empty where it can; such a one has no window.
-- `place_N`: list[str]; file and row.
+- `origin_N`: list[str]; file and row.
 - `density_N`: list[float]; tokens a byte of each text: high where its language is another one.
 """
 

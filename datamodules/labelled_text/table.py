@@ -105,14 +105,14 @@ class TextTable:
         done = row.attack if attack is None else attack.name
         metadata = {name: getattr(row, name) for name in METADATA} | {
             "attack": done,
-            "place": row.origin,
+            "origin": row.origin,
         }
         text = row.text if attack is None else self.written(attack(row.text))
         return Item(text, self.classes.index(row.label), number, metadata, is_row=attack is None)
 
     def input_item(self, number: int, found: Document | BadSample) -> Item:
         """A text of no table, or why it cannot be judged."""
-        metadata = dict.fromkeys(METADATA, "") | {"attack": AS_IT_IS, "place": found.origin}
+        metadata = dict.fromkeys(METADATA, "") | {"attack": AS_IT_IS, "origin": found.origin}
         metadata["id"] = name_of(found)
         if isinstance(found, BadSample):
             return Item("", NO_LABEL, number, metadata, problem=found.reason)

@@ -85,7 +85,7 @@ class SampleTally:
         self._listed.add(bad.origin)
         if self.file is not None:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            row = {"stage": self.stage, "place": bad.origin, "reason": bad.reason}
+            row = {"stage": self.stage, "origin": bad.origin, "reason": bad.reason}
             with self.file.open("a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
         if first:

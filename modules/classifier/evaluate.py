@@ -48,7 +48,7 @@ class EvaluatedBatches:
         self.logits.append(logits_NC)
         self.label.append(batch["label_N"])
         self.row += batch["row_N"]
-        self.place += batch.get("place_N", [f"text {row}" for row in batch["row_N"]])
+        self.place += batch.get("origin_N", [f"text {row}" for row in batch["row_N"]])
         self.density += batch["density_N"]
         for name, values in self.columns.items():
             values += batch[f"{name}_N"]

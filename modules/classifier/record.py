@@ -31,7 +31,7 @@ class PredictionRecord:
         words. `id` is what a table calls a text. A text that cannot be judged gets no label but the
         reason, as `problem`.
         """
-        record: dict[str, Any] = {"place": batch["place_N"][index]}
+        record: dict[str, Any] = {"origin": batch["origin_N"][index]}
         if name := batch.get("id_N", [""] * (index + 1))[index]:
             record["id"] = name
         problem = batch["problem_N"][index]

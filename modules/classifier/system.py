@@ -54,7 +54,7 @@ class TextBatch(TypedDict):
         paired_generator_N: Generator to whose pair it belongs; empty where it belongs to none.
         domain_N: Where it comes from.
         attack_N: What was done to it; `none` for nothing.
-        place_N: File and row.
+        origin_N: File and row.
     """
 
     token_WL: Tensor
@@ -72,7 +72,7 @@ class TextBatch(TypedDict):
     paired_generator_N: list[str]
     domain_N: list[str]
     attack_N: list[str]
-    place_N: list[str]
+    origin_N: list[str]
 
 
 class EvaluatedClassifier(System):

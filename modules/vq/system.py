@@ -33,14 +33,14 @@ class ImageBatch(TypedDict):
         num_targets: B.
         step_targets: The same over all micro-batches of the optimizer step, on this rank.
         row_B: Number of each picture.
-        place: Where each stands.
+        origin: Source and index of each.
     """
 
     pixel_BCHW: Tensor
     num_targets: int
     step_targets: int
     row_B: list[int]
-    place: list[str]
+    origin: list[str]
 
 
 class VQVAE(System):
@@ -219,10 +219,10 @@ class VQVAE(System):
         coded: Coded = self.autoencoder(batch["pixel_BCHW"])
         shown = as_uint8(coded.pixel_BCHW)
         number_BN = coded.number_N.view(len(shown), -1).tolist()
-        rows = zip(batch["place"], number_BN, as_uint8(batch["pixel_BCHW"]), shown, strict=True)
+        rows = zip(batch["origin"], number_BN, as_uint8(batch["pixel_BCHW"]), shown, strict=True)
         return [
-            {"prompt": place, "codes": codes, "original": original, "continuation": image}
-            for place, codes, original, image in rows
+            {"prompt": origin, "codes": codes, "original": original, "continuation": image}
+            for origin, codes, original, image in rows
         ]
 
     def draw(self, captions: list[str]) -> Tensor:

@@ -233,7 +233,7 @@ def test_bad_samples_are_listed_in_the_run_folder_and_replaced(make, tmp_path, n
     quiet = QUIET | {"logger": logger, "enable_checkpointing": False}
     L.Trainer(max_epochs=1, **quiet).fit(diary, datamodule=data)
     lines = Path(logger.log_dir, "bad_samples.jsonl").read_text().splitlines()
-    found = {row["place"]: row["reason"] for row in map(json.loads, lines)}
+    found = {row["origin"]: row["reason"] for row in map(json.loads, lines)}
     file = tmp_path / "set" / "metadata.jsonl"
     assert {*found} == {f"{file}:{NUM + 1 + i}" for i in range(len(BAD))}
     for number, (_, reason) in enumerate(BAD, start=NUM + 1):

@@ -63,7 +63,7 @@ def test_another_image_comes_in_a_broken_ones_place_in_training_only():
     assert brightness(batch) == batch["row_B"]
     batch = ImageItems([Some()], 6, 1, 0, replace=False).batch(np.arange(4), 3)
     assert brightness(batch) == batch["row_B"] == [0, 2]
-    assert batch["place"] == ["some:1", "some:3"]
+    assert batch["origin"] == ["some:1", "some:3"]
     assert batch["pixel_BCHW"].shape == (2, 1, 6, 6)
 
 

@@ -46,8 +46,8 @@ def images(tmp_path):
 def test_odd_images_are_trained_on_and_a_hole_is_listed_with_its_name(tmp_path, images):
     fit(images, tmp_path / "runs", 0.5)
     [listed] = tmp_path.rglob("bad_samples.jsonl")
-    [row] = {json.loads(line)["place"]: json.loads(line) for line in listed.open()}.values()
-    assert row["place"].endswith("hole\\udcff.jpg")
+    [row] = {json.loads(line)["origin"]: json.loads(line) for line in listed.open()}.values()
+    assert row["origin"].endswith("hole\\udcff.jpg")
     assert "premature end" in row["reason"]
 
 

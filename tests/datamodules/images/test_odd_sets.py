@@ -215,7 +215,7 @@ def test_names_of_any_bytes_are_counted_and_written_down(tmp_path):
     [bad] = [r for n in range(5) if (r := items._items["train"].draw(n)[2])]
     SampleTally("train", 5, 0.9, file).note(5, [bad])
     row = json.loads(file.read_text())
-    assert row["place"].endswith("bad\\udcff.png")
+    assert row["origin"].endswith("bad\\udcff.png")
     (Path(os.fsdecode(os.fsencode(folder) + b"/clip\xff.mp4"))).write_bytes(b"none")
     clips = VideoFiles(str(folder))
     with pytest.raises(BadSampleError, match=r"clip.*cannot be decoded"):

@@ -17,7 +17,7 @@ def test_each_bad_sample_is_listed_once_and_counted_every_time(tmp_path):
     for bad in ((), (3,), (3, 4), ()):
         tally.note(10, bad_samples(*bad))
     rows = [json.loads(line) for line in file.read_text().splitlines()]
-    assert rows == [{"stage": "train", "place": f"a.tar:{n}", "reason": "cut off"} for n in (3, 4)]
+    assert rows == [{"stage": "train", "origin": f"a.tar:{n}", "reason": "cut off"} for n in (3, 4)]
     assert tally.state_dict() == {"drawn": 40, "bad": 3}
 
 

@@ -176,7 +176,7 @@ def judged(logits, label, pairs):
         num = len(label[some])
         columns = {f"{name}_N": [""] * num for name in COLUMNS}
         places = [f"t.csv:{i + 1}" for i in range(len(label))][some]
-        batch = columns | {"pair_id_N": pairs[some], "label_N": label[some], "place_N": places}
+        batch = columns | {"pair_id_N": pairs[some], "label_N": label[some], "origin_N": places}
         batch |= {"row_N": [*range(len(label))][some], "density_N": [0.2] * num}
         batch["attack_N"] = ["none"] * num
         found.add(logits[some], batch)
@@ -300,7 +300,7 @@ def test_a_verdict_says_how_sure_it_is_and_when_it_means_little():
     at = Calibration(2.0, 1.0, 0.9, 0.008, 250, 0.2, 0.3, 5)
     say = PredictionRecord(["human", "machine"], at)
     batch = {
-        "place_N": ["a", "b", "c"],
+        "origin_N": ["a", "b", "c"],
         "problem_N": ["", "empty", ""],
         "text_N": ["word " * 30, "", "few words"],
         "windows_N": [2, 0, 1],
@@ -309,7 +309,7 @@ def test_a_verdict_says_how_sure_it_is_and_when_it_means_little():
     first = say(torch.tensor([0.0, 2.0]), batch, 0)
     assert first.pop("note").startswith("0.50 tokens a byte; nearly all validation texts had 0.20")
     assert first == {
-        "place": "a",
+        "origin": "a",
         "label": "human",
         "p_machine": pytest.approx(1 / (1 + np.exp(-2))),
         "threshold": 0.9,
@@ -323,12 +323,12 @@ def test_a_verdict_says_how_sure_it_is_and_when_it_means_little():
     assert say(torch.tensor([0.0, 5.0]), batch, 2)["label"] == "machine"
     assert say(torch.tensor([0.0, 5.0]), batch, 2)["note"] == "only 2 words"
     nan = torch.tensor([torch.nan] * 2)
-    assert say(nan, batch, 2) == {"place": "c", "label": None, "problem": "no finite score"}
-    assert say(nan, batch, 1) == {"place": "b", "label": None, "problem": "empty"}
+    assert say(nan, batch, 2) == {"origin": "c", "label": None, "problem": "no finite score"}
+    assert say(nan, batch, 1) == {"origin": "b", "label": None, "problem": "empty"}
 
 
 def test_a_verdict_between_probabilities_that_look_alike_says_what_tells_them_apart():
-    batch = {"place_N": ["a"], "problem_N": [""], "text_N": ["word " * 30]}
+    batch = {"origin_N": ["a"], "problem_N": [""], "text_N": ["word " * 30]}
     batch |= {"windows_N": [1], "density_N": [0.25]}
     at = Calibration(threshold=1.0, threshold_odds=50.0, false_positive_rate=0.0, num_negative=22)
     say = PredictionRecord(["human", "machine"], at)

@@ -234,7 +234,7 @@ def test_predictions_of_files_and_the_standard_input_are_the_same(
     path = tmp_path / "texts.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     found = predicted(config, trained, f"--data.init_args.texts={path}")
-    assert [one["place"] for one in found] == [f"{path}:{i}" for i in range(1, 6)]
+    assert [one["origin"] for one in found] == [f"{path}:{i}" for i in range(1, 6)]
     assert [one.get("problem") for one in found] == [None, None, "empty", "a single word", None]
     assert found[4]["windows"] > found[0]["windows"] == 1
     kept = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)["calibration"]

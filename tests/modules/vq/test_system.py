@@ -166,7 +166,7 @@ def test_drawn_images_stand_beside_what_their_codes_show():
     assert system.draw([""] * 4).shape == (1, 8, 8, 3)
     pixels = torch.rand(3, 1, 8, 8) * 2 - 1
     system.evaluation = torch.zeros(19, dtype=torch.float64)
-    batch = {"pixel_BCHW": pixels, "num_targets": 3, "row_B": [0, 1, 2], "place": [""] * 3}
+    batch = {"pixel_BCHW": pixels, "num_targets": 3, "row_B": [0, 1, 2], "origin": [""] * 3}
     system.validation_step(batch, 0)
     drawn = system.draw([""] * 5)
     assert drawn.shape == (5, 8, 8, 3)
