@@ -1,1 +1,1 @@
-"""Rows of files of any kind, and what becomes of bad ones."""
+"""Rows of files in any supported format, and the handling of bad ones."""

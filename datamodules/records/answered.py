@@ -1,4 +1,4 @@
-"""Which questions a half-finished file of answers has answered already."""
+"""Ids of the questions that an unfinished file of answers has answered already."""
 
 from glob import glob
 from pathlib import Path
@@ -15,13 +15,13 @@ NUM_SHOWN = 20
 def answered(path: str) -> set[str]:
     """The ids of the questions that have an answer.
 
-    A line that is cut off or broken in another way is told; its question will be asked again.
+    A truncated or broken line gives a warning; its question will be asked again.
 
     Args:
-        path: A `.jsonl` file or a glob, whose lines have a key `id`; no such file, no answer.
+        path: A `.jsonl` file or a glob, whose lines have a key `id`; it may be missing.
 
     Raises:
-        ValueError: There are whole lines, but not one of them has an id.
+        ValueError: There are valid lines, but none of them has an id.
     """
     found = [Path(path)] if Path(path).exists() else map(Path, sorted(glob(path, recursive=True)))
     lines = IndexedRows([file for file in found if file.is_file()])

@@ -1,22 +1,22 @@
-"""A document, or the reason why there is none."""
+"""A document, or a bad sample with the reason."""
 
 import json
 from dataclasses import dataclass
 
 MARK = "\ufeff"
-"""The byte order mark that some editors put before a text; it is no part of it."""
+"""The byte order mark that some editors write before a text; it is not part of the text."""
 LONGEST_REASON = 300
 """Characters of a reason, at most."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """One text and where it stands.
+    """One text and its origin.
 
     Attributes:
         text: The text, not empty.
         origin: File and line or row, counted from 1, such as `train.parquet:17`.
-        num_bytes: What it was made from, in bytes; None counts the text in UTF-8.
+        num_bytes: Size of what it was made from, in bytes; None takes the UTF-8 text.
     """
 
     text: str
@@ -25,13 +25,13 @@ class Document:
 
     @property
     def size(self) -> int:
-        """Bytes behind the text."""
+        """Size in bytes of what the text was made from."""
         return len(self.text.encode()) if self.num_bytes is None else self.num_bytes
 
 
 @dataclass(frozen=True)
 class BadSample:
-    """A document that cannot be used; both texts can be printed and written, whatever they name.
+    """A sample that cannot be used. Origin and reason are always printable.
 
     Attributes:
         origin: File and line or row, counted from 1.
@@ -42,7 +42,7 @@ class BadSample:
     reason: str
 
     def __post_init__(self) -> None:
-        """Make both printable; names of files and keys of JSON may hold anything."""
+        """Make both printable: file names and JSON keys may contain any bytes."""
         object.__setattr__(self, "origin", printable(self.origin))
         reason = printable(self.reason)
         short = reason if len(reason) <= LONGEST_REASON else reason[:LONGEST_REASON] + " ..."
@@ -51,16 +51,16 @@ class BadSample:
 
 @dataclass(frozen=True)
 class Blank(BadSample):
-    """A row without a text: no document, and no fault either."""
+    """A row without a text: neither a document nor an error."""
 
 
 @dataclass(frozen=True)
 class BadFile(BadSample):
-    """A file that cannot be read, or not to its end.
+    """A file that cannot be read completely.
 
     Attributes:
-        num_files: Files that are read together with it, itself included.
-        is_empty: Whether it merely holds nothing.
+        num_files: Number of files that are read together, this one included.
+        is_empty: Whether the file is empty.
     """
 
     num_files: int = 1
@@ -68,12 +68,12 @@ class BadFile(BadSample):
 
 
 def printable(text: str) -> str:
-    """A text that any stream takes: bytes of file names and lone surrogates are spelled out."""
+    """A text that any stream accepts: undecodable bytes and lone surrogates are escaped."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def to_document(value: object, origin: str) -> Document | BadSample:
-    """A document, if `value` is a text (or its UTF-8 bytes) that can be written down.
+    """A document, if `value` is a text (or its UTF-8 bytes) that can be encoded.
 
     A leading byte order mark is left out. A blank text gives a `Blank`.
     """
@@ -94,7 +94,7 @@ def to_document(value: object, origin: str) -> Document | BadSample:
 
 
 def unwritable(text: str) -> str:
-    """Why a text cannot be tokenised or written down, in a few words; empty where it can."""
+    """Why a text cannot be tokenised or encoded, in a few words; empty if it can."""
     if "\0" in text:
         return f"binary or UTF-16: NUL at character {text.index(chr(0))}"
     try:

@@ -1,4 +1,4 @@
-"""The one place where whatever goes wrong with one sample becomes that sample's fault."""
+"""The one place that turns an exception while reading a sample into a bad sample."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,16 +17,16 @@ def attempt(
     *args: Arguments.args,
     **kwargs: Arguments.kwargs,
 ) -> Sample | BadSample:
-    """One sample, or why there is none.
+    """Read one sample; any error makes it a `BadSample`.
 
     Args:
-        origin: Where it stands, such as `train.parquet:17`.
-        read: Reads, decodes or tokenises it, by whatever library.
-        args: What it is called with.
-        kwargs: Likewise.
+        origin: Its origin, such as `train.parquet:17`.
+        read: Function that reads, decodes or tokenises it.
+        args: Positional arguments of `read`.
+        kwargs: Keyword arguments of `read`.
 
     Raises:
-        MisfitError: Data and settings do not go together, which no sample is to blame for.
+        MisfitError: Data and settings are incompatible; no single sample is at fault.
     """
     try:
         return read(*args, **kwargs)
@@ -38,13 +38,13 @@ def attempt(
 
 @contextmanager
 def blaming(what: str) -> Iterator[None]:
-    """As `attempt`, around a decoder, for whoever says more of what went wrong.
+    """Like `attempt`, as a context manager around a decoder that adds to the message.
 
     Args:
-        what: What is broken then, for the message.
+        what: What is broken, for the message.
 
     Raises:
-        BadSampleError: Anything but a `MisfitError` was raised; says what and why.
+        BadSampleError: Any error but a `MisfitError` was raised; the message says what and why.
     """
     try:
         yield
@@ -55,7 +55,7 @@ def blaming(what: str) -> Iterator[None]:
 
 
 def reason(error: Exception) -> str:
-    """What went wrong, in a few words: our own, or the kind of error and its first line."""
+    """The reason in a few words: our own message, or the type of the error and its first line."""
     if isinstance(error, BadSampleError):
         return str(error)
     if isinstance(error, UnicodeDecodeError):

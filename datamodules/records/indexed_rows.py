@@ -17,13 +17,13 @@ from datamodules.records.formats.open import read_rows
 
 
 class IndexedRows:
-    """Rows of one file or many by number; blank lines of JSON do not count.
+    """Rows of one or several files by index; blank lines of JSON are not counted.
 
-    Lines of JSON are looked up in their file when they are wanted; the rows of compressed files
+    Lines of JSON are read from their file on access; the rows of compressed files
     and of other formats are kept in memory.
 
     Args:
-        files: The files; one whose ending tells no format holds lines of JSON.
+        files: The files; one whose extension names no format is read as lines of JSON.
     """
 
     def __init__(self, files: Sequence[Path]):
@@ -34,11 +34,11 @@ class IndexedRows:
         return len(self._index)
 
     def file(self, index: int) -> Path:
-        """The file that holds a row."""
+        """The file that contains a row."""
         return self.files[self._index[index, 0]]
 
     def location(self, index: int) -> str:
-        """File and number of a row, counted from 1; a file that cannot be read has one row, 0."""
+        """File and row number, counted from 1; an unreadable file has one row with the number 0."""
         return printable(f"{self.file(index)}:{self._index[index, 1]}")
 
     def record(self, index: int) -> Record:
@@ -65,7 +65,7 @@ class IndexedRows:
 
     @cached_property
     def _kept(self) -> dict[int, list[tuple[int, Record | BadSample]]]:
-        """Number and content of all rows of each file that is not searched."""
+        """Row numbers and contents of each file that is kept in memory."""
         return {
             number: _numbered(file)
             for number, file in enumerate(self.files)
@@ -74,7 +74,7 @@ class IndexedRows:
 
     @cached_property
     def _index(self) -> NDArray[np.int64]:
-        """File, number, and either first byte and size or place in memory and 0; [rows, 4]."""
+        """File, row number, and either first byte and size or index in memory and 0; [rows, 4]."""
         rows = []
         for number, path in enumerate(self.files):
             if number in self._kept:
@@ -90,7 +90,7 @@ class IndexedRows:
 
 
 def _numbered(file: Path) -> list[tuple[int, Record | BadSample]]:
-    """The rows of a file; one that cannot be read is a bad row of number 0."""
+    """The rows of a file; an unreadable file gives one bad row with the number 0."""
     rows = attempt("", lambda: list(read_rows([file])))
     if isinstance(rows, BadSample):
         return [(0, rows)]
@@ -98,7 +98,7 @@ def _numbered(file: Path) -> list[tuple[int, Record | BadSample]]:
 
 
 def _is_searched(file: Path) -> bool:
-    """Whether the lines of a file can be looked up."""
+    """Whether the lines of a file can be read by byte offset."""
     if file.suffix.lower() in COMPRESSIONS or file_format(file) not in ("", "JSON"):
         return False
     with file.open("rb") as source:

@@ -1,20 +1,20 @@
-"""What the labels of a table mean: `yes` is a truth value in YAML, a word in CSV."""
+"""The meaning of labels in a table: `yes` is a boolean in YAML and a word in CSV."""
 
 from collections.abc import Mapping
 from math import isnan
 from typing import Any
 
 OTHERS = "*"
-"""Stands for every label that is not named."""
+"""Matches every label that is not named."""
 TRUE = ("yes", "true", "on", "y", "t")
 FALSE = ("no", "false", "off", "n", "f")
 
 
 class Labels:
-    """The class that each label stands for.
+    """Maps the labels of a table to classes.
 
-    A label is first looked for as it is written, then by what it says: case, white space, `1.0` for
-    `1` and the many words for true and false make no difference.
+    A label is first looked up verbatim, then normalised: case, white space, `1.0` for
+    `1` and the words for true and false make no difference.
 
     Args:
         meaning: Class by label, such as `{"1": human, "*": machine}`; None takes labels as they
@@ -31,11 +31,11 @@ class Labels:
         """The class of a label.
 
         Args:
-            label: As it stands in the table.
-            origin: Where it stands, for the message.
+            label: The label in the table.
+            origin: Origin of the row, for the message.
 
         Raises:
-            ValueError: It has no meaning, or two; names it, and those that have.
+            ValueError: It maps to no class, or to two; the message names it and the known labels.
         """
         if self.meaning is None:
             return str(label).strip()
@@ -51,23 +51,23 @@ class Labels:
 
 
 def spelt(label: str) -> str:
-    """A label for messages; YAML makes `True` of `yes`, so a truth value is told in all its words.
+    """A label for messages; YAML turns `yes` into `True`, so a boolean is shown in all its words.
 
-    What the config held is gone by then: only the words say which labels a file may hold.
+    The spelling of the config is lost by then; the words show which labels a file may contain.
     """
     words = {"True": TRUE, "False": FALSE}.get(label)
     return label if words is None else "/".join(words)
 
 
 def is_missing(label: object) -> bool:
-    """Whether a row has no label; tables write NaN for that as well."""
+    """Whether a row has no label; tables may write NaN for it."""
     if isinstance(label, float):
         return isnan(label)
     return label is None or (isinstance(label, str) and not label.strip())
 
 
 def sense(label: object) -> str:
-    """One spelling of all labels that say the same."""
+    """Canonical spelling of a label."""
     word = str(label).strip().casefold()
     if word in TRUE or word in FALSE:
         return "true" if word in TRUE else "false"

@@ -4,30 +4,30 @@ import os
 from pathlib import Path
 
 ROOTS = {"TRAINER_DATA": "data", "TRAINER_MODELS": "models"}
-"""Environment variable -> the folder that stands in for it when it is unset."""
+"""Environment variable -> the folder that is used when it is unset."""
 
 
 HERE = Path(__file__).parents[2]
-"""The repository: relative paths of its configs are meant from there as well."""
+"""The repository: relative paths in configs are looked up there too."""
 FOLDERS = ("assets", "checkpoints", "configs", "docs", "exported", "runs", *ROOTS.values())
-"""First parts of a path that no organisation on the hub is taken for."""
+"""First parts of a path that are never read as an organisation on the hub."""
 
 
 def at_home(path: str | Path) -> Path:
-    """A path as it is, or below the repository where it is only there."""
+    """A path unchanged, or below the repository if it exists only there."""
     given = Path(path).expanduser()
     return HERE / given if not given.exists() and (HERE / given).exists() else given
 
 
 def located(name: str, made_by: str | None = None) -> str:
-    """What a library may be given: a folder that exists, or a name that can only be the hub's.
+    """What a library may load: an existing folder, or a name that can only be from the hub.
 
     Args:
         name: As the user wrote it.
-        made_by: The command that makes such a folder; `{name}` stands for it.
+        made_by: Command that creates such a folder; `{name}` is replaced by it.
 
     Raises:
-        FileNotFoundError: It looks like a path of this machine, but nothing is there.
+        FileNotFoundError: It looks like a local path that does not exist.
     """
     if at_home(name).exists():
         return str(at_home(name))
@@ -37,11 +37,11 @@ def located(name: str, made_by: str | None = None) -> str:
 
 
 def missing(path: str, made_by: str | None = None) -> FileNotFoundError:
-    """An error that names a path that does not exist and, where one is concerned, its variable.
+    """An error that names a missing path and, if relevant, its environment variable.
 
     Args:
         path: The path or glob as the user wrote it.
-        made_by: The command that makes it; `{name}` stands for the path.
+        made_by: Command that creates it; `{name}` is replaced by the path.
 
     Returns:
         The error, to be raised by the caller.
@@ -53,9 +53,9 @@ def missing(path: str, made_by: str | None = None) -> FileNotFoundError:
 
 
 def is_published(name: str) -> bool:
-    """Whether a model of that name can only be somebody else's, which no command here makes.
+    """Whether a model of that name can only be a published one, which no command here creates.
 
-    Such are those below TRAINER_MODELS, and those that name an organisation on the hub.
+    These are models below TRAINER_MODELS and names with an organisation on the hub.
     """
     home = Path(os.environ.get("TRAINER_MODELS") or ROOTS["TRAINER_MODELS"]).expanduser()
     is_below = Path(name).expanduser().absolute().is_relative_to(home.absolute())
@@ -63,7 +63,7 @@ def is_published(name: str) -> bool:
 
 
 def looks_local(name: str) -> bool:
-    """Whether a name can only be meant as a path; a name on the hub has one slash at most."""
+    """Whether a name can only be a path; a name on the hub has at most one slash."""
     first = name.split("/")[0]
     return (
         name.startswith((".", "/", "~"))
@@ -74,7 +74,7 @@ def looks_local(name: str) -> bool:
 
 
 def _hint(variable: str, default: str, path: str) -> str:
-    """Why `variable` may be the reason, or an empty string."""
+    """How `variable` may be the cause, or an empty string."""
     value = os.environ.get(variable)
     if not Path(path).absolute().is_relative_to(Path(value or default).absolute()):
         return ""

@@ -1,7 +1,7 @@
-"""Counting of good and bad documents: a bad one is named and skipped, too many stop the run.
+"""Counts good and bad documents: bad ones are listed and skipped, too many stop the run.
 
-Blank rows are neither; they are counted apart. So are files that cannot be read, since nobody
-knows how many documents they held: more than `BAD_FILES` of a source stop the run.
+Blank rows are neither; they are counted separately. So are unreadable files, since it is
+unknown how many documents they contain: more than `BAD_FILES` of a source stop the run.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,23 +18,23 @@ NUM_SHOWN = 20
 NUM_LISTED = 1000
 """Bad documents named in the metadata of a token file."""
 BAD_FILES = 1 / 3
-"""Share of the files of a source that may be unreadable, or `max_bad_rate` where that is more."""
+"""Allowed share of unreadable files of a source, or `max_bad_rate` if that is higher."""
 NUM_SURE = 1000
-"""Documents after which a share of twice the allowed one stops the reading at once."""
+"""Documents after which twice the allowed share stops reading at once."""
 
 
 @dataclass
 class RowTally:
-    """How many documents of a source were good and which were bad.
+    """Counts of the good and bad documents of a source.
 
     Attributes:
         good: Number of usable documents.
         bad: Number of skipped documents.
         examples: Origin and reason of the first bad ones and bad files, at most `NUM_LISTED`.
         blank: Number of rows without a text.
-        bad_files: Number of files that could not be read, or not to their end.
-        empty_files: Number of files that hold nothing.
-        files: Number of files, known where one of them is bad.
+        bad_files: Number of files that could not be read completely.
+        empty_files: Number of empty files.
+        files: Number of files; known only if one of them is bad.
     """
 
     good: int = 0
@@ -47,16 +47,16 @@ class RowTally:
 
     @property
     def rate(self) -> float:
-        """Share of bad documents, 0 where there are none at all."""
+        """Share of bad documents, 0 if there are no documents."""
         return self.bad / max(1, self.good + self.bad)
 
     def sift(
         self, documents: Iterable[Sample | BadSample], max_bad_rate: float, name: str
     ) -> Iterator[Sample]:
-        """Pass the good documents on and count all kinds.
+        """Yield the good documents and count all kinds.
 
         Args:
-            documents: What a source delivers, as it is or made into something else.
+            documents: Documents of a source, or samples made from them.
             max_bad_rate: Highest share of bad documents, in [0, 1].
             name: Name of the source, for messages.
 
@@ -64,7 +64,7 @@ class RowTally:
             The good documents, in order.
 
         Raises:
-            ValueError: Too many documents or files are bad, or there is no good document.
+            ValueError: Too many documents or files are bad, or no document is good.
         """
         for document in documents:
             if isinstance(document, BadSample):
@@ -78,8 +78,8 @@ class RowTally:
         """Warn about bad documents and files; stop if there are too many, or no good document.
 
         Raises:
-            ValueError: The share of bad documents exceeds `max_bad_rate`, that of bad files what
-                is allowed of them, or no document is good.
+            ValueError: The share of bad documents exceeds `max_bad_rate`, that of bad files the
+                allowed one, or no document is good.
         """
         if self.rate > max_bad_rate:
             raise ValueError(f"{self.describe(name)} More than {max_bad_rate:.2%} stops the run.")

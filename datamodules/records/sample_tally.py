@@ -1,4 +1,4 @@
-"""Samples that cannot be used: counted, listed in a file, and too many of them stop the run."""
+"""Counts samples that cannot be used and lists them in a file; too many stop the run."""
 
 import json
 from collections.abc import Sequence
@@ -9,18 +9,18 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from datamodules.records.document import BadSample
 
 NUM_SURE = 1000
-"""Samples after which a share of bad ones says something; a smaller set is judged as a whole."""
+"""Samples after which the share of bad ones is checked; a smaller set is checked as a whole."""
 
 
 class SampleTally:
-    """How many samples of a stage were drawn and how many of them were bad.
+    """Counts of the samples of a stage that were drawn, sound and bad.
 
     Args:
         stage: Name of the stage, for messages.
-        num_items: Number of samples there are.
+        num_items: Number of samples in the stage.
         max_bad_rate: Highest share of bad samples, in [0, 1].
-        file: Where bad samples are listed, one JSON object a line; None lists them nowhere.
-        tries: Samples that were read for each draw that found none.
+        file: File that lists bad samples, one JSON object per line; None for no list.
+        tries: Samples read for a draw that found no sound one.
     """
 
     def __init__(
@@ -49,12 +49,12 @@ class SampleTally:
         Args:
             num_drawn: Samples drawn, good and bad.
             bad_samples: The bad ones.
-            num_sound: Samples that were found, those in bad ones' places included; None where
-                nothing takes a bad one's place.
+            num_sound: Sound samples, substitutes for bad ones included; None if bad ones
+                are not replaced.
 
         Raises:
-            ValueError: More than `max_bad_rate` of all samples drawn so far are bad, or there is no
-                sound one.
+            ValueError: More than `max_bad_rate` of all samples drawn so far are bad, or none is
+                sound.
         """
         self.drawn += num_drawn
         self.bad += len(bad_samples)
@@ -76,7 +76,7 @@ class SampleTally:
         return {"drawn": self.drawn, "bad": self.bad}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Count on from those of an earlier run."""
+        """Continue the counts of an earlier run."""
         self.drawn, self.bad = state["drawn"], state["bad"]
         self.sound = self.drawn
 

@@ -1,11 +1,11 @@
-"""What every supply of documents, pictures or clips has."""
+"""The interface of every source of documents, images or clips."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 
 class Source(ABC):
-    """A named, weighted supply.
+    """A named, weighted source of samples.
 
     Args:
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
@@ -21,26 +21,26 @@ class Source(ABC):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """A text that changes when what it supplies may have changed."""
+        """A text that changes whenever the samples may have changed."""
 
 
 class IndexedSource(Source):
-    """A supply of which each thing is found by its number."""
+    """A source whose samples are read by index."""
 
     @abstractmethod
     def __len__(self) -> int:
-        """Number of things, unusable ones included."""
+        """Number of samples, bad ones included."""
 
     @abstractmethod
     def location(self, index: int) -> str:
-        """Where a thing stands, such as `train.parquet:17`, counted from 1."""
+        """Origin of a sample, such as `train.parquet:17`, counted from 1."""
 
     def prepare(self) -> None:
-        """Make what reading needs on disk; called on one process a node before any is read."""
+        """Create the caches that reading needs; called on one process per node before reading."""
 
 
 def distinct(names: Sequence[str]) -> list[str]:
-    """The names, a repeated one with its number."""
+    """The names, made unique by numbering repeated ones."""
     return [
         name if name not in names[:i] else f"{name} #{names[: i + 1].count(name)}"
         for i, name in enumerate(names)

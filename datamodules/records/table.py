@@ -1,4 +1,4 @@
-"""Rows of questions, and what the cells of a row hold."""
+"""Rows of tables of questions, and their cells as text."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,10 +21,10 @@ def rows(
 
     Args:
         path: A file, a folder (every file below it with one of the endings) or a glob.
-        columns: What is read; all where None.
-        optional: What is read as well where it is there.
-        endings: What the files of a folder end in, compressed or not.
-        otherwise: Format of a file whose ending tells none.
+        columns: Columns to read; None reads all.
+        optional: Columns that are read where they exist.
+        endings: Extensions of the files of a folder, compressed or not.
+        otherwise: Format of a file whose extension names none.
 
     Raises:
         FileNotFoundError: There is no file.
@@ -40,7 +40,7 @@ def short(file: str | Path) -> str:
 
 
 def text(value: object, column: str) -> str:
-    """The text that a cell holds: a number as it is written, "" for null and for blanks.
+    """The text of a cell: a number in decimal, "" for null and for blanks.
 
     Raises:
         BadSampleError: It holds something else.
@@ -55,10 +55,10 @@ def text(value: object, column: str) -> str:
 
 
 def texts(value: object, column: str) -> list[str]:
-    """The texts that a cell holds: one, or a list of them.
+    """The texts of a cell: one, or a list of them.
 
     Raises:
-        BadSampleError: There is none, one is empty, or it holds something else.
+        BadSampleError: There is none, one is empty, or the cell has another type.
     """
     found = [text(one, column) for one in (value if isinstance(value, list) else [value])]
     if not found or not all(found):

@@ -1,4 +1,4 @@
-"""Texts with gaps that columns fill: `Article: {article}`."""
+"""Templates whose fields are columns: `Article: {article}`."""
 
 from string import Formatter
 
@@ -7,17 +7,17 @@ from datamodules.records.table import text
 
 
 class Template:
-    """A text with the names of columns in braces; braces of the text itself are doubled.
+    """A text with column names in braces; literal braces are doubled.
 
-    A template of columns none of which holds a text gives an empty text: an article that is
-    missing leaves no "Article: " behind.
+    If all its columns are empty, the result is empty: an article that is
+    missing leaves no "Article: ".
 
     Args:
-        name: What it makes, for messages.
+        name: Name of the template, for messages.
         pattern: The text.
 
     Raises:
-        ValueError: A brace is left open, a gap has no name, or more than a name.
+        ValueError: A brace is not closed, or a field is anything but a column name.
     """
 
     def __init__(self, name: str, pattern: str):
@@ -34,7 +34,7 @@ class Template:
 
     @property
     def columns(self) -> list[str]:
-        """The columns that fill it."""
+        """The columns that it uses."""
         return [column for _, column in self.pieces if column is not None]
 
     def fill(self, record: Record) -> str:

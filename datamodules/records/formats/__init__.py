@@ -1,1 +1,1 @@
-"""The formats in which people keep rows."""
+"""Readers of rows, one module per file format."""

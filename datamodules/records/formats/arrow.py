@@ -1,4 +1,4 @@
-"""Rows of Parquet and Arrow files; text in dictionaries and views is plain text here."""
+"""Rows of Parquet and Arrow files; dictionary-encoded and view strings become plain text."""
 
 import io
 from collections.abc import Iterator
@@ -16,11 +16,11 @@ if TYPE_CHECKING:  # the import takes long
 NUM_ROWS = 1000
 """Rows that are converted together."""
 MAGIC = b"ARROW1"
-"""How an Arrow file begins; `datasets` writes streams, which have no such beginning."""
+"""Magic bytes of an Arrow file; the streams that `datasets` writes have none."""
 
 
 def parquet_rows(file: Path, wanted: Wanted) -> Iterator[tuple[int, Record | BadSample]]:
-    """Rows of a Parquet file by number, from 1; in place of one that cannot be decoded, why."""
+    """Rows of a Parquet file with their numbers from 1; undecodable rows come as a `BadSample`."""
     import pyarrow.parquet as pq
 
     with _searchable(file) as source:
@@ -30,7 +30,7 @@ def parquet_rows(file: Path, wanted: Wanted) -> Iterator[tuple[int, Record | Bad
 
 
 def arrow_rows(file: Path, wanted: Wanted) -> Iterator[tuple[int, Record | BadSample]]:
-    """Rows of an Arrow file or stream by number, from 1; as above."""
+    """Rows of an Arrow file or stream with their numbers from 1, as in `parquet_rows`."""
     import pyarrow as pa
 
     with _searchable(file) as source:
@@ -47,7 +47,7 @@ def arrow_rows(file: Path, wanted: Wanted) -> Iterator[tuple[int, Record | BadSa
 
 
 def _searchable(file: Path) -> BinaryIO:
-    """A file in which one can jump; a compressed one is read whole."""
+    """A seekable file; a compressed one is decompressed into memory."""
     if file.suffix.lower() not in COMPRESSIONS:
         return file.open("rb")
     with opened(file) as source:
@@ -63,10 +63,10 @@ def _numbered(batches: "Iterator[pa.RecordBatch]") -> Iterator[tuple[int, Record
 
 
 def records(batch: "pa.RecordBatch") -> Iterator[Record | BadSample]:
-    """The rows of a batch; in place of one that cannot be decoded, why.
+    """The rows of a batch; undecodable ones come as a `BadSample`.
 
     Raises:
-        Exception: The batch is damaged as a whole.
+        Exception: The whole batch is damaged.
     """
     batch.validate()
     whole = attempt("", converted, batch)
@@ -79,7 +79,7 @@ def records(batch: "pa.RecordBatch") -> Iterator[Record | BadSample]:
 
 
 def converted(batch: "pa.RecordBatch") -> list[Record]:
-    """The rows of a batch; a damaged file may point anywhere in memory, so that is checked first.
+    """The rows of a batch, validated first: a damaged file may hold invalid memory offsets.
 
     Raises:
         Exception: A value cannot be decoded.

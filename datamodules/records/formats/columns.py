@@ -1,6 +1,6 @@
 """Columns of rows, by name or by path.
 
-A column may be a path into what a cell holds: `data.text` is the entry `text` of the object under
+A column may be a path into a nested cell: `data.text` is the entry `text` of the object under
 `data`, `messages.0` the first entry of a list. A whole name comes before a path.
 """
 
@@ -17,18 +17,18 @@ Record = dict[str, Any]
 
 
 class ColumnError(ValueError):
-    """A file lacks a column that was asked for; names both, and the columns that there are."""
+    """A file lacks a requested column; the message names both and lists the existing columns."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is read of each row.
+    """Which columns of each row are read.
 
     Attributes:
-        columns: What is read; all where None. A file with a schema must have them.
-        needed: What every file must have, JSON included.
-        optional: What is read as well where it is there.
-        delimiter: What stands between two cells of CSV; by the file's ending where None.
+        columns: Columns to read; None reads all. A file with a schema must have them.
+        needed: Columns that every file must have, JSON included.
+        optional: Columns that are read where they exist.
+        delimiter: Separator of CSV cells; None follows the file's extension.
     """
 
     columns: list[str] | None = None
@@ -37,11 +37,11 @@ class Wanted:
     delimiter: str | None = None
 
     def chosen(self, names: list[str], file: Path | str) -> list[str]:
-        """The columns of a schema to read, each once; of a path its first part.
+        """The columns of a schema to read, each once; for a path its first part.
 
         Args:
-            names: The columns that there are.
-            file: Whose.
+            names: Columns of the file.
+            file: The file, for the message.
 
         Raises:
             ColumnError: One is missing.
@@ -55,10 +55,10 @@ class Wanted:
 
 
 def cell(record: Record, column: str) -> object:
-    """What stands in a column.
+    """The value in a column.
 
     Raises:
-        BadSampleError: There is no such column; names those that there are.
+        BadSampleError: There is no such column; the message lists the existing ones.
     """
     if column in record:
         return record[column]
@@ -83,7 +83,7 @@ def has(record: Record, column: str) -> bool:
 
 
 def require(needed: Iterable[str], names: Iterable[str], file: Path | str) -> None:
-    """Raise a `ColumnError` unless all columns are there; of a path, its first part."""
+    """Raise a `ColumnError` unless all columns exist; for a path, its first part."""
     known = list(names)
     for column in needed:
         if column not in known and column.split(".")[0] not in known:
@@ -91,6 +91,6 @@ def require(needed: Iterable[str], names: Iterable[str], file: Path | str) -> No
 
 
 def absent(column: str, names: Iterable[str], file: Path | str) -> None:
-    """Raise a `ColumnError` about a column that is not there."""
+    """Raise a `ColumnError` about a column that does not exist."""
     there = ", ".join(map(str, names))
     raise ColumnError(printable(f"{file} has no column {column!r}; it has {there}."))

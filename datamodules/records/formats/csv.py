@@ -10,11 +10,11 @@ from datamodules.records.formats.columns import Record, Wanted, require
 from datamodules.records.formats.files import bare, opened, refuse_encodings
 
 LARGEST_CELL = 2**31 - 1
-"""Characters of a cell, at most."""
+"""Maximum number of characters in a cell."""
 
 
 def csv_rows(file: Path, wanted: Wanted) -> Iterator[tuple[int, Record | BadSample]]:
-    """Rows by number, from 1, all cells as texts; empty lines do not count."""
+    """Rows with their numbers from 1, all cells as text; empty lines are not counted."""
     csv.field_size_limit(LARGEST_CELL)
     delimiter = wanted.delimiter or ("\t" if bare(file).endswith(".tsv") else ",")
     with opened(file) as source:
@@ -31,7 +31,7 @@ def csv_rows(file: Path, wanted: Wanted) -> Iterator[tuple[int, Record | BadSamp
 
 
 def _next(reader: Iterator[list[str]]) -> list[str] | BadSample | None:
-    """The next row, or why it is none; None at the end."""
+    """The next row, or a `BadSample`; None at the end."""
     try:
         return next(reader, None)
     except csv.Error as error:

@@ -1,4 +1,4 @@
-"""Files that hold rows or texts: which there are, of which format each is, and its bytes."""
+"""Files of rows or texts: finding them, their formats and their decompressed bytes."""
 
 import bz2
 import gzip
@@ -30,27 +30,27 @@ FORMATS = {
     ".csv": "CSV",
     ".tsv": "CSV",
 }
-"""Ending of a file -> how its rows are written; each may be followed by a `COMPRESSIONS`."""
+"""File extension -> format of its rows; each may be followed by one of `COMPRESSIONS`."""
 COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz")
-"""Endings of compressed files."""
+"""Extensions of compressed files."""
 LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
-"""Names that systems leave behind; so do all that begin with a dot, or with `~$`."""
+"""Files that operating systems leave; so are names that start with a dot or `~$`."""
 NUM_SHOWN = 5
 """Files named in a message."""
 CHUNK = 2**16
-"""Bytes that are decompressed together."""
+"""Bytes decompressed at once."""
 LARGEST_WINDOW = 2**31
-"""Bytes that a Zstandard frame may refer back, at most: all that the format allows."""
+"""Maximum window of a Zstandard frame in bytes, as large as the format allows."""
 
 
 def bare(file: Path) -> str:
-    """The name of a file in lower case, without the ending of a compression."""
+    """The name of a file in lower case, without the extension of a compression."""
     name = file.name.lower()
     return name.rpartition(".")[0] if name.endswith(COMPRESSIONS) else name
 
 
 def file_format(file: Path) -> str:
-    """How the rows of a file are written, by its ending: a value of `FORMATS`, or ""."""
+    """Format of the rows of a file by its extension: a value of `FORMATS`, or ""."""
     return FORMATS.get(Path(bare(file)).suffix, "")
 
 
@@ -60,21 +60,21 @@ def shown(file: Path) -> str:
 
 
 def find_files(path: str, endings: Collection[str] = ()) -> list[Path]:
-    """The files that a path means, sorted.
+    """The files that a path selects, sorted.
 
-    A path that exists is taken as it is written, brackets included. Litter of macOS, of notebooks
+    An existing path is taken literally, brackets included. Litter of macOS, of notebooks
     and the like is left out, and a warning counts it. A folder that `save_to_disk` wrote gives
     the files that it lists.
 
     Args:
-        path: A file; a folder, which stands for every file below it with one of the endings; or
+        path: A file; a folder, which selects every file below it with one of the endings; or
             a glob.
-        endings: What the files of a folder end in, such as `.jsonl`, compressed or not; every
+        endings: Extensions of the files of a folder, such as `.jsonl`, compressed or not; every
             file where there are none.
 
     Raises:
         FileNotFoundError: There is none.
-        ValueError: A folder holds several splits that `save_to_disk` wrote.
+        ValueError: A folder has several splits that `save_to_disk` wrote.
     """
     root = at_home(path)
     if root.is_file():
@@ -96,11 +96,11 @@ def find_files(path: str, endings: Collection[str] = ()) -> list[Path]:
 
 
 def opened(file: Path) -> BinaryIO:
-    """The bytes of a file, decompressed by its ending.
+    """The bytes of a file, decompressed according to its extension.
 
     Raises:
         OSError: It cannot be opened. Reading raises OSError, EOFError or an error of the
-            compression where the file is damaged or cut.
+            compression where the file is damaged or truncated.
     """
     suffix = file.suffix.lower()
     if suffix == ".zst":
@@ -114,13 +114,13 @@ def opened(file: Path) -> BinaryIO:
 
 
 def refuse_encodings(head: bytes) -> None:
-    """Raise an BadSampleError where a file begins as one that is not UTF-8."""
+    """Raise a `BadSampleError` if the first bytes of a file show that it is not UTF-8."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head[:4]:
         raise BadSampleError("UTF-16 or no text: convert it, as by iconv -f UTF-16 -t UTF-8")
 
 
 class Zstandard(io.RawIOBase):
-    """Reads all frames of a Zstandard file, and refuses one that is cut.
+    """Reads all frames of a Zstandard file and refuses a truncated one.
 
     Args:
         file: The compressed bytes; closed with this.
@@ -132,9 +132,9 @@ class Zstandard(io.RawIOBase):
         self.file = file
         self._decompressor = zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW)
         self._frame = self._decompressor.decompressobj()
-        self._is_begun = False  # whether the frame has been fed
-        self._read = b""  # compressed, behind the frame
-        self._left = b""  # decompressed, not handed out
+        self._is_begun = False  # whether the frame has received bytes
+        self._read = b""  # compressed, after the frame
+        self._left = b""  # decompressed, not yet returned
 
     @override
     def readable(self) -> bool:
@@ -154,7 +154,7 @@ class Zstandard(io.RawIOBase):
         return size
 
     def _decompress(self, chunk: bytes) -> None:
-        """Feed the frame; where it ends, begin another."""
+        """Feed the frame; start another where it ends."""
         self._left, self._read = self._frame.decompress(chunk), b""
         self._is_begun = not self._frame.eof
         if self._frame.eof:
@@ -168,7 +168,7 @@ class Zstandard(io.RawIOBase):
 
 
 def _matches(path: Path) -> list[Path]:
-    """What a glob matches, part by part: a part that exists is taken as it is written."""
+    """What a glob matches, part by part: an existing part is taken literally."""
     found = [Path(path.anchor)]
     for part in path.parts[len(Path(path.anchor).parts) :]:
         found = [match for folder in found for match in _part(folder, part)]
@@ -218,7 +218,7 @@ def _refuse_splits(folder: Path) -> None:
 
 
 def is_litter(path: PurePath) -> bool:
-    """Whether a system left a file behind, or a folder that it lies in.
+    """Whether an operating system created the file or a folder that contains it.
 
     Args:
         path: Counted from the folder that a user names.

@@ -43,7 +43,7 @@ def hub_rows(
 
 
 def hub_records(name: str, rows: "Dataset", columns: Sequence[str]) -> Iterator[Row]:
-    """The rows of a dataset, and where each stands, counted from 1.
+    """The rows of a dataset with their origins, counted from 1.
 
     Args:
         name: What it is called where its rows are named.
@@ -66,7 +66,7 @@ def hub_records(name: str, rows: "Dataset", columns: Sequence[str]) -> Iterator[
                         record = BadSample(place, record.reason)
                     yield place, record
     except Exception as error:
-        told = f"{name} cannot be read behind row {number}: {reason(error)}."
+        told = f"{name} cannot be read after row {number}: {reason(error)}."
         raise ValueError(told) from error
 
 
@@ -74,7 +74,7 @@ def hub_record(rows: "Dataset", index: int) -> Record:
     """One row of a dataset, checked before it is decoded as every row of Arrow is.
 
     Raises:
-        BadSampleError: It cannot be decoded; says why.
+        BadSampleError: It cannot be decoded; the message says why.
     """
     found = attempt("", lambda: _row(rows, index))
     if isinstance(found, BadSample):

@@ -14,22 +14,22 @@ Numbered = Iterator[tuple[int, Record | BadSample]]
 NUM_SURE = 100
 """Rows none of which has a column: then the column is taken for missing."""
 NO_OBJECT = "not a JSON object"
-"""What is wrong with a line or an entry that holds something else."""
+"""Reason for a line or an entry of another type."""
 BYTE_MARK = b"\xef\xbb\xbf"
 """The byte order mark of UTF-8."""
 
 
 def json_rows(file: Path, wanted: Wanted) -> Numbered:
-    """Rows by number of the line, or of the entry of an array, from 1; blank lines do not count.
+    """Rows with the number of their line or array entry, from 1; blank lines give no row.
 
-    Lines end at a line feed alone: other marks of line ends may stand in a text.
+    Lines end at a line feed only: a text may contain other line separators.
     """
     with opened(file) as source:
         yield from _having(_values(file, source), wanted.needed, file)
 
 
 def is_blank(line: bytes) -> bool:
-    """Whether a line holds nothing."""
+    """Whether a line is blank."""
     return not line.removeprefix(BYTE_MARK).strip()
 
 
@@ -69,7 +69,7 @@ def _whole(data: bytes) -> list[object]:
 
 
 def _having(rows: Numbered, needed: list[str], file: Path) -> Numbered:
-    """The rows, if one of the first has what is needed.
+    """The rows, if one of the first has the needed columns.
 
     Raises:
         ColumnError: None has it.

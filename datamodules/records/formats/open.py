@@ -1,9 +1,9 @@
-"""Rows of files of any format that people have: the one place that opens them, by their ending.
+"""Rows of files of every supported format, chosen by extension: the only place that opens them.
 
-`files.FORMATS` says which formats there are, `columns` what a column may be.
+`files.FORMATS` lists the formats, `columns` explains what a column may be.
 
-Whatever is wrong with one row costs that row; a file that cannot be read, or not to its end,
-costs what is left of it. Both come as a `BadSample`, which the census counts and names.
+An error in one row costs that row; a file that cannot be read, or not completely,
+costs the rest of its rows. Both come as a `BadSample`, which `RowTally` counts and lists.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,16 +18,16 @@ from datamodules.records.formats.files import file_format, shown
 from datamodules.records.formats.json import json_rows
 
 Row = tuple[str, Record | BadSample]
-"""Where a row stands, such as `train.jsonl:17`, counted from 1; and its cells, or why none."""
+"""Origin of a row, such as `train.jsonl:17`, counted from 1; and its cells or a bad sample."""
 Numbered = Iterator[tuple[int, Record | BadSample]]
-"""Rows by their number within a file."""
+"""Rows with their numbers within a file."""
 READERS: dict[str, Callable[[Path, Wanted], Numbered]] = {
     "Parquet": parquet_rows,
     "Arrow": arrow_rows,
     "JSON": json_rows,
     "CSV": csv_rows,
 }
-"""What reads each of `files.FORMATS`."""
+"""Reader of each of `files.FORMATS`."""
 EVERYTHING = Wanted()
 """All columns."""
 
@@ -41,24 +41,24 @@ def read_rows(
     """The rows of files, one file after the other.
 
     Args:
-        files: The files; a bad one of several is told as a `BadFile`.
+        files: The files; a bad one among several gives a `BadFile`.
         wanted: The columns.
-        otherwise: Format of a file whose ending tells none; "" refuses such a file.
-        named: What a file is called where its rows are named.
+        otherwise: Format of a file whose extension names none; "" refuses such a file.
+        named: Name of a file within the origins of its rows.
 
     Raises:
         ColumnError: A file lacks a column.
-        ValueError: The ending of a file tells no format, or the only file cannot be read.
+        ValueError: The extension of a file names no format, or the only file cannot be read.
     """
     for file in files:
         kind = file_format(file) or otherwise
         if not kind:
-            raise ValueError(f"{file}: its ending tells no format; docs/data.md has a table.")
+            raise ValueError(f"{file}: its ending names no known format; docs/data.md has a table.")
         yield from _rows(file, kind, wanted, named(file), len(files))
 
 
 def _rows(file: Path, kind: str, wanted: Wanted, name: str, num_files: int) -> Iterator[Row]:
-    """The rows of a file, and what keeps the rest of it from being read."""
+    """The rows of a file, then a `BadFile` if the rest cannot be read."""
     number = 0
     try:
         if file.stat().st_size == 0:
@@ -74,23 +74,23 @@ def _rows(file: Path, kind: str, wanted: Wanted, name: str, num_files: int) -> I
     except OnlyFileError:
         raise
     except Exception as error:
-        said = f"cannot be read as {kind}{f' behind row {number}' if number else ''}: "
+        said = f"cannot be read as {kind}{f' after row {number}' if number else ''}: "
         yield name, bad_file(file, name, said + reason(error), num_files)
 
 
 class OnlyFileError(ValueError):
-    """There is one file, and it cannot be read."""
+    """The only file cannot be read."""
 
 
 def bad_file(file: Path, name: str, said: str, num_files: int, is_empty: bool = False) -> BadFile:
-    """What is told of a file that cannot be read.
+    """The report of a file that cannot be read.
 
     Args:
         file: The file.
-        name: What it is called where its rows are named.
-        said: What is wrong, to follow its name.
-        num_files: Files that are read together with it, itself included.
-        is_empty: Whether it merely holds nothing.
+        name: Its name within the origins of its rows.
+        said: The problem, to follow its name.
+        num_files: Number of files that are read together, this one included.
+        is_empty: Whether the file is empty.
 
     Raises:
         OnlyFileError: There is no other file.

@@ -1,4 +1,4 @@
-"""Parquet files whose rows are found by number."""
+"""Parquet files with random access to rows."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -280,7 +280,7 @@ def test_an_unknown_ending_is_the_class_own_format_or_refused(tmp_path: Path):
     path = tmp_path / "train-00000"
     path.write_bytes(LINES)
     assert len(texts(JsonlText(str(path)))) == len(ROWS)
-    with pytest.raises(ValueError, match="its ending tells no format"):
+    with pytest.raises(ValueError, match="its ending names no known format"):
         texts(TextFiles(str(path)))
     with pytest.raises(FileNotFoundError, match=r"holds no file that ends in \.parquet, \.pq"):
         texts(ParquetText(str(tmp_path)))
