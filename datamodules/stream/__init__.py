@@ -1,1 +1,1 @@
-"""Endless resumable streams of batches, and the datamodule on them."""
+"""Endless, resumable streams of batches and the datamodule on top of them."""

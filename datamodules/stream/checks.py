@@ -1,4 +1,4 @@
-"""What all datamodules ask of their arguments."""
+"""Checks of arguments that all datamodules share."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,31 +8,31 @@ from datamodules.records.source import Source
 
 
 def check_bounds(values: Mapping[str, Any], least: Mapping[str, int]) -> None:
-    """Raise a ValueError where a value is below its least; names both."""
+    """Raise a ValueError if a value is below its minimum; the message names both."""
     for name, bound in least.items():
         if values[name] < bound:
             raise ValueError(f"{name} must be at least {bound}, got {values[name]}.")
 
 
 def check_shares(values: Mapping[str, Any], names: Iterable[str]) -> None:
-    """Raise a ValueError where a value is outside of [0, 1]."""
+    """Raise a ValueError if a value is outside [0, 1]."""
     for name in names:
         if not 0.0 <= values[name] <= 1.0:
             raise ValueError(f"{name} must be within [0, 1], got {values[name]}.")
 
 
 def check_choice(name: str, value: object, known: Iterable[object]) -> None:
-    """Raise a ValueError where a value is none of the known ones; Python checks no Literal."""
+    """Raise a ValueError for an unknown value; Python does not check a Literal."""
     if value not in (choices := list(known)):
         raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}.")
 
 
 def check_sources(train: Sequence[Source], kind: str) -> None:
-    """Raise a ValueError where there is no training source, or one without a finite weight.
+    """Raise a ValueError if there is no training source, or one without a finite weight.
 
     Args:
         train: The sources.
-        kind: What they are sources of.
+        kind: Kind of their samples, for the message.
     """
     if not train:
         raise ValueError(f"train is empty: give it at least one source of {kind}.")

@@ -1,4 +1,4 @@
-"""An order that puts texts of similar length into one batch, so that little is padding."""
+"""An order that batches texts of similar length to reduce padding."""
 
 from bisect import bisect_right
 from collections import OrderedDict
@@ -10,29 +10,29 @@ from numpy.typing import NDArray
 from datamodules.stream.order import Order
 
 KEPT = 2
-"""Pools whose order is remembered."""
+"""Number of pools whose order is cached."""
 NUM_BUCKETS = 16
-"""Parts of a pool that are shuffled; each holds a narrow range of lengths."""
+"""Buckets per pool that are shuffled; each has a narrow range of lengths."""
 
 
 class Bucketed:
-    """Another order, rearranged within pools: sorted by length, then cut into shuffled buckets.
+    """Another order, rearranged within pools: sorted by length, then split into shuffled buckets.
 
-    An epoch of the other order is cut into pools of about the same number of samples, and no pool
-    reaches from one epoch into the next, so that every epoch has the very items that it has there.
-    What stands at a position follows from that position alone: neither the size of a batch nor the
-    number of devices moves a sample. A bucket is many batches long, since batches need not begin
-    where buckets do.
+    An epoch of the other order is split into pools of about the same number of samples. No pool
+    spans two epochs, so every epoch has the same items as in the other order.
+    The item at a position depends on the position only: neither the batch size nor the
+    number of devices moves a sample. A bucket is many batches long, since batches need not start
+    at a bucket.
 
     Args:
-        order: The other order, whose ids are those of the items, or say by `Draws` at which place
-            of the stream they stand.
+        order: The other order; its ids are those of the items, or encode by `Draws` the position in
+            the stream as well.
         lengths: Length of each item.
-        pool_size: Samples of a pool, about; 1 keeps the other order.
+        pool_size: Approximate number of samples per pool; 1 keeps the other order.
         seed: Seed of the order of the buckets.
 
     Raises:
-        ValueError: There is not one length an item, or the pool is empty.
+        ValueError: The number of lengths is not that of the items, or the pool is empty.
     """
 
     def __init__(

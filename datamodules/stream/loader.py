@@ -1,7 +1,7 @@
-"""The loader of every system: resumable, independent of world size, aware of accumulation.
+"""The loaders of every system: resumable, independent of world size, aware of accumulation.
 
 Global batch k of a run on W devices with B samples each holds the samples k*B*W to (k+1)*B*W of
-an endless stream; rank r takes its r-th part. The only state is how many samples were handed out.
+an endless stream; rank r takes its r-th part. The only state is the number of consumed samples.
 """
 
 from collections import Counter, deque
@@ -20,11 +20,11 @@ from datamodules.stream.order import Order, Repeated
 from datamodules.stream.workers import leave_signals
 
 Targets = int | dict[str, int]
-"""Number of targets of a batch, or one number per kind of target."""
+"""Number of targets of a batch, in total or per kind of target."""
 Batch = dict[str, object]
 BatchT = TypeVar("BatchT")
 Request = tuple[NDArray[np.int64], int]
-"""Ids of the items of a batch, and how many of them, from the front, are real."""
+"""Ids of the items of a batch, and how many of the first ones are real."""
 
 
 class Items(Protocol):
@@ -35,21 +35,21 @@ class Items(Protocol):
 
         Args:
             ids: Which items, in order.
-            num_real: The items from here on only fill the batch: none of their targets counts.
+            num_real: Number of real items; later ones only fill the batch and have no targets.
 
         Returns:
-            A dict; for training it holds `num_targets`.
+            A dict; for training it has `num_targets`.
         """
         ...
 
 
 class ResumableLoader:
-    """Training batches from an endless stream, in epochs as the trainer counts them.
+    """Training batches from an endless stream, split into the trainer's epochs.
 
-    The stream goes on from epoch to epoch, so what does not fill a batch at an epoch's end opens
-    the next one. Lightning saves `state_dict` in the middle of an epoch and, as `__len__` is
-    there, fetches no batch ahead; so a resumed run goes on with the very next sample, whatever
-    has become of the number of devices, the batch size or the number of workers.
+    The stream continues across epochs, so samples that do not fill a batch at an epoch's end start
+    the next one. Lightning saves `state_dict` in the middle of an epoch and, since `__len__` is
+    defined, prefetches no batch; so a resumed run continues with exactly the next sample, even if
+    the number of devices, the batch size or the number of workers has changed.
 
     Args:
         items: Where batches are built.
@@ -58,8 +58,8 @@ class ResumableLoader:
         rank: Number of this device, from 0.
         world_size: Number of devices.
         num_workers: Processes that build batches; 0 builds them in this one.
-        window: Batches per optimizer step, or what says how many there are now; each batch says in
-            `step_targets` how many targets the whole window has on this device.
+        window: Batches per optimizer step, or a function that returns them; each batch has in
+            `step_targets` the number of targets of the whole window on this device.
         limit: Batches (int) or share of them (float) after which the trainer ends an epoch.
     """
 
@@ -84,11 +84,11 @@ class ResumableLoader:
         self._stride = batch_size * world_size
         length = len(self)
         self._end = min(length, limit) if isinstance(limit, int) else int(length * limit)
-        self._position = 0  # batches handed out in this epoch
-        self._restored = 0  # where in its epoch the next iterator begins
+        self._position = 0  # batches returned in this epoch
+        self._restored = 0  # batch of its epoch at which the next iterator starts
         self._pretended: dict[str, int] | None = None
         self._ahead: deque[Batch] = deque()
-        # Lightning stops the workers of whatever stands in an attribute of this name
+        # Lightning stops the workers of the iterator in an attribute of this name
         self._iterator: Iterator[Batch] | None = None
 
     @property
@@ -101,13 +101,13 @@ class ResumableLoader:
         return max(1, self.order.num_items // self._stride)
 
     def __iter__(self) -> Iterator[Batch]:
-        """The batches of the next epoch, or what a restored state has left of its epoch."""
+        """The batches of the next epoch, or the rest of a restored one."""
         self._position = self._restored if self._restored < self._end else 0
         self._restored = 0
         return self._epoch()
 
     def state_dict(self) -> dict[str, int]:
-        """Samples handed out on all devices, and batches since the epoch began."""
+        """Samples consumed on all devices, and batches since the epoch started."""
         if self._pretended is not None:
             return self._pretended
         return {
@@ -117,11 +117,11 @@ class ResumableLoader:
         }
 
     def pretend(self, state_dict: dict[str, int] | None) -> None:
-        """Say from now on that it stands at a place it has left; None ends it."""
+        """Report an earlier state from now on; None ends this."""
         self._pretended = state_dict
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on where another loader of the same stream stopped."""
+        """Continue where another loader of the same stream stopped."""
         if state_dict["items"] != self.order.num_items:
             rank_zero_warn(
                 f"The training data changed: {state_dict['items']} items when the checkpoint was "
@@ -132,7 +132,7 @@ class ResumableLoader:
         self._iterator = None
 
     def repeat_epoch(self) -> None:
-        """Give the same batches in every epoch, as `overfit_batches` of the trainer promises."""
+        """Repeat the same batches in every epoch, as the trainer's `overfit_batches` requires."""
         self.order = Repeated(self.order, self._end * self._stride)
 
     def _epoch(self) -> Iterator[Batch]:
@@ -149,23 +149,23 @@ class ResumableLoader:
             yield batch | {"step_targets": targets}
 
     def _window_targets(self, place: int) -> Targets:
-        """Targets of the window that the next batch belongs to as its number `place`."""
+        """Targets of the window in which the next batch has the index `place`."""
         end = self._end if self._position < self._end else len(self)
         num_ahead = min(self.window - place, end - self._position)
         self._fill(num_ahead)
-        # a run restored inside a window builds the batches before that point once more
+        # a run restored inside a window builds the earlier batches of that window again
         starts = [max(0, self.num_samples - back * self._stride) for back in range(place, 0, -1)]
         past = [self.items.batch(*request) for request in self._requests(starts)]
         return total_targets([*past, *islice(self._ahead, num_ahead)])
 
     def _requests(self, starts: Iterable[int]) -> Iterator[Request]:
-        """What this rank needs of the global batches that begin at these samples."""
-        # holds no reference to the loader, so that its workers end as soon as it is dropped
+        """Requests of this rank for the global batches that start at these samples."""
+        # has no reference to the loader, so that its workers end as soon as it is dropped
         order, size, offset = self.order, self.batch_size, self.rank * self.batch_size
         return ((order.items(s + offset, s + offset + size), size) for s in starts)
 
     def _fill(self, size: int) -> None:
-        """Have at least `size` batches at hand."""
+        """Build batches until at least `size` are buffered."""
         if self._iterator is None:
             self._ahead.clear()
             requests = self._requests(count(self.num_samples, self._stride))
@@ -177,8 +177,8 @@ class ResumableLoader:
 class EvaluationLoader:
     """Every item once, in order; all ranks get the same number of batches of the same size.
 
-    What is missing at the end is filled up with repeats of the last item, and `Items.batch` is
-    told how many of its items are real.
+    The last batches are filled with repeats of the last item, and `Items.batch` receives
+    the number of its real items.
 
     Args:
         items: Where batches are built.
@@ -203,7 +203,7 @@ class EvaluationLoader:
 
     @property
     def _iterator(self) -> object:
-        """Where Lightning looks for workers that are to end with the run."""
+        """Where Lightning looks for workers to stop at the end of the run."""
         return self._batches._iterator
 
     @_iterator.setter
@@ -223,7 +223,7 @@ class EvaluationLoader:
 
 @dataclass(frozen=True)
 class _Requests(Sampler[Request]):
-    """What one rank needs for an evaluation, batch by batch; arguments as above."""
+    """Requests of one rank for an evaluation, batch by batch; arguments as above."""
 
     num_items: int
     batch_size: int
@@ -242,7 +242,7 @@ class _Requests(Sampler[Request]):
 
 
 class _Batches(Dataset[Batch]):
-    """What the workers hold: it turns a request into a batch."""
+    """The dataset of the workers: it turns a request into a batch."""
 
     def __init__(self, items: Items):
         self.items = items
@@ -256,11 +256,11 @@ def fetch(items: Items, requests: Iterable[Request], num_workers: int) -> DataLo
 
     Args:
         items: Where batches are built.
-        requests: What to build; may be endless.
+        requests: Batches to build; may be endless.
         num_workers: Processes that build batches; 0 builds them in this one.
 
     Returns:
-        The loader; on a machine with CUDA its tensors lie in pinned memory.
+        The loader; with CUDA its tensors are in pinned memory.
     """
     return DataLoader(
         _Batches(items),
@@ -276,7 +276,7 @@ def fetch(items: Items, requests: Iterable[Request], num_workers: int) -> DataLo
 
 
 def total_targets(batches: Iterable[Batch]) -> Targets:
-    """Sum of `num_targets`, kind by kind where there are kinds."""
+    """Sum of `num_targets`, per kind if there are kinds."""
     kinds = [cast(Targets, batch["num_targets"]) for batch in batches]
     if all(isinstance(kind, int) for kind in kinds):
         return sum(cast(list[int], kinds))

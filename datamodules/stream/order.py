@@ -1,4 +1,4 @@
-"""The endless order in which training takes its items, computed from a position alone."""
+"""The endless order of training items, a function of the position only."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -21,14 +21,14 @@ class Mixture:
     """Items of several sources in fixed shares, shuffled anew in every epoch.
 
     An epoch has as many positions as there are items. Source i gets a fixed number c_i of them,
-    its share rounded, at least one. Draw number c of source i over the whole run is
+    its rounded share, at least one. Draw c of source i over the whole run is
 
         item  perm(seed, i, c // R_i)[c % R_i]   of its R_i items,
 
-    so a source is gone through completely before any item comes again, whatever its share.
+    so every item of a source is drawn once before any is repeated, whatever its share.
 
     Args:
-        sizes: Items of each source; the ids of a source follow those of the one before.
+        sizes: Number of items of each source; the ids of a source follow those of the previous one.
         weights: Weight of each source, above 0.
         seed: Seed of all permutations.
     """
@@ -61,7 +61,7 @@ class Mixture:
         return self._epochs[epoch]
 
     def _shuffle(self, parts: list[NDArray[np.int64]], epoch: int) -> NDArray[np.int64]:
-        """Mix the draws of the sources; each keeps its own order."""
+        """Interleave the draws of the sources at random; each keeps its own order."""
         source = np.repeat(np.arange(len(parts)), self.draws)
         source = np.random.default_rng([self.seed, epoch]).permutation(source)
         order = np.empty(self.num_items, np.int64)
@@ -69,7 +69,7 @@ class Mixture:
         return order
 
     def _drawn(self, source: int, epoch: int) -> NDArray[np.int64]:
-        """What one source gives to one epoch."""
+        """Draws of one source in one epoch."""
         count, size = self.draws[source], self.sizes[source]
         start, stop = epoch * count, (epoch + 1) * count
         parts = []
@@ -80,7 +80,7 @@ class Mixture:
         return self._first_ids[source] + np.concatenate(parts)
 
     def _permutation(self, source: int, turn: int) -> NDArray[np.int64]:
-        """The order of one pass through a source; the last one of each is kept."""
+        """The permutation of one pass through a source; the last one of each is cached."""
         if (source, turn) not in self._permutations:
             rng = np.random.default_rng([self.seed, source, turn])
             kept = {key: ids for key, ids in self._permutations.items() if key[0] != source}
@@ -89,11 +89,11 @@ class Mixture:
 
 
 class Repeated:
-    """The beginning of another order, over and over: what overfitting on a few batches needs.
+    """The prefix of another order, repeated: for overfitting on a few batches.
 
     Args:
         order: The other order; the length of an epoch stays the same.
-        period: Samples after which it begins again.
+        period: Samples after which it repeats.
     """
 
     def __init__(self, order: Order, period: int):
@@ -110,14 +110,16 @@ def apportion(total: int, weights: Sequence[float]) -> list[int]:
     """Divide `total` in proportion to the weights by largest remainders, each at least 1.
 
     Raises:
-        ValueError: There are more weights than things to divide, or a weight is not above 0 and
+        ValueError: There are more weights than items to divide, or a weight is not above 0 and
             finite.
     """
     if not all(0 < weight < np.inf for weight in weights):
         raise ValueError(f"weights must be above 0 and finite, got {list(weights)}.")
     if total < len(weights):
         raise ValueError(f"{total} items cannot be shared among {len(weights)} sources.")
-    share = np.asarray(weights, float) / max(weights)  # the sum of the largest would be infinite
+    share = np.asarray(weights, float) / max(
+        weights
+    )  # the sum of very large weights would be infinite
     quota = total * share / share.sum()
     counts = np.maximum(1, np.floor(quota)).astype(np.int64)
     for _ in range(total - int(counts.sum())):
@@ -128,10 +130,10 @@ def apportion(total: int, weights: Sequence[float]) -> list[int]:
 
 
 class Draws:
-    """Another order whose ids also say at which place of the stream they stand.
+    """Another order whose ids also encode the position in the stream.
 
-    The id of item i at position p is p * num_items + i, so that what is drawn by chance for it
-    differs from pass to pass, and is the same again in a run that is resumed.
+    The id of item i at position p is p * num_items + i, so that random choices for an item
+    differ from pass to pass and are reproduced in a resumed run.
 
     Args:
         order: The other order.

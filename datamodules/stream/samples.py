@@ -1,4 +1,4 @@
-"""Samples that are found by number and may be bad: how they are read, and what their data share."""
+"""Samples that are read by index and may be bad, and the datamodule that mixes their sources."""
 
 import json
 from abc import ABC, abstractmethod
@@ -23,16 +23,16 @@ from datamodules.stream.stages import STAGES, Stage
 Sample = TypeVar("Sample")
 Supply = TypeVar("Supply", bound=IndexedSource)
 TRIES = 100
-"""Samples of a source that are tried, a bad one's substitutes included."""
+"""Samples of a source that are tried per draw, substitutes included."""
 
 
 class SourceItems(ABC, Generic[Supply, Sample]):
     """The samples of several sources as one sequence.
 
     Args:
-        sources: The sources; ids run on from one to the next.
-        seed: Seed of all that is drawn by chance.
-        replace: Whether a sample in a bad one's place counts as one, as in training.
+        sources: The sources; ids continue from one to the next.
+        seed: Seed of all random choices.
+        replace: Whether a substitute for a bad sample counts as a sample, as in training.
     """
 
     def __init__(self, sources: Sequence[Supply], seed: int, replace: bool):
@@ -51,23 +51,23 @@ class SourceItems(ABC, Generic[Supply, Sample]):
         """One sample.
 
         Raises:
-            BadSampleError: It is bad; says how.
+            BadSampleError: The sample is bad; the message says why.
         """
 
     def location(self, row: int) -> str:
-        """Where a sample stands."""
+        """Origin of a sample."""
         which = self._which(row)
         return printable(self.sources[which].location(row - int(self._first[which])))
 
     def draw(self, draw: int, tries: int = TRIES) -> tuple[Sample | None, int, BadSample | None]:
-        """A sample, its id, and what was wrong with the one that was drawn, if anything.
+        """Draw a sample; returns it, its id, and the first bad sample met, if any.
 
-        In a bad one's place comes another of its source, drawn by chance and not the next one, as
-        bad ones often stand together; where no good one is found, none, with the id -1.
+        A bad sample is replaced by a random one of its source, not by the next one, since
+        bad samples are often adjacent; if no sound one is found, the result is None with the id -1.
 
         Args:
-            draw: What `Draws` gives, or the plain number of a sample.
-            tries: Samples that are read, at most.
+            draw: Id from `Draws`, or the index of a sample.
+            tries: Maximum number of samples that are read.
         """
         turn, number = divmod(draw, len(self))
         which = self._which(number)
@@ -84,22 +84,22 @@ class SourceItems(ABC, Generic[Supply, Sample]):
 
     @abstractmethod
     def batch(self, ids: np.ndarray, num_real: int) -> Batch:
-        """One batch; what was wrong with bad samples stands in `bad_samples`."""
+        """One batch; it lists its bad samples under `bad_samples`."""
 
     def _which(self, row: int) -> int:
         return int(np.searchsorted(self._first, row, side="right")) - 1
 
 
 class MixtureData(ResumableData, Generic[Supply, Sample]):
-    """What data of such samples share: sources by stage, the mixture, and the count of bad ones.
+    """Base of datamodules of such samples: sources by stage, mixture and tally of bad samples.
 
-    A subclass makes the items of a stage in `open` and says in `num_drawn` what a batch held.
+    A subclass builds the items of a stage in `open` and counts those of a batch in `num_drawn`.
     """
 
     version: ClassVar[int]
-    """Raised when what is made of a sample changes."""
+    """Increased whenever the processing of a sample changes."""
     unit: ClassVar[str]
-    """What a sample is called, in the plural."""
+    """Name of the samples, in the plural."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class MixtureData(ResumableData, Generic[Supply, Sample]):
 
     @abstractmethod
     def num_drawn(self, batch: Batch, stage: Stage, num_bad: int) -> int | None:
-        """Samples drawn for a batch, bad ones included; None where it holds none of a source."""
+        """Samples drawn for a batch, bad ones included; None if none of them is from a source."""
 
     @abstractmethod
     def num_sound(self, batch: Batch) -> int:
@@ -136,26 +136,26 @@ class MixtureData(ResumableData, Generic[Supply, Sample]):
     @property
     @abstractmethod
     def form(self) -> list[object]:
-        """What decides what becomes of a sample, beside its source; ready for JSON."""
+        """Options that determine the processing of a sample; ready for JSON."""
 
     def fingerprint(self, stage: Stage) -> str:
-        """A text that changes when the samples of a stage may have changed."""
+        """A text that changes whenever the samples of a stage may have changed."""
         sources = [source.fingerprint() for source in self.sources[stage]]
         return json.dumps([type(self).__name__, self.version, sources, self.form])
 
     def stages(self, command: str) -> tuple[Stage, ...]:
-        """Whose sources a command of the trainer reads."""
+        """Stages whose sources a command of the trainer reads."""
         return STAGES[command]
 
     def prepare_data(self) -> None:
-        """Make caches of what this command reads; Lightning calls it on one process a node."""
+        """Create the caches that this command reads; Lightning calls it on one process per node."""
         command = None if self.trainer is None else self.trainer.state.fn
         for stage in self.stages("fit" if command is None else command.value):
             for source in self.sources[stage]:
                 source.prepare()
 
     def setup(self, stage: str) -> None:
-        """Open the sources and say what the training mixture is."""
+        """Open the sources and print the training mixture."""
         folder = self.bad_samples_folder()
         rank = self.replica()[0]
         for part in self.stages(stage):
@@ -179,7 +179,7 @@ class MixtureData(ResumableData, Generic[Supply, Sample]):
         return self.training_loader(items, order, self.batch_size, self.num_workers)
 
     def val_dataloader(self) -> EvaluationLoader | list[EvaluationLoader]:
-        """Every validation sample once; an empty list where there is none."""
+        """Every validation sample once; an empty list if there is none."""
         return self.once("validate") if self.sources["validate"] else []
 
     def test_dataloader(self) -> EvaluationLoader:
@@ -191,7 +191,7 @@ class MixtureData(ResumableData, Generic[Supply, Sample]):
         return self.once("test")
 
     def once(self, stage: Stage, limit: int | None = None) -> EvaluationLoader:
-        """Every sample of a stage once, or the first ones.
+        """Every sample of a stage once, or only the first ones.
 
         Raises:
             ValueError: There is none.
@@ -206,7 +206,7 @@ class MixtureData(ResumableData, Generic[Supply, Sample]):
 
     @override
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Take out what was said of bad samples, and count."""
+        """Remove the list of bad samples from the batch and count them."""
         bad_samples = cast(list[BadSample], batch.pop("bad_samples", []))
         stage = self._stage()
         if stage in self._tallies:
@@ -226,7 +226,7 @@ class MixtureData(ResumableData, Generic[Supply, Sample]):
         self._counts = state_dict.get("samples")
 
     def bad_samples_folder(self) -> Path | None:
-        """Where bad samples are listed; all ranks ask, since the trainer lets them agree."""
+        """Folder of the list of bad samples; all ranks call it, as the trainer synchronises them."""
         if self.trainer is None or self.trainer.logger is None:
             return None
         return None if self.trainer.log_dir is None else Path(self.trainer.log_dir)

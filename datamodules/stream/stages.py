@@ -1,4 +1,4 @@
-"""Parts of the data, and which of them each command of the trainer reads."""
+"""Stages of the data, and those that each command of the trainer reads."""
 
 from typing import Literal
 
@@ -9,4 +9,4 @@ STAGES: dict[str, tuple[Stage, ...]] = {
     "test": ("test",),
     "predict": (),
 }
-"""What each command of the trainer reads."""
+"""Stages that each command of the trainer reads."""

@@ -1,13 +1,13 @@
-"""What a process that builds batches does with signals."""
+"""Signal handling of processes that build batches."""
 
 import signal
 
 PATIENCE = 30
-"""Seconds that a worker goes on after a first SIGTERM, for a training that ends its step."""
+"""Seconds that a worker continues after a first SIGTERM, so that training can finish its step."""
 
 
 def leave_signals(worker: int) -> None:
-    """Signals to the whole process group are the training process's to answer, with our batches."""
+    """Leave signals to the process group to the training process, which still needs our batches."""
 
     def be_patient(signum: int, frame: object) -> None:
         signal.signal(signum, signal.SIG_DFL)

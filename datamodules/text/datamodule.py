@@ -5,19 +5,19 @@ A training or evaluation batch is a dict (B = rows, L = row length, N = pieces i
 - `token_BL`: int64; a row holds pieces of documents end to end, then zeros.
 - `label_BL`: int64, already shifted: the token that follows in the same piece; -100 where none
   does, in the padding, and in rows that only fill the last evaluation batch.
-- `position_BL`: int64; place within the piece; the padding counts as a piece of its own.
+- `position_BL`: int64; position within the piece; the padding counts as a piece of its own.
 - `length_N`: list[int]; lengths of all pieces, paddings included, row after row; sums to B * L.
 - `num_targets`: int; labels that count in this batch.
 - `step_targets`: int; the same, summed over the batches of one optimizer step on this device.
-- `num_bytes`: float; UTF-8 bytes of text behind those labels.
-- `row_B`: list[int]; number of each row among those of all sources, -1 for a filler.
-- `source_B`: list[int]; number of the source that each row is from.
+- `num_bytes`: float; UTF-8 bytes of the text of those labels.
+- `row_B`: list[int]; index of each row among those of all sources, -1 for a filler.
+- `source_B`: list[int]; index of the source of each row.
 
 A prediction batch holds the start token and the prompt, padded on the left:
 
 - `token_BL`: int64; `mask_BL`: bool, True = real token; `prompt`: list[str].
-- `row_B`: list[int]; number of each prompt, -1 for one that only keeps this device busy.
-- `repeat_B`: list[int]; how many equal prompts stand before each among all prompts.
+- `row_B`: list[int]; index of each prompt, -1 for a dummy that keeps this device in step.
+- `repeat_B`: list[int]; number of equal prompts before each among all prompts.
 """
 
 from collections.abc import Iterator
@@ -51,21 +51,21 @@ class TextData(ResumableData):
     Args:
         tokenizer: Folder or hub name of a tokenizer.
         train: Sources of training text; each gets rows in proportion to its weight.
-        validate: Sources of validation text, read once from end to end; weights do not matter.
+        validate: Sources of validation text, read once from start to end; weights are ignored.
         test: Sources of test text, likewise.
         row_length: Tokens of a row.
-        packing: best_fit keeps documents whole; concatenate cuts them where a row ends.
+        packing: best_fit keeps documents whole; concatenate splits them at the end of a row.
         long_documents: What best_fit does with a document longer than a row.
         batch_size: Rows per device and micro-batch.
         eval_batch_size: The same outside of training; None takes `batch_size`.
         num_workers: Processes that build batches; 0 builds them in the training process.
         cache: Folder for the tokenised text.
-        seed: Seed of the order of the rows; apart from the trainer's.
+        seed: Seed of the order of the rows; independent of the trainer's.
         prompts: What predict continues: texts, or a file of rows, such as .jsonl, with a column
             "prompt", or a .txt file with one prompt a line; None continues the empty text.
         max_bad_rate: Share of unusable documents in a source above which the run stops.
         control_tokens: Whether the name of a control token in a text, such as `<|endoftext|>`,
-            stands for that token, as Hugging Face reads it; else it is read as plain characters.
+            is read as that token, as Hugging Face does; otherwise as plain characters.
 
     Raises:
         ValueError: A size is too small, a weight is not positive or there is no training text.
@@ -114,14 +114,14 @@ class TextData(ResumableData):
         self._vocabulary: TextTokenizer | None = None
 
     def prepare_data(self) -> None:
-        """Tokenise what this command reads; Lightning calls it on one process a node."""
+        """Tokenise the sources of this command; Lightning calls it on one process per node."""
         for stage in STAGES[self._command()]:
             self._files(stage)
         if self._command() == "predict":
             _ = self.wanted
 
     def setup(self, stage: str) -> None:
-        """Map the tokens into memory, pack them and say what the training mixture is."""
+        """Memory-map the tokens, pack them and print the training mixture."""
         for part in STAGES[stage]:
             if part not in self._rows:
                 self._pack(part)
@@ -131,7 +131,7 @@ class TextData(ResumableData):
             rank_zero_only(print)(self.epoch())
 
     def epoch(self) -> str:
-        """How long an epoch is, in one line, for whoever counts in epochs."""
+        """Length of an epoch, in one line."""
         rows, batch = len(self._rows["train"]), self.batch_size * self.replica()[1]
         window = 1 if self.trainer is None else self.trainer.accumulate_grad_batches
         steps = -(-max(1, rows // batch) // window)
@@ -165,7 +165,7 @@ class TextData(ResumableData):
 
     @cached_property
     def wanted(self) -> list[str]:
-        """The prompts; what is wrong with them is said before any weights are loaded."""
+        """The prompts; errors in them are raised before any weights are loaded."""
         return read_prompts(self.prompts, self.max_bad_rate)
 
     def mixture_report(self) -> dict[str, Share]:

@@ -1,4 +1,4 @@
-"""What each source of a mixture has and gives."""
+"""Size and share of each source of a mixture."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ class Share:
         documents: Number of documents.
         tokens: Number of tokens in its rows.
         rows: Number of rows.
-        fill: Share of the positions of its rows that hold a token.
-        dropped: Documents left out for being longer than a row.
-        lost: Targets that no row holds because a document was cut there.
+        fill: Share of the positions of its rows that are tokens, not padding.
+        dropped: Documents that were dropped because they are longer than a row.
+        lost: Targets lost because a document was split there.
         asked: Its weight as a share of all weights.
-        realised: Share of the tokens that training sees which are from this source.
+        realised: Share of the training tokens that come from this source.
     """
 
     documents: int
@@ -34,7 +34,7 @@ class Share:
     realised: float
 
     def describe(self, name: str) -> str:
-        """All of it in one line."""
+        """The description in one line."""
         return (
             f"{name}: {self.documents:,} documents, {self.tokens:,} tokens, {self.rows:,} rows, "
             f"{self.fill:.1%} filled; {self.dropped:,} documents dropped, {self.lost:,} targets "
@@ -51,12 +51,12 @@ def shares(
         rows: The rows of all sources.
         packed: The same, source by source.
         weights: Weight of each source.
-        draws: Rows that each source gives to an epoch.
+        draws: Rows of each source in an epoch.
 
     Returns:
-        One description a source, in the same order.
+        One description per source, in the same order.
     """
-    largest = max(weights)  # two of the largest numbers add up to infinity
+    largest = max(weights)  # the sum of two very large weights is infinite
     asked = [weight / largest / sum(w / largest for w in weights) for weight in weights]
     given = np.array([d * p.num_tokens / p.num_rows for d, p in zip(draws, packed, strict=True)])
     realised = given / given.sum()

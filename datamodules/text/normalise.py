@@ -1,7 +1,7 @@
-"""Texts in plain characters: a collected set often shows by others where a text was copied from.
+"""Texts in plain characters: in collected sets, typography often reveals the origin of a text.
 
-In `machine_text` people's texts have no line breaks and mostly straight quotes, where models write
-both kinds: a detector that sees them can learn that rather than how a machine writes.
+In `machine_text`, human texts have no line breaks and mostly straight quotes, while models write
+both kinds: a detector could learn the typography instead of the style.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ PLAIN = str.maketrans(
     {**dict.fromkeys("“”„«»", '"'), **dict.fromkeys("‘’‚", "'"), **dict.fromkeys("‐‑‒–—", "-")}  # noqa: RUF001
     | {"…": "..."}
 )
-"""Typographic characters, and what a typewriter has for them."""
+"""Typographic characters and their ASCII replacements."""
 
 
 def plain(text: str) -> str:

@@ -15,14 +15,14 @@ LongDocuments = Literal["error", "split", "drop"]
 
 @dataclass(frozen=True)
 class Rows:
-    """Which pieces stand in which row, in order.
+    """The pieces of each row, in order.
 
     Attributes:
         document: Document of each piece, int64 [P].
         start: First token of each piece within its document, int64 [P].
         stop: One past its last token, int64 [P].
         row_start: First piece of each row, and P at the end, int64 [R + 1].
-        num_dropped: Documents left out for being longer than a row.
+        num_dropped: Documents that were dropped because they are longer than a row.
     """
 
     document: NDArray[np.int64]
@@ -42,21 +42,21 @@ class Rows:
         return int((self.stop - self.start).sum())
 
     def fill(self, row_length: int) -> float:
-        """Share of the positions that hold a token, in [0, 1]."""
+        """Share of the positions that are tokens, in [0, 1]."""
         return self.num_tokens / max(1, self.num_rows * row_length)
 
 
 def concatenate(lengths: NDArray[np.int64], row_length: int) -> Rows:
-    """Lay the documents end to end and cut every `row_length` tokens.
+    """Concatenate the documents and split after every `row_length` tokens.
 
-    A document may be cut; its rest goes on in the next row as a new piece.
+    A document may be split; its rest continues in the next row as a new piece.
 
     Args:
         lengths: Tokens of each document.
         row_length: Tokens of a row.
 
     Returns:
-        Full rows, but for the last one.
+        Rows that are all full except the last one.
     """
     offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     cuts = np.union1d(offsets, np.arange(0, offsets[-1], row_length))
@@ -72,15 +72,15 @@ def best_fit(
 ) -> Rows:
     """Best-fit decreasing: longest first, each into the fullest row that still has room.
 
-    No document is cut unless it is longer than a row and `long_documents` is "split".
+    No document is split unless it is longer than a row and `long_documents` is "split".
 
     Args:
         lengths: Tokens of each document.
         row_length: Tokens of a row.
-        long_documents: What becomes of a document longer than a row.
+        long_documents: Handling of a document longer than a row.
 
     Returns:
-        Rows in which documents keep the order of their numbers.
+        Rows in which documents keep the order of their indices.
 
     Raises:
         ValueError: A document is longer than a row and `long_documents` is "error".
@@ -99,7 +99,7 @@ def best_fit(
 
 
 def explain_long(document: str, length: int, row_length: int) -> str:
-    """The message about a document that no row can hold, with the ways out."""
+    """The message about a document that is longer than a row, with the options to change."""
     return (
         f"{document} has {length} tokens, but a row holds {row_length}. "
         f"Make row_length at least {length}, or set long_documents to split or drop, "
@@ -108,7 +108,7 @@ def explain_long(document: str, length: int, row_length: int) -> str:
 
 
 def _cut(lengths: NDArray[np.int64], row_length: int) -> tuple[NDArray[np.int64], ...]:
-    """Document, start and stop of pieces no longer than a row; empty documents vanish."""
+    """Document, start and stop of pieces no longer than a row; empty documents have none."""
     num_pieces = -(-lengths // row_length)
     document = np.repeat(np.arange(len(lengths)), num_pieces)
     before = np.cumsum(num_pieces) - num_pieces
@@ -119,7 +119,7 @@ def _cut(lengths: NDArray[np.int64], row_length: int) -> tuple[NDArray[np.int64]
 def _assign(lengths: NDArray[np.int64], row_length: int) -> NDArray[np.int64]:
     """The row of each piece under best-fit decreasing.
 
-    Pieces of one length go in together: a row with room for k of them takes k. So the work
+    Pieces of equal length are placed together: a row with room for k of them takes k. So the work
     grows with the number of distinct lengths and not with the number of pieces.
     """
     row = np.empty(len(lengths), np.int64)
@@ -139,7 +139,7 @@ def _assign(lengths: NDArray[np.int64], row_length: int) -> NDArray[np.int64]:
 
 
 class _Shelves:
-    """Open rows, kept by how much room they have left."""
+    """Open rows, sorted by their remaining room."""
 
     def __init__(self, row_length: int):
         self.row_length = row_length
@@ -167,7 +167,7 @@ class _Shelves:
         return rows[:needed], fits
 
     def put_back(self, rows: NDArray[np.int64], length: int, fits: int, placed: int) -> None:
-        """Return the rows just taken; only the last one may hold fewer than `fits` pieces."""
+        """Return the rows just taken; only the last one may have fewer than `fits` pieces."""
         last = placed - (len(rows) - 1) * fits
         self._store(rows[:-1], self.room - fits * length)
         self._store(rows[-1:], self.room - last * length)

@@ -1,4 +1,4 @@
-"""Prompts to be continued, padded on the left.
+"""Prompts for generation, padded on the left.
 
 Shape legend: B = prompts of a batch, L = length of the longest of them.
 """
@@ -28,12 +28,12 @@ COLUMN = "prompt"
 
 
 class Prompts:
-    """Prompts as batches; what a batch holds is said in `text`.
+    """Prompts as batches; `datamodules.text.datamodule` documents the batch.
 
     Args:
         prompts: The texts.
         ids: Start and token ids of each prompt.
-        pad: Id that fills up on the left.
+        pad: Id of the padding on the left.
     """
 
     def __init__(self, prompts: list[str], ids: list[list[int]], pad: int):
@@ -47,7 +47,7 @@ class Prompts:
         return len(self.prompts)
 
     def batch(self, ids: NDArray[np.int64], num_real: int) -> Batch:
-        """The real prompts; where there is none, the first one, with the row id -1."""
+        """The real prompts; if there is none, the first one with the row id -1."""
         chosen = ids[: max(1, num_real)].tolist()
         length = max(len(self.ids[i]) for i in chosen)
         token_BL = np.full((len(chosen), length), self.pad, np.int64)
@@ -65,7 +65,7 @@ class Prompts:
 
 
 def repeats(prompts: list[str]) -> list[int]:
-    """How many equal prompts stand before each."""
+    """Number of equal prompts before each."""
     seen = Counter[str]()
     found = []
     for prompt in prompts:
@@ -79,7 +79,7 @@ def read_prompts(prompts: list[str] | str | None, max_bad_rate: float = 0.0) -> 
 
     Args:
         prompts: The texts; or a `.txt` file with one prompt a line, or a file of rows, such as
-            `.jsonl` or `.csv`, with a column `prompt`; nothing stands for one empty prompt.
+            `.jsonl` or `.csv`, with a column `prompt`; None gives one empty prompt.
         max_bad_rate: Share of unusable prompts of a file above which they are refused.
 
     Returns:
@@ -87,7 +87,7 @@ def read_prompts(prompts: list[str] | str | None, max_bad_rate: float = 0.0) -> 
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file has another ending, or too many lines without a prompt.
+        ValueError: The file has another extension, or too many lines have no prompt.
     """
     if isinstance(prompts, str):
         file = prompt_file(prompts)
@@ -99,11 +99,11 @@ def read_prompts(prompts: list[str] | str | None, max_bad_rate: float = 0.0) -> 
 
 
 def prompt_file(prompts: str) -> Path:
-    """The file that prompts are in.
+    """The file of the prompts.
 
     Raises:
-        FileNotFoundError: There is none; says how texts are given instead.
-        ValueError: Its ending tells of no prompts.
+        FileNotFoundError: There is none; the message says how to give texts instead.
+        ValueError: Its extension is not that of a prompt file.
     """
     file = Path(prompts)
     if file.is_file():
@@ -122,7 +122,7 @@ def prompt_file(prompts: str) -> Path:
 
 
 def prompt_lines(file: Path) -> Iterator[tuple[str, str | BadSample]]:
-    """Where each line of a file of texts stands, and what it says; blank lines do not count."""
+    """Origin and text of each line of a text file; blank lines are not counted."""
     with opened(file) as lines:
         for number, line in enumerate(lines, start=1):
             found = to_document(line.rstrip(b"\r\n"), f"{shown(file)}:{number}")
@@ -133,7 +133,7 @@ def prompt_lines(file: Path) -> Iterator[tuple[str, str | BadSample]]:
 
 
 def _prompts(file: Path) -> Iterator[str | BadSample]:
-    """The prompts of a file; one that is blank is a good one."""
+    """The prompts of a file; a blank one is valid."""
     if not file_format(file):
         yield from (said for _, said in prompt_lines(file))
         return
@@ -145,10 +145,10 @@ def _prompts(file: Path) -> Iterator[str | BadSample]:
 
 
 def _prompt(record: Record) -> str:
-    """The prompt of a row; no prompt at all is none, an empty one begins a document.
+    """The prompt of a row; a missing one is an error, an empty one starts a document.
 
     Raises:
-        BadSampleError: There is none, or it is no text.
+        BadSampleError: There is none, or it is not a text.
     """
     value = cell(record, COLUMN)
     if value is None:

@@ -16,7 +16,7 @@ from datamodules.text.packing import Rows
 from datamodules.text.token_file import TokenFile
 
 IGNORE = -100
-"""Label of a position that has no target."""
+"""Label of a position without a target."""
 
 
 @dataclass
@@ -28,7 +28,7 @@ class PackedSource:
         row_start: First piece of each row, and P at the end, int64 [R + 1].
         begin: First token of each piece in the file, int64 [P].
         length: Tokens of each piece, int64 [P].
-        num_bytes: UTF-8 bytes behind the targets of each piece, float64 [P].
+        num_bytes: UTF-8 bytes of the targets of each piece, float64 [P].
     """
 
     file: TokenFile
@@ -39,7 +39,7 @@ class PackedSource:
 
     @classmethod
     def from_rows(cls, file: TokenFile, rows: Rows) -> "PackedSource":
-        """Look the pieces up in the file; a cut document's bytes go with its targets."""
+        """Locate the pieces in the file; the bytes of a split document follow its targets."""
         length = rows.stop - rows.start
         begin = file.offsets[rows.document] + rows.start
         first, last = file.offsets[:-1], file.offsets[1:]
@@ -49,14 +49,14 @@ class PackedSource:
         return cls(file, rows.row_start, begin, length, num_bytes)
 
     def row_bytes(self, row: int) -> float:
-        """UTF-8 bytes behind the targets of one row."""
+        """UTF-8 bytes of the targets of one row."""
         return float(self.num_bytes[self.row_start[row] : self.row_start[row + 1]].sum())
 
 
 def targets_within(
     file: TokenFile, begin: NDArray[np.int64], end: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Targets of each run of tokens, of which the first one is never a target.
+    """Number of targets in each run of tokens; the first token of a run is never a target.
 
     Args:
         file: Where the tokens are.
@@ -70,10 +70,10 @@ def targets_within(
 
 
 class TextRows:
-    """The rows of all sources as one sequence; what a batch holds is said in `text`.
+    """The rows of all sources as one sequence; `datamodules.text.datamodule` documents the batch.
 
     Args:
-        sources: The packed sources; ids of rows run on from one to the next.
+        sources: The packed sources; ids of rows continue from one to the next.
         row_length: Positions of a row, L.
     """
 
@@ -88,7 +88,7 @@ class TextRows:
         return sum(self.sizes)
 
     def batch(self, ids: NDArray[np.int64], num_real: int) -> Batch:
-        """One batch; rows from `num_real` on only fill it and get no target and the id -1."""
+        """One batch; rows from `num_real` on only fill it: they have no targets and the id -1."""
         source_B = np.searchsorted(self._first_row, ids, side="right") - 1
         row_B = ids - self._first_row[source_B]
         token_BL = np.zeros((len(ids), self.row_length), np.int64)
@@ -131,7 +131,7 @@ def _write(
 
 
 def _positions(length_N: list[int]) -> NDArray[np.int64]:
-    """0, 1, 2, ... for each piece, one after the other."""
+    """Positions 0, 1, 2, ... of each piece, concatenated."""
     lengths = np.array(length_N)
     starts = np.cumsum(lengths) - lengths
     return np.arange(lengths.sum()) - np.repeat(starts, lengths)

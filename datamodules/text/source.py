@@ -1,4 +1,4 @@
-"""What a source of text is, and what all sources that read files share."""
+"""The interface of text sources, and the base of those that read files."""
 
 import json
 from abc import abstractmethod
@@ -15,7 +15,7 @@ from engine.disk.digest import contents
 
 
 class TextSource(Source):
-    """A named, weighted supply of documents.
+    """A named, weighted source of documents.
 
     Args:
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
@@ -23,15 +23,15 @@ class TextSource(Source):
 
     @abstractmethod
     def documents(self) -> Iterator[Document | BadSample]:
-        """The documents in a fixed order; what cannot be used comes as a `BadSample`."""
+        """The documents in a fixed order; unusable ones come as a `BadSample`."""
 
 
 class SyntheticText(TextSource):
-    """Documents that are made up by number, each always the same; needs no file.
+    """Synthetic documents, a function of index and seed; needs no file.
 
     Args:
         num: Number of documents.
-        seed: Another seed makes other documents: keep those of training and test apart.
+        seed: Seed of the documents; use different seeds for training and test.
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
 
     Raises:
@@ -41,7 +41,7 @@ class SyntheticText(TextSource):
     kind: ClassVar[str]
     """The first part of the name."""
     grammar: ClassVar[int]
-    """Version of what is made up; raised when a document changes, so that tokens are made anew."""
+    """Version of the documents; increased when one changes, so that they are tokenised again."""
 
     def __init__(self, num: int, seed: int = 0, weight: float = 1.0):
         super().__init__(weight)
@@ -66,19 +66,19 @@ class SyntheticText(TextSource):
 
     @abstractmethod
     def text(self, index: int) -> str:
-        """Document number `index` of this seed."""
+        """Document `index` of this seed."""
 
 
 class FileText(TextSource):
-    """Documents of one file or many.
+    """Documents of one or several files.
 
     Args:
-        path: A file, a folder (every file below it with the right ending) or a glob.
+        path: A file, a folder (every file below it with a matching extension) or a glob.
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
     """
 
     endings: ClassVar[tuple[str, ...]] = ()
-    """What the files of a folder end in, compressed or not; every file where there are none."""
+    """Extensions of the files of a folder, compressed or not; empty for every file."""
 
     def __init__(self, path: str, weight: float = 1.0):
         super().__init__(weight)
@@ -93,14 +93,14 @@ class FileText(TextSource):
         """The files, sorted; litter of macOS and notebooks is left out.
 
         Raises:
-            FileNotFoundError: There is none; names the path and the variable it may hang on.
+            FileNotFoundError: There is none; names the path and the variable that may be the cause.
         """
         return find_files(self.path, self.endings)
 
     def fingerprint(self) -> str:
-        """Class, options, and path, size, time of change and content of every file."""
+        """Class, options, and path, size, modification time and content of every file."""
         return json.dumps([type(self).__name__, self.options(), contents(self.files())])
 
     def options(self) -> list[object]:
-        """What else decides the documents; part of the fingerprint, ready for JSON."""
+        """Other options that determine the documents; part of the fingerprint, ready for JSON."""
         return []

@@ -1,4 +1,4 @@
-"""A source of text, tokenised once and kept."""
+"""Token cache: a source of text is tokenised once."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ PATIENCE = 2.0
 
 
 class Encoder(Protocol):
-    """What turns documents into ids."""
+    """Turns documents into ids."""
 
     @property
     def name(self) -> str:
@@ -45,30 +45,30 @@ class Encoder(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Changes when the ids of a document may have changed."""
+        """Changes whenever the ids of a document may have changed."""
 
     def encode_documents(
         self, documents: Iterable[Document | BadSample]
     ) -> Iterator[Encoded | BadSample]:
-        """Each document as ids; in place of one that cannot be used, why."""
+        """Each document as ids; unusable ones come as a `BadSample`."""
 
 
 def tokenised(
     source: TextSource, tokenizer: Encoder, cache: Path, max_bad_rate: float
 ) -> TokenFile:
-    """The token file of a source; made on first use.
+    """The token file of a source, written on first use.
 
     Args:
-        source: Where the documents come from.
-        tokenizer: What turns them into ids; a plain text becomes start, tokens, eos.
-        cache: Folder that holds all token files.
+        source: Source of the documents.
+        tokenizer: Turns them into ids; a plain text becomes start, tokens, eos.
+        cache: Folder of all token files.
         max_bad_rate: Highest share of bad documents, in [0, 1].
 
     Returns:
         The file. Its `meta.json` lists the bad documents under `census`.
 
     Raises:
-        ValueError: Too many documents are bad, or there is none.
+        ValueError: Too many documents are bad, or no document is good.
     """
     identity = [FORMAT, source.fingerprint(), tokenizer.fingerprint, tokenizer.start, tokenizer.eos]
     identity.append(version("tokenizers"))
@@ -92,19 +92,19 @@ def tokenised(
         return write_token_file(place, good, tokenizer.vocab_size, describe)
 
     file = cached_token_file(folder, write)
-    if not census.good:  # it was there: the limit may have been another when it was made
+    if not census.good:  # an existing file may have been written under another limit
         RowTally(**file.meta["census"]).check(max_bad_rate, source.name)  # type: ignore[arg-type]
     return file
 
 
 def progress(documents: Iterable[Encoded], name: str) -> Iterator[Encoded]:
-    """Pass documents on and show a bar on stderr if that takes long."""
+    """Yield the documents and show a progress bar on stderr if that takes long."""
     from tqdm import tqdm
 
     yield from tqdm(documents, f"tokenising {name}", unit=" documents", delay=PATIENCE)
 
 
 def origin(source: TextSource, document: int) -> str:
-    """Where a good document stands, by its number in the token file."""
+    """Origin of a good document by its index in the token file."""
     good = (found for found in source.documents() if isinstance(found, Document))
     return next(islice(good, document, None)).origin

@@ -1,9 +1,9 @@
-"""Token ids on disk: made once, then mapped into memory.
+"""Token ids on disk: written once, then memory-mapped.
 
 A folder holds `tokens.bin` (uint16 or uint32, document after document), `offsets.npy` (first token
-of each document, and the total), `num_bytes.npy` (what each document was made from, in bytes),
+of each document, and the total), `num_bytes.npy` (source size of each document in bytes),
 `meta.json`, `seal.json` (hashes of the others, `engine.disk.seals`) and, where not every token is a
-target, `targets.bin` (uint8, 1 where a token is to be learnt). It appears under its name only when
+target, `targets.bin` (uint8, 1 where a token is a target). It appears under its name only when
 it is whole.
 """
 
@@ -24,18 +24,18 @@ from engine.disk.drafts import draft, release
 from engine.disk.seals import check, seal
 
 FORMAT = 2
-"""Version of the layout, and of what is taken for a good document; part of `meta.json`."""
+"""Version of the layout and of the rules for good documents; part of `meta.json`."""
 Tokens = NDArray[np.uint16] | NDArray[np.uint32]
 Meta = dict[str, object]
 
 
 class Encoded(NamedTuple):
-    """A document in tokens.
+    """A tokenised document.
 
     Attributes:
         ids: Its token ids.
-        num_bytes: Bytes that its targets were made from.
-        is_target: Which of the tokens are to be learnt; all where None.
+        num_bytes: Size of the text of its targets, in bytes.
+        is_target: Which of the tokens are targets; None for all.
     """
 
     ids: Sequence[int]
@@ -44,22 +44,22 @@ class Encoded(NamedTuple):
 
 
 Documents = Iterable[Encoded] | Iterable[tuple[Sequence[int], int]]
-"""Token ids of each document, and the bytes it was made from."""
+"""Token ids of each document, and its size in bytes."""
 
 
 class TokenFileError(ValueError):
-    """A folder is not a whole token file; the message names the file and what is wrong."""
+    """A folder is not a complete token file; the message names the file and the problem."""
 
 
 @dataclass
 class TokenFile:
-    """A token file that was found whole.
+    """A complete token file.
 
     Attributes:
-        folder: Where it lies.
-        meta: What `meta.json` says.
+        folder: Its folder.
+        meta: Contents of `meta.json`.
         offsets: First token of each document, and the total at the end, int64 [documents + 1].
-        num_bytes: Bytes that each document was made from, int64 [documents].
+        num_bytes: Source size of each document in bytes, int64 [documents].
     """
 
     folder: Path
@@ -74,7 +74,7 @@ class TokenFile:
 
     @cached_property
     def tokens(self) -> Tokens:
-        """All token ids, mapped into memory on first use."""
+        """All token ids, memory-mapped on first use."""
         dtype = np.dtype(str(self.meta["dtype"]))
         if self.offsets[-1] == 0:
             return np.zeros(0, dtype)
@@ -82,19 +82,19 @@ class TokenFile:
 
     @cached_property
     def is_target(self) -> NDArray[np.uint8] | None:
-        """1 where a token is to be learnt, mapped into memory on first use; None where all are."""
+        """1 where a token is a target, memory-mapped on first use; None if all are."""
         if not self.meta.get("targets") or self.offsets[-1] == 0:
             return None
         return np.asarray(np.memmap(self.folder / "targets.bin", np.uint8, mode="r"))
 
     def __getstate__(self) -> dict[str, object]:
-        """All but the mappings, which every process makes for itself."""
+        """Everything except the memory maps, which every process opens itself."""
         mapped = ("tokens", "is_target")
         return {name: value for name, value in vars(self).items() if name not in mapped}
 
 
 def open_token_file(folder: Path) -> TokenFile:
-    """Open a token file and check that it is whole.
+    """Open a token file and check that it is complete.
 
     Args:
         folder: Its folder.
@@ -114,7 +114,7 @@ def open_token_file(folder: Path) -> TokenFile:
         num_bytes = np.load(folder / "num_bytes.npy")
         size = (folder / "tokens.bin").stat().st_size
         expected = int(offsets[-1]) * np.dtype(meta["dtype"]).itemsize
-    except Exception as error:  # whatever a damaged file makes json and numpy say
+    except Exception as error:  # whatever json and numpy raise on a damaged file
         raise TokenFileError(f"{folder} is broken: {error}.") from error
     if size != expected or len(num_bytes) != len(offsets) - 1:
         file = folder / "tokens.bin"
@@ -131,14 +131,14 @@ def write_token_file(
 ) -> TokenFile:
     """Write a token file, all or nothing.
 
-    It is written beside its place and then renamed. Where another process was faster, its whole
-    file is kept and this one is thrown away; a broken one is replaced.
+    It is written under another name, then renamed. If another process was faster, its complete
+    file is kept and this one is discarded; a broken one is replaced.
 
     Args:
-        folder: Where it shall lie.
+        folder: Where it is written.
         documents: Ids in [0, vocab_size), and bytes, of each document.
         vocab_size: Number of ids; below 65536 an id takes two bytes, else four.
-        describe: Called after the last document: what else `meta.json` shall say.
+        describe: Called after the last document; returns further entries of `meta.json`.
 
     Returns:
         The file, opened.
@@ -156,10 +156,10 @@ def write_token_file(
 
 
 def cached_token_file(folder: Path, write: Callable[[Path], TokenFile]) -> TokenFile:
-    """Open a token file; write it first if it is not there or broken.
+    """Open a token file; write it first if it is missing or broken.
 
     Args:
-        folder: Where it lies or shall lie.
+        folder: Where it is or will be written.
         write: Writes it there.
 
     Returns:
@@ -195,10 +195,10 @@ def _fill(place: Path, documents: Documents, dtype: str, describe: Callable[[], 
 def _write(
     documents: Documents, dtype: str, tokens: BinaryIO, targets: BinaryIO
 ) -> tuple[list[int], list[int]]:
-    """Write tokens, and which are targets where any document says so; lengths and bytes of each.
+    """Write tokens, and target flags if any document has them; returns lengths and bytes.
 
     Raises:
-        ValueError: Some documents say what their targets are, and others do not.
+        ValueError: Some documents have target flags, and others do not.
     """
     lengths, num_bytes = [], []
     for one in documents:
@@ -214,10 +214,10 @@ def _write(
 
 
 def _publish(place: Path, folder: Path) -> None:
-    """Give a finished folder its name, unless a whole one has it already."""
+    """Rename a finished folder, unless a complete one exists already."""
     try:
         place.rename(folder)
-    except OSError:  # something is there
+    except OSError:  # the folder exists
         try:
             open_token_file(folder)
         except TokenFileError:

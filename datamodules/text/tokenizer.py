@@ -1,4 +1,4 @@
-"""A tokenizer from a folder or the hub, and documents as it sees them."""
+"""A tokenizer from a folder or the hub, and the tokenisation of documents."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -15,16 +15,16 @@ if TYPE_CHECKING:  # the import takes seconds
     from transformers import PreTrainedTokenizerBase
 
 MADE_BY = "python cli.py tokenizer --config CONFIG --folder {name}"
-"""The command that makes a tokenizer of a config's texts."""
+"""The command that trains a tokenizer on a config's texts."""
 CHUNK_DOCUMENTS = 1000
-"""Documents that are tokenised together, at most."""
+"""Maximum number of documents that are tokenised together."""
 CHUNK_CHARACTERS = 1_000_000
 """Characters after which a chunk ends; bounds the memory."""
 
 
 @dataclass
 class TextTokenizer:
-    """What turns text into ids, and the ids that mark the ends of a document.
+    """Turns text into ids; knows the ids that mark the ends of a document.
 
     Attributes:
         name: Folder or name on the hub.
@@ -32,7 +32,7 @@ class TextTokenizer:
         eos: Id after every document: the tokenizer's eos, or sep, or else its bos.
         pad: Id for padding: the tokenizer's own, or else its eos.
         vocab_size: One more than the highest id.
-        fingerprint: Changes when the ids of a text may have changed.
+        fingerprint: Changes whenever the ids of a text may have changed.
     """
 
     name: str
@@ -44,12 +44,12 @@ class TextTokenizer:
     backend: "PreTrainedTokenizerBase" = field(repr=False)
 
     def encode(self, texts: list[str]) -> list[list[int]]:
-        """Ids of each text, without marks."""
+        """Ids of each text, without special ids."""
         quiet = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
         return self.backend(texts, add_special_tokens=False, **quiet)["input_ids"]
 
     def begun(self, prompts: list[str]) -> list[list[int]]:
-        """Ids of beginnings of documents: start, once even where the prompt writes it, and text."""
+        """Ids of prompts: start, not repeated if the text has it already, and text."""
         found = []
         for ids in self.encode(prompts):
             num = next((n for n, one in enumerate(ids) if one != self.start), len(ids))
@@ -59,7 +59,7 @@ class TextTokenizer:
     def encode_documents(
         self, documents: Iterable[Document | BadSample]
     ) -> Iterator[Encoded | BadSample]:
-        """Ids with start and eos, and the bytes behind them, of each document; bad ones as such.
+        """Ids with start and eos, and size in bytes, of each document.
 
         A document that the tokenizer cannot take becomes a `BadSample`; bad samples pass unchanged.
         """
@@ -70,7 +70,7 @@ class TextTokenizer:
                 yield one if isinstance(one, BadSample) else next(made)
 
     def _encoded(self, chunk: list[Document]) -> list[Encoded | BadSample]:
-        """The documents of a chunk; one by one where they cannot be tokenised together."""
+        """The documents of a chunk; one by one if they cannot be tokenised together."""
         if not chunk:
             return []
         rows = attempt("", self.encode, [one.text for one in chunk])
@@ -83,7 +83,7 @@ class TextTokenizer:
         return self._marked(ids, document)
 
     def _marked(self, ids: list[int], document: Document) -> Encoded:
-        """Start and eos come once, even where the text writes them itself."""
+        """Start and eos are not repeated if the text has them already."""
         before = [] if ids[:1] == [self.start] else [self.start]
         behind = [] if ids[-1:] == [self.eos] and len(before) + len(ids) > 1 else [self.eos]
         return Encoded([*before, *ids, *behind], document.size)
@@ -95,10 +95,10 @@ def load_tokenizer(name: str, control_tokens: bool = True) -> TextTokenizer:
     Args:
         name: Folder or name on the hub.
         control_tokens: Whether the name of a control token in a text, such as `<|endoftext|>`,
-            stands for that token; else it is read as other characters are.
+            is read as that token; otherwise as plain characters.
 
     Returns:
-        The tokenizer with its marks.
+        The tokenizer with its special ids.
 
     Raises:
         FileNotFoundError: `name` looks like a folder, but is none.
@@ -109,7 +109,7 @@ def load_tokenizer(name: str, control_tokens: bool = True) -> TextTokenizer:
 
     try:
         backend = AutoTokenizer.from_pretrained(place, split_special_tokens=not control_tokens)
-    except Exception as error:  # tokenizers raises bare exceptions, the hub its own
+    except Exception as error:  # tokenizers raises bare exceptions, the hub its own types
         raise ValueError(why_none(name, place, error)) from error
     ends = (backend.eos_token_id, backend.sep_token_id, backend.bos_token_id)
     eos = next((one for one in ends if one is not None), None)
@@ -126,7 +126,7 @@ def load_tokenizer(name: str, control_tokens: bool = True) -> TextTokenizer:
 
 
 def why_none(name: str, place: str, error: Exception) -> str:
-    """Why no tokenizer came from a folder, or from a name that is none."""
+    """Why no tokenizer could be loaded from a folder or a name."""
     if Path(place).exists():
         told = " ".join(str(error).split())
         return f"no tokenizer could be loaded from the folder {name}: {told}"
@@ -135,7 +135,7 @@ def why_none(name: str, place: str, error: Exception) -> str:
 
 
 def _fingerprint(backend: "PreTrainedTokenizerBase") -> str:
-    """Hash of all that decides the ids."""
+    """Hash of everything that determines the ids."""
     if backend.is_fast:
         rules = backend.backend_tokenizer.to_str()
     else:
@@ -146,7 +146,7 @@ def _fingerprint(backend: "PreTrainedTokenizerBase") -> str:
 
 
 def _chunks(documents: Iterable[Document | BadSample]) -> Iterator[list[Document | BadSample]]:
-    """The documents in order, in lists of a bearable size."""
+    """The documents in order, in chunks of limited size."""
     chunk: list[Document | BadSample] = []
     size = 0
     for document in documents:
