@@ -1,11 +1,11 @@
-"""Conversations for instruction tuning: the loss counts answers only.
+"""Conversations for instruction tuning, with the loss on answers only.
 
 It trains chat models, experts for proxy-tuning, and models that read tables or graphs as text or
-that answer after demonstrations: whatever is asked and answered in words.
+that answer after demonstrations: any task with a question and an answer in text.
 
-A training batch is that of `datamodules.text`: conversations are packed whole into rows, none sees
-another, and `label_BL` is -100 but for tokens of answers; `num_bytes` are the bytes of the answers.
-A prediction batch is that of `datamodules.text` too; its prompts are what a user says first.
+A training batch is that of `datamodules.text`: whole conversations are packed into rows, none sees
+another, and `label_BL` is -100 except at tokens of answers; `num_bytes` counts answers only.
+A prediction batch is that of `datamodules.text` too; its prompts are first turns of a user.
 """
 
 from dataclasses import replace
@@ -38,20 +38,20 @@ class InstructionData(TextData):
     Args:
         tokenizer: Folder or hub name of a tokenizer.
         train: Sources of training conversations; each gets rows in proportion to its weight.
-        validate: Sources of validation conversations, read once from end to end.
+        validate: Sources of validation conversations, read once from start to end.
         test: Sources of test conversations, likewise.
-        chat_template: How a conversation is written: the tokenizer's own where None; else `plain`
+        chat_template: Template of a conversation: None for the tokenizer's own; else `plain`
             (headings) or `chatml`, a `.jinja` file, or a template itself.
-        learn: Whether all answers of a conversation are learnt, or the last one alone.
+        learn: Whether all answers of a conversation are targets, or only the last one.
         row_length: Tokens of a row.
-        long_samples: What happens to a conversation longer than a row: its end is cut, and it is
-            dropped where no answer is left; or it is dropped; or the run stops.
+        long_samples: What happens to a conversation longer than a row: it is truncated, and
+            dropped if no answer is left; or it is dropped; or the run stops.
         batch_size: Rows per device and micro-batch.
         eval_batch_size: The same outside of training; None takes `batch_size`.
         num_workers: Processes that build batches; 0 builds them in the training process.
         cache: Folder for the tokenised text.
-        seed: Seed of the order of the rows; apart from the trainer's.
-        prompts: What predict is asked: texts, or a file of them; each is a first turn of the user.
+        seed: Seed of the order of the rows; independent of the trainer's.
+        prompts: Prompts of predict: texts, or a file of them; each is a first turn of the user.
         max_bad_rate: Share of unusable conversations in a source above which the run stops.
 
     Raises:

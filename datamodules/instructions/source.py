@@ -1,4 +1,4 @@
-"""Conversations with answers: from files of chats, or of instructions and their answers."""
+"""Conversations from files of chats, or of instructions and answers."""
 
 import hashlib
 import json
@@ -20,18 +20,18 @@ from datamodules.text.files import HubText
 from datamodules.text.source import FileText
 
 Message = dict[str, Any]
-"""`role` and `content`, and whatever else a chat template reads."""
+"""`role` and `content`, and other keys that a chat template reads."""
 ANSWERS = "assistant"
-"""The role whose turns are learnt."""
+"""The role whose turns are targets."""
 ROLES = {"human": "user", "gpt": ANSWERS, "bot": ANSWERS, "model": ANSWERS}
-"""Other names of roles, and what they are called here."""
+"""Other names of roles -> the names used here."""
 KEYS = (("role", "content"), ("from", "value"))
-"""Keys of the speaker and of what is said, in the two forms that people have."""
+"""Keys of role and content in the two common formats."""
 
 
 @dataclass(frozen=True)
 class Conversation(Document):
-    """Turns of a chat, the last of them an answer; its text is all that is said.
+    """Turns of a chat, the last of them an answer; its text is that of all turns.
 
     Attributes:
         messages: The turns.
@@ -41,7 +41,7 @@ class Conversation(Document):
 
 
 class Form:
-    """Where conversations stand in rows; arguments as of `InstructionFiles`.
+    """How rows contain conversations; arguments as of `InstructionFiles`.
 
     Raises:
         ValueError: Only one of `prompt` and `response` is given, or `part` does not rise.
@@ -68,13 +68,13 @@ class Form:
 
     @property
     def columns(self) -> list[str]:
-        """What is read of each row."""
+        """The columns that are read."""
         if self.prompt is None or self.response is None:
             return [self.messages]
         return [*self.prompt.columns, self.response]
 
     def conversations(self, rows: Iterable[Row]) -> Iterator[Document | BadSample]:
-        """The conversations of the part, and in place of a bad one why."""
+        """The conversations of the part; unusable ones come as a `BadSample`."""
         for origin, record in rows:
             if isinstance(record, BadSample):
                 yield record
@@ -109,20 +109,20 @@ class Form:
 
 
 class InstructionFiles(FileText):
-    """One conversation a row of files of any format that `TextFiles` reads.
+    """One conversation per row of files in any format that `TextFiles` reads.
 
-    Either a column holds a chat, a list of turns with `role` and `content` (or `from` and `value`);
-    or columns hold an instruction and its answer.
+    Either a column has a chat, a list of turns with `role` and `content` (or `from` and `value`);
+    or columns have an instruction and its answer.
 
     Args:
         path: A file, a folder (every such file below it) or a glob.
-        messages: The column of chats; taken where `response` is not given.
-        prompt: What is asked: a column, or a text with columns in braces, such as an instruction
-            and an input in two lines; what an empty column leaves blank at its ends is cut off.
+        messages: The column of chats; used if `response` is not given.
+        prompt: The question: a column, or a text with columns in braces, such as an instruction
+            and an input in two lines; blanks that an empty column leaves at the ends are stripped.
         response: The column of the answer; needs `prompt`.
         system: A text that opens every conversation without a system turn of its own.
-        part: The part of the rows to read, as two numbers in [0, 1]: each row has a number there,
-            drawn by its first question, so that (0, 0.9) and (0.9, 1) share no question.
+        part: The part of the rows to read, as two numbers in [0, 1]: each row has a number
+            from a hash of its first question, so that (0, 0.9) and (0.9, 1) share no question.
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
 
     Raises:
@@ -155,18 +155,18 @@ class InstructionFiles(FileText):
 
 
 class InstructionHub(HubText):
-    """One conversation a row of a dataset of the Hugging Face hub, or of a local copy.
+    """One conversation per row of a dataset of the Hugging Face hub, or of a local copy.
 
     Args:
         name: Name on the hub, or a folder that `datasets` can read or wrote by `save_to_disk`.
         config: Name of the configuration, where there are several.
         split: The split to read, such as `train` or `train[:10%]`.
         messages: The column of chats; this and the following as of `InstructionFiles`.
-        prompt: What is asked.
+        prompt: The question.
         response: The column of the answer.
         system: A text that opens every conversation without a system turn of its own.
         part: The part of the rows to read.
-        revision: Commit or tag; without it a change on the hub goes unseen once text is cached.
+        revision: Commit or tag; without it a change on the hub is not noticed once text is cached.
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
 
     Raises:
@@ -205,7 +205,7 @@ def turns(value: object) -> list[Message]:
         value: A list of objects, or JSON of one.
 
     Raises:
-        BadSampleError: It is none, a turn says nothing that can be read, or there is no answer.
+        BadSampleError: It is not a chat, a turn has no readable text, or there is no answer.
     """
     if isinstance(value, str):
         value = json.loads(value)
@@ -221,14 +221,14 @@ def turns(value: object) -> list[Message]:
 
 
 def turn(value: object, number: int) -> Message:
-    """A turn with `role` and `content`; parts of content that are texts are joined.
+    """A turn with `role` and `content`; text parts of the content are joined.
 
     Args:
-        value: What stands in the list.
-        number: Its number, from 1, for messages.
+        value: The entry of the list.
+        number: Its index from 1, for messages.
 
     Raises:
-        BadSampleError: It is no turn.
+        BadSampleError: It is not a turn.
     """
     if not isinstance(value, dict):
         raise BadSampleError(f"turn {number} is not an object but {type(value).__name__}")
@@ -242,10 +242,10 @@ def turn(value: object, number: int) -> Message:
 
 
 def plain_content(content: object, number: int) -> str:
-    """What is said in a turn, as one text; nothing where it only calls tools.
+    """The content of a turn as one text; empty if it only calls tools.
 
     Raises:
-        BadSampleError: It holds something else than text.
+        BadSampleError: It has a part other than text.
     """
     if content is None or isinstance(content, str):
         return content or ""

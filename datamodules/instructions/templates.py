@@ -1,6 +1,6 @@
-"""How a conversation is written down: Jinja templates, as `apply_chat_template` takes them.
+"""Jinja templates of conversations for `apply_chat_template`.
 
-`{% generation %}` marks what is to be learnt.
+`{% generation %}` marks the targets.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ PLAIN = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '\\n\\n### Response:\\n' }}{% endif %}"
 )
-"""Headings in plain characters, for tokenizers without tokens for chats."""
+"""Headings in plain characters, for tokenizers without chat tokens."""
 CHATML = (
     "{% for message in messages %}"
     "{{ '<|im_start|>' + message['role'] + '\\n' }}"
@@ -44,7 +44,7 @@ def chat_template(given: str | None, tokenizer: "PreTrainedTokenizerBase") -> st
     Args:
         given: A name among `NAMED`, a file that ends in `.jinja`, or a template itself; None takes
             the tokenizer's own.
-        tokenizer: Whose it is otherwise.
+        tokenizer: Tokenizer whose template is used otherwise.
 
     Raises:
         FileNotFoundError: There is no such file.

@@ -1,4 +1,4 @@
-"""Conversations as token ids, and which of them are answers."""
+"""Conversations as token ids, and the mask of answers."""
 
 import hashlib
 import re
@@ -15,28 +15,28 @@ from datamodules.text.token_file import Encoded
 from datamodules.text.tokenizer import TextTokenizer
 
 Learn = Literal["all", "last"]
-"""Which answers of a conversation are learnt."""
+"""Which answers of a conversation are targets."""
 MARKS = re.compile(r"{%-?\s*generation\s*-?%}")
-"""What marks an answer in a template."""
+"""Marker of an answer in a template."""
 
 
 @dataclass(frozen=True)
 class ChatTokenizer:
     """A tokenizer with a chat template.
 
-    The ids are exactly those of `apply_chat_template`; only where the last answer does not end in
-    a special token comes the end token behind it, to be learnt, since nothing else would ever end
+    The ids are exactly those of `apply_chat_template`; only if the last answer does not end in
+    a special token, the end token follows it as a target, since nothing else would ever end
     an answer.
 
-    Where the template marks answers (`{% generation %}`) these are learnt, else what each answer
-    adds behind the prompt for it. That holds only if the prompt is the beginning of the whole,
-    token by token: a conversation of which it is not is rejected. Some templates leave out of
-    earlier turns what a model thought; then the last answer alone can be learnt.
+    If the template marks answers (`{% generation %}`), these are targets; else the tokens that each
+    answer adds after its prompt. That requires the prompt to be a prefix of the whole,
+    token by token; other conversations are rejected. Some templates remove the reasoning from
+    earlier turns; then only the last answer can be a target.
 
     Attributes:
         vocabulary: The tokenizer.
         template: The chat template.
-        learn: Which answers are learnt.
+        learn: Which answers are targets.
     """
 
     vocabulary: TextTokenizer
@@ -50,12 +50,12 @@ class ChatTokenizer:
 
     @property
     def start(self) -> int:
-        """Id before texts; conversations begin as the template says."""
+        """Id before texts; conversations start as the template defines."""
         return self.vocabulary.start
 
     @property
     def eos(self) -> int:
-        """Id after the last answer, where the template has none."""
+        """Id after the last answer, if the template has none."""
         return self.vocabulary.eos
 
     @property
@@ -65,19 +65,19 @@ class ChatTokenizer:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes when ids or targets of a conversation may have changed."""
+        """Changes whenever ids or targets of a conversation may have changed."""
         told = f"{self.vocabulary.fingerprint} {self.template} {self.learn}"
         return hashlib.sha256(told.encode()).hexdigest()
 
     def encode_documents(
         self, documents: Iterable[Document | BadSample]
     ) -> Iterator[Encoded | BadSample]:
-        """Ids, bytes of the learnt answers and targets of each conversation; bad ones as such."""
+        """Ids, bytes of the target answers and target mask of each conversation."""
         for one in documents:
             yield one if isinstance(one, BadSample) else attempt(one.origin, self._encoded, one)
 
     def prompt(self, messages: list[Message]) -> list[int]:
-        """Ids after which the model answers."""
+        """Ids of the prompt of an answer."""
         return self._ids(messages, add_generation_prompt=True)
 
     def _encoded(self, document: Document) -> Encoded:
@@ -95,9 +95,11 @@ class ChatTokenizer:
         return Encoded(ids, sum(len(answer.encode()) for answer in answers), is_target)
 
     def _ended(self, ids: list[int], is_target: list[bool]) -> tuple[list[int], list[bool]]:
-        """The same, with the end token behind the last answer where no special token is there."""
+        """The same, with the end token after the last answer if no special token is there."""
         end = len(is_target) - is_target[::-1].index(True)
-        last = [ids[n] for n in (end - 2, end - 1) if is_target[n]]  # a line feed may be the last
+        last = [
+            ids[n] for n in (end - 2, end - 1) if is_target[n]
+        ]  # the last token may be a line feed
         if self._special.intersection([*last, *ids[end:]]):
             return ids, is_target
         return [*ids[:end], self.eos], [*is_target[:end], True]
@@ -140,13 +142,13 @@ class ChatTokenizer:
 
 
 def _num_runs(is_target: list[bool]) -> int:
-    """Runs of tokens that are to be learnt."""
+    """Number of runs of target tokens."""
     pairs = zip([False, *is_target], is_target, strict=False)
     return sum(now and not before for before, now in pairs)
 
 
 def _last_run(is_target: list[bool]) -> list[bool]:
-    """The last run of tokens that are to be learnt alone."""
+    """The mask of the last run of targets only."""
     end = len(is_target) - is_target[::-1].index(True) if any(is_target) else 0
     start = end
     while start and is_target[start - 1]:

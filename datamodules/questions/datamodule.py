@@ -1,15 +1,15 @@
-"""Tasks for decoding methods: questions with a context, prompts to continue, articles to sum up.
+"""Tasks for decoding methods: questions with a context, prompts to continue, articles to summarise.
 
-A batch is a dict of lists with one entry a question, for `test` and `predict` alike:
+A batch is a dict of lists with one entry per question, for both `test` and `predict`:
 
-- `id`: list[str]; names a question among all, from run to run.
-- `question`: list[dict[str, str]]; its texts by name, for prompts to be made of. A text may be
-  empty. Questions of unlike sources may have unlike names.
-- `reference`: list[list[str]]; acceptable answers; empty where there is none.
-- `choices`: list[list[str]]; continuations to choose from, spaces included; empty where none are.
-- `answer`: list[int]; index of the right choice, -1 where there are none.
+- `id`: list[str]; unique and stable name of a question.
+- `question`: list[dict[str, str]]; its texts by field, from which prompts are built. A text may be
+  empty. Questions of different sources may have different fields.
+- `reference`: list[list[str]]; acceptable answers; may be empty.
+- `choices`: list[list[str]]; continuations to choose from, spaces included; may be empty.
+- `answer`: list[int]; index of the right choice, -1 without choices.
 
-A device that has nothing left to do gets empty lists.
+A device without remaining questions gets empty lists.
 """
 
 from collections import Counter
@@ -31,7 +31,7 @@ Command = Literal["test", "predict"]
 
 
 class Questions:
-    """Questions as batches; what a batch holds is said above.
+    """Questions as batches; the module's docstring describes a batch.
 
     Args:
         questions: The questions.
@@ -57,15 +57,15 @@ class Questions:
 
 
 class QuestionData(ResumableData):
-    """Questions of one source or many, one source after the other, each question once.
+    """Questions of one or several sources in order, each question once.
 
     Args:
-        test: Sources of what `test` asks; None takes those of `predict`.
-        predict: Sources of what `predict` asks; None takes those of `test`.
+        test: Sources of `test`; None takes those of `predict`.
+        predict: Sources of `predict`; None takes those of `test`.
         batch_size: Questions per device.
-        limit: Questions of each source that are asked, the first ones; all where None.
-        answers: A file of answers that an earlier `predict` has begun (JSON lines with a key `id`,
-            or a glob of such files): `predict` leaves out what it has answered.
+        limit: Number of first questions of each source that are asked; None for all.
+        answers: A file of answers of an interrupted `predict` (JSON lines with a key `id`,
+            or a glob of such files): `predict` skips the questions answered there.
         max_bad_rate: Share of unusable questions in a source above which the run stops.
 
     Raises:
@@ -95,7 +95,7 @@ class QuestionData(ResumableData):
         self._questions: dict[str, Questions] = {}
 
     def setup(self, stage: str) -> None:
-        """Read the questions of a command, and say what is bad or empty among them.
+        """Read the questions of a command and report bad or empty ones.
 
         Raises:
             ValueError: The command trains or validates; too many questions are bad; or two have
@@ -126,7 +126,7 @@ class QuestionData(ResumableData):
         return self.evaluation_loader(questions, len(questions), self.batch_size)
 
     def _read(self, source: QuestionSource) -> list[Question]:
-        """The good questions of a source; the bad ones are counted and named."""
+        """The good questions of a source; bad ones are counted and listed."""
         good, census = list[Question](), RowTally()
         for found in census.sift(source.questions(), self.max_bad_rate, source.name):
             good.append(found)
@@ -138,10 +138,10 @@ class QuestionData(ResumableData):
 
 
 def tell_empty(questions: list[Question], name: str) -> None:
-    """Warn of questions that have an empty field; they are asked all the same.
+    """Warn about questions with an empty field; they are asked nevertheless.
 
     Args:
-        questions: Those of one source.
+        questions: Questions of one source.
         name: Name of the source.
     """
     empty = Counter(key for one in questions for key, value in one.fields.items() if not value)
@@ -151,7 +151,7 @@ def tell_empty(questions: list[Question], name: str) -> None:
 
 
 def check_ids(questions: list[Question]) -> None:
-    """Raise a ValueError where two questions have the same id; says where both stand."""
+    """Raise a ValueError if two questions have the same id; the message gives both origins."""
     origins: dict[str, str] = {}
     for one in questions:
         if one.id in origins:
@@ -164,7 +164,7 @@ def check_ids(questions: list[Question]) -> None:
 
 
 def unanswered(questions: list[Question], path: str) -> list[Question]:
-    """The questions that a file of answers lacks; prints how many there are.
+    """The questions missing in a file of answers; prints their number.
 
     Args:
         questions: All questions.

@@ -1,4 +1,4 @@
-"""Questions of files of any format, their columns named in the config."""
+"""Questions from files of any supported format; the config names their columns."""
 
 from collections.abc import Iterator
 from typing import ClassVar
@@ -16,29 +16,29 @@ from datamodules.records.table import rows, text, texts
 from datamodules.records.template import Template
 
 ID = "id"
-"""The column that names questions where no other is given."""
+"""Default column of the ids of questions."""
 
 
 class FileQuestions(QuestionPath):
-    """One question a row: of Parquet, Arrow, CSV, TSV, JSON lines or arrays, compressed or not.
+    """One question per row of Parquet, Arrow, CSV, TSV, JSON lines or arrays, compressed or not.
 
     Columns may be paths such as `answers.text` and `choices.0`.
 
     Args:
-        path: A file, a folder (every file below it with the right ending) or a glob.
-        fields: Field of the questions -> column; None takes every column that holds a text and is
-            nothing else, under its own name.
+        path: A file, a folder (every file below it with a matching extension) or a glob.
+        fields: Field of the questions -> column; None takes every text column without another role,
+            under its own name.
         templates: Field -> text with columns in braces, such as `Article: {article}`; without
-            braces the same for all questions.
+            braces it is the same for all questions.
         references: The column of acceptable answers, a text or a list of texts.
         choices: The column of the continuations to choose from, a list of texts.
         answer: The column of the right choice: its index from 0, or its text.
-        id: The column that names questions; None takes a column `id` where there is one, else
+        id: The column of the ids of questions; None takes a column `id` if there is one, else
             file and line.
-        where: Columns and the value each must have, such as `set: xsum`.
+        where: Required value by column, such as `set: xsum`.
 
     Raises:
-        ValueError: A template is broken, there is no field, one is called `id`, or choices come
+        ValueError: A template is invalid, there is no field, one is called `id`, or choices come
             without an answer.
     """
 
@@ -88,7 +88,7 @@ class FileQuestions(QuestionPath):
                 yield found
 
     def _found(self, place: str, record: Record) -> Question | None:
-        """The question of a row that fulfils the conditions."""
+        """The question of a row, None if the row does not fulfil the conditions."""
         return self.question(place, record) if self.fits(record) else None
 
     def rows(self) -> Iterator[Row]:
@@ -107,7 +107,7 @@ class FileQuestions(QuestionPath):
         """The question of a row.
 
         Raises:
-            BadSampleError: It cannot be used; says why.
+            BadSampleError: It cannot be used; the message says why.
         """
         found = self._fields(record)
         if not any(found.values()):
@@ -118,7 +118,7 @@ class FileQuestions(QuestionPath):
         return Question(self._id(place, record), place, found, references, choices, answer)
 
     def columns(self) -> list[str] | None:
-        """The columns that are read; all where None."""
+        """The columns to read; None for all."""
         if self.fields is None:
             return None
         filled = [column for template in self.templates.values() for column in template.columns]
@@ -133,7 +133,7 @@ class FileQuestions(QuestionPath):
         raise BadSampleError(f"{column!r} is empty")
 
     def _others(self) -> list[str]:
-        """Columns that are no texts of the question."""
+        """Columns that are not fields of the question."""
         named = [self.references, self.choices, self.answer, self.id, *self.where]
         return [column for column in named if column is not None]
 
@@ -152,28 +152,28 @@ class FileQuestions(QuestionPath):
 
 
 class JsonlQuestions(FileQuestions):
-    """As `FileQuestions`; of a folder the files of JSON, and unknown endings are JSON lines."""
+    """As `FileQuestions`; of a folder only JSON files; unknown extensions are JSON lines."""
 
     endings = (".jsonl", ".ndjson", ".json")
     otherwise = "JSON"
 
 
 class ParquetQuestions(FileQuestions):
-    """As `FileQuestions`; of a folder the Parquet files, and unknown endings are Parquet."""
+    """As `FileQuestions`; of a folder only Parquet files; unknown extensions are Parquet."""
 
     endings = (".parquet", ".pq")
     otherwise = "Parquet"
 
 
 def right(value: object, choices: list[str]) -> int:
-    """The index of the right choice, which a cell gives as such, in digits or not, or as its text.
+    """Index of the right choice; the cell has that index, as number or text, or the choice itself.
 
     Raises:
         BadSampleError: It is neither.
     """
     if isinstance(value, str) and choices.count(value) == 1:
         return choices.index(value)
-    if isinstance(value, str) and value.isdecimal():  # tables of texts write numbers so
+    if isinstance(value, str) and value.isdecimal():  # tables of texts write numbers as text
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(choices):
         return value

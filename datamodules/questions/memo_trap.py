@@ -1,7 +1,7 @@
 """MemoTrap: prompts whose right answer goes against a memorised phrase (Liu & Liu, 2023).
 
-Each prompt is split into the part that asks against memory (`context`) and the part that memory
-alone would go on with (`question`); context-aware decoding contrasts the whole with the latter.
+Each prompt is split into the instruction that contradicts memory (`context`) and the prefix that
+memory alone would continue (`question`); context-aware decoding contrasts the whole with it.
 """
 
 import re
@@ -15,22 +15,22 @@ from datamodules.records.errors import BadSampleError
 from datamodules.records.formats.columns import Record
 
 PROMPTS = (
-    # proverb ending: the instruction | the beginning of the proverb
+    # proverb ending: the instruction | the prefix of the proverb
     re.compile(r'(Write a quote that ends in the word "[^"\n]*":) (.+)'),
-    # proverb translation: instruction and foreign sentence | the beginning of the proverb
+    # proverb translation: instruction and foreign sentence | the prefix of the proverb
     re.compile(r"(Translate the following sentence from \w+ into English\.\n[^\n]*\nto:)\n(.+)"),
     # history of science: what was believed before an event | two statements, of which memory
     # holds one to be true
     re.compile(r"([^\n]+)\n(A\. [^\n]+\nB\. [^\n]+\nAnswer:)"),
 )
-"""What prompts of the subsets look like: context, a space or a line break, question."""
+"""Patterns of the prompts of each subset: context, a space or a line break, question."""
 COLUMNS = ("prompt", "classes", "answer_index", "answer")
 
 
 class MemoTrap(ParquetQuestions):
-    """Questions with the fields `context`, `question` and, as it stands in the file, `prompt`.
+    """Questions with the fields `context`, `question` and, unchanged, `prompt`.
 
-    The two choices are continuations of the prompt and begin with a space; the reference is the
+    The two choices are continuations of the prompt and start with a space; the reference is the
     right one without it.
 
     Args:
@@ -62,7 +62,7 @@ def split(prompt: str) -> tuple[str, str]:
     """Context and question of a prompt.
 
     Raises:
-        BadSampleError: It looks like none of the known subsets.
+        BadSampleError: It matches none of the known subsets.
     """
     for pattern in PROMPTS:
         if found := pattern.fullmatch(prompt):

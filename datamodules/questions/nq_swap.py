@@ -1,8 +1,8 @@
 """NQ-Swap: questions whose document was changed to contradict what models have memorised.
 
-Two forms are read. One object a question, with `document`, `question` and `answers`; or the form
+Two formats are read: one object per question, with `document`, `question` and `answers`; or that
 of context-aware decoding (Shi et al., 2024): two lines share an `input_index`, whose prompts stand
-in `context_string`, with the document where `assigned_process` is 0 and without it where it is 1.
+in `context_string`, with the document if `assigned_process` is 0 and without it if it is 1.
 """
 
 from collections.abc import Iterator
@@ -17,16 +17,16 @@ from datamodules.records.formats.columns import Record, cell
 from datamodules.records.table import rows, text, texts
 
 JSON = (".jsonl", ".ndjson", ".json")
-"""What the files of a folder end in."""
+"""Extensions of the files of a folder."""
 Half = tuple[str, Record]
-"""A line of a pair: where it stands, and the object."""
+"""A line of a pair: its origin and the object."""
 
 
 class NQSwap(QuestionPath):
     """Questions with the fields `prompt` (with the document), `question` and `context`.
 
-    The document alone, `context`, is missing where the prompt without a document is not the end
-    of the one with it, as in files that word both differently.
+    The document alone, `context`, is missing if the prompt without a document is not the end
+    of the one with it, as in files with different wordings of both.
 
     Args:
         path: A file, a folder of `.jsonl` files or a glob.
@@ -47,7 +47,7 @@ class NQSwap(QuestionPath):
 
 
 def _found(place: str, record: Record, waiting: dict[tuple[str, str], Half]) -> Question | None:
-    """The question of one object, or of the second line of a pair; the first one waits."""
+    """The question of one object, or of the second line of a pair; None for the first one."""
     if "assigned_process" not in record:
         return plain(place, record)
     key = place.rpartition(":")[0], str(cell(record, "input_index"))
@@ -61,7 +61,7 @@ def plain(place: str, record: Record) -> Question:
     """The question of one object.
 
     Raises:
-        BadSampleError: A key is missing or holds something else.
+        BadSampleError: A key is missing or its value has another type.
     """
     context = text(cell(record, "document"), "document")
     question = text(cell(record, "question"), "question")

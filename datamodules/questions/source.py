@@ -1,4 +1,4 @@
-"""What a task for decoding methods is, and what supplies such tasks."""
+"""Questions, the tasks of decoding methods, and the interface of their sources."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -12,15 +12,15 @@ from datamodules.records.document import BadSample
 
 @dataclass(frozen=True)
 class Question:
-    """One task: texts that prompts are made of, and what is known of the right answer.
+    """One task: the texts of its prompt and what is known about the right answer.
 
     Attributes:
-        id: Names it among all questions, from run to run.
+        id: Unique and stable name.
         origin: File and line or row, counted from 1.
-        fields: Texts by name, such as `context` and `question`; empty where there is none.
+        fields: Texts by name, such as `context` and `question`; a text may be empty.
         references: Acceptable answers.
-        choices: Continuations to choose from, as they stand in the data, spaces included.
-        answer: Index of the right choice; -1 where there are none.
+        choices: Continuations to choose from, verbatim, spaces included.
+        answer: Index of the right choice; -1 without choices.
     """
 
     id: str
@@ -32,7 +32,7 @@ class Question:
 
 
 class QuestionSource(ABC):
-    """A named supply of questions."""
+    """A named source of questions."""
 
     @property
     @abstractmethod
@@ -41,14 +41,14 @@ class QuestionSource(ABC):
 
     @abstractmethod
     def questions(self) -> Iterator[Question | BadSample]:
-        """The questions in a fixed order; what cannot be used comes as a `BadSample`."""
+        """The questions in a fixed order; unusable ones come as a `BadSample`."""
 
 
 class QuestionPath(QuestionSource):
-    """Questions of a file, a folder or a glob.
+    """Questions from a file, a folder or a glob.
 
     Args:
-        path: Where they are.
+        path: The file, folder or glob.
     """
 
     def __init__(self, path: str):

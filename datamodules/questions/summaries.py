@@ -1,4 +1,4 @@
-"""Articles to be summarised, with a summary of each."""
+"""Articles to summarise, with reference summaries."""
 
 from dataclasses import replace
 
@@ -12,13 +12,13 @@ from datamodules.records.formats.columns import Record
 class Summaries(ParquetQuestions):
     """Questions with the fields `article`, `context`, `question` and `prompt`.
 
-    The context is the article after the word "Article:", the question is the instruction, the
-    prompt is both with a space between them (Shi et al., 2024).
+    The context is the article with the prefix "Article:", the question is the instruction, the
+    prompt is both, joined by a space (Shi et al., 2024).
 
     Args:
         path: Parquet with the columns article, summary and set: a file, a folder or a glob.
         subset: The set to read, such as cnn_dailymail; None reads all.
-        instruction: What is asked of each article.
+        instruction: The instruction for each article.
     """
 
     def __init__(

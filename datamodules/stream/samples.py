@@ -226,7 +226,7 @@ class MixtureData(ResumableData, Generic[Supply, Sample]):
         self._counts = state_dict.get("samples")
 
     def bad_samples_folder(self) -> Path | None:
-        """Folder of the list of bad samples; all ranks call it, as the trainer synchronises them."""
+        """Folder of the list of bad samples; all ranks call it, as the trainer syncs them."""
         if self.trainer is None or self.trainer.logger is None:
             return None
         return None if self.trainer.log_dir is None else Path(self.trainer.log_dir)

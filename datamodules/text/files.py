@@ -1,4 +1,4 @@
-"""Where documents come from: files of rows, plain text, or a dataset of the hub."""
+"""Sources of documents: files of rows, plain text files, or a dataset of the hub."""
 
 import json
 import mmap
@@ -21,14 +21,14 @@ from datamodules.text.source import FileText, TextSource
 from engine.disk.digest import contents
 
 Bytes = bytes | mmap.mmap
-"""What a file holds."""
+"""Contents of a file."""
 
 
 class TextFiles(FileText):
-    """One document a row of files: Parquet, Arrow, CSV, TSV, JSON lines or arrays of JSON.
+    """One document per row of files: Parquet, Arrow, CSV, TSV, JSON lines or arrays of JSON.
 
-    The ending of a file tells its format, and whether it is compressed (.gz, .zst, .bz2, .xz).
-    Folders that `datasets` wrote by `save_to_disk` are read as well; of several splits, name one.
+    The extension of a file gives its format and compression (.gz, .zst, .bz2, .xz).
+    Folders that `datasets` wrote by `save_to_disk` are read too; of several splits, name one.
 
     Args:
         path: A file, a folder (every such file below it) or a glob.
@@ -43,7 +43,7 @@ class TextFiles(FileText):
 
     endings = tuple(FORMATS)
     otherwise: ClassVar[str] = ""
-    """Format of a file whose ending tells none."""
+    """Format of a file whose extension names none."""
 
     def __init__(
         self,
@@ -90,14 +90,14 @@ class TextFiles(FileText):
             )
 
     def _split(self, record: Record | BadSample) -> str | None:
-        """The part that a row belongs to, as it is written in configs."""
+        """The part of a row, as it is written in configs."""
         if self.split_column is None or isinstance(record, BadSample):
             return None
         return written(cell(record, self.split_column))
 
 
 class ParquetText(TextFiles):
-    """As `TextFiles`; of a folder the Parquet files, and a file of unknown ending is Parquet.
+    """As `TextFiles`; of a folder only Parquet files, and an unknown extension is read as Parquet.
 
     Args:
         path: A file, a folder (every `.parquet` file below it) or a glob.
@@ -112,7 +112,7 @@ class ParquetText(TextFiles):
 
 
 class JsonlText(TextFiles):
-    """As `TextFiles`; of a folder the files of JSON, and a file of unknown ending is JSON lines.
+    """As `TextFiles`; of a folder only JSON files, and an unknown extension is read as JSON lines.
 
     Args:
         path: A file, a folder (every `.jsonl`, `.ndjson` and `.json` file below it) or a glob.
@@ -128,7 +128,7 @@ class JsonlText(TextFiles):
 
 @contextmanager
 def mapped(file: Path) -> Iterator[Bytes]:
-    """What a file holds, mapped into memory; a compressed one is read whole."""
+    """Contents of a file, memory-mapped; a compressed one is decompressed into memory."""
     with opened(file) as source:
         if file.suffix.lower() in COMPRESSIONS:
             yield source.read()
@@ -138,7 +138,7 @@ def mapped(file: Path) -> Iterator[Bytes]:
 
 
 def document(record: Record, column: str, origin: str) -> Document | BadSample:
-    """The text of a row, or what is wrong with it."""
+    """The text of a row, or a bad sample."""
     value = attempt(origin, cell, record, column)
     if isinstance(value, list) and value and isinstance(value[0], dict):
         reason = "not a text but a list of objects; datamodules.instructions.datamodule reads chats"
@@ -147,17 +147,17 @@ def document(record: Record, column: str, origin: str) -> Document | BadSample:
 
 
 def written(value: object) -> str:
-    """A value of a table as a config writes it; whole numbers have no fraction."""
+    """A value of a table as a config writes it; integers have no fraction."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 class PlainText(FileText):
-    """Plain text files, whole or cut at a separator; compressed ones are decompressed in memory.
+    """Plain text files, whole or split at a separator; compressed ones are decompressed in memory.
 
     Args:
         path: A file, a folder of `.txt` files or a glob.
-        separator: What stands between two documents, such as a blank line; None makes a file one
-            document. A line end in it also matches that of Windows.
+        separator: What separates two documents, such as a blank line; None makes a file one
+            document. A line end in it also matches a Windows line end.
         span: The part of every file to read, as two fractions of its bytes, each moved on to the
             next start of a line; (0, 0.9) and (0.9, 1) share nothing and leave nothing out.
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
@@ -189,7 +189,7 @@ class PlainText(FileText):
 
     @override
     def documents(self) -> Iterator[Document | BadSample]:
-        """The pieces between separators; blank ones between two of them do not count."""
+        """The pieces between separators; blank ones are not counted."""
         files = self.files()
         for file in files:
             if file.stat().st_size == 0:
@@ -204,7 +204,7 @@ class PlainText(FileText):
                 yield bad_file(file, shown(file), said, len(files))
 
     def _pieces(self, file: Path) -> Iterator[tuple[int, bytes]]:
-        """Line number of the start, and bytes, of every piece."""
+        """First line number and bytes of every piece."""
         with mapped(file) as data:
             refuse_encodings(data[:4])
             start, end = (_line_start(data, fraction) for fraction in self.span)
@@ -216,7 +216,7 @@ class PlainText(FileText):
                 start = after
 
     def _next(self, data: Bytes, start: int, end: int) -> tuple[bytes, int]:
-        """The piece at `start` and where the following one begins."""
+        """The piece at `start` and the start of the next one."""
         if self.separator is None:
             return data[start:end], end
         mark = re.escape(self.separator.encode()).replace(b"\\\n", b"\r?\n")
@@ -225,14 +225,14 @@ class PlainText(FileText):
 
 
 class HubText(TextSource):
-    """One document a row of a dataset of the Hugging Face hub, or of a local copy.
+    """One document per row of a dataset of the Hugging Face hub, or of a local copy.
 
     Args:
         name: Name on the hub, or a folder that `datasets` can read or wrote by `save_to_disk`.
         config: Name of the configuration, where there are several.
         split: The split to read, such as `train` or `train[:10%]`.
         column: The column that holds the text; may be a path, such as `data.text`.
-        revision: Commit or tag; without it a change on the hub goes unseen once text is cached.
+        revision: Commit or tag; without it a change on the hub is not noticed once text is cached.
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
     """
 
@@ -258,7 +258,7 @@ class HubText(TextSource):
         return printable(":".join(filter(None, [self.dataset, self.config, self.split])))
 
     def fingerprint(self) -> str:
-        """All arguments but the weight; of a local copy also the files."""
+        """All arguments except the weight; for a local copy also the files."""
         files = [file for file in sorted(Path(self.dataset).rglob("*")) if file.is_file()]
         options = [self.name, self.column, self.revision]
         return json.dumps([type(self).__name__, *options, contents(files)])
@@ -274,7 +274,7 @@ class HubText(TextSource):
             yield record if isinstance(record, BadSample) else document(record, self.column, origin)
 
     def rows(self, columns: list[str]) -> Iterator[Row]:
-        """Some columns of every row, and where each stands."""
+        """Some columns of every row with its origin."""
         rows = hub_rows(self.dataset, self.config, self.split, self.revision)
         return hub_records(self.name, rows, columns)
 

@@ -4,7 +4,7 @@ A folder holds `tokens.bin` (uint16 or uint32, document after document), `offset
 of each document, and the total), `num_bytes.npy` (source size of each document in bytes),
 `meta.json`, `seal.json` (hashes of the others, `engine.disk.seals`) and, where not every token is a
 target, `targets.bin` (uint8, 1 where a token is a target). It appears under its name only when
-it is whole.
+it is complete.
 """
 
 import json
