@@ -1,7 +1,7 @@
-"""Changes to a text that leave it readable and may hide who wrote it; none needs another model.
+"""Attacks on detectors: edits that keep a text readable and may hide its author; no model needed.
 
-Each is the same for the same text. All but truncation are done to machine texts only, as whoever
-hides a machine would; truncation is done to human texts as well, or length would tell.
+Each edit is deterministic for a text. All except truncation apply to machine texts only, as an
+attacker would; truncation applies to human texts too, or their length would give them away.
 """
 
 import re
@@ -14,9 +14,9 @@ from typing import ClassVar
 LOOKALIKES = dict(
     zip("aceopxyiABCEHKMOPTX", "асеорхуіАВСЕНКМОРТХ", strict=True)  # noqa: RUF001
 )
-"""Latin letters and Cyrillic ones of the same look."""
+"""Latin letters and their Cyrillic homoglyphs."""
 SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+")
-"""What stands between two sentences."""
+"""Separator of two sentences."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Attack(ABC):
     """A change to a text.
 
     Attributes:
-        seed: Of what is changed by chance.
+        seed: Seed of the random edits.
     """
 
     seed: int = 0
     humans_too: ClassVar[bool] = False
-    """Whether human texts are changed as well."""
+    """Whether human texts are changed too."""
 
     @property
     def name(self) -> str:
@@ -47,29 +47,29 @@ class Attack(ABC):
 
 @dataclass(frozen=True)
 class Shares(Attack):
-    """A change to some places of a text.
+    """An edit at some positions of a text.
 
     Attributes:
-        share: Share of the places that are changed.
+        share: Share of the positions that are changed.
     """
 
     share: float = 0.1
 
     def __post_init__(self) -> None:
-        """Refuse what is no share."""
+        """Refuse a share outside (0, 1]."""
         if not 0 < self.share <= 1:
             raise ValueError(f"share must be within (0, 1], got {self.share}.")
 
     @property
     def name(self) -> str:
-        """A short name for tables; the share is in it where it is not the usual one."""
+        """A short name for tables; it contains the share if that is not the default."""
         is_usual = self.share == type(self).share
         return super().name if is_usual else f"{super().name}_{self.share:g}"
 
 
 @dataclass(frozen=True)
 class Whitespace(Shares):
-    """A second space behind some of the spaces."""
+    """A second space after some of the spaces."""
 
     def change(self, text: str, rng: Random) -> str:
         """The changed text, by chance."""
@@ -78,7 +78,7 @@ class Whitespace(Shares):
 
 @dataclass(frozen=True)
 class Homoglyph(Shares):
-    """Some Latin letters as Cyrillic ones of the same look."""
+    """Some Latin letters replaced by Cyrillic homoglyphs."""
 
     def change(self, text: str, rng: Random) -> str:
         """The changed text, by chance."""
@@ -89,7 +89,7 @@ class Homoglyph(Shares):
 
 @dataclass(frozen=True)
 class Case(Shares):
-    """The first letter of some words in the other case."""
+    """The case of the first letter of some words flipped."""
 
     def change(self, text: str, rng: Random) -> str:
         """The changed text, by chance."""
@@ -102,7 +102,7 @@ class Case(Shares):
 
 @dataclass(frozen=True)
 class SentenceShuffle(Attack):
-    """The sentences in another order."""
+    """The sentences in random order."""
 
     def change(self, text: str, rng: Random) -> str:
         """The changed text, by chance."""
@@ -118,14 +118,14 @@ class Truncation(Attack):
     """The first words only.
 
     Attributes:
-        words: How many.
+        words: Number of words.
     """
 
     words: int = 50
     humans_too: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Refuse to leave nothing."""
+        """Refuse to remove every word."""
         if self.words < 1:
             raise ValueError(f"words must be at least 1, got {self.words}.")
 

@@ -1,21 +1,21 @@
-"""Labelled texts for detectors of machine-written text, and texts to be judged.
+"""Labelled texts for classifiers, such as detectors of machine-written text, and inputs of predict.
 
 A batch is a dict (N = texts, W = their windows, L = tokens of the longest window); outside of
-training it may hold fewer texts than a batch has, or none:
+training it may have fewer texts than the batch size, or none:
 
 - `token_WL`: int64; windows of texts, each with start and end, padded on the right.
 - `mask_WL`: bool; True = real token.
 - `windows_N`: list[int]; windows of each text, in order; they sum to W. One each in training.
-- `label_N`: int64; number of the class among `classes`; -100 where it is not known.
+- `label_N`: int64; index of the class in `classes`; -100 if unknown.
 - `num_targets`: int; N. `step_targets`: the same over one optimizer step on this device.
-- `row_N`: list[int]; number of each text among those of all sources.
-- `text_N`, `pair_id_N`, `generator_N`, `domain_N`: list[str]; `generator` is `human` where a person
+- `row_N`: list[int]; index of each text among those of all sources.
+- `text_N`, `pair_id_N`, `generator_N`, `domain_N`: list[str]; `generator` is `human` if a person
   wrote it.
-- `paired_generator_N`: list[str]; generator to whose pair each belongs, empty where it has none.
-- `attack_N`: list[str]; what was done to each, `none` for a text as it is.
-- `problem_N`: list[str]; why a text cannot be judged, empty where it can; such a one has no window.
+- `paired_generator_N`: list[str]; generator of the pair of each text, empty without a pair.
+- `attack_N`: list[str]; attack on each text, `none` for an unchanged one.
+- `problem_N`: list[str]; why a text cannot be scored, empty if it can; such a text has no window.
 - `origin_N`: list[str]; file and row.
-- `density_N`: list[float]; tokens a byte of each text: high where its language is another one.
+- `density_N`: list[float]; tokens per byte of each text: high if it is in another language.
 """
 
 from collections.abc import Iterator
@@ -45,38 +45,38 @@ from datamodules.text.tokenizer import TextTokenizer, load_tokenizer
 
 
 class LabelledTextData(ResumableData):
-    """Texts by people and machines, tokenised once for whatever is selected of them.
+    """Texts with classes, such as human and machine, tokenised once for every selection.
 
     Args:
         tokenizer: Folder or hub name of the encoder's tokenizer.
         sources: Tables of texts.
-        classes: Names of the classes by number; the second of two is the positive one. Rows of
+        classes: Names of the classes by index; the second of two is the positive one. Rows of
             another label are refused.
-        train: What a detector is trained on; each human text once.
-        validate: What it is calibrated on.
-        test: What it is tested on.
-        max_length: Tokens of a window, start and end included; longer texts are cut into windows.
-        balance: Whether training takes texts of all classes equally often, however many there are.
-        plain: Whether texts are read in plain characters (`datamodules.text.normalise`), judged and
-            attacked ones too; line breaks and kinds of quotes then tell nothing.
-        splits: Share of the texts of each split where tables have no split, such as
+        train: Training texts; each human text once.
+        validate: Texts for calibration.
+        test: Test texts.
+        max_length: Tokens of a window, start and end included; longer texts are split into windows.
+        balance: Whether training draws all classes equally often, whatever their sizes.
+        plain: Whether texts are read in plain characters (`datamodules.text.normalise`), inputs and
+            attacked ones too; line breaks and kinds of quotes then give nothing away.
+        splits: Share of the texts of each split if tables have no split, such as
             `{train: 0.8, val: 0.1, test: 0.1}`: all rows of a text, by its pair or its words, are
             in one, decided by a hash.
-        leaks: What is done where a text stands in two splits: `refuse` names such texts, `drop`
-            leaves their rows out of training, and out of validation where they are tested.
-        attacks: What is done to test texts; each adds a changed copy of the machine texts, and of
-            the human ones where it is done to all.
-        texts: What predict judges: texts; or a table with a text a row, a `.txt` or `.md` file as
-            one text, a folder of such files, or `-` for the standard input; None judges the test
+        leaks: What happens if a text is in two splits: `refuse` names such texts, `drop`
+            removes their rows from training, and from validation if they are in test.
+        attacks: Attacks on test texts; each adds a changed copy of the machine texts, and of
+            the human ones if it applies to all.
+        texts: Inputs of predict: texts; or a table with a text per row, a `.txt` or `.md` file as
+            one text, a folder of such files, or `-` for the standard input; None takes the test
             texts.
-        key: Column of the texts in tables that predict judges.
+        key: Column of the texts in tables of inputs.
         batch_size: Texts per device and micro-batch.
         eval_batch_size: The same outside of training; None takes `batch_size`.
-        pool_size: Training texts that are sorted by length together, about, whatever the batch and
-            the number of devices; 1 keeps the order of chance.
+        pool_size: Approximate number of training texts sorted together by length, for any batch and
+            number of devices; 1 keeps them shuffled.
         num_workers: Processes that build batches; 0 builds them in the training process.
         cache: Folder for the tokenised texts.
-        seed: Of what is selected and in which order.
+        seed: Seed of selection and order.
         max_bad_rate: Share of unusable rows in a source above which the run stops.
 
     Raises:
@@ -147,12 +147,12 @@ class LabelledTextData(ResumableData):
     # What Lightning asks for
 
     def prepare_data(self) -> None:
-        """Tokenise what this command reads; Lightning calls it on one process a node."""
+        """Tokenise the sources of this command; Lightning calls it on one process per node."""
         if self._stages():
             self._open()
 
     def setup(self, stage: str) -> None:
-        """Choose the texts of this command and say how many there are."""
+        """Choose the texts of this command and print their number."""
         for part in self._stages():
             labels = self.labelled_texts(part)[1]
             counts = [labels.count(number) for number in range(len(self.classes))]
@@ -160,7 +160,7 @@ class LabelledTextData(ResumableData):
             rank_zero_only(print)(f"{part}: {told}")
 
     def train_dataloader(self) -> ResumableLoader:
-        """The endless stream of training texts, those of similar length together."""
+        """The endless stream of training texts, batched by similar length."""
         texts = sorted(self._plain("train"), key=lambda item: item.label)
         items, lengths = self._items(texts, one_window=True)
         labels = [item.label for item in texts]
@@ -179,7 +179,7 @@ class LabelledTextData(ResumableData):
         return self._evaluation([*self._plain("test"), *self._attacked()])
 
     def predict_dataloader(self) -> EvaluationLoader:
-        """Every text to be judged once, in order."""
+        """Every input once, in order."""
         if self.texts is None:
             return self._evaluation(self._plain("test"))
         found = read_inputs(self.texts, self.key)
@@ -187,13 +187,13 @@ class LabelledTextData(ResumableData):
         return self._every_once(self._items(items)[0])
 
     def training_documents(self) -> Iterator[str]:
-        """The training texts, one after another; needs no tokenizer."""
+        """The training texts in order; needs no tokenizer."""
         yield from self.labelled_texts("train")[0]
 
     # What is selected
 
     def chosen(self, stage: Stage) -> list[int]:
-        """Places in `rows` of the texts of a stage.
+        """Indices in `rows` of the texts of a stage.
 
         Raises:
             ValueError: There are too few texts, or a class has none.
@@ -209,7 +209,7 @@ class LabelledTextData(ResumableData):
         return self._chosen[stage]
 
     def labelled_texts(self, stage: Stage) -> tuple[list[str], list[int]]:
-        """Texts of a stage and the numbers of their classes, for detectors without a network."""
+        """Texts of a stage and the indices of their classes, for classifiers without a network."""
         items = self._plain(stage)
         return [item.text for item in items], [item.label for item in items]
 
@@ -229,14 +229,14 @@ class LabelledTextData(ResumableData):
         ]
 
     def _items(self, items: list[Item], one_window: bool = False) -> tuple[TextItems, Tokens]:
-        """Texts with their tokens, and the length of each, as far as a window goes."""
+        """Texts with their tokens, and the length of each, at most that of a window."""
         tokens = self._tokens(items)
         lengths = np.array([len(ids) for ids in tokens], np.int64).clip(max=self.max_length)
         pad, seed = self.vocabulary.pad, self.seed
         return TextItems(items, tokens, pad, self.max_length, one_window, seed), lengths
 
     def _tokens(self, items: list[Item]) -> list[Tokens]:
-        """Token ids of each text: those of rows as they are from the cache, others made now."""
+        """Token ids of each text: unchanged rows from the cache, others tokenised now."""
         fresh = [item.text for item in items if not item.is_row]
         made = iter(self.vocabulary.encode(fresh) if fresh else [])
         start, end = self.vocabulary.start, self.vocabulary.eos
@@ -248,7 +248,7 @@ class LabelledTextData(ResumableData):
         ]
 
     def _evaluation(self, items: list[Item]) -> EvaluationLoader:
-        """Every text once, the longest first: should memory not suffice, it shows at once."""
+        """Every text once, the longest first, so that a lack of memory shows at once."""
         found, lengths = self._items(items)
         return self._every_once(found.ordered(np.argsort(-lengths, kind="stable")))
 
@@ -256,7 +256,7 @@ class LabelledTextData(ResumableData):
         return self.evaluation_loader(items, len(items), self.eval_batch_size, self.num_workers)
 
     def _open(self) -> list[TokenFile]:
-        """The tokens of all sources; made once for whatever is selected."""
+        """The tokens of all sources, cached for every selection."""
         if self._files is None:
             self.table.check_splits({one.split for one in self.selections.values()})
             self._files = [
@@ -266,7 +266,7 @@ class LabelledTextData(ResumableData):
         return self._files
 
     def _stages(self) -> tuple[Stage, ...]:
-        """Whose texts this command reads."""
+        """Stages whose texts this command reads."""
         command = None if self.trainer is None else self.trainer.state.fn
         name = "fit" if command is None else command.value
         if name == "predict":

@@ -1,4 +1,4 @@
-"""Texts that `predict` judges: given, from files, from a folder or from the standard input."""
+"""Inputs of `predict`: texts, files, a folder or the standard input."""
 
 import sys
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ from datamodules.records.formats.files import FORMATS, bare, file_format, find_f
 from datamodules.records.formats.open import read_rows
 
 STDIN = "-"
-"""Stands for the standard input."""
+"""Name of the standard input."""
 PLAIN = (".txt", ".text", ".md")
-"""Endings of files that are one text each."""
+"""Extensions of files that are one text each."""
 NAME = "id"
-"""Column that names a text, where there is one."""
+"""Optional column that names a text."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class NamedDocument(Document):
 
 @dataclass(frozen=True)
 class NamedBadSample(BadSample):
-    """A row of a table that cannot be judged.
+    """A row of a table that cannot be scored.
 
     Attributes:
         name: What the table calls it in its column `id`; empty where it does not.
@@ -43,7 +43,7 @@ class NamedBadSample(BadSample):
 
 
 def named(found: Document | BadSample, name: str) -> Document | BadSample:
-    """The same with a name, if there is one."""
+    """The same with its name, if it has one."""
     if not name:
         return found
     if isinstance(found, BadSample):
@@ -52,39 +52,39 @@ def named(found: Document | BadSample, name: str) -> Document | BadSample:
 
 
 def name_of(found: Document | BadSample) -> str:
-    """The name of a text or of what is none; empty where it has none."""
+    """The name of a document or bad sample; empty if it has none."""
     return found.name if isinstance(found, NamedDocument | NamedBadSample) else ""
 
 
 def read_inputs(texts: list[str] | str | None, key: str = "text") -> list[Document | BadSample]:
-    """Texts, and what cannot be judged with the reason, in order.
+    """Texts and bad samples, in order.
 
     Args:
-        texts: The texts; or a table (`files.FORMATS`) with a text a row under `key`; or a `.txt` or
+        texts: The texts; a table (`files.FORMATS`) with a text per row under `key`; a `.txt` or
             `.md` file, which is one text; all of them compressed or not; a folder of such files; or
             `-` for the standard input: one text, or JSON lines where its first character is `{`.
         key: Column of the texts in tables.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: There is no text at all, a table has no such column, or the ending of the file
-            says neither table nor text.
+        ValueError: There is no text, a table has no such column, or the extension of the file
+            is neither that of a table nor that of a text.
     """
     if isinstance(texts, list):
         found = [to_document(text, f"text {i}") for i, text in enumerate(texts, start=1)]
     elif texts == STDIN:
         found = list(read_stdin(sys.stdin.buffer.read(), key))
     elif texts is None:
-        raise ValueError("data.init_args.texts says what is judged: texts, a file, a folder or -.")
+        raise ValueError("data.init_args.texts names the inputs: texts, a file, a folder or -.")
     else:
         found = list(read_path(texts, key))
     if not found:
-        raise ValueError(f"no text in {texts}: data.init_args.texts says what is judged.")
+        raise ValueError(f"no text in {texts}: data.init_args.texts names the inputs.")
     return [readable(one) for one in found]
 
 
 def read_path(path: str, key: str) -> Iterator[Document | BadSample]:
-    """The texts of a file, of a folder or of all that a glob matches."""
+    """The texts of a file, a folder or a glob."""
     every = find_files(path)
     for file in every:
         if file_format(file):
@@ -92,7 +92,7 @@ def read_path(path: str, key: str) -> Iterator[Document | BadSample]:
         elif bare(file).endswith(PLAIN):
             yield attempt(str(file), read_text, file)
         elif len(every) == 1:
-            raise ValueError(f"{file} cannot be judged: {no_text(file)}.")
+            raise ValueError(f"{file} cannot be read: {no_text(file)}.")
         else:
             yield BadSample(str(file), no_text(file))
 
@@ -114,7 +114,7 @@ def read_text(file: Path) -> Document | BadSample:
 
 
 def read_table(file: Path, key: str, num_files: int) -> Iterator[Document | BadSample]:
-    """The texts of a table, a row each; one without such a column is refused if it is alone."""
+    """The texts of a table, one per row; a missing column is an error if it is the only table."""
     try:
         for place, record in read_rows([file], Wanted([key], optional=[NAME]), named=str):
             yield of_record(record, place, key)
@@ -141,7 +141,7 @@ def of_record(record: Record | BadSample, place: str, key: str) -> Document | Ba
 
 
 def read_stdin(data: bytes, key: str) -> Iterator[Document | BadSample]:
-    """The texts in some bytes: JSON lines, or one text; the first character tells."""
+    """The texts in some bytes: JSON lines if the first character is `{`, else one text."""
     if data.lstrip()[:1] != b"{":
         yield to_document(data, "stdin")
         return
@@ -155,6 +155,6 @@ def read_stdin(data: bytes, key: str) -> Iterator[Document | BadSample]:
 
 
 def readable(found: Document | BadSample) -> Document | BadSample:
-    """The document, if it can be read."""
+    """The document, or a bad sample if it is unreadable."""
     reason = "" if isinstance(found, BadSample) else unreadable(found.text)
     return named(BadSample(found.origin, reason), name_of(found)) if reason else found

@@ -1,4 +1,4 @@
-"""Beginnings of human texts for a language model to continue, which makes pairs for detectors.
+"""Prefixes of human texts that a language model continues, to create pairs for detectors.
 
 A prediction batch is that of `datamodules.text.prompts`, and (B = prompts):
 
@@ -26,13 +26,13 @@ from datamodules.text.tokenizer import load_tokenizer
 
 
 class PairPrompts(Prompts):
-    """Prompts that know the human texts that they begin.
+    """Prompts with the human texts whose prefixes they are.
 
     Args:
         rows: The human texts.
-        prompts: The beginning of each.
+        prompts: The prefix of each.
         ids: Start and token ids of each prompt.
-        pad: Id that fills up on the left.
+        pad: Id of the padding on the left.
     """
 
     def __init__(self, rows: list[LabelledRow], prompts: list[str], ids: list[list[int]], pad: int):
@@ -48,17 +48,17 @@ class PairPrompts(Prompts):
 
 
 class HumanPrompts(ResumableData):
-    """The first words of each human text that no file of continuations has yet.
+    """The first words of each human text that has no continuation yet.
 
     Args:
         tokenizer: Folder or hub name of the language model's tokenizer.
-        sources: Tables of texts; only human ones are taken, each once, its longest cut.
+        sources: Tables of texts; only human ones are used, each once in its longest version.
         prompt_words: Words of a prompt.
-        least_words: Human texts shorter than that are passed over.
+        least_words: Minimum number of words of a human text; shorter ones are skipped.
         written: Files of earlier runs, as a path or a glob; human texts that this generator has
-            tried to continue there are passed over, so that a run that was stopped goes on.
-        generator: Name of the generator; what others wrote does not count. All count where None.
-        num: Human texts that are continued, at most; all where None.
+            tried to continue there are skipped, so that an interrupted run continues.
+        generator: Name of the generator whose continuations count; None counts those of all.
+        num: Maximum number of human texts to continue; None for all.
         batch_size: Prompts per device that are continued together.
 
     Raises:
@@ -89,7 +89,7 @@ class HumanPrompts(ResumableData):
 
     @cached_property
     def rows(self) -> list[LabelledRow]:
-        """The human texts that are to be continued."""
+        """The human texts to continue."""
         longest: dict[str, LabelledRow] = {}
         for row in (row for source in self.sources for row in source.rows if row.is_human):
             known = longest.setdefault(row.pair_id, row)
@@ -111,12 +111,12 @@ class HumanPrompts(ResumableData):
         files = [] if self.written is None else sorted(map(Path, glob(self.written)))
         begun = [file for file in files if file.stat().st_size]
         records = (record for _, record in read_rows(begun, Wanted(needed=["pair_id"])))
-        # a line that was cut off by a kill counts for nothing
+        # a line truncated by a kill is ignored
         good = [one for one in records if not isinstance(one, BadSample)]
         return {str(one["pair_id"]) for one in good if self._is_own(one)}
 
     def _is_own(self, record: dict[str, object]) -> bool:
-        """Whether a record is a continuation by this generator, or says that there is none."""
+        """Whether a record is a continuation, or a failed attempt, by this generator."""
         is_same = self.generator in (None, record.get("paired_generator"))
         return is_same and record.get("label") != "human"
 

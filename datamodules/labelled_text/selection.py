@@ -1,6 +1,6 @@
-"""Which labelled texts a detector is trained or tested on.
+"""Selection of the labelled texts of a stage.
 
-A pair is a human text and a machine's continuation of its beginning, known by `pair_id`.
+A pair is a human text and a machine's continuation of its prefix, identified by `pair_id`.
 """
 
 import hashlib
@@ -16,15 +16,15 @@ Rows = Sequence[LabelledRow]
 
 @dataclass(frozen=True)
 class Selection:
-    """Part of a table of texts.
+    """A part of a table of texts.
 
     Attributes:
-        split: The split that it is taken from.
-        generators: Whose texts, and the human texts of whose pairs; all where None.
-        domains: Of which domains; all where None.
-        budget: Number of texts, half of them human; all where None.
-        attacks: Names of what was done to texts in the table that are taken, `none` for those as
-            they are, the only ones where nothing is said; all where None.
+        split: Its split.
+        generators: Generators to take, with the human texts of their pairs; None for all.
+        domains: Domains of the texts; None for all.
+        budget: Number of texts, half of them human; None for all.
+        attacks: Names of the attacks in the table whose texts are taken, `none` for unchanged ones,
+            which is the default; None for all.
     """
 
     split: str
@@ -34,7 +34,7 @@ class Selection:
     attacks: list[str] | None = field(default_factory=lambda: [AS_IT_IS])
 
     def __post_init__(self) -> None:
-        """Refuse what selects nothing."""
+        """Refuse a selection of nothing."""
         if self.budget is not None and self.budget < 2:
             raise ValueError(f"budget must be at least 2, got {self.budget}.")
         for name in ("generators", "domains", "attacks"):
@@ -43,19 +43,19 @@ class Selection:
 
 
 def choose(rows: Rows, selection: Selection, once: bool, seed: int = 0) -> list[int]:
-    """Places of the texts that are selected, ascending.
+    """Indices of the selected texts, ascending.
 
-    With a budget the texts are pairs of different human texts; which human texts these are depends
-    on the seed and the domains alone, so that detectors of one budget share them, and their pairs
-    are shared out evenly among the generators. Texts without pairs are shared out evenly among
-    generators and domains, and texts of other labels than human among labels and domains.
+    With a budget the texts are pairs of different human texts. The choice of human texts depends
+    on the seed and the domains only, so that detectors of one budget share them, and their pairs
+    are distributed evenly over the generators. Texts without pairs are distributed evenly over
+    generators and domains, and texts of labels other than human over labels and domains.
 
     Args:
         rows: All texts.
-        selection: Which of them.
+        selection: The part to select.
         once: Whether each human text is taken once, not once for every generator: in training, more
-            would teach that known beginnings are human.
-        seed: Of what is taken where not all are.
+            would teach that known prefixes are human.
+        seed: Seed of the choice if not all are taken.
 
     Raises:
         ValueError: There is no such split, generator or domain, or too few texts.
@@ -76,7 +76,7 @@ def choose(rows: Rows, selection: Selection, once: bool, seed: int = 0) -> list[
 
 
 def matching(rows: Rows, selection: Selection) -> list[int]:
-    """Places of all texts of the split, the generators and the domains."""
+    """Indices of all texts of the split, the generators and the domains."""
     require_split(selection.split, rows)
     found = [i for i, row in enumerate(rows) if row.split == selection.split]
     if selection.attacks is not None:
@@ -95,7 +95,7 @@ def matching(rows: Rows, selection: Selection) -> list[int]:
 
 
 def require_split(split: str, rows: Rows) -> None:
-    """Raise a ValueError where no row is of a split; says what to do where no row has any."""
+    """Raise a ValueError if no row is of a split; the message says what to do if no row has one."""
     known = {row.split for row in rows} - {""}
     if not known:
         raise ValueError(
@@ -108,12 +108,12 @@ def require_split(split: str, rows: Rows) -> None:
 
 
 def written_for(row: LabelledRow) -> str:
-    """Generator that a text trains or tests; empty for a human text of no one's pair."""
+    """Generator that a text trains or tests; empty for a human text without a pair."""
     return row.paired_generator if row.is_human else row.generator
 
 
 def require(what: str, wanted: Iterable[str], known: Iterable[str]) -> None:
-    """Raise a ValueError where a name is unknown; names those that are known."""
+    """Raise a ValueError if a name is unknown; the message lists the known ones."""
     there = set(known)
     for name in wanted:
         if name not in there:
@@ -122,7 +122,7 @@ def require(what: str, wanted: Iterable[str], known: Iterable[str]) -> None:
 
 
 def first_cuts(rows: Rows, human: list[int], seed: int) -> list[int]:
-    """One row of each human text, whose pair decided by chance."""
+    """One row of each human text, of a random pair."""
     chosen: dict[str, int] = {}
     for i in shuffled(rows, human, seed):
         chosen.setdefault(rows[i].pair_id, i)
@@ -164,7 +164,7 @@ def pairs_of(
 
 
 def spread(rows: Rows, places: list[int], num: int, seed: int, by: str) -> list[int]:
-    """`num` rows, as evenly over domains and a second field as there are enough."""
+    """`num` rows, as evenly over domains and a second field as possible."""
     check_enough("texts", len(places), num)
     cells: dict[tuple[str, str], list[int]] = defaultdict(list)
     for i in shuffled(rows, places, seed):
@@ -174,13 +174,13 @@ def spread(rows: Rows, places: list[int], num: int, seed: int, by: str) -> list[
 
 
 def check_enough(what: str, there: int, wanted: int) -> None:
-    """Raise a ValueError where a budget is larger than the data."""
+    """Raise a ValueError if a budget is larger than the data."""
     if wanted > there:
         raise ValueError(f"the budget asks for {wanted} {what}, but there are {there}.")
 
 
 def shuffled(rows: Rows, places: list[int], seed: int) -> list[int]:
-    """The places in an order that depends on the rows themselves."""
+    """The indices shuffled by a hash of the rows."""
     key = {
         i: digest(seed, f"{rows[i].pair_id}/{written_for(rows[i])}/{rows[i].origin}")
         for i in places
@@ -189,5 +189,5 @@ def shuffled(rows: Rows, places: list[int], seed: int) -> list[int]:
 
 
 def digest(seed: int, name: str) -> bytes:
-    """What decides an order by chance."""
+    """Sort key of a shuffled order."""
     return hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()

@@ -1,4 +1,4 @@
-"""Tables of labelled texts: who wrote each, in which domain, and which texts belong together."""
+"""Tables of labelled texts: label, generator, domain and pair of each."""
 
 import hashlib
 import re
@@ -18,17 +18,17 @@ from datamodules.records.labels import Labels, is_missing
 from datamodules.text.source import FileText
 
 FIELDS = ("text", "label", "generator", "domain", "pair_id", "paired_generator", "split", "attack")
-"""What is known of a text; only the first two must be there."""
+"""Fields of a text; only the first two are required."""
 HUMAN = "human"
-"""Label of what a person wrote."""
+"""Label of human texts."""
 AS_IT_IS = "none"
-"""Attack of a text to which nothing was done."""
+"""Attack of an unchanged text."""
 NO_TEXT = re.compile("[\\x00-\\x08\\x0e-\\x1b\\x7f\\ufffd]")
-"""Control characters but white space, and the sign of a byte that could not be read."""
+"""Control characters except white space, and the replacement character."""
 LARGEST_CONTROL = 0.05
 """Share of control characters above which a text counts as binary."""
 KEPT = 4
-"""Sources of which the rows are kept."""
+"""Number of sources whose rows are cached."""
 LONGEST_WORD = 40
 """Characters; shorter texts without a space are one word, longer ones may be in a language
 that writes no spaces."""
@@ -36,18 +36,18 @@ that writes no spaces."""
 
 @dataclass(frozen=True)
 class LabelledRow:
-    """A text and what is known of it.
+    """A text and its fields.
 
     Attributes:
         text: The text.
         label: Name of its class, such as `human`.
         origin: File and row, counted from 1.
-        generator: Who wrote it; empty where nothing says so.
-        domain: What it is about; empty where nothing says so.
-        pair_id: Human text that it is or that it continues.
-        paired_generator: Generator to whose pair it belongs; empty where nothing says so.
-        split: Part of the data that it belongs to; empty where nothing says so.
-        attack: What was done to it to hide who wrote it; `none` for nothing.
+        generator: Its author; empty if unknown.
+        domain: Its topic; empty if unknown.
+        pair_id: Id of the human text that it is or continues.
+        paired_generator: Generator of its pair; empty if unknown.
+        split: Its split; empty if unknown.
+        attack: Attack on it; `none` for an unchanged text.
     """
 
     text: str
@@ -69,30 +69,30 @@ class LabelledRow:
 class LabelledText(FileText):
     """Texts with labels from tables: Parquet, Arrow, CSV, TSV or JSON, compressed or not.
 
-    Rows without a text but with a `problem`, which say why a generator wrote none, are passed over.
+    Rows without a text but with a `problem`, where a generator failed, are skipped.
 
     Args:
         path: A file, a folder (every such file below it) or a glob.
-        labels: What the labels of the file mean, such as `{"1": human, "0": machine}`; "*" stands
-            for all that are not named, as in `{human: human, "*": machine}`; None takes them as
+        labels: Class of each label of the file, such as `{"1": human, "0": machine}`; "*" is used
+            for all that are not named, as in `{human: human, "*": machine}`; None takes labels as
             they are.
-        columns: Column of each field whose column has another name than the field: `text`, `label`,
+        columns: Column of each field whose column has a different name: `text`, `label`,
             `generator`, `domain`, `pair_id`, `paired_generator`, `split`, `attack`; `data.text` is
             the entry `text` of a column `data`.
         values: Fields that are the same for all rows, such as `{split: train}`.
-        delimiter: What stands between two cells of CSV; by the file's ending where None.
-        skip_words: Words at the beginning of every text that are left out, such as a prompt that
+        delimiter: Separator of CSV cells; None follows the file's extension.
+        skip_words: Number of first words of every text that are removed, such as a prompt that
             human and machine text share.
-        weight: Not used; all texts are drawn alike.
+        weight: Not used; all texts are drawn with equal weight.
 
     Raises:
-        ValueError: `columns` or `values` name what is no field.
+        ValueError: `columns` or `values` name an unknown field.
     """
 
     endings: ClassVar[tuple[str, ...]] = tuple(FORMATS)
     kinds: ClassVar[tuple[str, ...]] = FIELDS
     _read: ClassVar[dict[str, list[LabelledRow | BadSample]]] = {}
-    """What this process has read, by fingerprint: the cells of a grid read the same files."""
+    """Rows that this process has read, by fingerprint: the runs of a grid read the same files."""
 
     def __init__(
         self,
@@ -154,7 +154,7 @@ class LabelledText(FileText):
         return self._read[key]
 
     def _cells(self) -> Iterator[Row]:
-        """Where every row stands, and its fields."""
+        """Origin and fields of every row."""
         needed = [self.columns.get(name, name) for name in ("text", "label")]
         needed += self.columns.values()
         absent = {self.columns.get(name, name) for name in self.values}
@@ -179,7 +179,7 @@ class LabelledText(FileText):
         return LabelledRow(text, label, origin, **completed(told, text, label))
 
     def _field(self, cells: Record, name: str) -> object:
-        """What a row says of a field; None where it says nothing."""
+        """Value of a field in a row; None if it is missing."""
         if name in self.values:
             return self.values[name]
         column = self.columns.get(name, name)
@@ -187,7 +187,7 @@ class LabelledText(FileText):
 
 
 def told_by(value: object) -> str:
-    """A field as a text, empty where nothing is said; a whole number has no point."""
+    """A field as text, empty if missing; an integer has no decimal point."""
     if is_missing(value):
         return ""
     is_whole = isinstance(value, float) and value.is_integer()
@@ -195,7 +195,7 @@ def told_by(value: object) -> str:
 
 
 def says_why(cells: Record | BadSample) -> bool:
-    """Whether a row only says why there is no text, as where a generator gave up."""
+    """Whether a row only records why there is no text, as when a generator failed."""
     return not isinstance(cells, BadSample) and bool(cells.get("problem")) and not cells.get("text")
 
 
@@ -205,9 +205,9 @@ def without_words(text: str, num: int) -> str:
 
 
 def completed(told: dict[str, str], text: str, label: str) -> dict[str, str]:
-    """Fields of a row, those that follow from others filled in.
+    """Fields of a row, with defaults derived from other fields.
 
-    A text without a pair is a pair of its own; the same text is the same pair.
+    A text without a pair id gets one from its hash; equal texts share it.
     """
     pair = told["pair_id"] or hashlib.sha256(" ".join(text.split()).encode()).hexdigest()[:16]
     generator = told["generator"] or (HUMAN if label == HUMAN else "")
@@ -217,7 +217,7 @@ def completed(told: dict[str, str], text: str, label: str) -> dict[str, str]:
 
 
 def unreadable(text: str) -> str:
-    """Why nothing can be said of who wrote a text, in a few words; empty where it can be read."""
+    """Why a text cannot be classified, in a few words; empty if it can."""
     control = len(NO_TEXT.findall(text))
     if control > LARGEST_CONTROL * len(text):
         return f"binary: {control} of {len(text)} characters are no text"

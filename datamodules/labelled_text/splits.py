@@ -1,7 +1,7 @@
-"""Parts of the data: no text may stand in two of them, and a table without any is cut into some.
+"""Splits of the data: no text may be in two of them, and a table without splits gets some.
 
-Two rows are of one text where they share their `pair_id`, where both are human and begin with the
-same 100 characters, or where all of their characters are the same. Spaces do not count.
+Two rows are of one text if they share their `pair_id`, if both are human and start with the
+same 100 characters, or if all of their characters are equal. Spaces are ignored.
 """
 
 import hashlib
@@ -14,15 +14,15 @@ from datamodules.labelled_text.source import LabelledRow
 from datamodules.stream.order import apportion
 
 OPENING = 100
-"""Characters by which a human text is known: its cuts differ in their ends only."""
+"""Number of characters that identify a human text: its truncations differ at the end only."""
 NUM_SHOWN = 20
-"""Texts that a message names."""
+"""Maximum number of texts in a message."""
 Key = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Leak:
-    """A text that stands in two splits.
+    """A text that is in two splits.
 
     Attributes:
         first: Its first row.
@@ -33,7 +33,7 @@ class Leak:
     second: LabelledRow
 
     def __str__(self) -> str:
-        """What is the matter with the two rows."""
+        """The message about the two rows."""
         first, second = self.first, self.second
         is_human = first.is_human or first.pair_id == second.pair_id
         begin = " ".join(first.text.split())[:60]
@@ -44,20 +44,20 @@ class Leak:
 
 
 def keys(row: LabelledRow) -> tuple[Key, Key]:
-    """By what a row is known to be of the same text as another."""
+    """Keys that identify the text of a row."""
     text = " ".join(row.text.split())
     return ("pair", row.pair_id), ("human", text[:OPENING]) if row.is_human else ("text", text)
 
 
 def check_splits(rows: Sequence[LabelledRow], splits: Collection[str]) -> None:
-    """Raise unless every text, and every human text with all that continues it, is in one split.
+    """Raise unless every text, and every human text with all its continuations, is in one split.
 
     Args:
         rows: All rows.
-        splits: The splits that are used; other rows do not matter.
+        splits: The splits that are used; other rows are ignored.
 
     Raises:
-        ValueError: Counts the texts, and names the first ones, their splits and rows.
+        ValueError: Some texts are in two splits; the message counts and lists them.
     """
     found = leaks(rows, splits)
     if not found:
@@ -72,7 +72,7 @@ def check_splits(rows: Sequence[LabelledRow], splits: Collection[str]) -> None:
 
 
 def leaks(rows: Sequence[LabelledRow], splits: Collection[str]) -> list[Leak]:
-    """Each text that stands in two of these splits, once."""
+    """Each text that is in two of these splits, once."""
     used = [row for row in rows if row.split in splits]
     found = []
     for group in groups(used):
@@ -86,14 +86,14 @@ def leaks(rows: Sequence[LabelledRow], splits: Collection[str]) -> list[Leak]:
 def without_leaks(
     rows: Sequence[LabelledRow], splits: Sequence[str]
 ) -> tuple[list[LabelledRow], dict[str, int]]:
-    """The rows, those that stand in a more important split as well without a split.
+    """The rows; those that are in a more important split as well lose their split.
 
     Args:
         rows: All rows.
         splits: The splits that are used, the most important first.
 
     Returns:
-        As many rows, and how many of each split have lost it.
+        The same number of rows, and how many of each split have lost it.
     """
     kept, lost = list(rows), dict.fromkeys(splits, 0)
     used = [i for i, row in enumerate(rows) if row.split in splits]
@@ -106,10 +106,10 @@ def without_leaks(
 
 
 def with_splits(rows: Sequence[LabelledRow], shares: Mapping[str, float]) -> list[LabelledRow]:
-    """The rows, those without a split in one: each text, with all rows of it, in the same.
+    """Assign a split to rows without one; all rows of a text get the same.
 
-    Which one follows from a hash of the text, and for each set of labels of the rows of a text the
-    shares hold as nearly as they can. Where some rows of a text have a split, the others get it.
+    The split follows from a hash of the text, and for each set of labels of the rows of a text the
+    shares hold as closely as possible. If some rows of a text have a split, the others get it.
 
     Args:
         rows: All rows.
@@ -132,31 +132,31 @@ def with_splits(rows: Sequence[LabelledRow], shares: Mapping[str, float]) -> lis
 
 
 def put(rows: list[LabelledRow], places: Sequence[int], split: str) -> None:
-    """Give rows that have none a split."""
+    """Assign a split to the rows without one."""
     for i in places:
         rows[i] = replace(rows[i], split=rows[i].split or split)
 
 
 def quotas(num: int, shares: Mapping[str, float]) -> dict[str, int]:
-    """How many of some texts each split gets; the largest get some first where there are few."""
+    """Number of texts per split; with few texts, the largest splits come first."""
     names = sorted(shares, key=lambda name: -shares[name])[:num]
     return dict(zip(names, apportion(num, [shares[name] for name in names]), strict=True))
 
 
 def hashed(row: LabelledRow) -> bytes:
-    """What decides the order of texts by chance, the same in every run."""
+    """Sort key of the shuffled texts, the same in every run."""
     return hashlib.blake2b(row.pair_id.encode(), digest_size=8).digest()
 
 
 def check_fractions(shares: Mapping[str, float]) -> None:
-    """Raise a ValueError unless these are shares of one whole."""
+    """Raise a ValueError unless the shares are positive and sum to 1."""
     if not shares or min(shares.values()) <= 0 or not isclose(sum(shares.values()), 1):
         told = ", ".join(f"{name}: {share:g}" for name, share in shares.items())
         raise ValueError(f"splits must be shares above 0 that sum to 1, got {{{told}}}.")
 
 
 def groups(rows: Sequence[LabelledRow]) -> list[list[int]]:
-    """Places of the rows of each text, texts and rows in their order."""
+    """Indices of the rows of each text, in order."""
     parent = list(range(len(rows)))
 
     def top(i: int) -> int:

@@ -1,4 +1,4 @@
-"""Labelled texts of several sources as one table, and what a batch tells of each."""
+"""Labelled texts of several sources as one table, and the items of a batch."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -18,19 +18,19 @@ from datamodules.text.source import TextSource
 from datamodules.text.token_file import TokenFile
 
 METADATA = ("pair_id", "generator", "paired_generator", "domain")
-"""What is metadata of a text, beside what was done to it and where it stands."""
+"""Metadata of a text, besides its attack and origin."""
 
 
 class TextTable:
-    """The usable rows of all sources; their numbers run on from one source to the next.
+    """The usable rows of all sources; their indices continue from one source to the next.
 
     Args:
         sources: The sources.
-        classes: Names of the classes, by number.
+        classes: Names of the classes, by index.
         is_plain: Whether texts are read in plain characters (`datamodules.text.normalise`).
-        shares: Share of the texts of each split, for rows that have none; they stay without where
+        shares: Share of the texts of each split, for rows without one; they stay without a split if
             None.
-        dropped: Splits, the most important first, of which a text keeps the first alone; None
+        dropped: Splits, the most important first, of which a text keeps only the first; None
             refuses a text in two splits.
     """
 
@@ -54,7 +54,7 @@ class TextTable:
         """All rows.
 
         Raises:
-            ValueError: A label is no class, or splits are to be cut where all rows have one.
+            ValueError: A label is not a class, or all rows have a split already.
         """
         rows = [row for source in self.sources for row in source.rows]
         for row in rows:
@@ -64,7 +64,7 @@ class TextTable:
         return self._parted([replace(row, text=self.written(row.text)) for row in rows])
 
     def _parted(self, rows: list[LabelledRow]) -> list[LabelledRow]:
-        """The rows, each in one split."""
+        """The rows with their splits assigned."""
         if self.shares is not None:
             if rows and all(row.split for row in rows):
                 known = ", ".join(sorted({row.split for row in rows}))
@@ -76,7 +76,7 @@ class TextTable:
             rows, lost = without_leaks(rows, self.dropped)
             for name, num in lost.items():
                 rank_zero_warn(
-                    f"{num} rows of {name} are left out: their texts stand in another split too."
+                    f"{num} rows of {name} are left out: their texts are in another split too."
                 )
         return rows
 
@@ -86,7 +86,7 @@ class TextTable:
         return [PlainSource(one) if self.is_plain else one for one in self.sources]
 
     def check_splits(self, splits: Collection[str]) -> None:
-        """Raise a ValueError if a text stands in two of these splits."""
+        """Raise a ValueError if a text is in two of these splits."""
         if not self._checked >= set(splits):
             check_splits(self.rows, splits)
             self._checked |= set(splits)
@@ -100,7 +100,7 @@ class TextTable:
         raise IndexError(f"there is no row {row}")
 
     def item(self, number: int, attack: Attack | None = None) -> Item:
-        """A row, as it is or attacked."""
+        """A row, unchanged or attacked."""
         row = self.rows[number]
         done = row.attack if attack is None else attack.name
         metadata = {name: getattr(row, name) for name in METADATA} | {
@@ -111,7 +111,7 @@ class TextTable:
         return Item(text, self.classes.index(row.label), number, metadata, is_row=attack is None)
 
     def input_item(self, number: int, found: Document | BadSample) -> Item:
-        """A text of no table, or why it cannot be judged."""
+        """An input of predict, or the reason why it cannot be scored."""
         metadata = dict.fromkeys(METADATA, "") | {"attack": AS_IT_IS, "origin": found.origin}
         metadata["id"] = name_of(found)
         if isinstance(found, BadSample):
@@ -119,5 +119,5 @@ class TextTable:
         return Item(self.written(found.text), NO_LABEL, number, metadata)
 
     def written(self, text: str) -> str:
-        """A text as it is read."""
+        """A text in the characters in which it is tokenised."""
         return plain(text) if self.is_plain else text

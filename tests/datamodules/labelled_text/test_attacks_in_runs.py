@@ -164,7 +164,7 @@ def test_a_table_without_the_column_and_a_file_of_another_kind_are_refused_by_na
         read_inputs(str(table))
     for name in ("t.pdf", "t.docx", "t"):
         (tmp_path / name).write_text("some words that look like a text")
-        with pytest.raises(ValueError, match=rf"{name} cannot be judged: .* neither .* a table"):
+        with pytest.raises(ValueError, match=rf"{name} cannot be read: .* neither .* a table"):
             read_inputs(str(tmp_path / name))
     found = read_inputs(str(tmp_path), key="body")
     assert said(found)[1] == "some words"
