@@ -6,6 +6,8 @@ from typing import Any, Protocol, runtime_checkable
 import lightning as L
 from typing_extensions import override
 
+from engine.disk.whole import whole
+
 
 @runtime_checkable
 class Scoring(Protocol):
@@ -39,11 +41,9 @@ class Scores(L.Callback):
 
 
 def write_table(columns: dict[str, list[Any]], path: Path) -> None:
-    """Write a Parquet file; it has its name only when it is whole."""
+    """Write a Parquet file, all or nothing."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    pq.write_table(pa.table(columns), partial)
-    partial.replace(path)
+    with whole(path) as draft:
+        pq.write_table(pa.table(columns), draft)

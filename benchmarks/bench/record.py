@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.disk.strict_json import dumps
+from engine.disk.whole import whole
 
 RESULTS = Path(__file__).parents[1] / "results"
 """Where full results are kept."""
@@ -90,7 +91,6 @@ def cells(row: Row) -> tuple[str, ...]:
 
 def write(name: str, rows: Sequence[Row], conditions: dict[str, Any], details: Any) -> Path:
     """Keep a full result: rows, the machine it was measured on, and what lies behind the rows."""
-    RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name.replace('.', '_')}.json"
     content = {
         "name": name,
@@ -98,5 +98,6 @@ def write(name: str, rows: Sequence[Row], conditions: dict[str, Any], details: A
         "conditions": conditions,
         "details": details,
     }
-    path.write_text(dumps(content, indent=2) + "\n", encoding="utf-8")
+    with whole(path) as draft:
+        draft.write_text(dumps(content, indent=2) + "\n", encoding="utf-8")
     return path

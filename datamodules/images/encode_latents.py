@@ -1,8 +1,6 @@
 """Encodes the images of a source by an autoencoder; the files are described in `latents`."""
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -18,9 +16,8 @@ from datamodules.images.vae import ImageVae
 from datamodules.records.document import BadSample
 from datamodules.records.faults import attempt
 from datamodules.records.sample_tally import SampleTally
-
-PATIENCE = 2.0
-"""Seconds of encoding after which a progress bar appears."""
+from engine.disk.bar import watched
+from engine.disk.whole import whole
 
 
 def store_latents(
@@ -56,19 +53,19 @@ def store_latents(
         raise ValueError(
             f"image_size must be a multiple of {vae.reduction} for {vae.name}, got {image_size}."
         )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with whole(folder) as draft:
+        draft.mkdir()
         tally = SampleTally(source.name, len(source), max_bad_rate, draft / "bad_samples.jsonl")
-        documents = progress(decoded(source, image_size, tally, max_pixels), source)
+        documents = watched(
+            decoded(source, image_size, tally, max_pixels),
+            " documents",
+            f"encoding {source.name}",
+            len(source),
+        )
         meta = _write(draft, documents, vae, image_size, batch_size)
         meta |= {"bad": tally.bad, "source": source.name}
         meta |= {"source_fingerprint": source.fingerprint()}
         (draft / "meta.json").write_text(json.dumps(meta, indent=1, ensure_ascii=False))
-        draft.chmod(0o755)  # mkdtemp gives 700; others may share the folder
-        draft.rename(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return meta
 
 
@@ -93,17 +90,6 @@ def decoded(
         else:
             tally.note(1, [])
             yield found
-
-
-def progress(
-    documents: Iterator[Pair | Interleaved], source: ImageSource
-) -> Iterator[Pair | Interleaved]:
-    """Yield the documents; show a progress bar on stderr if that takes long."""
-    from tqdm import tqdm
-
-    yield from tqdm(
-        documents, f"encoding {source.name}", len(source), unit=" documents", delay=PATIENCE
-    )
 
 
 class Moments:

@@ -1,8 +1,6 @@
 """Pairs of images and captions from Parquet."""
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing_extensions import override
 from datamodules.images.source import FileSource, Pair, image_bytes, texts
 from datamodules.records.document import printable
 from datamodules.records.formats.parquet import open_parquet, require_column
+from engine.disk.whole import whole
 
 if TYPE_CHECKING:  # the import takes long
     import pyarrow as pa
@@ -134,18 +133,14 @@ class ImageTextParquet(FileSource):
         """Write the Arrow file, all or nothing."""
         import pyarrow as pa
 
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        try:
-            with pa.OSFile(draft, "wb") as sink, pa.ipc.new_file(sink, _schema()) as writer:
-                for file_index, file in enumerate(self._found):
-                    for batch in self._batches(file_index, file):
-                        writer.write_batch(batch)
-            os.chmod(draft, 0o644)  # mkstemp gives 600; others may share the cache
-            os.replace(draft, path)
-        finally:
-            Path(draft).unlink(missing_ok=True)
+        with (
+            whole(path) as draft,
+            pa.OSFile(str(draft), "wb") as sink,
+            pa.ipc.new_file(sink, _schema()) as writer,
+        ):
+            for file_index, file in enumerate(self._found):
+                for batch in self._batches(file_index, file):
+                    writer.write_batch(batch)
 
     def _batches(self, file_index: int, file: Path) -> Iterator["pa.RecordBatch"]:
         """The selected rows of one file."""

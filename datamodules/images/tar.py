@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import tempfile
 from collections import Counter
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +18,7 @@ from datamodules.images.source import FileSource, Pair, texts
 from datamodules.records.document import BadSample, Document, parse, printable, to_document
 from datamodules.records.errors import BadSampleError
 from datamodules.records.faults import reason
+from engine.disk.whole import whole
 
 FORMAT = 2
 """Version of the index."""
@@ -147,20 +147,13 @@ def _save(path: Path, rows: list[tuple[list[int], str]], passed: Counter[str]) -
         raise ValueError(
             f"no sample with an image ({', '.join(IMAGES)}) or a caption in any tar: {found}."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(
-                file,
-                place=np.array([row for row, _ in rows], np.int64),
-                name=np.array([name for _, name in rows]),
-                passed=json.dumps(passed),
-            )
-        os.chmod(draft, 0o644)  # mkstemp gives 600; others may share the cache
-        os.replace(draft, path)
-    finally:
-        Path(draft).unlink(missing_ok=True)
+    with whole(path) as draft:
+        np.savez(
+            draft,
+            place=np.array([row for row, _ in rows], np.int64),
+            name=np.array([name for _, name in rows]),
+            passed=json.dumps(passed),
+        )
 
 
 def _read(file: int, start: int, size: int) -> bytes:

@@ -8,8 +8,6 @@ it is complete.
 """
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,8 +18,8 @@ import numpy as np
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from numpy.typing import NDArray
 
-from engine.disk.drafts import draft, release
 from engine.disk.seals import check, seal
+from engine.disk.whole import whole
 
 FORMAT = 2
 """Version of the layout and of the rules for good documents; part of `meta.json`."""
@@ -126,6 +124,15 @@ def open_token_file(folder: Path) -> TokenFile:
     return TokenFile(folder, meta, offsets, num_bytes)
 
 
+def is_token_file(folder: Path) -> bool:
+    """Whether a folder is a whole token file."""
+    try:
+        open_token_file(folder)
+    except TokenFileError:
+        return False
+    return True
+
+
 def write_token_file(
     folder: Path, documents: Documents, vocab_size: int, describe: Callable[[], Meta]
 ) -> TokenFile:
@@ -143,15 +150,9 @@ def write_token_file(
     Returns:
         The file, opened.
     """
-    with draft(folder) as place:
-        try:
-            _fill(place, documents, "uint16" if vocab_size < 2**16 else "uint32", describe)
-            release(place)
-            _publish(place, folder)
-        except OSError as error:
-            if error.filename is None and error.errno is not None:  # such as a full disk
-                raise OSError(error.errno, error.strerror, str(place)) from error
-            raise
+    with whole(folder, is_token_file) as draft:
+        draft.mkdir()
+        _fill(draft, documents, "uint16" if vocab_size < 2**16 else "uint32", describe)
     return open_token_file(folder)
 
 
@@ -174,22 +175,20 @@ def cached_token_file(folder: Path, write: Callable[[Path], TokenFile]) -> Token
         return write(folder)
 
 
-def _fill(place: Path, documents: Documents, dtype: str, describe: Callable[[], Meta]) -> None:
+def _fill(folder: Path, documents: Documents, dtype: str, describe: Callable[[], Meta]) -> None:
     """Write all files."""
-    with (place / "tokens.bin").open("wb") as tokens, (place / "targets.bin").open("wb") as targets:
+    token_path, target_path = folder / "tokens.bin", folder / "targets.bin"
+    with token_path.open("wb") as tokens, target_path.open("wb") as targets:
         lengths, num_bytes = _write(documents, dtype, tokens, targets)
         are_chosen = targets.tell() > 0
     if not are_chosen:
-        (place / "targets.bin").unlink()
-    np.save(place / "offsets.npy", np.cumsum([0, *lengths], dtype=np.int64))
-    np.save(place / "num_bytes.npy", np.array(num_bytes, np.int64))
+        target_path.unlink()
+    np.save(folder / "offsets.npy", np.cumsum([0, *lengths], dtype=np.int64))
+    np.save(folder / "num_bytes.npy", np.array(num_bytes, np.int64))
     counts = {"documents": len(num_bytes), "tokens": sum(lengths), "bytes": sum(num_bytes)}
     meta = {"format": FORMAT, "dtype": dtype, **counts, "targets": are_chosen, **describe()}
-    (place / "meta.json").write_text(json.dumps(meta, indent=1, ensure_ascii=False))
-    seal(place)
-    for path in place.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+    (folder / "meta.json").write_text(json.dumps(meta, indent=1, ensure_ascii=False))
+    seal(folder)
 
 
 def _write(
@@ -211,17 +210,3 @@ def _write(
     if targets.tell() not in (0, sum(lengths)):
         raise ValueError(f"{sum(lengths)} tokens, but {targets.tell()} are said to be targets.")
     return lengths, num_bytes
-
-
-def _publish(place: Path, folder: Path) -> None:
-    """Rename a finished folder, unless a complete one exists already."""
-    try:
-        place.rename(folder)
-    except OSError:  # the folder exists
-        try:
-            open_token_file(folder)
-        except TokenFileError:
-            aside = place.with_name(place.name + ".broken")
-            folder.rename(aside)
-            place.rename(folder)
-            shutil.rmtree(aside, ignore_errors=True)

@@ -2,9 +2,7 @@
 
 import os
 import re
-import socket
 import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,20 +16,16 @@ from engine.checkpoint.facts import Facts, facts
 from engine.checkpoint.manifest import (
     UNREADABLE,
     manifest,
-    sync,
     unreadable,
     verify,
     write_manifest,
 )
+from engine.disk.whole import remove_abandoned, whole
 from engine.ranks.one_voice import say
-
-PARTIAL = re.compile(r"\..+\.(?P<host>[^.]+)\.(?P<pid>\d+)\.partial")
-"""Name of a file that is being written: of which machine, and by which process."""
-DAY = 86_400.0
 
 
 class SafeCheckpointIO(TorchCheckpointIO):
-    """Writes beside the target, syncs, then renames; keeps a SHA-256 next to each file.
+    """Writes files whole or not at all (`engine.disk.whole`); keeps a SHA-256 next to each file.
 
     A kill at any moment leaves the previous file as it was. What is read is compared with its hash
     and loaded as data only, never as code.
@@ -42,23 +36,15 @@ class SafeCheckpointIO(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
         target = Path(path)
-        partial = target.with_name(f".{target.name}.{hostname()}.{os.getpid()}.partial")
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            torch.save(checkpoint, partial)
-            sync(partial)
-            write_manifest(target, partial)
-            os.replace(partial, target)
-            sync(target.parent)
-        except (OSError, RuntimeError) as error:
-            cause = cause_of(error, target, partial)
-            if cause is None:
-                raise
-            told = f"{target} could not be saved: {cause}; older checkpoints stay as they are"
-            raise OSError(told) from error
-        finally:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
+            with whole(target) as draft:
+                write(checkpoint, draft)
+                write_manifest(target, draft)
+        except OSError as error:
+            cause = error.strerror or error
+            raise OSError(
+                f"{target} could not be saved: {cause}; older checkpoints stay as they are"
+            ) from error
 
     @override
     def load_checkpoint(
@@ -87,51 +73,28 @@ class SafeCheckpointIO(TorchCheckpointIO):
         manifest(Path(path)).unlink(missing_ok=True)
 
 
-def hostname() -> str:
-    """This machine's name, as part of a file's name."""
-    return re.sub(r"[^\w-]", "-", socket.gethostname()) or "here"
-
-
-def cause_of(error: Exception, target: Path, partial: Path) -> str | None:
-    """What the system has against a file that was being written; None where it has nothing.
+def write(checkpoint: dict[str, Any], path: Path) -> None:
+    """Write a checkpoint to a file.
 
     torch hides the reason of a failed write, so the system is asked by one more.
+
+    Raises:
+        OSError: The disk does not take it.
     """
-    if isinstance(error, OSError) and error.errno is not None:
-        return os.strerror(error.errno)
     try:
-        with partial.open("ab") as file:
+        torch.save(checkpoint, path)
+    except RuntimeError:
+        with path.open("ab") as file:
             file.write(bytes(1 << 20))
             file.flush()
             os.fsync(file.fileno())
-    except OSError as told:
-        return os.strerror(told.errno) if told.errno is not None else str(told)
-    return None
+        raise
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what saves left half-written below a folder of runs when they were killed.
-
-    Of this machine, files of processes that are gone; of other machines, files older than a day.
-    """
-    for file in folder.glob("*/checkpoints/.*.partial"):
-        match = PARTIAL.fullmatch(file.name)
-        with suppress(OSError):
-            is_old = time.time() - file.stat().st_mtime > DAY
-            is_dead = match is not None and match["host"] == hostname() and gone(int(match["pid"]))
-            if is_dead or is_old:
-                file.unlink()
-
-
-def gone(pid: int) -> bool:
-    """Whether there is no such process on this machine."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
+    """Remove what saves left half-written below a folder of runs when they were killed."""
+    for checkpoints in folder.glob("*/checkpoints"):
+        remove_abandoned(checkpoints)
 
 
 def newest(folder: Path, network: Any = None) -> Path:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from engine.checkpoint.sharded import refuse_damaged_folder
+from engine.disk.whole import whole
 from engine.ranks.one_voice import say
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError)
@@ -24,21 +25,19 @@ def manifest(checkpoint: Path) -> Path:
     return checkpoint.with_name(f"{checkpoint.name}.json")
 
 
-def write_manifest(checkpoint: Path, partial: Path) -> None:
-    """Write the hash of a file that is about to be renamed to `checkpoint`.
+def write_manifest(checkpoint: Path, draft: Path) -> None:
+    """Write the hash of a draft that is about to be renamed to `checkpoint`.
 
     Where a checkpoint stands there already, its hashes are kept too: until the rename one of them
     is valid. A manifest that cannot be read is replaced.
     """
-    accepted = [{"sha256": digest(partial), "bytes": partial.stat().st_size}]
+    accepted = [{"sha256": digest(draft), "bytes": draft.stat().st_size}]
     with suppress(OSError, ValueError):
         if checkpoint.exists():
             real = digest(checkpoint)
             accepted += [one for one in entries(checkpoint) if one["sha256"] == real][:1]
-    beside = partial.with_name(partial.name.replace(checkpoint.name, manifest(checkpoint).name))
-    beside.write_text(json.dumps(accepted))
-    sync(beside)
-    os.replace(beside, manifest(checkpoint))
+    with whole(manifest(checkpoint)) as path:
+        path.write_text(json.dumps(accepted))
 
 
 def entries(checkpoint: Path) -> list[dict[str, Any]]:
@@ -51,14 +50,14 @@ def entries(checkpoint: Path) -> list[dict[str, Any]]:
     path = manifest(checkpoint)
     try:
         read = json.loads(path.read_bytes())
-        whole = [{"sha256": str(one["sha256"]), "bytes": int(one["bytes"])} for one in read]
+        listed = [{"sha256": str(one["sha256"]), "bytes": int(one["bytes"])} for one in read]
     except FileNotFoundError:
         raise
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: it holds no hashes of {checkpoint.name}") from error
-    if not whole or not isinstance(read, list):
+    if not listed or not isinstance(read, list):
         raise ValueError(f"{path} is damaged: it holds no hashes of {checkpoint.name}")
-    return whole
+    return listed
 
 
 def verify(checkpoint: Path) -> None:
@@ -140,13 +139,3 @@ def digest(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sync(path: Path) -> None:
-    """Have the system write a file or folder to the disk."""
-    with suppress(PermissionError):  # some file systems do not open folders
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -1,6 +1,5 @@
 """Whether an exported folder computes what was trained; told before the folder is called done."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +9,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-DRAFT = ".unchecked"
-"""Folder inside the target that holds an export until it is found to be right."""
+from engine.disk.whole import whole
 
 LEAST = 1e-3
 """Difference, as a share of the outputs' spread, that kernels may make in single precision."""
@@ -36,22 +34,19 @@ class Comparable(Protocol):
 
 @contextmanager
 def drafted(target: Path) -> Iterator[Path]:
-    """A folder inside the target whose files move there if nothing is raised, else vanish.
+    """A new folder that becomes the target if nothing is raised, and else vanishes.
 
     Raises:
         FileExistsError: The target holds something.
+        ValueError: It is a mount point, which no folder can become.
     """
-    draft = target / DRAFT
-    if target.exists() and any(path != draft for path in target.iterdir()):
+    if target.exists() and any(target.iterdir()):
         raise FileExistsError(f"{target} is not empty; give --folder a new one")
-    shutil.rmtree(draft, ignore_errors=True)  # of an export that was killed
-    draft.mkdir(parents=True)
-    try:
+    if target.is_mount():
+        raise ValueError(f"{target} is a mount point; give --folder a folder below it")
+    with whole(target.resolve()) as draft:
+        draft.mkdir()
         yield draft
-        for path in draft.iterdir():
-            path.replace(target / path.name)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def refuse_difference(wanted: Tensor, found: Tensor, model: L.LightningModule) -> float:

@@ -1,6 +1,5 @@
 """Finds the colours of a palette: k-means among the pixels of pictures."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.config.origins import refuse_remote
+from engine.disk.whole import whole
 
 FILE = "palette.npy"
 """Colours, uint8 [K, 3], in the folder of a palette."""
@@ -118,11 +118,5 @@ def sample(
 
 def write(colours: NDArray[np.uint8], folder: Path) -> None:
     """Write the file of a palette, all or nothing."""
-    folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f".{FILE}.{os.getpid()}.partial"
-    try:
-        with draft.open("wb") as file:
-            np.save(file, colours)
-        os.replace(draft, folder / FILE)
-    finally:
-        draft.unlink(missing_ok=True)
+    with whole(folder / FILE) as draft:
+        np.save(draft, colours)

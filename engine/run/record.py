@@ -14,6 +14,7 @@ import lightning as L
 from typing_extensions import override
 
 from engine.config.refusals import refusal, written
+from engine.disk.whole import whole
 from engine.run.interruption import signal_behind
 from engine.run.weights import WeightsTold
 
@@ -50,11 +51,8 @@ class RunNotes(L.Callback):
         self.notes |= said | ({"weights": weights} if weights else {})
         if self.folder is None or not self.is_first:
             return
-        draft = self.folder / f".{FILE}.{os.getpid()}.partial"
-        with suppress(OSError):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            draft.write_text(json.dumps(self.notes, indent=2) + "\n")
-            os.replace(draft, self.folder / FILE)
+        with suppress(OSError), whole(self.folder / FILE) as path:
+            path.write_text(json.dumps(self.notes, indent=2) + "\n")
 
     @contextmanager
     def kept(self) -> Iterator[None]:

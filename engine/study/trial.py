@@ -7,7 +7,6 @@ and, once it has ended well, a receipt (`fit.json`) that keeps it from being run
 
 import hashlib
 import json
-import os
 from collections import UserDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from jsonargparse.typing import register_type
 
 from engine.checkpoint.io import newest
 from engine.config.layers import layered
+from engine.disk.whole import whole
 
 
 class Options(UserDict[str, Any]):
@@ -101,7 +101,7 @@ class Cell:
                 told = f"{self.folder}: {name} was begun with other options or configs"
                 raise ValueError(f"{told}; give the grid a new folder, or remove this one")
             body = yaml.safe_dump(self.content(name), sort_keys=False)
-            replace(self.config(name), f"{self.head(name)}\n{body}")
+            write(self.config(name), f"{self.head(name)}\n{body}")
 
     def head(self, name: str) -> str:
         """First line of the config of a command."""
@@ -170,7 +170,7 @@ class Cell:
             "seconds": round(seconds, 3),
             "command": ["python", "cli.py", *self.args(name)],
         }
-        replace(self.folder / f"{name}.json", json.dumps(held, indent=2) + "\n")
+        write(self.folder / f"{name}.json", json.dumps(held, indent=2) + "\n")
 
     def runs(self) -> list[int]:
         """Numbers of the run folders."""
@@ -228,11 +228,7 @@ def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def replace(path: Path, content: str) -> None:
-    """Write a file, all or nothing."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+def write(path: Path, content: str) -> None:
+    """Write a text file, all or nothing."""
+    with whole(path) as draft:
         draft.write_text(content)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -4,9 +4,7 @@ Shape legend: Q = queries, N = keys, D = width of an embedding.
 """
 
 import hashlib
-import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.disk.whole import whole
 from modules.prompting.ranking import Ranking, best_of_each, merged
 
 Matrix = NDArray[np.float32]
@@ -80,7 +79,7 @@ def plain_index(folder: Path | None, name: str, embed: Callable[[], Matrix]) -> 
         return PlainIndex(embed())
     path = folder / f"{name}.npy"
     if not path.is_file():
-        with whole_file(path) as draft, draft.open("wb") as file:
+        with whole(path) as draft, draft.open("wb") as file:
             np.save(file, embed())
     return PlainIndex(np.load(path, mmap_mode="r"))
 
@@ -106,7 +105,7 @@ def faiss_index(
     path = folder / f"{name}.{digest([description])}.faiss"
     if not path.is_file():
         key_ND = plain_index(folder, name, embed).key_ND
-        with whole_file(path) as draft:
+        with whole(path) as draft:
             faiss.write_index(filled(faiss, key_ND, description), str(draft))
     return FaissIndex(faiss.read_index(str(path)))
 
@@ -131,18 +130,6 @@ def required_faiss(description: str) -> Any:
             f"faiss={description!r} needs the package faiss-cpu, which is not installed; with null"
             " a matrix product searches, exactly."
         ) from error
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A draft beside a file, which takes its place when it is whole and goes away otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield draft
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def digest(texts: Iterable[str]) -> str:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from engine.disk.whole import whole
 from engine.ranks.agreement import Ranks
 from engine.run.steps.whole import ends_step
 
@@ -147,8 +148,8 @@ class SoundSteps(L.Callback):
         folder = Path(run) / "skipped"
         path = folder / f"step_{step:07d}_rank_{trainer.global_rank}.pt"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            torch.save({"step": step, "losses": losses, "batches": list(self.batches)}, path)
+            with whole(path) as draft:
+                torch.save({"step": step, "losses": losses, "batches": list(self.batches)}, draft)
         except Exception as error:  # must not hide the reason
             return f"{told}; its batches could not be written: {error}"
         return f"{told}; its batches are in {folder}"

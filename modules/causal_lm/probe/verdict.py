@@ -5,16 +5,15 @@ code; it is written to `.cache/architectures` and found again by a digest of the
 """
 
 import json
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any, Literal
 
+from engine.disk.whole import whole
 from modules.causal_lm.router import unbalanced
 
 FOLDER = Path(".cache/architectures")
@@ -124,14 +123,12 @@ def read(path: Path) -> Verdict | None:
 
 
 def write(path: Path, verdict: Verdict) -> None:
-    """Put a verdict in its place at once, so that no rank reads half of it; or not at all."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-            json.dump(asdict(verdict), file)
-        os.replace(file.name, path)
-    except OSError:  # a folder that cannot be written to: the next run tries again
-        return
+    """Write a verdict, all or nothing, so that no rank reads half of it.
+
+    In a folder that cannot be written to there is none, and the next run tries again.
+    """
+    with suppress(OSError), whole(path) as draft:
+        draft.write_text(json.dumps(asdict(verdict)), encoding="utf-8")
 
 
 def digest(config: Any, *setting: str) -> str:

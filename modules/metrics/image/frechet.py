@@ -1,6 +1,5 @@
 """Frechet distance between features of pictures. Shape legend: B = pictures, D = features."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.disk.whole import whole
 from modules.metrics.meter import Reduce
 
 
@@ -34,9 +34,7 @@ class Gaussian:
 
     def save(self, path: Path) -> None:
         """Write an .npz file that pytorch-fid reads as well; an old one stays until it is whole."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        with partial.open("wb") as file:
+        with whole(path) as draft, draft.open("wb") as file:
             np.savez(
                 file,
                 mu=self.mean_D.numpy(),
@@ -45,7 +43,6 @@ class Gaussian:
                 features=self.features,
                 source=self.source,
             )
-        partial.replace(path)
 
     @staticmethod
     def load(path: Path) -> "Gaussian":

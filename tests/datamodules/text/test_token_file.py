@@ -1,16 +1,12 @@
 import json
 import os
 import pickle
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from datamodules.records.document import BadSample, Document
-from datamodules.records.faults import attempt
 from datamodules.synthetic.stories.source import StoryText, story
 from datamodules.text.files import PlainText
 from datamodules.text.token_cache import origin, tokenised
@@ -22,9 +18,7 @@ from datamodules.text.token_file import (
     write_token_file,
 )
 from datamodules.text.tokenizer import load_tokenizer
-from engine.disk import seals
 
-ROOT = Path(__file__).parents[3]
 DOCUMENTS = [([1, 2, 3], 10), ([4], 2), ([5, 6], 7)]
 
 
@@ -91,19 +85,6 @@ def test_a_flipped_bit_anywhere_is_found_and_the_file_is_made_again(tmp_path, pa
     assert file.tokens.tolist() == [1, 2, 3, 4, 5, 6]
 
 
-def test_of_large_files_other_blocks_are_checked_at_each_opening(tmp_path, monkeypatch):
-    monkeypatch.setattr(seals, "BLOCK", 2)
-    monkeypatch.setattr(seals, "MOST", 3)
-    write(tmp_path / "f")
-    data = bytearray((tmp_path / "f" / "tokens.bin").read_bytes())
-    data[0] ^= 1
-    (tmp_path / "f" / "tokens.bin").write_bytes(data)
-    found = [attempt("", seals.check, tmp_path / "f") for _ in range(40)]
-    told = [one.reason for one in found if isinstance(one, BadSample)]
-    assert set(told) == {"SealError: tokens.bin is damaged behind byte 0"}
-    assert 5 < len(told) < 40
-
-
 def test_the_cache_follows_the_content_even_if_size_and_time_stay(tmp_path, tokenizer_folder):
     text, cache = tmp_path / "a.txt", tmp_path / "cache"
     tokenizer = load_tokenizer(tokenizer_folder)
@@ -113,25 +94,6 @@ def test_the_cache_follows_the_content_even_if_size_and_time_stay(tmp_path, toke
         os.utime(text, ns=(10**18, 10**18))
         found.append(tokenised(PlainText(str(text)), tokenizer, cache, 0.0).tokens.tolist())
     assert found[0] != found[1]
-
-
-def test_drafts_of_killed_runs_are_removed_and_those_of_living_ones_stay(tmp_path):
-    ready = tmp_path / "ready"
-    code = (
-        "import sys, time, pathlib\nfrom engine.disk.drafts import draft\n"
-        "with draft(pathlib.Path(sys.argv[1])):\n"
-        "    pathlib.Path(sys.argv[2]).touch(); time.sleep(60)"
-    )
-    cache = tmp_path / "cache"
-    process = subprocess.Popen([sys.executable, "-c", code, cache / "f", ready], cwd=ROOT)
-    while not ready.exists():
-        time.sleep(0.01)
-    write(cache / "g")
-    assert len(list(cache.glob(".f.draft.*"))) == 1
-    process.kill()
-    process.wait()
-    write(cache / "h")
-    assert sorted(path.name for path in cache.iterdir()) == ["g", "h"]
 
 
 def test_one_document_that_the_tokenizer_cannot_take_costs_only_itself(tokenizer_folder):

@@ -10,8 +10,9 @@ import pytest
 import torch
 import torch.distributed.checkpoint as dcp
 
-from engine.checkpoint.io import PARTIAL, SafeCheckpointIO, newest, remove_leftovers
+from engine.checkpoint.io import SafeCheckpointIO, newest, remove_leftovers
 from engine.checkpoint.manifest import manifest, verify, write_manifest
+from engine.disk.whole import LOCK, whole
 
 IO = SafeCheckpointIO()
 
@@ -294,21 +295,16 @@ def test_deaths_between_manifest_and_rename_lose_no_file(tmp_path):
         verify(path)
 
 
-def test_leftovers_of_dead_processes_are_removed_and_nothing_else(tmp_path):
+def test_what_a_killed_save_left_is_removed_and_nothing_else(tmp_path):
     path = saved(tmp_path, 0, 1)
-    host = os.uname().nodename.replace(".", "-")
-    dead = multiprocessing.get_context("fork").Process(target=int)
-    dead.start()
-    dead.join()
-    names = [f".a.ckpt.{host}.{dead.pid}.partial", f".a.ckpt.{host}.{os.getpid()}.partial"]
-    names += [f".a.ckpt.elsewhere.{dead.pid}.partial", ".a.ckpt.7.partial"]
-    for name in names:
-        (path.parent / name).write_bytes(b"half")
-    os.utime(path.parent / names[3], (0, 0))
-    assert PARTIAL.fullmatch(names[0])
-    remove_leftovers(tmp_path)
-    left = {file.name for file in path.parent.iterdir()}
-    assert left == {path.name, manifest(path).name, names[1], names[2]}
+    with whole(path.with_name("b.ckpt")) as alive:
+        alive.touch()
+        leftover = path.with_name(alive.parent.name.replace(".b.ckpt", ".a.ckpt"))
+        leftover.mkdir()
+        (leftover / LOCK).touch()  # which nobody holds
+        remove_leftovers(tmp_path)
+        left = {file.name for file in path.parent.iterdir()}
+        assert left == {path.name, manifest(path).name, alive.parent.name}
 
 
 def test_a_disk_that_takes_no_more_is_told_with_cause_and_path(tmp_path):

@@ -1,26 +1,40 @@
 import importlib
 from contextlib import suppress
+from pathlib import Path
 
 import lightning as L
 import pytest
 import torch
 
 from engine.commands.export import refuse_to_export
-from engine.commands.export_check import DRAFT, drafted, refuse_difference
+from engine.commands.export_check import drafted, refuse_difference
 
 
 def test_a_draft_becomes_the_folder_or_nothing(tmp_path):
     with suppress(RuntimeError), drafted(tmp_path / "a") as draft:
         (draft / "file").touch()
         raise RuntimeError
-    assert not list((tmp_path / "a").iterdir())
-    (tmp_path / "a" / DRAFT).mkdir()  # of an export that was killed
-    (tmp_path / "a" / DRAFT / "old").touch()
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "a").mkdir()  # a folder that is there and empty is taken
     with drafted(tmp_path / "a") as draft:
         (draft / "file").touch()
         (draft / "inner").mkdir()
     assert {path.name for path in (tmp_path / "a").iterdir()} == {"file", "inner"}
     with pytest.raises(FileExistsError, match="a is not empty"), drafted(tmp_path / "a"):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == {"a"}
+
+
+def test_a_linked_folder_is_filled_and_a_mount_point_refused(tmp_path, monkeypatch):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "far")
+    with drafted(tmp_path / "link") as draft:
+        (draft / "file").touch()
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "far" / "file").exists()
+    monkeypatch.setattr(Path, "is_mount", lambda path: path.name == "disk")
+    mount_point = pytest.raises(ValueError, match="disk is a mount point; give --folder a folder")
+    with mount_point, drafted(tmp_path / "disk"):
         pass
 
 

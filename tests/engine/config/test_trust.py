@@ -48,10 +48,10 @@ def test_what_is_no_class_of_the_list_is_refused_at_any_depth_and_not_imported(p
 def test_functions_that_a_value_was_read_as_are_refused_and_defaults_of_code_are_not():
     import torch
 
-    from engine.study.trial import replace
+    from engine.study.trial import write
 
-    assert untrusted({"a": replace}) is not None
-    assert untrusted([functools.partial(replace, Path("x"))]) is not None
+    assert untrusted({"a": write}) is not None
+    assert untrusted([functools.partial(write, Path("x"))]) is not None
     assert untrusted({"a": torch.optim.AdamW}) is None
     assert untrusted({"a": torch.nn.functional.relu}) is None  # the parser reads none of those
 

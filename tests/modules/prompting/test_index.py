@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.prompting import index as index_file
-from modules.prompting.index import PlainIndex, digest, faiss_index, plain_index, whole_file
+from modules.prompting.index import PlainIndex, digest, faiss_index, plain_index
 from modules.prompting.ranking import best
 
 
@@ -54,10 +54,6 @@ def test_a_file_that_fails_half_way_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError, match="no power"):
         plain_index(tmp_path, "a", broken)
     assert not [*tmp_path.iterdir()]
-    with whole_file(tmp_path / "file") as draft:
-        draft.write_text("whole")
-        assert not (tmp_path / "file").exists()
-    assert [one.name for one in tmp_path.iterdir()] == ["file"]
 
 
 def test_texts_that_are_split_otherwise_have_another_digest():
