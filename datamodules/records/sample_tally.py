@@ -1,12 +1,12 @@
 """Counts samples that cannot be used and lists them in a file; too many stop the run."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from datamodules.records.document import BadSample
+from engine.disk.jsonl import append
 
 NUM_SURE = 1000
 """Samples after which the share of bad ones is checked; a smaller set is checked as a whole."""
@@ -84,10 +84,8 @@ class SampleTally:
         first = not self._listed
         self._listed.add(bad.origin)
         if self.file is not None:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
             row = {"stage": self.stage, "origin": bad.origin, "reason": bad.reason}
-            with self.file.open("a", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            append(self.file, [row])
         if first:
             rank_zero_warn(
                 f"{bad.origin} cannot be used: {bad.reason}. It is skipped, and so are others"

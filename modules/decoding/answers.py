@@ -1,11 +1,11 @@
 """Answers in a JSONL file that a run may leave half-finished and the next one goes on with."""
 
-import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from math import isfinite
 from pathlib import Path
 from typing import Any
+
+from engine.disk.jsonl import append, mend, parsed
 
 Record = dict[str, Any]
 
@@ -43,15 +43,6 @@ def answered(path: str | Path, key: str) -> dict[Any, Record]:
     return records
 
 
-def parsed(line: bytes) -> Record | None:
-    """The JSON object of a line; None where it is none."""
-    try:
-        record = json.loads(line)
-    except ValueError:  # UnicodeDecodeError is one
-        return None
-    return record if isinstance(record, dict) else None
-
-
 def answer_all(
     path: str | Path,
     key: str,
@@ -76,25 +67,12 @@ def answer_all(
     questions = list(questions)
     names = keys(questions, key)
     records = answered(path, key)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
     mend(Path(path))
-    with Path(path).open("a", encoding="utf-8") as file:
-        for name, question in zip(names, questions, strict=True):
-            if name not in records:
-                records[name] = {key: name, **answer(question)}
-                line = json.dumps(told(records[name]), ensure_ascii=False, allow_nan=False)
-                file.write(line + "\n")
-                file.flush()
+    for name, question in zip(names, questions, strict=True):
+        if name not in records:
+            records[name] = {key: name, **answer(question)}
+            append(Path(path), [records[name]])
     return [records[name] for name in names]
-
-
-def told(value: Any) -> Any:
-    """A record as strict JSON tells it, like predictions: null for NaN and the infinities."""
-    if isinstance(value, float):
-        return value if isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: told(part) for key, part in value.items()}
-    return [told(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def keys(questions: Iterable[Mapping[str, Any]], key: str) -> list[Any]:
@@ -107,18 +85,3 @@ def keys(questions: Iterable[Mapping[str, Any]], key: str) -> list[Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"two questions have the {key!r} {twice!r}.")
     return names
-
-
-def mend(path: Path) -> None:
-    """Cut off a last line that breaks off, or end one that lacks only its end."""
-    if not path.is_file():
-        return
-    whole, newline, last = path.read_bytes().rpartition(b"\n")
-    if not last:
-        return
-    if parsed(last) is not None:
-        with path.open("ab") as file:
-            file.write(b"\n")
-    else:
-        with path.open("r+b") as file:
-            file.truncate(len(whole) + len(newline))
