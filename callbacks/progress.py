@@ -1,6 +1,5 @@
 """A progress bar that costs nothing: it looks at the clock and seldom draws."""
 
-import sys
 from math import isfinite
 from time import monotonic
 from typing import Any
@@ -10,10 +9,10 @@ from lightning.pytorch.callbacks import ProgressBar
 from tqdm import tqdm
 from typing_extensions import override
 
+from engine.disk.bar import LINE_SECONDS, bar, has_terminal
+
 SECONDS = 0.5
 """Between two drawings."""
-LINE_SECONDS = 30.0
-"""Between two lines where there is no terminal to draw on."""
 
 
 class StepBar(ProgressBar):
@@ -47,10 +46,10 @@ class StepBar(ProgressBar):
 
     @override
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self.enabled and sys.stderr.isatty():
+        if self.enabled and has_terminal():
             total = trainer.max_steps if trainer.max_steps > 0 else None
             step = trainer.global_step
-            self.bar = tqdm(total=total, initial=step, unit="step", dynamic_ncols=True)
+            self.bar = bar(total, "step", start=step)
 
     @override
     def on_train_batch_end(
@@ -126,11 +125,11 @@ class StepBar(ProgressBar):
     @override
     def print(self, *args: Any, **kwargs: Any) -> None:
         text = " ".join(map(str, args))
-        bar = self.bar if self.bar is not None or self.count is None else self.count.bar
-        if bar is None:
+        shown = self.bar if self.bar is not None or self.count is None else self.count.bar
+        if shown is None:
             print(text, flush=True)
         elif self.enabled:
-            bar.write(text)
+            shown.write(text)
 
 
 class Count:
@@ -148,14 +147,12 @@ class Count:
         self.began = self.told = monotonic()
         self.bar: tqdm[Any] | None = None
         if self.is_drawn:
-            self.bar = tqdm(
-                total=total, desc=verb, unit="batch", leave=not is_inner, dynamic_ncols=True
-            )
+            self.bar = bar(total, "batch", verb, leave=not is_inner)
 
     @property
     def is_drawn(self) -> bool:
         """Whether there is a terminal to draw on."""
-        return sys.stderr.isatty()
+        return has_terminal()
 
     def add(self) -> str | None:
         """Count a batch; a line where it is time for one."""

@@ -19,9 +19,7 @@ from datamodules.text.token_file import (
     cached_token_file,
     write_token_file,
 )
-
-PATIENCE = 2.0
-"""Seconds of work after which a progress bar appears."""
+from engine.disk.bar import watched
 
 
 class Encoder(Protocol):
@@ -88,20 +86,14 @@ def tokenised(
 
     def write(place: Path) -> TokenFile:
         documents = tokenizer.encode_documents(source.documents())
-        good = progress(census.sift(documents, max_bad_rate, source.name), source.name)
+        sound = census.sift(documents, max_bad_rate, source.name)
+        good = watched(sound, " documents", f"tokenising {source.name}")
         return write_token_file(place, good, tokenizer.vocab_size, describe)
 
     file = cached_token_file(folder, write)
     if not census.good:  # an existing file may have been written under another limit
         RowTally(**file.meta["census"]).check(max_bad_rate, source.name)  # type: ignore[arg-type]
     return file
-
-
-def progress(documents: Iterable[Encoded], name: str) -> Iterator[Encoded]:
-    """Yield the documents and show a progress bar on stderr if that takes long."""
-    from tqdm import tqdm
-
-    yield from tqdm(documents, f"tokenising {name}", unit=" documents", delay=PATIENCE)
 
 
 def origin(source: TextSource, document: int) -> str:

@@ -17,9 +17,9 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
-from tqdm import tqdm
 from typing_extensions import override
 
+from engine.disk.bar import bar
 from modules.causal_lm.generate import cut
 from modules.causal_lm.tokens.prompts import prompt_ids
 from modules.decoding.branches.branches import encode
@@ -204,14 +204,14 @@ class Combined(TemplateLM):
         branches, step = self.decoder.branches, TOGETHER * self.batch_size
         order = sorted(range(len(rows)), key=lambda n: -cost(rows[n]))
         found: dict[int, Likelihood] = {}
-        with progress(len(rows), "likelihoods", quiet) as bar:
+        with bar(len(rows), "row", "likelihoods", quiet=quiet) as shown:
             for at in range(0, len(rows), step):
                 chosen = order[at : at + step]
                 prompts = list(zip(*(rows[n].prompt_ids for n in chosen), strict=True))
                 ids = [rows[n].ids for n in chosen]
                 read = loglikelihood(branches, prompts, ids, self.batch_size)
                 found.update(zip(chosen, read, strict=True))
-                bar.update(len(chosen))
+                shown.update(len(chosen))
         return [found[n] for n in range(len(rows))]
 
     # Texts
@@ -220,14 +220,14 @@ class Combined(TemplateLM):
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
         """Answers to each (context, arguments), up to a stop string."""
         found: dict[int, str] = {}
-        with progress(len(requests), "texts", disable_tqdm) as bar:
+        with bar(len(requests), "text", "texts", quiet=disable_tqdm) as shown:
             for chosen in self._alike(requests):
                 how = arguments(requests[chosen[0]].args[1], self.max_gen_toks)
                 texts = self._written([requests[number].args[0] for number in chosen], how)
                 for number, text in zip(chosen, texts, strict=True):
                     found[number] = text
                     self.cache_hook.add_partial("generate_until", requests[number].args, text)
-                bar.update(len(chosen))
+                shown.update(len(chosen))
         self._tell_cut(len(requests))
         return [found[number] for number in range(len(requests))]
 
@@ -293,8 +293,3 @@ class Combined(TemplateLM):
 def cost(row: ScoredRow) -> int:
     """Tokens of the longest prompt and what follows it."""
     return max(map(len, row.prompt_ids)) + len(row.ids)
-
-
-def progress(num: int, what: str, quiet: bool) -> Any:
-    """A bar, on terminals only."""
-    return tqdm(total=num, desc=what, disable=True if quiet else None, dynamic_ncols=True)
