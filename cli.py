@@ -1,4 +1,4 @@
-"""The one door: `python cli.py fit --config configs/causal_lm/tiny.yaml`."""
+"""The command line: `python cli.py fit --config configs/causal_lm/tiny.yaml`."""
 
 import logging
 import signal
@@ -74,7 +74,7 @@ set_parsing_settings(
 yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, one: dumper.represent_data(one.value))
 
 
-class Door(LightningCLI):
+class CommandLine(LightningCLI):
     """Lightning's command line with our commands, our messages and no hidden overrides."""
 
     @override
@@ -161,7 +161,7 @@ class Door(LightningCLI):
 
 
 def main(args: ArgsType = None) -> None:
-    """Run a subcommand; `args` lets a test enter by the very same door.
+    """Run a subcommand; tests call it with `args` and so run what users run.
 
     What our code refuses, wherever it happens, is one line and exit code 2. Ended by SIGTERM or
     Ctrl-C, a training saves at the end of its step, and the exit code is 143 or 130.
@@ -176,12 +176,12 @@ def main(args: ArgsType = None) -> None:
         if isinstance(told, list) and told[:1] and told[0] in plain_commands():
             plain_commands()[told[0]]().main(told[1:], main)
             return
-        Door(
+        CommandLine(
             **BUILT,
             parser_kwargs={
                 **MODE,
                 "description": ABOUT,
-                **{verb: MODE | OVER_BASE for verb in Door.subcommands()},
+                **{verb: MODE | OVER_BASE for verb in CommandLine.subcommands()},
             },
             save_config_kwargs={"overwrite": True},
             args=args,

@@ -21,7 +21,7 @@ import torch
 from benchmarks.bench.from_config import configured
 from benchmarks.bench.harness import Bench, run
 from benchmarks.claims.detectors.__main__ import QUICK, planned
-from cli import main as door
+from cli import main as entry_point
 from engine.study.launch import finish
 from engine.study.trial import Cell
 from modules.classifier.loss import classification_loss
@@ -82,7 +82,7 @@ class Contest:
             cell, _ = the_cell(Path(folder), self.cache, self.quick)
             start = process_time()
             cell.prepare()
-            failure = finish(cell, door, lambda line: None, "1/1")
+            failure = finish(cell, entry_point, lambda line: None, "1/1")
             took = process_time() - start
         if failure:
             raise RuntimeError(str(failure))

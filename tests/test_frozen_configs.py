@@ -85,15 +85,15 @@ class ParserBuilt(Exception):  # noqa: N818 - ends nothing that went wrong
 
 @cache
 def parser() -> Any:
-    """The parser of the front door, built once: that takes as long as to read a config."""
+    """The parser of the command line, built once: that takes as long as to read a config."""
     found = []
 
-    class Reader(cli.Door):
+    class Reader(cli.CommandLine):
         def parse_arguments(self, parser: Any, args: Any) -> None:
             found.append(parser)
             raise ParserBuilt
 
-    with patch.object(cli, "Door", Reader), pytest.raises((ParserBuilt, SystemExit)):
+    with patch.object(cli, "CommandLine", Reader), pytest.raises((ParserBuilt, SystemExit)):
         cli.main(["fit"])
     return found[0]
 

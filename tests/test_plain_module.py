@@ -1,4 +1,4 @@
-"""A LightningModule of somebody else's, and a torch DataLoader, through our door."""
+"""A LightningModule of somebody else's, and a torch DataLoader, through our command line."""
 
 import sys
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from lightning.pytorch.cli import LightningCLI
 from typing_extensions import override
 
-from cli import BUILT, MODE, OVER_BASE, Door
+from cli import BUILT, MODE, OVER_BASE, CommandLine
 from engine.run.hooks import skip_idle_hooks
 from engine.run.randomness import StepSeeds
 from engine.run.trainer import Trainer
 
 
-class Configured(Door):
+class Configured(CommandLine):
     """The model, the data and the trainer of a config."""
 
     @override

@@ -16,7 +16,7 @@ from typing import Protocol, runtime_checkable
 from jsonargparse import Namespace
 
 from engine.config.parser import PlainParser, refuse
-from engine.study.launch import Door, Failure, Say, finish, stoppable
+from engine.study.launch import EntryPoint, Failure, Say, finish, stoppable
 from engine.study.trial import Cell, Choices, Command, Options, matches
 
 Finished = list[tuple[dict[str, str], dict[str, Path]]]
@@ -101,11 +101,13 @@ class Grid:
         }
         return Cell(choices, self.folder, configs, options, commands)
 
-    def run(self, door: Door | None, say: Say, only: list[str] | None = None) -> list[Failure]:
+    def run(
+        self, entry_point: EntryPoint | None, say: Say, only: list[str] | None = None
+    ) -> list[Failure]:
         """Run every cell that is not finished, then the report over those that are.
 
         Args:
-            door: What runs a command line in this process.
+            entry_point: What runs a command line in this process.
             say: Shows progress.
             only: Names of the cells that are run, and no report; all where None.
 
@@ -115,7 +117,7 @@ class Grid:
         cells = chosen(self.cells(), only)
         for cell in cells:
             cell.prepare()
-        here, failures = door if self.in_process else None, []
+        here, failures = entry_point if self.in_process else None, []
         with stoppable():
             for number, cell in enumerate(cells, start=1):
                 failure = finish(cell, here, say, f"{number}/{len(cells)}")
@@ -172,18 +174,18 @@ def read_grid(args: list[str]) -> tuple[Grid, Namespace]:
     return Grid(**{name: told[name] for name in named}), told
 
 
-def main(args: list[str], door: Door | None = None) -> None:
+def main(args: list[str], entry_point: EntryPoint | None = None) -> None:
     """The command `grid`: run what is not finished; exit code 1 where a cell failed.
 
     Args:
         args: What follows it on the command line.
-        door: What runs a command line in this process; without one, each cell gets its own.
+        entry_point: What runs a command line in this process; without one, each cell gets its own.
     """
     try:
         grid, told = read_grid(args)
         if told.list:
             return show(grid, [one for one in args if one != "--list"])
-        failures = grid.run(door, say, told.cell)
+        failures = grid.run(entry_point, say, told.cell)
     except (OSError, ValueError) as error:
         refuse(str(error))
     if failures:

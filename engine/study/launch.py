@@ -18,8 +18,8 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from engine.study.trial import Cell
 
-DOOR = Path(__file__).parents[2] / "cli.py"
-Door = Callable[[list[str]], None]
+CLI = Path(__file__).parents[2] / "cli.py"
+EntryPoint = Callable[[list[str]], None]
 """Runs a command line, as `cli.main` does."""
 Say = Callable[[str], None]
 """Shows a line of progress."""
@@ -68,12 +68,12 @@ def stoppable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def finish(cell: Cell, door: Door | None, say: Say, place: str) -> Failure | None:
+def finish(cell: Cell, entry_point: EntryPoint | None, say: Say, place: str) -> Failure | None:
     """Run the commands of a cell that have no receipt; those behind one that fails are left.
 
     Args:
         cell: The cell, prepared.
-        door: What runs a command line in this process; where None, each gets its own.
+        entry_point: What runs a command line in this process; where None, each gets its own.
         say: Shows progress.
         place: Which cell of how many, for progress.
     """
@@ -84,10 +84,12 @@ def finish(cell: Cell, door: Door | None, say: Say, place: str) -> Failure | Non
         if cell.is_finished:
             say(f"[{place}] {cell.name}: was finished before")
             return None
-        return run_all(cell, door, say, place, lock)
+        return run_all(cell, entry_point, say, place, lock)
 
 
-def run_all(cell: Cell, door: Door | None, say: Say, place: str, lock: int) -> Failure | None:
+def run_all(
+    cell: Cell, entry_point: EntryPoint | None, say: Say, place: str, lock: int
+) -> Failure | None:
     """The same for a cell that is ours; processes that are started hold its lock as well."""
     for name in cell.commands:
         if cell.receipt(name):
@@ -99,7 +101,7 @@ def run_all(cell: Cell, door: Door | None, say: Say, place: str, lock: int) -> F
             )
         say(f"[{place}] {cell.name} {name}{' goes on' if resumed else ''}")
         start, args = monotonic(), cell.args(name) + resumed
-        if not (run_here(door, args, log) if door else run_apart(args, log, lock)):
+        if not (run_here(entry_point, args, log) if entry_point else run_apart(args, log, lock)):
             return told(cell, name, last_line(log), log, say, place)
         cell.sign(name, monotonic() - start)
         say(f"[{place}] {cell.name} {name}: {monotonic() - start:.1f} s")
@@ -135,7 +137,7 @@ def run_apart(args: list[str], log: Path, lock: int) -> bool:
     """Run a command line in a process of its own; whether it ended well."""
     with log.open("a") as file:
         return not subprocess.run(
-            [sys.executable, str(DOOR), *args],
+            [sys.executable, str(CLI), *args],
             stdout=file,
             stderr=file,
             check=False,
@@ -143,7 +145,7 @@ def run_apart(args: list[str], log: Path, lock: int) -> bool:
         ).returncode
 
 
-def run_here(door: Door, args: list[str], log: Path) -> bool:
+def run_here(entry_point: EntryPoint, args: list[str], log: Path) -> bool:
     """Run a command line in this process; whether it ended well.
 
     Raises:
@@ -159,7 +161,7 @@ def run_here(door: Door, args: list[str], log: Path) -> bool:
         # Lightning advises against what is meant here: arguments that are not the process's own
         warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
         try:
-            door(args)
+            entry_point(args)
         except SystemExit as error:
             context = error.__context__  # of a 1 that Lightning makes of it
             if error.code == 128 + signal.SIGINT or isinstance(context, KeyboardInterrupt):

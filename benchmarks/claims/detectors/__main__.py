@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks.bench.conditions import commit
 from benchmarks.bench.harness import Bench, run
 from benchmarks.bench.timing import Estimate
-from cli import main as door
+from cli import main as entry_point
 from engine.study.grid import Grid, read_grid
 from modules.metrics.bootstrap import Quantity, interval
 from modules.transfer.findings import Findings
@@ -158,7 +158,7 @@ def measure(bench: Bench) -> None:
     report = grid.report
     assert isinstance(report, MatrixReport)
     grid.report = None
-    failures = grid.run(door, bench.say)
+    failures = grid.run(entry_point, bench.say)
     if failures:
         raise SystemExit(str(failures[0]))
     found = report.findings(grid.finished())

@@ -276,7 +276,7 @@ def test_the_devices_a_machine_must_have(given, number):
 )
 def test_the_door_refuses_before_anything_is_built(monkeypatch, devices, capsys, flags, said):
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(cli.Door, "instantiate_classes", lambda _: pytest.fail("was built"))
+    monkeypatch.setattr(cli.CommandLine, "instantiate_classes", lambda _: pytest.fail("was built"))
     devices(0)
     with pytest.raises(SystemExit, match="2"):
         cli.main(["fit", "--config", TINY, *flags])
@@ -287,7 +287,9 @@ def test_the_door_refuses_before_anything_is_built(monkeypatch, devices, capsys,
 def test_the_strategies_that_are_shipped_pass_where_there_are_gpus(monkeypatch, devices, strategy):
     monkeypatch.chdir(ROOT)
     built = []
-    monkeypatch.setattr(cli.Door, "instantiate_classes", lambda _: built.append(1) or exit(0))
+    monkeypatch.setattr(
+        cli.CommandLine, "instantiate_classes", lambda _: built.append(1) or exit(0)
+    )
     devices(2)
     layers = ["--config", TINY, "--config", f"configs/strategy/{strategy}.yaml"]
     with pytest.raises(SystemExit, match="0"):

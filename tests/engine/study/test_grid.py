@@ -77,12 +77,12 @@ def test_a_stop_that_lightning_turned_into_an_exit_stops_the_grid(tmp_path):
 
 
 def test_a_termination_stops_the_grid_and_leaves_no_receipt(tmp_path):
-    def door(args):
+    def entry_point(args):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)
 
     before = signal.getsignal(signal.SIGTERM)
-    for ended in (door, Log({("small/s1", "fit"): SIGTERMException()})):
+    for ended in (entry_point, Log({("small/s1", "fit"): SIGTERMException()})):
         with pytest.raises(SystemExit) as stopped:
             grid(tmp_path).run(ended, print)
         assert stopped.value.code == 143
@@ -154,12 +154,12 @@ def test_a_config_that_is_changed_while_the_grid_runs_fails_the_cells_behind(tmp
     base.write_text("model: {depth: 1}\n")
     log = Log()
 
-    def door(args):
+    def entry_point(args):
         log(args)
         if len(log.asked) == 2:
             base.write_text("model: {depth: 2}\n")
 
-    failures = grid(tmp_path, configs=[str(base)]).run(door, print)
+    failures = grid(tmp_path, configs=[str(base)]).run(entry_point, print)
     assert log.asked == EVERY[:2]
     assert [one.cell for one in failures] == ["small/s2", "large/s1", "large/s2"]
     assert failures[0].reason == "its configs have changed since the grid began"

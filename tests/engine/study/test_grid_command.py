@@ -9,7 +9,7 @@ import warnings
 import pytest
 import yaml
 
-from cli import main as door
+from cli import main as entry_point
 from engine.study import launch
 from engine.study.grid import Grid, main
 from engine.study.trial import Command
@@ -25,23 +25,23 @@ def write_grid(folder, **more):
 
 
 def test_cells_of_their_own_process_are_run_and_their_failures_told(tmp_path, monkeypatch):
-    script = tmp_path / "door.py"
+    script = tmp_path / "entry_point.py"
     script.write_text("import sys\nprint('asked', sys.argv[1])\nsys.exit('s2' in sys.argv[2])\n")
-    monkeypatch.setattr(launch, "DOOR", script)
+    monkeypatch.setattr(launch, "CLI", script)
     with pytest.raises(SystemExit, match="2 failed:\nsmall/s2 fit failed: asked fit"):
         main([f"--config={write_grid(tmp_path)}"])
     assert (tmp_path / "grid" / "large" / "s1" / "fit.json").is_file()
 
 
 def test_a_cell_that_another_process_runs_is_left_to_it(tmp_path, monkeypatch):
-    script = tmp_path / "door.py"
+    script = tmp_path / "entry_point.py"
     wait = f"while not Path({str(tmp_path / 'stop')!r}).exists(): time.sleep(0.05)"
     script.write_text(f"import time\nfrom pathlib import Path\nprint('begun', flush=True)\n{wait}")
     config = write_grid(tmp_path)
     grid_of = (
         "import sys; from engine.study.grid import main; import engine.study.launch as launch\n"
     )
-    grid_of += f"from pathlib import Path; launch.DOOR = Path({str(script)!r})\n"
+    grid_of += f"from pathlib import Path; launch.CLI = Path({str(script)!r})\n"
     grid_of += f"main(['--config={config}'])"
     first = subprocess.Popen([sys.executable, "-c", grid_of], stderr=subprocess.DEVNULL)
     log = tmp_path / "grid" / "small" / "s1" / "fit.log"
@@ -105,9 +105,9 @@ def test_a_real_grid_trains_validates_and_resumes(tmp_path, text_file, tokenizer
         commands={"fit": {"verb": "fit"}, "judge": {"verb": "validate"}},
         in_process=True,
     )
-    main([f"--config={path}", "--cell=[s1]"], door)
+    main([f"--config={path}", "--cell=[s1]"], entry_point)
     before = (tmp_path / "grid" / "s1" / "fit.json").read_text()
-    main([f"--config={path}"], door)
+    main([f"--config={path}"], entry_point)
     assert (tmp_path / "grid" / "s1" / "fit.json").read_text() == before
     for seed in ("s1", "s2"):
         assert "validate/" in (tmp_path / "grid" / seed / "judge.log").read_text()

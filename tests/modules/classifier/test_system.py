@@ -1,4 +1,4 @@
-"""Detectors through the front door."""
+"""Detectors through the command line."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""A language model that writes pairs for detectors, through the front door."""
+"""A language model that writes pairs for detectors, through the command line."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""VQ-VAE trained for a few steps through the front door."""
+"""VQ-VAE trained for a few steps through the command line."""
 
 import json
 from functools import partial

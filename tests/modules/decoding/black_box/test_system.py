@@ -1,4 +1,4 @@
-"""Models behind an endpoint of this machine, asked through the front door."""
+"""Models behind an endpoint of this machine, asked through the command line."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Tasks of every kind through the front door of the lm-evaluation-harness."""
+"""Tasks of every kind through the command line of the lm-evaluation-harness."""
 
 import pytest
 

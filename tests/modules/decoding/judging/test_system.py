@@ -1,4 +1,4 @@
-"""Judges of two answers, asked through the front door."""
+"""Judges of two answers, asked through the command line."""
 
 import json
 import threading
