@@ -1,4 +1,4 @@
-"""One plain sentence for each kind of complaint that a parser has about a configuration."""
+"""Explains what a parser has against a configuration, in one plain sentence for each kind."""
 
 import re
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from engine.config.origins import COMMAND_LINE, class_at, config_files, find, plain, shown
-from engine.config.parser_error import BLOCK, Complaint
+from engine.config.parser_error import BLOCK, ParserError
 from engine.config.suggestions import (
     first_unknown,
     flags,
@@ -25,35 +25,35 @@ from engine.config.trust import UNKNOWN
 Match = re.Match[str]
 
 
-def explain(complaint: Complaint) -> str:
-    """One sentence for a complaint; the parser's own words where no sentence fits."""
-    for pattern, sentence in SENTENCES:
-        match = re.search(pattern, complaint.message)
-        reason = sentence(complaint, match) if match else None
+def explain(error: ParserError) -> str:
+    """One sentence about an error; the parser's own words where none fits."""
+    for pattern, explanation in EXPLANATIONS:
+        match = re.search(pattern, error.message)
+        reason = explanation(error, match) if match else None
         if reason:
             return reason
-    return f"{COMMAND_LINE}: {complaint.message}"
+    return f"{COMMAND_LINE}: {error.message}"
 
 
 # Files
 
 
-def missing_file(complaint: Complaint, match: Match) -> str | None:
+def missing_file(error: ParserError, match: Match) -> str | None:
     """A --config that is not there."""
-    for path in config_files(complaint.args):
+    for path in config_files(error.args):
         if not path.is_file():
             return f"{path}: no such file{nearest_config(path)}"
     return None
 
 
-def broken_file(complaint: Complaint, match: Match) -> str | None:
+def broken_file(error: ParserError, match: Match) -> str | None:
     """A --config that is no YAML, or no sections of keys."""
-    for path in config_files(complaint.args, complaint.command.default_config_files):
+    for path in config_files(error.args, error.command.default_config_files):
         try:
             content = yaml.safe_load(path.read_text())
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            told = ", ".join(filter(None, [error.context, error.problem]))
+        except yaml.MarkedYAMLError as damage:
+            line = damage.problem_mark.line + 1 if damage.problem_mark else 1
+            told = ", ".join(filter(None, [damage.context, damage.problem]))
             return f"{shown(path)}, line {line}: not valid YAML: {told}"
         if not isinstance(content, dict):
             return f"{shown(path)}: expected keys with values, got {brief(content)}"
@@ -63,55 +63,55 @@ def broken_file(complaint: Complaint, match: Match) -> str | None:
 # References
 
 
-def unknown_reference(complaint: Complaint, match: Match) -> str:
+def unknown_reference(error: ParserError, match: Match) -> str:
     """`${a.b}` of a key that is not there."""
-    key = re.sub(rf"^{getattr(complaint.command, 'subcommand', '')}\.", "", match["resolved"])
-    known = [p.key for p in complaint.places if not p.key.endswith("]")]
-    return f"{user_of(complaint, key)} refers to {key}, which is not set{nearest(key, known)}"
+    key = re.sub(rf"^{getattr(error.command, 'subcommand', '')}\.", "", match["resolved"])
+    known = [p.key for p in error.places if not p.key.endswith("]")]
+    return f"{user_of(error, key)} refers to {key}, which is not set{nearest(key, known)}"
 
 
-def unset_variable(complaint: Complaint, match: Match) -> str:
+def unset_variable(error: ParserError, match: Match) -> str:
     """`${oc.env:NAME}` of a variable that is not set."""
     name = match["name"]
-    return f"{user_of(complaint, name)} needs the environment variable {name}, which is not set"
+    return f"{user_of(error, name)} needs the environment variable {name}, which is not set"
 
 
-def broken_reference(complaint: Complaint, match: Match) -> str:
+def broken_reference(error: ParserError, match: Match) -> str:
     """`${...}` that cannot be read."""
-    return f"{user_of(complaint, match['told'])}: {match['told']}"
+    return f"{user_of(error, match['told'])}: {match['told']}"
 
 
-def user_of(complaint: Complaint, text: str) -> str:
+def user_of(error: ParserError, text: str) -> str:
     """Where a text stands inside `${...}`."""
     inside = re.compile(rf"\$\{{[^}}]*{re.escape(text)}")
-    for place in complaint.places:
+    for place in error.places:
         if isinstance(place.value, str) and inside.search(place.value):
             return f"{place.source}: {place.key}"
-    key = re.search(r"full_key: \w+\.(\S+)", complaint.message)
-    return complaint.at(plain(key[1]) if key else "configuration")
+    key = re.search(r"full_key: \w+\.(\S+)", error.message)
+    return error.at(plain(key[1]) if key else "configuration")
 
 
 # Keys
 
 
-def unknown_key(complaint: Complaint, match: Match) -> str:
+def unknown_key(error: ParserError, match: Match) -> str:
     """A key that nothing has at that place."""
-    parent, owner = complaint.around(match.start())
+    parent, owner = error.around(match.start())
     inner = ".".join(filter(None, [match["group"], match["option"] or match["alone"]]))
-    known = keys_of(owner) if parent else keys(complaint.command)
+    known = keys_of(owner) if parent else keys(error.command)
     wrong, hint = first_unknown(inner, known)
     full = ".".join(filter(None, [parent, wrong]))
     if wrong.rpartition(".")[2] == "init_args":
-        return half_given(complaint, full)
-    source, _, key = complaint.at(full, owner).partition(": ")
+        return half_given(error, full)
+    source, _, key = error.at(full, owner).partition(": ")
     return f"{source}: unknown key {key}{hint}"
 
 
-def half_given(complaint: Complaint, key: str) -> str:
+def half_given(error: ParserError, key: str) -> str:
     """`init_args` without a class_path, of options that are no choice of classes."""
     wanted = plain(key)
-    spelled = [p for p in complaint.places if p.key.endswith(".init_args") and p.plain == wanted]
-    inner = [p for p in complaint.places if ".init_args." in p.key and wanted in p.plain]
+    spelled = [p for p in error.places if p.key.endswith(".init_args") and p.plain == wanted]
+    inner = [p for p in error.places if ".init_args." in p.key and wanted in p.plain]
     place = next(iter(spelled + inner), None)
     where = f"{place.source}: {place.key}" if place else f"{COMMAND_LINE}: {key}"
     name = wanted.rpartition(".")[2]
@@ -121,14 +121,14 @@ def half_given(complaint: Complaint, key: str) -> str:
     )
 
 
-def unknown_flag(complaint: Complaint, match: Match) -> str:
+def unknown_flag(error: ParserError, match: Match) -> str:
     """An argument that no flag takes."""
     flag = match["flag"]
-    inner = option_of_class(complaint, flag)
+    inner = option_of_class(error, flag)
     if inner:
         return inner
-    known = flags(complaint.command)
-    deep = deeper(complaint, flag)
+    known = flags(error.command)
+    deep = deeper(error, flag)
     if deep:
         return f"{COMMAND_LINE}: unknown flag {flag}; did you mean {deep}?"
     if not flag.startswith("-"):
@@ -136,14 +136,14 @@ def unknown_flag(complaint: Complaint, match: Match) -> str:
     return f"{COMMAND_LINE}: unknown flag {flag}{nearest(flag.partition('=')[0], known)}"
 
 
-def option_of_class(complaint: Complaint, flag: str) -> str | None:
+def option_of_class(error: ParserError, flag: str) -> str | None:
     """A flag inside the options of a class, which the parser cuts off the flag's beginning."""
     name = flag.lstrip("-").partition("=")[0]
-    given = (arg.partition("=")[0] for arg in complaint.args if arg.startswith("--"))
+    given = (arg.partition("=")[0] for arg in error.args if arg.startswith("--"))
     full = next((arg for arg in given if arg.endswith(f".init_args.{name}")), None)
     if full is None:
         return None
-    owner = class_at(complaint.places, plain(full[2 : -len(name) - 1]))
+    owner = class_at(error.places, plain(full[2 : -len(name) - 1]))
     if owner is None:
         return None
     known = keys_of(owner)
@@ -154,33 +154,33 @@ def option_of_class(complaint: Complaint, flag: str) -> str | None:
     return f"{COMMAND_LINE}: {full}: {owner} has no option {wrong}{hint or f'; there are {there}'}"
 
 
-def deeper(complaint: Complaint, flag: str) -> str | None:
+def deeper(error: ParserError, flag: str) -> str | None:
     """The flag of a key that is given somewhere under the name that a short flag has."""
     name = flag.lstrip("-").partition("=")[0]
     if not flag.startswith("--") or "." in name:
         return None
-    keys = [p.key for p in complaint.places if p.key.endswith(f".{name}")]
+    keys = [p.key for p in error.places if p.key.endswith(f".{name}")]
     plain_keys = [key for key in keys if "[" not in key and "+" not in key]
     return f"--{plain_keys[0]}" if plain_keys else None
 
 
-def unknown_command(complaint: Complaint, match: Match) -> str:
+def unknown_command(error: ParserError, match: Match) -> str:
     """A verb that is not there, or none."""
-    verbs = list(getattr(complaint.parser._subcommands_action, "choices", []))
+    verbs = list(getattr(error.parser._subcommands_action, "choices", []))
     told = f"unknown command {match['verb']}" if match["verb"] else "no command"
     hint = nearest(match["verb"] or "", verbs) or f"; there are {', '.join(verbs)}"
     return f"{COMMAND_LINE}: {told}{hint}"
 
 
-def missing_key(complaint: Complaint, match: Match) -> str:
+def missing_key(error: ParserError, match: Match) -> str:
     """A required key that is not given."""
-    key, owner = complaint.around(match.start())
+    key, owner = error.around(match.start())
     names = match["names"].rstrip(".").split(", ")
     if not key:
         inner = [name.partition(".")[2] or name for name in names]
         needs = " and ".join(f"--{name}" if "." in name else name for name in inner)
         return f"{COMMAND_LINE}: nothing gives {needs}; name a file by --config"
-    place = find(complaint.places, f"{key}.class_path", owner) or find(complaint.places, key)
+    place = find(error.places, f"{key}.class_path", owner) or find(error.places, key)
     section = re.sub(r"\.class_path$", "", place.key) if place else key
     told = ", ".join(f"{section}.init_args.{name}" for name in names)
     return f"{place.source if place else COMMAND_LINE}: {told} is missing; {owner} requires it"
@@ -189,57 +189,57 @@ def missing_key(complaint: Complaint, match: Match) -> str:
 # Classes
 
 
-def untrusted(complaint: Complaint, match: Match) -> str:
+def untrusted(error: ParserError, match: Match) -> str:
     """A class_path outside the allowlist."""
-    return f"{class_place(complaint, match['path'], match)} is {match['path']}, {UNKNOWN}"
+    return f"{class_place(error, match['path'], match)} is {match['path']}, {UNKNOWN}"
 
 
-def no_module(complaint: Complaint, match: Match) -> str | None:
+def no_module(error: ParserError, match: Match) -> str | None:
     """A class_path whose module does not exist; None where the module lacks one of its own."""
     module = match["module"]
-    if complaint.holding(f"{module}.") is None:
+    if error.holding(f"{module}.") is None:
         return None
-    where = class_place(complaint, f"{module}.", match)
+    where = class_place(error, f"{module}.", match)
     return f"{where}: there is no module {module}{nearest_module(module)}"
 
 
-def no_member(complaint: Complaint, match: Match) -> str:
+def no_member(error: ParserError, match: Match) -> str:
     """A class_path whose module has no such class."""
     module, name = match["module"], match["name"]
-    where = class_place(complaint, f"{module}.{name}", match)
+    where = class_place(error, f"{module}.{name}", match)
     return f"{where}: {module} has no {name}{nearest_member(module, name)}"
 
 
-def wrong_base(complaint: Complaint, match: Match) -> str:
+def wrong_base(error: ParserError, match: Match) -> str:
     """A class_path of a class of another kind."""
-    where = class_place(complaint, match["path"], match)
+    where = class_place(error, match["path"], match)
     return f"{where} is {match['path']}, which is no {match['base'].rpartition('.')[2]}"
 
 
-def class_place(complaint: Complaint, path: str, match: Match) -> str:
+def class_place(error: ParserError, path: str, match: Match) -> str:
     """Where a class_path stands."""
-    place = complaint.holding(path)
+    place = error.holding(path)
     if place is None:
-        return complaint.at(complaint.around(match.start())[0])
+        return error.at(error.around(match.start())[0])
     return f"{place.source}: {place.key}"
 
 
 # Values
 
 
-def wrong_value(complaint: Complaint, match: Match) -> str:
+def wrong_value(error: ParserError, match: Match) -> str:
     """A value of another type; the innermost key counts."""
-    marks = [mark for mark in BLOCK.finditer(complaint.message) if mark["key"]]
-    inner = max(marks, key=lambda mark: complaint.around(mark.end())[0].count("."))
-    key, owner = complaint.around(inner.end())[0], complaint.around(inner.start())[1]
-    body = block_after(complaint.message, inner.end())
-    where = complaint.at(key, owner)
+    marks = [mark for mark in BLOCK.finditer(error.message) if mark["key"]]
+    inner = max(marks, key=lambda mark: error.around(mark.end())[0].count("."))
+    key, owner = error.around(inner.end())[0], error.around(inner.start())[1]
+    body = block_after(error.message, inner.end())
+    where = error.at(key, owner)
     wanted = re.search(r"Subtypes: \[(.*)\]|Expected an? (.+?)\. Got value", body)
     got = re.search(r"(?:Given value|Got value): (.*)", body)
     if wanted is None or got is None:
         return f"{where}: {body}"
     types, value = wanted[1] or wanted[2], got[1].partition(". Got value: ")[0]
-    written = find(complaint.places, key, owner)
+    written = find(error.places, key, owner)
     if written and "${" in str(written.value):
         value = f"{written.value}, which is {value}"
     choices = re.findall(r"'([^']*)'", re.sub(r"<class '.*?'>", "", types))
@@ -268,7 +268,7 @@ def brief(value: Any) -> str:
     return shorten(str(value), 80, placeholder=" ...") or "nothing"
 
 
-SENTENCES: list[tuple[str, Callable[[Complaint, Match], str | None]]] = [
+EXPLANATIONS: list[tuple[str, Callable[[ParserError, Match], str | None]]] = [
     (r"File does not exist|not exist: ", missing_file),
     (r"Problems parsing config|Unexpected config", broken_file),
     (r"resolved to '(?P<resolved>[^']+)'", unknown_reference),

@@ -14,7 +14,7 @@ from typing_extensions import override
 from engine.config.discovery import import_asked
 from engine.config.explanations import explain
 from engine.config.origins import COMMAND_LINE, config_files
-from engine.config.parser_error import Complaint
+from engine.config.parser_error import ParserError
 from engine.config.refusals import raised_in, refusal
 from engine.config.trust import untrusted
 from engine.config.yaml_size import too_many_aliases
@@ -127,7 +127,7 @@ class PlainParser(LightningArgumentParser):
             path, reason = found
             place = None
             with contextlib.suppress(Exception):  # a slip here must not let it pass
-                place = Complaint(reason, self).holding(path)
+                place = ParserError(reason, self).holding(path)
             where = f"{place.source}: {place.key}" if place else COMMAND_LINE
             refuse(f"{where} is {path}, {reason}")
         return super().instantiate_classes(*args, **kwargs)
@@ -139,5 +139,5 @@ class PlainParser(LightningArgumentParser):
         reason = message
         # the parser reads each file from its own folder; a slip here must not hide the error
         with contextlib.suppress(Exception), contextlib.chdir(self.folder):
-            reason = explain(Complaint(message, self))
+            reason = explain(ParserError(message, self))
         refuse(reason)

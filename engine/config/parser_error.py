@@ -13,7 +13,7 @@ BLOCK = re.compile(r"""Parser key "(?P<key>[^"]+)"|given class_path '(?P<owner>[
 
 
 @dataclass(frozen=True)
-class Complaint:
+class ParserError:
     """What a parser says, and what it was given.
 
     Attributes:
