@@ -66,7 +66,7 @@ def broken_file(error: ParserError, match: Match) -> str | None:
 def unknown_reference(error: ParserError, match: Match) -> str:
     """`${a.b}` of a key that is not there."""
     key = re.sub(rf"^{getattr(error.command, 'subcommand', '')}\.", "", match["resolved"])
-    known = [p.key for p in error.places if not p.key.endswith("]")]
+    known = [p.key for p in error.origins if not p.key.endswith("]")]
     return f"{user_of(error, key)} refers to {key}, which is not set{nearest(key, known)}"
 
 
@@ -84,9 +84,9 @@ def broken_reference(error: ParserError, match: Match) -> str:
 def user_of(error: ParserError, text: str) -> str:
     """Where a text stands inside `${...}`."""
     inside = re.compile(rf"\$\{{[^}}]*{re.escape(text)}")
-    for place in error.places:
-        if isinstance(place.value, str) and inside.search(place.value):
-            return f"{place.source}: {place.key}"
+    for origin in error.origins:
+        if isinstance(origin.value, str) and inside.search(origin.value):
+            return f"{origin.source}: {origin.key}"
     key = re.search(r"full_key: \w+\.(\S+)", error.message)
     return error.at(plain(key[1]) if key else "configuration")
 
@@ -95,7 +95,7 @@ def user_of(error: ParserError, text: str) -> str:
 
 
 def unknown_key(error: ParserError, match: Match) -> str:
-    """A key that nothing has at that place."""
+    """A key that nothing has there."""
     parent, owner = error.around(match.start())
     inner = ".".join(filter(None, [match["group"], match["option"] or match["alone"]]))
     known = keys_of(owner) if parent else keys(error.command)
@@ -110,10 +110,10 @@ def unknown_key(error: ParserError, match: Match) -> str:
 def half_given(error: ParserError, key: str) -> str:
     """`init_args` without a class_path, of options that are no choice of classes."""
     wanted = plain(key)
-    spelled = [p for p in error.places if p.key.endswith(".init_args") and p.plain == wanted]
-    inner = [p for p in error.places if ".init_args." in p.key and wanted in p.plain]
-    place = next(iter(spelled + inner), None)
-    where = f"{place.source}: {place.key}" if place else f"{COMMAND_LINE}: {key}"
+    spelled = [p for p in error.origins if p.key.endswith(".init_args") and p.plain == wanted]
+    inner = [p for p in error.origins if ".init_args." in p.key and wanted in p.plain]
+    origin = next(iter(spelled + inner), None)
+    where = f"{origin.source}: {origin.key}" if origin else f"{COMMAND_LINE}: {key}"
     name = wanted.rpartition(".")[2]
     return (
         f"{where}: a part of {name} is given without init_args, as {name}.KEY, or whole, with its "
@@ -143,7 +143,7 @@ def option_of_class(error: ParserError, flag: str) -> str | None:
     full = next((arg for arg in given if arg.endswith(f".init_args.{name}")), None)
     if full is None:
         return None
-    owner = class_at(error.places, plain(full[2 : -len(name) - 1]))
+    owner = class_at(error.origins, plain(full[2 : -len(name) - 1]))
     if owner is None:
         return None
     known = keys_of(owner)
@@ -159,7 +159,7 @@ def deeper(error: ParserError, flag: str) -> str | None:
     name = flag.lstrip("-").partition("=")[0]
     if not flag.startswith("--") or "." in name:
         return None
-    keys = [p.key for p in error.places if p.key.endswith(f".{name}")]
+    keys = [p.key for p in error.origins if p.key.endswith(f".{name}")]
     plain_keys = [key for key in keys if "[" not in key and "+" not in key]
     return f"--{plain_keys[0]}" if plain_keys else None
 
@@ -180,10 +180,10 @@ def missing_key(error: ParserError, match: Match) -> str:
         inner = [name.partition(".")[2] or name for name in names]
         needs = " and ".join(f"--{name}" if "." in name else name for name in inner)
         return f"{COMMAND_LINE}: nothing gives {needs}; name a file by --config"
-    place = find(error.places, f"{key}.class_path", owner) or find(error.places, key)
-    section = re.sub(r"\.class_path$", "", place.key) if place else key
+    origin = find(error.origins, f"{key}.class_path", owner) or find(error.origins, key)
+    section = re.sub(r"\.class_path$", "", origin.key) if origin else key
     told = ", ".join(f"{section}.init_args.{name}" for name in names)
-    return f"{place.source if place else COMMAND_LINE}: {told} is missing; {owner} requires it"
+    return f"{origin.source if origin else COMMAND_LINE}: {told} is missing; {owner} requires it"
 
 
 # Classes
@@ -191,7 +191,7 @@ def missing_key(error: ParserError, match: Match) -> str:
 
 def untrusted(error: ParserError, match: Match) -> str:
     """A class_path outside the allowlist."""
-    return f"{class_place(error, match['path'], match)} is {match['path']}, {UNKNOWN}"
+    return f"{class_origin(error, match['path'], match)} is {match['path']}, {UNKNOWN}"
 
 
 def no_module(error: ParserError, match: Match) -> str | None:
@@ -199,29 +199,29 @@ def no_module(error: ParserError, match: Match) -> str | None:
     module = match["module"]
     if error.holding(f"{module}.") is None:
         return None
-    where = class_place(error, f"{module}.", match)
+    where = class_origin(error, f"{module}.", match)
     return f"{where}: there is no module {module}{nearest_module(module)}"
 
 
 def no_member(error: ParserError, match: Match) -> str:
     """A class_path whose module has no such class."""
     module, name = match["module"], match["name"]
-    where = class_place(error, f"{module}.{name}", match)
+    where = class_origin(error, f"{module}.{name}", match)
     return f"{where}: {module} has no {name}{nearest_member(module, name)}"
 
 
 def wrong_base(error: ParserError, match: Match) -> str:
     """A class_path of a class of another kind."""
-    where = class_place(error, match["path"], match)
+    where = class_origin(error, match["path"], match)
     return f"{where} is {match['path']}, which is no {match['base'].rpartition('.')[2]}"
 
 
-def class_place(error: ParserError, path: str, match: Match) -> str:
+def class_origin(error: ParserError, path: str, match: Match) -> str:
     """Where a class_path stands."""
-    place = error.holding(path)
-    if place is None:
+    origin = error.holding(path)
+    if origin is None:
         return error.at(error.around(match.start())[0])
-    return f"{place.source}: {place.key}"
+    return f"{origin.source}: {origin.key}"
 
 
 # Values
@@ -239,7 +239,7 @@ def wrong_value(error: ParserError, match: Match) -> str:
     if wanted is None or got is None:
         return f"{where}: {body}"
     types, value = wanted[1] or wanted[2], got[1].partition(". Got value: ")[0]
-    written = find(error.places, key, owner)
+    written = find(error.origins, key, owner)
     if written and "${" in str(written.value):
         value = f"{written.value}, which is {value}"
     choices = re.findall(r"'([^']*)'", re.sub(r"<class '.*?'>", "", types))

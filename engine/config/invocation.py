@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from jsonargparse import Namespace
 
-from engine.config.origins import Place, nested
+from engine.config.origins import Origin, nested
 
 SHORT_PRECISIONS = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
 """Lightning's old spellings."""
@@ -68,7 +68,7 @@ class Run:
         return "gpu" if self.accelerator == "gpu" else "cpu"
 
     @cached_property
-    def model(self) -> list[Place]:
+    def model(self) -> list[Origin]:
         """Every key of the model."""
         model = self.config.get("model")
         return list(nested("", model.as_dict())) if isinstance(model, Namespace) else []

@@ -13,7 +13,7 @@ COMMAND_LINE = "command line"
 
 
 @dataclass(frozen=True)
-class Place:
+class Origin:
     """One key and the value that it is given there.
 
     Attributes:
@@ -40,7 +40,7 @@ def plain(key: str) -> str:
 
 
 def option_at(args: list[str], index: int) -> tuple[str, str] | None:
-    """Name, without dashes, and value of the option that begins at a place of a command line."""
+    """Name, without dashes, and value of the option that begins at a origin of a command line."""
     if not args[index].startswith("-"):
         return None
     name, joined, value = args[index].partition("=")
@@ -60,33 +60,33 @@ def config_files(args: list[str], defaults: Sequence[str] = ()) -> list[Path]:
     return [Path(path) for path in [*defaults, *named]]
 
 
-def all_places(args: list[str], defaults: list[str]) -> list[Place]:
+def all_origins(args: list[str], defaults: list[str]) -> list[Origin]:
     """Every key that a command line sets, itself or through a file; the strongest first.
 
     Args:
         args: What follows the command.
         defaults: Files that lie below all others.
     """
-    found = [place for path in defaults for place in in_file(Path(path))]
+    found = [origin for path in defaults for origin in in_file(Path(path))]
     for name, value in options(args):
         if name == "config":
             found += in_file(Path(value))
         else:
-            found.append(Place(COMMAND_LINE, name, value))
+            found.append(Origin(COMMAND_LINE, name, value))
     return found[::-1]
 
 
-def in_file(path: Path) -> list[Place]:
+def in_file(path: Path) -> list[Origin]:
     """Every key of a YAML file; none where it cannot be read."""
     with suppress(OSError, yaml.YAMLError):
         return list(nested(shown(path), yaml.safe_load(path.read_text())))
     return []
 
 
-def nested(source: str, node: Any, key: str = "", owner: str | None = None) -> Iterator[Place]:
+def nested(source: str, node: Any, key: str = "", owner: str | None = None) -> Iterator[Origin]:
     """A section and everything below it."""
     if key:
-        yield Place(source, key, node, owner)
+        yield Origin(source, key, node, owner)
     if isinstance(node, dict):
         inner = node.get("class_path", owner if key.endswith("init_args") else None)
         for name, value in node.items():
@@ -101,16 +101,16 @@ def shown(path: Path) -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-def find(places: list[Place], key: str, owner: str | None = None) -> Place | None:
-    """The strongest place of a plain key, best in a section that may be of the class `owner`."""
-    named = [place for place in places if place.plain == key]
-    fitting = [place for place in named if place.owner in (owner, None)]
+def find(origins: list[Origin], key: str, owner: str | None = None) -> Origin | None:
+    """The strongest origin of a plain key, best in a section that may be of the class `owner`."""
+    named = [origin for origin in origins if origin.plain == key]
+    fitting = [origin for origin in named if origin.owner in (owner, None)]
     return next(iter(fitting + named), None)
 
 
-def class_at(places: list[Place], key: str) -> str | None:
+def class_at(origins: list[Origin], key: str) -> str | None:
     """The class_path that a plain key is given, in either of the two spellings."""
-    spelled = [find(places, f"{key}.class_path"), find(places, key)]
+    spelled = [find(origins, f"{key}.class_path"), find(origins, key)]
     return next((p.value for p in spelled if p is not None and isinstance(p.value, str)), None)
 
 

@@ -125,10 +125,10 @@ class PlainParser(LightningArgumentParser):
         found = untrusted(args[0] if args else kwargs.get("cfg"))
         if found:
             path, reason = found
-            place = None
+            origin = None
             with contextlib.suppress(Exception):  # a slip here must not let it pass
-                place = ParserError(reason, self).holding(path)
-            where = f"{place.source}: {place.key}" if place else COMMAND_LINE
+                origin = ParserError(reason, self).holding(path)
+            where = f"{origin.source}: {origin.key}" if origin else COMMAND_LINE
             refuse(f"{where} is {path}, {reason}")
         return super().instantiate_classes(*args, **kwargs)
 

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from jsonargparse import ArgumentParser
 
-from engine.config.origins import COMMAND_LINE, Place, all_places, class_at, find
+from engine.config.origins import COMMAND_LINE, Origin, all_origins, class_at, find
 
 BLOCK = re.compile(r"""Parser key "(?P<key>[^"]+)"|given class_path '(?P<owner>[^']+)'""")
 """What the message says about the section that a reason lies in."""
@@ -37,9 +37,9 @@ class ParserError:
         return verbs.get(next(iter(self.parser.args), ""), self.parser)
 
     @cached_property
-    def places(self) -> list[Place]:
+    def origins(self) -> list[Origin]:
         """Everything that was given, the strongest first."""
-        return all_places(self.args, self.command.default_config_files)
+        return all_origins(self.args, self.command.default_config_files)
 
     def around(self, end: int) -> tuple[str, str | None]:
         """Plain key and class of the blocks that enclose a position of the message."""
@@ -55,14 +55,14 @@ class ParserError:
                     elif not keys:
                         owner = owner or mark["owner"]
         key = ".".join(keys)
-        return key, owner or class_at(self.places, key)
+        return key, owner or class_at(self.origins, key)
 
     def at(self, key: str, owner: str | None = None) -> str:
         """`file: key` of a plain key, as far as it can be found."""
-        place = find(self.places, key, owner)
-        return f"{place.source}: {place.key}" if place else f"{COMMAND_LINE}: {key}"
+        origin = find(self.origins, key, owner)
+        return f"{origin.source}: {origin.key}" if origin else f"{COMMAND_LINE}: {key}"
 
-    def holding(self, text: str) -> Place | None:
-        """The strongest place whose value begins with a text."""
-        held = [p for p in self.places if isinstance(p.value, str) and p.value.startswith(text)]
+    def holding(self, text: str) -> Origin | None:
+        """The strongest origin whose value begins with a text."""
+        held = [p for p in self.origins if isinstance(p.value, str) and p.value.startswith(text)]
         return held[0] if held else None

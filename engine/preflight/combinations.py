@@ -12,7 +12,7 @@ from lightning.pytorch.strategies import StrategyRegistry
 
 from engine.checkpoint.manifest import missing
 from engine.config.invocation import Run
-from engine.config.origins import Place
+from engine.config.origins import Origin
 from engine.config.parser import refuse
 from engine.config.suggestions import nearest
 from engine.preflight.impossible import (
@@ -146,12 +146,12 @@ def sharded_four_bit(run: Run) -> str | None:
     return f"{cause} makes weights that {run.strategy} cannot shard; use configs/strategy/ddp.yaml"
 
 
-def is_four_bit(place: Place) -> bool:
+def is_four_bit(origin: Origin) -> bool:
     """Whether a key of the model asks for 4-bit weights."""
-    name = place.key.rpartition(".")[2]
+    name = origin.key.rpartition(".")[2]
     if re.search(r"4_?bit", name):
-        return bool(place.value)
-    return isinstance(place.value, str) and bool(re.match(r"(nf4|fp4|int4)\b", place.value))
+        return bool(origin.value)
+    return isinstance(origin.value, str) and bool(re.match(r"(nf4|fp4|int4)\b", origin.value))
 
 
 def fsdp2_precision(run: Run) -> str | None:

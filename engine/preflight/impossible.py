@@ -65,7 +65,7 @@ def sharded_matrices(run: Run) -> str | None:
 
 def uneven_heads(run: Run) -> str | None:
     """Heads that cannot be shared out, in the options of any network of a config."""
-    found = {place.key: place.value for place in run.model}
+    found = {origin.key: origin.value for origin in run.model}
     for key, heads in found.items():
         stem, _, name = key.rpartition(".")
         if name != "num_attention_heads" or not is_count(heads):
