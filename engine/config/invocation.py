@@ -14,7 +14,7 @@ SHORT_PRECISIONS = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64
 
 
 @dataclass(frozen=True)
-class Run:
+class Invocation:
     """What the checks want to know of a command.
 
     Attributes:

@@ -11,7 +11,7 @@ from lightning.pytorch.accelerators import AcceleratorRegistry
 from lightning.pytorch.strategies import StrategyRegistry
 
 from engine.checkpoint.manifest import missing
-from engine.config.invocation import Run
+from engine.config.invocation import Invocation
 from engine.config.origins import Origin
 from engine.config.parser import refuse
 from engine.config.suggestions import nearest
@@ -39,7 +39,7 @@ def refuse_impossible(subcommand: str, config: Namespace) -> None:
         subcommand: `fit`, `validate`, ...
         config: What was parsed for it: `trainer`, `model`, `data`, `ckpt_path`.
     """
-    run = Run(subcommand, config)
+    run = Invocation(subcommand, config)
     for check in CHECKS:
         reason = check(run)
         if reason:
@@ -49,7 +49,7 @@ def refuse_impossible(subcommand: str, config: Namespace) -> None:
 # Devices
 
 
-def unknown_accelerator(run: Run) -> str | None:
+def unknown_accelerator(run: Invocation) -> str | None:
     """An accelerator that Lightning does not know."""
     known = ["auto", "gpu", *AcceleratorRegistry.available_accelerators()]
     if run.accelerator in known or "." in run.accelerator:
@@ -57,7 +57,7 @@ def unknown_accelerator(run: Run) -> str | None:
     return f"trainer.accelerator: there is no {run.accelerator}{nearest(run.accelerator, known)}"
 
 
-def deepspeed_without_cuda(run: Run) -> str | None:
+def deepspeed_without_cuda(run: Invocation) -> str | None:
     """Lightning's DeepSpeed on anything but CUDA; subclasses may know better."""
     is_lightnings = run.strategy.startswith(("deepspeed", "lightning."))
     if not (run.is_deepspeed and is_lightnings):
@@ -70,7 +70,7 @@ def deepspeed_without_cuda(run: Run) -> str | None:
     )
 
 
-def missing_cuda(run: Run) -> str | None:
+def missing_cuda(run: Invocation) -> str | None:
     """A GPU that is not there."""
     if run.device == "gpu" or (run.device == "cuda" and not torch.cuda.is_available()):
         return (
@@ -80,7 +80,7 @@ def missing_cuda(run: Run) -> str | None:
     return None
 
 
-def too_many_devices(run: Run) -> str | None:
+def too_many_devices(run: Invocation) -> str | None:
     """More CUDA devices than there are."""
     wanted = num_devices(run.trainer("devices", "auto"))
     if run.device != "cuda" or wanted <= torch.cuda.device_count():
@@ -99,14 +99,14 @@ def num_devices(devices: int | str | list[int]) -> int:
     return max(devices, default=-1) + 1 if isinstance(devices, list) else max(devices, 0)
 
 
-def half_on_cpu(run: Run) -> str | None:
+def half_on_cpu(run: Invocation) -> str | None:
     """float16 on a CPU."""
     if run.device != "cpu" or run.precision not in ("16-mixed", "16-true"):
         return None
     return f"trainer.precision is {run.precision}, which a CPU lacks; use bf16-mixed or 32-true"
 
 
-def bitsandbytes_without_cuda(run: Run) -> str | None:
+def bitsandbytes_without_cuda(run: Invocation) -> str | None:
     """Quantised weights on anything but CUDA."""
     if not run.has_bitsandbytes or run.device == "cuda":
         return None
@@ -116,7 +116,7 @@ def bitsandbytes_without_cuda(run: Run) -> str | None:
 # Strategies
 
 
-def unknown_strategy(run: Run) -> str | None:
+def unknown_strategy(run: Invocation) -> str | None:
     """A name that Lightning does not know, or a class that it would take for one."""
     known = ["auto", *StrategyRegistry.available_strategies()]
     if not isinstance(run.config.get("trainer.strategy", "auto"), str):
@@ -127,7 +127,7 @@ def unknown_strategy(run: Run) -> str | None:
     return f"trainer.strategy: there is no {run.strategy}{nearest(run.strategy, known)}; {files}"
 
 
-def fsdp1_on_cpu(run: Run) -> str | None:
+def fsdp1_on_cpu(run: Invocation) -> str | None:
     """The old FSDP, which runs on accelerators only."""
     is_fsdp1 = run.strategy.startswith("fsdp") or run.strategy.endswith(".FSDPStrategy")
     if not is_fsdp1 or run.device != "cpu":
@@ -135,7 +135,7 @@ def fsdp1_on_cpu(run: Run) -> str | None:
     return f"trainer.strategy {run.strategy} does not run on a CPU; use configs/strategy/fsdp2.yaml"
 
 
-def sharded_four_bit(run: Run) -> str | None:
+def sharded_four_bit(run: Invocation) -> str | None:
     """Quantised weights, which cannot be sharded."""
     if not (run.is_fsdp2 or run.is_deepspeed):
         return None
@@ -154,7 +154,7 @@ def is_four_bit(origin: Origin) -> bool:
     return isinstance(origin.value, str) and bool(re.match(r"(nf4|fp4|int4)\b", origin.value))
 
 
-def fsdp2_precision(run: Run) -> str | None:
+def fsdp2_precision(run: Invocation) -> str | None:
     """A precision that Lightning's ModelParallelStrategy refuses."""
     if not run.is_fsdp2 or run.precision in FSDP2_PRECISIONS:
         return None
@@ -164,7 +164,7 @@ def fsdp2_precision(run: Run) -> str | None:
     )
 
 
-def clipped_by_value(run: Run) -> str | None:
+def clipped_by_value(run: Invocation) -> str | None:
     """Clipping by value of gradients that are sharded."""
     by_value = str(run.trainer("gradient_clip_algorithm")).lower() == "value"
     if not by_value or not (run.is_fsdp2 or run.is_deepspeed):
@@ -177,7 +177,7 @@ def clipped_by_value(run: Run) -> str | None:
 # Ends and beginnings
 
 
-def endless(run: Run) -> str | None:
+def endless(run: Invocation) -> str | None:
     """A fit that nothing ends, or that ends before its first step."""
     if run.command != "fit" or run.trainer("fast_dev_run"):
         return None
@@ -192,7 +192,7 @@ def endless(run: Run) -> str | None:
     )
 
 
-def missing_checkpoint(run: Run) -> str | None:
+def missing_checkpoint(run: Invocation) -> str | None:
     """A ckpt_path that is not there."""
     path = str(run.config.get("ckpt_path") or "")
     if not path or path in SPECIAL_CHECKPOINTS or re.match(r"registry|\w+:/", path):
@@ -209,14 +209,14 @@ def missing_checkpoint(run: Run) -> str | None:
     return f"ckpt_path: {missing(Path(path).expanduser())}{hint}"
 
 
-def code_in_checkpoints(run: Run) -> str | None:
+def code_in_checkpoints(run: Invocation) -> str | None:
     """A checkpoint that would be read as code."""
     if run.config.get("weights_only") is False:
         return "weights_only: checkpoints are read as data alone, never as code; leave it out"
     return None
 
 
-def devices_beside_torchrun(run: Run) -> str | None:
+def devices_beside_torchrun(run: Invocation) -> str | None:
     """Other numbers of devices or machines than torchrun started; on a CPU `auto` takes its own."""
     local, world = (os.environ.get(f"{one}WORLD_SIZE") for one in ("LOCAL_", ""))
     if local is None or world is None or "TORCHELASTIC_RUN_ID" not in os.environ:
@@ -235,7 +235,7 @@ def devices_beside_torchrun(run: Run) -> str | None:
     return None
 
 
-CHECKS: tuple[Callable[[Run], str | None], ...] = (
+CHECKS: tuple[Callable[[Invocation], str | None], ...] = (
     unknown_accelerator,
     unknown_strategy,
     deepspeed_without_cuda,

@@ -6,18 +6,18 @@ from typing import Any
 
 from jsonargparse import Namespace
 
-from engine.config.invocation import Run
+from engine.config.invocation import Invocation
 from engine.preflight.bounds import BOUNDS, READ_BY, out_of_bounds
 from engine.preflight.optimizer_trial import needs_whole_matrices, what_fails
 
 
-def wrong_number(run: Run) -> str | None:
+def wrong_number(run: Invocation) -> str | None:
     """A number that Lightning would stumble over, some of them hours later."""
     reasons = (out_of_bounds(name, run.trainer(name)) for name in BOUNDS)
     return next(filter(None, reasons), None)
 
 
-def nothing_to_read(run: Run) -> str | None:
+def nothing_to_read(run: Invocation) -> str | None:
     """A command that is limited to no batch at all."""
     name = READ_BY.get(run.command)
     if name is None or run.trainer("fast_dev_run") or run.trainer(name) != 0:
@@ -25,7 +25,7 @@ def nothing_to_read(run: Run) -> str | None:
     return f"trainer.{name} is 0: {run.command} would read nothing"
 
 
-def averaging_without_epochs(run: Run) -> str | None:
+def averaging_without_epochs(run: Invocation) -> str | None:
     """Lightning's stochastic weight averaging, which counts in epochs."""
     callbacks = run.config.get("trainer.callbacks") or []
     named = [str(c.get("class_path")) for c in callbacks if isinstance(c, Namespace)]
@@ -42,7 +42,7 @@ def averaging_without_epochs(run: Run) -> str | None:
 # Models
 
 
-def failing_optimizer(run: Run) -> str | None:
+def failing_optimizer(run: Invocation) -> str | None:
     """An optimizer or a schedule that does not take its options, or what systems give it."""
     if run.command != "fit":
         return None
@@ -50,7 +50,7 @@ def failing_optimizer(run: Run) -> str | None:
     return what_fails(run.config, max_steps, takes_step=run.device == "cpu")
 
 
-def sharded_matrices(run: Run) -> str | None:
+def sharded_matrices(run: Invocation) -> str | None:
     """An optimizer of whole matrices under a strategy that shards them."""
     if run.command != "fit" or not (run.is_fsdp2 or run.is_deepspeed):
         return None
@@ -63,7 +63,7 @@ def sharded_matrices(run: Run) -> str | None:
     )
 
 
-def uneven_heads(run: Run) -> str | None:
+def uneven_heads(run: Invocation) -> str | None:
     """Heads that cannot be shared out, in the options of any network of a config."""
     found = {origin.key: origin.value for origin in run.model}
     for key, heads in found.items():
@@ -84,7 +84,7 @@ def is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-def not_a_number(run: Run) -> str | None:
+def not_a_number(run: Invocation) -> str | None:
     """A NaN where an option takes a number: no run means it."""
     for key, value in run.config.items():
         if any(isinstance(one, float) and isnan(one) for one in leaves(value)):
