@@ -19,7 +19,7 @@ from engine.config.origins import config_files
 from engine.config.parser import PlainParser, end, refuse_arguments
 from engine.config.trust import importable
 from engine.preflight.combinations import refuse_impossible
-from engine.ranks.one_voice import say
+from engine.ranks.messages import print_once
 from engine.run.hooks import skip_idle_hooks
 from engine.run.interruption import signal_behind, sigterm_raised
 from engine.run.logger import run_name, settle_loggers
@@ -118,7 +118,7 @@ class CommandLine(LightningCLI):
         command, config = str(self.subcommand), self.config[self.subcommand]
         early = taken_back(self.given)
         if early:
-            say(early)
+            print_once(early)
         runs = settle_loggers(config.trainer, run_name(self.given))
         refuse_impossible(command, config)
         chosen = Chosen()

@@ -21,7 +21,7 @@ from engine.checkpoint.manifest import (
     write_manifest,
 )
 from engine.disk.whole import remove_abandoned, whole
-from engine.ranks.one_voice import say
+from engine.ranks.messages import print_once
 
 
 class SafeCheckpointIO(TorchCheckpointIO):
@@ -125,12 +125,12 @@ def first_sound(found: list[Path], network: Any = None) -> Path | None:
         try:
             held = facts(checkpoint)
             if like is not None and is_other(held, like):
-                say(f"passed over: {checkpoint} is another model than {like.path}")
+                print_once(f"passed over: {checkpoint} is another model than {like.path}")
                 continue
             verify(checkpoint)
             return checkpoint
         except (RuntimeError, *UNREADABLE) as damage:
-            say(f"passed over: {reason(checkpoint, damage)}")
+            print_once(f"passed over: {reason(checkpoint, damage)}")
     return None
 
 
@@ -187,7 +187,7 @@ def listing(folder: Path) -> list[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        say(f"passed over: {reason(folder, error)}")
+        print_once(f"passed over: {reason(folder, error)}")
         return []
 
 

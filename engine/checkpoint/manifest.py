@@ -14,7 +14,7 @@ import torch
 
 from engine.checkpoint.sharded import refuse_damaged_folder
 from engine.disk.whole import whole
-from engine.ranks.one_voice import say
+from engine.ranks.messages import print_once
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError)
 """What a file raises that is no checkpoint, or no longer."""
@@ -121,7 +121,9 @@ def without_manifest(real: Path) -> str:
         return f"is no whole checkpoint, and has no {manifest(real).name} beside it: {error}"
     if broken:
         return f"was damaged: the checksum of its part {broken} is wrong"
-    say(f"{real} has no {manifest(real).name} beside it: only its parts' checksums were compared")
+    print_once(
+        f"{real} has no {manifest(real).name} beside it: only its parts' checksums were compared"
+    )
     return ""
 
 

@@ -18,7 +18,7 @@ from engine.config.parser_error import ParserError
 from engine.config.refusals import raised_in, refusal
 from engine.config.trust import untrusted
 from engine.config.yaml_size import too_many_aliases
-from engine.ranks.one_voice import is_first_to_tell, lost_the_others
+from engine.ranks.messages import is_first_to_report, lost_other_ranks
 
 
 class Refused(SystemExit):
@@ -36,7 +36,7 @@ class Refused(SystemExit):
 def refuse(reason: str) -> NoReturn:
     """End with one line on standard error and exit code 2; of several ranks one says it."""
     told = " ".join(reason.split())
-    if is_first_to_tell():
+    if is_first_to_report():
         print(told, file=sys.stderr, flush=True)
     raise Refused(told)
 
@@ -76,8 +76,8 @@ def end(error: Exception) -> NoReturn:
     reason = refusal(error)
     if reason is not None:
         refuse(reason)
-    if lost_the_others(error):
-        if is_first_to_tell():
+    if lost_other_ranks(error):
+        if is_first_to_report():
             print(f"another rank has ended: {error}", file=sys.stderr, flush=True)
         raise SystemExit(1)
     raise error

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import lightning as L
 from lightning.pytorch.callbacks import ProgressBar
 
-from engine.ranks.one_voice import say
+from engine.ranks.messages import print_once
 
 OURS = ("callbacks", "engine")
 """Packages whose callbacks a run has one of each: a second writes the same files."""
@@ -23,7 +23,7 @@ def last_of_each(callbacks: Iterable[L.Callback]) -> list[L.Callback]:
         if place is None:
             kept.append(one)
         else:
-            say(told(kept[place], one))
+            print_once(told(kept[place], one))
             kept[place] = one
     return kept
 

@@ -15,7 +15,7 @@ from engine.checkpoint.manifest import verify
 from engine.config.origins import refuse_remote
 from engine.config.trust import importable, path_of, within
 from engine.config.trust import member as any_member
-from engine.ranks.one_voice import say
+from engine.ranks.messages import print_once
 
 LOOKED_UP = ("last", "auto")
 """Values of ckpt_path that stand for the newest checkpoint of a config's runs."""
@@ -142,9 +142,13 @@ def refuse_other_training(held: Facts, config: Namespace) -> None:
     callbacks = config.get("trainer.callbacks") or []
     averages = any(class_name(one) in ("EMA", "EMAWeightAveraging") for one in callbacks)
     if held.has_average and not averages:
-        say(f"{held.path} holds averaged weights, which this run drops: it has no EMA callback")
+        print_once(
+            f"{held.path} holds averaged weights, which this run drops: it has no EMA callback"
+        )
     if held.step is not None and held.step == max_steps:
-        say(f"{held.path} is at trainer.max_steps={max_steps} already: nothing is left to train")
+        print_once(
+            f"{held.path} is at trainer.max_steps={max_steps} already: nothing is left to train"
+        )
 
 
 def describe(chosen: Chosen, model: Any) -> str:
@@ -211,7 +215,7 @@ class WeightsTold(L.Callback):
         """Say it, once."""
         if not self.line:
             self.line = describe(self.chosen, pl_module)
-            say(self.line)
+            print_once(self.line)
 
     def check(self, pl_module: L.LightningModule) -> None:
         """Say it, and refuse what was not trained.

@@ -8,12 +8,12 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 KEY = "trainer/refused"
 
 
-def say(line: str) -> None:
+def print_once(line: str) -> None:
     """Print a line, once for all ranks."""
     rank_zero_only(print)(line)
 
 
-def is_first_to_tell() -> bool:
+def is_first_to_report() -> bool:
     """Whether this process tells why the run ends; of all ranks one does.
 
     Once ranks know each other, the first that asks. Before, all read the same command line and meet
@@ -37,7 +37,7 @@ def common_store() -> object | None:
     return dist.distributed_c10d._get_default_store()
 
 
-def lost_the_others(error: BaseException) -> bool:
+def lost_other_ranks(error: BaseException) -> bool:
     """Whether an error only says that another rank has ended."""
     frames = traceback.extract_tb(error.__traceback__)
     inside = bool(frames) and "torch/distributed" in frames[-1].filename.replace(os.sep, "/")
