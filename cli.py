@@ -25,9 +25,9 @@ from engine.run.interruption import signal_behind, sigterm_raised
 from engine.run.logger import run_name, settle_loggers
 from engine.run.precision import keep_buffers
 from engine.run.randomness import StepSeeds
-from engine.run.record import RunNotes
+from engine.run.record import RunRecord
 from engine.run.trainer import Trainer
-from engine.run.weights import EVALUATES, Chosen, WeightsTold, choose
+from engine.run.weights import EVALUATES, ChosenWeights, WeightsReport, choose
 
 MODE: dict[str, Any] = {"parser_mode": "omegaconf+"}
 OVER_BASE: dict[str, Any] = {"default_config_files": [str(BASE)]}
@@ -121,13 +121,13 @@ class CommandLine(LightningCLI):
             print_once(early)
         runs = settle_loggers(config.trainer, run_name(self.given))
         refuse_impossible(command, config)
-        chosen = Chosen()
+        chosen = ChosenWeights()
         if command in ("fit", *EVALUATES):
             chosen = choose(command, config, runs)
             config.ckpt_path = chosen.path if chosen.asked != "hpc" else chosen.asked
         if "weights_only" in config:
             config.weights_only = True  # whatever reads it, and whatever the environment says
-        self.weights = WeightsTold(chosen, bool(config.untrained))
+        self.weights = WeightsReport(chosen, bool(config.untrained))
 
     @override
     def instantiate_classes(self) -> None:
@@ -142,7 +142,7 @@ class CommandLine(LightningCLI):
         trainer = super().instantiate_trainer(**kwargs)
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
         seeds = StepSeeds(int(self.config[self.subcommand].seed_everything))
-        self.notes = RunNotes(self.told, self.weights)
+        self.notes = RunRecord(self.told, self.weights)
         callbacks[:0] = [self.weights, self.notes, seeds]
         skip_idle_hooks(callbacks)
         keep_buffers(trainer)

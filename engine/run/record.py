@@ -16,13 +16,13 @@ from typing_extensions import override
 from engine.config.refusals import refusal, written
 from engine.disk.whole import whole
 from engine.run.interruption import signal_behind
-from engine.run.weights import WeightsTold
+from engine.run.weights import WeightsReport
 
 FILE = "run.json"
 TRACEBACK = "traceback.log"
 
 
-class RunNotes(L.Callback):
+class RunRecord(L.Callback):
     """Keeps `run.json` in the run folder, and `traceback.log` where an error ends the run.
 
     Args:
@@ -30,7 +30,7 @@ class RunNotes(L.Callback):
         weights: Tells which weights are used.
     """
 
-    def __init__(self, args: list[str], weights: WeightsTold):
+    def __init__(self, args: list[str], weights: WeightsReport):
         self.weights = weights
         self.folder: Path | None = None
         self.is_first = True

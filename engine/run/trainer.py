@@ -12,7 +12,7 @@ from engine.run.monitors import Monitors
 from engine.run.repeated import last_of_each
 from engine.run.steps.finite import SoundSteps, refuse_non_finite
 from engine.run.steps.whole import WholeSteps
-from engine.run.weights import WeightsTold
+from engine.run.weights import WeightsReport
 
 
 class Trainer(L.Trainer):
@@ -45,7 +45,7 @@ class Trainer(L.Trainer):
         kept[:0] = [self.whole_steps, Monitors()]
         kept += [SoundSteps(max_skipped_steps), Interruptions(self.signals, self.ranks)]
 
-    weights: WeightsTold | None = None
+    weights: WeightsReport | None = None
     """Which weights a command line chose; None where it was not the command line that asked."""
 
     @property

@@ -24,7 +24,7 @@ EVALUATES = ("validate", "test", "predict", "export")
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenWeights:
     """The checkpoint of a command.
 
     Attributes:
@@ -38,7 +38,7 @@ class Chosen:
     asked: str | None = None
 
 
-def choose(command: str, config: Namespace, folder: Path) -> Chosen:
+def choose(command: str, config: Namespace, folder: Path) -> ChosenWeights:
     """Find the checkpoint that a command asks for.
 
     Args:
@@ -55,20 +55,20 @@ def choose(command: str, config: Namespace, folder: Path) -> Chosen:
     if command == "fit":
         remove_leftovers(folder)
     if asked is None or str(asked) == "hpc":
-        return Chosen(asked=asked)
+        return ChosenWeights(asked=asked)
     network = config.get("model.init_args.network")
     try:
         found = look_up(str(asked), folder, network)
     except FileNotFoundError:
         if asked != "auto" or command != "fit":
             raise
-        return Chosen(asked="auto")
+        return ChosenWeights(asked="auto")
     verify(found)
     held = facts(found)
     refuse_other_system(held, config.get("model.class_path"))
     if command == "fit":
         refuse_other_training(held, config)
-    return Chosen(str(found), held.step, str(asked))
+    return ChosenWeights(str(found), held.step, str(asked))
 
 
 def look_up(asked: str, folder: Path, network: Any = None) -> Path:
@@ -151,7 +151,7 @@ def refuse_other_training(held: Facts, config: Namespace) -> None:
         )
 
 
-def describe(chosen: Chosen, model: Any) -> str:
+def describe(chosen: ChosenWeights, model: Any) -> str:
     """The line about the weights of a command: `weights: PATH, step N`, or where else from."""
     if chosen.path is not None:
         step = f", step {chosen.step}" if chosen.step is not None else ""
@@ -182,7 +182,7 @@ def untrained(model: Any) -> list[str]:
     return list(noted) if noted is not None else list(trainable(model))
 
 
-def refuse_untrained(model: Any, chosen: Chosen) -> None:
+def refuse_untrained(model: Any, chosen: ChosenWeights) -> None:
     """Refuse to judge or to export weights that nobody trained.
 
     Raises:
@@ -198,7 +198,7 @@ def refuse_untrained(model: Any, chosen: Chosen) -> None:
         )
 
 
-class WeightsTold(L.Callback):
+class WeightsReport(L.Callback):
     """Says which weights a command uses, once they are there, and refuses untrained ones.
 
     Args:
@@ -206,12 +206,12 @@ class WeightsTold(L.Callback):
         may_be_untrained: Whether untrained weights are meant.
     """
 
-    def __init__(self, chosen: Chosen, may_be_untrained: bool = False):
+    def __init__(self, chosen: ChosenWeights, may_be_untrained: bool = False):
         self.chosen = chosen
         self.may_be_untrained = may_be_untrained
         self.line = ""
 
-    def tell(self, pl_module: L.LightningModule) -> None:
+    def report(self, pl_module: L.LightningModule) -> None:
         """Say it, once."""
         if not self.line:
             self.line = describe(self.chosen, pl_module)
@@ -225,11 +225,11 @@ class WeightsTold(L.Callback):
         """
         if not self.may_be_untrained:
             refuse_untrained(pl_module, self.chosen)
-        self.tell(pl_module)
+        self.report(pl_module)
 
     @override
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.tell(pl_module)
+        self.report(pl_module)
 
     @override
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -13,7 +13,13 @@ from cli import main
 from engine.checkpoint.facts import Facts
 from engine.checkpoint.io import SafeCheckpointIO
 from engine.config.origins import refuse_remote
-from engine.run.weights import Chosen, choose, describe, refuse_other_system, refuse_untrained
+from engine.run.weights import (
+    ChosenWeights,
+    choose,
+    describe,
+    refuse_other_system,
+    refuse_untrained,
+)
 from tests.fixtures.runs import fit, newest_run, refused, write_config
 
 CSV = "lightning.pytorch.loggers.CSVLogger"
@@ -129,11 +135,11 @@ class Half:
 
 
 def test_adapters_and_heads_beside_a_pretrained_model_are_untrained():
-    line = describe(Chosen(), Half())
+    line = describe(ChosenWeights(), Half())
     assert line == "weights: models/base; 1 of 2 trainable tensors untrained"
     with pytest.raises(ValueError, match=r"1 trainable tensors are untrained \(head\.weight\)"):
-        refuse_untrained(Half(), Chosen())
-    refuse_untrained(Half(), Chosen("a.ckpt"))
+        refuse_untrained(Half(), ChosenWeights())
+    refuse_untrained(Half(), ChosenWeights("a.ckpt"))
 
 
 @pytest.mark.parametrize(
