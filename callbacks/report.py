@@ -96,7 +96,7 @@ class Report(L.Callback):
 
     @override
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        row = found(trainer, "validate/")
+        row = logged_metrics(trainer, "validate/")
         if row and trainer.state.fn == "fit" and not trainer.sanity_checking:
             parts = [f"{name} {value:.4f}" for name, value in row.items()]
             trainer.print(" · ".join([f"step {trainer.global_step}", *parts]))
@@ -105,7 +105,7 @@ class Report(L.Callback):
 
     @override
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        show(trainer, found(trainer, "test/"))
+        show(trainer, logged_metrics(trainer, "test/"))
 
     @override
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -213,7 +213,7 @@ class Report(L.Callback):
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         can_predict = is_overridden("predict_step", pl_module, L.LightningModule)
         run = trainer.logger.log_dir if trainer.logger is not None else None
-        say_goodbye(trainer, None if run is None else Path(run), can_predict)
+        print_summary(trainer, None if run is None else Path(run), can_predict)
 
 
 def compiled(module: L.LightningModule) -> bool:
@@ -233,7 +233,7 @@ def check_finite(row: dict[str, float], step: int) -> None:
 
 
 @rank_zero_only
-def say_goodbye(trainer: L.Trainer, folder: Path | None, can_predict: bool) -> None:
+def print_summary(trainer: L.Trainer, folder: Path | None, can_predict: bool) -> None:
     """Say where everything is and how to go on."""
     if folder is not None:
         print(f"run folder   {folder}")
@@ -253,7 +253,7 @@ def say_goodbye(trainer: L.Trainer, folder: Path | None, can_predict: bool) -> N
         print(f"sample from it: python cli.py predict {command}")
 
 
-def found(trainer: L.Trainer, prefix: str) -> dict[str, float]:
+def logged_metrics(trainer: L.Trainer, prefix: str) -> dict[str, float]:
     """What an evaluation logged, by name; all of it where nothing bears the name of its stage."""
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     ours = {name: value for name, value in metrics.items() if name.startswith(prefix)}
