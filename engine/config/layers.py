@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from engine.config.origins import Place, config_files, in_file, option_at, shown
+from engine.config.origins import Origin, config_files, in_file, option_at, shown
 
 BASE = Path(__file__).parents[2] / "configs" / "base.yaml"
 """What every run shares; the parser's default file, under all that is given."""
@@ -80,6 +80,6 @@ def taken_back(configs: list[Path]) -> str | None:
     return None
 
 
-def leaves(config: Path) -> list[Place]:
+def leaves(config: Path) -> list[Origin]:
     """Every key of a file that holds no further keys."""
     return [p for p in in_file(config) if not isinstance(p.value, dict | list)]
