@@ -10,11 +10,11 @@ from PIL import Image
 from torch import Tensor
 from typing_extensions import override
 
-from callbacks.drawing import Drawing
+from callbacks.validation_sampling import ValidationSampling
 
 
 @runtime_checkable
-class Artist(Protocol):
+class CaptionSampler(Protocol):
     """A system that draws an image for each caption."""
 
     def draw(self, captions: list[str]) -> Tensor:
@@ -22,7 +22,7 @@ class Artist(Protocol):
         ...
 
 
-class CaptionImages(Drawing):
+class CaptionImages(ValidationSampling):
     """Draws fixed captions after every validation, with the weights that were validated.
 
     An image that cannot be drawn never ends a training.
@@ -54,14 +54,14 @@ class CaptionImages(Drawing):
 
     @override
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        if not isinstance(pl_module, Artist):
+        if not isinstance(pl_module, CaptionSampler):
             raise TypeError(f"{type(pl_module).__name__} has no draw(captions)")
         if isinstance(self.source, str) and stage != "predict":
             self.captions = read_captions(Path(self.source))
 
     @override
     def draw(self, pl_module: L.LightningModule) -> Tensor:
-        assert isinstance(pl_module, Artist)
+        assert isinstance(pl_module, CaptionSampler)
         return pl_module.draw(self.captions)
 
     @override

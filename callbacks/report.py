@@ -14,9 +14,9 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.optim import Optimizer
 from typing_extensions import override
 
-from callbacks.lines import line
 from callbacks.losses import LossMeter
 from callbacks.rates import StepRates
+from callbacks.report_line import line
 from engine.measure.flops import FlopCounter
 from engine.measure.machine import matmul_rate, peak_memory
 from engine.parallel.fsdp2 import compute_dtype

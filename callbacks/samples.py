@@ -7,11 +7,11 @@ import lightning as L
 import torch
 from typing_extensions import override
 
-from callbacks.drawing import Drawing
+from callbacks.validation_sampling import ValidationSampling
 
 
 @runtime_checkable
-class Sampler(Protocol):
+class TextSampler(Protocol):
     """A system that continues prompts.
 
     It may have a method `check_prompts(prompts)`, which raises a ValueError where they cannot be
@@ -23,7 +23,7 @@ class Sampler(Protocol):
         ...
 
 
-class TextSamples(Drawing):
+class TextSamples(ValidationSampling):
     """Continues fixed prompts after every validation, with the weights that were validated.
 
     A sample that cannot be drawn never ends a training.
@@ -42,7 +42,7 @@ class TextSamples(Drawing):
 
     @override
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        if not isinstance(pl_module, Sampler):
+        if not isinstance(pl_module, TextSampler):
             raise TypeError(f"{type(pl_module).__name__} has no sample(prompts)")
 
     @override
@@ -53,7 +53,7 @@ class TextSamples(Drawing):
 
     @override
     def draw(self, pl_module: L.LightningModule) -> list[str]:
-        assert isinstance(pl_module, Sampler)
+        assert isinstance(pl_module, TextSampler)
         torch.manual_seed(0)  # the same dice at every step: texts differ by the weights alone
         return pl_module.sample(self.prompts)
 

@@ -29,7 +29,7 @@ def test_a_grid_holds_the_images_in_reading_order_on_white():
     assert grid(images[:1], columns=8).size == (3, 2)
 
 
-class Artist(LightningModule):
+class CaptionSampler(LightningModule):
     def draw(self, captions):
         """Never called."""
 
@@ -41,7 +41,7 @@ def test_captions_may_stand_in_the_file_that_predict_takes(tmp_path):
 
     def captions(name, stage):
         images = CaptionImages(str(tmp_path / name))
-        images.setup(None, Artist(), stage)
+        images.setup(None, CaptionSampler(), stage)
         return images.captions
 
     assert captions("a.txt", "fit") == ["a red ring", "a cat"]

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from callbacks.lines import line
 from callbacks.rates import StepRates
+from callbacks.report_line import line
 from tests.fixtures.runs import fit, metrics, write_config
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from callbacks.lines import line, si
 from callbacks.report import check_finite
+from callbacks.report_line import line, si
 from cli import main
 from tests.fixtures.runs import fit, metrics, write_config
 

@@ -18,7 +18,7 @@ class StoppedError(Exception):
     """A drawing that was given up, since the run is to end."""
 
 
-class Drawing(L.Callback):
+class ValidationSampling(L.Callback):
     """Draws something after every validation, with the weights that were validated.
 
     In training, whatever goes wrong with it is told and counted, and the run goes on; what is known
