@@ -28,7 +28,7 @@ from modules.classifier.loss import classification_loss
 from modules.classifier.system import TextBatch, TextClassifier
 
 GOAL = 1.2
-DETECTOR = {"kind": "encoder", "detector": "pooled", "seed": "seed1"}
+DETECTOR = {"kind": "encoder", "trained_on": "pooled", "seed": "seed1"}
 SHORT = {"trainer.max_steps": 20, "trainer.val_check_interval": 10}
 """Steps of a cell in a quick run; overheads then weigh more."""
 ROUNDS = 3

@@ -59,7 +59,7 @@ class Findings:
             size: Parameters of each generator, in any unit; some may be missing.
         """
         found: dict[str, Quantity] = {}
-        detectors = self.accuracy.detectors
+        detectors = self.accuracy.trained_on
         for name in (POOLED, AVERAGE):
             if self.gap is not None and name in detectors:
                 found[f"{name} minus own"] = minus_own(self.accuracy, name)
@@ -67,7 +67,7 @@ class Findings:
             found["pooled, on a generator left out"] = left_out(self.accuracy)
             for rival, lead in left_out_minus(self.accuracy).items():
                 found[f"pooled minus {rival}, on a generator left out"] = lead
-        if self.gap is not None and len({size[g] for g in self.gap.generators if g in size}) > 1:
+        if self.gap is not None and len({size[g] for g in self.gap.tested_on if g in size}) > 1:
             found |= {f"gap from {way}": gap for way, gap in by_size(self.gap, size).items()}
         return found
 

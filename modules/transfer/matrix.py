@@ -34,13 +34,13 @@ class Matrix:
     """A quantity of every detector on every generator.
 
     Attributes:
-        detectors: Names of the rows.
-        generators: Names of the columns.
+        trained_on: Names of the rows.
+        tested_on: Names of the columns.
         quantity_DGR: On all texts and on each resample, [D, G, R]; NaN where it was not measured.
     """
 
-    detectors: list[str]
-    generators: list[str]
+    trained_on: list[str]
+    tested_on: list[str]
     quantity_DGR: NDArray[np.float64]
 
     @property
@@ -48,21 +48,21 @@ class Matrix:
         """On all texts, [D, G]."""
         return self.quantity_DGR[:, :, 0]
 
-    def at(self, detector: str, generator: str) -> Quantity:
+    def at(self, trained_on: str, tested_on: str) -> Quantity:
         """One cell, [R].
 
         Raises:
-            ValueError: There is no such detector or generator.
+            ValueError: There is no such row or column.
         """
-        names = (detector, self.detectors, "detector"), (generator, self.generators, "generator")
-        for name, known, kind in names:
+        names = (trained_on, self.trained_on, "trained"), (tested_on, self.tested_on, "tested")
+        for name, known, verb in names:
             if name not in known:
-                raise ValueError(f"there is no {kind} {name}; there are {', '.join(known)}")
-        return self.quantity_DGR[self.detectors.index(detector), self.generators.index(generator)]
+                raise ValueError(f"nothing was {verb} on {name}; there are {', '.join(known)}")
+        return self.quantity_DGR[self.trained_on.index(trained_on), self.tested_on.index(tested_on)]
 
-    def interval(self, detector: str, generator: str) -> Interval:
+    def interval(self, trained_on: str, tested_on: str) -> Interval:
         """One cell and its interval."""
-        return interval(self.at(detector, generator))
+        return interval(self.at(trained_on, tested_on))
 
 
 def measured(
@@ -113,15 +113,15 @@ def acc_gap(accuracy: Matrix) -> Matrix:
     Raises:
         ValueError: None has.
     """
-    own = [name for name in accuracy.generators if name in accuracy.detectors]
+    own = [name for name in accuracy.tested_on if name in accuracy.trained_on]
     if not own:
-        told = f"{', '.join(accuracy.detectors)}; generators: {', '.join(accuracy.generators)}"
-        raise ValueError(f"no detector is named after a generator. Detectors: {told}")
+        names = f"{', '.join(accuracy.trained_on)}; columns: {', '.join(accuracy.tested_on)}"
+        raise ValueError(f"no row is named after a column. Rows: {names}")
     columns = [
-        accuracy.at(name, name) - accuracy.quantity_DGR[:, accuracy.generators.index(name)]
+        accuracy.at(name, name) - accuracy.quantity_DGR[:, accuracy.tested_on.index(name)]
         for name in own
     ]
-    return Matrix(accuracy.detectors, own, np.stack(columns, axis=1))
+    return Matrix(accuracy.trained_on, own, np.stack(columns, axis=1))
 
 
 @dataclass(frozen=True)
@@ -153,11 +153,11 @@ def arrows(gap: Matrix, thresholds: Sequence[float] = THRESHOLDS) -> list[Arrow]
         thresholds: Largest gaps, as shares.
     """
     found = []
-    for source in gap.detectors:
-        for target in gap.generators:
+    for source in gap.trained_on:
+        for target in gap.tested_on:
             lost = gap.interval(source, target)
             below = [one for one in sorted(thresholds) if lost.value < one]
-            if source != target and source in gap.generators and below:
+            if source != target and source in gap.tested_on and below:
                 found.append(Arrow(source, target, lost, below[0]))
     return sorted(found, key=lambda arrow: arrow.gap.value)
 

@@ -40,7 +40,7 @@ class MatrixReport:
     (domains, kinds of detector) get a folder of their own for each combination.
 
     Args:
-        detector: The axis of the detectors.
+        trained_on: The axis of what classifiers were trained on.
         seed: The axis of the seeds.
         command: The command that left the scores.
         attacked: The command that left scores of attacked texts, in those cells that have it.
@@ -52,7 +52,7 @@ class MatrixReport:
 
     def __init__(
         self,
-        detector: str = "detector",
+        trained_on: str = "trained_on",
         seed: str = "seed",
         command: str = "test",
         attacked: str = "attacked",
@@ -61,7 +61,7 @@ class MatrixReport:
         thresholds: list[float] | None = None,
         num_resamples: int = NUM_RESAMPLES,
     ):
-        self.detector = detector
+        self.trained_on = trained_on
         self.seed = seed
         self.command = command
         self.attacked = attacked
@@ -101,9 +101,9 @@ class MatrixReport:
         groups: dict[str, Group] = {}
         for choices, runs in cells:
             rest = dict(choices)
-            detector, seed = rest.pop(self.detector), rest.pop(self.seed, "")
+            trained_on, seed = rest.pop(self.trained_on), rest.pop(self.seed, "")
             if self.command in runs:
-                seeds = groups.setdefault("/".join(rest.values()), {}).setdefault(detector, {})
+                seeds = groups.setdefault("/".join(rest.values()), {}).setdefault(trained_on, {})
                 seeds[seed] = self.scores(runs)
         return {name: findings(group, self.num_resamples) for name, group in groups.items()}
 
@@ -136,14 +136,14 @@ def together(held: Mapping[str, Findings]) -> tuple[dict[str, Matrix], list[str]
     Returns:
         The matrices, and the names of the groups that have other generators.
     """
-    columns = next(iter(held.values())).accuracy.generators
-    same = {n: one for n, one in held.items() if set(one.accuracy.generators) == set(columns)}
+    columns = next(iter(held.values())).accuracy.tested_on
+    same = {n: one for n, one in held.items() if set(one.accuracy.tested_on) == set(columns)}
     stacked = {}
     for what in ("accuracy", "auroc", "tpr_at_1_fpr"):
         parts = {name: matrices(found)[what] for name, found in same.items()}
-        rows = [f"{name} {row}" for name, part in parts.items() for row in part.detectors]
+        rows = [f"{name} {row}" for name, part in parts.items() for row in part.trained_on]
         ordered = [
-            part.quantity_DGR[:, [part.generators.index(g) for g in columns]]
+            part.quantity_DGR[:, [part.tested_on.index(g) for g in columns]]
             for part in parts.values()
         ]
         stacked[what] = Matrix(rows, columns, np.concatenate(ordered))

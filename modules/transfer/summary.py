@@ -20,7 +20,7 @@ WITHOUT = "_without_"
 
 def own(rate: Matrix) -> list[str]:
     """Generators with a detector of the same name."""
-    return [name for name in rate.generators if name in rate.detectors]
+    return [name for name in rate.tested_on if name in rate.trained_on]
 
 
 def minus_own(rate: Matrix, detector: str = POOLED) -> Quantity:
@@ -40,7 +40,7 @@ def left_out(rate: Matrix) -> Quantity:
 
 def left_out_names(rate: Matrix) -> list[str]:
     """Generators with a pooled detector that never saw them."""
-    return [name for name in own(rate) if POOLED + WITHOUT + name in rate.detectors]
+    return [name for name in own(rate) if POOLED + WITHOUT + name in rate.trained_on]
 
 
 def left_out_minus(rate: Matrix) -> dict[str, Quantity]:
@@ -72,7 +72,7 @@ def left_out_minus(rate: Matrix) -> dict[str, Quantity]:
         for target in names
         if any(name != target for name in own(rate))
     )
-    if all(AVERAGE + WITHOUT + target in rate.detectors for target in names):
+    if all(AVERAGE + WITHOUT + target in rate.trained_on for target in names):
         both = ((POOLED + WITHOUT + target, AVERAGE + WITHOUT + target, target) for target in names)
         rivals[AVERAGE] = mean(rate.at(a, target) - rate.at(b, target) for a, b, target in both)
     return rivals
@@ -88,11 +88,11 @@ def by_size(gap: Matrix, size: Mapping[str, float]) -> dict[str, Quantity]:
     Raises:
         ValueError: No generator is larger than another.
     """
-    pairs = [(a, b) for a in gap.detectors for b in gap.generators if a in size and b in size]
+    pairs = [(a, b) for a in gap.trained_on for b in gap.tested_on if a in size and b in size]
     up = [gap.at(a, b) for a, b in pairs if size[a] < size[b]]
     down = [gap.at(a, b) for a, b in pairs if size[a] > size[b]]
     if not up:
-        raise ValueError(f"no generator of {', '.join(gap.generators)} is larger than another")
+        raise ValueError(f"no generator of {', '.join(gap.tested_on)} is larger than another")
     return {"smaller to larger": mean(up), "larger to smaller": mean(down)}
 
 

@@ -11,14 +11,14 @@ from modules.transfer.matrix import Matrix
 
 def write_csv(matrix: Matrix, path: Path) -> None:
     """Write the values, a detector a line, and beside them (`_intervals`) every cell a line."""
-    columns = matrix.generators
+    columns = matrix.tested_on
     rows = [
         [name, *(f"{value:.6f}" for value in matrix.values[d])]
-        for d, name in enumerate(matrix.detectors)
+        for d, name in enumerate(matrix.trained_on)
     ]
-    write_rows(path, [["detector", *columns], *rows])
-    cells = [(d, g, matrix.interval(d, g)) for d in matrix.detectors for g in columns]
-    head = ["detector", "generator", "value", "low", "high"]
+    write_rows(path, [["trained_on", *columns], *rows])
+    cells = [(d, g, matrix.interval(d, g)) for d in matrix.trained_on for g in columns]
+    head = ["trained_on", "tested_on", "value", "low", "high"]
     held = [[d, g, f"{i.value:.6f}", f"{i.low:.6f}", f"{i.high:.6f}"] for d, g, i in cells]
     write_rows(path.with_stem(f"{path.stem}_intervals"), [head, *held])
 
@@ -30,7 +30,7 @@ def write_rows(path: Path, rows: Sequence[Sequence[str]]) -> None:
         csv.writer(file).writerows(rows)
 
 
-def markdown(matrix: Matrix, corner: str = "detector", points: bool = False) -> str:
+def markdown(matrix: Matrix, corner: str = "trained on", points: bool = False) -> str:
     """A table for people, each cell with its interval.
 
     Args:
@@ -38,10 +38,10 @@ def markdown(matrix: Matrix, corner: str = "detector", points: bool = False) -> 
         corner: What the rows are.
         points: Whether to show points of a hundred with their sign, for differences.
     """
-    head = [corner, *matrix.generators]
+    head = [corner, *matrix.tested_on]
     rows = [
-        [name, *(told(matrix.interval(name, column), points) for column in matrix.generators)]
-        for name in matrix.detectors
+        [name, *(told(matrix.interval(name, column), points) for column in matrix.tested_on)]
+        for name in matrix.trained_on
     ]
     return lines([head, ["---"] * len(head), *rows])
 
@@ -59,6 +59,6 @@ def lines(rows: Sequence[Sequence[str]]) -> str:
 def write_heat_map(matrix: Matrix, path: Path, title: str, low: float, high: float) -> None:
     """Write the values as a heat map."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    names = matrix.detectors, matrix.generators
+    names = matrix.trained_on, matrix.tested_on
     image = heat_map(matrix.values, *names, title, low, high)
     image.quantize(64).save(path, optimize=True)  # a quarter of the bytes, and no eye sees it

@@ -59,4 +59,4 @@ def under(one: Attacked, attack: str) -> ScoreTable:
 def lost(rates: Matrix) -> Matrix:
     """By how much each attack lowers the rate."""
     lost_DAR = rates.quantity_DGR[:, :1] - rates.quantity_DGR[:, 1:]
-    return Matrix(rates.detectors, rates.generators[1:], lost_DAR)
+    return Matrix(rates.trained_on, rates.tested_on[1:], lost_DAR)

@@ -54,7 +54,7 @@ def planned(quick: bool) -> Grid:
     grid, _ = read_grid([f"--config={MATRIX}", f"--folder=runs/claims.detectors/{what}"])
     if quick:
         rmtree(grid.folder, ignore_errors=True)
-        few = {"kind": ("encoder",), "detector": FEW, "seed": ("seed1",)}
+        few = {"kind": ("encoder",), "trained_on": FEW, "seed": ("seed1",)}
         for axis, names in few.items():
             grid.axes[axis] = {name: grid.axes[axis][name] for name in names}
         grid.options.update(QUICK)
@@ -129,7 +129,7 @@ class Claims:
         """Claim 4: AUROC on each generator, the mean; of what is trained, the generator's own."""
         for kind, one in self.found.items():
             rate = one.auroc
-            names = own(rate) if kind in TRAINED else rate.generators
+            names = own(rate) if kind in TRAINED else rate.tested_on
             rows = [rate.at(g if kind in TRAINED else POOLED, g) for g in names]
             mean = estimate(sum(rows[1:], rows[0]) / len(rows))
             what = f"AUROC, {kind}, mean over generators ({mean}): lower end"
@@ -138,7 +138,7 @@ class Claims:
 
 def table(matrix: Matrix) -> dict[str, dict[str, str]]:
     """A matrix by detector and generator."""
-    return {d: {g: str(matrix.interval(d, g)) for g in matrix.generators} for d in matrix.detectors}
+    return {d: {g: str(matrix.interval(d, g)) for g in matrix.tested_on} for d in matrix.trained_on}
 
 
 def estimate(quantity: Quantity) -> Estimate:

@@ -46,7 +46,7 @@ def test_every_cell_is_the_mean_accuracy_of_its_seeds(found, rates):
 
 def test_the_gap_is_the_own_detectors_accuracy_minus_the_others(rates):
     gap = acc_gap(rates)
-    for name in rates.detectors:
+    for name in rates.trained_on:
         for target in GENERATORS:
             wanted = rates.at(target, target)[0] - rates.at(name, target)[0]
             assert gap.at(name, target)[0] == pytest.approx(wanted)
@@ -56,15 +56,13 @@ def test_the_gap_is_the_own_detectors_accuracy_minus_the_others(rates):
 
 def test_a_gap_needs_a_detector_named_after_a_generator(rates):
     alone = Matrix(["pooled"], list(GENERATORS), rates.quantity_DGR[3:4])
-    with pytest.raises(
-        ValueError, match=r"no detector is named after a generator\. Detectors: pooled"
-    ):
+    with pytest.raises(ValueError, match=r"no row is named after a column\. Rows: pooled"):
         acc_gap(alone)
 
 
-def matrix(values, detectors, generators=("a", "b")):
+def matrix(values, trained_on, tested_on=("a", "b")):
     quantity = np.array(values, float)[:, :, None].repeat(3, 2)
-    return Matrix(list(detectors), list(generators), quantity)
+    return Matrix(list(trained_on), list(tested_on), quantity)
 
 
 def test_arrows_have_the_least_threshold_above_the_gap_and_none_points_to_itself():
@@ -80,7 +78,7 @@ def test_arrows_have_the_least_threshold_above_the_gap_and_none_points_to_itself
 
 
 def test_a_name_that_is_not_there_is_told_with_those_that_are(rates):
-    with pytest.raises(ValueError, match="no detector gpt; there are small, middle"):
+    with pytest.raises(ValueError, match="nothing was trained on gpt; there are small, middle"):
         rates.at("gpt", "small")
     with pytest.raises(ValueError, match="no generator gpt; there are small"):
         rates.at("small", "gpt")
@@ -92,7 +90,7 @@ def test_pooled_minus_own_is_the_mean_over_generators(rates):
 
 
 def test_on_a_generator_left_out_rivals_that_saw_it_do_not_count(rates):
-    value = {(d, g): rates.at(d, g)[0] for d in rates.detectors for g in GENERATORS}
+    value = {(d, g): rates.at(d, g)[0] for d in rates.trained_on for g in GENERATORS}
     lead = {
         name: np.mean(
             [value[f"pooled_without_{g}", g] - value[name, g] for g in GENERATORS if g != name]
@@ -125,7 +123,7 @@ def test_an_attack_costs_accuracy_and_what_it_leaves_alone_counts_as_it_is():
     plain, weak = detector(TEXTS, 2.0), detector(TEXTS, 0.1)
     machine = weak.where(TEXTS.label == 1)
     rates = under_attack({"d": [{"none": plain, "all": weak, "some": machine}]}, accuracy, WEIGHT)
-    assert rates.generators == ["none", "all", "some"]
+    assert rates.tested_on == ["none", "all", "some"]
     right = {
         one: (one_p >= 0.5) == (TEXTS.label == 1)
         for one, one_p in (("plain", plain.p_machine), ("weak", weak.p_machine))
@@ -175,4 +173,4 @@ def test_attacked_texts_that_a_table_brought_leave_the_matrices_of_plain_ones_as
     both = {"none": plain, "homoglyph": own, "case": plain}
     lost_DA = findings({"pooled": {"0": both}}, 20).lost
     assert lost_DA is not None
-    assert lost_DA.generators == ["case"]
+    assert lost_DA.tested_on == ["case"]

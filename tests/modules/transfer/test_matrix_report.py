@@ -21,7 +21,7 @@ def cells(folder, kinds=("encoder",)):
                 run = folder / kind / name / seed / "0"
                 scores = detector(TEXTS, 0.7, len(found), name)
                 write(scores, run / "scores.parquet", case=detector(TEXTS, 0.2, len(found)))
-                found.append(({"kind": kind, "detector": name, "seed": seed}, {"test": run}))
+                found.append(({"kind": kind, "trained_on": name, "seed": seed}, {"test": run}))
     return found
 
 
@@ -35,10 +35,10 @@ def test_a_report_writes_matrices_images_arrows_and_words(tmp_path):
     lines = list(report.write(tmp_path, cells(tmp_path)))
     where = tmp_path / "matrix" / "encoder"
     table = rows(where / "accuracy.csv")
-    assert table[0] == ["detector", *GENERATORS]
+    assert table[0] == ["trained_on", *GENERATORS]
     assert [row[0] for row in table[1:]][:4] == [*GENERATORS, "pooled"]
     assert {len(row) for row in rows(where / "acc_gap_intervals.csv")} == {5}
-    assert rows(where / "attacks.csv")[0] == ["detector", "case"]
+    assert rows(where / "attacks.csv")[0] == ["trained_on", "case"]
     caught = np.array([row[1:] for row in rows(where / "tpr_at_1_fpr.csv")[1:]], float)
     right = np.array([row[1:] for row in table[1:]], float)
     assert caught.shape == right.shape
@@ -64,7 +64,7 @@ def test_groups_of_cells_get_a_folder_each_and_one_together(tmp_path):
 
 def test_detectors_whose_columns_stand_in_another_order_are_among_all(tmp_path):
     found = cells(tmp_path, ("encoder", "score"))
-    few = [one for one in found if one[0]["kind"] == "encoder" or one[0]["detector"] == "pooled"]
+    few = [one for one in found if one[0]["kind"] == "encoder" or one[0]["trained_on"] == "pooled"]
     report = MatrixReport(num_resamples=50)
     list(report.write(tmp_path, few))
     own = rows(tmp_path / "matrix" / "score" / "accuracy.csv")
@@ -87,7 +87,7 @@ def test_seeds_that_not_every_detector_has_are_left_out_and_told(tmp_path):
 
 def test_a_part_of_the_detectors_is_told_as_far_as_it_goes(tmp_path):
     some = {"small", "pooled_without_small"}
-    few = [one for one in cells(tmp_path) if one[0]["detector"] in some]
+    few = [one for one in cells(tmp_path) if one[0]["trained_on"] in some]
     lines = list(MatrixReport(num_resamples=50).write(tmp_path, few))
     assert any("pooled, on a generator left out" in line for line in lines)
     assert not any("minus" in line for line in lines)
@@ -127,10 +127,10 @@ def test_attacks_may_be_met_by_some_cells_only_and_in_a_command_of_their_own(tmp
     for choices, runs in found:
         scores = detector(TEXTS, 0.7, 3)
         write(scores, runs["test"] / "scores.parquet")
-        if choices["detector"] == "pooled" and choices["seed"] == "seed1":
+        if choices["trained_on"] == "pooled" and choices["seed"] == "seed1":
             runs["attacked"] = runs["test"].parent / "1"
             write(scores, runs["attacked"] / "scores.parquet", cut=detector(TEXTS, 0.1, 4))
     lost = MatrixReport(num_resamples=50).findings(found)["encoder"].lost
-    assert lost.detectors == ["pooled"]
-    assert lost.generators == ["cut"]
+    assert lost.trained_on == ["pooled"]
+    assert lost.tested_on == ["cut"]
     assert lost.at("pooled", "cut")[0] > 0

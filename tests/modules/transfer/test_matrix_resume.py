@@ -22,7 +22,7 @@ def grid_file(folder: Path, tokenizer: Path) -> Path:
     axes = grid["axes"]
     axes["seed"] = {"seed1": axes["seed"]["seed1"]}
     axes["kind"] = {"encoder": axes["kind"]["encoder"]}
-    axes["detector"] = {name: axes["detector"][name] for name in DETECTORS}
+    axes["trained_on"] = {name: axes["trained_on"][name] for name in DETECTORS}
     del grid["skip"], grid["commands"]["attacked"]
     grid["commands"]["fit"] = {"verb": "fit"}
     grid["folder"] = str(folder / "grid")

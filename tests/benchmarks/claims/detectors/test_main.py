@@ -27,7 +27,7 @@ def found(tmp_path):
         for seed, name in enumerate(names):
             run = tmp_path / kind / name / "0"
             write(detector(on, 0.7, seed, name), run / "scores.parquet")
-            choices = {"seed": "seed1", "kind": kind, "detector": name}
+            choices = {"seed": "seed1", "kind": kind, "trained_on": name}
             cells.append((choices, {"test": run}))
     return MatrixReport(num_resamples=100).findings(cells)
 
@@ -61,8 +61,8 @@ def test_the_full_grid_has_every_detector_at_three_seeds_and_each_untrained_scor
 
 def test_single_pooled_and_leave_one_out_detectors_have_one_budget():
     grid = planned(quick=False)
-    names = [g for g in grid.axes["detector"] if "pooled" not in g]
-    for name, options in grid.axes["detector"].items():
+    names = [g for g in grid.axes["trained_on"] if "pooled" not in g]
+    for name, options in grid.axes["trained_on"].items():
         left = name.removeprefix("pooled_without_")
         wanted = [name] if name in names else [g for g in names if g != left]
         assert options["data.init_args.train.generators"] == wanted
