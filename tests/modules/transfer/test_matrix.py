@@ -80,7 +80,7 @@ def test_arrows_have_the_least_threshold_above_the_gap_and_none_points_to_itself
 def test_a_name_that_is_not_there_is_told_with_those_that_are(rates):
     with pytest.raises(ValueError, match="nothing was trained on gpt; there are small, middle"):
         rates.at("gpt", "small")
-    with pytest.raises(ValueError, match="no generator gpt; there are small"):
+    with pytest.raises(ValueError, match="nothing was tested on gpt; there are small"):
         rates.at("small", "gpt")
 
 
