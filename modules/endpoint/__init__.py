@@ -1,1 +1,1 @@
-"""Models behind an HTTP endpoint."""
+"""Models served by an HTTP endpoint."""

@@ -1,6 +1,6 @@
-"""A model behind an endpoint that speaks as OpenAI's does, asked through OpenAI's own package.
+"""Client of an OpenAI-compatible endpoint, by OpenAI's own package.
 
-The package keeps connections open, tries again after failures that pass, and waits as long as the
+The package keeps connections open, retries after transient failures, and waits as long as the
 endpoint asks for (`Retry-After`). Fields that it does not know reach the endpoint unchanged.
 """
 
@@ -14,36 +14,36 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 Message = Mapping[str, str]
-"""`role` and `content` of one message of a chat."""
+"""`role` and `content` of a chat message."""
 
 SECRET = frozenset({401, 403})
-"""Status codes of refusals whose text may quote the key."""
+"""Status codes whose text may quote the key."""
 SHOWN = 200
-"""Characters of an endpoint's own words in a message."""
+"""Characters of an endpoint's own text in an error message."""
 
 Asked = TypeVar("Asked")
-Told = TypeVar("Told")
+Answered = TypeVar("Answered")
 
 
 class EndpointError(RuntimeError):
-    """An endpoint could not be reached, refused, or gave what cannot be read."""
+    """An endpoint could not be reached, refused, or gave an unreadable answer."""
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How often a call is tried, and how long it waits.
+    """Retries and timeout of a call.
 
     Attributes:
         tries: Tries of one call, at least 1. Between them the pauses double, up to 8 s, or are as
             long as the endpoint asks for, up to two minutes.
-        timeout: Seconds without a sign of the endpoint after which a try is given up.
+        timeout: Seconds without a response of the endpoint after which a try is given up.
     """
 
     tries: int = 5
     timeout: float = 60.0
 
     def __post_init__(self) -> None:
-        """Refuse what never tries or never ends."""
+        """Refuse less than one try, and a timeout that is not positive."""
         if self.tries < 1:
             raise ValueError(f"tries must be at least 1, got {self.tries}.")
         if not self.timeout > 0:
@@ -51,22 +51,22 @@ class Patience:
 
 
 class Endpoint:
-    """Texts and chats of one model behind an OpenAI-compatible endpoint.
+    """Completions and chats of one model at an OpenAI-compatible endpoint.
 
     The key is read from the environment at each call; it is never shown.
 
     Args:
         base_url: Such as `http://127.0.0.1:8000/v1`.
-        model: The model's name there.
-        key_variable: Environment variable that holds the key; None where none is needed.
-        patience: Tries and waits.
-        extra: What every request holds beside or instead of ours, such as
-            `{"return_tokens_as_token_ids": True}`; None takes a field away.
-        at_once: Requests that are under way at the same time, at most.
+        model: The model's name at the endpoint.
+        key_variable: Environment variable that holds the key; None if none is needed.
+        patience: Retries and timeout.
+        extra: Fields added to every request, or replacing ours, such as
+            `{"return_tokens_as_token_ids": True}`; None removes a field.
+        at_once: Maximum number of concurrent requests.
 
     Raises:
-        ValueError: The address is none of http(s) or holds a password, the variable is not set, or
-            no request may be under way.
+        ValueError: The address is not http(s) or holds a password, the variable is not set, or
+            `at_once` is below 1.
     """
 
     def __init__(
@@ -91,10 +91,10 @@ class Endpoint:
         self.patience = patience
         self.extra = dict(extra or {})
         self.at_once = at_once
-        self.key()  # told now rather than at the first call
+        self.key()  # fails now rather than at the first call
 
     def key(self) -> str:
-        """The key, from the environment; a placeholder where none is needed."""
+        """The key, from the environment; a placeholder if none is needed."""
         if self.key_variable is None:
             return "none"
         key = os.environ.get(self.key_variable, "").strip()
@@ -104,7 +104,7 @@ class Endpoint:
 
     @cached_property
     def client(self) -> Any:
-        """OpenAI's client; it follows no redirect, which would take the key to another place."""
+        """OpenAI's client; it follows no redirect, which would send the key to another host."""
         import openai
 
         return openai.OpenAI(
@@ -140,17 +140,17 @@ class Endpoint:
         return urlsplit(self.base_url + name).path
 
     def post(self, name: str, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer to a request.
+        """The answer to a request.
 
         Raises:
-            EndpointError: There is none, after as many tries as patience allows, or one that is no
-                JSON object; names path and status.
+            EndpointError: There is none after all tries, or it is not a JSON object; names path and
+                status.
         """
         import openai
 
         fields = {"model": self.model, **payload, **self.extra}
         body = {name: value for name, value in fields.items() if value is not None}
-        hidden = ["OpenAI-Organization", "OpenAI-Project"]  # of the environment, for OpenAI alone
+        hidden = ["OpenAI-Organization", "OpenAI-Project"]  # of the environment, only for OpenAI
         hidden += [] if self.key_variable else ["Authorization"]
         options: Any = {"headers": {name: openai.Omit() for name in hidden}}
         try:
@@ -160,28 +160,28 @@ class Endpoint:
         except (json.JSONDecodeError, UnicodeDecodeError):
             answer = None
         if answer is None:
-            raise EndpointError(f"{self.path(name)}: the answer is no JSON object.")
+            raise EndpointError(f"{self.path(name)}: the answer is not a JSON object.")
         return answer
 
     def reason(self, error: Any) -> str:
-        """Why there is no answer, in the endpoint's own words where they cannot hold the key."""
+        """Why there is no answer, with the endpoint's own text where it cannot hold the key."""
         import openai
 
         if isinstance(error, openai.APIStatusError):
             words = "" if error.status_code in SECRET else own_words(error)
-            told = f"status {error.status_code}{': ' + words if words else ''}"
+            reason = f"status {error.status_code}{': ' + words if words else ''}"
         elif isinstance(error, openai.APITimeoutError):
-            told = f"no answer: nothing came for {self.patience.timeout:g} s"
+            reason = f"no answer: nothing came for {self.patience.timeout:g} s"
         else:
-            told = f"no answer: {one_line(error.__cause__ or error)}"
+            reason = f"no answer: {one_line(error.__cause__ or error)}"
         tries = self.patience.tries
         is_repeated = tries > 1 and may_pass(getattr(error, "status_code", None))
-        told += f" (after up to {tries} tries)" if is_repeated else ""
-        return told.replace(self.key(), "***") if self.key_variable else told
+        reason += f" (after up to {tries} tries)" if is_repeated else ""
+        return reason.replace(self.key(), "***") if self.key_variable else reason
 
 
 def read(answer: object) -> dict[str, Any] | None:
-    """The JSON object of an answer, which comes as text where its type is not said."""
+    """The JSON object of an answer, which is text if its content type is missing."""
     try:
         found = json.loads(answer) if isinstance(answer, str | bytes) else answer
     except ValueError:
@@ -190,7 +190,7 @@ def read(answer: object) -> dict[str, Any] | None:
 
 
 def may_pass(status: int | None) -> bool:
-    """Whether a failure may be over a moment later, so that the package tries again."""
+    """Whether a failure may be transient, so that the package retries."""
     return status is None or status in (408, 409, 429) or status >= 500
 
 
@@ -201,14 +201,14 @@ def own_words(error: Any) -> str:
 
 
 def one_line(words: object) -> str:
-    """Words without line breaks, as many as are shown."""
+    """A text on one line, truncated to `SHOWN` characters."""
     return " ".join((str(words) or type(words).__name__).split())[:SHOWN].rstrip(".")
 
 
-def at_once(ask: Callable[[Asked], Told], asked: Iterable[Asked], num: int) -> list[Told]:
-    """Results of calls that wait for an endpoint, in order, some of them under way together.
+def at_once(ask: Callable[[Asked], Answered], asked: Iterable[Asked], num: int) -> list[Answered]:
+    """Results of concurrent calls of an endpoint, in order.
 
-    The first error is raised once those under way have ended; none is begun after it.
+    The first error is raised once the running calls have ended; no call is started after it.
     """
     if num == 1:
         return [ask(one) for one in asked]

@@ -1,4 +1,4 @@
-"""What an endpoint tells of the next token: the likeliest ones with their log-probabilities."""
+"""The likeliest next tokens that an endpoint reports, with their log-probabilities."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import exp, isnan
@@ -6,18 +6,18 @@ from typing import Any, NamedTuple
 
 from modules.endpoint.client import Endpoint, EndpointError, Message
 
-NOT_TOLD = -9999.0
-"""Stands in some endpoints for the log-probability of a token that is not among the likeliest."""
+NOT_REPORTED = -9999.0
+"""What some endpoints give as the log-probability of a token that is not among the likeliest."""
 
 
 class Candidate(NamedTuple):
-    """A token as an endpoint spells it.
+    """A token as an endpoint writes it.
 
     Attributes:
-        token: Its string, or `token_id:` and its number.
+        token: Its string, or `token_id:` and its id.
         logprob: Natural logarithm of its probability.
         raw: Its bytes, where the endpoint gives them.
-        id: Its number in the endpoint's vocabulary, where the endpoint gives it (llama.cpp).
+        id: Its id in the endpoint's vocabulary, where the endpoint gives it (llama.cpp).
     """
 
     token: str
@@ -27,12 +27,12 @@ class Candidate(NamedTuple):
 
 
 class NextTokens(NamedTuple):
-    """What an endpoint tells of the next token.
+    """The next-token distribution as far as an endpoint reports it.
 
     Attributes:
-        candidates: Falling in probability.
-        cap: The most probability that a token which is not listed may have; 1 where the list is
-            shorter than asked for, since something is missing from it that may be likely.
+        candidates: In descending probability.
+        cap: Upper bound of the probability of an unlisted token; 1 if the list is shorter than
+            requested, since a likely token may be missing from it.
     """
 
     candidates: list[Candidate]
@@ -40,24 +40,24 @@ class NextTokens(NamedTuple):
 
 
 def next_of_text(endpoint: Endpoint, prompt: str | Sequence[int], num: int) -> NextTokens:
-    """The likeliest tokens behind a text.
+    """The likeliest tokens after a text.
 
-    The temperature of the request is 0, so that the endpoint's own draw is the likeliest one and
-    adds none to the list; the log-probabilities are those before any temperature.
+    The temperature of the request is 0, so that the endpoint itself draws the likeliest token and
+    adds none to the list. The log-probabilities are those before any temperature.
 
     Args:
         endpoint: Asked by `/completions`.
         prompt: The text, or its token ids.
-        num: Tokens asked for, K.
+        num: Number of tokens requested, K.
 
     Returns:
-        No candidate where the endpoint ends the text without telling a token.
+        No candidates if the endpoint ends the text without reporting a token.
 
     Raises:
         EndpointError: No answer, or one without log-probabilities.
     """
     choice = endpoint.complete(prompt, max_tokens=1, temperature=0, logprobs=num)
-    return told(choice, num, endpoint.path("/completions"))
+    return parse(choice, num, endpoint.path("/completions"))
 
 
 def next_of_chat(
@@ -66,11 +66,11 @@ def next_of_chat(
     """The likeliest first tokens of a chat's next message; see `next_of_text`."""
     fields = {"max_tokens": 1, "temperature": 0, "logprobs": True, "top_logprobs": num}
     choice = endpoint.chat(messages, **fields, **options)
-    return told(choice, num, endpoint.path("/chat/completions"))
+    return parse(choice, num, endpoint.path("/chat/completions"))
 
 
-def told(choice: Mapping[str, Any], num: int, path: str) -> NextTokens:
-    """Read either form: lists under `content` (chats), or a table under `top_logprobs`."""
+def parse(choice: Mapping[str, Any], num: int, path: str) -> NextTokens:
+    """Read either format: lists under `content` (chats), or a table under `top_logprobs`."""
     try:
         logprobs = choice.get("logprobs") or {}
         found = in_lists(logprobs) if "content" in logprobs else in_table(logprobs)
@@ -78,8 +78,8 @@ def told(choice: Mapping[str, Any], num: int, path: str) -> NextTokens:
         raise EndpointError(f"{path}: log-probabilities of an unknown form.") from error
     if found is not None:
         return listed(*found, num=num)
-    said = choice.get("text") or (choice.get("message") or {}).get("content")
-    if choice.get("finish_reason") == "stop" and not said:
+    text = choice.get("text") or (choice.get("message") or {}).get("content")
+    if choice.get("finish_reason") == "stop" and not text:
         return NextTokens([], 1.0)
     raise EndpointError(
         f"{path}: the answer has no log-probabilities of {num} tokens; a server that offers them "
@@ -88,7 +88,7 @@ def told(choice: Mapping[str, Any], num: int, path: str) -> NextTokens:
 
 
 def in_lists(logprobs: Mapping[str, Any]) -> tuple[list[Candidate], str] | None:
-    """Candidates and the drawn token of the form of chats."""
+    """Candidates and the drawn token in the format of chats."""
     content = logprobs["content"]
     if not content or not content[0].get("top_logprobs"):
         return None
@@ -100,7 +100,7 @@ def in_lists(logprobs: Mapping[str, Any]) -> tuple[list[Candidate], str] | None:
 
 
 def in_table(logprobs: Mapping[str, Any]) -> tuple[list[Candidate], str] | None:
-    """Candidates and the drawn token of the form of texts."""
+    """Candidates and the drawn token in the format of completions."""
     tables = logprobs.get("top_logprobs")
     if not tables or not tables[0]:
         return None
@@ -111,23 +111,23 @@ def in_table(logprobs: Mapping[str, Any]) -> tuple[list[Candidate], str] | None:
 
 def candidate(entry: Mapping[str, Any]) -> Candidate:
     """One entry of a list."""
-    raw, number = entry.get("bytes"), entry.get("id")
+    raw, token_id = entry.get("bytes"), entry.get("id")
     return Candidate(
         str(entry["token"]),
         float(entry["logprob"]),
         None if raw is None else bytes(raw),
-        number if isinstance(number, int) else None,
+        token_id if isinstance(token_id, int) else None,
     )
 
 
 def listed(entries: Iterable[Candidate], drawn: str, num: int) -> NextTokens:
-    """Candidates in order, and what an unlisted token may have at most.
+    """Candidates in order, and the upper bound of an unlisted token.
 
-    An endpoint adds the token that it drew where that is none of the K likeliest; and a table loses
-    tokens that share a string. So an unlisted token is bounded by the K-th of the list, and only
-    where K are there without one that may have been added.
+    An endpoint adds the token that it drew if that is not among the K likeliest, and a table loses
+    tokens that share a string. So an unlisted token is bounded by the K-th of the list, and only if
+    there are K without the one that may have been added.
     """
-    known = [one for one in entries if one.logprob > NOT_TOLD and not isnan(one.logprob)]
+    known = [one for one in entries if one.logprob > NOT_REPORTED and not isnan(one.logprob)]
     known.sort(key=lambda one: -one.logprob)
     is_added = len(known) > 1 and known[-1].token == drawn
     ranked = known[:-1] if is_added else known

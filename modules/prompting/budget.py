@@ -6,15 +6,16 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Budget:
-    """What demonstrations may take, in tokens of the model that reads them.
+    """Limits of demonstrations, in tokens of the model that reads them.
 
     Attributes:
-        total: All demonstrations together.
-        longest: A single one; longer ones are skipped.
-        fill: Whether to go on with shorter ones after the first that does not fit. The paper stops
-            there.
-        prompt: The whole prompt with its question, exactly: the least similar demonstrations give
-            way; a question that is longer by itself stays as it is. No limit where None.
+        total: Maximum of all demonstrations together.
+        longest: Maximum of a single one; longer ones are skipped.
+        fill: Whether to continue with shorter ones after the first that does not fit. The paper
+            stops there.
+        prompt: Exact maximum of the whole prompt with its question: the least similar
+            demonstrations are dropped. A question that alone is longer is left unchanged. No limit
+            if None.
     """
 
     total: int = 3000
@@ -23,7 +24,7 @@ class Budget:
     prompt: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what nothing fits in."""
+        """Refuse negative limits."""
         for name in ("total", "longest", "prompt"):
             value = getattr(self, name)
             if value is not None and value < 0:
@@ -32,14 +33,14 @@ class Budget:
 
 @dataclass(frozen=True)
 class Packing:
-    """Which candidates are kept, and why others are not.
+    """Which candidates are kept, and why the others are not.
 
     Attributes:
-        kept: Their numbers among the candidates, the best first.
-        num_tokens: What they take together.
-        num_too_long: Candidates skipped because they alone are longer than allowed.
-        num_over: Candidates that did not fit any more.
-        num_unseen: Candidates behind the one that ended packing.
+        kept: Their indices among the candidates, the best first.
+        num_tokens: Their tokens in total.
+        num_too_long: Candidates skipped because each alone exceeds `longest`.
+        num_over: Candidates that no longer fitted.
+        num_unseen: Candidates after the one that ended packing.
     """
 
     kept: list[int]
@@ -49,7 +50,7 @@ class Packing:
     num_unseen: int
 
     def without_last(self, lengths: Sequence[int]) -> "Packing":
-        """The same without the last candidate that was kept.
+        """The same packing without the last candidate kept.
 
         Args:
             lengths: Tokens of each candidate.
@@ -60,16 +61,16 @@ class Packing:
 
 
 def pack(lengths: Sequence[int], budget: Budget) -> Packing:
-    """Walk through candidates, the best first, and keep what fits.
+    """Keep the candidates that fit, the best first.
 
     Args:
         lengths: Tokens of each candidate, the best first.
-        budget: What they may take.
+        budget: The limits.
     """
     kept: list[int] = []
     num_tokens = num_too_long = num_over = num_unseen = 0
     is_full = False
-    for number, length in enumerate(lengths):
+    for index, length in enumerate(lengths):
         if is_full:
             num_unseen += 1
         elif length > budget.longest:
@@ -78,6 +79,6 @@ def pack(lengths: Sequence[int], budget: Budget) -> Packing:
             num_over += 1
             is_full = not budget.fill
         else:
-            kept.append(number)
+            kept.append(index)
             num_tokens += length
     return Packing(kept, num_tokens, num_too_long, num_over, num_unseen)

@@ -16,7 +16,7 @@ from typing_extensions import override
 FIELD = re.compile(r"\{([^{}]+)\}")
 """The name of a column, in braces."""
 NUM_NAMED = 3
-"""Bad rows that a message names; all of them stand in `FilePool.rejects`."""
+"""Bad rows that a message names; `FilePool.rejects` holds all of them."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Demonstration:
 
 @dataclass(frozen=True)
 class BadDemonstration:
-    """A row that is no demonstration.
+    """A row that is not a demonstration.
 
     Attributes:
         origin: File and row, counted from 1.
-        reason: What is wrong, in a few words.
+        reason: What is wrong with it, in a few words.
     """
 
     origin: str
@@ -48,7 +48,7 @@ class BadDemonstration:
 
 
 class Pool:
-    """Demonstrations by number.
+    """Demonstrations by index.
 
     Args:
         demonstrations: The demonstrations.
@@ -66,7 +66,7 @@ class Pool:
 
     @property
     def prompts(self) -> list[str]:
-        """What each demonstration asks."""
+        """The question of each demonstration."""
         return [one.prompt for one in self.demonstrations]
 
     def question(self, row: Mapping[str, str]) -> str:
@@ -81,14 +81,14 @@ class Pool:
         return text
 
     def same(self, question: str) -> list[int]:
-        """Numbers of the demonstrations that ask this, whatever its case and spaces."""
+        """Indices of the demonstrations with this question; case and spaces do not count."""
         return self._by_prompt.get(plain(question), [])
 
     @cached_property
     def _by_prompt(self) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
-        for number, one in enumerate(self.demonstrations):
-            found.setdefault(plain(one.prompt), []).append(number)
+        for index, demonstration in enumerate(self.demonstrations):
+            found.setdefault(plain(demonstration.prompt), []).append(index)
         return found
 
 
@@ -123,12 +123,12 @@ class FilePool(Pool):
 
     @cached_property
     def rejects(self) -> list[BadDemonstration]:
-        """The rows that are no demonstrations."""
+        """The rows that are not demonstrations."""
         return [one for one in self._rows if isinstance(one, BadDemonstration)]
 
     @cached_property
     def _rows(self) -> list[Demonstration | BadDemonstration]:
-        """All rows, judged.
+        """All rows, each as a demonstration or as a reject.
 
         Raises:
             FileNotFoundError: There is no such file.
@@ -138,8 +138,8 @@ class FilePool(Pool):
             raise FileNotFoundError(f"{self.path} does not exist.")
         is_parquet = self.path.suffix == ".parquet"
         raw = self._of_parquet() if is_parquet else self._of_lines()
-        rows = [self._judged(row, f"{self.path.name}:{number}") for number, row in raw]
-        self._tell([one for one in rows if isinstance(one, BadDemonstration)], len(rows))
+        rows = [self._checked(row, f"{self.path.name}:{number}") for number, row in raw]
+        self._report([one for one in rows if isinstance(one, BadDemonstration)], len(rows))
         return rows
 
     def _of_parquet(self) -> Iterator[tuple[int, object]]:
@@ -158,7 +158,7 @@ class FilePool(Pool):
                 if line.strip():
                     yield number, parsed(line)
 
-    def _judged(self, row: object, origin: str) -> Demonstration | BadDemonstration:
+    def _checked(self, row: object, origin: str) -> Demonstration | BadDemonstration:
         if not isinstance(row, dict):
             return BadDemonstration(origin, "no object in JSON")
         try:
@@ -170,24 +170,24 @@ class FilePool(Pool):
                 return BadDemonstration(origin, f"empty {name}")
         return Demonstration(prompt, response, origin)
 
-    def _tell(self, rejects: Sequence[BadDemonstration], num_rows: int) -> None:
-        """Warn of bad rows; raise where no other is there."""
+    def _report(self, rejects: Sequence[BadDemonstration], num_rows: int) -> None:
+        """Warn of bad rows; raise if there are no others."""
         named = "; ".join(f"{one.origin}: {one.reason}" for one in rejects[:NUM_NAMED])
         more = "; ..." if len(rejects) > NUM_NAMED else ""
-        told = f"{len(rejects)} of {num_rows} rows of {self.path} are no demonstrations"
+        count = f"{len(rejects)} of {num_rows} rows of {self.path} are not demonstrations"
         if len(rejects) == num_rows:
-            raise ValueError(f"{told}{': ' if rejects else '.'}{named}{more}")
+            raise ValueError(f"{count}{': ' if rejects else '.'}{named}{more}")
         if rejects:
-            warnings.warn(f"{told} and are skipped: {named}{more}", stacklevel=2)
+            warnings.warn(f"{count} and are skipped: {named}{more}", stacklevel=2)
 
 
 def filled(template: str, row: Mapping[str, object]) -> str:
-    """A template with the row's texts for its fields, without space around it.
+    """A template with its fields replaced by the texts of the row, stripped.
 
-    Nulls are empty texts; a text with braces is not filled again.
+    Nulls are empty texts. Braces within a text are not replaced again.
 
     Raises:
-        ValueError: The row lacks a field, or has something else than a text there.
+        ValueError: The row lacks a field, or the field is not a text.
     """
 
     def text(found: re.Match[str]) -> str:
@@ -203,12 +203,12 @@ def filled(template: str, row: Mapping[str, object]) -> str:
 
 
 def plain(text: str) -> str:
-    """A text by which like questions are found: lower case, single spaces."""
+    """The normalised text by which equal questions are found: lower case, single spaces."""
     return " ".join(text.casefold().split())
 
 
 def parsed(line: bytes) -> object:
-    """What a line of JSON stands for; None where it is broken."""
+    """The value of a line of JSON; None if it is broken."""
     try:
         return json.loads(line.decode())
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Texts as vectors whose inner product says how alike they are, by sentence-transformers.
+"""Embeddings whose inner product measures similarity, by sentence-transformers.
 
 Shape legend: N = texts, D = width.
 """
@@ -17,11 +17,11 @@ from modules.weights.fingerprint import fingerprint
 from modules.weights.origin import located, reading
 
 NUM_ENDLESS = 10**6
-"""A longest input above this is none: tokenizers say so where they know of no limit."""
+"""Above this a maximum length means no limit, as tokenizers write it."""
 
 
 class TextEncoder(Protocol):
-    """Embeds texts. One that embeds queries otherwise has a second function, `encode_queries`."""
+    """Embeds texts. If queries are embedded differently, it also has `encode_queries`."""
 
     def encode(self, texts: list[str]) -> NDArray[np.float32]:
         """Embeddings, [N, D]."""
@@ -31,11 +31,11 @@ class TextEncoder(Protocol):
 
 
 class SentenceEncoder:
-    """A model of sentence-transformers, or any encoder of transformers with a pooling on top.
+    """A model of sentence-transformers, or any transformers encoder with pooling on top.
 
-    Pooling, normalisation and the prompts of queries and documents are those of the model's own
-    files. Where these say nothing, as for Contriever (Han, 2023), the states' mean is taken, and
-    there are no prompts.
+    Pooling, normalisation and the prompts of queries and documents follow the model's own files.
+    Where they specify nothing, as for Contriever (Han, 2023), the states are mean-pooled and no
+    prompts are used.
 
     Args:
         path: Folder or hub id of the model with its tokenizer; of an encoder-decoder, the encoder
@@ -43,14 +43,14 @@ class SentenceEncoder:
         pooling: The mean of the states, or the first of them; the model's own where None.
         normalise: Whether embeddings have length 1, so that products are cosines, even where the
             model's own files do not say so.
-        longest: Tokens that are read of a text; what the model can read where None or more.
-        batch_size: Texts side by side.
+        longest: Maximum tokens of a text; the model's maximum if None or larger.
+        batch_size: Texts of a batch.
         device: Where the model runs.
-        prefix: What stands before every text; the model's own prompts where None.
-        query_prefix: What stands before queries instead, such as "query: ".
+        prefix: Put before every text; the model's own prompts if None.
+        query_prefix: Put before queries instead, such as "query: ".
 
     Raises:
-        ValueError: A number is below its least.
+        ValueError: A number is below its minimum.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class SentenceEncoder:
         return self._encoded(self.model.encode_query, texts, self.query_prefix)
 
     def _encoded(self, encode: Any, texts: list[str], prefix: str | None) -> NDArray[np.float32]:
-        self._tell_cut(texts, prefix or "")
+        self._warn_of_cut(texts, prefix or "")
         embedding_ND = encode(
             texts,
             prompt=prefix,
@@ -96,8 +96,8 @@ class SentenceEncoder:
         width = int(self.model.get_embedding_dimension())
         return np.asarray(embedding_ND, np.float32).reshape(len(texts), width)
 
-    def _tell_cut(self, texts: list[str], prefix: str) -> None:
-        """Warn of texts of which the end is not read."""
+    def _warn_of_cut(self, texts: list[str], prefix: str) -> None:
+        """Warn of texts that are truncated."""
         most = self.longest
         if most is None:
             return
@@ -112,29 +112,29 @@ class SentenceEncoder:
             )
 
     def fingerprint(self) -> str:
-        """Of the weights, of the tokenizer and of what changes embeddings; not of the path."""
+        """Of the weights, the tokenizer and every setting that changes embeddings; not of the path."""
         modules: list[tuple[str, Any]] = [
             (type(one).__name__, getattr(one, "get_config_dict", dict)()) for one in self.model
         ]
         settings = [self.normalise, self.longest, self.prefix, self.query_prefix]
-        told = json.dumps([modules, self.model.prompts, settings], sort_keys=True, default=str)
+        config = json.dumps([modules, self.model.prompts, settings], sort_keys=True, default=str)
         tokenizer = self.tokenizer.backend_tokenizer.to_str()
-        return digest([fingerprint(self.model.named_parameters()), tokenizer, told])
+        return digest([fingerprint(self.model.named_parameters()), tokenizer, config])
 
     @cached_property
     def model(self) -> Any:
         """The model, read when first needed.
 
         Raises:
-            FileNotFoundError: A local folder that is not there.
+            FileNotFoundError: The local folder does not exist.
         """
         import torch
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.sentence_transformer.modules import Pooling
 
-        place, exact = located(self.path, "encoder"), {"dtype": torch.float32}
-        with reading(place, "encoder"):
-            model = SentenceTransformer(place, device=self.device, model_kwargs=exact)
+        source, exact = located(self.path, "encoder"), {"dtype": torch.float32}
+        with reading(source, "encoder"):
+            model = SentenceTransformer(source, device=self.device, model_kwargs=exact)
         if self.pooling is not None:
             body, own = model[0], Pooling(model[0].get_embedding_dimension(), self._mode)
             model = SentenceTransformer(modules=[body, own], prompts=model.prompts)
@@ -152,11 +152,11 @@ class SentenceEncoder:
 
     @property
     def tokenizer(self) -> Any:
-        """The model's."""
+        """The model's tokenizer."""
         return self.model.tokenizer
 
     @property
     def longest(self) -> int | None:
-        """Tokens that are read of a text; None where there is no limit."""
+        """Maximum tokens of a text; None without a limit."""
         found = self.model.max_seq_length
         return int(found) if found is not None and found < NUM_ENDLESS else None

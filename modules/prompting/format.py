@@ -1,4 +1,4 @@
-"""How a branch words a question."""
+"""Prompt formats: how a branch presents a question."""
 
 from string import Formatter
 from typing import Any
@@ -8,7 +8,7 @@ from modules.prompting.templates import TemplateOptions, as_chat
 
 
 def fill_in(text: str, question: Question) -> str:
-    """A text with a question's fields in the places of their names in braces.
+    """A text in which names in braces are replaced by the question's fields.
 
     Raises:
         ValueError: The question lacks a field; names it and those it has.
@@ -22,24 +22,24 @@ def fill_in(text: str, question: Question) -> str:
 
 
 def names_in(text: str) -> list[str]:
-    """Names in braces, which stand for fields.
+    """The field names in braces.
 
     Raises:
-        ValueError: A brace is never closed or opened; says how braces themselves are written.
+        ValueError: Unbalanced braces; the message says how literal braces are written.
     """
     try:
         return [name for _, name, _, _ in Formatter().parse(text) if name is not None]
     except ValueError as error:
         raise ValueError(
-            f"the prompt {text!r}: {error}; braces that stand for themselves are written {{{{ }}}}"
+            f"the prompt {text!r}: {error}; literal braces are written {{{{ }}}}"
         ) from None
 
 
 class Formatted:
-    """A prompt in which names in braces stand for fields: "{context} {question}".
+    """A prompt in which names in braces are fields: "{context} {question}".
 
     Args:
-        text: The prompt; blanks at its ends are taken off, so that an empty field leaves none.
+        text: The prompt; it is stripped, so that an empty field leaves no space at the ends.
         special_tokens: Whether the tokenizer adds its start and end.
     """
 
@@ -54,15 +54,15 @@ class Formatted:
 
 
 class ChatPrompt:
-    """A prompt in the tokenizer's chat template, which writes the special tokens itself.
+    """A prompt by the tokenizer's chat template, which adds the special tokens itself.
 
     Args:
-        user: What the user says; names in braces stand for fields.
-        system: What stands before it; nothing where None.
-        answer: How the answer begins.
-        template_options: What the template is told besides, such as `enable_thinking: false`.
-        fold_system: Whether the system's text stands at the beginning of the user's turn, for
-            templates without such a role.
+        user: The user message; names in braces are fields.
+        system: The system message; none if None.
+        answer: Prefix of the answer.
+        template_options: Further arguments of the template, such as `enable_thinking: false`.
+        fold_system: Whether the system message is put at the beginning of the user message, for
+            templates without a system role.
     """
 
     special_tokens = False
@@ -88,10 +88,10 @@ class ChatPrompt:
             ValueError: The tokenizer has no chat template, or the template refuses the turns.
         """
         turns = [("system", self.system), ("user", self.user)]
-        told = [
+        messages = [
             {"role": role, "content": fill_in(text, question).strip()}
             for role, text in turns
             if text is not None
         ]
-        text = as_chat(told, tokenizer, self.template_options, self.fold_system)
+        text = as_chat(messages, tokenizer, self.template_options, self.fold_system)
         return text + self.answer

@@ -87,12 +87,12 @@ def plain_index(folder: Path | None, name: str, embed: Callable[[], Matrix]) -> 
 def faiss_index(
     folder: Path | None, name: str, embed: Callable[[], Matrix], description: str
 ) -> FaissIndex:
-    """The same by FAISS, in the file `name.DESCRIPTION.faiss` beside the embeddings.
+    """The same by FAISS, in the file `name.DESCRIPTION.faiss` next to the embeddings.
 
     Args:
         folder: Where the files are; none are where None.
         name: Of the embeddings.
-        embed: Makes them.
+        embed: Computes them.
         description: What index FAISS builds, such as "Flat".
 
     Raises:
@@ -122,7 +122,7 @@ def filled(faiss: Any, key_ND: Matrix, description: str) -> Any:
 
 
 def required_faiss(description: str) -> Any:
-    """The module, or an error that says how to do without it."""
+    """The module, or an error that names the alternative."""
     try:
         return import_module("faiss")
     except ModuleNotFoundError as error:
@@ -130,6 +130,18 @@ def required_faiss(description: str) -> Any:
             f"faiss={description!r} needs the package faiss-cpu, which is not installed; with null"
             " a matrix product searches, exactly."
         ) from error
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A draft next to a file, which replaces it when complete and is deleted otherwise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield draft
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def digest(texts: Iterable[str]) -> str:

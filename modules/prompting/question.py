@@ -1,10 +1,10 @@
-"""What is asked, and what makes a prompt of it."""
+"""Questions, and the protocol that turns one into a prompt."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 Question = Mapping[str, str]
-"""What is asked, by field: `question`, `context` and whatever else prompts are made of."""
+"""The fields of a question: `question`, `context` and any other that prompts are made of."""
 
 
 class Prompt(Protocol):

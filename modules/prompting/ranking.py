@@ -1,4 +1,4 @@
-"""The best of many scores. Shape legend: Q = queries, N = keys, K = how many are wanted."""
+"""The k highest scores. Shape legend: Q = queries, N = keys, K = keys wanted."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -13,8 +13,8 @@ class Ranking(NamedTuple):
     """The best keys of each query, the best first.
 
     Attributes:
-        index_QK: Numbers of the keys, int64.
-        score_QK: How well they suit.
+        index_QK: Indices of the keys, int64.
+        score_QK: Their scores.
     """
 
     index_QK: NDArray[np.int64]
@@ -22,7 +22,7 @@ class Ranking(NamedTuple):
 
 
 def best(score_N: Scores, k: int) -> tuple[NDArray[np.int64], Scores]:
-    """Numbers and values of the k highest scores, the highest first; of equal ones, the first."""
+    """Indices and values of the k highest scores, descending; of equal ones, the first."""
     least = np.partition(score_N, -k)[-k]
     candidate = np.flatnonzero(score_N >= least)
     chosen = candidate[np.argsort(-score_N[candidate], kind="stable")[:k]]

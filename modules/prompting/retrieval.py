@@ -1,6 +1,6 @@
-"""Which demonstrations suit a question: by meaning, by words or by chance.
+"""Retrieval of demonstrations for a question: dense, BM25 or random.
 
-Shape legend: Q = queries, N = keys, K = how many are wanted, D = width of an embedding, V = words.
+Shape legend: Q = queries, N = keys, K = keys wanted, D = width of an embedding, V = words.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ UNSPACED = (
     "\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f"  # Hiragana, Katakana
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
 )
-"""Ranges of the characters of scripts that are written without blanks between words."""
+"""Ranges of the characters of scripts that are written without spaces between words."""
 WORD = rf"[{UNSPACED}]|[^\W{UNSPACED}]+"
 """Words of BM25: single characters of such scripts, and runs of other letters, digits and
 underscores."""
@@ -74,7 +74,7 @@ class Dense(Retriever):
     @override
     def rank(self, queries: list[str], k: int) -> Ranking:
         k = at_most(k, len(self.keys))
-        # encoders that make no difference have one function for both
+        # encoders without a separate query encoding have one function for both
         encode = getattr(self.encoder, "encode_queries", self.encoder.encode)
         return self.index.search(encode(queries), k)
 
@@ -91,26 +91,26 @@ class Dense(Retriever):
 
 
 class BM25(Retriever):
-    """Words in common, rare ones more (Robertson & Zaragoza, 2009, sec. 3), by bm25s.
+    """Shared words, weighted by rarity (Robertson & Zaragoza, 2009, sec. 3), by bm25s.
 
     score(q, d) = sum over words t of q: idf(t) tf (k1 + 1) / (tf + k1 (1 - b + b |d| / mean |d|))
     idf(t) = log(1 + (N - n + 0.5) / (n + 0.5)), n = keys with t; never negative, as in Lucene.
 
-    A query without a word in common with any key gets the first keys, with score 0, and a warning.
+    A query that shares no word with any key gets the first keys, with score 0, and a warning.
 
     Args:
         keys: What is searched.
         k1: How slowly a word's repetitions saturate; 0 counts none.
-        b: How much long keys are held back, in [0, 1].
+        b: Length normalisation of keys, in [0, 1].
         words: Regular expression of a word in lower-case text. By default a run of letters, digits
-            and underscores, or a single character of a script that is written without blanks.
+            and underscores, or a single character of a script that is written without spaces.
 
     Attributes:
         num_asked: Queries so far.
-        num_strange: Of them, those without a word in common with any key.
+        num_strange: Of them, those that share no word with any key.
 
     Raises:
-        ValueError: A number is out of its range, or `words` is no regular expression.
+        ValueError: A number is out of range, or `words` is not a regular expression.
     """
 
     def __init__(self, keys: list[str], k1: float = 1.2, b: float = 0.75, words: str = WORD):
@@ -121,7 +121,7 @@ class BM25(Retriever):
         try:
             self.word = re.compile(words)
         except re.error as error:
-            raise ValueError(f"words is no regular expression: {words!r} ({error})") from error
+            raise ValueError(f"words is not a regular expression: {words!r} ({error})") from error
         self.keys = checked(keys)
         self.k1 = k1
         self.b = b
@@ -131,7 +131,7 @@ class BM25(Retriever):
     def rank(self, queries: list[str], k: int) -> Ranking:
         k = at_most(k, len(self.keys))
         found = best_of_each(map(self._scores, queries), k)
-        self._tell(queries, found)
+        self._warn(queries, found)
         return found
 
     def words(self, text: str) -> list[str]:
@@ -157,28 +157,28 @@ class BM25(Retriever):
         index.index((ids, number), create_empty_token=False, show_progress=False)
         return index
 
-    def _tell(self, queries: list[str], found: Ranking) -> None:
+    def _warn(self, queries: list[str], found: Ranking) -> None:
         """Warn of queries that share no word with any key."""
         strange = [q for q, best in zip(queries, found.score_QK[:, 0], strict=True) if not best]
         self.num_asked += len(queries)
         self.num_strange += len(strange)
         if strange:
             warnings.warn(
-                f"{len(strange)} of {len(queries)} queries have no word in common with any of "
-                f"{len(self.keys)} keys, and get the first ones, such as {strange[0][:60]!r} "
-                f"({self.num_strange} of {self.num_asked} so far); `words` says what a word is",
+                f"{len(strange)} of {len(queries)} queries share no word with any of "
+                f"{len(self.keys)} keys and get the first ones, such as {strange[0][:60]!r} "
+                f"({self.num_strange} of {self.num_asked} so far); `words` defines what a word is",
                 stacklevel=3,
             )
 
 
 class Random(Retriever):
-    """Any keys, alike for the same query, whatever is asked beside it: a baseline.
+    """Random keys, the same for the same query whatever else is asked: a baseline.
 
-    Fewer keys are the first of more.
+    With a smaller k, the result is a prefix of that with a larger one.
 
     Args:
         keys: What is searched.
-        seed: Another seed draws others.
+        seed: Of the draws.
     """
 
     def __init__(self, keys: list[str], seed: int = 0):
@@ -196,18 +196,18 @@ class Random(Retriever):
 
 
 def checked(keys: list[str]) -> list[str]:
-    """The keys, if there are any.
+    """The keys, checked not to be empty.
 
     Raises:
         ValueError: There are none.
     """
     if not keys:
-        raise ValueError("there is no key to search.")
+        raise ValueError("there are no keys to search.")
     return keys
 
 
 def at_most(k: int, num_keys: int) -> int:
-    """As many keys as are wanted, if there are so many.
+    """`k`, or the number of keys if there are fewer.
 
     Raises:
         ValueError: `k` is below 1.

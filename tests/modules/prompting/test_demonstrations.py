@@ -80,7 +80,7 @@ def test_a_message_names_three_bad_rows_and_the_pool_all(tmp_path):
 def test_a_file_without_a_demonstration_is_refused(tmp_path, text):
     file = tmp_path / "pool.jsonl"
     file.write_text(text)
-    with pytest.raises(ValueError, match=r"rows of .*pool.jsonl are no demonstrations"):
+    with pytest.raises(ValueError, match=r"rows of .*pool.jsonl are not demonstrations"):
         FilePool(str(file)).prompts  # noqa: B018
 
 

@@ -90,7 +90,7 @@ def test_scripts_without_blanks_are_searched_by_their_characters():
 
 def test_what_a_word_is_may_be_said():
     assert BM25(["a-b", "a b"], words=r"[\w-]+").rank(["a-b"], 1).index_QK.tolist() == [[0]]
-    with pytest.raises(ValueError, match=r"words is no regular expression: '\['"):
+    with pytest.raises(ValueError, match=r"words is not a regular expression: '\['"):
         BM25(KEYS, words="[")
 
 

@@ -107,7 +107,7 @@ def test_options_that_nobody_reads_are_told_and_ours_are_refused(tokenizer):
     tokenizer.chat_template = THINKING
     with pytest.warns(UserWarning, match="never reads the option 'enable_thought'"):
         ChatTurns(template_options={"enable_thought": False}).render([], "Hi", tokenizer)
-    with pytest.raises(ValueError, match="template_options cannot say 'tokenize'"):
+    with pytest.raises(ValueError, match="template_options cannot set 'tokenize'"):
         ChatTurns(template_options={"tokenize": True}).render([], "Hi", tokenizer)
 
 

@@ -254,7 +254,7 @@ def test_a_local_judge_can_be_asked_by_a_chat_template(local, monkeypatch):
 
 def test_a_chat_judge_reads_its_template_as_every_prompt_is_read(local, monkeypatch):
     judge = LocalJudge(local.model, local.tokenizer, is_chat=True)
-    with pytest.raises(ValueError, match="has no chat template: word the prompt as plain text"):
+    with pytest.raises(ValueError, match="has no chat template: write the prompt as plain text"):
         judge.compare("Why?", "Thus.", "Dunno.")
     template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
     monkeypatch.setattr(local.tokenizer, "chat_template", template)
