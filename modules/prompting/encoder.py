@@ -112,7 +112,7 @@ class SentenceEncoder:
             )
 
     def fingerprint(self) -> str:
-        """Of the weights, the tokenizer and every setting that changes embeddings; not of the path."""
+        """Of weights, tokenizer and every setting that changes embeddings, not of the path."""
         modules: list[tuple[str, Any]] = [
             (type(one).__name__, getattr(one, "get_config_dict", dict)()) for one in self.model
         ]
