@@ -1,6 +1,6 @@
-"""From scores to probabilities that mean what they say, and a threshold of a known error.
+"""Calibrated probabilities, and a threshold with a known false-positive rate.
 
-All of it is decided on validation texts. Shape legend: N = texts, C = classes.
+Both are fitted on validation texts. Shape legend: N = texts, C = classes.
 """
 
 from collections import Counter
@@ -24,21 +24,22 @@ LEAST_SLOPE = 1e-6
 
 @dataclass(frozen=True)
 class Calibration:
-    """What validation said of a detector.
+    """The calibration of a classifier on validation texts.
 
     Attributes:
         temperature: Divides the logits.
-        offset: Added to the logit of the second of two classes then: its share in training may have
-            been another than in validation.
-        threshold: Probability of the positive class from which on a text is called positive.
-        false_positive_rate: Share of the negative validation texts that are called positive then;
-            the cuts of one text count as one text between them.
-        num_negative: How many negative texts stand behind that share, the cuts of one text once.
-        least_density: Tokens a byte below which a text is unlike nearly all of validation.
-        most_density: The same above.
-        step: Optimizer steps that had been taken; -1 before any validation.
-        threshold_odds: The threshold in log-odds, which decides, as probabilities near 1 are the
-            same number; None takes those of `threshold`.
+        offset: Then added to the logit of the second of two classes: its share in training may
+            differ from that in validation.
+        threshold: Probability of the positive class from which a text is called positive.
+        false_positive_rate: Share of the negative validation texts called positive at that
+            threshold; all cuts of one text count as one text together.
+        num_negative: Number of negative texts that this share is of; the cuts of one text count
+            once.
+        least_density: Tokens per byte below which a text is unlike nearly all of validation.
+        most_density: Tokens per byte above which it is.
+        step: Optimizer steps taken before it; -1 without any validation.
+        threshold_odds: The threshold in log-odds, which decides, since probabilities near 1 round
+            to the same number; derived from `threshold` if None.
     """
 
     temperature: float = 1.0
@@ -52,7 +53,7 @@ class Calibration:
     threshold_odds: float | None = None
 
     def calibrated(self, logits_NC: Tensor) -> Tensor:
-        """Logits whose softmax means what it says."""
+        """Logits whose softmax is calibrated."""
         moved_NC = logits_NC / self.temperature
         moved_NC[..., 1] += self.offset
         return moved_NC
@@ -63,7 +64,7 @@ class Calibration:
 
     @property
     def least_odds(self) -> float:
-        """Log-odds from which on a text is called positive."""
+        """Log-odds from which a text is called positive."""
         if self.threshold_odds is not None:
             return self.threshold_odds
         return float(torch.logit(torch.tensor(self.threshold, dtype=torch.float64)))
@@ -76,13 +77,13 @@ class Calibration:
     def of(
         logits_NC: Tensor, label_N: Tensor, rate: float, whose: Sequence[str] | None = None
     ) -> "Calibration":
-        """What these texts ask for: of two classes also offset and threshold.
+        """Fit the temperature on these texts; with two classes also offset and threshold.
 
         Args:
-            logits_NC: What the detector said.
+            logits_NC: Logits of the classifier.
             label_N: Class of each text.
             rate: False-positive rate of the threshold.
-            whose: Text of which each is a cut; each is a text of its own where None.
+            whose: Name of the text that each is a cut of; all are different texts if None.
 
         Raises:
             ValueError: A logit is not finite.
@@ -103,7 +104,7 @@ class Calibration:
 
 
 def votes(names: Sequence[str]) -> Tensor:
-    """What each of some cuts counts, float64, so that all cuts of one text count 1 together."""
+    """Weight of each cut, float64, such that all cuts of one text sum to 1."""
     count = Counter(names)
     return torch.tensor([1 / count[name] for name in names], dtype=torch.float64)
 
@@ -111,9 +112,9 @@ def votes(names: Sequence[str]) -> Tensor:
 def fit_temperature(logits_NC: Tensor, label_N: Tensor) -> float:
     """The temperature with the least cross-entropy (Guo et al., 2017, sec. 4.2), by SciPy.
 
-    Targets are a little off 1, t_y = 1 - 1 / (N + 2) (after Platt, 1999), so that texts which are
-    all told apart do not make it 0; scikit-learn's own temperature scaling has none such. With
-    a = 1 / T the slope of the mean cross-entropy, mean(sum_c (p_c - t_c) z_c), rises with a.
+    Targets are slightly below 1, t_y = 1 - 1 / (N + 2) (after Platt, 1999), so that perfectly
+    separated texts do not make it 0; scikit-learn's own temperature scaling has no such targets.
+    With a = 1 / T the slope of the mean cross-entropy, mean(sum_c (p_c - t_c) z_c), rises with a.
 
     Args:
         logits_NC: Logits z.
@@ -135,7 +136,7 @@ def fit_temperature(logits_NC: Tensor, label_N: Tensor) -> float:
 
 
 def targets(label_N: Tensor, num_classes: int) -> Tensor:
-    """What the classes of texts are taken to be, float64 [N, C]: nearly, but not quite, sure."""
+    """Smoothed targets of the classes, float64 [N, C], slightly below 1 (Platt, 1999)."""
     doubt = 1 / (len(label_N) + 2)
     target_NC = torch.full(
         (len(label_N), num_classes), doubt / (num_classes - 1), dtype=torch.float64
@@ -152,7 +153,7 @@ def fit_logistic(score_N: Tensor, label_N: Tensor) -> tuple[float, float]:
 
     Returns:
         The slope is never negative, so that a higher score never means a lower probability; it is
-        tiny where the scores tell nothing, or the reverse. 1 and 0 where all are of one class.
+        tiny where the scores carry no information, or the reverse. 1 and 0 with one class only.
 
     Raises:
         ValueError: A score is not finite.
@@ -177,22 +178,22 @@ def fit_logistic(score_N: Tensor, label_N: Tensor) -> tuple[float, float]:
 def threshold_of(
     negative_N: Tensor, rate: float, vote_N: Tensor | None = None
 ) -> tuple[float, float]:
-    """The lowest threshold at which no more than a share of negative texts is called positive.
+    """The lowest threshold at which at most a given share of negative texts is called positive.
 
     Args:
         negative_N: Log-odds of the positive class of negative texts.
         rate: That share.
-        vote_N: What each counts; 1 where None.
+        vote_N: Weight of each; 1 if None.
 
     Returns:
         The threshold in log-odds, between two texts or above them all, and the share at it: with
-        fewer than 1 / `rate` texts it is 0. Between two texts it is where the probability is half
-        way between theirs.
+        fewer than 1 / `rate` texts it is 0. Between two texts its probability is the mean of
+        theirs.
     """
     vote_N = torch.ones(len(negative_N), dtype=torch.float64) if vote_N is None else vote_N
-    level_G, place_N = torch.unique(-negative_N.double(), return_inverse=True)
+    level_G, level_of_N = torch.unique(-negative_N.double(), return_inverse=True)
     passed_G = (
-        torch.zeros(len(level_G), dtype=torch.float64).index_add(0, place_N, vote_N).cumsum(0)
+        torch.zeros(len(level_G), dtype=torch.float64).index_add(0, level_of_N, vote_N).cumsum(0)
     )
     num = int(few_enough(passed_G, passed_G[-1:], rate).sum())
     bounds = [inf, *(-level_G).tolist(), -inf][num : num + 2]
@@ -208,7 +209,7 @@ def half_way(above: float, below: float) -> float:
 
 
 def densities(density_N: Tensor) -> tuple[float, float]:
-    """Bounds that hold nearly all validation texts, and half as far again beyond them."""
+    """Bounds of nearly all validation texts, widened by half their distance from the median."""
     low, middle, high = torch.quantile(
         density_N.double(), torch.tensor([0.005, 0.5, 0.995], dtype=torch.float64)
     ).tolist()

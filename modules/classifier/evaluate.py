@@ -1,4 +1,4 @@
-"""What an evaluation says of a detector. Shape legend: N = texts, C = classes."""
+"""Evaluation of a classifier. Shape legend: N = texts, C = classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,9 +13,9 @@ from modules.classifier.finite import check_finite, refuse, unsound
 from modules.metrics.image.frechet_metric import over_ranks
 
 PLAIN = "none"
-"""Name of no attack."""
+"""The attack column of a text that is not attacked."""
 COLUMNS = ("pair_id", "generator", "paired_generator", "domain", "attack")
-"""What travels with the scores of a text."""
+"""Columns that are kept with the scores of a text."""
 
 
 @dataclass
@@ -25,30 +25,30 @@ class EvaluatedBatches:
     Attributes:
         logits: Logits of each batch, [N, C].
         label: Classes of each batch, [N].
-        row: Number of each text in the data.
-        place: File and row of each.
-        density: Tokens a byte of each text.
-        columns: Other columns by name.
+        row: Index of each text in the data.
+        origin: File and row of each.
+        density: Tokens per byte of each text.
+        columns: The other columns (`COLUMNS`) by name.
     """
 
     logits: list[Tensor]
     label: list[Tensor]
     row: list[int]
-    place: list[str]
+    origin: list[str]
     density: list[float]
     columns: dict[str, list[str]]
 
     @staticmethod
     def empty() -> "EvaluatedBatches":
-        """No text yet."""
+        """Without any text."""
         return EvaluatedBatches([], [], [], [], [], {name: [] for name in COLUMNS})
 
     def add(self, logits_NC: Tensor, batch: Any) -> None:
-        """Add a batch; nothing is read from the device."""
+        """Add a batch, without synchronising with the device."""
         self.logits.append(logits_NC)
         self.label.append(batch["label_N"])
         self.row += batch["row_N"]
-        self.place += batch.get("origin_N", [f"text {row}" for row in batch["row_N"]])
+        self.origin += batch.get("origin_N", [f"text {row}" for row in batch["row_N"]])
         self.density += batch["density_N"]
         for name, values in self.columns.items():
             values += batch[f"{name}_N"]
@@ -57,17 +57,17 @@ class EvaluatedBatches:
         """All texts of all ranks, in the order of the data.
 
         Raises:
-            ValueError: There is no text, or a score is not finite; names the texts.
+            ValueError: There are no texts, or a score is not finite; names the texts.
         """
         logits = torch.cat(self.logits).double().cpu() if self.logits else torch.zeros(0, 0)
         label = torch.cat(self.label).cpu() if self.label else torch.zeros(0, dtype=torch.long)
-        bad = [self.place[i] for i in unsound(torch.isfinite(logits).all(1))]
+        bad = [self.origin[i] for i in unsound(torch.isfinite(logits).all(1))]
         parts = over_ranks([(logits, label, self.row, self.density, self.columns, bad)])
         filled = [part for part in parts if len(part[0])]
         if not filled:
             raise ValueError("there was no text to evaluate")
         num = sum(len(part[0]) for part in filled)
-        refuse([place for part in filled for place in part[5]], num)
+        refuse([origin for part in filled for origin in part[5]], num)
         columns = {name: [one for part in filled for one in part[4][name]] for name in COLUMNS}
         row = torch.tensor([one for part in filled for one in part[2]])
         logits, label = (torch.cat([part[i] for part in filled]) for i in (0, 1))
@@ -80,11 +80,11 @@ class EvaluatedTexts:
     """All texts of an evaluation.
 
     Attributes:
-        logits_NC: What the detector said, float64, on the CPU.
-        label_N: Number of the class of each.
-        row_N: Number of each text in the data.
-        density_N: Tokens a byte of each.
-        columns: Other columns by name.
+        logits_NC: Logits of the classifier, float64, on the CPU.
+        label_N: Index of the class of each.
+        row_N: Index of each text in the data.
+        density_N: Tokens per byte of each.
+        columns: The other columns (`COLUMNS`) by name.
     """
 
     logits_NC: Tensor
@@ -95,7 +95,7 @@ class EvaluatedTexts:
 
     @property
     def num_negative(self) -> int:
-        """Different texts of the first class: those of one pair are cuts of the same text."""
+        """Different texts of the first class; those of one pair are cuts of the same text."""
         pairs = zip(self.columns["pair_id"], self.label_N.tolist(), strict=True)
         return len({pair for pair, label in pairs if label == 0})
 
@@ -104,25 +104,24 @@ class EvaluatedTexts:
         """Names of the attacks, `none` first."""
         return sorted(set(self.columns["attack"]), key=lambda name: (name != PLAIN, name))
 
-    def at(self, places: Sequence[int]) -> "EvaluatedTexts":
-        """The texts at these places."""
-        index = torch.tensor(places, dtype=torch.long)
-        columns = {name: [values[i] for i in places] for name, values in self.columns.items()}
+    def at(self, chosen: Sequence[int]) -> "EvaluatedTexts":
+        """The texts at these positions."""
+        index = torch.tensor(chosen, dtype=torch.long)
+        columns = {name: [values[i] for i in chosen] for name, values in self.columns.items()}
         logits, label = self.logits_NC[index], self.label_N[index]
         return EvaluatedTexts(logits, label, self.row_N[index], self.density_N[index], columns)
 
     def ordered(self) -> "EvaluatedTexts":
-        """The texts in the order of the data, those as they are before attacked ones."""
+        """The texts in the order of the data, unattacked before attacked ones."""
         attack, row = self.columns["attack"], self.row_N.tolist()
         by = [(attack[i] != PLAIN, attack[i], row[i]) for i in range(len(row))]
         return self.at(sorted(range(len(row)), key=by.__getitem__))
 
     def under(self, attack: str) -> "EvaluatedTexts":
-        """What a detector meets under an attack: attacked texts, and those that it leaves alone.
+        """The texts under an attack: attacked ones, and those that the attack leaves unchanged.
 
-        A text that is attacked keeps its number, and takes the place of the text as it is. Where a
-        table brought attacked texts, which have numbers of their own, those as they are count for
-        the classes that were not attacked.
+        An attacked text keeps its index and replaces the unattacked one. Attacked texts of a table
+        have indices of their own; there, the unattacked texts of all other classes are added.
         """
         attacks, row, label = self.columns["attack"], self.row_N.tolist(), self.label_N.tolist()
         own = [i for i, name in enumerate(attacks) if name == attack]
@@ -138,7 +137,7 @@ class EvaluatedTexts:
 
 
 def evaluate(logits_NC: Tensor, label_N: Tensor, false_positive_rate: float) -> dict[str, float]:
-    """Loss in nats, accuracy, AUROC and F1; of two classes also the hits at few false alarms.
+    """Loss in nats, accuracy, AUROC and F1; of two classes also the TPR at a low FPR.
 
     With two classes the second is the positive one; with more, F1 and AUROC are means over the
     classes, each against the rest. All are computed by torchmetrics but the loss.
@@ -146,11 +145,11 @@ def evaluate(logits_NC: Tensor, label_N: Tensor, false_positive_rate: float) -> 
     Args:
         logits_NC: Calibrated logits.
         label_N: Class of each text.
-        false_positive_rate: At which the share of positive texts that are found is reported, as
-            `tpr_at_1_fpr` for 0.01: the largest at any threshold that lets no more pass.
+        false_positive_rate: False-positive rate at which the true-positive rate is reported, as
+            `tpr_at_1_fpr` for 0.01: the largest at any threshold within that rate.
 
     Returns:
-        By name.
+        The metrics by name.
 
     Raises:
         ValueError: A logit is not finite.
@@ -168,12 +167,12 @@ def evaluate(logits_NC: Tensor, label_N: Tensor, false_positive_rate: float) -> 
 def binary_measures(
     odds_N: Tensor, label_N: Tensor, false_positive_rate: float
 ) -> dict[str, float]:
-    """Accuracy and F1 at even odds, AUROC, and the hits at few false alarms.
+    """Accuracy and F1 at even odds, AUROC, and the TPR at a low FPR.
 
     Args:
         odds_N: Log-odds of the positive class.
         label_N: 1 where positive, else 0.
-        false_positive_rate: Share of false alarms.
+        false_positive_rate: That FPR.
     """
     from torchmetrics.functional import classification as of
 
@@ -189,7 +188,7 @@ def binary_measures(
 
 
 def at_threshold(called_N: Tensor, texts: EvaluatedTexts) -> dict[str, float]:
-    """What the threshold of validation does to these texts: false alarms, and hits.
+    """FPR and TPR of these texts at the threshold that validation fixed.
 
     Args:
         called_N: Which texts are called positive.
@@ -197,8 +196,8 @@ def at_threshold(called_N: Tensor, texts: EvaluatedTexts) -> dict[str, float]:
 
     Returns:
         `fpr_at_threshold`, the share of the different texts of the first class that are called
-        positive, where the cuts of one text count 1 together; `tpr_at_threshold`, that of the
-        second class. NaN where there is no such text.
+        positive, where all cuts of one text sum to 1; `tpr_at_threshold`, that of the second class.
+        NaN without such texts.
     """
     negative_N, pairs = texts.label_N == 0, texts.columns["pair_id"]
     vote_N = votes([pairs[i] for i in negative_N.nonzero()[:, 0].tolist()])
@@ -208,12 +207,12 @@ def at_threshold(called_N: Tensor, texts: EvaluatedTexts) -> dict[str, float]:
 
 
 def ranks(score_N: Tensor) -> Tensor:
-    """Numbers in [0, 1] in the order of the scores, equal where these are, float64.
+    """Normalised ranks of the scores in [0, 1], equal for equal scores, float64.
 
-    Far from zero, probabilities of different scores are the same number; ranks are not.
+    Far from zero, probabilities of different scores round to the same number; ranks do not.
     """
-    levels, place_N = torch.unique(score_N.double(), return_inverse=True)
-    return place_N.double() / max(1, len(levels) - 1)
+    levels, rank_N = torch.unique(score_N.double(), return_inverse=True)
+    return rank_N.double() / max(1, len(levels) - 1)
 
 
 def multiclass_measures(logits_NC: Tensor, label_N: Tensor) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""No measure is taken of numbers that are none. Shape legend: N = texts."""
+"""Refusal of scores that are not finite. Shape legend: N = texts."""
 
 from collections.abc import Sequence
 
@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 
 NUM_SHOWN = 20
-"""Texts that a message names."""
+"""Maximum number of texts that a message names."""
 
 
 def check_finite(score: Tensor, names: Sequence[str] | None = None) -> None:
-    """Refuse scores that are NaN or infinite: ranks, rates and calibrations of them mean nothing.
+    """Refuse scores that are NaN or infinite: their ranks and rates are meaningless.
 
     Args:
-        score: What a detector said, [N] or [N, C].
-        names: Of the texts, for the message; their numbers where None.
+        score: Scores of a classifier, [N] or [N, C].
+        names: Of the texts, for the message; their indices if None.
 
     Raises:
         ValueError: Says how many are not finite, and names the first texts.
@@ -24,12 +24,12 @@ def check_finite(score: Tensor, names: Sequence[str] | None = None) -> None:
 
 
 def unsound(good_N: Tensor) -> list[int]:
-    """Places at which it is not True."""
+    """Positions where it is not True."""
     return (~good_N.bool()).nonzero()[:, 0].tolist() if len(good_N) else []
 
 
 def refuse(bad: Sequence[object], num: int) -> None:
-    """Raise a ValueError that names texts without a finite score; nothing where there is none."""
+    """Raise a ValueError that names the texts without a finite score, if there are any."""
     if not bad:
         return
     more = f" and {len(bad) - NUM_SHOWN} more" if len(bad) > NUM_SHOWN else ""

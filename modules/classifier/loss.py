@@ -1,4 +1,4 @@
-"""The detector's objective. Shape legend: W = windows, N = texts, C = classes."""
+"""The classifier's objective. Shape legend: W = windows, N = texts, C = classes."""
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,6 @@ def classification_loss(
     Args:
         logits_NC: Scores of the classes.
         label_N: Class of each text.
-        weight_C: What an error on each class counts; 1 where None.
+        weight_C: Weight of an error on each class; 1 if None.
     """
     return F.cross_entropy(logits_NC.float(), label_N, weight_C, reduction="sum")

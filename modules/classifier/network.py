@@ -28,12 +28,12 @@ Attention = Literal["sdpa", "eager", "flash_attention_2"]
 
 
 class ClassifierNetwork(nn.Module):
-    """An encoder and what a detector needs of it.
+    """An encoder with a classification head.
 
     Args:
         model: A `transformers` model for sequence classification.
         activation_checkpointing: Whether blocks are computed again in backward, to save memory.
-        order: Output of the model for each class; the same numbers where None.
+        order: Index of the model's output for each class; the identity if None.
     """
 
     def __init__(
@@ -50,13 +50,13 @@ class ClassifierNetwork(nn.Module):
 
     @property
     def context(self) -> int | None:
-        """Longest window in tokens; None where nothing says so."""
+        """Longest window in tokens; None if the config does not limit it."""
         longest = getattr(self.model.config, "max_position_embeddings", None)
         return longest - self.num_skipped if longest else None
 
     @property
     def num_skipped(self) -> int:
-        """Positions that no token takes: some architectures begin behind that of the padding."""
+        """Unused positions: some architectures count from the padding index on."""
         tables = (m for name, m in self.model.named_modules() if name.endswith(POSITIONS))
         pads = [getattr(table, "padding_idx", None) for table in tables]
         return max((pad + 1 for pad in pads if pad is not None), default=0)
@@ -93,13 +93,13 @@ class ClassifierNetwork(nn.Module):
 
         Args:
             folder: Where to write.
-            tokenizer: Written beside the weights.
-            classes: Names of the classes, by number.
+            tokenizer: Written next to the weights.
+            classes: Names of the classes, by index.
         """
         outputs = self.order or range(len(classes))
         named = sorted(zip(outputs, classes, strict=True))
         self.model.config.id2label = dict(named)
-        self.model.config.label2id = {name: number for number, name in named}
+        self.model.config.label2id = {name: index for index, name in named}
         self.model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
@@ -162,7 +162,7 @@ class FromConfig(ClassifierNetwork):
         from transformers import AutoModelForSequenceClassification
 
         known = make_config(model_type, {})
-        marks = {name: pad for name in MARKS if hasattr(known, name)}  # ours come with the data
+        marks = {name: pad for name in MARKS if hasattr(known, name)}  # ours are the data's
         sizes = {"vocab_size": tokenizer_size, "num_labels": len(classes)}
         config = make_config(model_type, {**sizes, **marks, **options})
         check_vocabulary(tokenizer_size, config.vocab_size, f"options of {model_type}")
@@ -174,16 +174,16 @@ class FromConfig(ClassifierNetwork):
 
 
 POSITIONS = "position_embeddings"
-"""What the table of positions of an encoder is called."""
+"""Name of an encoder's position table."""
 MARKS = tuple(f"{mark}_token_id" for mark in ("pad", "bos", "eos", "cls", "sep"))
 """Token ids of configs, which must be within the vocabulary."""
 
 
 class Pretrained(ClassifierNetwork):
-    """A pretrained encoder, trained further as a whole, or a published classifier as it is.
+    """A pretrained encoder to fine-tune as a whole, or a published classifier unchanged.
 
-    A head of as many classes is kept, each of its outputs under the class that its name means;
-    another head is made anew.
+    A head with the same number of classes is kept, its outputs matched to the classes by name;
+    any other head is initialised anew.
 
     Args:
         tokenizer_size: Number of token ids; given by the system.
@@ -191,14 +191,14 @@ class Pretrained(ClassifierNetwork):
         classes: Names of the classes; given by the system.
         source: Local folder or hub id.
         labels: Class of each output of a published head, such as `{LABEL_0: human, LABEL_1:
-            machine}`; names that say it themselves, such as Real and Fake, need none.
-        new_head: Whether the head is made anew even if there is one that fits.
+            machine}`; names that are known, such as Real and Fake, need none.
+        new_head: Whether the head is initialised anew even if there is one that fits.
         revision: Branch, tag or commit on the hub.
         attention: How windows are attended; the fastest way that the architecture has where None.
         activation_checkpointing: Whether blocks are computed again in backward, to save memory.
 
     Raises:
-        FileNotFoundError: A local folder that is not there.
+        FileNotFoundError: The local folder does not exist.
         ValueError: A vocabulary smaller than the tokenizer, or a head whose outputs are not known
             to mean the classes; before any weight is read.
     """
@@ -240,7 +240,7 @@ class Pretrained(ClassifierNetwork):
                 revision=revision,
                 attn_implementation=attention,
                 dtype=torch.get_default_dtype(),
-                ignore_mismatched_sizes=True,  # a head of another number of classes is made anew
+                ignore_mismatched_sizes=True,  # a head of another size is initialised anew
             )
         if new_head:
             renew_head(model)
@@ -249,7 +249,7 @@ class Pretrained(ClassifierNetwork):
 
 @contextmanager
 def attended(name: str, attention: Attention | None) -> Iterator[None]:
-    """Within it, a way of attention that an architecture lacks is refused in one sentence."""
+    """Context in which an attention that the architecture lacks is refused in one sentence."""
     try:
         yield
     except ValueError as error:
@@ -261,7 +261,7 @@ def attended(name: str, attention: Attention | None) -> Iterator[None]:
 
 
 def renew_head(model: Any) -> None:
-    """Draw everything anew that the encoder does not have, as for a model without a head."""
+    """Initialise every parameter that is not the encoder's, as for a model without a head."""
     if model.base_model is model:
         raise ValueError(f"{type(model).__name__} does not say which part of it is the head")
     kept = {id(module) for module in model.base_model.modules()} | {id(model)}

@@ -1,4 +1,7 @@
-"""What is said of a text that somebody wants judged. Shape legend: N = texts, C = classes."""
+"""Per-text prediction records: label, calibrated probability, threshold, warnings.
+
+Shape legend: C = classes.
+"""
 
 from typing import Any
 
@@ -8,15 +11,15 @@ from torch import Tensor
 from modules.classifier.calibration import Calibration
 
 FEW_WORDS = 20
-"""Below that many words a text says little."""
+"""With fewer words than this, a prediction is unreliable."""
 
 
 class PredictionRecord:
-    """Turns logits into records that say how sure they are.
+    """Turns logits into records with calibrated probabilities.
 
     Args:
         classes: Names of the classes.
-        calibration: What validation said.
+        calibration: Fitted on validation texts.
     """
 
     def __init__(self, classes: list[str], calibration: Calibration):
@@ -26,10 +29,10 @@ class PredictionRecord:
     def __call__(self, logits_C: Tensor, batch: Any, index: int) -> dict[str, Any]:
         """The record of one text of a batch.
 
-        Of two classes `label` is the positive one where its probability reaches the threshold of
-        `false_positive_rate`, a share of `num_human` texts of validation, and `verdict` says so in
-        words. `id` is what a table calls a text. A text that cannot be judged gets no label but the
-        reason, as `problem`.
+        With two classes, `label` is the positive one if its probability reaches the threshold of
+        `false_positive_rate`, a share of the `num_<negative class>` validation texts, and `verdict`
+        says so in words. `id` is the id of the text in its table. A text that cannot be classified
+        has no label but a `problem`.
         """
         record: dict[str, Any] = {"origin": batch["origin_N"][index]}
         if name := batch.get("id_N", [""] * (index + 1))[index]:
@@ -55,29 +58,29 @@ class PredictionRecord:
             "threshold": at.threshold,
             "false_positive_rate": at.false_positive_rate if at.num_negative else None,
             f"num_{self.classes[0]}": at.num_negative,
-            "verdict": self._told(logits_C),
+            "verdict": self._sentence(logits_C),
         }
 
-    def _told(self, logits_C: Tensor) -> str:
-        """Why the label is what it is, in words."""
+    def _sentence(self, logits_C: Tensor) -> str:
+        """The reason for the label, as a sentence."""
         at, (negative, positive) = self.at, self.classes
         odds, is_positive = float(at.odds(logits_C)), bool(at.calls(logits_C))
         p, least = apart(odds, at.least_odds)
-        said = (
+        sentence = (
             f"{positive if is_positive else negative}: p_{positive} {p} is "
             f"{'not ' if is_positive else ''}below the threshold {least}"
         )
         if not at.num_negative:
-            return f"{said}, which no validation text has decided"
+            return f"{sentence}, which no validation text has decided"
         share = f"{at.false_positive_rate:.2%}" if at.false_positive_rate else "none"
-        return f"{said}, which {share} of {at.num_negative} {negative} validation texts reach"
+        return f"{sentence}, which {share} of {at.num_negative} {negative} validation texts reach"
 
     def _among(self, p_C: Tensor) -> dict[str, Any]:
         shares = {f"p_{name}": p_C[i].item() for i, name in enumerate(self.classes)}
         return {"label": self.classes[int(p_C.argmax())], **shares}
 
     def _note(self, words: int, density: float) -> str:
-        """Why a verdict may mean little; empty where nothing speaks against it."""
+        """Why the prediction may be unreliable; empty if there is no reason."""
         if words < FEW_WORDS:
             return f"only {words} words"
         if not self.at.least_density <= density <= self.at.most_density:
@@ -90,10 +93,10 @@ class PredictionRecord:
 
 
 def apart(*odds: float) -> tuple[str, ...]:
-    """Probabilities of these log-odds in as many digits as tell them apart, or the log-odds."""
+    """Probabilities of these log-odds with enough digits to differ, or else the log-odds."""
     p = torch.tensor(odds, dtype=torch.float64).sigmoid().tolist()
     for digits in (3, 6):
-        told = tuple(f"{one:.{digits}g}" for one in p)
-        if len(set(told)) == len(set(odds)):
-            return told
+        shown = tuple(f"{one:.{digits}g}" for one in p)
+        if len(set(shown)) == len(set(odds)):
+            return shown
     return tuple(f"of log-odds {one:.6g}" for one in odds)

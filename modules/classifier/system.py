@@ -1,4 +1,4 @@
-"""A detector as a Lightning system: which loss, what calibrates it, what to log."""
+"""Text classification as a Lightning system: loss, calibration, evaluation, predictions."""
 
 from abc import abstractmethod
 from collections.abc import Collection
@@ -32,28 +32,28 @@ from modules.nn.builder import Builder
 
 
 class TextBatch(TypedDict):
-    """Labelled texts: what a datamodule yields to train a detector.
+    """Labelled texts: the batch of a classifier.
 
-    N = texts, W = windows of all of them, L = tokens of the longest window. Outside of training
-    there may be fewer texts than a batch has, or none.
+    N = texts, W = windows of all of them, L = tokens of the longest window. Outside training a
+    batch may have fewer texts than batch_size, or none.
 
     Attributes:
         token_WL: Token ids of windows, int64, each with start and end, padded on the right.
         mask_WL: True where a token is real.
         windows_N: Windows of each text, in order; they sum to W. One each in training.
-        label_N: Number of the class, int64; -100 where it is not known. Of two classes, 1 is the
-            positive one: machine.
+        label_N: Index of the class, int64; -100 if unknown. With two classes, 1 is the positive
+            one, such as machine.
         num_targets: N.
         step_targets: The same over all micro-batches of the optimizer step, on this rank.
-        row_N: Number of each text in the data.
+        row_N: Index of each text in the data.
         text_N: The texts.
-        problem_N: Why a text cannot be judged; empty where it can. Such a text has no window.
-        density_N: Tokens a byte of each text.
-        pair_id_N: Human text that each is or continues.
-        generator_N: Who wrote it; `human` where a person did.
-        paired_generator_N: Generator to whose pair it belongs; empty where it belongs to none.
-        domain_N: Where it comes from.
-        attack_N: What was done to it; `none` for nothing.
+        problem_N: Why a text cannot be classified; else empty. Such a text has no window.
+        density_N: Tokens per byte of each text.
+        pair_id_N: Group of each text: of machine texts, the human text that it continues.
+        generator_N: Who wrote it; `human` for a person.
+        paired_generator_N: Generator to whose pair it belongs; empty if none.
+        domain_N: Its domain.
+        attack_N: Name of the attack; `none` without one.
         origin_N: File and row.
     """
 
@@ -76,9 +76,9 @@ class TextBatch(TypedDict):
 
 
 class EvaluatedClassifier(System):
-    """What every detector shares: evaluation, calibration on validation texts, verdicts.
+    """Evaluation, calibration on validation texts and prediction records of any classifier.
 
-    A subclass says in `logits` what it thinks of the texts of a batch.
+    A subclass computes the `logits` of a batch.
     """
 
     classes: list[str]
@@ -87,7 +87,7 @@ class EvaluatedClassifier(System):
     learns_in_validation = True
 
     def check_classes(self) -> None:
-        """Refuse less than two classes and a rate that is none."""
+        """Refuse fewer than two classes, and a rate outside (0, 1)."""
         if len(set(self.classes)) < 2:
             raise ValueError(f"classes must be at least two, got {', '.join(self.classes)}")
         if not 0 < self.target_fpr < 1:
@@ -95,7 +95,7 @@ class EvaluatedClassifier(System):
 
     @abstractmethod
     def logits(self, batch: TextBatch) -> Tensor:
-        """Logits of the texts, [N, C]; NaN for what cannot be judged."""
+        """Logits of the texts, [N, C]; NaN for texts that cannot be classified."""
 
     # Evaluation
 
@@ -107,20 +107,20 @@ class EvaluatedClassifier(System):
         return [f"validate/{name}" for name in (*given, *more)]
 
     def on_validation_epoch_start(self) -> None:
-        """Start with no text."""
-        self.judged = EvaluatedBatches.empty()
+        """Start without texts."""
+        self.evaluated = EvaluatedBatches.empty()
 
     def validation_step(self, batch: TextBatch, batch_idx: int) -> None:
-        """Keep what is said of the texts."""
+        """Collect the logits of the texts."""
         if batch["num_targets"]:
-            self.judged.add(self.logits(batch), batch)
+            self.evaluated.add(self.logits(batch), batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Calibrate, and log what the texts of all ranks say."""
-        texts = self.judged.whole()
+        """Calibrate on the texts of all ranks, and log their metrics."""
+        texts = self.evaluated.whole()
         self.calibration = self.calibrated(texts)
         row = evaluate(texts.logits_NC, texts.label_N, self.target_fpr)
-        calibrated = self._measures(texts)
+        calibrated = self._metrics(texts)
         row |= {f"calibrated_{name}": calibrated[name] for name in ("loss", "accuracy")}
         row |= self._human(texts)
         row["temperature"] = self.calibration.temperature
@@ -130,16 +130,16 @@ class EvaluatedClassifier(System):
     test_step = validation_step
 
     def on_test_epoch_end(self) -> None:
-        """Log what the texts of all ranks say, as they are and under each attack."""
-        self.tested = self.judged.whole()
+        """Log the metrics over all ranks, without and under each attack."""
+        self.tested = self.evaluated.whole()
         row: dict[str, float] = {}
         for attack in self.tested.attacks:
             under = "" if attack == PLAIN else f"{attack}/"
-            found = self._measures(self.tested.under(attack))
+            found = self._metrics(self.tested.under(attack))
             row |= {f"test/{under}{name}": value for name, value in found.items()}
         self.report(row)
 
-    def _measures(self, texts: EvaluatedTexts) -> dict[str, float]:
+    def _metrics(self, texts: EvaluatedTexts) -> dict[str, float]:
         logits = self.calibration.calibrated(texts.logits_NC)
         row = evaluate(logits, texts.label_N, self.target_fpr) | self._human(texts)
         if self.calibration.num_negative:
@@ -147,11 +147,11 @@ class EvaluatedClassifier(System):
         return row
 
     def _human(self, texts: EvaluatedTexts) -> dict[str, float]:
-        """How many human texts stand behind a false-positive rate."""
+        """Number of texts of the negative class, which a false-positive rate is of."""
         return {"num_human": float(texts.num_negative)} if len(self.classes) == 2 else {}
 
     def calibrated(self, texts: EvaluatedTexts) -> Calibration:
-        """What these texts ask for."""
+        """Calibration fitted on these texts."""
         whose = texts.columns["pair_id"]
         found = Calibration.of(texts.logits_NC, texts.label_N, self.target_fpr, whose)
         low, high = densities(texts.density_N)
@@ -160,7 +160,7 @@ class EvaluatedClassifier(System):
     # Scores
 
     def scores(self) -> dict[str, list[Any]]:
-        """What the last test said of each text under each attack, a column a name.
+        """Scores of each text of the last test under each attack, by column.
 
         `id`, `pair_id`, `generator`, `paired_generator`, `domain`, `attack`, `label`; of two
         classes `score` (log-odds before calibration) and `p_<positive class>`, of more a
@@ -179,15 +179,15 @@ class EvaluatedClassifier(System):
             return columns | {f"p_{self.classes[1]}": p_NC[:, 1].tolist()}
         return columns | {f"p_{c}": p_NC[:, i].tolist() for i, c in enumerate(self.classes)}
 
-    # Verdicts
+    # Predictions
 
     def predict_step(self, batch: TextBatch, batch_idx: int) -> list[dict[str, Any]]:
-        """What is said of each text; one record each."""
+        """A record of each text (`PredictionRecord`)."""
         if not batch["num_targets"]:
             return []
         logits_NC = self.logits(batch).double().cpu()
-        say = PredictionRecord(self.classes, self.calibration)
-        return [say(logits_NC[i], batch, i) for i in range(batch["num_targets"])]
+        record = PredictionRecord(self.classes, self.calibration)
+        return [record(logits_NC[i], batch, i) for i in range(batch["num_targets"])]
 
     # Checkpoints
 
@@ -210,15 +210,15 @@ class EvaluatedClassifier(System):
 
 
 class TextClassifier(Tokenized, EvaluatedClassifier):
-    """Train an encoder to tell classes of texts apart: human and machine, or others.
+    """Train an encoder to classify texts, such as human and machine, or stances.
 
     Args:
         network: Builds the encoder from the size of the tokenizer, the id of its padding and the
             names of the classes; called once, under the strategy's own context.
         tokenizer: Local folder or hub id; the same as the data's.
-        classes: Names of the classes by number; the second of two is the positive one.
-        class_weights: What an error on each class counts; 1 where None.
-        target_fpr: False-positive rate of the threshold that validation decides.
+        classes: Names of the classes by index; the second of two is the positive one.
+        class_weights: Weight of an error on each class; 1 if None.
+        target_fpr: False-positive rate at which validation sets the threshold.
         optimizer: Builds the optimizer from the trainable parameters.
         scheduler: Builds the learning-rate schedule from that optimizer.
         compile: Whether to compile the network with torch.compile.
@@ -263,7 +263,7 @@ class TextClassifier(Tokenized, EvaluatedClassifier):
 
     @property
     def classifier(self) -> ClassifierNetwork:
-        """The network, once it is built."""
+        """The network, once built."""
         assert isinstance(self.network, ClassifierNetwork)
         return self.network
 

@@ -52,7 +52,7 @@ class Baseline(EvaluatedClassifier):
         self.target_fpr = target_fpr
         self.check_classes()
         if len(self.classes) > 2:
-            raise ValueError(f"a baseline tells two classes apart, got {len(self.classes)}")
+            raise ValueError(f"a baseline has two classes, got {len(self.classes)}")
 
     @override
     def build(self) -> nn.Module:
@@ -60,25 +60,25 @@ class Baseline(EvaluatedClassifier):
 
     @property
     def method(self) -> DetectionMethod:
-        """The method, once it is built."""
+        """The method, once built."""
         assert isinstance(self.network, DetectionMethod)
         return self.network
 
     def on_test_start(self) -> None:
-        """Learn and calibrate."""
+        """Fit and calibrate."""
         self.prepare(cast(LabelledTexts, self.trainer.datamodule))  # type: ignore[attr-defined]
 
     on_predict_start = on_test_start
 
     def prepare(self, data: LabelledTexts) -> None:
-        """Learn from the training texts and calibrate on the validation texts."""
+        """Fit on the training texts, and calibrate on the validation texts."""
         if self.method.learns:
             self.method.learn(*data.labelled_texts("train"))
-        judged = EvaluatedBatches.empty()
+        evaluated = EvaluatedBatches.empty()
         for batch in data.val_dataloader():
             if batch["num_targets"]:
-                judged.add(self.logits(batch), batch)
-        self.calibration = self.calibrated(judged.whole())
+                evaluated.add(self.logits(batch), batch)
+        self.calibration = self.calibrated(evaluated.whole())
 
     @override
     def logits(self, batch: TextBatch) -> Tensor:

@@ -1,4 +1,4 @@
-"""A detector that is no trained network: what it must be able to do."""
+"""Interface of detectors that are not trained networks."""
 
 from abc import abstractmethod
 
@@ -6,15 +6,15 @@ from torch import Tensor, nn
 
 
 class DetectionMethod(nn.Module):
-    """Gives every text a score that is the higher the more a machine seems to have written it."""
+    """Scores texts; a higher score means more likely written by a machine."""
 
     learns = False
-    """Whether it needs training texts."""
+    """Whether it is fitted on training texts."""
 
     def learn(self, texts: list[str], labels: list[int]) -> None:
-        """Learn from texts; label 1 is the machine's."""
+        """Fit on texts; label 1 is machine."""
         raise TypeError(f"{type(self).__name__} learns nothing")
 
     @abstractmethod
     def scores(self, texts: list[str]) -> Tensor:
-        """A score for each text, float64, on the CPU."""
+        """A score of each text, float64, on the CPU."""

@@ -16,7 +16,7 @@ from modules.weights.origin import read_tokenizer
 
 
 class Published(DetectionMethod):
-    """Log-odds of the second class, as a classifier says that somebody has trained.
+    """Log-odds of the second class by a published classifier.
 
     Args:
         source: Local folder or hub id of weights and tokenizer.
@@ -29,7 +29,7 @@ class Published(DetectionMethod):
         attention: How windows are attended; the fastest way that the architecture has where None.
 
     Raises:
-        ValueError: There is no head of two classes, or its outputs are not known to mean them.
+        ValueError: There is no head of two classes, or it is not known which output is which class.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Published(DetectionMethod):
         options = {"labels": labels, "revision": revision, "attention": attention}
         network = Pretrained(**sizes, classes=list(classes), source=source, **options)  # type: ignore[arg-type]
         if network.order is None:
-            raise ValueError(f"{source} has no head that tells {' and '.join(classes)} apart")
+            raise ValueError(f"{source} has no head with the classes {' and '.join(classes)}")
         self.network = network.requires_grad_(False)
         self.max_length = min([max_length, *([network.context] if network.context else [])])
         self.batch_size = batch_size

@@ -1,4 +1,4 @@
-"""Words or characters counted, and a logistic regression: the baseline that needs no network."""
+"""TF-IDF of words or characters with logistic regression: the baseline without a network."""
 
 from typing import Any, Literal
 
@@ -12,15 +12,15 @@ from modules.detector.method import DetectionMethod
 class Tfidf(DetectionMethod):
     """TF-IDF features and logistic regression, both of scikit-learn.
 
-    Classes weigh alike, whatever their numbers of training texts.
+    Classes have equal weight, whatever their numbers of training texts.
 
     Args:
         analyzer: What is counted: words, with punctuation marks among them, or characters.
-        shortest: Fewest words or characters of what is counted.
-        longest: Most of them.
-        least_texts: Training texts in which something must occur to be counted.
-        most_features: How many of the most frequent are counted, at most.
-        strength: Inverse of the weight of the squared coefficients, scikit-learn's C.
+        shortest: Minimum n of the n-grams.
+        longest: Maximum n.
+        least_texts: Minimum number of training texts that an n-gram must occur in.
+        most_features: Maximum number of n-grams, the most frequent ones.
+        strength: Inverse of the L2 regularisation weight, scikit-learn's C.
         seed: Of the solver.
     """
 
@@ -69,5 +69,5 @@ class Tfidf(DetectionMethod):
     @override
     def scores(self, texts: list[str]) -> Tensor:
         if self.model is None:
-            raise RuntimeError("it has learnt nothing yet")
+            raise RuntimeError("it is not fitted yet")
         return torch.from_numpy(self.model.decision_function(texts)).double()

@@ -1,4 +1,4 @@
-"""A language model that continues human texts, so that there are machine texts to detect.
+"""A language model that continues human texts, to produce machine texts for detectors.
 
 Shape legend: B = prompts, L = longest prompt.
 """
@@ -16,13 +16,13 @@ from modules.nn.generators import generator_of
 
 
 class PairBatch(TypedDict):
-    """Beginnings of human texts.
+    """Prefixes of human texts.
 
     Attributes:
         token_BL: Token ids, padded on the left.
         mask_BL: True where a token is real.
-        prompt: The beginnings as text.
-        row_B: Number of each; -1 for one that only keeps this device busy.
+        prompt: The prefixes as text.
+        row_B: Index of each; -1 for a filler that only keeps this rank busy.
         pair_B: `pair_id`, `domain`, `split` and whole `text` of the human text of each.
     """
 
@@ -34,22 +34,22 @@ class PairBatch(TypedDict):
 
 
 RECIPE = Generation(max_new_tokens=120, temperature=2.0, top_k=50, top_p=0.96)
-"""How 2310.05165 samples; the temperature keeps the text from repeating itself."""
+"""Sampling of 2310.05165; the temperature prevents repetition."""
 
 
 class Writer(CausalLM):
     """Write pairs by the recipe of 2310.05165: `predict` gives the human text and a continuation.
 
-    A continuation is drawn again until it has as many tokens as it should; the longer of the two
-    texts is then cut to as many words as the other has, prompt included, or length would tell. The
-    records of a run make a table that `datamodules.labelled_text.source` reads.
+    A continuation is drawn again until it has at least `least_tokens` tokens. The longer of the two
+    texts is then cut to the word count of the other, prompt included, since length would give the
+    class away. The records of a run make a table that `datamodules.labelled_text.source` reads.
 
     Args:
         network: Builds the language model; called once, under the strategy's own context.
         tokenizer: Local folder or hub id; the same as the data's.
-        name: What the generator is called.
-        least_tokens: Fewest tokens of a continuation, at most those of `generation`.
-        tries: How often one is drawn at most; then the record has no text, but a `problem`.
+        name: Name of the generator.
+        least_tokens: Minimum tokens of a continuation, at most those of `generation`.
+        tries: Maximum number of draws; after them the record has no text but a `problem`.
         seed: Of the draws.
         generation: How tokens are chosen.
 
@@ -80,7 +80,7 @@ class Writer(CausalLM):
             raise ValueError(f"tries must be at least 1, got {tries}")
 
     def predict_step(self, batch: PairBatch, batch_idx: int) -> list[dict[str, Any]]:  # type: ignore[override]
-        """Two records for each prompt: the human text, and the machine's."""
+        """Two records for each prompt: the human text and the machine text."""
         if batch["row_B"][0] < 0:
             return []
         found: list[str | None] = [None] * len(batch["prompt"])
@@ -96,11 +96,11 @@ class Writer(CausalLM):
             for record in self.records(batch["prompt"][i], text, batch["pair_B"][i])
         ]
 
-    def draw(self, batch: PairBatch, places: list[int], attempt: int) -> list[str]:
-        """Continuations of some prompts of a batch, each by the chance of its own pair."""
-        names = [batch["pair_B"][i]["pair_id"] for i in places]
+    def draw(self, batch: PairBatch, chosen: list[int], attempt: int) -> list[str]:
+        """Continuations of some prompts of a batch, each with the generator of its own pair."""
+        names = [batch["pair_B"][i]["pair_id"] for i in chosen]
         generators = [generator_of(self.seed, name, attempt) for name in names]
-        return self._continue(batch["token_BL"][places], batch["mask_BL"][places], generators)
+        return self._continue(batch["token_BL"][chosen], batch["mask_BL"][chosen], generators)
 
     def num_tokens(self, text: str) -> int:
         """Tokens of a continuation."""
@@ -110,9 +110,9 @@ class Writer(CausalLM):
         self, prompt: str, continuation: str | None, pair: dict[str, str]
     ) -> list[dict[str, Any]]:
         """Rows of a table of texts."""
-        told = {"domain": pair["domain"], "pair_id": pair["pair_id"], "split": pair["split"]}
-        told["paired_generator"] = self.generator_name
-        machine = {"label": "machine", "generator": self.generator_name, **told}
+        shared = {"domain": pair["domain"], "pair_id": pair["pair_id"], "split": pair["split"]}
+        shared["paired_generator"] = self.generator_name
+        machine = {"label": "machine", "generator": self.generator_name, **shared}
         if continuation is None:
             least, most = self.least_tokens, self.generation.max_new_tokens
             reason = f"no continuation of {least} to {most} tokens in {self.tries} tries"
@@ -120,13 +120,13 @@ class Writer(CausalLM):
         text, words = prompt + continuation, pair["text"].split()
         num = min(len(words), len(text.split()))
         whole = " ".join(words[:num])
-        human = {"text": whole, "label": "human", "generator": "human", **told}
+        human = {"text": whole, "label": "human", "generator": "human", **shared}
         text = first_words(text, num)
         tokens = {"tokens": self.num_tokens(continuation)}
         return [{**human, **tokens}, {"text": text, **machine, **tokens}]
 
 
 def first_words(text: str, num: int) -> str:
-    """A text up to one of its words, with the white space between them."""
+    """The first `num` words of a text, with the whitespace between them."""
     found = re.match(rf"\s*(?:\S+\s+){{0,{num - 1}}}\S+", text)
     return text if found is None else found[0]

@@ -1,7 +1,7 @@
-"""Detectors that are not trained: scores from what a causal language model says of a text.
+"""Zero-shot detectors: scores from the token statistics of a causal language model.
 
-Each is the higher the more a machine seems to have written the text. The formulas are over the sums
-of `likelihoods.TokenSums`; T is the number of tokens of a text.
+A higher score means more likely written by a machine. The formulas are over the sums of
+`modules.causal_lm.token_statistics.TokenSums`; T is the number of tokens of a text.
 """
 
 from abc import abstractmethod
@@ -20,21 +20,21 @@ from modules.weights.origin import read_tokenizer
 
 
 class ZeroShot(DetectionMethod):
-    """A score that a language model gives.
+    """A score from a language model's token statistics.
 
     Args:
         network: Builds the scoring model p.
         tokenizer: Folder or hub id of its tokenizer.
-        reference: Builds the reference model q, which must have the same tokens; the scoring model
-            where None.
-        reference_tokenizer: Folder or hub id of its tokenizer, for that comparison; the one beside
-            its weights where None.
-        max_length: Tokens of a row, at most; longer texts are scored in rows.
-        batch_size: Rows side by side.
+        reference: Builds the reference model q, which must have the same vocabulary; the scoring
+            model if None.
+        reference_tokenizer: Folder or hub id of its tokenizer, for that comparison; the one in the
+            folder of its weights if None.
+        max_length: Maximum tokens of a row; longer texts are scored in several rows.
+        batch_size: Rows of a forward pass.
 
     Raises:
-        ValueError: A model was trained with other tokens, which their strings decide, or nothing
-            says with which.
+        ValueError: A model was trained with another vocabulary, by the strings of its tokens, or it
+            is not known with which.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class ZeroShot(DetectionMethod):
         self.model = network(size).requires_grad_(False)
         other = None if reference is None else reference(size)
         self.other = None if other is None else other.requires_grad_(False)
-        contexts = [one.context for one in (self.model, self.reference) if one.context]
+        contexts = [model.context for model in (self.model, self.reference) if model.context]
         self.max_length = min([max_length, *contexts])
         self.batch_size = batch_size
         sizes = (self.model.vocab_size, self.reference.vocab_size)
@@ -62,20 +62,20 @@ class ZeroShot(DetectionMethod):
         self._check_tokens(reference_tokenizer)
 
     def _check_tokens(self, reference_tokenizer: str | None) -> None:
-        """Compare the tokens of both models with those that texts are read with."""
+        """Compare the vocabularies of both models with that of the tokenizer."""
         source = read_from(self.model)
         theirs = own_tokenizer(source)
         if theirs is not None:
             check_tokens(self.tokenizer, theirs, f"the scoring model {source}")
-        if self.other is None or not (place := reference_tokenizer or read_from(self.other)):
+        if self.other is None or not (source := reference_tokenizer or read_from(self.other)):
             return
-        theirs = own_tokenizer(place)
+        theirs = own_tokenizer(source)
         if theirs is None:
             raise ValueError(
-                f"{place} has no tokenizer that says what its tokens are: name it as "
+                f"{source} has no tokenizer that says what its tokens are: name it as "
                 "`reference_tokenizer`"
             )
-        check_tokens(self.tokenizer, theirs, f"the reference model {place}")
+        check_tokens(self.tokenizer, theirs, f"the reference model {source}")
 
     @property
     def reference(self) -> LanguageModel:
@@ -97,7 +97,7 @@ class ZeroShot(DetectionMethod):
 
 
 class LogLikelihood(ZeroShot):
-    """Mean of log p(x_t): a machine takes tokens that are likely (Solaiman et al., 2019)."""
+    """Mean of log p(x_t): machines choose likely tokens (Solaiman et al., 2019)."""
 
     @override
     def score(self, sums: TokenSums) -> Tensor:
@@ -124,7 +124,7 @@ class FastDetectGPT(ZeroShot):
     """Conditional probability curvature in its analytic form (Bao et al., 2024).
 
     (sum log p(x_t) - sum m_t) / sqrt(sum v_t) with mean m_t and variance v_t of log p under the
-    reference model: how much likelier the text is than what the reference would have written.
+    reference model: how much likelier the text is than samples of the reference.
     """
 
     @override

@@ -1,7 +1,7 @@
-"""Several detectors as one: the mean of their probabilities.
+"""Ensembles: the mean of several classifiers' probabilities.
 
-The other way to join generators is to train one detector on texts of all of them, which costs one
-network at the test rather than many (2310.05165 recommends it).
+The alternative is one classifier trained on the texts of all generators, which costs one network
+at test time rather than many (2310.05165 recommends it).
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from modules.transfer.scores import ScoreTable, aligned
 def average(members: Sequence[ScoreTable]) -> ScoreTable:
     """The texts of the members with the mean of their probabilities.
 
-    Texts are ranked by that mean; those of the same mean, as where all probabilities are 1, by the
-    mean of the members' scores.
+    Texts are ranked by that mean; ties, as where all probabilities are 1, are broken by the mean of
+    the members' scores.
 
     Args:
-        members: Scores of each detector on the same texts.
+        members: Scores of each classifier on the same texts.
 
     Raises:
-        ValueError: There is no member, or two were tested on different texts.
+        ValueError: There are no members, or two were tested on different texts.
     """
     same = list(aligned({f"member {i}": one for i, one in enumerate(members)}).values())
     if len(same) == 1:

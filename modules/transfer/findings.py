@@ -1,4 +1,4 @@
-"""All that follows from what some detectors said about the texts of one test."""
+"""All results from the scores of several classifiers on the texts of one test."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,22 +25,22 @@ from modules.transfer.under_attack import Attacked, lost, under_attack
 
 RATES = (accuracy, auroc, true_positive_rate)
 Seeds = Mapping[str, Attacked]
-"""What one detector said: by seed, by attack."""
+"""Scores of one row of the matrix, by seed and attack."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """The matrices of some detectors.
+    """The matrices of several training sets on several test sets.
 
     Attributes:
-        accuracy: Of every detector on every generator, averaged probabilities among them.
+        accuracy: Of every row on every generator, averaged probabilities among the rows.
         auroc: The same.
-        caught: Share of machine texts that are found where at most 1 % of human ones are.
-        gap: Accuracy lost against each generator's own detector; None where none has one.
+        caught: True-positive rate at a false-positive rate of at most 1 %.
+        gap: Accuracy lost against the row trained on the generator itself; None without such rows.
         lost: Accuracy lost under each attack, over all generators; None without attacks.
         num_human: Human texts of each generator's test.
-        num_seeds: Seeds of each detector.
-        left_out: Seeds that not every detector has; nothing of them is in the matrices.
+        num_seeds: Seeds of each row.
+        left_out: Seeds that not every row has; they are not in the matrices.
     """
 
     accuracy: Matrix
@@ -53,15 +53,15 @@ class Findings:
     left_out: list[str]
 
     def quantities(self, size: Mapping[str, float]) -> dict[str, Quantity]:
-        """What the matrices come down to, as far as the detectors for it are there.
+        """Summary quantities of the matrices, as far as their rows exist.
 
         Args:
             size: Parameters of each generator, in any unit; some may be missing.
         """
         found: dict[str, Quantity] = {}
-        detectors = self.accuracy.trained_on
+        rows = self.accuracy.trained_on
         for name in (POOLED, AVERAGE):
-            if self.gap is not None and name in detectors:
+            if self.gap is not None and name in rows:
                 found[f"{name} minus own"] = minus_own(self.accuracy, name)
         if left_out_names(self.accuracy):
             found["pooled, on a generator left out"] = left_out(self.accuracy)
@@ -72,27 +72,27 @@ class Findings:
         return found
 
     def words(self, size: Mapping[str, float]) -> Iterator[str]:
-        """The same in lines."""
+        """The summary as lines of text."""
         humans = sorted(set(self.num_human.values()))
         yield f"human texts of a generator's test: {' to '.join(map(str, humans))}"
         if self.left_out:
-            yield f"seeds left out, as not every detector has them: {', '.join(self.left_out)}"
+            yield f"seeds left out, as not every row has them: {', '.join(self.left_out)}"
         for what, quantity in self.quantities(size).items():
             yield f"{what}: {interval(quantity).points()} points"
 
 
-def findings(detectors: Mapping[str, Seeds], num_resamples: int = NUM_RESAMPLES) -> Findings:
-    """Measure what some detectors said about the same texts.
+def findings(rows: Mapping[str, Seeds], num_resamples: int = NUM_RESAMPLES) -> Findings:
+    """Matrices and summaries of the scores of several rows on the same texts.
 
     Args:
-        detectors: By name; each has one evaluation a seed.
+        rows: Scores by row name; each has one evaluation per seed.
         num_resamples: Of the bootstrap over human texts.
 
     Raises:
         ValueError: Two were tested on different texts, met different attacks or share no seed.
     """
-    detectors, left = with_the_same_seeds(detectors)
-    plain = with_averages(plainly(detectors))
+    rows, left = with_the_same_seeds(rows)
+    plain = with_averages(plainly(rows))
     every = {name: list(seeds.values()) for name, seeds in plain.items()}
     texts = next(iter(every.values()))[0]
     weights = Resamples(texts.pair_id, num_resamples)
@@ -105,69 +105,65 @@ def findings(detectors: Mapping[str, Seeds], num_resamples: int = NUM_RESAMPLES)
         auroc=rates[1],
         caught=rates[2],
         gap=acc_gap(rates[0]) if own(rates[0]) else None,
-        lost=lost_under_attack(detectors, weights),
+        lost=lost_under_attack(rows, weights),
         num_human={g: int((texts.label[texts.pairs_of(g)] == 0).sum()) for g in columns},
         num_seeds={name: len(seeds) for name, seeds in every.items()},
         left_out=left,
     )
 
 
-def with_the_same_seeds(detectors: Mapping[str, Seeds]) -> tuple[dict[str, Seeds], list[str]]:
-    """What detectors said of the seeds that all of them have, and the other seeds.
+def with_the_same_seeds(rows: Mapping[str, Seeds]) -> tuple[dict[str, Seeds], list[str]]:
+    """Scores of the seeds that all rows have, and the other seeds.
 
-    Else differences of means over seeds would be of different seeds.
+    Otherwise differences of means over seeds would compare different seeds.
     """
-    every = {seed for seeds in detectors.values() for seed in seeds}
-    shared = {seed for seed in every if all(seed in seeds for seeds in detectors.values())}
-    if detectors and not shared:
-        raise ValueError(f"no seed is one of all detectors: {', '.join(detectors)}")
+    every = {seed for seeds in rows.values() for seed in seeds}
+    shared = {seed for seed in every if all(seed in seeds for seeds in rows.values())}
+    if rows and not shared:
+        raise ValueError(f"no seed is common to all rows: {', '.join(rows)}")
     kept: dict[str, Seeds] = {
         name: {seed: one for seed, one in seeds.items() if seed in shared}
-        for name, seeds in detectors.items()
+        for name, seeds in rows.items()
     }
     return kept, sorted(every - shared)
 
 
-def in_order(generators: Sequence[str], detectors: Iterable[str]) -> list[str]:
-    """Generators in the order of their own detectors, the others behind them."""
-    first = [name for name in detectors if name in generators]
+def in_order(generators: Sequence[str], rows: Iterable[str]) -> list[str]:
+    """Generators in the order of the rows named after them, then the others."""
+    first = [name for name in rows if name in generators]
     return [*first, *(name for name in generators if name not in first)]
 
 
-def lost_under_attack(detectors: Mapping[str, Seeds], weights: Resamples) -> Matrix | None:
-    """Accuracy that attacks cost the detectors that met any; None where none did.
+def lost_under_attack(rows: Mapping[str, Seeds], weights: Resamples) -> Matrix | None:
+    """Accuracy lost under attacks, of the rows that have any; None if none has.
 
-    Attacks that a table brought are not among them: their texts have no counterpart by number.
+    Attacks of a table are not among them: their texts have no counterpart of the same id.
     """
     attacked = {
         name: [one for one in map(with_counterparts, seeds.values()) if len(one) > 1]
-        for name, seeds in detectors.items()
+        for name, seeds in rows.items()
     }
     met = {name: seeds for name, seeds in attacked.items() if seeds}
     return lost(under_attack(met, accuracy, weights)) if met else None
 
 
 def with_counterparts(one: Attacked) -> Attacked:
-    """The plain texts, and the attacks of which every text is among them."""
+    """The plain texts, and the attacks whose texts all have a plain counterpart."""
     plain = one[PLAIN].id
     return {name: scores for name, scores in one.items() if np.isin(scores.id, plain).all()}
 
 
-def plainly(detectors: Mapping[str, Seeds]) -> dict[str, dict[str, ScoreTable]]:
-    """Scores of the plain texts, by detector and seed, all in the same order."""
-    flat = {
-        (name, seed): one[PLAIN] for name, seeds in detectors.items() for seed, one in seeds.items()
-    }
+def plainly(rows: Mapping[str, Seeds]) -> dict[str, dict[str, ScoreTable]]:
+    """Scores of the plain texts, by row and seed, all in the same order."""
+    flat = {(name, seed): one[PLAIN] for name, seeds in rows.items() for seed, one in seeds.items()}
     same = aligned({" ".join(key): one for key, one in flat.items()})
-    return {
-        name: {seed: same[f"{name} {seed}"] for seed in seeds} for name, seeds in detectors.items()
-    }
+    return {name: {seed: same[f"{name} {seed}"] for seed in seeds} for name, seeds in rows.items()}
 
 
 def with_averages(
     plain: Mapping[str, Mapping[str, ScoreTable]],
 ) -> dict[str, Mapping[str, ScoreTable]]:
-    """The same and the mean of the single generators' probabilities: of all, and without each."""
+    """The rows and the ensembles of the single generators: of all, and without each."""
     found = dict(plain)
     texts = next(iter(next(iter(plain.values())).values()))
     singles = [name for name in texts.generators if name in plain]
@@ -182,6 +178,6 @@ def with_averages(
 def joined(
     plain: Mapping[str, Mapping[str, ScoreTable]], names: list[str]
 ) -> dict[str, ScoreTable]:
-    """The ensemble of some detectors, for each seed that all of them have."""
+    """The ensemble of some rows, for each seed that all of them have."""
     seeds = [s for s in plain[names[0]] if all(s in plain[name] for name in names)]
     return {seed: average([plain[name][seed] for name in names]) for seed in seeds}

@@ -1,4 +1,4 @@
-"""A matrix as a picture: a square a cell, its number in it."""
+"""A matrix as a heat map: one coloured square per cell, with its value."""
 
 from collections.abc import Sequence
 
@@ -75,9 +75,9 @@ def paint(
     fill = MISSING if np.isnan(value) else colour((value - ends[0]) / (ends[1] - ends[0]))
     brush.rectangle(square, fill)
     ink = "white" if sum(fill) < 3 * 128 else "black"
-    told = "-" if np.isnan(value) else f"{value:.{digits}f}"
+    text = "-" if np.isnan(value) else f"{value:.{digits}f}"
     middle = (square[0] + square[2]) // 2, (square[1] + square[3]) // 2
-    brush.text(middle, told, ink, font, anchor="mm")
+    brush.text(middle, text, ink, font, anchor="mm")
 
 
 def colour(share: float) -> tuple[int, int, int]:

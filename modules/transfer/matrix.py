@@ -1,11 +1,12 @@
-"""Which detector holds on which generator: rates, gaps and arrows of every detector on each.
+"""Transfer matrices, training sets x test sets: rates, gaps and arrows.
 
     Acc-Gap of detector M on generator N = Acc_N(D_N) - Acc_N(D_M)     (2310.05165, fig. 1)
 
-An arrow M -> N says that the gap is below 1, 2 or 4 points: who learned from M knows N. The formula
-is read from the figure's legend; the paper does not write it down.
+An arrow M -> N means that the gap is below 1, 2 or 4 points: what was trained on M transfers to N.
+The formula is read from the figure's legend; the paper does not state it.
 
-Shape legend: N = texts, D = detectors, G = generators, R = 1 + resamples (see `bootstrap`).
+Shape legend: N = texts, D = rows (trained on), G = columns (tested on), R = 1 + resamples (see
+`bootstrap`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,12 +32,12 @@ THRESHOLDS = (0.01, 0.02, 0.04)
 
 @dataclass(frozen=True)
 class Matrix:
-    """A quantity of every detector on every generator.
+    """A quantity of every training set on every test set.
 
     Attributes:
         trained_on: Names of the rows.
         tested_on: Names of the columns.
-        quantity_DGR: On all texts and on each resample, [D, G, R]; NaN where it was not measured.
+        quantity_DGR: On all texts and on each resample, [D, G, R]; NaN if it was not measured.
     """
 
     trained_on: list[str]
@@ -71,12 +72,12 @@ def measured(
     weights: Resamples | Weights,
     generators: Sequence[str],
 ) -> Matrix:
-    """A rate of every detector on every generator, the mean over its seeds.
+    """A rate of every row on every generator, the mean over its seeds.
 
     Args:
-        found: Scores of each detector, one a seed, all on the same texts in the same order
+        found: Scores of each row, one per seed, all on the same texts in the same order
             (`scores.aligned`).
-        rate: What is measured, such as `rates.accuracy`.
+        rate: What is measured, such as `modules.metrics.classification.accuracy`.
         weights: How often each text counts in each resample.
         generators: The columns.
     """
@@ -99,16 +100,16 @@ def measured(
 
 
 def mean_rate(rate: Rate, seeds: Sequence[ScoreTable], weight_RN: Weights) -> Quantity:
-    """A rate, the mean over the seeds of a detector."""
+    """A rate, the mean over the seeds of a row."""
     rates = [rate(read_by(rate, one), one.label, weight_RN) for one in seeds]
     found: Quantity = np.mean(rates, axis=0)
     return found
 
 
 def acc_gap(accuracy: Matrix) -> Matrix:
-    """How much accuracy is lost on a generator against the detector that was trained on it.
+    """Accuracy lost on a test set against the row that was trained on it.
 
-    Only generators with a detector of the same name have a column.
+    Only test sets with a row of the same name have a column.
 
     Raises:
         ValueError: None has.
@@ -126,11 +127,11 @@ def acc_gap(accuracy: Matrix) -> Matrix:
 
 @dataclass(frozen=True)
 class Arrow:
-    """A detector that holds on a generator that it was not trained on.
+    """Transfer from one generator to another: a gap below a threshold.
 
     Attributes:
-        source: Whom it was trained on.
-        target: Whom it holds on.
+        source: The generator trained on.
+        target: The generator tested on.
         gap: Accuracy lost, with its interval.
         below: The least of the thresholds that the gap is below.
     """
@@ -163,8 +164,8 @@ def arrows(gap: Matrix, thresholds: Sequence[float] = THRESHOLDS) -> list[Arrow]
 
 
 def read_by(rate: Rate, scores: ScoreTable) -> NDArray[np.float64]:
-    """What a rate reads: accuracy the probability, of which it knows the half; others the score.
+    """What a rate is computed from: accuracy from probabilities (at 0.5), others from scores.
 
-    They take ranks, and probabilities of different scores may be the same number, such as 1.
+    Those use ranks, and probabilities of different scores may round to the same number, such as 1.
     """
     return scores.p_machine if rate is accuracy else scores.score

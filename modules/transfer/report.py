@@ -1,4 +1,4 @@
-"""From the runs of a grid to matrices: CSV, heat maps, arrows and what they say in words."""
+"""From the runs of a grid to matrices: CSV, heat maps, arrows and a summary in words."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from modules.transfer.under_attack import Attacked
 
 Cells = list[tuple[dict[str, str], dict[str, Path]]]
 Group = dict[str, dict[str, Attacked]]
-"""What detectors said, by name, seed and attack."""
+"""Scores by row name, seed and attack."""
 ENDS = {
     "accuracy": (0.5, 1.0),
     "auroc": (0.5, 1.0),
@@ -22,7 +22,7 @@ ENDS = {
     "acc_gap": (0.0, 0.25),
     "attacks": (0.0, 0.25),
 }
-"""Values of the palest and the darkest colour."""
+"""Values of the lightest and the darkest colour."""
 TITLES = {
     "accuracy": "Accuracy: trained on (rows), tested on (columns)",
     "auroc": "AUROC: trained on (rows), tested on (columns)",
@@ -33,18 +33,18 @@ TITLES = {
 
 
 class MatrixReport:
-    """Writes the matrices of a grid of detectors below `<folder>/matrix/`.
+    """Writes the matrices of a grid, training sets x test sets, below `<folder>/matrix/`.
 
-    The choice of one axis names the detector: the generator that it was trained on, `pooled`, or
-    `pooled_without_<generator>`. Another axis holds the seeds, whose mean is taken. Further axes
-    (domains, kinds of detector) get a folder of their own for each combination.
+    One axis names the training set: a generator, `pooled`, or `pooled_without_<generator>`. Another
+    axis holds the seeds, which are averaged. Each combination of further axes (domains, kinds of
+    classifier) gets a folder of its own.
 
     Args:
         trained_on: The axis of what classifiers were trained on.
         seed: The axis of the seeds.
-        command: The command that left the scores.
-        attacked: The command that left scores of attacked texts, in those cells that have it.
-        file: Their file in its run folder.
+        command: The command that wrote the scores.
+        attacked: The command that wrote scores of attacked texts, in those cells that have it.
+        file: Name of the score file in the run folder.
         sizes: Parameters of generators, to compare transfer up with transfer down.
         thresholds: Gaps below which an arrow is drawn.
         num_resamples: Of the bootstrap.
@@ -80,7 +80,7 @@ class MatrixReport:
             cells: Choices of each finished cell, and the run folder of each of its commands.
 
         Yields:
-            Where they are, and what they say.
+            Lines of the summary, and where the matrices are.
         """
         target, held = folder / "matrix", self.findings(cells)
         for name, found in held.items():
@@ -97,7 +97,7 @@ class MatrixReport:
             yield from (f"not among them, other generators: {name}" for name in others)
 
     def findings(self, cells: Cells) -> dict[str, Findings]:
-        """What follows from the scores of cells, by the choices of further axes."""
+        """Findings from the scores of cells, by the choices of further axes."""
         groups: dict[str, Group] = {}
         for choices, runs in cells:
             rest = dict(choices)
@@ -108,13 +108,13 @@ class MatrixReport:
         return {name: findings(group, self.num_resamples) for name, group in groups.items()}
 
     def scores(self, runs: Mapping[str, Path]) -> Attacked:
-        """What a cell left behind."""
+        """The scores that a cell wrote."""
         attacked = runs.get(self.attacked)
-        beside = {} if attacked is None else read(attacked / self.file)
-        return beside | read(runs[self.command] / self.file)
+        others = {} if attacked is None else read(attacked / self.file)
+        return others | read(runs[self.command] / self.file)
 
     def arrows(self, found: Findings) -> list[str]:
-        """The paper's arrows, a line each."""
+        """The paper's arrows, one per line."""
         return [] if found.gap is None else list(map(str, arrows(found.gap, self.thresholds)))
 
 

@@ -1,4 +1,4 @@
-"""What a matrix says in one number: pooled training, generators left out, small against large.
+"""Summaries of a matrix: pooled training, generators left out, small against large.
 
 Every function returns quantities (see `bootstrap`), so that `interval` gives paired intervals.
 """
@@ -11,46 +11,46 @@ from modules.metrics.bootstrap import Quantity
 from modules.transfer.matrix import Matrix
 
 POOLED = "pooled"
-"""The detector that was trained on all generators."""
+"""Row that was trained on all generators."""
 AVERAGE = "average"
-"""The mean of the probabilities of those that were trained on one generator each."""
+"""Row of the mean probabilities of those trained on one generator each."""
 WITHOUT = "_without_"
 """Between one of these names and the generator that was left out."""
 
 
 def own(rate: Matrix) -> list[str]:
-    """Generators with a detector of the same name."""
+    """Columns with a row of the same name."""
     return [name for name in rate.tested_on if name in rate.trained_on]
 
 
-def minus_own(rate: Matrix, detector: str = POOLED) -> Quantity:
-    """Rate of one detector minus that of each generator's own, the mean over generators.
+def minus_own(rate: Matrix, row: str = POOLED) -> Quantity:
+    """Rate of one row minus that of each generator's own, the mean over generators.
 
     Args:
-        rate: Rates of detectors, among them one a generator, named after it.
-        detector: The one.
+        rate: Rates, with one row per generator, named after it.
+        row: Name of that row.
     """
-    return mean(rate.at(detector, name) - rate.at(name, name) for name in own(rate))
+    return mean(rate.at(row, name) - rate.at(name, name) for name in own(rate))
 
 
 def left_out(rate: Matrix) -> Quantity:
-    """Rate of the pooled detectors, each on the generator that it never saw; the mean over them."""
+    """Mean rate of the pooled rows, each on the generator left out of its training."""
     return mean(rate.at(POOLED + WITHOUT + name, name) for name in left_out_names(rate))
 
 
 def left_out_names(rate: Matrix) -> list[str]:
-    """Generators with a pooled detector that never saw them."""
+    """Generators with a pooled row that was trained without them."""
     return [name for name in own(rate) if POOLED + WITHOUT + name in rate.trained_on]
 
 
 def left_out_minus(rate: Matrix) -> dict[str, Quantity]:
-    """By how much the pooled detectors are better than others on a generator that none of them saw.
+    """Lead of the pooled rows over others on a generator that neither was trained on.
 
     Returns:
-        The difference against each rival, the mean over the generators that it did not see: each
-        single generator's detector; `any single`, the mean of these; `best single`, the one that
-        does best on each generator in this very test, which nobody could have chosen before; the
-        mean of the others' probabilities, where it is there.
+        The difference to each rival, the mean over the generators that it was not trained on: the
+        row of each single generator; `any single`, the mean of these; `best single`, the best on
+        each generator in this very test, an oracle choice; the ensemble of the others, if it
+        exists.
     """
     names = left_out_names(rate)
     lead = {
@@ -79,7 +79,7 @@ def left_out_minus(rate: Matrix) -> dict[str, Quantity]:
 
 
 def by_size(gap: Matrix, size: Mapping[str, float]) -> dict[str, Quantity]:
-    """Mean gap from smaller generators to larger ones, and the reverse; equal sizes are left out.
+    """Mean gap from smaller to larger generators, and the reverse; equal sizes are left out.
 
     Args:
         gap: Of `matrix.acc_gap`.
@@ -100,9 +100,9 @@ def mean(quantities: Iterable[Quantity]) -> Quantity:
     """Mean of some quantities, resample by resample.
 
     Raises:
-        ValueError: There is none.
+        ValueError: There are none.
     """
     every = list(quantities)
     if not every:
-        raise ValueError("nothing to compare: no generator has a detector of its own beside others")
+        raise ValueError("nothing to compare: no generator has a row of its own and others")
     return np.mean(every, axis=0)

@@ -1,4 +1,4 @@
-"""A matrix as files and text: CSV, Markdown, a picture."""
+"""A matrix as CSV, Markdown and image."""
 
 import csv
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from modules.transfer.matrix import Matrix
 
 
 def write_csv(matrix: Matrix, path: Path) -> None:
-    """Write the values, a detector a line, and beside them (`_intervals`) every cell a line."""
+    """Write the values, one row per line, and in `<name>_intervals` one cell per line."""
     columns = matrix.tested_on
     rows = [
         [name, *(f"{value:.6f}" for value in matrix.values[d])]
@@ -31,24 +31,24 @@ def write_rows(path: Path, rows: Sequence[Sequence[str]]) -> None:
 
 
 def markdown(matrix: Matrix, corner: str = "trained on", points: bool = False) -> str:
-    """A table for people, each cell with its interval.
+    """A Markdown table, each cell with its interval.
 
     Args:
         matrix: The numbers.
-        corner: What the rows are.
-        points: Whether to show points of a hundred with their sign, for differences.
+        corner: Head of the column of row names.
+        points: Whether to show signed percentage points, for differences.
     """
     head = [corner, *matrix.tested_on]
     rows = [
-        [name, *(told(matrix.interval(name, column), points) for column in matrix.tested_on)]
+        [name, *(cell(matrix.interval(name, column), points) for column in matrix.tested_on)]
         for name in matrix.trained_on
     ]
     return lines([head, ["---"] * len(head), *rows])
 
 
-def told(one: Interval, points: bool) -> str:
+def cell(interval: Interval, points: bool) -> str:
     """A cell of a table."""
-    return one.points() if points else str(one)
+    return interval.points() if points else str(interval)
 
 
 def lines(rows: Sequence[Sequence[str]]) -> str:
@@ -61,4 +61,4 @@ def write_heat_map(matrix: Matrix, path: Path, title: str, low: float, high: flo
     path.parent.mkdir(parents=True, exist_ok=True)
     names = matrix.trained_on, matrix.tested_on
     image = heat_map(matrix.values, *names, title, low, high)
-    image.quantize(64).save(path, optimize=True)  # a quarter of the bytes, and no eye sees it
+    image.quantize(64).save(path, optimize=True)  # a quarter of the bytes, no visible difference

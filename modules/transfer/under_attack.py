@@ -1,9 +1,9 @@
-"""What attacks cost: rates where texts are attacked against rates where they are as they are.
+"""Loss under attacks: rates on attacked texts against rates on the plain texts.
 
-Who hides a machine's text attacks it, and leaves those of people alone: what an attack has no copy
-of counts as it is.
+An attacker hides machine texts and leaves human texts alone: a text without an attacked copy counts
+unchanged.
 
-Shape legend: N = texts, D = detectors, A = attacks, R = 1 + resamples (see `bootstrap`).
+Shape legend: N = texts, D = rows, A = attacks, R = 1 + resamples (see `bootstrap`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,25 +17,25 @@ from modules.transfer.matrix import Matrix, mean_rate
 from modules.transfer.scores import PLAIN, ScoreTable
 
 Attacked = Mapping[str, ScoreTable]
-"""Scores of one detector under each attack, those of the plain texts under `PLAIN`."""
+"""Scores of one row under each attack, those of the plain texts under `PLAIN`."""
 
 
 def under_attack(
     found: Mapping[str, Sequence[Attacked]], rate: Rate, weights: Resamples | Weights
 ) -> Matrix:
-    """A rate of every detector under each attack, the mean over its seeds; `PLAIN` comes first.
+    """A rate of every row under each attack, the mean over its seeds; `PLAIN` comes first.
 
     Args:
-        found: Scores of each detector, one a seed, as `scores.read` gives them.
+        found: Scores of each row, one per seed, as `scores.read` gives them.
         rate: What is measured, over all generators together.
         weights: How often each plain text counts in each resample, in the order of their ids.
 
     Raises:
-        ValueError: Two detectors met different attacks, or an attacked text is not among the plain.
+        ValueError: Two rows have different attacks, or an attacked text is not among the plain.
     """
     kinds = [set(one) for seeds in found.values() for one in seeds]
     if any(one != kinds[0] for one in kinds):
-        raise ValueError(f"detectors met different attacks: {sorted(set().union(*kinds))} in all")
+        raise ValueError(f"rows have different attacks: {sorted(set().union(*kinds))} in all")
     attacks = [PLAIN, *sorted(kinds[0] - {PLAIN})]
     met_DA = [[[under(one, name) for one in seeds] for name in attacks] for seeds in found.values()]
 
@@ -46,17 +46,17 @@ def under_attack(
 
 
 def under(one: Attacked, attack: str) -> ScoreTable:
-    """What a detector said under one attack, by id; what was not attacked counts as it is."""
+    """Scores under one attack, by id; texts that were not attacked keep their plain scores."""
     plain, changed = one[PLAIN].where(np.argsort(one[PLAIN].id)), one[attack]
-    place_C = np.searchsorted(plain.id, changed.id).clip(max=len(plain) - 1)
-    if (plain.id[place_C] != changed.id).any():
-        raise ValueError(f"attack {attack} has texts that the plain ones have not")
+    index_C = np.searchsorted(plain.id, changed.id).clip(max=len(plain) - 1)
+    if (plain.id[index_C] != changed.id).any():
+        raise ValueError(f"attack {attack} has texts that are not among the plain ones")
     p_machine_N, score_N = plain.p_machine.copy(), plain.score.copy()
-    p_machine_N[place_C], score_N[place_C] = changed.p_machine, changed.score
+    p_machine_N[index_C], score_N[index_C] = changed.p_machine, changed.score
     return plain.saying(p_machine_N, score_N)
 
 
 def lost(rates: Matrix) -> Matrix:
-    """By how much each attack lowers the rate."""
+    """How much each attack lowers the rate."""
     lost_DAR = rates.quantity_DGR[:, :1] - rates.quantity_DGR[:, 1:]
     return Matrix(rates.trained_on, rates.tested_on[1:], lost_DAR)

@@ -94,7 +94,7 @@ def test_an_export_writes_the_true_meaning_of_its_outputs(published, tmp_path):
 
 def test_names_that_say_nothing_must_be_told_and_are_then_taken(published):
     source = published("LABEL_0", "LABEL_1")
-    with pytest.raises(ValueError, match=r"tells LABEL_0, LABEL_1 apart, the classes are human, m"):
+    with pytest.raises(ValueError, match=r"has the classes LABEL_0, LABEL_1, not human, m"):
         build(source)
     told = build(source, labels={"LABEL_0": "machine", "LABEL_1": "human"})
     assert torch.allclose(said(told), raw(source)[:, [1, 0]], atol=1e-6)
@@ -145,7 +145,7 @@ def test_a_published_detector_scores_texts_as_its_own_model_does(published):
     assert len(method.windows(TEXTS)[0]) == sum(method.windows(TEXTS)[1]) > 3
     assert torch.allclose(found[1:], method.scores(TEXTS[1:]), atol=1e-5)
     assert Baseline(lambda: method).build() is method
-    with pytest.raises(ValueError, match="has no head that tells human and machine apart"):
+    with pytest.raises(ValueError, match="has no head with the classes human and machine"):
         Published(published("a", "b", is_base=True))
 
 

@@ -158,9 +158,9 @@ def test_tf_idf_finds_what_tells(analyzer):
 
 
 def test_a_method_that_has_not_learnt_says_so():
-    with pytest.raises(RuntimeError, match="learnt nothing"):
+    with pytest.raises(RuntimeError, match="not fitted"):
         Tfidf().scores(["text"])
-    with pytest.raises(ValueError, match="two classes apart, got 3"):
+    with pytest.raises(ValueError, match="has two classes, got 3"):
         Baseline(Tfidf, ["a", "b", "c"])
 
 

@@ -62,7 +62,9 @@ def test_bm25_reads_words_of_any_script_and_of_one_letter():
 
 def test_a_query_without_a_common_word_is_told_and_counted():
     retriever = BM25(KEYS)
-    with pytest.warns(UserWarning, match=r"2 of 3 queries share no word .* 6 keys.*\(2 of 3 so far"):
+    with pytest.warns(
+        UserWarning, match=r"2 of 3 queries share no word .* 6 keys.*\(2 of 3 so far"
+    ):
         found = retriever.rank(["?", "the cat", "zebra"], 2)
     assert found.index_QK[[0, 2]].tolist() == [[0, 1], [0, 1]]
     assert (found.score_QK[[0, 2]] == 0).all()

@@ -141,7 +141,7 @@ def test_different_attacks_and_strange_texts_are_refused():
     with pytest.raises(ValueError, match="different attacks"):
         under_attack({"a": [{"none": plain}, {"none": plain, "case": plain}]}, accuracy, WEIGHT)
     few = {"none": plain.where(np.arange(100)), "case": plain}
-    with pytest.raises(ValueError, match="attack case has texts that the plain ones have not"):
+    with pytest.raises(ValueError, match="attack case has texts that are not among the plain ones"):
         under_attack({"a": [few]}, accuracy, WEIGHT[:, :100])
 
 

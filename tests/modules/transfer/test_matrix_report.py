@@ -78,7 +78,7 @@ def test_detectors_whose_columns_stand_in_another_order_are_among_all(tmp_path):
 def test_seeds_that_not_every_detector_has_are_left_out_and_told(tmp_path):
     found = cells(tmp_path)
     lines = list(MatrixReport(num_resamples=50).write(tmp_path, found[:-1]))
-    assert "encoder: seeds left out, as not every detector has them: seed2" in lines
+    assert "encoder: seeds left out, as not every row has them: seed2" in lines
     first = [one for one in found if one[0]["seed"] == "seed1"]
     wanted = MatrixReport(num_resamples=50).findings(first)["encoder"].accuracy
     had = MatrixReport(num_resamples=50).findings(found[:-1])["encoder"].accuracy

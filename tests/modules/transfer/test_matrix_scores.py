@@ -62,7 +62,7 @@ def test_what_is_wrong_with_a_file_is_told_with_its_name(path, tmp_path):
         ({"p_machine": [1.5] + [0.5] * 35}, r"p_machine of text 0 is 1\.5, not within \[0, 1\]"),
         ({"p_machine": [float("nan")] + [0.5] * 35}, "p_machine of text 0 is nan"),
         ({"label": [2] + [0] * 35}, "label must be 0 or 1, got 2"),
-        ({"id": [7] * 36}, "text 7 is there 36 times"),
+        ({"id": [7] * 36}, "text 7 occurs 36 times"),
     ]:
         pq.write_table(good, path)
         edit(path, **columns)
@@ -83,7 +83,7 @@ def test_detectors_are_brought_into_one_order_and_must_have_the_same_texts():
     assert (same["b"].p_machine == scores.p_machine).all()
     with pytest.raises(ValueError, match=r"a and b were tested on different texts: 1 of them .*35"):
         aligned({"a": scores, "b": scores.where(np.arange(35))})
-    with pytest.raises(ValueError, match="no detector"):
+    with pytest.raises(ValueError, match="nothing was tested"):
         aligned({})
 
 
@@ -99,7 +99,7 @@ def test_an_ensemble_says_the_mean_and_of_one_member_that_member():
     both = average([one, other])
     assert both.p_machine == pytest.approx((one.p_machine + other.p_machine) / 2)
     assert (average([one]).p_machine == one.p_machine).all()
-    with pytest.raises(ValueError, match="no detector"):
+    with pytest.raises(ValueError, match="nothing was tested"):
         average([])
 
 
