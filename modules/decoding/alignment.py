@@ -1,7 +1,7 @@
-"""In-context alignment: like demonstrations make an untuned model follow instructions (Han, 2023).
+"""In-context alignment: retrieved demonstrations make an untuned model follow instructions.
 
-For each question, demonstrations that ask something alike are retrieved, packed into a budget of
-tokens, and laid before the question, the most similar one last.
+Han, 2023. For each question, demonstrations of similar questions are retrieved, packed into a token
+budget, and put before the question, the most similar one last.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,13 +16,13 @@ from modules.prompting.templates import DemonstrationTemplate, ExampleAnswers, n
 
 
 class AlignedPrompt(NamedTuple):
-    """A prompt and what stands in it.
+    """A prompt and its demonstrations.
 
     Attributes:
         text: The prompt; to be tokenised without special tokens.
         shown: The demonstrations in the prompt's order, the most similar one last.
-        scores: How well each suits, as the retriever says.
-        packing: What was kept of the candidates, and how much was not.
+        scores: The retriever's score of each.
+        packing: Which candidates were kept, and how many were not.
     """
 
     text: str
@@ -36,13 +36,12 @@ class InContextAlignment:
 
     Args:
         pool: Questions with good answers.
-        retriever: Builds what finds demonstrations, from the prompts of the pool; nothing is
-            demonstrated where None.
-        template: Writes prompts; the paper's where None.
-        budget: What demonstrations may take.
-        num_candidates: How many demonstrations are retrieved before packing.
-        keep_same: Whether a question may retrieve demonstrations of itself, whose answers would be
-            given away where questions are taken from the pool.
+        retriever: Builds the retriever from the prompts of the pool; no demonstrations if None.
+        template: Writes prompts; the paper's if None.
+        budget: Token limits of demonstrations.
+        num_candidates: Number of demonstrations retrieved before packing.
+        keep_same: Whether a question may retrieve itself, which leaks its answer if questions are
+            taken from the pool.
 
     Raises:
         ValueError: `num_candidates` is below 1.
@@ -97,7 +96,7 @@ class InContextAlignment:
         return [self._packed(text, found, tokenizer) for text, found in pairs]
 
     def candidates(self, texts: list[str]) -> list[list[tuple[int, float]]]:
-        """Numbers of demonstrations and their scores for each question, the best first."""
+        """Indices of demonstrations and their scores for each question, the best first."""
         if self.make_retriever is None:
             return [[] for _ in texts]
         left_out = [set() if self.keep_same else set(self.pool.same(text)) for text in texts]
@@ -111,31 +110,31 @@ class InContextAlignment:
 
     @cached_property
     def retriever(self) -> Retriever:
-        """What finds demonstrations, built when first needed.
+        """The retriever, built when first needed.
 
         Raises:
             ValueError: The config names none.
         """
         if self.make_retriever is None:
-            raise ValueError("there is no retriever, and nothing to demonstrate.")
+            raise ValueError("there is no retriever, hence no demonstrations.")
         return self.make_retriever(self.pool.prompts)
 
     def _packed(self, text: str, found: list[tuple[int, float]], tokenizer: Any) -> AlignedPrompt:
-        candidates = [self.pool.demonstrations[number] for number, _ in found]
+        candidates = [self.pool.demonstrations[index] for index, _ in found]
         lengths = [self.template.length(one, tokenizer) for one in candidates]
         packing = pack(lengths, self.budget)
         prompt, shown = self._written(text, candidates, packing, tokenizer)
         while shown and self._is_too_long(prompt, tokenizer):
             packing = packing.without_last(lengths)
             prompt, shown = self._written(text, candidates, packing, tokenizer)
-        scores = [found[place][1] for place in packing.kept[::-1]]
+        scores = [found[index][1] for index in packing.kept[::-1]]
         return AlignedPrompt(prompt, shown, scores, packing)
 
     def _written(
         self, text: str, candidates: Sequence[Demonstration], packing: Packing, tokenizer: Any
     ) -> tuple[str, list[Demonstration]]:
         """The prompt and the demonstrations in it."""
-        shown = [candidates[place] for place in packing.kept[::-1]]
+        shown = [candidates[index] for index in packing.kept[::-1]]
         return self.template.render(shown, text, tokenizer), shown
 
     def _is_too_long(self, prompt: str, tokenizer: Any) -> bool:
@@ -144,10 +143,10 @@ class InContextAlignment:
 
 
 class Demonstrated:
-    """A prompt with demonstrations that suit the question before it.
+    """A prompt with retrieved demonstrations before the question.
 
     Args:
-        alignment: Finds and packs them.
+        alignment: Retrieves and packs them.
     """
 
     special_tokens = False

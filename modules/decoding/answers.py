@@ -1,4 +1,4 @@
-"""Answers in a JSONL file that a run may leave half-finished and the next one goes on with."""
+"""Answers in a JSONL file that a run may leave unfinished and the next one resumes."""
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -11,36 +11,45 @@ Record = dict[str, Any]
 
 
 def answered(path: str | Path, key: str) -> dict[Any, Record]:
-    """What a file already holds.
+    """The records that a file already holds.
 
-    A last line that breaks off, as after a kill, is passed over with a warning.
+    A truncated last line, as after a kill, is skipped with a warning.
 
     Args:
-        path: The file; need not be there.
-        key: Field that tells the records apart.
+        path: The file; it need not exist.
+        key: Field that identifies the records.
 
     Returns:
-        The records by that field, in order; of repeats, the first.
+        The records by that field, in order; the first of repeats.
 
     Raises:
-        ValueError: A line before the last one is no JSON object, or has no such field.
+        ValueError: A line before the last one is not a JSON object, or has no such field.
     """
     path = Path(path)
     records: dict[Any, Record] = {}
     lines = path.read_bytes().split(b"\n") if path.is_file() else []
     repeats = 0
-    for number, line in enumerate(lines, start=1):
+    for row, line in enumerate(lines, start=1):
         record = parsed(line)
-        if record is None and number == len(lines) and line.strip():
-            warnings.warn(f"{path}:{number} breaks off; it is answered again.", stacklevel=2)
+        if record is None and row == len(lines) and line.strip():
+            warnings.warn(f"{path}:{row} breaks off; it is answered again.", stacklevel=2)
         elif record is not None and isinstance(record.get(key), str | int):
             repeats += record[key] in records
             records.setdefault(record[key], record)
         elif line.strip():
-            raise ValueError(f"{path}:{number} is no JSON object with a text or number {key!r}.")
+            raise ValueError(f"{path}:{row} is not a JSON object with a text or number {key!r}.")
     if repeats:
         warnings.warn(f"{path} holds {repeats} repeats of {key!r}; the first counts.", stacklevel=2)
     return records
+
+
+def parsed(line: bytes) -> Record | None:
+    """The JSON object of a line; None if it is not one."""
+    try:
+        record = json.loads(line)
+    except ValueError:  # UnicodeDecodeError is one
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def answer_all(
@@ -49,11 +58,11 @@ def answer_all(
     questions: Iterable[Mapping[str, Any]],
     answer: Callable[[Mapping[str, Any]], Mapping[str, Any]],
 ) -> list[Record]:
-    """Answer what a file does not hold yet; each answer is on disk before the next is asked for.
+    """Answer what a file does not hold yet; each answer is on disk before the next is computed.
 
     Args:
-        path: The file; what it holds stays, but for a last line that breaks off.
-        key: Field that tells the questions apart, and their records.
+        path: The file; its records are kept, except for a truncated last line.
+        key: Field that identifies the questions and their records.
         questions: With that field.
         answer: Makes a record of a question; the field is added to it.
 
@@ -68,20 +77,47 @@ def answer_all(
     names = keys(questions, key)
     records = answered(path, key)
     mend(Path(path))
-    for name, question in zip(names, questions, strict=True):
-        if name not in records:
-            records[name] = {key: name, **answer(question)}
-            append(Path(path), [records[name]])
+    with Path(path).open("a", encoding="utf-8") as file:
+        for name, question in zip(names, questions, strict=True):
+            if name not in records:
+                records[name] = {key: name, **answer(question)}
+                line = json.dumps(as_json(records[name]), ensure_ascii=False, allow_nan=False)
+                file.write(line + "\n")
+                file.flush()
     return [records[name] for name in names]
 
 
+def as_json(value: Any) -> Any:
+    """A record as strict JSON, like predictions: null for NaN and the infinities."""
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: as_json(part) for key, part in value.items()}
+    return [as_json(one) for one in value] if isinstance(value, list | tuple) else value
+
+
 def keys(questions: Iterable[Mapping[str, Any]], key: str) -> list[Any]:
-    """The field of each question; all different."""
+    """The key of each question; all different."""
     names = [question.get(key) for question in questions]
-    for number, name in enumerate(names, start=1):
+    for index, name in enumerate(names, start=1):
         if not isinstance(name, str | int):
-            raise ValueError(f"question {number} has no text or number {key!r}.")
+            raise ValueError(f"question {index} has no text or number {key!r}.")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"two questions have the {key!r} {twice!r}.")
     return names
+
+
+def mend(path: Path) -> None:
+    """Remove a truncated last line, or add the newline that is missing."""
+    if not path.is_file():
+        return
+    whole, newline, last = path.read_bytes().rpartition(b"\n")
+    if not last:
+        return
+    if parsed(last) is not None:
+        with path.open("ab") as file:
+            file.write(b"\n")
+    else:
+        with path.open("r+b") as file:
+            file.truncate(len(whole) + len(newline))

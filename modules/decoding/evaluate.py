@@ -1,4 +1,4 @@
-"""How answers are judged in a test: short answers, overlap, faithfulness."""
+"""Metrics of answers in a test: short answers, overlap, faithfulness."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,12 +15,12 @@ Rule = Literal["exact", "first_line", "begins", "contains"]
 
 @dataclass(frozen=True)
 class Answered:
-    """An answer beside what it is measured against.
+    """An answer and its references.
 
     Attributes:
         question: What was asked.
         text: The answer.
-        references: Acceptable answers; may be none.
+        references: Acceptable answers; may be empty.
     """
 
     question: Question
@@ -29,14 +29,14 @@ class Answered:
 
 
 class Measure(Protocol):
-    """Judges answers."""
+    """Scores answers."""
 
     @property
     def names(self) -> Sequence[str]:
-        """Of its quantities."""
+        """Names of its quantities."""
 
     def score(self, answers: Sequence[Answered]) -> dict[str, list[float]]:
-        """One value an answer that can be judged, by name; higher is better."""
+        """One value per answer that can be scored, by name; higher is better."""
 
 
 @dataclass(frozen=True)
@@ -44,21 +44,21 @@ class ShortAnswer:
     """Whether an answer is one of the references.
 
     Attributes:
-        rule: What counts as the same (`modules.metrics.text.answer_match`).
+        rule: What counts as a match (`modules.metrics.text.answer_match`).
     """
 
     rule: Rule = "first_line"
 
     @property
     def names(self) -> list[str]:
-        """The rule's."""
+        """Name of the rule."""
         return [f"match_{self.rule}"]
 
     def score(self, answers: Sequence[Answered]) -> dict[str, list[float]]:
-        """1 where it is, 0 where not; answers without references are passed over."""
+        """1 for a match, else 0; answers without references are skipped."""
         is_same: Callable[[str, Sequence[str]], bool] = RULES[self.rule]
-        judged = [one for one in answers if one.references]
-        return {self.names[0]: [float(is_same(one.text, one.references)) for one in judged]}
+        scored = [one for one in answers if one.references]
+        return {self.names[0]: [float(is_same(one.text, one.references)) for one in scored]}
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,14 @@ class Rouge:
 
     @property
     def names(self) -> list[str]:
-        """Of the kinds."""
+        """Names of the kinds."""
         return list(self.kinds)
 
     def score(self, answers: Sequence[Answered]) -> dict[str, list[float]]:
-        """Of each answer; those without references are passed over."""
-        judged = [one for one in answers if one.references]
+        """F1 of each answer; those without references are skipped."""
+        scored = [one for one in answers if one.references]
         how = self.kinds, self.stemmer, self.words
-        found = [rouge(one.text, one.references, *how) for one in judged]
+        found = [rouge(one.text, one.references, *how) for one in scored]
         return {name: [one[name].f1 for one in found] for name in self.names}
 
 
@@ -93,8 +93,8 @@ class BertPrecision:
 
     Args:
         path: Folder or hub id of an encoder.
-        layer: Whose hidden states are compared.
-        field: What answers are compared with.
+        layer: The layer whose hidden states are compared.
+        field: The field that answers are compared with.
     """
 
     names = ("bert_precision", "bert_precision_empty", "bert_precision_cut")
@@ -104,7 +104,7 @@ class BertPrecision:
         self.field = field
 
     def score(self, answers: Sequence[Answered]) -> dict[str, list[float]]:
-        """Of each answer, an empty one has 0; which are empty; and texts cut a pair, on average."""
+        """Of each answer, 0 if empty; which are empty; and truncated texts per pair, on average."""
         texts = [one.question[self.field] for one in answers]
         found = self.scorer.score([one.text for one in answers], texts)
         cut = [found.num_cut / len(answers)] * len(answers)
@@ -114,11 +114,11 @@ class BertPrecision:
 
 
 class Faithful:
-    """How true answers are to a field of the question, as a scorer sees it.
+    """Faithfulness of answers to a field of the question, by a scorer.
 
     Args:
         scorer: Such as the classifier FactKB.
-        field: What answers are compared with.
+        field: The field that answers are compared with.
     """
 
     names = ("factuality", "factuality_empty")
@@ -128,7 +128,7 @@ class Faithful:
         self.field = field
 
     def score(self, answers: Sequence[Answered]) -> dict[str, list[float]]:
-        """Of each answer, an empty one has 0; and which are empty."""
+        """Of each answer, 0 if empty; and which are empty."""
         texts = [one.question[self.field] for one in answers]
         found = factuality(self.scorer, texts, [one.text for one in answers])
         return dict(zip(self.names, (list(found.scores), are_empty(answers)), strict=True))

@@ -1,4 +1,4 @@
-"""Questions that are cut until all their prompts fit the models that read them."""
+"""Truncation of questions until all their prompts fit the models that read them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from modules.decoding.branches.rows import prompt_room
 from modules.prompting.question import Question
 
 TRIES = 8
-"""How often a question is cut; texts that were cut may have a few tokens more than foreseen."""
+"""Maximum number of cuts; a cut text may have a few tokens more than expected."""
 
 
 def fitted(
@@ -17,15 +17,16 @@ def fitted(
     excess: Callable[[Question], int],
     shorter: Callable[[Question, int], Question | None],
 ) -> Question:
-    """The question, cut until no prompt is too long; the very same one where none is.
+    """The question, cut until no prompt is too long; the same object if none is.
 
     Args:
         question: What is asked.
-        excess: Tokens by which its longest prompt is too long; 0 or less where it fits.
-        shorter: Cuts so many tokens off a question; None where there is nothing left to cut.
+        excess: Tokens by which its longest prompt is too long; 0 or less if it fits.
+        shorter: Cuts the given number of tokens off a question; returns None if nothing is left to
+            cut.
 
     Raises:
-        ValueError: It is too long however much is cut; says by how many tokens.
+        ValueError: It is too long however much is cut; names the excess in tokens.
     """
     for _ in range(TRIES):
         over = excess(question)
@@ -36,7 +37,7 @@ def fitted(
             break
         question = rest
     raise ValueError(
-        f"a prompt is {over} tokens longer than a model can take with what shall follow it, and "
+        f"a prompt is {over} tokens longer than a model can take with the new tokens, and "
         "nothing more can be cut off"
     )
 
@@ -47,7 +48,7 @@ def excess(branches: Branches, question: Question, num_new: int) -> int:
     Args:
         branches: Models and prompts.
         question: What is asked.
-        num_new: Tokens that may follow, at most.
+        num_new: Maximum tokens that may follow.
     """
     return over(branches, branch_prompt_ids(branches, question), num_new)
 
@@ -66,13 +67,13 @@ def over(branches: Branches, ids: Sequence[Sequence[int]], num_new: int) -> int:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A question as all branches read it; whoever speaks of its prompts speaks of these.
+    """A question as all branches read it; every use of its prompts is of these.
 
     Attributes:
-        question: What is asked, as it was cut.
+        question: The question after cutting.
         ids: Token ids of its prompts, by branch.
-        num_cut: Tokens of its texts that were cut off, in the first branch's vocabulary; 0 where it
-            is whole.
+        num_cut: Tokens of its texts that were cut off, in the first branch's vocabulary; 0 if none
+            were.
     """
 
     question: Question
@@ -86,16 +87,17 @@ def fit(
     num_new: int,
     shorter: Callable[[Question, int], Question | None],
 ) -> Fitted:
-    """The question, cut until all its prompts fit their models with what may follow.
+    """The question, cut until all its prompts fit their models together with new tokens.
 
     Args:
         branches: Models and prompts.
         question: What is asked.
-        num_new: Tokens that may follow, at most.
-        shorter: Cuts so many tokens off a question; None where there is nothing left to cut.
+        num_new: Maximum tokens that may follow.
+        shorter: Cuts the given number of tokens off a question; returns None if nothing is left to
+            cut.
 
     Raises:
-        ValueError: It is too long however much is cut; says by how many tokens.
+        ValueError: It is too long however much is cut; names the excess in tokens.
     """
     ids: list[list[int]] = []
 
@@ -122,7 +124,7 @@ def num_tokens(question: Question, tokenizer: Any) -> int:
 
 
 def without_end(question: Question, field: str, num_tokens: int, tokenizer: Any) -> Question | None:
-    """The question without so many tokens at the end of a field; None where it has fewer."""
+    """The question without the last `num_tokens` of a field; None if it has fewer."""
     ids = tokenizer.encode(question.get(field, ""), add_special_tokens=False)
     if len(ids) <= num_tokens:
         return None
@@ -130,10 +132,10 @@ def without_end(question: Question, field: str, num_tokens: int, tokenizer: Any)
     return {**question, field: kept}
 
 
-def without_beginning(question: Question, num_tokens: int, tokenizer: Any) -> Question | None:
-    """The question without so many tokens at the beginning of its first field that has any.
+def without_prefix(question: Question, num_tokens: int, tokenizer: Any) -> Question | None:
+    """The question without the first `num_tokens` of its first field that is not empty.
 
-    All of a shorter field is cut off. None where all fields are empty.
+    A shorter field is cut completely. None if all fields are empty.
     """
     field = next((name for name, text in question.items() if text), None)
     if field is None:

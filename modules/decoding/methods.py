@@ -1,4 +1,4 @@
-"""Ways of decoding that a config names; each makes branches of models that it loads."""
+"""Decoding methods that a config names; each loads models and makes branches of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,11 +19,11 @@ from modules.prompting.format import ChatPrompt, Formatted
 from modules.prompting.question import Prompt
 
 Wording = str | Formatted | ChatPrompt
-"""A prompt; a text stands for a formatted one."""
+"""A prompt; a plain text is a formatted one."""
 
 
 class DecodingMethod(Protocol):
-    """A way of decoding."""
+    """A decoding method."""
 
     @property
     def stops(self) -> list[str]:
@@ -34,13 +34,13 @@ class DecodingMethod(Protocol):
 
 
 def worded(prompt: Wording) -> Prompt:
-    """A text as a formatted prompt; others as they are."""
+    """A text as a formatted prompt; others unchanged."""
     return Formatted(prompt) if isinstance(prompt, str) else prompt
 
 
 @dataclass(frozen=True)
 class Plain:
-    """A model by itself.
+    """A single model.
 
     Attributes:
         model: Is loaded.

@@ -1,6 +1,6 @@
-"""Options of transformers' `generate` that are told here in another way, and so are refused.
+"""Options of transformers' `generate` that are given in another way here, and so are refused.
 
-An option that a caller gives is taken or refused: none is overwritten or passed over silently.
+An option that a caller gives is used or refused: none is overwritten or ignored silently.
 """
 
 from collections.abc import Collection, Iterable
@@ -28,10 +28,10 @@ CONTINUED = {
 
 
 def refuse(given: Iterable[str], known: dict[str, str]) -> None:
-    """Refuse options that would be overwritten or not heard.
+    """Refuse options that would be overwritten or ignored.
 
     Args:
-        given: Names of what a caller gives.
+        given: Names of the options that a caller gives.
         known: What to do instead, by name.
 
     Raises:
@@ -43,7 +43,7 @@ def refuse(given: Iterable[str], known: dict[str, str]) -> None:
 
 
 def refuse_inputs(given: Iterable[str]) -> None:
-    """Refuse what is no option of transformers' `generate` but an input of one model.
+    """Refuse what is not an option of transformers' `generate` but an input of one model.
 
     Raises:
         ValueError: Names the first of them.
@@ -51,10 +51,10 @@ def refuse_inputs(given: Iterable[str]) -> None:
     from transformers import GenerationConfig, GenerationMixin  # takes seconds
 
     options = {*GenerationConfig().to_dict(), *signature(GenerationMixin.generate).parameters}
-    told = "it is no option of generation, and models read nothing but the prompts"
-    refuse(given, {name: told for name in given if name not in options})
+    reason = "it is not an option of generation, and models read only the prompts"
+    refuse(given, {name: reason for name in given if name not in options})
 
 
-def strings(told: Collection[str] | str | None) -> list[str]:
+def strings(given: Collection[str] | str | None) -> list[str]:
     """One string, several or none, as a list."""
-    return [told] if isinstance(told, str) else list(told or ())
+    return [given] if isinstance(given, str) else list(given or ())

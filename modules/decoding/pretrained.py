@@ -13,17 +13,17 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A model of a Hugging Face folder or hub id, for reading only.
+    """A frozen model of a Hugging Face folder or hub id.
 
     Attributes:
         path: Folder or hub id.
-        kind: Whether there is an encoder.
+        kind: Causal, or encoder-decoder.
         dtype: Of its weights; `auto` takes the file's.
-        device: Where it stays, such as cuda:1; where the run is, if None.
+        device: Its device, such as cuda:1; that of the run if None.
         revision: Branch, tag or commit on the hub.
-        attention: Implementation of attention in transformers, such as sdpa or eager; what
-            transformers takes for the model by itself where None.
-        tokenizer: Folder or hub id, where it is not the model's.
+        attention: Implementation of attention in transformers, such as sdpa or eager; transformers'
+            default for the model if None.
+        tokenizer: Folder or hub id; the model's if None.
     """
 
     path: str
@@ -38,7 +38,7 @@ class Pretrained:
         """The model, in evaluation mode and without gradients, and its tokenizer.
 
         Raises:
-            FileNotFoundError: A local folder that is not there.
+            FileNotFoundError: The local folder does not exist.
         """
         from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 

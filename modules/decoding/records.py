@@ -1,4 +1,4 @@
-"""Records of answers: what is written of each question, and what many of them come to."""
+"""Records of answers: one per question, and the totals of many."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,11 +19,11 @@ from modules.prompting.question import Question
 
 
 class Totals(NamedTuple):
-    """What records come to.
+    """Totals of records.
 
     Attributes:
-        text: For people.
-        row: Quantities by name, for the log.
+        text: Human-readable summary.
+        row: Quantities by name, for the logger.
     """
 
     text: str
@@ -31,34 +31,34 @@ class Totals(NamedTuple):
 
 
 class QuestionAnswerer(Protocol):
-    """Makes a record of a question, by asking a model that is somewhere else."""
+    """Makes a record of each question, such as by a remote model or an LLM judge."""
 
     at_once: int
-    """Questions that may be asked at the same time, once it is loaded."""
+    """Maximum number of concurrent questions, once it is loaded."""
 
     def load(self) -> Sequence[Any]:
-        """Load what is needed here; the local models."""
+        """Load what is needed; returns the local models."""
 
     def ask(self, question: Question, choices: Sequence[str], right: int, name: str = "") -> Record:
-        """What the record of a question says beside its id and fields.
+        """The record of a question without its id and fields.
 
         Args:
             question: What is asked.
-            choices: Continuations to choose from; may be none.
-            right: Number of the right one; -1 where it is not known.
-            name: The question's id, which decides what is drawn for it.
+            choices: Continuations to choose from; may be empty.
+            right: Index of the right one; -1 if unknown.
+            name: The question's id, which seeds its draws.
         """
 
     def totals(self, records: Sequence[Record]) -> Totals:
-        """What all records come to; there is at least one."""
+        """Totals of all records; there is at least one."""
 
 
 class Means:
-    """Means of quantities, each over what it could be measured of.
+    """Means of quantities, each over the samples that it is defined for.
 
     Args:
-        names: Of the quantities, in order.
-        device: Where sums and counts are, so that they can be added up over ranks.
+        names: Names of the quantities, in order.
+        device: Device of sums and counts, so that they can be reduced over ranks.
     """
 
     def __init__(self, names: Sequence[str], device: torch.device):
@@ -67,12 +67,12 @@ class Means:
 
     def add(self, found: Mapping[str, Sequence[float]]) -> None:
         """Add values of every quantity."""
-        for place, name in enumerate(self.names):
-            self.sums[0, place] += sum(found[name])
-            self.sums[1, place] += len(found[name])
+        for index, name in enumerate(self.names):
+            self.sums[0, index] += sum(found[name])
+            self.sums[1, index] += len(found[name])
 
     def row(self, sums: Tensor) -> dict[str, float]:
-        """Means and counts of quantities that were measured, of sums and counts over all ranks."""
+        """Means and counts of measured quantities, from sums and counts over all ranks."""
         row = dict[str, float]()
         for name, total, num in zip(self.names, *sums.tolist(), strict=True):
             if num:
@@ -92,23 +92,23 @@ def right_choices(
     """1 for each question whose right choice is the most likely one, 0 for others.
 
     Args:
-        decoder: Tells how likely choices are.
-        questions: What is asked, cut so that all choices fit: all are read behind one prompt.
-        choices: Continuations of each; questions without any are passed over.
-        answers: Numbers of the right ones.
+        decoder: Computes the likelihood of choices.
+        questions: What is asked, cut so that all choices fit: all are scored after one prompt.
+        choices: Continuations of each; questions without any are skipped.
+        answers: Indices of the right ones.
     """
     asked = [(q, choice) for q, several in enumerate(choices) for choice in several]
     found = decoder.loglikelihood([questions[q] for q, _ in asked], [text for _, text in asked])
     right = []
-    for number, answer in enumerate(answers):
-        scores = [one.total for (q, _), one in zip(asked, found, strict=True) if q == number]
+    for index, answer in enumerate(answers):
+        scores = [one.total for (q, _), one in zip(asked, found, strict=True) if q == index]
         if scores:
             right.append(float(max(range(len(scores)), key=scores.__getitem__) == answer))
     return right
 
 
 def by_token(decoder: Decoder, written: Sequence[Written]) -> list[Any]:
-    """What all branches think of every token of every answer, behind the prompts it answers."""
+    """Log-probabilities of every token of every answer under all branches, after its prompts."""
     if not written:
         return []
     asked = [one.asked for one in written]
@@ -131,13 +131,13 @@ def token_records(names: list[str], likelihood: Likelihood) -> list[Record]:
     ]
 
 
-# Of several runs and ranks
+# Across runs and ranks
 
 
 def earlier(path: str | None) -> dict[str, Record]:
-    """Records by id that a file or a glob of files holds; lines that are none are passed over.
+    """Records by id of a file or a glob of files; invalid lines are skipped.
 
-    Of repeats the first counts.
+    The first of several records with one id counts.
     """
     names = [] if path is None else [path] if Path(path).is_file() else sorted(glob(path))
     found: dict[str, Record] = {}
@@ -150,7 +150,7 @@ def earlier(path: str | None) -> dict[str, Record]:
 
 
 def gathered(records: Iterable[Record]) -> list[Record]:
-    """The records of all ranks, in order of the ranks."""
+    """The records of all ranks, in rank order."""
     own = list(records)
     if not (dist.is_available() and dist.is_initialized()):
         return own
@@ -161,7 +161,7 @@ def gathered(records: Iterable[Record]) -> list[Record]:
 
 @contextmanager
 def naming(question: str) -> Iterator[None]:
-    """Inside, what goes wrong is told with the question's id."""
+    """Prefix exceptions raised in this context with the question id."""
     try:
         yield
     except EndpointError as error:

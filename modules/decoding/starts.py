@@ -1,7 +1,7 @@
-"""What the decoder of an encoder-decoder model begins with: its start, and a forced first token.
+"""How the decoder of an encoder-decoder model begins: its start token, and a forced first token.
 
-T5, Pegasus and Marian write right behind their start; BART and mBART are made to write a token
-first (the beginning of a sentence, a language), which is no part of what they have to say.
+T5, Pegasus and Marian generate right after their start token. BART and mBART are forced to write a
+token first (start of sentence, language), which is not part of the answer.
 """
 
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ from typing import Any
 
 
 def start_id(model: Any) -> int:
-    """What the decoder of an encoder-decoder model begins with.
+    """Start token of the decoder of an encoder-decoder model.
 
     Raises:
-        ValueError: The model does not say.
+        ValueError: The model does not define one.
     """
     for config in (model.generation_config, model.config):
         for name in ("decoder_start_token_id", "bos_token_id"):

@@ -34,14 +34,14 @@ GREEDY = Generation(max_new_tokens=128, temperature=0.0)
 
 
 class QuestionBatch(TypedDict):
-    """Questions, in plain Python; a rank that has nothing left to do gets empty lists.
+    """Questions, in plain Python; a rank without questions left gets empty lists.
 
     Attributes:
-        id: Names of the questions, which stay the same from run to run.
-        question: Fields that prompts are made of.
-        reference: Acceptable answers of each; may be none.
-        choices: Continuations to choose from, verbatim; may be none.
-        answer: Number of the right choice; -1 where there is none.
+        id: Ids of the questions, the same in every run.
+        question: Fields of each question, from which prompts are made.
+        reference: Acceptable answers of each; may be empty.
+        choices: Continuations to choose from, verbatim; may be empty.
+        answer: Index of the right choice; -1 if there is none.
     """
 
     id: list[str]
@@ -57,11 +57,11 @@ class Decoding(L.LightningModule):
     Args:
         method: Makes the branches; models are loaded when the run begins.
         generation: How tokens are chosen.
-        num_beams: Beams of a beam search; none where 1.
+        num_beams: Beams of a beam search; 1 for none.
         num_answers: Answers to a question.
-        cut_field: Field whose end is cut off where a prompt is too long.
-        per_token: Whether `predict` writes what every branch thinks of every token.
-        measures: What `test` reports of answers.
+        cut_field: Field that is truncated if a prompt is too long.
+        per_token: Whether `predict` writes the log-probability of every token under every branch.
+        measures: What `test` computes of answers.
     """
 
     no_export = "nothing is trained, and its models are folders already"
@@ -97,7 +97,7 @@ class Decoding(L.LightningModule):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Of transformers' `generate`."""
+        """Arguments of transformers' `generate`."""
         several = {"num_beams": self.num_beams, "num_return_sequences": self.num_answers}
         return self.generation.arguments() | several
 
@@ -107,11 +107,11 @@ class Decoding(L.LightningModule):
         return [*self.generation.stop, *self.method.stops]
 
     def answers(self, questions: Sequence[Asked], names: Sequence[str]) -> list[Written]:
-        """Answers, several of a question together.
+        """Answers; several answers of a question are adjacent.
 
         Args:
             questions: What is asked, cut or not.
-            names: Of the questions; they decide with the seed what is drawn.
+            names: Ids of the questions, which seed the draws together with the seed.
         """
         assert self.decoder is not None
         how = self.generation
@@ -126,15 +126,15 @@ class Decoding(L.LightningModule):
         assert self.decoder is not None
         asked = self.decoder.fit(batch["question"], self.generation.max_new_tokens)
         written = self.answers(asked, batch["id"])
-        told = by_token(self.decoder, written) if self.per_token else []
+        token_records = by_token(self.decoder, written) if self.per_token else []
         records = []
-        for number, name in enumerate(batch["id"]):
-            mine = [i for i, one in enumerate(written) if one.question == number]
+        for index, name in enumerate(batch["id"]):
+            mine = [i for i, one in enumerate(written) if one.question == index]
             texts = [written[i].text for i in mine]
-            record: dict[str, Any] = {"id": name, **batch["question"][number]}
-            record["num_cut"] = asked[number].num_cut
+            record: dict[str, Any] = {"id": name, **batch["question"][index]}
+            record["num_cut"] = asked[index].num_cut
             if self.per_token:
-                tokens = [told[i] for i in mine]
+                tokens = [token_records[i] for i in mine]
                 record["tokens"] = tokens[0] if self.num_answers == 1 else tokens
             record["continuation"] = texts[0] if self.num_answers == 1 else texts
             records.append(record)
@@ -152,7 +152,7 @@ class Decoding(L.LightningModule):
         self.means = Means(self.quantities, self.device)
 
     def test_step(self, batch: QuestionBatch, batch_idx: int) -> None:
-        """Judge answers and choices."""
+        """Score answers and choices."""
         if not batch["id"]:
             return
         assert self.decoder is not None
@@ -168,9 +168,9 @@ class Decoding(L.LightningModule):
         self.means.add(found)
 
     def rooms(self, batch: QuestionBatch) -> list[int]:
-        """Tokens that may follow each question: its longest choice, or an answer if one is due.
+        """Tokens to reserve after each question: of its longest choice, or of an answer if needed.
 
-        Answer and choices of a question are told behind one prompt.
+        Answer and choices of a question follow the same prompt.
         """
         assert self.decoder is not None
         least = self.generation.max_new_tokens if self.measures else 0
@@ -187,7 +187,7 @@ class Decoding(L.LightningModule):
         return [one.text for one in written[:: max(1, self.num_answers)]]
 
     def on_test_epoch_end(self) -> None:
-        """Log the means over all ranks, how many questions they are of, and how many were cut."""
+        """Log the means over all ranks, the number of questions, and how many were cut."""
         sums = self.trainer.strategy.reduce(self.means.sums, reduce_op="sum")
         found = self.means.row(sums)
         num = found.pop("cut_count", 0.0)
@@ -198,17 +198,17 @@ class Decoding(L.LightningModule):
             logger.log_metrics(row, self.global_step)
 
 
-# One question after the other
+# One question at a time
 
 
 class PerQuestionSystem(L.LightningModule):
-    """Ask questions one by one, and tell in the end what all records come to.
+    """Ask questions one at a time, and report the totals of all records at the end.
 
-    Records are written by batches: what a batch had answered before an error is asked again.
+    Records are written per batch: after an error, the questions of that batch are asked again.
 
     Args:
-        asker: Makes a record of each question; what it needs is loaded when the run begins.
-        answers: Records that an earlier run left, a file or a glob; they count in the end, too.
+        asker: Makes a record of each question; its models are loaded when the run begins.
+        answers: Records of an earlier run, a file or a glob; they are included in the totals.
     """
 
     no_export = Decoding.no_export
@@ -227,11 +227,11 @@ class PerQuestionSystem(L.LightningModule):
             self.network = nn.ModuleList(movable(self.asker.load()))
 
     def on_predict_start(self) -> None:
-        """Read what there is before anything is added to it."""
+        """Read the earlier records before any are added."""
         self.before, self.records = earlier(self.answers), []
 
     def predict_step(self, batch: QuestionBatch, batch_idx: int) -> list[Record]:
-        """Ask, as many questions at once as may be; one record a question."""
+        """Ask the questions of a batch concurrently; one record per question."""
         columns = (batch[name] for name in ("id", "question", "choices", "answer"))
         made = at_once(self._record, zip(*columns, strict=True), self.asker.at_once)
         self.records += made
@@ -243,16 +243,16 @@ class PerQuestionSystem(L.LightningModule):
             return {"id": name, **question, **self.asker.ask(question, choices, right, name)}
 
     def on_predict_epoch_end(self) -> None:
-        """Tell what the records of all ranks and of earlier runs come to."""
+        """Report the totals of the records of all ranks and earlier runs."""
         made = {str(one["id"]): one for one in gathered(self.records)}
         records = list((self.before | made).values())
-        totals = self.asker.totals(records) if records else Totals("there was no question", {})
+        totals = self.asker.totals(records) if records else Totals("there were no questions", {})
         self.trainer.print(totals.text)
         for logger in self.loggers if totals.row else ():
             logger.log_metrics({f"predict/{k}": v for k, v in totals.row.items()}, 0)
 
 
 def movable(models: Iterable[Any]) -> list[nn.Module]:
-    """Models that go where the run is: all but those that were put on a device by name."""
+    """Models to move to the run's device: all that were not put on a device by name."""
     different = {id(one): one for one in models}
     return [one for one in different.values() if one.device.type == "cpu"]

@@ -1,1 +1,1 @@
-"""Proxy-tuning of a model behind an endpoint."""
+"""Proxy-tuning of a black-box model at an endpoint."""

@@ -1,7 +1,7 @@
-"""Single-token choices, such as A, B, C or D, by a model tuned by proxy behind an endpoint.
+"""Single-token choices, such as A, B, C or D, by a proxy-tuned model at an endpoint.
 
 Only the choices among the listed tokens are reweighted (Liu et al., 2024). The paper drops
-questions without any; here they are counted, so that accuracy over all can be told too.
+questions without any; here they are counted, so that accuracy over all questions is known as well.
 
 Shape legend: K = tokens seen, N = tokens not seen, V = vocabulary.
 """
@@ -18,7 +18,7 @@ from modules.decoding.black_box.proxy import ROUNDING, unseen_mass, unseen_masse
 from modules.decoding.black_box.top_logprobs import LocalCandidates
 
 Choices = Mapping[str, Sequence[str]]
-"""Names of the choices, and the texts of the single tokens that each may be written as."""
+"""Names of the choices, and the texts of the single tokens of each."""
 
 
 def letters(names: str) -> Choices:
@@ -31,12 +31,12 @@ class Answer:
     """The answer to a question with choices.
 
     Attributes:
-        choice: The likeliest choice after reweighting; None where the base listed none of them.
-        base_choice: The likeliest one before.
+        choice: The likeliest choice after reweighting; None if the base listed none of them.
+        base_choice: The likeliest one before reweighting.
         probability: Of each listed choice after reweighting; they sum to 1.
         dropped: Choices that the base did not list.
         certain: Whether no other choice can be likelier, whatever the unseen probabilities are.
-        unknown: Listed tokens that could not be put in local ids.
+        unknown: Number of listed tokens without a local id.
     """
 
     choice: str | None
@@ -51,7 +51,7 @@ def choose(box: BlackBox, prompt: str, choices: Choices) -> Answer:
     """Answer a question by one token.
 
     Raises:
-        ValueError: There is no choice, one is no single token of the local vocabulary, or two
+        ValueError: There are no choices, one is not a single token of the local vocabulary, or two
             share a token.
     """
     ids = tokens(box, choices)
@@ -71,14 +71,14 @@ def choose(box: BlackBox, prompt: str, choices: Choices) -> Answer:
 def tokens(box: BlackBox, choices: Choices) -> dict[str, list[int]]:
     """Local ids of each choice."""
     if not choices:
-        raise ValueError("there is no choice.")
+        raise ValueError("there are no choices.")
     ids = {
         name: sorted({i for text in texts for i in box.token_strings.ids(text)})
         for name, texts in choices.items()
     }
     for name, own in ids.items():
         if not own:
-            raise ValueError(f"the choice {name!r} is no single token: {list(choices[name])}.")
+            raise ValueError(f"the choice {name!r} is not a single token: {list(choices[name])}.")
     if len({i for own in ids.values() for i in own}) < sum(map(len, ids.values())):
         raise ValueError(f"two of the choices {list(choices)} share a token.")
     return ids
@@ -87,7 +87,7 @@ def tokens(box: BlackBox, choices: Choices) -> dict[str, list[int]]:
 def totals(
     seen: LocalCandidates, ids: Mapping[str, Sequence[int]], delta_V: Tensor | None
 ) -> dict[str, float]:
-    """Logarithm of the mass of each listed choice, summed over the tokens it is written as."""
+    """Log mass of each listed choice, summed over its tokens."""
     found: dict[str, float] = {}
     for name, own in ids.items():
         is_own_K = torch.isin(seen.id_K, torch.tensor(own))
@@ -100,7 +100,7 @@ def totals(
 def limits(
     seen: LocalCandidates, ids: Mapping[str, Sequence[int]], delta_V: Tensor
 ) -> dict[str, float]:
-    """Logarithm of the most that each choice's mass may be, its unseen tokens included."""
+    """Upper bound of each choice's log mass, its unseen tokens included."""
     unseen = min(1.0, unseen_mass(seen.logprob_K) + ROUNDING)
     mass_N = unseen_masses(unseen, seen.cap, seen.unmatched, len(delta_V) - len(seen.id_K))
     found = totals(seen, ids, delta_V)
@@ -116,7 +116,7 @@ def limits(
 
 
 def likeliest(found: Mapping[str, float]) -> str | None:
-    """The name with the most mass; None where there is none."""
+    """The name with the most mass; None if there is none."""
     return max(found, key=lambda name: found[name]) if found else None
 
 
@@ -129,12 +129,12 @@ def shares(found: Mapping[str, float]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How many questions were answered, and how many of them rightly.
+    """Numbers of questions, answered and correct ones.
 
     Attributes:
         num: Questions.
         answered: Of them, those with an answer.
-        correct: Of them, those with the right one.
+        correct: Of them, those with the right answer.
     """
 
     num: int
@@ -148,12 +148,12 @@ class Accuracy:
 
     @property
     def of_all(self) -> float:
-        """Share of all questions that were answered rightly; an unanswered one was not."""
+        """Share of all questions that were answered correctly; unanswered ones count as wrong."""
         return self.correct / self.num
 
     @property
     def of_answered(self) -> float:
-        """Share of the answered ones, as the paper tells; NaN where there is none."""
+        """Share of the answered ones, as the paper reports; NaN if there are none."""
         return self.correct / self.answered if self.answered else float("nan")
 
 
@@ -161,11 +161,11 @@ def accuracy(chosen: Iterable[str | None], truths: Iterable[str]) -> Accuracy:
     """Count right answers; `choice` or `base_choice` of each `Answer`, against the truth.
 
     Raises:
-        ValueError: There is none, or not as many truths.
+        ValueError: There are none, or the number of truths differs.
     """
     pairs = list(zip(chosen, truths, strict=True))
     if not pairs:
-        raise ValueError("there is no question.")
+        raise ValueError("there are no questions.")
     return Accuracy(
         num=len(pairs),
         answered=sum(one is not None for one, _ in pairs),

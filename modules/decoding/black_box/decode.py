@@ -1,9 +1,9 @@
-"""Proxy-tuning of a model behind an endpoint that shows only its likeliest tokens.
+"""Proxy-tuning of a model at an endpoint that reports only its likeliest tokens.
 
-Every step asks the endpoint for the K likeliest next tokens, adds to their log-probabilities what a
-small tuned model says beyond its untuned twin, and chooses among them (Liu et al., 2024, where the
-API allowed one token only). How far that may be from choosing among all tokens is told with every
-token (`modules.decoding.black_box.proxy`).
+Every step requests the K likeliest next tokens, adds the logit offsets of a small tuned model
+against its untuned version to their log-probabilities, and chooses among them (Liu et al., 2024,
+where the API allowed one token only). Every token comes with bounds of the distance from choosing
+among all tokens (`modules.decoding.black_box.proxy`).
 
 Shape legend: K = tokens seen, V = vocabulary.
 """
@@ -27,12 +27,13 @@ class ProxySampling:
     """How tokens are chosen among the reweighted ones, and where a text ends.
 
     Attributes:
-        max_new_tokens: Tokens behind the prompt, at most.
+        max_new_tokens: Maximum tokens after the prompt.
         temperature: Divides the log-probabilities; 0 takes the likeliest token.
         top_p: Probability mass of the likeliest tokens kept, after the temperature.
         stop: Strings that end a text and are cut off.
         end: Ids that end a text.
-        seed: Of all draws; each text has its own, by its name (`modules.nn.generators`).
+        seed: Of all draws; each text has a generator of its own, by its name
+            (`modules.nn.generators`).
     """
 
     max_new_tokens: int = 128
@@ -43,7 +44,7 @@ class ProxySampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be sampled from."""
+        """Refuse invalid values."""
         if self.max_new_tokens < 1:
             raise ValueError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}.")
         if self.temperature < 0:
@@ -54,7 +55,7 @@ class ProxySampling:
             raise ValueError("a stop string is empty.")
 
     def choose(self, logprob_K: Tensor, generator: torch.Generator) -> int:
-        """Place of the next token."""
+        """Position of the next token in the list."""
         if self.temperature == 0:
             return int(logprob_K.argmax())
         p_K, order_K = (logprob_K / self.temperature).softmax(0).sort(descending=True)
@@ -70,13 +71,13 @@ class Token(NamedTuple):
         id: Local id.
         text: Its text.
         p: Its probability among the seen tokens after reweighting, before temperature and top-p.
-        low: Least total-variation distance of that distribution from the exact one.
-        high: Greatest one.
+        low: Lower bound of the total-variation distance of that distribution from the exact one.
+        high: Upper bound of it.
         certain: Whether the likeliest seen token is the likeliest of all.
-        unknown: Listed tokens that could not be put in local ids.
-        listed: Tokens that were listed.
-        read_back: Whether the endpoint read just the tokens chosen before; else nothing is known of
-            the exact distribution.
+        unknown: Number of listed tokens without a local id.
+        listed: Number of listed tokens.
+        read_back: Whether the endpoint read exactly the tokens chosen before; else nothing is known
+            of the exact distribution.
     """
 
     id: int
@@ -96,8 +97,8 @@ class Continuation(NamedTuple):
     Attributes:
         text: Up to a stop string or an end.
         tokens: All that were chosen, the end and those of the stop string included.
-        ended: By a `stop` string, an `end` token, its `length`, the `endpoint`, which told no
-            further token, or where it told only `unknown` ones.
+        ended: By a `stop` string, an `end` token, its `length`, the `endpoint`, which gave no
+            further token, or because it gave only `unknown` ones.
     """
 
     text: str
@@ -106,7 +107,7 @@ class Continuation(NamedTuple):
 
     @property
     def is_certain(self) -> bool:
-        """Whether a greedy text is the one that the base's full distribution gives."""
+        """Whether a greedy text is that of the base's full distribution."""
         return self.ended != "unknown" and all(one.certain for one in self.tokens)
 
     def record(self) -> dict[str, Any]:
@@ -116,11 +117,11 @@ class Continuation(NamedTuple):
 
 
 class BlackBox:
-    """A base behind an endpoint, tuned by proxy.
+    """A base at an endpoint, tuned by proxy.
 
     Args:
-        base: Tells its likeliest tokens.
-        offsets: What is added to their log-probabilities.
+        base: Reports its likeliest tokens.
+        offsets: Added to their log-probabilities.
         token_strings: Of the vocabulary of the offsets, which the base must share for the bounds to
             hold.
         how: How tokens are chosen.
@@ -139,7 +140,7 @@ class BlackBox:
         self.how = how
 
     def look(self, prompt: str, ids: Sequence[int]) -> LocalCandidates | None:
-        """The base's list behind a continuation; None where it ends the text."""
+        """The base's candidates after a continuation; None if it ends the text."""
         reads_text = self.base.needs_whole_characters
         found = self.base(prompt, self.token_strings.text(ids), ids)
         if not found.candidates:
@@ -149,16 +150,16 @@ class BlackBox:
             return seen._replace(is_read_back=False)
         return seen
 
-    def write(self, prompt: str, name: str = "", number: int = 0) -> Continuation:
+    def write(self, prompt: str, name: str = "", index: int = 0) -> Continuation:
         """Continue a prompt, token by token.
 
         Args:
             prompt: The prompt.
-            name: What tells it apart from others, such as the question's id; with the seed and the
-                number of the answer it decides what is drawn.
-            number: Of the answer.
+            name: Its name, such as the question's id; with the seed and the index of the answer it
+                seeds the draws.
+            index: Of the answer.
         """
-        generator = generator_of(self.how.seed, name, number)
+        generator = generator_of(self.how.seed, name, index)
         tokens: list[Token] = []
         text = ""
         while len(tokens) < self.how.max_new_tokens:
@@ -176,12 +177,12 @@ class BlackBox:
 
     def _choose(self, seen: LocalCandidates, delta_V: Tensor, generator: torch.Generator) -> Token:
         step = seen.step(delta_V)
-        place = self.how.choose(step.logprob_K, generator)
-        chosen = int(step.id_K[place])
+        index = self.how.choose(step.logprob_K, generator)
+        chosen = int(step.id_K[index])
         return Token(
             chosen,
             self.token_strings.text([chosen]),
-            float(step.logprob_K[place].exp()),
+            float(step.logprob_K[index].exp()),
             step.low,
             step.high,
             step.is_certain,

@@ -1,4 +1,4 @@
-"""Proxy-tuning of a model behind an endpoint, as a config names it, and its records."""
+"""Proxy-tuning of a model at an endpoint, as a config names it, and its records."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -33,12 +33,12 @@ class EndpointConfig(Endpoint):
 
     Args:
         base_url: Such as `http://127.0.0.1:8000/v1`.
-        model: The model's name there.
-        key_variable: Environment variable that holds the key; None where none is needed.
-        patience: Tries and waits.
-        extra: What every request holds beside or instead of ours; None takes a field away.
-        at_once: Requests that are under way at the same time, at most; questions come by batches,
-            so batch_size should be as large.
+        model: The model's name at the endpoint.
+        key_variable: Environment variable that holds the key; None if none is needed.
+        patience: Retries and timeout.
+        extra: Fields added to every request, or replacing ours; None removes a field.
+        at_once: Maximum number of concurrent requests; questions come in batches, so batch_size
+            should be at least as large.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class EndpointConfig(Endpoint):
 
 @dataclass(frozen=True)
 class RemoteProxyTuned:
-    """Proxy-tuning (Liu et al., 2024) of a model that tells its likeliest tokens only.
+    """Proxy-tuning (Liu et al., 2024) of a model that reports only its likeliest tokens.
 
     Attributes:
         endpoint: The base.
@@ -63,14 +63,14 @@ class RemoteProxyTuned:
         antiexpert: The small model before it was tuned.
         api: Whether the base continues a `text` (/completions) or answers a `chat`
             (/chat/completions).
-        top_k: Tokens that the base is asked for, K.
-        prompt: The base's prompt; of a chat, what the user says.
-        expert_prompt: The expert's, with `{prompt}` for the base's; the same where None.
-        alpha: Weight of what the expert says beyond the anti-expert.
-        cut_field: Field whose end is cut off where a prompt is too long for an expert.
-        as_ids: Whether a text is given to the base as ids of the experts' tokenizer, not as text.
-            Only so is it sure to read just the tokens that were chosen.
-        going_on: Fields of a request that make a chat go on with a half-finished answer
+        top_k: Number of tokens requested from the base, K.
+        prompt: The base's prompt; of a chat, the user message.
+        expert_prompt: The expert's prompt, with `{prompt}` for the base's; the same if None.
+        alpha: Weight of the difference between expert and anti-expert.
+        cut_field: Field that is truncated if a prompt is too long for an expert.
+        as_ids: Whether the base is given ids of the experts' tokenizer instead of text. Only then
+            is it certain to read exactly the chosen tokens.
+        continuation_fields: Fields of a request that make a chat continue a partial answer
             (`ChatTopLogprobs`).
         forms: Ways in which the endpoint may write tokens (`TokenStrings`).
     """
@@ -85,7 +85,7 @@ class RemoteProxyTuned:
     alpha: float = 1.0
     cut_field: str = "context"
     as_ids: bool = False
-    going_on: dict[str, bool | int | str] | None = None
+    continuation_fields: dict[str, bool | int | str] | None = None
     forms: list[Form] = field(default_factory=lambda: ["text", "decoded", "piece"])
 
     def load(self) -> tuple[Branch, Branch]:
@@ -102,11 +102,11 @@ class RemoteProxyTuned:
     def base(self, tokenizer: Any) -> TopLogprobs:
         """The base."""
         if self.api == "chat":
-            return ChatTopLogprobs(self.endpoint, self.top_k, self.going_on)
+            return ChatTopLogprobs(self.endpoint, self.top_k, self.continuation_fields)
         return TextTopLogprobs(self.endpoint, self.top_k, tokenizer if self.as_ids else None)
 
     def reworded(self, tokenizer: Any) -> Callable[[str], str]:
-        """Makes the expert's prompt of the base's."""
+        """Makes the expert's prompt from the base's."""
         if self.expert_prompt is None:
             return str
         wording = worded(self.expert_prompt)
@@ -115,7 +115,7 @@ class RemoteProxyTuned:
 
 @dataclass(frozen=True)
 class Locked:
-    """Offsets of local models that answer one question at a time.
+    """Offsets of local models that serve one question at a time.
 
     Attributes:
         offsets: Of one text.
@@ -132,16 +132,16 @@ class Locked:
 
 
 class RemoteProxy:
-    """Answers questions by a model behind an endpoint.
+    """Answers questions by a proxy-tuned model at an endpoint.
 
     Args:
         method: The base, experts, prompts and weights.
-        how: How tokens are chosen; where it names no end, the expert's end a text.
-        per_token: Whether records tell every token.
+        how: How tokens are chosen; if it names no end, the expert's end tokens end a text.
+        per_token: Whether records list every token.
 
     Attributes:
-        num_cut: Questions that were cut so far.
-        at_once: Questions that may be under way at the same time.
+        num_cut: Number of questions cut so far.
+        at_once: Maximum number of concurrent questions.
     """
 
     def __init__(self, method: RemoteProxyTuned, how: ProxySampling, per_token: bool = False):
@@ -165,7 +165,7 @@ class RemoteProxy:
         return self.models
 
     def box(self) -> BlackBox:
-        """The tuned model, for one question: its caches are of one text."""
+        """The tuned model, for one question: its caches hold one text."""
         expert, antiexpert = self.models
         alpha = self.method.alpha
         offsets = LocalOffsets(expert, antiexpert, self.tokenizer, alpha, self.reworded)
@@ -191,7 +191,7 @@ class RemoteProxy:
         return totals(records)
 
     def _prompt(self, question: Question, num_new: int) -> tuple[str, int]:
-        """The base's prompt, of a question cut so that the experts can read it; tokens cut off."""
+        """The base's prompt of a question cut to the experts' context; number of tokens cut."""
         field = self.method.cut_field
         short = fitted(
             question,
@@ -213,8 +213,8 @@ class RemoteProxy:
 
     def _excess(self, question: Question, num_new: int) -> int:
         prompt = self.prompt(question, self.tokenizer)
-        told = [self.reworded(prompt), prompt]
-        lengths = [len(prompt_ids(self.tokenizer, one)) for one in told]
+        prompts = [self.reworded(prompt), prompt]
+        lengths = [len(prompt_ids(self.tokenizer, one)) for one in prompts]
         rooms = [prompt_room(model, num_new) for model in self.models]
         pairs = zip(lengths, rooms, strict=True)
         return max(0 if room is None else length - room for length, room in pairs)

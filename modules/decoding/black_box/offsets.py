@@ -1,4 +1,4 @@
-"""What a small tuned model says beyond its untuned twin, token by token.
+"""Logit offsets of a small tuned model against its untuned version, token by token.
 
 Shape legend: V = tokens.
 """
@@ -14,10 +14,10 @@ from modules.causal_lm.tokens.vocabulary import vocabulary_size
 
 
 class Offsets(Protocol):
-    """What is added to the base's logits of the next token."""
+    """Offsets that are added to the base's logits of the next token."""
 
     def __call__(self, prompt: str, continuation: Sequence[int]) -> Tensor:
-        """The offsets [V] behind a prompt and the local ids of its continuation so far."""
+        """The offsets [V] after a prompt and the local ids of its continuation so far."""
 
 
 class LocalOffsets:
@@ -28,9 +28,9 @@ class LocalOffsets:
     Args:
         expert: Small causal model, tuned.
         antiexpert: The same one before it was tuned.
-        tokenizer: Of both; their logits may be wider than it, and are cut to it.
+        tokenizer: Of both; logits beyond its vocabulary are dropped.
         alpha: Factor.
-        expert_prompt: Makes the expert's prompt of the base's, such as one for chats.
+        expert_prompt: Makes the expert's prompt from the base's, such as one for chats.
         antiexpert_prompt: Makes the anti-expert's.
 
     Raises:
@@ -69,7 +69,7 @@ class LocalOffsets:
 
 
 class Follower:
-    """A causal model that reads a growing text and keeps what it has read.
+    """A causal model that reads a growing text and keeps its key-value cache.
 
     Args:
         model: Of transformers.
@@ -82,16 +82,16 @@ class Follower:
 
     @torch.no_grad()
     def logits(self, ids: list[int]) -> Tensor:
-        """Logits of the token behind these; computed for the new ones only where they go on.
+        """Logits of the token after these; only the new ones are computed if they extend the last.
 
         Raises:
-            ValueError: There is no id, or more than the model has positions for.
+            ValueError: There are no ids, or more than the model has positions.
         """
         context = getattr(self.model.config, "max_position_embeddings", None)
         if not ids or (context is not None and len(ids) > context):
             raise ValueError(f"a text of {len(ids)} tokens for a model of {context} positions.")
         cache, known = self.cache, len(self.ids)
-        self.cache = None  # nothing is known if the model fails half-way
+        self.cache = None  # invalid if the model fails half-way
         if cache is None or known >= len(ids) or ids[:known] != self.ids:
             cache, known = self._new_cache(), 0
         new = torch.tensor([ids[known:]], device=self.model.device)

@@ -1,10 +1,10 @@
-"""Proxy-tuning of a model that shows only its K likeliest tokens, and how wrong it can be.
+"""Proxy-tuning of a model that reports only its K likeliest tokens, with error bounds.
 
 The exact next-token distribution is q_i = p_i exp(delta_i) / (Z + U), where p is the base's own,
 delta = alpha (s_expert - s_antiexpert) (Liu et al., 2024, eq. 1), Z the sum over the tokens that
-are seen, and U the one over those that are not. Without U there is left q_i (Z + U) / Z on the
-seen ones, which is off by a total-variation distance of just U / (Z + U). Of the unseen p only
-their sum and an upper limit are known; the least and the greatest U that these allow are ours.
+are seen, and U the one over those that are not. Dropping U gives q_i (Z + U) / Z on the seen ones,
+at a total-variation distance of exactly U / (Z + U). Of the unseen p only their sum and an upper
+bound are known; we compute the least and the greatest U that these allow.
 
 Shape legend: K = tokens seen, V = vocabulary, N = V - K tokens not seen.
 """
@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 TOLERANCE = 1e-3
-"""Probability by which what an endpoint tells may contradict itself before it is refused."""
+"""Maximum inconsistency of an endpoint's probabilities before they are refused."""
 ROUNDING = 1e-6
-"""Error of the probabilities that an endpoint tells: single precision."""
+"""Error of an endpoint's probabilities: single precision."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Step:
     Attributes:
         id_K: The tokens.
         logprob_K: Their log-probabilities after reweighting, float64; they sum to 1.
-        low: Least TV that fits what was seen.
-        high: Greatest TV that fits what was seen.
+        low: Least TV consistent with the seen tokens.
+        high: Greatest TV consistent with the seen tokens.
         is_certain: Whether the arg max of the exact distribution is the one here, whatever the
             unseen tokens' probabilities are.
-        unseen: Probability that the base gives to the tokens that were not seen.
+        unseen: Probability of the unseen tokens under the base.
     """
 
     id_K: Tensor
@@ -54,22 +54,20 @@ def proxy_step(
     unmatched: Sequence[float] = (),
     rounding: float = ROUNDING,
 ) -> Step:
-    """Reweight the seen tokens, and bound what the unseen ones would change.
+    """Reweight the seen tokens, and bound the effect of the unseen ones.
 
     Args:
         id_K: Distinct ids of the base's likeliest tokens, integer.
         logprob_K: Their log-probabilities under the base, in nats.
         delta_V: What is added to the base's logits; minus infinity forbids a token.
-        cap: The most probability that an unseen token may have; the least of the seen ones' where
-            None.
-        unmatched: Probabilities of tokens that the base listed, but of which nobody knows the id.
-        rounding: By how much the unseen tokens' probability may be other than it seems; matters
-            where their offsets are large.
+        cap: Upper bound of the probability of an unseen token; the least of the seen ones' if None.
+        unmatched: Probabilities of tokens that the base listed, but whose id is unknown.
+        rounding: Error of the unseen tokens' total probability; matters if their offsets are large.
 
     Raises:
         ValueError: No token is seen, or none that is allowed; an id is beyond the vocabulary or
-            stands twice; an offset is NaN or plus infinity; the probabilities sum to more than 1;
-            or the unseen tokens have no room for the mass that is left.
+            occurs twice; an offset is NaN or plus infinity; the probabilities sum to more than 1;
+            or the unseen tokens cannot hold the remaining mass.
     """
     check(id_K, delta_V)
     logprob_K, delta_V = logprob_K.double().cpu(), delta_V.double().cpu()
@@ -141,7 +139,7 @@ def unseen_values(delta_V: Tensor, id_K: Tensor) -> Tensor:
 
 
 def weighed(mass_N: Tensor, delta_N: Tensor) -> Tensor:
-    """Logarithm of the sum of p exp(delta); minus infinity where there is no token."""
+    """Logarithm of the sum of p exp(delta); minus infinity without tokens."""
     if not len(mass_N):
         return torch.tensor(-torch.inf, dtype=torch.float64)
     return (mass_N.log() + delta_N).logsumexp(0)

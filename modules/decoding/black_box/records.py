@@ -1,4 +1,4 @@
-"""Records of what a model behind an endpoint wrote and chose, and what they come to."""
+"""Records of texts and choices of a model at an endpoint, and their totals."""
 
 from collections.abc import Mapping, Sequence
 
@@ -38,7 +38,7 @@ def chosen(found: Answer, right: str | None) -> Record:
 
     Args:
         found: The answer.
-        right: The right one, where it is known.
+        right: The right one, if known.
     """
     return {
         "probability": {name: round(p, 6) for name, p in found.probability.items()},
@@ -52,16 +52,16 @@ def chosen(found: Answer, right: str | None) -> Record:
 
 
 COUNTED = ("tokens", "listed", "unknown", "read_otherwise")
-"""What is counted of the tokens of all texts."""
+"""Counts over the tokens of all texts."""
 
 
 def advice(counted: Mapping[str, int]) -> list[str]:
-    """What to do where listed tokens were lost or chosen ones were read as others."""
+    """Advice if listed tokens were lost or chosen ones were read as others."""
     lines = []
     if counted["unknown"]:
         lines.append(
             f"unknown      {counted['unknown']} of {counted['listed']} listed tokens could not be "
-            "told apart by their text and were left out; ask for ids: vLLM gives them by "
+            "identified by their text and were left out; request ids: vLLM gives them by "
             "extra: {return_tokens_as_token_ids: true} with as_ids: true, llama.cpp always does; "
             "or name the one form in which the endpoint writes tokens (forms)"
         )
@@ -75,7 +75,7 @@ def advice(counted: Mapping[str, int]) -> list[str]:
 
 
 def totals(records: Sequence[Record]) -> Totals:
-    """How many texts and choices there are, how many of them certain, and how many right."""
+    """Numbers of texts and choices, and how many of them are certain and right."""
     texts = [one for one in records if "ended" in one]
     picked = [one for one in records if "choice" in one]
     tested = [one for one in picked if one["right"] is not None]

@@ -1,8 +1,8 @@
-"""Which token of a local vocabulary an endpoint means by a string or by bytes.
+"""Local token ids of the strings or bytes that an endpoint reports.
 
-Endpoints write a token in different ways: `text` as it stands in a text (` the`), `decoded` by
-itself, which in SentencePiece vocabularies loses the space before it (`the`), or as the vocabulary
-holds it, its `piece` (`Ġthe`, `▁the`).
+Endpoints write a token in different forms: `text` as it occurs in a text (` the`), `decoded` alone,
+which in SentencePiece vocabularies loses the space before it (`the`), or its `piece` in the
+vocabulary (`Ġthe`, `▁the`).
 """
 
 import re
@@ -18,32 +18,32 @@ from modules.endpoint.next_tokens import Candidate
 Form = Literal["text", "decoded", "piece"]
 
 UNKNOWN = "\ufffd"
-"""Stands where bytes are no character."""
+"""Replacement of bytes that are not a character."""
 BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 """A byte in vocabularies of SentencePiece."""
 TOKEN_ID = re.compile(r"token_id:(\d+)")
-"""A token by its number, as vLLM writes it with `return_tokens_as_token_ids`."""
+"""A token by its id, as vLLM writes it with `return_tokens_as_token_ids`."""
 ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
-"""A byte behind `bytes:`, as OpenAI's completions write it."""
+"""A byte after `bytes:`, as OpenAI's completions write it."""
 
 
 class TokenStrings:
-    """The tokens of a local vocabulary by how they are written.
+    """The tokens of a local vocabulary by their strings.
 
-    A token is only ever taken for another's where just one fits: neither a string that two of them
-    may be meant by nor one with a lost byte is guessed at.
+    A string is matched only if exactly one token fits: neither an ambiguous string nor one with a
+    lost byte is guessed.
 
     Args:
         tokenizer: A Hugging Face tokenizer.
-        forms: Ways in which the endpoint may write strings. All of them is the careful choice;
-            where the endpoint's own is known, fewer strings are ambiguous.
+        forms: Forms in which the endpoint may write strings. All of them is the safe choice; if the
+            endpoint's own is known, fewer strings are ambiguous.
     """
 
     def __init__(self, tokenizer: Any, forms: Sequence[Form] = ("text", "decoded", "piece")):
         pieces = strings(tokenizer)
         special = set(tokenizer.all_special_ids)
         shown = {"decoded": alone(tokenizer), "piece": pieces}
-        shown["text"] = behind(tokenizer, shown["decoded"])
+        shown["text"] = in_text(tokenizer, shown["decoded"])
         self.raw = [
             piece.encode() if i in special else in_bytes(text, piece)
             for i, (text, piece) in enumerate(zip(shown["text"], pieces, strict=True))
@@ -57,7 +57,7 @@ class TokenStrings:
         self.tokenizer = tokenizer
 
     def _never_written(self, pieces: list[str]) -> set[int]:
-        """Byte tokens beside an ordinary token of the same text, which no tokenizer prefers."""
+        """Byte tokens with an ordinary token of the same text, which tokenizers prefer."""
         return {
             i
             for i, (raw, piece) in enumerate(zip(self.raw, pieces, strict=True))
@@ -69,7 +69,7 @@ class TokenStrings:
         return len(self.raw)
 
     def id(self, candidate: Candidate) -> int | None:
-        """The local id of an endpoint's token; None where none fits, or more than one."""
+        """The local id of an endpoint's token; None if none fits, or more than one."""
         numbered = TOKEN_ID.fullmatch(candidate.token)
         if numbered:
             number = int(numbered[1])
@@ -84,7 +84,7 @@ class TokenStrings:
         return self._only(self.by_string.get(candidate.token, set()))
 
     def _meant(self, candidate: Candidate) -> set[int]:
-        """All tokens that a string or bytes may stand for, in whatever form."""
+        """All tokens that a string or bytes may mean, in any form."""
         raw = candidate.token.encode() if candidate.raw is None else candidate.raw
         return self.by_bytes.get(raw, set()) | self.by_any_string.get(candidate.token, set())
 
@@ -93,23 +93,23 @@ class TokenStrings:
         return left.pop() if len(left) == 1 else None
 
     def ids(self, text: str) -> list[int]:
-        """Tokens whose text is just this."""
+        """Tokens whose text is exactly this."""
         return sorted(self.by_bytes.get(text.encode(), set()) - self.never)
 
     def text(self, ids: Iterable[int]) -> str:
-        """Text of tokens behind another text; a replacement character for what is no character."""
+        """Text of tokens after another text; a replacement character for incomplete characters."""
         return b"".join(self.raw[i] for i in ids).decode("utf-8", "replace")
 
     def is_read_back(self, before: str, ids: Sequence[int]) -> bool:
-        """Whether a text is cut into just these tokens by whoever reads it behind another one.
+        """Whether a text is tokenised to exactly these tokens when read after another one.
 
-        A bound on what such a reader tells holds only where it is.
+        Bounds on the distribution of such a reader hold only then.
         """
         start = prompt_ids(self.tokenizer, before)
         return prompt_ids(self.tokenizer, before + self.text(ids)) == [*start, *ids]
 
     def is_whole(self, token: int) -> bool:
-        """Whether the token begins and ends with whole characters."""
+        """Whether the token consists of complete characters."""
         try:
             self.raw[token].decode("utf-8")
         except UnicodeDecodeError:
@@ -118,7 +118,7 @@ class TokenStrings:
 
 
 def by_text(forms: Iterable[Sequence[str]]) -> dict[str, set[int]]:
-    """Tokens by what they are written as in any of these forms."""
+    """Token ids by their strings in any of these forms."""
     found: dict[str, set[int]] = defaultdict(set)
     for texts in forms:
         for i, text in enumerate(texts):
@@ -127,10 +127,10 @@ def by_text(forms: Iterable[Sequence[str]]) -> dict[str, set[int]]:
 
 
 def exact_bytes(candidate: Candidate) -> bytes | None:
-    """Bytes that say more than the string does.
+    """Bytes that carry more information than the string.
 
-    Some endpoints give just the bytes of the string, lost spaces and replacement characters
-    included; such bytes are as doubtful as the string.
+    Some endpoints give only the bytes of the string, lost spaces and replacement characters
+    included; such bytes are as ambiguous as the string.
     """
     if candidate.raw is not None and candidate.raw != candidate.token.encode():
         return candidate.raw
@@ -141,12 +141,12 @@ def exact_bytes(candidate: Candidate) -> bytes | None:
 
 
 def alone(tokenizer: Any) -> list[str]:
-    """Every token decoded by itself."""
+    """Every token decoded alone."""
     return decode(tokenizer, [[i] for i in range(vocabulary_size(tokenizer))])
 
 
-def behind(tokenizer: Any, decoded: list[str]) -> list[str]:
-    """Every token as it stands behind another one, with its space."""
+def in_text(tokenizer: Any, decoded: list[str]) -> list[str]:
+    """Every token as it is decoded after another one, with its space."""
     anchor = next((i for i, text in enumerate(decoded) if text.isascii() and text.isalpha()), None)
     if anchor is None:
         return decoded
@@ -159,13 +159,13 @@ def behind(tokenizer: Any, decoded: list[str]) -> list[str]:
 
 
 def decode(tokenizer: Any, ids: list[list[int]]) -> list[str]:
-    """Texts of token ids, nothing left out or tidied."""
+    """Texts of token ids, without skipping or cleaning up."""
     how = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
     return [tokenizer.decode(one, **how) for one in ids]
 
 
 def in_bytes(text: str, piece: str) -> bytes:
-    """Bytes of a token; from its piece where they are no characters."""
+    """Bytes of a token; from its piece if they are not complete characters."""
     if UNKNOWN not in text:
         return text.encode()
     found = BYTE_PIECE.fullmatch(piece)
@@ -178,10 +178,10 @@ def in_bytes(text: str, piece: str) -> bytes:
 
 
 def byte_of_character() -> dict[str, int]:
-    """Bytes by the characters that stand for them in byte-level vocabularies.
+    """Bytes by the characters that represent them in byte-level vocabularies.
 
-    Printable bytes of Latin-1 stand for themselves, the others for the characters from 256 on, in
-    order (Radford et al., 2019).
+    Printable bytes of Latin-1 represent themselves, the others the characters from 256 on, in order
+    (Radford et al., 2019).
     """
     own = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     others = [byte for byte in range(256) if byte not in own]

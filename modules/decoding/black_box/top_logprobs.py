@@ -1,4 +1,4 @@
-"""The likeliest next tokens of a base model behind an endpoint, and which local tokens they are.
+"""The likeliest next tokens of a base model at an endpoint, and their local ids.
 
 Shape legend: K = tokens seen, V = vocabulary.
 """
@@ -19,26 +19,26 @@ from modules.endpoint.next_tokens import Candidate, NextTokens, next_of_chat, ne
 
 
 class TopLogprobs(Protocol):
-    """A model that tells the likeliest tokens behind a text."""
+    """A model that reports the likeliest tokens after a text."""
 
     needs_whole_characters: bool
-    """Whether it reads texts, which cannot end within a character, rather than ids."""
+    """Whether it reads text, which cannot end within a character, rather than ids."""
 
     def before(self, prompt: str) -> str:
-        """What stands before a continuation that it reads as text, as far as that is known."""
+        """The text before a continuation that it reads as text, as far as known."""
 
     def __call__(self, prompt: str, text: str, continuation: Sequence[int]) -> NextTokens:
-        """The likeliest tokens behind a prompt and its continuation, given as text and as ids."""
+        """The likeliest tokens after a prompt and its continuation, given as text and as ids."""
 
 
 class TextTopLogprobs:
-    """A base asked by `/completions`.
+    """A base queried by `/completions`.
 
     Args:
         endpoint: The base.
-        num: Tokens asked for, K.
-        tokenizer: The base's own, if the endpoint shall be given ids, so that it reads just the
-            tokens that were chosen; where None it is given text and cuts that into tokens itself.
+        num: Number of tokens requested, K.
+        tokenizer: The base's own, if the endpoint is to be given ids, so that it reads exactly the
+            chosen tokens; if None it is given text and tokenises that itself.
     """
 
     def __init__(self, endpoint: Endpoint, num: int = 5, tokenizer: Any = None):
@@ -60,54 +60,56 @@ class TextTopLogprobs:
 
 
 class ChatTopLogprobs:
-    """A base asked by `/chat/completions`; the prompt is the user's message.
+    """A base queried by `/chat/completions`; the prompt is the user message.
 
     Args:
         endpoint: The base.
-        num: Tokens asked for, K.
-        going_on: Fields of a request that make the endpoint go on with a half-finished answer, such
-            as vLLM's `{"continue_final_message": True, "add_generation_prompt": False}`; where None
-            only the first token can be asked for.
+        num: Number of tokens requested, K.
+        continuation_fields: Fields of a request that make the endpoint continue a partial answer,
+            such as vLLM's `{"continue_final_message": True, "add_generation_prompt": False}`; if
+            None only the first token can be requested.
     """
 
     needs_whole_characters = True
 
-    def __init__(self, endpoint: Endpoint, num: int = 20, going_on: dict[str, Any] | None = None):
+    def __init__(
+        self, endpoint: Endpoint, num: int = 20, continuation_fields: dict[str, Any] | None = None
+    ):
         self.endpoint = endpoint
         self.num = num
-        self.going_on = going_on
+        self.continuation_fields = continuation_fields
 
     def before(self, prompt: str) -> str:
-        """A line's end, as chat templates write it before an answer; the rest is theirs."""
+        """A newline, as chat templates write it before an answer; the rest is unknown."""
         return "\n"
 
     def __call__(self, prompt: str, text: str, continuation: Sequence[int]) -> NextTokens:
         """The likeliest tokens.
 
         Raises:
-            ValueError: The answer has begun, and nothing is known of how to go on.
+            ValueError: The answer has begun, and `continuation_fields` is None.
         """
         messages = [{"role": "user", "content": prompt}]
         if not continuation:
             return next_of_chat(self.endpoint, messages, self.num)
-        if self.going_on is None:
+        if self.continuation_fields is None:
             raise ValueError(
-                "a chat endpoint tells one token only, unless `going_on` says how to go on with a "
-                "half-finished answer; set max_new_tokens to 1, or ask by /completions."
+                "a chat endpoint gives one token only, unless `continuation_fields` says how to "
+                "continue a partial answer; set max_new_tokens to 1, or use /completions."
             )
         messages.append({"role": "assistant", "content": text})
-        return next_of_chat(self.endpoint, messages, self.num, **self.going_on)
+        return next_of_chat(self.endpoint, messages, self.num, **self.continuation_fields)
 
 
 class LocalCandidates(NamedTuple):
-    """An endpoint's list in local ids.
+    """An endpoint's candidates in local ids.
 
     Attributes:
         id_K: Local ids, distinct.
         logprob_K: Their log-probabilities, float64.
         unmatched: Probabilities of the listed tokens without a local id.
-        cap: The most probability that an unlisted token may have.
-        is_read_back: Whether the endpoint was seen to read just the tokens that were chosen.
+        cap: Upper bound of the probability of an unlisted token.
+        is_read_back: Whether the endpoint reads exactly the chosen tokens.
     """
 
     id_K: Tensor
@@ -117,7 +119,7 @@ class LocalCandidates(NamedTuple):
     is_read_back: bool = True
 
     def step(self, delta_V: Tensor) -> Step:
-        """The reweighted distribution and its bounds; none where other tokens were read."""
+        """The reweighted distribution and its bounds; vacuous if other tokens were read."""
         step = proxy_step(self.id_K, self.logprob_K, delta_V, self.cap, self.unmatched)
         return step if self.is_read_back else replace(step, low=0.0, high=1.0, is_certain=False)
 
@@ -125,12 +127,12 @@ class LocalCandidates(NamedTuple):
 def local_candidates(
     found: NextTokens, token_strings: TokenStrings, whole: bool = False
 ) -> LocalCandidates:
-    """Put an endpoint's list in local ids.
+    """Map an endpoint's candidates to local ids.
 
     Args:
-        found: The list.
+        found: The candidates.
         token_strings: Of the local vocabulary.
-        whole: Whether only tokens of whole characters can be used.
+        whole: Whether only tokens of complete characters can be used.
     """
     claims: dict[int, list[Candidate]] = {}
     unmatched = []

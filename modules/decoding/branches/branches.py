@@ -1,4 +1,4 @@
-"""Branches {model, prompt, weight}: many ways of decoding as one.
+"""Branches {model, prompt, weight}: one form of many decoding methods.
 
 Context-aware decoding, proxy-tuning, DExperts, contrastive decoding and classifier-free guidance:
 the next token's logits are the weighted sum of those of all branches, each of which reads its own
@@ -25,16 +25,16 @@ from modules.prompting.question import Prompt, Question
 
 @dataclass(frozen=True)
 class Branch:
-    """A model that reads a question in its own way, and the weight of what it says.
+    """A model with its own prompt of a question, and the weight of its logits.
 
     Attributes:
         model: Causal or encoder-decoder model of transformers.
         tokenizer: Its tokenizer.
-        prompt: Makes its prompt of a question.
+        prompt: Makes its prompt from a question.
         weight: Of its logits.
         name: For messages and records.
-        mapping: Its ids for those of the first branch's vocabulary (`map_by_string`), [V]; None
-            where the vocabularies are the same.
+        mapping: Its ids for those of the first branch's vocabulary (`map_by_string`), [V]; None if
+            the vocabularies are the same.
     """
 
     model: Any
@@ -49,7 +49,7 @@ class Branch:
 class Branches:
     """Branches in order, the first of which gives the vocabulary, and how they are combined.
 
-    Branches of weight 0 are dropped where the combination is a weighted sum, unless `keep_zero`.
+    Branches of weight 0 are dropped if the combination is a weighted sum, unless `keep_zero`.
 
     Attributes:
         branches: At least one; all causal, or all with an encoder.
@@ -57,7 +57,8 @@ class Branches:
         keep_zero: Whether branches of weight 0 are computed all the same.
 
     Raises:
-        ValueError: There is no branch; causal ones stand beside others; or vocabularies differ.
+        ValueError: There are no branches; causal and encoder-decoder models are mixed; or
+            vocabularies differ.
     """
 
     branches: tuple[Branch, ...]
@@ -65,7 +66,7 @@ class Branches:
     keep_zero: bool = False
 
     def __post_init__(self) -> None:
-        """Check, warn, and drop what has no weight."""
+        """Check, warn, and drop branches without weight."""
         if not self.branches:
             raise ValueError("there must be at least one branch")
         kinds = {bool(one.model.config.is_encoder_decoder) for one in self.branches}
@@ -85,22 +86,22 @@ class Branches:
 
     @property
     def weights(self) -> list[float]:
-        """Of the branches."""
+        """Weights of the branches."""
         return [one.weight for one in self.branches]
 
     @property
     def is_plain(self) -> bool:
-        """Whether this is nothing but one model's own decoding."""
+        """Whether this is just one model's own decoding."""
         return (
             len(self.branches) == 1
             and self.first.weight == 1.0
             and isinstance(self.combination, WeightedSum)
         )
 
-    def named(self, number: int) -> str:
-        """Name of a branch, with its number where another has the same."""
+    def named(self, index: int) -> str:
+        """Name of a branch, with its index if another has the same name."""
         names = [one.name for one in self.branches]
-        return f"{names[number]}_{number}" if names.count(names[number]) > 1 else names[number]
+        return f"{names[index]}_{index}" if names.count(names[index]) > 1 else names[index]
 
     def _with_weight(self) -> tuple[Branch, ...]:
         return tuple(one for i, one in enumerate(self.branches) if one.weight or not i)
@@ -116,16 +117,16 @@ class Branches:
 
 
 def is_sum(combination: Combination) -> bool:
-    """Whether weights decide, so that a branch of weight 0 says nothing."""
+    """Whether it is a weighted sum, in which a branch of weight 0 has no effect."""
     inner = combination.combination if isinstance(combination, PlausibleOnly) else combination
     return isinstance(inner, WeightedSum)
 
 
 def encode(branch: Branch, question: Question) -> list[int]:
-    """Token ids of a branch's prompt (`modules.causal_lm.tokens.prompts`), for everybody.
+    """Token ids of a branch's prompt (`modules.causal_lm.tokens.prompts`), the same for every use.
 
-    The tokenizer adds its special tokens unless the prompt says that it has them; encoders read an
-    added end, too.
+    The tokenizer adds its special tokens unless the prompt already has them; encoders read the
+    added end as well.
     """
     return prompt_ids(
         branch.tokenizer,
@@ -154,10 +155,10 @@ def context_aware(
         tokenizer: The model's.
         with_context: Prompt of the context c and the question x.
         without_context: Prompt of the question alone.
-        alpha: How much the context counts beyond what the model makes of it; the paper takes 0.5
-            for summaries and 1 where the context contradicts what was learnt.
-        adaptive: Whether alpha is found at every token (AdaCAD); the given one is not used then.
-        plausible: Least share of the most likely token's probability; no cut where None.
+        alpha: Extra weight of the context; the paper takes 0.5 for summaries and 1 if the context
+            contradicts the model's knowledge.
+        adaptive: Whether alpha is computed at every token (AdaCAD); the given one is not used then.
+        plausible: Minimum share of the most likely token's probability; no cut if None.
     """
     pair = (
         Branch(model, tokenizer, with_context, 1 + alpha, "with_context"),
@@ -190,19 +191,19 @@ def proxy_tuned(
 ) -> Branches:
     """Proxy-tuning: s_base + alpha (s_expert - s_antiexpert) (Liu et al., 2024, eq. 1).
 
-    DExperts (Liu et al., 2021, eq. 2) is the same with an expert and an anti-expert of the wanted
-    and of the unwanted kind of text. Either of:
+    DExperts (Liu et al., 2021, eq. 2) is the same with an expert and an anti-expert of the desired
+    and of the undesired kind of text. Either of:
 
         proxy_tuned(base_branch, expert_branch, antiexpert_branch, alpha)
         proxy_tuned(base_model, expert_model, antiexpert_model, tokenizer, alpha, prompt)
 
     Args:
-        base: Large model, as it was pretrained.
+        base: Large pretrained model.
         expert: Small tuned model.
         antiexpert: The same small model before it was tuned.
-        tokenizer: Of models that are no branches; of branches, alpha may stand in its place.
+        tokenizer: Of models that are not branches; for branches, alpha may be given in its place.
         alpha: 1 in the paper's main results.
-        prompt: Of models that are no branches; the field `question` by itself where None.
+        prompt: Of models that are not branches; the field `question` alone if None.
     """
     if isinstance(tokenizer, int | float):
         tokenizer, alpha = None, float(tokenizer)
@@ -214,7 +215,7 @@ def proxy_tuned(
 
 
 def as_branch(model: Any, tokenizer: Any, prompt: Prompt | None = None) -> Branch:
-    """A branch as it is, or one of a model and its tokenizer.
+    """A branch unchanged, or one of a model and its tokenizer.
 
     Raises:
         TypeError: A model comes without a tokenizer.
@@ -223,7 +224,7 @@ def as_branch(model: Any, tokenizer: Any, prompt: Prompt | None = None) -> Branc
         return model
     if tokenizer is None:
         raise TypeError(
-            f"{type(model).__name__} is no Branch: give its tokenizer, too, or "
+            f"{type(model).__name__} is not a Branch: give its tokenizer, too, or "
             "Branch(model, tokenizer, prompt)"
         )
     return Branch(model, tokenizer, Formatted("{question}") if prompt is None else prompt)
@@ -244,10 +245,10 @@ def contrastive(
     Args:
         expert: Large model, or its branch.
         amateur: Small model, or its branch.
-        beta: Weight of what the expert says beyond the amateur.
-        plausible: Least share of the most likely token's probability; no cut where None.
-        tokenizer: Of models that are no branches.
-        prompt: Of models that are no branches; the field `question` by itself where None.
+        beta: Weight of the difference between expert and amateur.
+        plausible: Minimum share of the most likely token's probability; no cut if None.
+        tokenizer: Of models that are not branches.
+        prompt: Of models that are not branches; the field `question` alone if None.
     """
     large, small = (as_branch(one, tokenizer, prompt) for one in (expert, amateur))
     pair = (
@@ -258,7 +259,7 @@ def contrastive(
 
 
 def cut(combination: Combination, plausible: float | None) -> Combination:
-    """The combination, among plausible tokens only where a share is given."""
+    """The combination, restricted to plausible tokens if a share is given."""
     return combination if plausible is None else PlausibleOnly(combination, plausible)
 
 

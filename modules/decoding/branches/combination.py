@@ -1,6 +1,6 @@
-"""How the logits of branches become one: a weighted sum, and what may be done to it.
+"""Combinations of the branches' logits: a weighted sum and its variants.
 
-Shape legend: V = tokens; what stands before V is free.
+Shape legend: V = tokens; leading dimensions are free.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from torch import Tensor
 
 
 class Combination(Protocol):
-    """Makes logits [..., V] of those of all branches, in float32."""
+    """Combines the logits of all branches to logits [..., V], in float32."""
 
     def __call__(self, logits: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-        """Combine; the branches are in order, as their weights are."""
+        """Combine; logits and weights are in the order of the branches."""
 
 
 @dataclass(frozen=True)

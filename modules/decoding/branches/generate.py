@@ -1,8 +1,8 @@
-"""Branches behind the `generate` of transformers, so that all it can do is done with their sum.
+"""Combined branches in the `generate` of transformers, with all of its features.
 
-Greedy decoding, sampling, beam search, several sequences of a prompt, processors of scores,
-stopping criteria, several end tokens and streamers are transformers' own; only where the scores of
-the next token come from is ours. Temperature, top-k and top-p therefore act on the combined logits.
+Greedy decoding, sampling, beam search, several sequences of a prompt, logits processors, stopping
+criteria, several end tokens and streamers are transformers' own; only the logits of the next token
+are ours. Temperature, top-k and top-p therefore act on the combined logits.
 
 Shape legend: B = questions, S = sequences, N = tokens, V = tokens.
 """
@@ -32,11 +32,11 @@ LOOPS = {
     GenerationMode.BEAM_SEARCH: "_beam_search",
     GenerationMode.BEAM_SAMPLE: "_beam_search",
 }
-"""Loops of transformers, by the mode that the arguments of `generate` ask for."""
+"""Loops of transformers, by the mode that the arguments of `generate` select."""
 
 
 class CombinedCaches:
-    """What the loops of transformers do to a key-value cache, done to those of all branches.
+    """The key-value cache of transformers' loops: operations are applied to those of all branches.
 
     Args:
         ensemble: The branches.
@@ -57,15 +57,15 @@ class CombinedCaches:
         return self.ensemble.num_read
 
     def activate_past_recording(self) -> None:
-        """Nothing: all layers keep all they have read."""
+        """Nothing to do: all layers keep all tokens."""
 
     def crop(self, tokens_to_remove: int) -> None:
-        """Forget tokens."""
+        """Drop tokens."""
         self.ensemble.crop(abs(tokens_to_remove))
 
 
 class CombinedModel(GenerationMixin):
-    """Stands in for the first model in the loops of transformers, and speaks for all branches.
+    """Takes the first model's role in the loops of transformers, with all branches combined.
 
     Args:
         model: The first branch's.
@@ -86,7 +86,7 @@ class CombinedModel(GenerationMixin):
         return CausalLMOutputWithPast(logits=logits, past_key_values=self.caches)
 
     def prepare_inputs_for_generation(self, input_ids: Tensor, **kwargs: Any) -> dict[str, Any]:
-        """All tokens so far; the ensemble knows which of them are new."""
+        """All tokens so far; the ensemble tracks which of them are new."""
         return {"input_ids": input_ids}
 
     def _valid_auto_compile_criteria(self, *args: Any, **kwargs: Any) -> bool:
@@ -107,14 +107,14 @@ class CombinedDecoding:
             branch's prompts.
         prompts: Token ids without padding, by branch and question.
         cache: Whether key-value caches grow, or have a fixed size that torch.compile can reuse.
-        share_prompts: Whether one model by itself, too, reads a prompt once for all its sequences;
-            it is its own `generate` otherwise, to the last bit.
-        streamer: Of transformers; it is handed over here, since transformers keeps it from
-            functions like this one.
+        share_prompts: Whether a single model, too, reads a prompt once for all its sequences;
+            otherwise it runs its own `generate`, bit for bit.
+        streamer: Of transformers; given here, since transformers does not pass it to
+            `custom_generate`.
         mask_BL: Which tokens of the first branch's prompts are real; without it, padding counts as
-            tokens that were seen.
-        generators: Where draws come from, one a sequence (`modules.nn.generators`); torch's own
-            where None. Beams draw from torch's own.
+            part of the text.
+        generators: One per sequence (`modules.nn.generators.generator_of`); torch's global one if None.
+            Beams draw from the global one.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class CombinedDecoding:
         generation_config: GenerationConfig,
         **given: Any,
     ) -> Any:
-        """Run the loop that the arguments of `generate` ask for.
+        """Run the loop that the arguments of `generate` select.
 
         Raises:
             ValueError: The mode has no loop here, or the prompts are not those of `input_ids`.
@@ -168,11 +168,11 @@ class CombinedDecoding:
         num_new = int(generation_config.max_length) - input_ids.shape[1]
         ensemble = Ensemble(self.branches, self.prompts, num_new, self.cache)
         self._check(model, input_ids, ensemble)
-        together = CombinedModel(model, ensemble)
+        combined = CombinedModel(model, ensemble)
         loop = getattr(GenerationMixin, LOOPS[mode])
         synced = any(is_sharded(one.model) for one in self.branches.branches)
         with ensemble.few_at_a_time():
-            return loop(together, input_ids, **common, synced_gpus=synced, use_cache=True)
+            return loop(combined, input_ids, **common, synced_gpus=synced, use_cache=True)
 
     def _check(self, model: Any, token_SN: Tensor, ensemble: Ensemble) -> None:
         if model is not self.branches.first.model:
@@ -215,18 +215,18 @@ def generate(
         branches: Models and weights.
         prompts: Token ids without padding, by branch and question.
         cache: Whether key-value caches grow or have a fixed size.
-        share_prompts: Whether one model by itself, too, reads a prompt once for all its sequences.
-        stop_strings: Texts that end a sequence when they come in its new tokens.
+        share_prompts: Whether a single model, too, reads a prompt once for all its sequences.
+        stop_strings: Texts that end a sequence if they occur in its new tokens.
         streamer: Of transformers.
-        generators: Where draws come from, one a sequence; torch's own where None.
+        generators: One per sequence; torch's global one if None.
         arguments: Of transformers' `generate`.
 
     Returns:
         What `generate` returns: for causal models the first branch's prompts, padded on the left,
-        with the new tokens behind them, [S, N]; or its dictionary.
+        followed by the new tokens, [S, N]; or its dictionary.
 
     Raises:
-        ValueError: An option that is told in another way here (`modules.decoding.options`).
+        ValueError: An option that is given in another way here (`modules.decoding.options`).
     """
     refuse(arguments, CONTINUED)
     refuse_inputs(arguments)
@@ -235,12 +235,12 @@ def generate(
     is_left = not model.config.is_encoder_decoder
     token_BL, mask_BL = padded(prompts[0], is_left, model.device, pad)
     if stop_strings:
-        num_told = token_BL.shape[1] if is_left else 1
-        stops = StopAtStrings(StopStrings(first.tokenizer, stop_strings), num_told)
+        num_prompt = token_BL.shape[1] if is_left else 1
+        stops = AtStops(Stops(first.tokenizer, stop_strings), num_prompt)
         given = arguments.pop("stopping_criteria", None) or []
         arguments["stopping_criteria"] = StoppingCriteriaList([*given, stops])
     if cache != "dynamic" and branches.is_plain and not share_prompts:
-        arguments["cache_implementation"] = cache  # one model keeps its keys by itself
+        arguments["cache_implementation"] = cache  # one model manages its own cache
     arguments.setdefault("pad_token_id", pad)
     return model.generate(
         input_ids=token_BL,
@@ -260,7 +260,7 @@ def generate(
 
 
 def pad_id(tokenizer: Any) -> int:
-    """The id that fills up; the end of a text where there is no other."""
+    """The padding id; the end token if there is no other."""
     for name in ("pad_token_id", "eos_token_id", "bos_token_id"):
         found = getattr(tokenizer, name)
         if found is not None:

@@ -1,4 +1,4 @@
-"""How likely texts are under combined branches, all tokens at once.
+"""Likelihood of texts under combined branches, by teacher forcing.
 
 Shape legend: B = questions, R = rows (questions times branches of a model), L = longest prompt,
 T = longest continuation, V = tokens of the first vocabulary.
@@ -27,7 +27,7 @@ class Likelihood:
     Attributes:
         tokens: Of every token, in nats, under the combined branches.
         is_greedy: Whether every token is the most likely one.
-        branches: The same under each branch by itself, by name.
+        branches: Log-probabilities of the tokens under each branch alone, by name.
     """
 
     tokens: list[float]
@@ -36,7 +36,7 @@ class Likelihood:
 
     @property
     def total(self) -> float:
-        """Of the whole continuation, in nats."""
+        """Log-probability of the whole continuation, in nats."""
         return sum(self.tokens)
 
 
@@ -48,16 +48,16 @@ def loglikelihood(
     batch_size: int = 8,
     by_branch: bool = False,
 ) -> list[Likelihood]:
-    """Log-probabilities of continuations, read in batches of like length that fit the models.
+    """Log-probabilities of continuations, in batches of similar length that fit the models.
 
     Args:
         branches: Models and weights.
         prompts: Token ids without padding, by branch and question.
-        continuations: What follows each question's prompts, in the first branch's ids. A token that
-            the first model's decoder is forced to begin with stands before all of them; where it is
-            given as well, it is certain (0 nats).
-        batch_size: Questions read at a time.
-        by_branch: Whether every branch is told apart as well.
+        continuations: What follows each question's prompts, in the first branch's ids. A forced
+            first token of the first model's decoder precedes all of them; if it is given as well,
+            it has probability 1 (0 nats).
+        batch_size: Questions per batch.
+        by_branch: Whether to return the log-probabilities of every branch as well.
 
     Raises:
         ValueError: The prompts do not fit the branches; or a prompt and its continuation are more
@@ -80,20 +80,20 @@ def batches(
     continuations: Sequence[Ids],
     batch_size: int,
 ) -> list[list[int]]:
-    """Numbers of questions of like length, the longest first, that fit every model together.
+    """Indices of questions of similar length, the longest first, that fit every model together.
 
     A batch is as long as its longest prompt and its longest continuation, which may be those of
     two questions.
     """
     cost = [max(len(one[b]) for one in prompts) + len(c) for b, c in enumerate(continuations)]
     found = list[list[int]]()
-    for number in sorted(range(len(cost)), key=lambda b: -cost[b]):
-        together = [*found[-1], number] if found else []
+    for index in sorted(range(len(cost)), key=lambda b: -cost[b]):
+        together = [*found[-1], index] if found else []
         is_small = 0 < len(together) <= batch_size
         if is_small and fits(branches, prompts, continuations, together):
             found[-1] = together
         else:
-            found.append([number])
+            found.append([index])
     return found
 
 
@@ -164,7 +164,7 @@ def all_logits(
 
 
 def teacher_forced(model: Any, prompts: Sequence[Ids], token_RT: Tensor) -> Tensor:
-    """Logits [R, T, W] of tokens behind prompts, in one forward pass."""
+    """Logits [R, T, W] of tokens after prompts, in one forward pass."""
     num_new = token_RT.shape[1]
     room, longest = prompt_room(model, num_new - 1), max(map(len, prompts))
     if room is not None and longest > room:

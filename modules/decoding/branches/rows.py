@@ -26,7 +26,7 @@ class BranchRows(ABC):
     Args:
         model: Of transformers.
         prompts: Token ids of all rows.
-        num_new: Tokens that may follow, at most; the length of a static cache depends on it.
+        num_new: Maximum tokens that may follow; the length of a static cache depends on it.
         cache: Whether the cache grows, or has a fixed size that torch.compile can reuse.
     """
 
@@ -41,29 +41,29 @@ class BranchRows(ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where the model takes its inputs."""
+        """Device of the model's inputs."""
         device: torch.device = self.model.device
         return device
 
     @abstractmethod
     def read(self, start_RN: Tensor, repeats: int) -> Tensor:
-        """Read the prompts, once each, and give logits [R * repeats, W] of the first new token.
+        """Read each prompt once; returns logits [R * repeats, W] of the first new token.
 
         Args:
-            start_RN: What an encoder-decoder's decoder begins with; causal models ignore it.
-            repeats: How often every row is continued, one beside the other.
+            start_RN: Start of an encoder-decoder's decoder; causal models ignore it.
+            repeats: Number of continuations of every row, which are adjacent.
         """
 
     @abstractmethod
     def step(self, token_RN: Tensor) -> Tensor:
-        """Logits [R, W] behind further tokens, the same number in every row."""
+        """Logits [R, W] after further tokens, the same number in every row."""
 
     def reorder(self, row_R: Tensor) -> None:
-        """Put the caches of other rows in the places of these, as beam search wants it."""
+        """Replace the caches of the rows by those of others, for beam search."""
         self.cache.reorder_cache(row_R.to(self.device))
 
     def crop(self, num_tokens: int) -> None:
-        """Forget the last tokens."""
+        """Drop the last tokens."""
         self.cache.crop(-num_tokens)
 
 
@@ -78,7 +78,7 @@ class CausalRows(BranchRows):
         if is_repeated:
             token_RL, mask_RL = (x.repeat_interleave(repeats, dim=0) for x in (token_RL, mask_RL))
         self.is_padded = not bool(mask_RL.all())
-        self.num_told = token_RL.shape[1]
+        self.num_prompt = token_RL.shape[1]
         self.length_R1 = mask_RL.sum(1, keepdim=True)
         self.mask_RL = mask_RL
         logits = self._forward(token_RL, positions(mask_RL))
@@ -123,10 +123,12 @@ class CausalRows(BranchRows):
         return logits[:, -1]
 
     def _mask(self) -> Tensor | None:
-        """Which positions may be attended; None where none is padding, which is faster."""
+        """Positions that may be attended; None without padding, which is faster."""
         if not self.is_padded:
             return None
-        is_prompt = self.mask_RL.shape[1] == self.num_told  # convolutions want just these tokens
+        is_prompt = (
+            self.mask_RL.shape[1] == self.num_prompt
+        )  # convolutions need exactly these tokens
         if self.kind == "dynamic" or is_prompt:
             return self.mask_RL
         beyond = self.length - self.mask_RL.shape[1]  # one shape for all steps; causality hides it
@@ -186,8 +188,8 @@ class EncodedRows(BranchRows):
 def can_be_repeated(cache: Any) -> bool:
     """Whether a cache that has read prompts can be copied for several continuations of each.
 
-    Layers that keep nothing but keys and values can; those of a fixed size, of linear attention or
-    of convolutions cannot, and those that are not known are not trusted to.
+    Layers that keep only keys and values can; those of a fixed size, of linear attention or of
+    convolutions cannot, and unknown ones are assumed not to.
     """
     from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
@@ -196,7 +198,7 @@ def can_be_repeated(cache: Any) -> bool:
 
 
 def rows_of(model: Any, prompts: Sequence[Ids], num_new: int, cache: CacheKind) -> BranchRows:
-    """The kind of rows that a model needs.
+    """Rows of the kind that a model needs.
 
     Raises:
         ValueError: Prompt and continuation exceed the model's context, or it has no cache of keys
@@ -206,9 +208,9 @@ def rows_of(model: Any, prompts: Sequence[Ids], num_new: int, cache: CacheKind) 
     if not accepted(model, past_key_values=None):
         raise ValueError(f"{type(model).__name__} has no key-value cache to decode with")
     if room is not None and longest > room:
-        behind = f" with {num_new} new ones" if not model.config.is_encoder_decoder else ""
+        suffix = f" with {num_new} new ones" if not model.config.is_encoder_decoder else ""
         raise ValueError(
-            f"a prompt of {longest} tokens{behind} is more than the model's context of "
+            f"a prompt of {longest} tokens{suffix} is more than the model's context of "
             f"{model.config.max_position_embeddings}"
         )
     kind = EncodedRows if model.config.is_encoder_decoder else CausalRows
@@ -216,7 +218,7 @@ def rows_of(model: Any, prompts: Sequence[Ids], num_new: int, cache: CacheKind) 
 
 
 def prompt_room(model: Any, num_new: int) -> int | None:
-    """Tokens that a prompt may have where so many follow; None where the model sets no bound."""
+    """Maximum prompt length if `num_new` tokens follow; None if the model has no bound."""
     context = getattr(model.config, "max_position_embeddings", None)
     if context is None:
         return None

@@ -21,7 +21,7 @@ from modules.decoding.starts import start_id
 
 
 class Ensemble:
-    """The branches of B questions, and where they stand.
+    """The branches of B questions and the state of their caches.
 
     Branches that share a model are one batch of it; every prompt is read once, however many
     sequences continue it.
@@ -29,7 +29,7 @@ class Ensemble:
     Args:
         branches: Models and weights.
         prompts: Token ids, by branch and question.
-        num_new: Tokens that may follow, at most.
+        num_new: Maximum tokens that may follow.
         cache: Whether caches grow or have a fixed size.
 
     Raises:
@@ -59,12 +59,12 @@ class Ensemble:
 
     @torch.no_grad()
     def logits(self, token_SN: Tensor) -> Tensor:
-        """Combined logits [S, V] of the token behind these, float32.
+        """Combined logits [S, V] of the token after these, float32.
 
         Args:
-            token_SN: What the first branch has read so far: for causal models its prompts, padded
-                on the left, and what follows; for others what their decoder begins with, and
-                what follows. Sequences of a question stand together.
+            token_SN: Tokens of the first branch so far: for causal models its prompts, padded on
+                the left, and their continuations; for others the decoder's start and continuation.
+                Sequences of a question are adjacent.
         """
         new_SN = token_SN[:, self.num_read :]
         if not new_SN.shape[1]:  # this rank is done, but sharded models need it in every step
@@ -88,7 +88,7 @@ class Ensemble:
 
     @contextmanager
     def few_at_a_time(self) -> Iterator[None]:
-        """Inside, weights lie as a CPU reads them fastest for few rows, once prompts are read."""
+        """Context with the weight layout that a CPU reads fastest for few rows."""
         with ExitStack() as self.layouts:
             yield
         self.layouts = None
@@ -101,19 +101,19 @@ class Ensemble:
                 self.layouts.enter_context(column_major(rows.model))
 
     def reorder(self, row_S: Tensor) -> None:
-        """Put other sequences in the places of these."""
+        """Replace the sequences by others of them."""
         num = len(row_S)
         for rows, which in zip(self.rows, self.members, strict=True):
             rows.reorder(torch.cat([row_S + k * num for k in range(len(which))]))
 
     def crop(self, num_tokens: int) -> None:
-        """Forget the last tokens."""
+        """Drop the last tokens."""
         self.num_read -= num_tokens
         for rows in self.rows:
             rows.crop(num_tokens)
 
     def _begun(self, start_RN: Tensor, given_SN: Tensor, model: Any) -> Tensor:
-        """Starts of rows: each model's own, unless the first one's was told another."""
+        """Start tokens of rows: each model's own, unless the first one was given another."""
         first = self.branches.first.model
         if model is first or not first.config.is_encoder_decoder:
             return start_RN
@@ -126,7 +126,7 @@ class Ensemble:
 
 
 def check_prompts(branches: Branches, prompts: Sequence[Sequence[Ids]]) -> None:
-    """Raise a ValueError where prompts are missing or have no token; names the branch."""
+    """Raise a ValueError if prompts are missing or empty; names the branch."""
     if len(prompts) != len(branches.branches) or len({len(one) for one in prompts}) != 1:
         raise ValueError(
             f"{len(branches.branches)} branches need as many lists of prompts of one length, "
@@ -142,14 +142,14 @@ def check_prompts(branches: Branches, prompts: Sequence[Sequence[Ids]]) -> None:
 
 
 def by_model(models: Sequence[Any]) -> list[list[int]]:
-    """Numbers of the branches of each model, in order of their first appearance."""
+    """Indices of the branches of each model, in order of first appearance."""
     first = [next(i for i, other in enumerate(models) if other is one) for one in models]
     order = sorted(range(len(models)), key=first.__getitem__)
     return [list(group) for _, group in groupby(order, key=first.__getitem__)]
 
 
 def alignments_of(branches: Branches) -> list[Alignment]:
-    """Of the vocabularies of all branches with the first one's logits."""
+    """Alignments of the branches' vocabularies with the first one's logits."""
     num_tokens = int(branches.first.model.get_output_embeddings().weight.shape[0])
     return [Alignment(num_tokens, one.mapping) for one in branches.branches]
 
@@ -157,7 +157,7 @@ def alignments_of(branches: Branches) -> list[Alignment]:
 def combined(
     branches: Branches, alignments: Sequence[Alignment], parts: Sequence[Tensor]
 ) -> Tensor:
-    """Combined logits; minus infinity where a branch has no such token.
+    """Combined logits; minus infinity for tokens that a branch does not have.
 
     Args:
         branches: Weights and combination.

@@ -1,4 +1,4 @@
-"""Which token of one vocabulary is which of another, by their strings.
+"""Mapping of tokens between vocabularies, by their strings.
 
 Shape legend: V = tokens of the first vocabulary, W = tokens of another.
 """
@@ -11,7 +11,7 @@ from torch import Tensor
 from modules.causal_lm.tokens.vocabulary import vocabulary_size
 
 NONE = -1
-"""In the place of a token that the other vocabulary does not have."""
+"""Stands for a token that the other vocabulary does not have."""
 SHOWN = 3
 """Differing entries that a message shows."""
 
@@ -25,12 +25,12 @@ def strings(tokenizer: Any) -> list[str]:
 def check_same(first: Any, other: Any, name: str = "another branch") -> None:
     """Make sure that two tokenizers give every id the same string.
 
-    Entries behind the end of the first vocabulary are allowed; they are never chosen.
+    Entries after the end of the first vocabulary are allowed; they are never chosen.
 
     Args:
         first: Tokenizer of the first branch.
         other: Tokenizer of another one.
-        name: Of that other branch, for the message.
+        name: Name of that other branch, for the message.
 
     Raises:
         ValueError: An entry differs, or one is missing; names the first ones.
@@ -42,7 +42,7 @@ def check_same(first: Any, other: Any, name: str = "another branch") -> None:
     apart = [i for i, (a, b) in enumerate(zip(ours, theirs_too, strict=True)) if a != b]
     if not apart:
         return
-    told = "; ".join(
+    differences = "; ".join(
         f"{i} is {ours[i]!r} in the first and {theirs[i]!r} in the other"
         if i < len(theirs)
         else f"{i} is {ours[i]!r} in the first and missing in the other"
@@ -50,21 +50,21 @@ def check_same(first: Any, other: Any, name: str = "another branch") -> None:
     )
     raise ValueError(
         f"{name} has another vocabulary than the first branch: {len(apart)} of {len(ours)} entries "
-        f"differ: {told}. Branches must share one, or give the branch a mapping by strings."
+        f"differ: {differences}. Branches must share one, or give the branch a mapping by strings."
     )
 
 
 def map_by_string(first: Any, other: Any) -> Tensor:
-    """Ids of another vocabulary for those of the first, where they share a string.
+    """Ids of another vocabulary for those of the first, by equal strings.
 
     Returns:
-        Integer [V]; `NONE` where the other has no such token. Such tokens are never chosen.
+        Integer [V]; `NONE` if the other has no such token. Such tokens are never chosen.
 
     Raises:
         ValueError: The vocabularies share no token.
     """
-    place = {text: i for i, text in reversed(list(enumerate(strings(other))))}
-    found = torch.tensor([place.get(text, NONE) for text in strings(first)])
+    id_of = {text: i for i, text in reversed(list(enumerate(strings(other))))}
+    found = torch.tensor([id_of.get(text, NONE) for text in strings(first)])
     if bool((found == NONE).all()):
         raise ValueError("the two vocabularies share no token: there is nothing to map.")
     return found
@@ -92,7 +92,7 @@ class Alignment:
         return torch.where(is_known, mapping[token.clamp(max=len(mapping) - 1)], NONE).clamp(min=0)
 
     def is_there(self, width: int) -> Tensor | None:
-        """Which tokens of the first vocabulary the branch has, [V]; None where all."""
+        """Which tokens of the first vocabulary the branch has, [V]; None if all."""
         if self.mapping is None:
             there = torch.arange(self.num_tokens) < width
         else:
@@ -102,7 +102,7 @@ class Alignment:
         return None if bool(there.all()) else there
 
     def logits(self, logit: Tensor) -> Tensor:
-        """Logits [..., W] of the branch as [..., V]; anything where it has no such token."""
+        """Logits [..., W] of the branch as [..., V]; arbitrary for tokens it does not have."""
         if self.mapping is not None:
             logit = logit[..., self.mapping.to(logit.device).clamp(0, logit.shape[-1] - 1)]
         beyond = self.num_tokens - logit.shape[-1]

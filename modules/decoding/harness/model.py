@@ -5,7 +5,7 @@
     lm = Combined(decoder, SplitAt("Question:"))
     print(lm_eval.simple_evaluate(lm, tasks=["squadv2"])["results"])
 
-The harness's own class for models with a tokenizer does what does not depend on branches: empty
+The harness's own class for models with a tokenizer handles what does not depend on branches: empty
 contexts, chat templates, windows of long texts. The package is in a dependency group of its own:
 `uv run --group harness python ...`.
 """
@@ -27,7 +27,7 @@ from modules.decoding.branches.likelihood import Likelihood, loglikelihood
 from modules.decoding.branches.rows import prompt_room
 from modules.decoding.branches.step import alignments_of
 from modules.decoding.decoder import Decoder
-from modules.decoding.fitting import Fitted, fit, without_beginning
+from modules.decoding.fitting import Fitted, fit, without_prefix
 from modules.decoding.harness.tasks import Verbatim, arguments, whole
 from modules.prompting.question import Question
 from modules.prompting.templates import TemplateOptions, as_chat
@@ -45,17 +45,17 @@ except ModuleNotFoundError as error:
     ) from None
 
 Request = tuple[tuple[str, str], list[int], list[int]]
-"""What the harness asks the likelihood of: context and continuation, and their token ids."""
+"""A likelihood request of the harness: context and continuation, and their token ids."""
 TOGETHER = 8
-"""Batches between two steps of a progress bar."""
+"""Batches per update of the progress bar."""
 
 
 class ScoredRow(NamedTuple):
-    """A continuation whose likelihood is asked for.
+    """A continuation to score.
 
     Attributes:
         prompt_ids: Token ids of its prompts, by branch.
-        ids: Its own, in the first branch's vocabulary.
+        ids: Its own token ids, in the first branch's vocabulary.
     """
 
     prompt_ids: list[list[int]]
@@ -64,19 +64,19 @@ class ScoredRow(NamedTuple):
 
 @register_model("combined")
 class Combined(TemplateLM):
-    """Branches that take the harness's tasks.
+    """Combined branches as a model of the harness.
 
-    A text that is too long loses its beginning, in the first field of the question that has any.
+    A text that is too long is cut at its start, in the first field of the question that is not
+    empty.
 
     Args:
         decoder: Models, prompts and weights.
-        split: Makes the fields of a question, of which prompts are made, from a text of the
-            harness.
-        batch_size: Texts read at a time.
-        max_gen_toks: Tokens of an answer, at most, where the task does not say.
-        template_options: What the chat template is told besides the conversation, such as
+        split: Splits a text of the harness into the fields of a question.
+        batch_size: Texts per batch.
+        max_gen_toks: Maximum tokens of an answer, if the task does not say.
+        template_options: Further arguments of the chat template, such as
             `{"enable_thinking": False}`.
-        device: Not used: models are where they are.
+        device: Not used: models keep their devices.
         max_batch_size: Not used.
 
     Raises:
@@ -118,7 +118,7 @@ class Combined(TemplateLM):
     @property
     @override
     def prefix_token_id(self) -> int:
-        """What the first branch reads where nothing stands before a text."""
+        """What the first branch reads before a text without a prompt."""
         start = self.tokenizer.bos_token_id
         return self.eot_token_id if start is None else int(start)
 
@@ -138,10 +138,10 @@ class Combined(TemplateLM):
 
     @override
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
-        """Ids of a continuation as they are behind the first branch's prompt.
+        """Ids of a continuation after the first branch's prompt.
 
-        Blanks at the end of the context go to the continuation. The context's own ids are those of
-        the branches' prompts, so none are given.
+        Spaces at the end of the context are moved to the continuation. The context's own ids are
+        those of the branches' prompts, so none are given.
         """
         kept = context.rstrip()
         text = context[len(kept) :] + continuation
@@ -152,7 +152,7 @@ class Combined(TemplateLM):
         self, requests: Sequence[Request], disable_tqdm: bool = False, **kwargs: Any
     ) -> list[tuple[float, bool]]:
         rows = [self._row(context, ids) for (context, _), _, ids in requests]
-        self._tell_cut(len(requests))
+        self._warn_of_cut(len(requests))
         found = [(one.total, one.is_greedy) for one in self._scored(rows, disable_tqdm)]
         for (pair, _, _), answer in zip(requests, found, strict=True):
             self.cache_hook.add_partial("loglikelihood", pair, answer)
@@ -162,16 +162,16 @@ class Combined(TemplateLM):
     def loglikelihood_rolling(
         self, requests: Sequence[Any], disable_tqdm: bool = False
     ) -> list[float]:
-        """Log-likelihood in nats of each text by itself.
+        """Log-likelihood in nats of each text without a prompt.
 
-        All branches read a start token instead of a prompt; it is not predicted, as it is by the
-        harness's own class where a tokenizer adds one. Where a text is longer than a model's
-        context, it is read in the harness's windows: every token counts once, and has as many
-        before it as there is room for, at least one.
+        All branches read a start token instead of a prompt. It is not predicted; the harness's own
+        class predicts it if a tokenizer adds one. A text longer than a model's context is read in
+        the harness's windows: every token counts once, with as many tokens before it as fit, at
+        least one.
         """
         texts = [one.args[0] for one in requests]
         parts = [self._windows(text) for text in texts]
-        owners = [number for number, rows in enumerate(parts) for _ in rows]
+        owners = [index for index, rows in enumerate(parts) for _ in rows]
         totals = [0.0] * len(requests)
         found = self._scored([row for rows in parts for row in rows], disable_tqdm)
         for owner, likelihood in zip(owners, found, strict=True):
@@ -181,11 +181,11 @@ class Combined(TemplateLM):
         return totals
 
     def _row(self, context: str, ids: list[int]) -> ScoredRow:
-        """Prompts of a context, cut so that a continuation fits behind them."""
+        """Prompts of a context, cut so that a continuation fits after them."""
         return ScoredRow(self._fitted(context.rstrip(), len(ids) - 1).ids, ids)
 
     def _windows(self, text: str) -> list[ScoredRow]:
-        """A text by itself, in parts that the models can take."""
+        """A text without a prompt, in windows that fit the models."""
         branches = self.decoder.branches
         ids = self.tok_encode(text, add_special_tokens=False)
         rooms = [prompt_room(one.model, 0) for one in branches.branches]
@@ -200,7 +200,7 @@ class Combined(TemplateLM):
         ]
 
     def _scored(self, rows: Sequence[ScoredRow], quiet: bool) -> list[Likelihood]:
-        """Likelihoods of rows; those of like length are read together."""
+        """Likelihoods of rows; those of similar length share a batch."""
         branches, step = self.decoder.branches, TOGETHER * self.batch_size
         order = sorted(range(len(rows)), key=lambda n: -cost(rows[n]))
         found: dict[int, Likelihood] = {}
@@ -223,25 +223,25 @@ class Combined(TemplateLM):
         with bar(len(requests), "text", "texts", quiet=disable_tqdm) as shown:
             for chosen in self._alike(requests):
                 how = arguments(requests[chosen[0]].args[1], self.max_gen_toks)
-                texts = self._written([requests[number].args[0] for number in chosen], how)
-                for number, text in zip(chosen, texts, strict=True):
-                    found[number] = text
-                    self.cache_hook.add_partial("generate_until", requests[number].args, text)
-                shown.update(len(chosen))
-        self._tell_cut(len(requests))
-        return [found[number] for number in range(len(requests))]
+                texts = self._written([requests[index].args[0] for index in chosen], how)
+                for index, text in zip(chosen, texts, strict=True):
+                    found[index] = text
+                    self.cache_hook.add_partial("generate_until", requests[index].args, text)
+                bar.update(len(chosen))
+        self._warn_of_cut(len(requests))
+        return [found[index] for index in range(len(requests))]
 
     def _alike(self, requests: Sequence[Any]) -> list[list[int]]:
-        """Numbers of requests of equal arguments and like length, the longest first."""
+        """Indices of requests of equal arguments and similar length, the longest first."""
         alike: dict[str, list[int]] = {}
-        for number in sorted(range(len(requests)), key=lambda n: -len(requests[n].args[0])):
-            name = json.dumps(requests[number].args[1], sort_keys=True, default=str)
-            alike.setdefault(name, []).append(number)
+        for index in sorted(range(len(requests)), key=lambda n: -len(requests[n].args[0])):
+            name = json.dumps(requests[index].args[1], sort_keys=True, default=str)
+            alike.setdefault(name, []).append(index)
         size = self.batch_size
         return [same[at : at + size] for same in alike.values() for at in range(0, len(same), size)]
 
     def _written(self, contexts: Iterable[str], how: dict[str, Any]) -> list[str]:
-        """Answers, decoded by themselves as the harness does: without a blank before them."""
+        """Answers, decoded without the prompt as the harness does: without a space before them."""
         asked = [self._fitted(context, int(how["max_new_tokens"])) for context in contexts]
         decode = self.tokenizer.decode
         return [
@@ -252,21 +252,21 @@ class Combined(TemplateLM):
     # Both
 
     def _fitted(self, text: str, num_new: int) -> Fitted:
-        """A text's question without as much of its beginning as is too long."""
+        """A text's question, cut at the start until it fits."""
         question: Question = self.split(text)
         found = fit(
             self.decoder.branches,
             question,
             num_new,
-            lambda one, over: without_beginning(one, over, self.tokenizer),
+            lambda one, over: without_prefix(one, over, self.tokenizer),
         )
         self.num_cut += found.num_cut > 0
         return found
 
-    def _tell_cut(self, num: int) -> None:
+    def _warn_of_cut(self, num: int) -> None:
         if self.num_cut:
             warnings.warn(
-                f"{self.num_cut} of {num} texts were too long: their beginning was cut off",
+                f"{self.num_cut} of {num} texts were too long and were cut at the start",
                 stacklevel=3,
             )
         self.num_cut = 0
@@ -275,7 +275,7 @@ class Combined(TemplateLM):
 
     @override
     def chat_template(self, chat_template: bool | str = False) -> str:
-        """The first branch's template, by name where it has several; empty if none is wanted."""
+        """The first branch's template, by name if it has several; empty if none is wanted."""
         if not chat_template:
             return ""
         name = None if chat_template is True else chat_template

@@ -1,4 +1,4 @@
-"""What tasks of an evaluation harness give, as decoders take it.
+"""Tasks of the evaluation harness in the terms of decoders.
 
 Plain texts become questions; names of arguments become those of transformers' `generate`.
 """
@@ -13,16 +13,16 @@ from modules.prompting.format import Formatted, fill_in
 from modules.prompting.question import Question
 
 LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
-"""Names that tasks give to the number of new tokens; the first one counts."""
+"""Names of the number of new tokens in tasks; the first one counts."""
 
 
 class Verbatim(Formatted):
-    """A prompt whose blanks stay as they are: what stands before an answer belongs to the task.
+    """A prompt that is not stripped: the space before an answer belongs to the task.
 
     Args:
-        text: The prompt; names in braces stand for fields.
-        special_tokens: Whether the tokenizer adds its start and end; not where the harness applies
-            a chat template, which writes them.
+        text: The prompt; names in braces are fields.
+        special_tokens: Whether the tokenizer adds its start and end; false if the harness applies a
+            chat template, which writes them.
     """
 
     @override
@@ -37,9 +37,9 @@ def whole(text: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class SplitAt:
-    """A text as `context` and `question`, which begins at the last place of a marker.
+    """A text as `context` and `question`, which begins at the last occurrence of a marker.
 
-    A text without the marker is all question, and has an empty context.
+    A text without the marker is all question, with an empty context.
 
     Attributes:
         marker: Such as "Question:".
@@ -48,12 +48,12 @@ class SplitAt:
     marker: str
 
     def __post_init__(self) -> None:
-        """Refuse a marker that stands everywhere."""
+        """Refuse an empty marker."""
         if not self.marker:
             raise ValueError("the marker between context and question is empty.")
 
     def __call__(self, text: str) -> dict[str, str]:
-        """Split a text; the two fields together are the text again."""
+        """Split a text; the two fields concatenated are the text."""
         at = max(0, text.rfind(self.marker))
         return {"context": text[:at], "question": text[at:]}
 
@@ -64,7 +64,7 @@ def arguments(asked: Mapping[str, Any], num_new: int) -> dict[str, Any]:
     Args:
         asked: `until`, `max_gen_toks` or another name of it, `do_sample`, `temperature` (0 takes
             the likeliest token), and others of transformers' `generate`.
-        num_new: New tokens, at most, where the task does not say.
+        num_new: Maximum new tokens, if the task does not say.
     """
     given = dict(asked)
     until = given.pop("until", None) or []

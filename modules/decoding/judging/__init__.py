@@ -1,1 +1,1 @@
-"""Judges that compare two answers."""
+"""LLM judges that compare two answers."""

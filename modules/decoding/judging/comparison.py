@@ -1,4 +1,4 @@
-"""Judges that a config names, records of matches, and what these come to."""
+"""Judges that a config names, records of matches, and their totals."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -25,9 +25,9 @@ class PretrainedJudge:
     """A local causal model as a judge.
 
     Attributes:
-        model: Is loaded.
-        is_chat: Whether it is asked in its chat template.
-        rules: What it is told beforehand.
+        model: The model to load.
+        is_chat: Whether it is prompted by its chat template.
+        rules: Its instruction.
     """
 
     model: Pretrained
@@ -41,7 +41,7 @@ class PretrainedJudge:
 
 @dataclass(frozen=True)
 class Sides:
-    """Fields of a question that hold what is judged.
+    """Fields of a question that hold the two answers.
 
     Attributes:
         question: What was asked.
@@ -57,7 +57,7 @@ class Sides:
         """Question, our answer and the other one.
 
         Raises:
-            ValueError: The question lacks a field; names it and those it has.
+            ValueError: The question lacks a field; names it and those present.
         """
         for name in (self.question, self.ours, self.theirs):
             if name not in question:
@@ -66,14 +66,14 @@ class Sides:
 
 
 class Comparison:
-    """Asks a judge about two answers to each question, in both orders.
+    """Has a judge compare two answers to each question, in both orders.
 
     Args:
-        source: The judge, or a local model to be loaded as one.
+        source: The judge, or a local model to load as one.
         sides: Fields that hold the question and the answers.
         margin: Greatest difference of scores that is a tie.
-        group: Key of a record that is the same in matches that are not independent; all are where
-            None.
+        group: Key of a record that is the same in matches that are not independent; all are
+            independent if None.
         level: Of the interval of the win rate.
 
     Raises:
@@ -100,7 +100,7 @@ class Comparison:
         self.at_once = 1
 
     def load(self) -> list[Any]:
-        """Load the judge where it is a local model."""
+        """Load the judge if it is a local model."""
         if not isinstance(self.source, PretrainedJudge):
             self.judge: Judge = self.source
             self.at_once = getattr(self.source, "at_once", 1)
@@ -120,28 +120,29 @@ class Comparison:
         return totals(records, self.group, self.level)
 
 
-def record(found: Match) -> Record:
+def record(match: Match) -> Record:
     """A match, ready for JSON."""
     return {
-        "first": found.first._asdict(),
-        "second": found.second._asdict(),
-        "swayed": found.swayed,
-        "result": found.result,
+        "first": match.first._asdict(),
+        "second": match.second._asdict(),
+        "swayed": match.swayed,
+        "result": match.result,
     }
 
 
-def read(told: Mapping[str, Any]) -> Match:
+def read(record: Mapping[str, Any]) -> Match:
     """The match of a record."""
-    first, second = Verdict(**told["first"]), Verdict(**told["second"])
-    return Match(told["result"], first, second, told["swayed"])
+    first, second = Verdict(**record["first"]), Verdict(**record["second"])
+    return Match(record["result"], first, second, record["swayed"])
 
 
 def totals(records: Sequence[Record], group: str | None, level: float) -> Totals:
-    """Wins, ties and losses, and an interval of the win rate of the matches that can be read.
+    """Wins, ties and losses, and an interval of the win rate of the readable matches.
 
     Args:
         records: Of all matches.
-        group: Key of a record that tells which matches are not independent; none where None.
+        group: Key of a record that is equal for matches that are not independent; all are
+            independent if None.
         level: Of the interval.
     """
     matches = [read(one) for one in records]
@@ -161,17 +162,17 @@ def totals(records: Sequence[Record], group: str | None, level: float) -> Totals
         )
     row["cut"] = sum(is_cut(one.first) or is_cut(one.second) for one in matches)
     lines.append(f"unparsable   {counts.unparsable} of {counts.num} matches{cause(row['cut'])}")
-    lines.append(f"swayed       {counts.swayed} of {counts.tie} ties, in which the place decided")
+    lines.append(f"swayed       {counts.swayed} of {counts.tie} ties, by position bias")
     return Totals("\n".join(lines), row)
 
 
 def is_cut(verdict: Verdict) -> bool:
-    """Whether a reply cannot be read because the judge ran out of tokens."""
+    """Whether a reply cannot be parsed because the judge ran out of tokens."""
     return verdict.lead is None and verdict.finish == "length"
 
 
 def cause(num_cut: float) -> str:
-    """Why replies cannot be read, where that is known."""
+    """Why replies cannot be parsed, if known."""
     if not num_cut:
         return ""
     return f", {num_cut:.0f} of them since the judge ran out of tokens: raise max_tokens"

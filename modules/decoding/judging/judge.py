@@ -1,4 +1,4 @@
-"""Judges of two answers: a chat model behind an endpoint, and a local causal model."""
+"""LLM judges of two answers: a chat model at an endpoint, and a local causal model."""
 
 from typing import Any
 
@@ -14,16 +14,16 @@ RULES = (
     "You compare two answers to the same question. Ask of each whether it is right, whether it "
     "helps the one who asked, and whether it is clear. Neither its place nor its length counts."
 )
-"""What a judge is told beforehand; our own words."""
+"""Instruction of a judge; our own wording."""
 SHOWN = "Question:\n{question}\n\nAnswer 1:\n{one}\n\nAnswer 2:\n{other}\n\n"
 """A question with two answers."""
 SCORES = (
     "Write two scores from 1 (useless) to 10 (perfect) on the first line, that of answer 1 first, "
     "with a space between them and nothing else on that line. Give your reasons below it."
 )
-"""What a judge with an endpoint is asked for."""
+"""What a judge at an endpoint is asked for."""
 BETTER = "The better one is answer number"
-"""What a local judge goes on with."""
+"""The text that a local judge continues."""
 
 
 class EndpointJudge:
@@ -32,11 +32,11 @@ class EndpointJudge:
     Args:
         endpoint: The judge, asked by `/chat/completions`.
         temperature: Of its replies.
-        max_tokens: Of its replies, at most, thoughts included.
-        rules: What it is told beforehand.
+        max_tokens: Maximum of its replies, reasoning included.
+        rules: Its instruction.
 
     Attributes:
-        at_once: Questions that may be asked at the same time.
+        at_once: Maximum number of concurrent questions.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class EndpointJudge:
         self.at_once = endpoint.at_once
 
     def compare(self, question: str, one: str, other: str) -> Verdict:
-        """Judge two answers, shown in this order."""
+        """Compare two answers, shown in this order."""
         shown = SHOWN.format(question=question, one=one, other=other) + SCORES
         messages = [
             {"role": "system", "content": self.rules},
@@ -71,13 +71,13 @@ class EndpointJudge:
 
 
 class LocalJudge:
-    """A causal model: the log-probabilities of "1" and of "2" behind a prompt.
+    """A causal model: the log-probabilities of "1" and of "2" after a prompt.
 
     Args:
         model: Causal model of transformers.
         tokenizer: Its tokenizer.
         is_chat: Whether the prompt is made by the tokenizer's chat template.
-        rules: What it is told beforehand.
+        rules: Its instruction.
     """
 
     def __init__(self, model: Any, tokenizer: Any, is_chat: bool = False, rules: str = RULES):
@@ -87,7 +87,7 @@ class LocalJudge:
         self.rules = rules
 
     def prompt(self, question: str, one: str, other: str) -> str:
-        """Everything before the number of the better answer.
+        """The prompt up to the number of the better answer.
 
         Raises:
             ValueError: A chat's tokenizer has no template, or the template refuses the turns.
@@ -100,15 +100,15 @@ class LocalJudge:
 
     @torch.no_grad()
     def compare(self, question: str, one: str, other: str) -> Verdict:
-        """Judge two answers; scores are log-probabilities in nats.
+        """Compare two answers; scores are log-probabilities in nats.
 
-        Answers too long for the model give a verdict that cannot be read.
+        Answers too long for the model give a verdict without scores.
         """
         ids, numbers = self.tokens(self.prompt(question, one, other))
         context = getattr(self.model.config, "max_position_embeddings", None)
         if context is not None and len(ids) > context:
-            told = f"a prompt of {len(ids)} tokens for a model of {context} positions"
-            return Verdict(None, None, told)
+            reason = f"a prompt of {len(ids)} tokens for a model of {context} positions"
+            return Verdict(None, None, reason)
         token_1L = torch.tensor([ids], device=self.model.device)
         logprob_V = self.model(input_ids=token_1L).logits[0, -1].double().log_softmax(0)
         first, second = logprob_V[torch.tensor(numbers)].tolist()

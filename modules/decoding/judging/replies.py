@@ -1,7 +1,7 @@
-"""Reads the two scores from a judge's reply.
+"""Parses the two scores of a judge's reply.
 
-Thoughts and marks of Markdown are taken away; nothing is guessed. What is left must begin with two
-scores and nothing else: on one line, on two lines, named by their answers, or as JSON.
+Reasoning and Markdown are removed; nothing is guessed. The rest must begin with two scores and
+nothing else: on one line, on two lines, named by their answers, or as JSON.
 """
 
 import json
@@ -12,9 +12,9 @@ LEAST, GREATEST = 1.0, 10.0
 """Bounds of scores."""
 
 THOUGHTS = re.compile(r"<(think|thinking|thought|reasoning)>.*?</\1>", re.DOTALL | re.IGNORECASE)
-"""What a reasoning model writes before its reply, where the server leaves it in."""
+"""Reasoning before a reply, if the server does not remove it."""
 OPEN_THOUGHT = re.compile(r"<(think|thinking|thought|reasoning)>", re.IGNORECASE)
-"""A thought that never ends: the reply was cut off within it."""
+"""Reasoning without an end: the reply was cut off within it."""
 MARKS = re.compile(r"[*_`#>|\[\](){}]+")
 """Marks of Markdown and brackets."""
 NUMBER = r"(\d+(?:\.\d+)?)(?:\s*/\s*10(?:\.0+)?)?"
@@ -30,10 +30,10 @@ SINGLE = re.compile(rf"{NUMBER}\s*\.?")
 
 
 def scores_of(reply: str) -> tuple[float, float] | None:
-    """Scores of the first and of the second answer; None where they cannot be read.
+    """Scores of the first and of the second answer; None if they cannot be parsed.
 
     Args:
-        reply: The judge's own words, thoughts and Markdown included.
+        reply: The judge's reply, reasoning and Markdown included.
     """
     text = THOUGHTS.sub("\n", reply)
     if OPEN_THOUGHT.search(text):
@@ -63,7 +63,7 @@ def unfenced(text: str) -> Iterator[str]:
 
 
 def plain(line: str) -> str:
-    """A line without marks, blanks at its ends and repeated blanks."""
+    """A line without Markdown, stripped, with single spaces."""
     return " ".join(MARKS.sub(" ", line).split()).replace(" .", ".")
 
 

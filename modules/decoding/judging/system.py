@@ -1,4 +1,4 @@
-"""A judge of answers as a Lightning system."""
+"""An LLM judge of answers as a Lightning system."""
 
 from modules.decoding.judging.comparison import Comparison, PretrainedJudge, Sides
 from modules.decoding.judging.verdicts import Judge
@@ -6,15 +6,16 @@ from modules.decoding.system import PerQuestionSystem
 
 
 class Judging(PerQuestionSystem):
-    """Let a judge compare two answers to each question, in both orders.
+    """An LLM judge compares two answers to each question, in both orders.
 
     Args:
-        judge: By an endpoint, or a local model that is loaded when the run begins.
+        judge: A model at an endpoint, or a local model that is loaded when the run begins.
         sides: Fields that hold the question and the answers.
         margin: Greatest difference of scores that is a tie.
-        group: Field that is the same in questions that are not independent; all are where None.
+        group: Field that is the same in questions that are not independent; all are independent if
+            None.
         level: Share of the bootstrap's draws within the interval of the win rate.
-        answers: Records that an earlier run left; they count in the end, too.
+        answers: Records of an earlier run; they are included in the totals.
     """
 
     def __init__(

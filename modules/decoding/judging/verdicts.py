@@ -9,13 +9,13 @@ Result = Literal["win", "tie", "loss", "unparsable"]
 
 
 class Verdict(NamedTuple):
-    """What a judge says of two answers shown in one order.
+    """A judge's verdict on two answers shown in one order.
 
     Attributes:
-        one: Score of the first answer; None where the judge's reply cannot be read.
+        one: Score of the first answer; None if the judge's reply cannot be parsed.
         other: Score of the second one.
         reply: The judge's own words, or why there are none.
-        finish: Why an endpoint ended the reply; "length" where its tokens ran out.
+        finish: Why an endpoint ended the reply; "length" if its tokens ran out.
     """
 
     one: float | None
@@ -25,7 +25,7 @@ class Verdict(NamedTuple):
 
     @property
     def lead(self) -> float | None:
-        """By how much the first is better; None where that is not known."""
+        """Score difference of the first and the second; None if unknown."""
         return None if self.one is None or self.other is None else self.one - self.other
 
 
@@ -33,17 +33,17 @@ class Judge(Protocol):
     """Compares two answers to a question."""
 
     def compare(self, question: str, one: str, other: str) -> Verdict:
-        """Judge two answers, shown in this order."""
+        """Compare two answers, shown in this order."""
 
 
 class Match(NamedTuple):
     """Our answer against another one.
 
     Attributes:
-        result: Ours.
-        first: Verdict where ours is shown first.
-        second: Verdict where ours is shown second; `one` is the other's score there.
-        swayed: Whether each order has a winner, and not the same: the place decided.
+        result: For our answer.
+        first: Verdict with ours shown first.
+        second: Verdict with ours shown second; `one` is the other's score there.
+        swayed: Whether the two orders have different winners: position bias decided.
     """
 
     result: Result
@@ -55,8 +55,8 @@ class Match(NamedTuple):
 def match(judge: Judge, question: str, ours: str, theirs: str, margin: float = 0.0) -> Match:
     """Ask a judge in both orders.
 
-    A win or a loss takes both orders: where they disagree it is a tie. So it is where the scores of
-    an order are no further apart than the margin. One reply that cannot be read makes the match
+    A win or a loss needs both orders; if they disagree it is a tie. So it is if the scores of an
+    order differ by no more than the margin. One reply that cannot be parsed makes the match
     `unparsable`.
 
     Args:
@@ -83,20 +83,20 @@ def match(judge: Judge, question: str, ours: str, theirs: str, margin: float = 0
 
 
 def sign(lead: float, margin: float) -> int:
-    """1, 0 or -1: whose lead is beyond the margin."""
+    """1, 0 or -1: the sign of a lead beyond the margin."""
     return (lead > margin) - (lead < -margin)
 
 
 @dataclass(frozen=True)
 class Tally:
-    """Counts of matches; shares are of all of them, those that cannot be read included.
+    """Counts of matches; shares are of all of them, unparsable ones included.
 
     Attributes:
         win: Matches won.
         tie: Matches tied.
         loss: Matches lost.
-        unparsable: Matches with a reply that cannot be read.
-        swayed: Of the ties, those in which the place decided.
+        unparsable: Matches with a reply that cannot be parsed.
+        swayed: Of the ties, those with position bias.
     """
 
     win: int = 0
@@ -107,31 +107,31 @@ class Tally:
 
     @property
     def num(self) -> int:
-        """Matches."""
+        """Number of matches."""
         return self.win + self.tie + self.loss + self.unparsable
 
     @property
     def readable(self) -> int:
-        """Matches whose replies can be read."""
+        """Number of matches whose replies can be parsed."""
         return self.num - self.unparsable
 
     @property
     def win_rate(self) -> float | None:
-        """Share of the readable matches that were won; None where there is none."""
+        """Share of the readable matches that were won; None if there are none."""
         return self.win / self.readable if self.readable else None
 
     def share(self, result: Result) -> float:
         """Share of matches with a result.
 
         Raises:
-            ValueError: There is no match.
+            ValueError: There are no matches.
         """
         if not self.num:
-            raise ValueError("there is no match to count.")
+            raise ValueError("there are no matches to count.")
         return int(getattr(self, result)) / self.num
 
     def row(self) -> str:
-        """A row of a Markdown table: win, tie, loss, unparsable in percent, and the number."""
+        """A row of a Markdown table: win, tie, loss, unparsable in percent, and the count."""
         names: tuple[Result, ...] = ("win", "tie", "loss", "unparsable")
         return "| " + " | ".join([*(f"{self.share(n):.1%}" for n in names), str(self.num)]) + " |"
 
@@ -149,7 +149,7 @@ def tally(matches: Iterable[Match]) -> Tally:
 
 
 CHUNK = 10_000_000
-"""Counts that are drawn at a time."""
+"""Counts drawn at a time."""
 
 
 def win_interval(
@@ -163,20 +163,21 @@ def win_interval(
 
     Args:
         results: Of all matches.
-        groups: What each match belongs to, such as its question where several answers to it are
-            judged: groups are drawn as wholes, since their matches are not independent. Every
-            match by itself where None.
+        groups: Group of each match, such as its question if several answers to it are compared:
+            groups are resampled as wholes, since their matches are not independent. Every match is
+            its own group if None.
         level: Share of the drawn win rates within the interval.
         num: Draws.
         seed: Of the draws.
 
     Raises:
-        ValueError: There is no match, not as many groups, or the level is not within (0, 1).
+        ValueError: There are no matches, the number of groups differs, or the level is not within
+            (0, 1).
     """
     import numpy as np
 
     if not results:
-        raise ValueError("there is no match to count.")
+        raise ValueError("there are no matches to count.")
     if not 0 < level < 1:
         raise ValueError(f"level must be within (0, 1), got {level}.")
     names = list(range(len(results)) if groups is None else groups)
@@ -186,12 +187,12 @@ def win_interval(
     sizes = Counter(names)
     win_G = np.array([wins[name] for name in sizes], dtype=np.float64)
     size_G = np.array(list(sizes.values()), dtype=np.float64)
-    dice, share_G = np.random.default_rng(seed), np.full(len(sizes), 1 / len(sizes))
+    rng, share_G = np.random.default_rng(seed), np.full(len(sizes), 1 / len(sizes))
     rate_N = np.empty(num)
     step = max(1, CHUNK // len(sizes))
     for start in range(0, num, step):
         part = slice(start, min(start + step, num))
-        times_MG = dice.multinomial(len(sizes), share_G, size=part.stop - part.start)
+        times_MG = rng.multinomial(len(sizes), share_G, size=part.stop - part.start)
         rate_N[part] = (times_MG @ win_G) / (times_MG @ size_G)
     low, high = np.quantile(rate_N, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

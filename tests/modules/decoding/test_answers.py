@@ -85,7 +85,9 @@ def test_what_cannot_be_read_is_refused_by_its_line(tmp_path):
     path = tmp_path / "answers.jsonl"
     for broken in ('{"name": ', "[1]", '{"other": 1}', '{"name": null}'):
         path.write_text('{"name": 0}\n' + broken + '\n{"name": 2}\n')
-        with pytest.raises(ValueError, match=r"answers.jsonl:2 is no JSON object with a text or"):
+        with pytest.raises(
+            ValueError, match=r"answers.jsonl:2 is not a JSON object with a text or"
+        ):
             answered(path, "name")
 
 

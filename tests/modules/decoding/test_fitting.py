@@ -3,13 +3,13 @@
 import pytest
 
 from modules.decoding.branches.branches import Branch, Branches
-from modules.decoding.fitting import excess, fitted, without_beginning
+from modules.decoding.fitting import excess, fitted, without_prefix
 from modules.prompting.format import Formatted
 from tests.fixtures.decoding import Numbers, tiny
 
 
 def cut(question, num):
-    return without_beginning(question, num, Numbers())
+    return without_prefix(question, num, Numbers())
 
 
 def test_a_question_that_fits_is_the_very_same():

@@ -92,7 +92,7 @@ def test_accuracy_is_told_of_all_and_of_the_answered():
     assert found.of_all == 0.5
     assert found.of_answered == pytest.approx(2 / 3)
     assert accuracy([None], ["A"]).of_answered != accuracy([None], ["A"]).of_answered  # NaN
-    with pytest.raises(ValueError, match="there is no question"):
+    with pytest.raises(ValueError, match="there are no questions"):
         accuracy([], [])
     with pytest.raises(ValueError, match="zip"):
         accuracy(["A"], [])
@@ -100,9 +100,9 @@ def test_accuracy_is_told_of_all_and_of_the_answered():
 
 def test_choices_that_are_no_single_token_or_the_same_are_refused(box):
     made = box({"A": 0.5}, {})
-    with pytest.raises(ValueError, match="'Anna' is no single token"):
+    with pytest.raises(ValueError, match="'Anna' is not a single token"):
         choose(made, "?", {"Anna": ["Anna"]})
     with pytest.raises(ValueError, match="share a token"):
         choose(made, "?", {"A": ["A"], "a": ["A"]})
-    with pytest.raises(ValueError, match="there is no choice"):
+    with pytest.raises(ValueError, match="there are no choices"):
         choose(made, "?", {})

@@ -206,14 +206,14 @@ def test_a_chat_tells_one_token(parts, box):
         found = box(served, top_logprobs=top_logprobs, max_new_tokens=1).write(PROMPT)
         text = box(served, num=20, as_ids=False, max_new_tokens=1).write(PROMPT)
         assert [one.id for one in found.tokens] == [one.id for one in text.tokens]
-        with pytest.raises(ValueError, match="a chat endpoint tells one token only"):
+        with pytest.raises(ValueError, match="a chat endpoint gives one token only"):
             box(served, top_logprobs=top_logprobs).write(PROMPT)
 
 
 def test_a_chat_that_can_goes_on_with_its_half_finished_answer(parts, box):
-    going_on = {"continue_final_message": True, "add_generation_prompt": False}
+    continuation_fields = {"continue_final_message": True, "add_generation_prompt": False}
     with serving(model=parts[2], tokenizer=parts[0]) as served:
-        top_logprobs = ChatTopLogprobs(Endpoint(served.url, "tiny"), 20, going_on)
+        top_logprobs = ChatTopLogprobs(Endpoint(served.url, "tiny"), 20, continuation_fields)
         found = box(served, top_logprobs=top_logprobs).write(PROMPT)
     second = served.requests[1][2]
     assert second["messages"][1] == {"role": "assistant", "content": found.tokens[0].text}

@@ -48,7 +48,7 @@ def test_models_and_a_tokenizer_are_enough_for_proxy_tuning_and_contrast():
     assert ready.contrastive(model, other, tokenizer=tokenizer).weights == [1.5, -0.5]
     own = ready.proxy_tuned(model, other, model, tokenizer, prompt=Formatted("{question} 7"))
     assert Decoder(own).prompts(["1"], 2) == [[[1, 7]]] * 3
-    with pytest.raises(TypeError, match="LlamaForCausalLM is no Branch: give its tokenizer"):
+    with pytest.raises(TypeError, match="LlamaForCausalLM is not a Branch: give its tokenizer"):
         ready.proxy_tuned(model, model, model)
     assert ready.proxy_tuned(*(branch(model) for _ in range(3)), 0.7).weights == [1.0, 0.7, -0.7]
 

@@ -84,7 +84,7 @@ def test_shares_are_of_all_matches():
     assert HEAD.splitlines()[0].count("|") == found.row().count("|")
     assert tally([match(ByLength(first=9), "?", "a", "b")]).swayed == 1
     assert tally([match(ByLength(silent=[("a", "b")]), "?", "a", "b")]).win_rate is None
-    with pytest.raises(ValueError, match="no match to count"):
+    with pytest.raises(ValueError, match="no matches to count"):
         tally([]).row()
 
 
@@ -118,7 +118,7 @@ def test_matches_of_one_question_are_drawn_together():
 
 
 def test_intervals_of_nothing_are_refused():
-    with pytest.raises(ValueError, match="no match to count"):
+    with pytest.raises(ValueError, match="no matches to count"):
         win_interval([])
     with pytest.raises(ValueError, match=r"level must be within \(0, 1\), got 1"):
         win_interval(["win"], level=1)
