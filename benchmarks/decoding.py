@@ -1,11 +1,11 @@
-"""What combined decoding costs a token, beside what it must.
+"""Cost of combined decoding per token, against its lower bound.
 
 Context-aware decoding reads two rows of one model; it is compared with a bare loop over a cached
 forward pass of two rows, with plain decoding, and with the guidance of transformers.
 
-Proxy-tuning reads three models; it is compared with reading all their weights once a token at the
-rate at which plain decoding of the large model reads its own, and with three calls one behind the
-other as the models' own `forward` makes them. Weights are larger than any cache.
+Proxy-tuning reads three models; it is compared with reading all their weights once per token at the
+rate of plain decoding of the large model, and with three consecutive calls of the models' own
+`forward`. Weights are larger than any cache.
 """
 
 from collections.abc import Callable
@@ -25,14 +25,14 @@ LARGE = {"hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 12}
 SMALL = {"hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 8}
 HEADS = 8
 NUM_NEW = 48
-"""Tokens written at a time."""
+"""Tokens generated per call."""
 GIVEN, OTHER = 24, 8
 """Tokens of a prompt with and without its context."""
 GREEDY: dict[str, Any] = {"do_sample": False, "max_new_tokens": NUM_NEW, "pad_token_id": 0}
 
 
 class Silent:
-    """The ids that a loop needs of a tokenizer: there is no end of a text."""
+    """The ids that a loop needs of a tokenizer, without an end token."""
 
     pad_token_id = 0
     eos_token_id = None

@@ -1,4 +1,4 @@
-"""The matrix of detectors against the forward and backward passes alone that it takes.
+"""Cost of the matrix of detectors against its forward and backward passes alone.
 
 A cell of `configs/detector/matrix.yaml` is trained and tested as the grid does it: reading the
 config and the texts, choosing them, calibration, logs, checkpoint and scores. Its passes alone are
@@ -6,7 +6,7 @@ the same batches, built before the clock starts: forward and backward of every t
 forward of every validation and test text. Tokenising happens once for all cells and counts once.
 
 Cells are long, so rounds are few; the clock is the processor time of this process and one thread
-computes, as somebody else's work on a shared machine takes longer than what is measured.
+computes, since other work on a shared machine takes longer than what is measured.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ ROUNDS = 3
 
 
 def the_cell(folder: Path, cache: Path, quick: bool) -> tuple[Cell, int]:
-    """The cell that is measured, in a fresh folder, and how many of its kind the matrix has."""
+    """The cell to measure, in a fresh folder, and the number of its kind in the matrix."""
     grid = planned(quick=False)
     grid.folder = folder
     grid.options["data.init_args.cache"] = str(cache)
@@ -46,8 +46,8 @@ def the_cell(folder: Path, cache: Path, quick: bool) -> tuple[Cell, int]:
     return next(cell for cell in cells if cell.choices == DETECTOR), len(cells)
 
 
-class Contest:
-    """One cell, as the grid runs it and as nothing but its passes.
+class CellTimings:
+    """One cell, as the grid runs it and as its passes alone.
 
     Args:
         cache: Folder of the tokenised texts.
@@ -58,11 +58,11 @@ class Contest:
         self.cache = cache
         self.quick = quick
         start = process_time()
-        self.system, self.train, self.judged = self.batches()
+        self.system, self.train, self.evaluated = self.batches()
         self.seconds_before = process_time() - start
 
     def batches(self) -> tuple[TextClassifier, list[TextBatch], list[TextBatch]]:
-        """The network, and all batches of a cell in training and outside of it."""
+        """The network, and all batches of a cell in training and evaluation."""
         with TemporaryDirectory() as folder:
             cell, _ = the_cell(Path(folder), self.cache, self.quick)
             cell.prepare()
@@ -72,9 +72,9 @@ class Contest:
         data.setup("fit")
         built.model.configure_model()
         checks = steps // built.trainer.val_check_interval
-        judged = [*data.test_dataloader(), *(list(data.val_dataloader()) * checks)]
+        evaluated = [*data.test_dataloader(), *(list(data.val_dataloader()) * checks)]
         epoch = list(data.train_dataloader())
-        return built.model, list(islice(cycle(epoch), steps)), judged
+        return built.model, list(islice(cycle(epoch), steps)), evaluated
 
     def cell_seconds(self) -> float:
         """Train and test the cell in a fresh folder; processor seconds."""
@@ -98,7 +98,7 @@ class Contest:
         self.system.zero_grad()
         self.system.eval()
         with torch.no_grad():
-            for batch in self.judged:
+            for batch in self.evaluated:
                 self.system.logits(batch)
         return process_time() - start
 
@@ -113,22 +113,22 @@ def measure(bench: Bench) -> None:
     """The whole matrix / its forward and backward passes alone."""
     torch.set_num_threads(1)
     with TemporaryDirectory() as cache:
-        cold = Contest(Path(cache), bench.quick).seconds_before
-        contest = Contest(Path(cache), bench.quick)
+        cold = CellTimings(Path(cache), bench.quick).seconds_before
+        contest = CellTimings(Path(cache), bench.quick)
         once = cold - contest.seconds_before
         bench.say(f"tokenising all texts once: {once:.1f} s")
         measures = {"cell": contest.cell_seconds, "passes": contest.passes_seconds}
         timings = bench.time("cell", measures, "passes", ROUNDS, num_quick=1)
         _, num = the_cell(Path(cache), Path(cache), bench.quick)
-    train, judged = padding(contest.train), padding(contest.judged)
-    bench.say(f"padding: {train:.3f} of training, {judged:.3f} of evaluation")
-    bench.details["cell"] |= {"tokenising": once, "cells": num, "padding": [train, judged]}
+    train, evaluated = padding(contest.train), padding(contest.evaluated)
+    bench.say(f"padding: {train:.3f} of training, {evaluated:.3f} of evaluation")
+    bench.details["cell"] |= {"tokenising": once, "cells": num, "padding": [train, evaluated]}
     cell, passes = timings.time("cell").median, timings.time("passes").median
     whole = (num * cell + once) / (num * passes)
     what = f"matrix of {num} encoders / its forward and backward passes"
     bench.row(6, what, whole, GOAL, timings, limit=1.0)
     bench.row(6, "one cell / its passes", timings.ratio("cell", "passes"), GOAL, timings, limit=1.0)
-    bench.row(6, "share of evaluation that is padding", judged, 0.05)
+    bench.row(6, "share of evaluation that is padding", evaluated, 0.05)
 
 
 if __name__ == "__main__":

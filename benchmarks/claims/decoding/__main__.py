@@ -2,7 +2,7 @@
 
 1. Proxy-tuning: a small tuned model and the small untuned one move a large model most of the way
    to where tuning would bring it (Liu et al., 2024, table 2).
-2. Context-aware decoding: what a context says wins over what was learnt by heart (Shi et al., 2024,
+2. Context-aware decoding: a context overrides memorised facts (Shi et al., 2024,
    table 3).
 3. In-context alignment: retrieved demonstrations are better than random ones, and those better than
    none (Han, 2023).
@@ -19,7 +19,7 @@ PARTS = {
 
 
 def measure(bench: Bench) -> None:
-    """What three ways of decoding claim; at most 45 minutes on two cores at size 1."""
+    """The claims of three decoding methods; at most 45 minutes on two cores at size 1."""
     for name, part in PARTS.items():
         if bench.wants(name):
             part(bench)

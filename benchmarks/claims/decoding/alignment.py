@@ -1,8 +1,8 @@
 """In-context alignment: are retrieved demonstrations better than random ones, and by how much?
 
-A little Llama learns tasks whose answers have a format that only the demonstrations reveal, and is
-asked in formats that training never showed (`made_tasks`). Every topic has a format of its own, so
-a demonstration helps where it is of the question's topic; BM25 finds those by their words.
+A small Llama learns tasks whose answers have a format that only the demonstrations reveal, and is
+asked in formats that training never showed (`synthetic_tasks`). Every topic has a format of its
+own, so a demonstration helps where it is of the question's topic; BM25 finds those by their words.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from string import printable
 from typing import Any
 
 from benchmarks.bench.harness import Bench
-from benchmarks.claims.decoding.small_llama import Recipe, Trained, train, written
+from benchmarks.claims.decoding.small_llama import Recipe, TrainedLlama, train, written
 from benchmarks.claims.decoding.synthetic_tasks import (
     TEMPLATE,
     TOPICS,
@@ -34,13 +34,13 @@ KINDS = ("list", "ends", "first", "add")
 Finder = type[BM25] | type[Random]
 RETRIEVERS: dict[str, Finder] = {"random": Random, "retrieved": BM25}
 STRANGE = 0.25
-"""Share of a lesson's demonstrations that are of other topics, as a retriever may find them too."""
+"""Share of a training text's demonstrations of other topics, as a retriever may return them."""
 COUNTS = (0, 1, 2, 4)
 """Demonstrations of the exam; a lesson has the largest number, and asks after each."""
 RECIPE = Recipe(width=128, num_layers=4, num_heads=4, context=256, num_steps=1600, batch_size=16)
 MAX_ANSWER = 32
 GAIN = 0.1
-"""What retrieved demonstrations are to add to exact match."""
+"""Required gain of retrieved demonstrations in exact match."""
 MINUTES = 20.0
 """Ten minutes on two cores."""
 PAPER = "win rate 11.4 without, 62.9 random, 78.4 retrieved"
@@ -48,10 +48,10 @@ PAPER = "win rate 11.4 without, 62.9 random, 78.4 retrieved"
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is learnt and asked.
+    """Sizes of training and evaluation.
 
     Attributes:
-        num_steps: Steps of training; None takes the recipe's.
+        num_steps: Training steps; the recipe's if None.
         num_worlds: Worlds of the exam.
         num_pooled: Demonstrations of each topic in a world's pool.
         num_asked: Questions of each topic.
@@ -69,7 +69,7 @@ Grades = list[Grade]
 
 
 def words() -> list[str]:
-    """All tokens of the tasks: the frame in whole words, all else in letters."""
+    """All tokens of the tasks: the template in whole words, everything else in letters."""
     frame = (QUESTION, GAP, ANSWER, *(f" {topic}:" for topic in TOPICS))
     return [*frame, *(f" {kind}" for kind in KINDS), *printable.strip(), " "]
 
@@ -83,9 +83,9 @@ def lesson(tokenizer: Any, index: int) -> Spelled:
     random = Chance(f"lesson {index}")
     own = episode(0, index, max(COUNTS))
     pieces: list[tuple[str, bool]] = []
-    for place, one in enumerate((*own.shown, own.asked)):
-        other = episode(1 + place, index, 1).asked
-        is_strange = place < len(own.shown) and random.random() < STRANGE
+    for index_shown, one in enumerate((*own.shown, own.asked)):
+        other = episode(1 + index_shown, index, 1).asked
+        is_strange = index_shown < len(own.shown) and random.random() < STRANGE
         is_strange = is_strange and other.origin != one.origin
         shown = other if is_strange else one
         question = TEMPLATE.render([], shown.prompt, None)
@@ -95,12 +95,12 @@ def lesson(tokenizer: Any, index: int) -> Spelled:
 
 
 def aligned(one: World, retriever: Finder | None, num: int) -> InContextAlignment:
-    """What demonstrates to the questions of a world.
+    """In-context alignment for the questions of a world.
 
     Args:
         one: Demonstrations and questions.
-        retriever: Finds demonstrations; none are shown where None.
-        num: How many are shown.
+        retriever: Retrieves demonstrations; none are shown if None.
+        num: Number of demonstrations shown.
     """
     return InContextAlignment(one.pool, retriever, TEMPLATE, num_candidates=max(1, num))
 
@@ -115,15 +115,15 @@ def kinship(tokenizer: Any, one: World, alignment: InContextAlignment) -> list[f
 
 
 def grades(model: Any, tokenizer: Any, one: World, alignment: InContextAlignment) -> Grades:
-    """What greedy decoding answers to the questions of a world."""
+    """Grades of greedy answers to the questions of a world."""
     decoder = Decoder(Branches((Branch(model, tokenizer, Demonstrated(alignment)),)))
     questions = [{"prompt": task.prompt} for task in one.questions]
-    told = written(decoder, questions, max_new_tokens=MAX_ANSWER, stop=alignment.stops)
-    return [one.grade(task, text) for task, text in zip(one.questions, told, strict=True)]
+    texts = written(decoder, questions, max_new_tokens=MAX_ANSWER, stop=alignment.stops)
+    return [one.grade(task, text) for task, text in zip(one.questions, texts, strict=True)]
 
 
-def learn(bench: Bench, scale: Scale, tokenizer: Any) -> Trained:
-    """The model, and what it took."""
+def learn(bench: Bench, scale: Scale, tokenizer: Any) -> TrainedLlama:
+    """The trained model; its cost is recorded."""
     steps = scale.num_steps or max(1, round(RECIPE.num_steps * bench.size))
     recipe = replace(RECIPE, num_steps=steps)
 
@@ -155,17 +155,17 @@ def measure(bench: Bench) -> None:
     report(bench, found)
 
 
-def stated(told: Sequence[Grade]) -> dict[str, str]:
-    """Shares by what is right."""
-    return {name: str(rate([getattr(one, name) for one in told])) for name in Grade._fields}
+def stated(grades: Sequence[Grade]) -> dict[str, str]:
+    """Shares of answers by which part is right."""
+    return {name: str(rate([getattr(one, name) for one in grades])) for name in Grade._fields}
 
 
 def report(bench: Bench, found: Mapping[tuple[str, int], Grades]) -> None:
     """Rows and details."""
-    right = {key: [one.is_right for one in told] for key, told in found.items()}
+    right = {key: [one.is_right for one in grades] for key, grades in found.items()}
     bench.details["alignment"] |= {
         "questions": len(right["none", 0]),
-        "shares": {f"{num} {name}": stated(told) for (name, num), told in found.items()},
+        "shares": {f"{num} {name}": stated(grades) for (name, num), grades in found.items()},
     }
     most = max(COUNTS)
     ends = right["random", most], right["retrieved", most]

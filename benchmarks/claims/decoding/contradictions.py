@@ -1,6 +1,6 @@
-"""Context-aware decoding: does a context win over what was learnt by heart, and what does it cost?
+"""Context-aware decoding: does a context override memorised facts, and at what cost?
 
-A little Llama learns facts by heart (`made_facts`) and reads contexts, few of which contradict it.
+A small Llama memorises facts (`synthetic_facts`) and reads contexts, few of which contradict them.
 It is asked about facts that training never contradicted, under contexts that do:
 
     (1 + alpha) s(y | context, question) - alpha s(y | question)
@@ -12,8 +12,14 @@ from random import Random
 from typing import Any, NamedTuple, get_args
 
 from benchmarks.bench.harness import Bench
-from benchmarks.claims.decoding.small_llama import Recipe, Trained, train, written
-from benchmarks.claims.decoding.synthetic_facts import Case, Facts, Kind, draw_kind, make_facts
+from benchmarks.claims.decoding.small_llama import Recipe, TrainedLlama, train, written
+from benchmarks.claims.decoding.synthetic_facts import (
+    FactQuestion,
+    Kind,
+    SyntheticFacts,
+    draw_kind,
+    make_facts,
+)
 from benchmarks.claims.decoding.word_tokens import END, Spelled, spell, tokenizer_of
 from benchmarks.claims.resampling import gain, rate
 from modules.decoding.branches.branches import Branches, context_aware
@@ -28,9 +34,9 @@ WITH, WITHOUT = Formatted("{context} {question}"), Formatted("{question}")
 RECIPE = Recipe(width=96, num_layers=3, num_heads=4, context=64, num_steps=700, batch_size=64)
 MAX_ANSWER = 4
 GAIN = 0.1
-"""What context-aware decoding is to add to exact match."""
+"""Required gain of context-aware decoding in exact match."""
 LOSS = 0.05
-"""What it may cost where nothing is contradicted."""
+"""Maximum loss where nothing is contradicted."""
 PAPER = "NQ-Swap 11.7 -> 36.7, MemoTrap 23.8 -> 57.1 (LLaMA-13B)"
 
 
@@ -38,9 +44,9 @@ class Setting(NamedTuple):
     """How the branches are combined.
 
     Attributes:
-        alpha: How much the context counts.
-        is_adaptive: Whether alpha is found at every token (AdaCAD).
-        plausible: Least share of the most likely token's probability; no cut where None.
+        alpha: Weight of the context.
+        is_adaptive: Whether alpha is computed at every token (AdaCAD).
+        plausible: Minimum share of the most likely token's probability; no cut if None.
     """
 
     alpha: float
@@ -56,11 +62,11 @@ SETTINGS = {f"alpha {alpha:g}": Setting(alpha) for alpha in (0, 0.25, 0.5, 1, 1.
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is learnt and asked.
+    """Sizes of training and evaluation.
 
     Attributes:
-        num_lands: Lands, each with a fact of every relation.
-        num_steps: Steps of training; None takes the recipe's.
+        num_lands: Number of lands, each with a fact of every relation.
+        num_steps: Training steps; the recipe's if None.
         num_contexts: Contexts of each kind for each held-out fact.
         shares: Of contradicting contexts.
     """
@@ -77,7 +83,7 @@ Answers = dict[Kind, list[str]]
 
 
 def shares(contradicting: float) -> dict[Kind, float]:
-    """Of the contexts of training; those that contradict are taken from those that agree."""
+    """Shares of the contexts of training; contradicting ones replace agreeing ones."""
     return {
         "none": 0.22,
         "irrelevant": 0.22,
@@ -87,14 +93,14 @@ def shares(contradicting: float) -> dict[Kind, float]:
     }
 
 
-def lesson(tokenizer: Any, facts: Facts, contradicting: float, index: int) -> Spelled:
-    """Text number `index` of training, of which the answer is asked.
+def lesson(tokenizer: Any, facts: SyntheticFacts, contradicting: float, index: int) -> Spelled:
+    """Training text `index`; the loss is on its answer.
 
     Args:
         tokenizer: Of the model.
-        facts: What is to be known by heart.
+        facts: The facts to memorise.
         contradicting: Share of contexts that contradict.
-        index: Number of the text.
+        index: Index of the text.
     """
     random = Random(f"lesson {index}")
     kind = draw_kind([*shares(contradicting).items()], random)
@@ -103,32 +109,34 @@ def lesson(tokenizer: Any, facts: Facts, contradicting: float, index: int) -> Sp
     return spell(tokenizer, [(WITH(case.fields, tokenizer), False), (f" {case.answer}{END}", True)])
 
 
-def exam(facts: Facts, num_contexts: int) -> dict[Kind, list[Case]]:
-    """Questions about every held-out fact, by kind of context; new contexts, as in no lesson."""
+def exam(facts: SyntheticFacts, num_contexts: int) -> dict[Kind, list[FactQuestion]]:
+    """Questions about every held-out fact, by kind of context; the contexts are new."""
     random = Random("exam")
     asked = facts.held_out * num_contexts
     return {kind: [facts.case(kind, fact, random) for fact in asked] for kind in KINDS}
 
 
-def answers(branches: Branches, cases: Sequence[Case]) -> list[str]:
-    """What greedy decoding answers."""
+def answers(branches: Branches, cases: Sequence[FactQuestion]) -> list[str]:
+    """Answers of greedy decoding."""
     asked = [case.fields for case in cases]
     found = written(Decoder(branches), asked, max_new_tokens=MAX_ANSWER)
     return [text.strip() for text in found]
 
 
-def right(cases: Sequence[Case], told: Sequence[str]) -> list[bool]:
-    """Whether each answer is the right one, letter by letter."""
-    return [case.answer == text for case, text in zip(cases, told, strict=True)]
+def right(cases: Sequence[FactQuestion], texts: Sequence[str]) -> list[bool]:
+    """Whether each answer is exactly the right one."""
+    return [case.answer == text for case, text in zip(cases, texts, strict=True)]
 
 
-def by_heart(cases: Sequence[Case], told: Sequence[str]) -> list[bool]:
-    """Whether each answer is what was learnt, whatever the context says."""
-    return [case.fact.name == text for case, text in zip(cases, told, strict=True)]
+def memorised(cases: Sequence[FactQuestion], texts: Sequence[str]) -> list[bool]:
+    """Whether each answer is the memorised one, whatever the context says."""
+    return [case.fact.name == text for case, text in zip(cases, texts, strict=True)]
 
 
-def learn(bench: Bench, scale: Scale, tokenizer: Any, facts: Facts, share: float) -> Trained:
-    """The model that has read so many contradicting contexts, and what it took."""
+def learn(
+    bench: Bench, scale: Scale, tokenizer: Any, facts: SyntheticFacts, share: float
+) -> TrainedLlama:
+    """The model trained with a share of contradicting contexts; its cost is recorded."""
     steps = scale.num_steps or max(1, round(RECIPE.num_steps * bench.size))
     recipe = replace(RECIPE, num_steps=steps)
     bench.say(f"trains on {share:.0%} contradicting contexts")
@@ -143,7 +151,7 @@ def learn(bench: Bench, scale: Scale, tokenizer: Any, facts: Facts, share: float
 
 
 def named(share: float) -> str:
-    """How results call a share of contradicting contexts."""
+    """Name of a share of contradicting contexts in results."""
     return f"{share:.0%} contradicting"
 
 
@@ -159,18 +167,21 @@ def measure(bench: Bench) -> None:
         for name, setting in SETTINGS.items():
             branches = context_aware(model, tokenizer, WITH, WITHOUT, *setting)
             found[name] = {kind: answers(branches, asked) for kind, asked in cases.items()}
-            told = {kind: rate(right(cases[kind], found[name][kind])).median for kind in KINDS}
-            bench.say(f"{named(share)}, {name}: exact match {told}")
+            matched = {kind: rate(right(cases[kind], found[name][kind])).median for kind in KINDS}
+            bench.say(f"{named(share)}, {name}: exact match {matched}")
         report(bench, share, cases, found)
 
 
 def report(
-    bench: Bench, share: float, cases: Mapping[Kind, Sequence[Case]], found: Mapping[str, Answers]
+    bench: Bench,
+    share: float,
+    cases: Mapping[Kind, Sequence[FactQuestion]],
+    found: Mapping[str, Answers],
 ) -> None:
     """Rows and details of one model."""
     matches = {
-        name: {kind: right(cases[kind], told[kind]) for kind in KINDS}
-        for name, told in found.items()
+        name: {kind: right(cases[kind], texts[kind]) for kind in KINDS}
+        for name, texts in found.items()
     }
     kept = bench.details[named(share)]
     kept["questions of each kind"] = len(cases["none"])
@@ -178,8 +189,8 @@ def report(
         name: {kind: vars(rate(one)) for kind, one in of.items()} for name, of in matches.items()
     }
     kept["by heart under contradicting contexts"] = {
-        name: vars(rate(by_heart(cases["contradicting"], told["contradicting"])))
-        for name, told in found.items()
+        name: vars(rate(memorised(cases["contradicting"], texts["contradicting"])))
+        for name, texts in found.items()
     }
     plain, aware = matches["alpha 0"], matches["alpha 1"]
     ends = [rate(one["contradicting"]).median for one in (plain, aware)]

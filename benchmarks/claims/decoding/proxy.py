@@ -1,4 +1,4 @@
-"""Proxy-tuning on real text: how much of tuning a large model does a small tuned one stand for?
+"""Proxy-tuning on real text: how much of a large model's tuning does a small tuned one replace?
 
 A large and a small Llama are pretrained on books; the small one is tuned on Shakespeare, and the
 large one too, for the upper bound. In nats a token of Shakespeare that none has seen:
@@ -29,9 +29,9 @@ from modules.decoding.pretrained import Pretrained
 from modules.prompting.format import Formatted
 
 Nats = NDArray[np.float64]
-"""Nats a token of each window, [W]."""
+"""Nats per token of each window, [W]."""
 Text = tuple[list[list[int]], list[list[int]]]
-"""Windows of text: what is read of each, and what is foretold."""
+"""Windows of text: the prompt of each, and the tokens to predict."""
 
 
 def plays() -> Path:
@@ -44,34 +44,34 @@ TOKENIZER = "assets/books_bpe"
 SIZES = {"large": (192, 4), "small": (96, 3), "tiny": (64, 2)}
 """Width and number of blocks."""
 EXPERTS = ("small", "tiny")
-"""Which stand for the large one's tuning."""
+"""Which replace the large one's tuning."""
 HEAD = 32
-"""Width of a head of attention."""
+"""Width of an attention head."""
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 CLOSED = 0.5
-"""Share of the gap that is to be closed."""
+"""Required share of the gap closed."""
 PAPER = "91.1 % (13B), 88.1 % (70B), of task scores"
 NETWORK = "--model.init_args.network.init_args"
 OPTIMIZER = "--model.init_args.optimizer"
 HELD_OUT = (0.9, 1.0)
-"""The part of Shakespeare's plays that no model is trained on."""
+"""The held-out part of Shakespeare's plays."""
 FEW = {
     "class_path": "datamodules.text.files.PlainText",
     "init_args": {"path": f"{plays()}", "span": [0.0, 0.1]},
 }
-"""What a quick run is trained on; it has no time to tokenise the books."""
+"""Training text of a quick run, which has no time to tokenise the books."""
 GIVEN, ASKED = 64, 192
-"""Tokens of a window that are read only, and those that are foretold."""
+"""Tokens of a window that are only read, and those that are predicted."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is trained and read.
+    """Sizes of training and evaluation.
 
     Attributes:
         num_steps: Steps on books, of 4096 tokens.
         num_tuned: Steps on Shakespeare, likewise.
-        num_windows: Windows of held-out text; all where None.
+        num_windows: Windows of held-out text; all if None.
     """
 
     num_steps: int
@@ -84,11 +84,11 @@ QUICK = Scale(1, 1, 3)
 
 
 class Models:
-    """Trains what proxy-tuning needs and keeps it in a folder.
+    """Trains the models of proxy-tuning and keeps them in a folder.
 
     Args:
-        bench: Hears of progress.
-        scale: How much is trained.
+        bench: Receives progress reports.
+        scale: Sizes of training.
         folder: Where models are written.
     """
 
@@ -101,7 +101,7 @@ class Models:
         }
 
     def pretrained(self, size: str) -> Branch:
-        """A model that has read books."""
+        """A model pretrained on books."""
         width, num_layers = SIZES[size]
         options = {
             "hidden_size": width,
@@ -115,13 +115,13 @@ class Models:
         return self.trained(f"{size}", "books", 0.02, f"{NETWORK}.options={json.dumps(options)}")
 
     def tuned(self, size: str) -> Branch:
-        """The same after it has read Shakespeare."""
+        """The same fine-tuned on Shakespeare."""
         source = f"{NETWORK}.source={self.folder / size}"
         tokenizer = f"--data.init_args.tokenizer={TOKENIZER}"
         return self.trained(f"{size} tuned", "shakespeare", 0.005, source, tokenizer)
 
     def trained(self, name: str, config: str, lr: float, *overrides: str) -> Branch:
-        """Train, write, and read again."""
+        """Train, export, and load."""
         muon = {"class_path": "engine.optim.muon.MuonAdamW", "init_args": {"lr": lr}}
         few = [f"--data.init_args.train={json.dumps([FEW])}"] if self.bench.quick else []
         built = bare(
@@ -148,19 +148,19 @@ class Models:
 
 
 def scaled(num_steps: int, size: float) -> int:
-    """Steps at a size."""
+    """Steps at a relative size."""
     return max(1, round(num_steps * size))
 
 
-# What is read
+# Evaluation
 
 
 def windows(tokenizer: Any, num: int | None) -> Text:
-    """Held-out text in windows: what is read of each, and what is foretold.
+    """Held-out text in windows: the prompt of each, and the tokens to predict.
 
     Args:
         tokenizer: Of all models.
-        num: How many windows, from the beginning; all where None.
+        num: Number of windows, from the start; all if None.
     """
     documents = PlainText(str(plays()), span=HELD_OUT).documents()
     text = "".join(one.text for one in documents if isinstance(one, Document))
@@ -171,7 +171,7 @@ def windows(tokenizer: Any, num: int | None) -> Text:
 
 
 def nats(branches: Branches, text: Text) -> Nats:
-    """Nats a token of each window under combined branches, [W]."""
+    """Nats per token of each window under combined branches, [W]."""
     prompts, asked = text
     read = loglikelihood(branches, [prompts] * len(branches.branches), asked, batch_size=16)
     return np.array([-one.total / len(one.tokens) for one in read])
@@ -193,7 +193,7 @@ def sweep(models: Mapping[str, Branch], expert: str, text: Text) -> dict[float, 
 
 
 def measure(bench: Bench) -> None:
-    """Gap closed over alpha, beside the tuned small model alone."""
+    """Gap closed by alpha, and the tuned small model alone."""
     scale = QUICK if bench.quick else FULL
     with TemporaryDirectory() as folder:
         make = Models(bench, scale, Path(folder))
@@ -203,16 +203,16 @@ def measure(bench: Bench) -> None:
             models[f"{size} tuned"] = make.tuned(size)
         text = windows(models["large"].tokenizer, scale.num_windows)
         alone = {name: nats(Branches((one,)), text) for name, one in models.items()}
-        tell_alone(bench, alone)
+        report_alone(bench, alone)
         for expert in EXPERTS:
             report(bench, expert, alone, sweep(models, expert, text))
 
 
-def tell_alone(bench: Bench, alone: Mapping[str, Nats]) -> None:
-    """Details of every model by itself."""
-    told = {name: float(found.mean()) for name, found in alone.items()}
-    bench.details["alone"] = {"windows": len(alone["large"]), "nats": told}
-    bench.say(f"nats a token alone: {told}")
+def report_alone(bench: Bench, alone: Mapping[str, Nats]) -> None:
+    """Details of every model alone."""
+    nats = {name: float(found.mean()) for name, found in alone.items()}
+    bench.details["alone"] = {"windows": len(alone["large"]), "nats": nats}
+    bench.say(f"nats a token alone: {nats}")
 
 
 def report(
@@ -243,5 +243,5 @@ def apart(one: Nats, other: Nats) -> float:
 
 
 def difference(one: Nats, other: Nats) -> float:
-    """Of two means."""
+    """Difference of two means."""
     return float(one.mean() - other.mean())

@@ -1,4 +1,4 @@
-"""A little Llama from scratch, trained by Muon on made texts."""
+"""A small Llama from scratch, trained by Muon on synthetic texts."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from modules.prompting.question import Question
 WARMUP = 50
 CLIP = 1.0
 BATCH = 64
-"""Questions answered side by side."""
-TOLD = 100
-"""Steps between two words on progress."""
+"""Questions per batch."""
+REPORTED = 100
+"""Steps between two progress reports."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is trained, and for how long.
+    """Architecture and training of the model.
 
     Attributes:
         width: Of the residual stream.
@@ -33,7 +33,7 @@ class Recipe:
         num_heads: Of attention.
         context: Longest text in tokens.
         num_steps: Optimizer steps.
-        batch_size: Texts of a step.
+        batch_size: Texts per step.
         lr: Peak learning rate of Muon; AdamW takes a tenth of it for embeddings.
         weight_decay: Of matrices.
     """
@@ -49,15 +49,15 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A model, ready to be asked.
+class TrainedLlama:
+    """A trained model and its cost.
 
     Attributes:
         model: Of transformers.
         recipe: How it was trained.
         minutes: Wall-clock time of training.
         processor_minutes: Time of all cores together.
-        loss: Of the last steps, in nats an asked token.
+        loss: Of the last steps, in nats per predicted token.
     """
 
     model: Any
@@ -67,7 +67,7 @@ class Trained:
     loss: float
 
     def details(self) -> dict[str, Any]:
-        """What it is and what it took, for a result."""
+        """Architecture and cost, for a result."""
         return {
             "recipe": vars(self.recipe),
             "parameters": sum(p.numel() for p in self.model.parameters()),
@@ -78,7 +78,7 @@ class Trained:
 
 
 def written(decoder: Decoder, questions: Sequence[Question], **how: Any) -> list[str]:
-    """What greedy decoding answers, a batch at a time."""
+    """Answers of greedy decoding, in batches."""
     found: list[str] = []
     for at in range(0, len(questions), BATCH):
         asked = questions[at : at + BATCH]
@@ -87,7 +87,7 @@ def written(decoder: Decoder, questions: Sequence[Question], **how: Any) -> list
 
 
 def build(recipe: Recipe, vocab_size: int, seed: int = 0) -> Any:
-    """A Llama with random weights, always the same ones for a seed."""
+    """A Llama with random weights, reproducible by the seed."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(seed)
@@ -113,14 +113,14 @@ def train(
     text: Callable[[int], Spelled],
     say: Callable[[str], None],
     seed: int = 0,
-) -> Trained:
-    """Train on texts by number, each seen once.
+) -> TrainedLlama:
+    """Train on texts by index, each seen once.
 
     Args:
-        recipe: What is trained.
+        recipe: Architecture and training.
         vocab_size: Number of token ids.
-        text: Makes text number i.
-        say: Takes words on progress.
+        text: Makes the text of an index.
+        say: Receives progress reports.
         seed: Of the weights.
     """
     start, processor = monotonic(), process_time()
@@ -137,15 +137,15 @@ def train(
         losses.append(learn(model, [text(first + b) for b in range(recipe.batch_size)]))
         optimizer.step()
         scheduler.step()
-        if (step + 1) % TOLD == 0 or step + 1 == recipe.num_steps:
+        if (step + 1) % REPORTED == 0 or step + 1 == recipe.num_steps:
             say(f"step {step + 1}/{recipe.num_steps}: {mean(losses):.3f} nats an asked token")
     model.requires_grad_(False).eval()
     minutes, worked = (monotonic() - start) / 60, (process_time() - processor) / 60
-    return Trained(model, recipe, minutes, worked, mean(losses))
+    return TrainedLlama(model, recipe, minutes, worked, mean(losses))
 
 
 def learn(model: Any, texts: list[Spelled]) -> float:
-    """Gradients of the mean loss of all asked tokens, clipped; the loss."""
+    """Backward pass of the mean loss over predicted tokens, with clipping; returns the loss."""
     token_BL, label_BL = batch(texts)
     model.zero_grad()
     logits = model(input_ids=token_BL, use_cache=False).logits[:, :-1]
@@ -156,6 +156,6 @@ def learn(model: Any, texts: list[Spelled]) -> float:
 
 
 def mean(losses: list[float]) -> float:
-    """Of the last losses."""
-    last = losses[-TOLD:]
+    """Mean of the last losses."""
+    last = losses[-REPORTED:]
     return sum(last) / len(last)

@@ -1,8 +1,8 @@
-"""Made facts to be learnt by heart, and contexts that agree with them or contradict them.
+"""Synthetic facts to memorise, and contexts that agree with or contradict them.
 
-Other contexts say nothing of what is asked, or tell of lands that nobody has heard of.
+Other contexts are irrelevant to the question, or about unknown lands.
 
-"What is the river of Zubaki?" is answered "Telomi", by heart, until a context says otherwise.
+"What is the river of Zubaki?" is answered "Telomi", from memory, until a context says otherwise.
 """
 
 from collections.abc import Sequence
@@ -11,23 +11,23 @@ from random import Random
 from typing import Literal, NamedTuple
 
 Kind = Literal["none", "irrelevant", "agreeing", "unheard", "contradicting"]
-"""Of a context."""
+"""Kind of a context."""
 RELATIONS = ("capital", "river", "king", "hero", "dish", "bird")
 WORDS = ("The", " The", "What", " What", " is", " the", " of", ".", "?")
 CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
 SYLLABLES = tuple(c + v for c in CONSONANTS for v in VOWELS)
 NUM_SYLLABLES = 3
 NUM_SENTENCES = 3
-"""Of a context."""
+"""Sentences of a context."""
 
 
 class Fact(NamedTuple):
-    """What is so.
+    """A relation of a land to a name.
 
     Attributes:
         relation: One of `RELATIONS`.
         land: Name of a land.
-        name: What stands in this relation to it.
+        name: The name in this relation to it.
     """
 
     relation: str
@@ -41,18 +41,18 @@ class Fact(NamedTuple):
 
     @property
     def question(self) -> str:
-        """What asks for the name."""
+        """The question for the name."""
         return f"What is the {self.relation} of {self.land}?"
 
 
-class Case(NamedTuple):
-    """A question, perhaps with a context.
+class FactQuestion(NamedTuple):
+    """A question with or without a context.
 
     Attributes:
         kind: Of the context.
-        context: Sentences; empty where there is none.
-        fact: What is asked, as it was learnt.
-        answer: What is right: what the context says of it, or what was learnt.
+        context: Sentences; empty without a context.
+        fact: The fact in question, as memorised.
+        answer: The right answer: by the context if it has one, else the memorised one.
     """
 
     kind: Kind
@@ -62,18 +62,18 @@ class Case(NamedTuple):
 
     @property
     def fields(self) -> dict[str, str]:
-        """For prompts."""
+        """Fields for prompts."""
         return {"context": self.context, "question": self.fact.question}
 
 
 @dataclass(frozen=True)
-class Facts:
+class SyntheticFacts:
     """All facts.
 
     Attributes:
-        open: Those that contexts may contradict in training.
-        held_out: Those that training never contradicts.
-        unheard: Lands of which there are no facts.
+        open: Facts that contexts may contradict in training.
+        held_out: Facts that training never contradicts.
+        unheard: Lands without facts.
     """
 
     open: tuple[Fact, ...]
@@ -87,40 +87,40 @@ class Facts:
 
     @property
     def words(self) -> list[str]:
-        """What texts are made of: words with the blank before them; a name is a word."""
+        """Vocabulary of the texts: words with the space before them; a name is a word."""
         lands = {one.land for one in self.all}
-        said = (*RELATIONS, *lands, *self.unheard, *(one.name for one in self.all))
-        return [*WORDS, *(f" {word}" for word in said)]
+        words = (*RELATIONS, *lands, *self.unheard, *(one.name for one in self.all))
+        return [*WORDS, *(f" {word}" for word in words)]
 
-    def case(self, kind: Kind, fact: Fact, random: Random) -> Case:
+    def case(self, kind: Kind, fact: Fact, random: Random) -> FactQuestion:
         """A question about a fact, with a context of a kind.
 
-        A contradicting context gives the name that another land has in the same relation. Where
-        the land is unheard of, relation and name are those of any facts.
+        A contradicting context gives the name that another land has in the same relation. For an
+        unknown land, relation and name are those of random facts.
         """
         if kind == "none":
-            return Case(kind, "", fact, fact.name)
+            return FactQuestion(kind, "", fact, fact.name)
         if kind == "unheard":
             name = random.choice(self.all).name
             fact = Fact(fact.relation, random.choice(self.unheard), name)
-        said = fact
+        stated = fact
         if kind == "contradicting":
             alike = [one for one in self.all if one.relation == fact.relation and one != fact]
-            said = replace_name(fact, random.choice(alike).name)
+            stated = replace_name(fact, random.choice(alike).name)
         others = random.sample(self.all, NUM_SENTENCES + 1)
         sentences = [one.statement for one in others if one != fact]
         num_others = NUM_SENTENCES - (kind != "irrelevant")
-        told = sentences[:num_others] + ([] if kind == "irrelevant" else [said.statement])
-        random.shuffle(told)
-        return Case(kind, " ".join(told), fact, said.name)
+        chosen = sentences[:num_others] + ([] if kind == "irrelevant" else [stated.statement])
+        random.shuffle(chosen)
+        return FactQuestion(kind, " ".join(chosen), fact, stated.name)
 
 
 def replace_name(fact: Fact, name: str) -> Fact:
-    """The same with another name."""
+    """The fact with another name."""
     return fact._replace(name=name)
 
 
-def make_facts(num_lands: int, seed: int = 0) -> Facts:
+def make_facts(num_lands: int, seed: int = 0) -> SyntheticFacts:
     """Facts of lands, each in all relations; every second one is held out. No name occurs twice."""
     random = Random(f"facts {seed}")
     names = different_names(num_lands * (len(RELATIONS) + 2), random)
@@ -128,11 +128,11 @@ def make_facts(num_lands: int, seed: int = 0) -> Facts:
     pairs = [(relation, land) for land in lands for relation in RELATIONS]
     facts = [Fact(*pair, name) for pair, name in zip(pairs, names[2 * num_lands :], strict=True)]
     random.shuffle(facts)
-    return Facts(tuple(facts[::2]), tuple(facts[1::2]), tuple(unheard))
+    return SyntheticFacts(tuple(facts[::2]), tuple(facts[1::2]), tuple(unheard))
 
 
 def different_names(num: int, random: Random) -> list[str]:
-    """So many names, no two the same."""
+    """Distinct random names."""
     found: dict[str, None] = {}
     while len(found) < num:
         found["".join(random.choices(SYLLABLES, k=NUM_SYLLABLES)).capitalize()] = None
@@ -140,6 +140,6 @@ def different_names(num: int, random: Random) -> list[str]:
 
 
 def draw_kind(shares: Sequence[tuple[Kind, float]], random: Random) -> Kind:
-    """A kind of context by chance."""
+    """A random kind of context."""
     kinds, weights = zip(*shares, strict=True)
     return random.choices(kinds, weights)[0]

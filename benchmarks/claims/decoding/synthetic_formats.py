@@ -1,4 +1,4 @@
-"""Formats of answers, put together of parts; some combinations are never shown in training."""
+"""Formats of answers, combined from parts; some combinations are held out of training."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -22,15 +22,15 @@ HELD_OUT = 4
 
 @dataclass(frozen=True)
 class Format:
-    """How an answer is written.
+    """The format of an answer.
 
     Attributes:
-        opening: What stands first.
+        opening: Text before the items.
         brackets: Around the items; none, or one on each side.
         separator: Between two items.
         case: Of letters: a key of `CASES`.
-        is_backward: Whether the last item stands first.
-        ending: What stands last.
+        is_backward: Whether the items are in reverse order.
+        ending: Text after the items.
     """
 
     opening: str
@@ -47,10 +47,10 @@ class Format:
         return f"{self.opening}{left}{text}{right}{self.ending}"
 
     def read(self, text: str) -> list[str] | None:
-        """The items of an answer; None where it is not of this format."""
+        """The items of an answer; None if it is not in this format."""
         left, right = self._sides
-        before, behind = self.opening + left, right + self.ending
-        inside = text.removeprefix(before).removesuffix(behind)
+        before, after = self.opening + left, right + self.ending
+        inside = text.removeprefix(before).removesuffix(after)
         items = self._ordered(inside.lower().split(self.separator))
         is_plain = all(re.fullmatch("[a-z0-9]+", item) for item in items)
         return items if is_plain and self.write(items) == text else None

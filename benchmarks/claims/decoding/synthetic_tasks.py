@@ -1,7 +1,7 @@
-"""Made tasks whose answers have a format that only the demonstrations reveal.
+"""Synthetic tasks whose answers have a format that only the demonstrations reveal.
 
-"farm: ends hen pig cow" asks for two words, but whether "hen cow", "[COW-HEN]!" or "so: Hen & Cow"
-is wanted stands nowhere in it. Demonstrations of the same topic say so.
+"farm: ends hen pig cow" asks for two words, but not in which format: "hen cow", "[COW-HEN]!" or
+"so: Hen & Cow". Demonstrations of the same topic show it.
 """
 
 from collections.abc import Sequence
@@ -43,11 +43,11 @@ TOPICS: dict[str, tuple[str, ...]] = {
 NUMBERS = "nought one two three four five six seven eight nine ten eleven twelve".split()
 TEMPLATE = ExampleAnswers()
 MANY_TRIES = 1000
-"""After so many draws of what was drawn before, there are no new tasks."""
+"""After this many repeated draws there are no new tasks."""
 
 
 class Task(NamedTuple):
-    """A question and what must be said, however it is written.
+    """A question and the content of its answer, without the format.
 
     Attributes:
         topic: A key of `TOPICS`.
@@ -85,12 +85,12 @@ class Episode(NamedTuple):
 
 
 class Grade(NamedTuple):
-    """What is right about an answer.
+    """Which parts of an answer are right.
 
     Attributes:
-        is_right: All of it, letter by letter.
-        has_format: It is written as wanted, whatever it says.
-        has_items: It says what is wanted, in any order, however it is written.
+        is_right: All of it, exactly.
+        has_format: The format, whatever the content.
+        has_items: The content, in any order and format.
     """
 
     is_right: bool
@@ -115,11 +115,11 @@ class World:
     def grade(self, task: Task, answer: str) -> Grade:
         """Judge an answer to a question, without the space around it."""
         answer, how = answer.strip(), self.formats[task.topic]
-        said = "".join(letter if letter.isalnum() else " " for letter in answer.lower()).split()
+        words = "".join(letter if letter.isalnum() else " " for letter in answer.lower()).split()
         return Grade(
             answer == how.write(task.items),
             how.read(answer) is not None,
-            all(said.count(item) >= task.items.count(item) for item in task.items),
+            all(words.count(item) >= task.items.count(item) for item in task.items),
         )
 
 
@@ -154,7 +154,7 @@ def episode(seed: int, index: int, num_shown: int, is_held_out: bool = False) ->
         is_held_out: Whether its format is one that training never shows.
 
     Raises:
-        ValueError: There are not so many tasks of a topic.
+        ValueError: There are not enough tasks of a topic.
     """
     random = Random(f"{seed} {index} {num_shown} {is_held_out}")
     topic = random.choice(list(TOPICS))
@@ -175,7 +175,7 @@ def world(seed: int, num_shown: int, num_asked: int, is_held_out: bool = True) -
         is_held_out: Whether its formats are those that training never shows.
 
     Raises:
-        ValueError: There are not so many tasks of a topic.
+        ValueError: There are not enough tasks of a topic.
     """
     random = Random(f"world {seed}")
     chosen = dict(zip(TOPICS, random.sample(formats(is_held_out), len(TOPICS)), strict=True))
@@ -194,7 +194,7 @@ def different(topic: str, num: int, random: Random) -> list[Task]:
     """So many tasks of a topic, no two of which are the same.
 
     Raises:
-        ValueError: There are not so many.
+        ValueError: There are not enough.
     """
     found: dict[str, Task] = {}
     num_tries = 0

@@ -1,4 +1,4 @@
-"""Tokenizers of a few words, and texts of which a model is asked only some tokens."""
+"""Word-level tokenizers, and texts with a loss on some of their tokens."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 END = "<end>"
-"""Starts, ends and fills up."""
+"""The start, end and padding token."""
 IGNORED = -100
-"""Label of a token that is not asked."""
+"""Label of a token without a loss."""
 
 
 class Spelled(NamedTuple):
@@ -26,12 +26,12 @@ class Spelled(NamedTuple):
 
 
 def tokenizer_of(words: Iterable[str]) -> Any:
-    """A tokenizer with a token for each of these texts and no other; at each place the longest one.
+    """A tokenizer with exactly these tokens; at each position the longest one matches.
 
     Texts of such words come back from their ids letter by letter.
 
     Args:
-        words: Tokens, blanks and signs among them.
+        words: The tokens, spaces and punctuation included.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
@@ -46,14 +46,14 @@ def tokenizer_of(words: Iterable[str]) -> Any:
 
 
 def spell(tokenizer: Any, pieces: Sequence[tuple[str, bool]]) -> Spelled:
-    """A text in pieces, each of which is asked or not.
+    """A text of pieces, each with or without a loss.
 
     Args:
         tokenizer: Of the model.
-        pieces: Texts that follow each other, and whether they are asked.
+        pieces: Consecutive texts, and whether there is a loss on them.
 
     Raises:
-        ValueError: A piece has what is no token.
+        ValueError: A piece has text that is not a token.
     """
     ids: list[int] = []
     is_asked: list[bool] = []
@@ -67,7 +67,7 @@ def spell(tokenizer: Any, pieces: Sequence[tuple[str, bool]]) -> Spelled:
 
 
 def batch(texts: Sequence[Spelled]) -> tuple[Tensor, Tensor]:
-    """Ids [B, L] of texts, filled up at their ends with 0, and labels in their places."""
+    """Ids [B, L] of texts, padded on the right with 0, and their labels."""
     longest = max(len(one.ids) for one in texts)
     token_BL = torch.zeros(len(texts), longest, dtype=torch.long)
     label_BL = torch.full((len(texts), longest), IGNORED)

@@ -1,13 +1,13 @@
-"""Which detectors of machine-written text hold on other generators, at laptop scale.
+"""Which detectors of machine-written text transfer to other generators, at laptop scale.
 
 `python -m benchmarks.claims.detectors` runs `configs/detector/matrix.yaml` in a folder of the
-commit: a run that was killed goes on where it stopped, and another commit starts anew. A detector
+commit: a run that was killed resumes where it stopped, and another commit starts anew. A detector
 is an encoder from scratch or TF-IDF with logistic regression; all have one budget.
 
 1. Pooled training costs little against each generator's own detector (2310.05165, abstract).
 2. On a generator that was left out, pooled training is better than training on any other one.
-3. Detectors of smaller generators hold on larger ones rather than the reverse (fig. 1).
-4. Training is needed: scores of a small language model stand beside it.
+3. Detectors of smaller generators transfer to larger ones rather than the reverse (fig. 1).
+4. Training is needed: zero-shot scores of a small language model are the comparison.
 """
 
 from collections.abc import Iterator
@@ -66,8 +66,8 @@ class Claims:
     """The four claims.
 
     Args:
-        bench: Takes the rows.
-        found: What follows from the scores of each kind of detector.
+        bench: Receives the rows.
+        found: Findings of each kind of detector.
         sizes: Parameters of each generator.
     """
 
@@ -79,7 +79,7 @@ class Claims:
             bench.details[kind] = dict(self.details(one, self.numbers[kind]))
 
     def details(self, found: Findings, numbers: dict[str, Quantity]) -> Iterator[tuple[str, Any]]:
-        """What lies behind the rows."""
+        """The data of the rows."""
         yield "human texts of each generator's test", found.num_human
         yield "seeds", found.num_seeds
         yield "points", {what: interval(one).points() for what, one in numbers.items()}
@@ -88,8 +88,8 @@ class Claims:
         if found.gap is not None:
             yield "arrows", list(map(str, arrows(found.gap)))
 
-    def beside(self, what: str) -> Estimate | None:
-        """The same of TF-IDF, where it was run."""
+    def tfidf(self, what: str) -> Estimate | None:
+        """The same quantity of TF-IDF, if it was run."""
         numbers = self.numbers.get("tfidf", {})
         return points(numbers[what]) if what in numbers else None
 
@@ -98,20 +98,20 @@ class Claims:
         for name in ("pooled minus own", "average minus own"):
             if name not in self.numbers["encoder"]:
                 continue
-            ours, theirs = points(self.numbers["encoder"][name]), self.beside(name)
+            ours, theirs = points(self.numbers["encoder"][name]), self.tfidf(name)
             low = None if theirs is None else theirs.low
             what = f"accuracy, {name}, points ({ours}): lower end"
             paper = "pooled data make the robust detector"
             self.bench.row(1, what, ours.low, AIM, peer=low, at_least=True, paper=paper)
 
     def left_out(self) -> None:
-        """Claim 2: against everybody who did not see the generator either."""
+        """Claim 2: against every row that was not trained on the generator either."""
         for what, lead in self.numbers["encoder"].items():
             if not what.startswith("pooled minus") or "left out" not in what:
                 continue
             ours, name = points(lead), f"accuracy, {what}, points"
             paper = "medium-size models pooled are robust"
-            peer = self.beside(what)
+            peer = self.tfidf(what)
             self.bench.row(2, f"{name} ({ours})", ours, 0, peer=peer, at_least=True, paper=paper)
 
     def transfer(self) -> None:
@@ -137,18 +137,18 @@ class Claims:
 
 
 def table(matrix: Matrix) -> dict[str, dict[str, str]]:
-    """A matrix by detector and generator."""
+    """A matrix by training set and generator."""
     return {d: {g: str(matrix.interval(d, g)) for g in matrix.tested_on} for d in matrix.trained_on}
 
 
 def estimate(quantity: Quantity) -> Estimate:
-    """A quantity as the harness takes it."""
+    """A quantity as an estimate of the harness."""
     found = interval(quantity)
     return Estimate(found.value, found.low, found.high)
 
 
 def points(quantity: Quantity) -> Estimate:
-    """The same in points of a hundred."""
+    """The same in percentage points."""
     return estimate(np.round(POINTS * quantity, 6))
 
 

@@ -9,7 +9,7 @@ from benchmarks.bench.harness import Bench
 from benchmarks.claims.decoding import __main__ as decoding
 from benchmarks.claims.decoding import alignment, contradictions, proxy
 from benchmarks.claims.decoding.small_llama import Recipe, train
-from benchmarks.claims.decoding.synthetic_facts import WORDS, Case, Fact
+from benchmarks.claims.decoding.synthetic_facts import WORDS, Fact, FactQuestion
 from benchmarks.claims.decoding.synthetic_tasks import TEMPLATE, Grade, episode, world
 from benchmarks.claims.decoding.word_tokens import spell, tokenizer_of
 from benchmarks.claims.resampling import gain, rate, resampled
@@ -69,13 +69,13 @@ def test_proxy_rows_say_which_alpha_is_best_and_what_it_beats():
 # Context-aware decoding
 
 FACT = Fact("river", "Zubaki", "Telomi")
-CASES = [Case("contradicting", "", FACT, "Bada"), Case("none", "", FACT, "Telomi")]
+CASES = [FactQuestion("contradicting", "", FACT, "Bada"), FactQuestion("none", "", FACT, "Telomi")]
 
 
 def test_an_answer_is_right_or_by_heart_letter_by_letter():
     assert contradictions.right(CASES, ["Bada", "Telomi"]) == [True, True]
     assert contradictions.right(CASES, ["bada", "Telomi "]) == [False, False]
-    assert contradictions.by_heart(CASES, ["Telomi", "Bada"]) == [True, False]
+    assert contradictions.memorised(CASES, ["Telomi", "Bada"]) == [True, False]
 
 
 def test_a_little_llama_learns_a_fact_by_heart_and_is_asked_in_its_own_words():
