@@ -7,7 +7,7 @@ from math import exp, log
 import pytest
 
 from modules.endpoint.client import Endpoint, EndpointError, Patience, at_once
-from modules.endpoint.next_tokens import Candidate, listed, next_of_chat, next_of_text, told
+from modules.endpoint.next_tokens import Candidate, listed, next_of_chat, next_of_text, parse
 from tests.fixtures.endpoint import serving
 
 GOOD = (200, {}, {"choices": [{"text": "yes", "message": {"content": "yes"}}]})
@@ -209,16 +209,16 @@ def test_a_list_with_something_missing_has_no_cap():
 
 def test_bytes_and_ids_are_read():
     entry = {"token": "\ufffd", "logprob": -0.1, "bytes": [0xC3], "id": 198}
-    found = told({"logprobs": {"content": [{**entry, "top_logprobs": [entry]}]}}, 1, "/p")
+    found = parse({"logprobs": {"content": [{**entry, "top_logprobs": [entry]}]}}, 1, "/p")
     assert found.candidates == [Candidate("\ufffd", -0.1, b"\xc3", 198)]
     assert found.cap == exp(-0.1)
 
 
 def test_an_ended_text_tells_none_but_a_silent_one_is_an_error():
-    assert told({"finish_reason": "stop", "text": "", "logprobs": None}, 5, "/p").candidates == []
+    assert parse({"finish_reason": "stop", "text": "", "logprobs": None}, 5, "/p").candidates == []
     with pytest.raises(EndpointError, match="/p: the answer has no log-probabilities of 5"):
-        told({"finish_reason": "length", "text": "a", "logprobs": None}, 5, "/p")
+        parse({"finish_reason": "length", "text": "a", "logprobs": None}, 5, "/p")
     with pytest.raises(EndpointError, match="no log-probabilities"):
-        told({"finish_reason": "stop", "text": "a"}, 5, "/p")
+        parse({"finish_reason": "stop", "text": "a"}, 5, "/p")
     with pytest.raises(EndpointError, match="unknown form"):
-        told({"logprobs": {"content": [{"top_logprobs": [3]}]}}, 5, "/p")
+        parse({"logprobs": {"content": [{"top_logprobs": [3]}]}}, 5, "/p")
