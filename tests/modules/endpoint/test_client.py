@@ -80,7 +80,7 @@ def test_nobody_there_is_told(monkeypatch):
 @pytest.mark.parametrize("body", [b"<html>", b"[1]", b"\xff", b'{"choices": []}'])
 def test_an_answer_that_cannot_be_read_is_told(body, kind):
     with serving(script=[(200, kind, body)] * 9) as served:
-        with pytest.raises(EndpointError, match=r"/v1/.*: .*no (JSON|choices|answer)"):
+        with pytest.raises(EndpointError, match=r"/v1/.*: .*(not a JSON|no choices|no answer)"):
             client(served, patience=Patience(tries=1)).complete("x")
 
 
