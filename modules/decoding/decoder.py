@@ -228,7 +228,7 @@ class Decoder:
         return {end for one in relied_on for end in own_ends(one) if end < width}
 
     def _written(
-        self, asked: Fitted, new: list[int], ends: set[int], stops: Stops, index: int
+        self, asked: Fitted, new: list[int], ends: set[int], stops: StopStrings, index: int
     ) -> Written:
         prompt = [] if self.branches.first.model.config.is_encoder_decoder else asked.ids[0]
         tokens = stops.up_to(prompt, up_to_end(new, ends))

@@ -113,8 +113,8 @@ class CombinedDecoding:
             `custom_generate`.
         mask_BL: Which tokens of the first branch's prompts are real; without it, padding counts as
             part of the text.
-        generators: One per sequence (`modules.nn.generators.generator_of`); torch's global one if None.
-            Beams draw from the global one.
+        generators: One per sequence (`modules.nn.generators.generator_of`); torch's global one if
+            None. Beams draw from the global one.
     """
 
     def __init__(
@@ -236,7 +236,7 @@ def generate(
     token_BL, mask_BL = padded(prompts[0], is_left, model.device, pad)
     if stop_strings:
         num_prompt = token_BL.shape[1] if is_left else 1
-        stops = AtStops(Stops(first.tokenizer, stop_strings), num_prompt)
+        stops = StopAtStrings(StopStrings(first.tokenizer, stop_strings), num_prompt)
         given = arguments.pop("stopping_criteria", None) or []
         arguments["stopping_criteria"] = StoppingCriteriaList([*given, stops])
     if cache != "dynamic" and branches.is_plain and not share_prompts:

@@ -298,7 +298,7 @@ def test_a_base_that_reads_text_can_use_no_part_of_a_character(parts):
 
 def test_draws_follow_the_distribution_with_temperature_and_top_p():
     logprob_K = torch.tensor([0.1, 0.5, 0.15, 0.25], dtype=torch.float64).log()
-    dice = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     cases = {
         (1.0, 1.0): [0.1, 0.5, 0.15, 0.25],
         (0.5, 1.0): [0.01, 0.25, 0.0225, 0.0625],
@@ -307,11 +307,11 @@ def test_draws_follow_the_distribution_with_temperature_and_top_p():
     }
     for (temperature, top_p), shares in cases.items():
         how = ProxySampling(temperature=temperature, top_p=top_p)
-        drawn = torch.tensor([how.choose(logprob_K, dice) for _ in range(2000)])
+        drawn = torch.tensor([how.choose(logprob_K, rng) for _ in range(2000)])
         wanted = torch.tensor(shares, dtype=torch.float64) / sum(shares)
         found = drawn.bincount(minlength=4) / 2000
         torch.testing.assert_close(found.double(), wanted, atol=0.04, rtol=0)
-    assert ProxySampling().choose(logprob_K, dice) == 1
+    assert ProxySampling().choose(logprob_K, rng) == 1
 
 
 def test_a_seed_gives_the_same_text_again(parts, box):

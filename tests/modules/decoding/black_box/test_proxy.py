@@ -25,9 +25,9 @@ def distance(step, q_V):
 
 
 def draw(seed, num, sharp, spread):
-    dice = np.random.default_rng(seed)
-    p_V = torch.tensor(dice.dirichlet(np.full(num, sharp)))
-    return p_V.clamp(min=1e-300), torch.tensor(dice.normal(scale=spread, size=num))
+    rng = np.random.default_rng(seed)
+    p_V = torch.tensor(rng.dirichlet(np.full(num, sharp)))
+    return p_V.clamp(min=1e-300), torch.tensor(rng.normal(scale=spread, size=num))
 
 
 def top(p_V, k):

@@ -91,19 +91,19 @@ def test_shares_are_of_all_matches():
 def test_the_interval_is_that_of_a_plain_bootstrap():
     results = ["win"] * 30 + ["tie"] * 15 + ["loss"] * 10 + ["unparsable"] * 5
     low, high = win_interval(results)
-    dice = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     is_win = np.array([one == "win" for one in results])
-    rates = [dice.choice(is_win, size=60).mean() for _ in range(5000)]
+    rates = [rng.choice(is_win, size=60).mean() for _ in range(5000)]
     assert (low, high) == pytest.approx(tuple(np.quantile(rates, [0.025, 0.975])), abs=0.02)
     assert low < 0.5 < high
     assert win_interval(results, seed=3) == win_interval(results, seed=3)
 
 
 def test_an_interval_covers_the_truth_as_often_as_it_says():
-    dice = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     covered = 0
     for n in range(100):
-        results = ["win" if one else "loss" for one in dice.random(100) < 0.4]
+        results = ["win" if one else "loss" for one in rng.random(100) < 0.4]
         low, high = win_interval(results, level=0.9, num=500, seed=n)
         covered += low <= 0.4 <= high
     assert 0.8 < covered / 100 <= 0.99
