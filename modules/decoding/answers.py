@@ -43,15 +43,6 @@ def answered(path: str | Path, key: str) -> dict[Any, Record]:
     return records
 
 
-def parsed(line: bytes) -> Record | None:
-    """The JSON object of a line; None if it is not one."""
-    try:
-        record = json.loads(line)
-    except ValueError:  # UnicodeDecodeError is one
-        return None
-    return record if isinstance(record, dict) else None
-
-
 def answer_all(
     path: str | Path,
     key: str,
@@ -77,23 +68,11 @@ def answer_all(
     names = keys(questions, key)
     records = answered(path, key)
     mend(Path(path))
-    with Path(path).open("a", encoding="utf-8") as file:
-        for name, question in zip(names, questions, strict=True):
-            if name not in records:
-                records[name] = {key: name, **answer(question)}
-                line = json.dumps(as_json(records[name]), ensure_ascii=False, allow_nan=False)
-                file.write(line + "\n")
-                file.flush()
+    for name, question in zip(names, questions, strict=True):
+        if name not in records:
+            records[name] = {key: name, **answer(question)}
+            append(Path(path), [records[name]])
     return [records[name] for name in names]
-
-
-def as_json(value: Any) -> Any:
-    """A record as strict JSON, like predictions: null for NaN and the infinities."""
-    if isinstance(value, float):
-        return value if isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: as_json(part) for key, part in value.items()}
-    return [as_json(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def keys(questions: Iterable[Mapping[str, Any]], key: str) -> list[Any]:
@@ -106,18 +85,3 @@ def keys(questions: Iterable[Mapping[str, Any]], key: str) -> list[Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"two questions have the {key!r} {twice!r}.")
     return names
-
-
-def mend(path: Path) -> None:
-    """Remove a truncated last line, or add the newline that is missing."""
-    if not path.is_file():
-        return
-    whole, newline, last = path.read_bytes().rpartition(b"\n")
-    if not last:
-        return
-    if parsed(last) is not None:
-        with path.open("ab") as file:
-            file.write(b"\n")
-    else:
-        with path.open("r+b") as file:
-            file.truncate(len(whole) + len(newline))

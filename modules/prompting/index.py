@@ -132,18 +132,6 @@ def required_faiss(description: str) -> Any:
         ) from error
 
 
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A draft next to a file, which replaces it when complete and is deleted otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield draft
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
 def digest(texts: Iterable[str]) -> str:
     """32 hexadecimal digits for texts in their order."""
     state = hashlib.sha256()

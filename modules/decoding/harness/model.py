@@ -227,7 +227,7 @@ class Combined(TemplateLM):
                 for index, text in zip(chosen, texts, strict=True):
                     found[index] = text
                     self.cache_hook.add_partial("generate_until", requests[index].args, text)
-                bar.update(len(chosen))
+                shown.update(len(chosen))
         self._warn_of_cut(len(requests))
         return [found[index] for index in range(len(requests))]
 
