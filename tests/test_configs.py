@@ -10,6 +10,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from cli import main
+from engine.config.layers import base_beside
 from tests.fixtures.configs import RUNS, own_precision, shortened_run, write_stand_ins
 from tests.fixtures.layers import CONFIGS, described, runs
 
@@ -98,10 +99,31 @@ def overlap(one: dict, other: dict) -> bool:
 
 @pytest.mark.parametrize("config", SHIPPED, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_no_config_validates_or_tests_on_what_it_learns_or_chooses_by(config):
-    data = OmegaConf.to_container(described(config).get("data", {})).get("init_args", {})
+    data = OmegaConf.to_container(described(config)).get("data", {}).get("init_args", {})
     stages = [read_by(data.get(name)) for name in ("train", "validate", "test")]
     for one, other in combinations(stages, 2):
         assert not [a for a in one for b in other if overlap(a, b)]
+
+
+def repeated(run: dict, base: dict, key: str = "") -> list[str]:
+    """Keys of a run that its base gives the same value; a free dictionary is given whole."""
+    if run.get("class_path", base.get("class_path")) != base.get("class_path"):
+        return []  # another class: what the base says of its own may not reach it
+    found = []
+    for name in run.keys() & base.keys() - {"options"}:
+        mine, below = run[name], base[name]
+        if isinstance(mine, dict) and isinstance(below, dict):
+            found += repeated(mine, below, f"{key}{name}.")
+        elif mine == below:
+            found.append(key + name)
+    return found
+
+
+@pytest.mark.parametrize("config", SHIPPED, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_a_run_says_only_what_differs_from_its_base(config):
+    below = base_beside(config)
+    base = yaml.safe_load(below.read_text()) if below else {}
+    assert repeated(yaml.safe_load(config.read_text()), base) == []
 
 
 @pytest.mark.parametrize("config", READS, ids=lambda p: f"{p.parent.name}/{p.stem}")
