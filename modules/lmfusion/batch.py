@@ -1,4 +1,4 @@
-"""What datamodules yield to LMFusion: documents to learn from, and prompts to answer."""
+"""Batches of LMFusion: documents for training, prompts for `predict`."""
 
 from typing import TypedDict
 
@@ -55,6 +55,6 @@ class ImageTextBatch(TypedDict):
 
 
 class PromptBatch(TypedDict):
-    """What `predict` gets; a device that has nothing left to do gets an empty list."""
+    """Batch of `predict`; empty on a device without prompts left."""
 
     prompt: list[Prompt]

@@ -1,11 +1,11 @@
-"""When to draw: the loss that teaches BOI's output row beside a frozen language model.
+"""When to draw: the loss that trains BOI's output row next to a frozen language model.
 
-The text loss on prefix text trains nothing but that one row, and the language model's head over all
-of the prefix would be dear. So every position where an image follows is taken, and of the others,
-where the row should stay low, only as many, chosen at random and weighted so that the gradient is
-on average that of the whole text loss.
+The text loss on prefix text trains only that row, and the language model's head over the whole
+prefix would be expensive. So the loss is estimated from all positions that an image follows and
+from equally many others, sampled uniformly and weighted so that the expected gradient is that of
+the whole text loss.
 
-Shape legend: K = positions taken, W = prefix text, T = all text positions, D = width,
+Shape legend: K = sampled positions, W = prefix text, T = all text positions, D = width,
 V = vocabulary without BOI.
 """
 
@@ -22,12 +22,12 @@ from modules.lmfusion.network.mask import PREFIX, Runs
 
 @dataclass(frozen=True)
 class PrefixSample:
-    """Some positions of the prefix.
+    """Sampled positions of the prefix text.
 
     Attributes:
-        index_K: Which.
-        weight_K: How many positions each stands for.
-        num_positions: Positions that have a label, taken or not.
+        index_K: Their indices.
+        weight_K: Number of positions that each represents.
+        num_positions: Positions with a label, sampled or not.
     """
 
     index_K: Tensor
@@ -35,7 +35,7 @@ class PrefixSample:
     num_positions: int
 
     def to(self, device: torch.device) -> "PrefixSample":
-        """The same, on a device that is not waited for."""
+        """The same on a device; does not synchronise with it."""
         index_K, weight_K = (
             values.to(device, non_blocking=True) for values in (self.index_K, self.weight_K)
         )
@@ -43,11 +43,11 @@ class PrefixSample:
 
 
 def sample_positions(runs: Runs, row_D: Sequence[int]) -> PrefixSample:
-    """All positions where an image follows, and as many others; plain numbers in, no device.
+    """All positions that an image follows, and equally many others; computed on the CPU.
 
     Args:
         runs: The segments of the batch.
-        row_D: Number of each document, below 0 for one that has no labels.
+        row_D: Row of each document, below 0 for one without labels.
     """
     kind, document, length = (
         torch.tensor(list(numbers), dtype=torch.int64)
@@ -79,7 +79,7 @@ def boi_loss(
         logits: Scores [K, V + 1] of the token ids and, last, of BOI, from hidden states.
         prefix_WD: Last hidden states of the prefix.
         label_T: Token ids and `BOI`; those of the prefix come first.
-        chosen: The positions to look at.
+        chosen: The sampled positions.
     """
     logits_KV = logits(prefix_WD[chosen.index_K])
     label_K = class_of(label_T[chosen.index_K], logits_KV.shape[-1] - 1)

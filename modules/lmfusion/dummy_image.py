@@ -1,8 +1,8 @@
-"""A document that trains nothing, for batches without an image.
+"""A dummy document for batches without an image.
 
 Every trainable parameter must have a gradient on every rank: ranks that share gradients or weights
-wait for each other, parameter by parameter. A clean image that is not to be predicted makes all of
-them take part, with a gradient of zero.
+wait for each other, parameter by parameter. A clean image that is not predicted gives all of them
+a gradient of zero.
 """
 
 from collections.abc import Mapping
@@ -19,11 +19,11 @@ from modules.lmfusion.network.mask import IMAGE, LATER
 def with_image(
     batch: Mapping[str, Any], shape: tuple[int, ...], num_patches: int
 ) -> dict[str, Any]:
-    """The batch with one more document: BOI and an image that is context; no target is added.
+    """The batch with one more document: BOI and an image as context; no target is added.
 
     Args:
-        batch: As `batch.ImageTextBatch` says, without images.
-        shape: Of a latent, (C, H, W).
+        batch: A `batch.ImageTextBatch` without images.
+        shape: (C, H, W) of a latent.
         num_patches: Patches of an image.
     """
     number = batch["document_N"][-1] + 1 if batch["document_N"] else 0
@@ -47,5 +47,5 @@ def with_image(
 
 
 def appended(values: Tensor, more: list[int]) -> Tensor:
-    """The values, and more of their type behind them."""
+    """The values, followed by more of their dtype."""
     return torch.cat([values, torch.tensor(more, dtype=values.dtype).to(values.device)])

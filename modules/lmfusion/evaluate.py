@@ -1,10 +1,10 @@
-"""What the test says of pictures and captions (LMFusion, sec. 4.1).
+"""Test metrics of images and captions (LMFusion, sec. 4.1).
 
-A document that is one image with one caption is used twice: the caption is drawn, for the Frechet
-distance and the CLIP score; the image is described, for CIDEr.
+A document of one image and one caption is used twice: an image is generated from the caption, for
+the Frechet distance and the CLIP score; a caption is generated from the image, for CIDEr.
 
 Shape legend: T = text positions, I = images, C, H, W = channels, height and width of latents,
-N = pictures.
+N = decoded images.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ class Pair:
     """An image and its caption, from a test document.
 
     Attributes:
-        row: Number of the document; with the seed it decides what is drawn by chance.
+        row: Row of the document in the test set; with the seed it determines the samples.
         caption_T: Token ids without start and end.
         latent_CHW: The image.
     """
@@ -40,10 +40,10 @@ class Pair:
 
 
 def pairs(batch: Mapping[str, Any], end: int) -> list[Pair]:
-    """The documents of a batch that are one image with one caption, in either order.
+    """The documents of a batch that are one image and one caption, in either order.
 
     Args:
-        batch: As `batch.ImageTextBatch` says.
+        batch: A `batch.ImageTextBatch`.
         end: Token id that ends a text.
     """
     token_T, document_S, image_id_S = (
@@ -62,20 +62,20 @@ def pairs(batch: Mapping[str, Any], end: int) -> list[Pair]:
 
 
 class ImageTextMetrics:
-    """Which measures the test takes beside losses and perplexity; models are the user's.
+    """Options of what the test measures besides losses and perplexity.
 
     Args:
-        features: Builds what turns pictures into features for the Frechet distance, such as
-            `modules.metrics.image.image_features.Inception`; not measured where None.
-        statistics: An .npz file with mean and covariance of real pictures' features, pytorch-fid's
-            or one of ours; written after a whole test where it is not there, and refused where it
-            is of other pictures or features. The test's own pictures are taken where None.
-        clip: Local folder or hub id of a CLIP for the CLIP score; not measured where None.
-        cider: Whether test images are described and the captions compared by CIDEr-D; the only
-            reference of an image is the caption in its document.
+        features: Builds the feature extractor of the Frechet distance, such as
+            `modules.metrics.image.image_features.Inception`; not measured if None.
+        statistics: An .npz file with mean and covariance of the reference features, in the format
+            of pytorch-fid or ours. Written after a complete test if it does not exist; refused if
+            it belongs to other images or features. If None, the test images are the reference.
+        clip: Local folder or hub id of a CLIP for the CLIP score; not measured if None.
+        cider: Whether to caption the test images and compare by CIDEr-D, with the caption of the
+            document as the only reference.
 
     Raises:
-        ValueError: There are statistics, but no features to compare with them.
+        ValueError: `statistics` is given without `features`.
     """
 
     def __init__(
@@ -95,11 +95,11 @@ class ImageTextMetrics:
         self.cider = cider
 
     def begin(self, device: torch.device, real: Reference | None = None) -> "ImageTextTestRun":
-        """A test that is about to run; reads the models.
+        """Start a test; reads the models.
 
         Args:
-            device: Where the user's models run.
-            real: Which pictures are the real ones.
+            device: Device of the evaluation models.
+            real: What identifies the reference images.
         """
         return ImageTextTestRun(self, device, real)
 
@@ -108,9 +108,9 @@ class ImageTextTestRun:
     """One run of the test.
 
     Args:
-        metrics: What is measured.
-        device: Where the user's models run.
-        real: Which pictures are the real ones.
+        metrics: The options.
+        device: Device of the evaluation models.
+        real: What identifies the reference images.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class ImageTextTestRun:
         self.said: list[tuple[int, str, str]] = []
 
     def add(self, batch: Mapping[str, Any], pipeline: GenerationPipeline) -> None:
-        """Draw and describe the pairs of a batch; every rank must call as often."""
+        """Generate images and captions for the pairs of a batch; ranks must call equally often."""
         found = pairs(batch, pipeline.tokenizer.eos_token_id)
         if self.frechet is not None or self.score is not None:
             self.add_images(found, pipeline)
@@ -138,17 +138,17 @@ class ImageTextTestRun:
             self.add_captions(found, pipeline)
 
     def add_images(self, found: Sequence[Pair], pipeline: GenerationPipeline) -> None:
-        """Draw captions, compare with images and with the captions themselves."""
+        """Generate images from captions, and compare them with both."""
         prompts = [prompt(p, [started(p.caption_T, pipeline)], "image") for p in found]
         drawn = [added[0] for added in pipeline.answer(prompts)]
         if found:
-            with torch.autocast(self.device.type, enabled=False):  # the user's models as they are
+            with torch.autocast(self.device.type, enabled=False):  # in their own precision
                 self.compare(found, pixels(pipeline, drawn), pipeline)
 
     def compare(
         self, found: Sequence[Pair], image_NCHW: Tensor, pipeline: GenerationPipeline
     ) -> None:
-        """Compare what was drawn."""
+        """Add generated images to the Frechet distance and the CLIP score."""
         if self.frechet is not None:
             self.frechet.add(image_NCHW, pixels(pipeline, [p.latent_CHW for p in found]))
         if self.score is not None:
@@ -157,7 +157,7 @@ class ImageTextTestRun:
             self.fit[1] += len(found)
 
     def add_captions(self, found: Sequence[Pair], pipeline: GenerationPipeline) -> None:
-        """Describe images."""
+        """Generate captions of images."""
         empty = torch.empty(0, dtype=torch.int64)
         prompts = [prompt(p, [started(empty, pipeline), p.latent_CHW], "text") for p in found]
         for pair, (written, *_) in zip(found, pipeline.answer(prompts), strict=True):
@@ -165,13 +165,13 @@ class ImageTextTestRun:
             self.said.append((pair.row, texts[0], texts[1]))
 
     def row(self, reduce: Reduce) -> dict[str, float]:
-        """The measures over all ranks, by name; every rank must call.
+        """The metrics over all ranks, by name; every rank must call.
 
         Args:
             reduce: Sums a tensor over all ranks.
 
         Raises:
-            ValueError: No test document was an image with a caption.
+            ValueError: No test document is one image and one caption.
         """
         row = {}
         if self.frechet is not None:
@@ -185,11 +185,14 @@ class ImageTextTestRun:
 
 
 def mean_losses(sums: Sequence[float], stage: str) -> dict[str, float]:
-    """Text loss in nats a label, perplexity, image loss; of what there was.
+    """Text loss in nats per label, perplexity and image loss, as far as there were targets.
 
     Args:
-        sums: Of text losses, labels, image losses, images.
-        stage: For the message.
+        sums: Sum of text losses, number of labels, sum of image losses, number of images.
+        stage: For the error message.
+
+    Raises:
+        ValueError: There was no target.
     """
     nats, targets, error, images = sums
     if targets + images == 0:
@@ -201,24 +204,24 @@ def mean_losses(sums: Sequence[float], stage: str) -> dict[str, float]:
 
 
 def prompt(pair: Pair, segments: list[Tensor], want: Want) -> Prompt:
-    """What is asked of the network."""
+    """The prompt for a pair."""
     return Prompt(name=str(pair.row), number=pair.row, segments=segments, want=want)
 
 
 def started(ids_T: Tensor, pipeline: GenerationPipeline) -> Tensor:
-    """Token ids behind the start token."""
+    """Token ids after the start token."""
     start = pipeline.tokenizer.bos_token_id
     start = pipeline.tokenizer.eos_token_id if start is None else start
     return torch.cat([torch.tensor([start]), ids_T])
 
 
 def pixels(pipeline: GenerationPipeline, latents: Sequence[Tensor]) -> Tensor:
-    """Pictures as RGB in [0, 1], [N, 3, height, width]."""
+    """Decoded images as RGB in [0, 1], [N, 3, height, width]."""
     return pipeline.pixels.of(torch.stack(list(latents))).permute(0, 3, 1, 2).float() / 255
 
 
 def cider(said: Sequence[tuple[int, str, str]]) -> float:
-    """Mean CIDEr-D of (row, written, reference), in the order of the rows."""
+    """Mean CIDEr-D of triples (row, generated, reference), in the order of rows."""
     counted(len(said), LACK)
     references = [[reference] for _, _, reference in sorted(said)]
     return Cider.from_references(references).mean([w for _, w, _ in sorted(said)], references)

@@ -1,6 +1,6 @@
 """The LMFusion objective: L = L_text + lambda L_image (LMFusion, sec. 3.2; Transfusion, sec. 2.2).
 
-Sums, not means: the system divides by the numbers of a whole optimizer step.
+Sums, not means: the system divides by the counts of a whole optimizer step.
 
 Shape legend: T = text positions, V = vocabulary without BOI, I = images.
 """
@@ -11,7 +11,7 @@ from torch import Tensor
 from modules.lmfusion.network.fusion import BOI
 
 IGNORE = -100
-"""Label of a position that has nothing to predict."""
+"""Label of a position without a target."""
 
 
 def text_loss(logits_TV: Tensor, label_T: Tensor) -> Tensor:
@@ -26,7 +26,7 @@ def text_loss(logits_TV: Tensor, label_T: Tensor) -> Tensor:
 
 
 def class_of(label_T: Tensor, vocab_size: int) -> Tensor:
-    """Labels as columns of the logits: BOI's is the last."""
+    """Labels as columns of the logits; BOI's is the last."""
     return label_T.masked_fill(label_T == BOI, vocab_size)
 
 
@@ -36,9 +36,9 @@ def image_loss(predicted_ICHW: Tensor, target_ICHW: Tensor, weight_I: Tensor) ->
     The papers do not say whether elements are summed or averaged; only a mean fits lambda = 5.
 
     Args:
-        predicted_ICHW: What the network said.
-        target_ICHW: Noise, velocity or clean latents, as the network is to predict.
-        weight_I: Weight of each image, 0 for one that is context only.
+        predicted_ICHW: Predictions of the network.
+        target_ICHW: Noise, velocity or clean latents, whichever the network predicts.
+        weight_I: Weight of each image, 0 for context images.
     """
     error = F.mse_loss(predicted_ICHW.float(), target_ICHW.float(), reduction="none")
     return (error.flatten(1).mean(1) * weight_I).sum()

@@ -1,4 +1,4 @@
-"""What noise the images of a batch get (Transfusion, sec. 2.2, 3 and 4.1). I = images."""
+"""Steps and noise of the images of a batch (Transfusion, sec. 2.2, 3 and 4.1). I = images."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,20 +13,20 @@ from modules.lmfusion.network.mask import IMAGE, Runs
 from modules.nn.generators import generator_of
 
 Generators = torch.Generator | Sequence[torch.Generator] | None
-"""Where draws come from: one generator for a batch, one of each image, or torch's own."""
+"""One generator for the batch, one for each image, or torch's global one (None)."""
 NEARLY_CLEAN = 0.95
-"""Signal that step 1 must leave, if images with noise are to teach how clean ones are read."""
+"""Least signal at step 1 for which training on noisy images carries over to clean ones."""
 
 
 @dataclass(frozen=True)
 class Noised:
-    """Images on their way to noise.
+    """Noised images.
 
     Attributes:
-        latent_ICHW: x_t; clean where the image is context.
-        step_I: t; 0 where the image is context.
-        target_ICHW: What the network is to predict.
-        abar_I: Signal left.
+        latent_ICHW: x_t; clean for context images.
+        step_I: t; 0 for context images.
+        target_ICHW: What the network predicts.
+        abar_I: Signal left, abar.
     """
 
     latent_ICHW: Tensor
@@ -45,15 +45,15 @@ def draw_steps(
     """One step for each image, spread evenly over the batch.
 
     The steps of a batch are strata: image i of I draws from the i-th of I equal parts of the
-    schedule, in shuffled order, so that every batch sees all noise levels; each image's own step
-    is uniform all the same. With a generator of its own an image draws without regard to others.
+    schedule, in shuffled order, so that every batch covers all noise levels; the step of a single
+    image is still uniform. With one generator for each image, images draw independently.
 
     Args:
-        is_target_I: False where the image is context: its step is 0.
-        is_first_I: Whether an image stands before its caption.
+        is_target_I: False for context images, whose step is 0.
+        is_first_I: Whether an image comes before its caption.
         num_steps: T.
-        limit: Largest step of images that stand first (Transfusion, table 8); none where None.
-        generator: Where the draws come from.
+        limit: Largest step of images that come first (Transfusion, table 8); None for no limit.
+        generator: Generators of the draws.
     """
     uniform_I = uniforms(len(is_target_I), is_target_I.device, generator)
     largest_I = torch.full_like(uniform_I, num_steps, dtype=torch.int64)
@@ -64,21 +64,21 @@ def draw_steps(
 
 
 def uniforms(num: int, device: torch.device, generator: Generators) -> Tensor:
-    """Numbers from [0, 1) for images: one from each stratum, or from each one's own generator."""
+    """Numbers in [0, 1), [I]: one from each stratum, or from the generator of each image."""
     if isinstance(generator, Sequence):
         own = [torch.rand(1, generator=one, dtype=torch.float32) for one in generator]
         return torch.cat(own).to(device) if own else torch.zeros(0, device=device)
-    place = torch.rand(num, generator=generator, device=device, dtype=torch.float32)
+    offset = torch.rand(num, generator=generator, device=device, dtype=torch.float32)
     order = torch.randperm(num, generator=generator, device=device)
-    return (order + place) / max(1, num)
+    return (order + offset) / max(1, num)
 
 
 def own_generators(runs: Runs, row_D: Sequence[int]) -> list[torch.Generator]:
-    """A generator for each image, by the number of its document and its place in it.
+    """A generator for each image, seeded by the row of its document and its index in it.
 
     Args:
         runs: The segments of a batch.
-        row_D: Number of each document in its set, whatever batch and rank it is in.
+        row_D: Row of each document in its set, independent of batch and rank.
     """
     found, num = list[torch.Generator](), Counter[int]()
     for kind, document in zip(runs.kind_N, runs.document_N, strict=True):
@@ -89,14 +89,14 @@ def own_generators(runs: Runs, row_D: Sequence[int]) -> list[torch.Generator]:
 
 
 def largest_readable_step(schedule: Schedule, least_signal: float) -> int:
-    """The noisiest step at which an image that stands before its caption is still to be read.
+    """The largest step of images that come before their captions.
 
-    At test the network reads clean images, step 0. It learns to from images with a little noise
-    only where the schedule's first step is close to clean.
+    At test time the network reads clean images, step 0. Training on slightly noisy images carries
+    over only if the first step of the schedule is nearly clean.
 
     Args:
         schedule: Signal left at each step.
-        least_signal: Least signal left, abar, in an image that is read; 1 leaves it clean.
+        least_signal: Least signal left, abar, in such an image; 1 leaves it clean.
 
     Raises:
         ValueError: The schedule has no such step, or step 1 is far from clean.
@@ -129,7 +129,7 @@ def add(
         step_I: Steps, 0 for context.
         schedule: Signal left at each step.
         kind: What the network predicts.
-        generator: Where the noise comes from.
+        generator: Generators of the noise.
     """
     noise = normals(latent_ICHW, generator)
     abar_I = schedule.signal(step_I)
@@ -138,7 +138,7 @@ def add(
 
 
 def normals(like_ICHW: Tensor, generator: Generators) -> Tensor:
-    """Normal numbers of the shape of images, all together or from each one's own generator."""
+    """Standard normal noise of the shape of the images, from the given generators."""
     shape, device, dtype = like_ICHW.shape, like_ICHW.device, like_ICHW.dtype
     if isinstance(generator, Sequence):
         own = [torch.randn(shape[1:], generator=one, dtype=dtype) for one in generator]

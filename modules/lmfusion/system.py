@@ -37,7 +37,7 @@ from modules.nn.builder import Builder
 
 
 class LMFusion(Tokenized, System):
-    """Train image experts beside a frozen language model (Shi et al., 2024).
+    """Train image experts next to a frozen language model (Shi et al., 2024).
 
     Args:
         network: Builds the network; called once, under the strategy's own context.
@@ -46,22 +46,22 @@ class LMFusion(Tokenized, System):
         prediction: What the network predicts of an image: the paper's eps, v or x_0.
         image_weight: The paper's lambda.
         text_weight: Weight of the text loss.
-        boi_weight: Weight of the part of the text loss that teaches, beside a frozen language
-            model, when an image begins (see `boi`); at `text_weight` both are the whole text loss.
-            At 0 the network draws only where it is told to.
-        read_signal: Least signal left, abar, in an image that is predicted and stands before its
+        boi_weight: Weight of the part of the text loss that teaches, next to a frozen language
+            model, when to open an image (see `boi`); at `text_weight` both are the whole text loss.
+            At 0 the network generates images only on request.
+        read_signal: Least signal left, abar, in an image that is predicted and comes before its
             caption. The default is step 500 of the cosine schedule's 1000 (Transfusion, table 8); 1
             leaves the image clean, to be copied, which only a network that predicts x_0 can learn.
-            Without a meaning where the data make such images context.
-        min_snr: Bound of the min-SNR weights (Hang et al., 2023); all weights are 1 where None.
-        text_ratio: Learning rate of the text path over that of the images, where it is trained.
+            Unused if the data make such images context.
+        min_snr: Bound of the min-SNR weights (Hang et al., 2023); None for weights of 1.
+        text_ratio: Learning rate of a trained text path, relative to that of the images.
         optimizer: Builds the optimizer from the trainable parameters.
         scheduler: Builds the learning-rate schedule from that optimizer.
-        generation: How images are drawn and text is written.
-        vae: The autoencoder behind the data's latents, to decode pictures; None where latents are
-            pixels. Local folder or hub id.
-        test_metrics: What the test measures of images and captions; losses and perplexity alone
-            where None.
+        generation: Options of generation.
+        vae: Local folder or hub id of the autoencoder that made the data's latents, to decode
+            images; None if latents are pixels.
+        test_metrics: What the test measures of generated images and captions; None for losses and
+            perplexity alone.
         compile: Whether to compile the network with torch.compile.
     """
 
@@ -126,7 +126,7 @@ class LMFusion(Tokenized, System):
 
     @property
     def fusion(self) -> FusionNetwork:
-        """The network, once it is built."""
+        """The network, after it is built."""
         assert isinstance(self.network, FusionNetwork)
         return self.network
 
@@ -169,14 +169,14 @@ class LMFusion(Tokenized, System):
         return loss
 
     def with_image(self, batch: ImageTextBatch) -> ImageTextBatch:
-        """The batch, with an image that trains nothing where it has none (see `filler`)."""
+        """The batch, with a dummy image if it has no image (see `dummy_image`)."""
         patchifier = self.fusion.patchifier
         size = patchifier.shape, patchifier.num_patches
         has_image = len(batch["is_target_I"]) > 0
         return batch if has_image else cast(ImageTextBatch, with_image(batch, *size))
 
     def noise(self, batch: ImageTextBatch, generator: Generators = None) -> Noised:
-        """The batch's images, noised to steps drawn at random."""
+        """The batch's images, noised to random steps."""
         which, num_steps = (batch["is_target_I"], batch["is_first_I"]), self.schedule.num_steps
         limit = self.largest_readable_step if batch["num_read"] else None
         step_I = draw_steps(*which, num_steps, limit, generator)
@@ -184,13 +184,13 @@ class LMFusion(Tokenized, System):
 
     @cached_property
     def largest_readable_step(self) -> int:
-        """Largest step of an image that stands before its caption."""
+        """Largest step of images that come before their captions."""
         return largest_readable_step(self.schedule, self.read_signal)
 
     def predict_noise(
         self, batch: ImageTextBatch, noised: Noised, read_prefix: bool = False
     ) -> Predicted:
-        """The network over a batch."""
+        """Forward pass of the network over a batch."""
         where = batch["token_T"], batch["position_S"]
         images = noised.latent_ICHW, noised.step_I
         more = {"read_prefix": read_prefix, **self.fusion.extras(batch)}
@@ -205,10 +205,10 @@ class LMFusion(Tokenized, System):
         return image_loss(out.noise_ICHW, noised.target_ICHW, weight_I)
 
     def later_text_total(self, batch: ImageTextBatch, out: Predicted) -> Tensor:
-        """Sum of the text losses that can train anything.
+        """Sum of the text losses that have a gradient.
 
-        The loss on frozen text before the first image has no gradient; the output layer is not
-        even computed for it. All text counts in the denominator, as in the paper's objective.
+        The loss on frozen text before the first image has none; its logits are not even computed.
+        All text counts in the denominator, as in the paper's objective.
         """
         frozen = self.fusion.freeze_text
         if frozen and batch["num_targets"]["later"] == 0:
@@ -232,9 +232,9 @@ class LMFusion(Tokenized, System):
         self.evaluation = self.sum_over_ranks(torch.zeros(4))
 
     def validation_step(self, batch: ImageTextBatch, batch_idx: int) -> None:
-        """Add the losses of a batch, at steps and noise that are the same at every validation.
+        """Add the losses of a batch, at fixed steps and noise of each image.
 
-        They belong to each image, so that batches and ranks make no difference.
+        These depend neither on batches nor on ranks.
         """
         noised = self.noise(batch, own_generators(self.runs(batch), batch["row_D"]))
         out = self.predict_noise(batch, noised, read_prefix=self.fusion.freeze_text)
@@ -250,20 +250,20 @@ class LMFusion(Tokenized, System):
         self._log_evaluation("validate", {})
 
     def on_test_epoch_start(self) -> None:
-        """Start the sums, and what is judged by other models."""
+        """Start the sums and the test metrics."""
         self.on_validation_epoch_start()
         self.test_run: ImageTextTestRun | None = None
         if self.test_metrics is not None:
             self.test_run = self.test_metrics.begin(self.device, reference(self.trainer))
 
     def test_step(self, batch: ImageTextBatch, batch_idx: int) -> None:
-        """Add the losses of a batch, draw and describe what stands in it."""
+        """Add the losses of a batch, and generate images and captions for it."""
         self.validation_step(batch, batch_idx)
         if self.test_run is not None:
             self.test_run.add(batch, self.pipeline)
 
     def on_test_epoch_end(self) -> None:
-        """Log the exact means over all ranks, and the judgement."""
+        """Log the exact means over all ranks, and the test metrics."""
         more = self.test_run.row(self.sum_over_ranks) if self.test_run else {}
         self._log_evaluation("test", more)
 
@@ -274,7 +274,7 @@ class LMFusion(Tokenized, System):
     # Generation
 
     def predict_step(self, batch: PromptBatch, batch_idx: int) -> list[dict[str, Any]]:
-        """Draw and write; one record each, pictures as uint8 [H, W, 3]."""
+        """Continue the prompts; one record each, images as uint8 [H, W, 3]."""
         return self.pipeline.records(batch["prompt"])
 
     def draw(self, captions: list[str]) -> Tensor:
@@ -283,7 +283,7 @@ class LMFusion(Tokenized, System):
 
     @property
     def pipeline(self) -> GenerationPipeline:
-        """What answers prompts."""
+        """The pipeline with this system's options."""
         sampler = self.generation.sampler(self.schedule, self.prediction)
         return GenerationPipeline(
             self.fusion, self.tokenizer, self.pixels, sampler, self.generation

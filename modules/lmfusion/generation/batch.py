@@ -1,4 +1,4 @@
-"""Prompts of any structure, answered in batches of one structure."""
+"""Generation for prompts of any structure, in batches of equal structure."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ from modules.nn.generators import generator_of
 
 @dataclass(frozen=True)
 class GenerationPipeline:
-    """Answers prompts in text and pictures.
+    """Continues prompts with text and images.
 
     Attributes:
         network: The network.
         tokenizer: A transformers tokenizer; its end-of-text token ends a text.
-        pixels: What turns latents into pictures.
-        sampler: How to denoise.
+        pixels: Decodes latents to pixels.
+        sampler: The diffusion sampler.
         how: Lengths, temperature, guidance and seed.
     """
 
@@ -35,12 +35,12 @@ class GenerationPipeline:
     how: Generation
 
     def answer(self, prompts: Sequence[Prompt]) -> list[list[Tensor]]:
-        """Token ids and latents that follow each prompt."""
+        """Continuation of each prompt: token ids and latents."""
         shape, end = self.network.patchifier.shape, self.tokenizer.eos_token_id
         return answer(self.network, prompts, shape, self.sampler, self.how, end)
 
     def records(self, prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
-        """Name, prompt and continuation of each, as texts and pictures, uint8 [H, W, 3]."""
+        """Name, prompt and continuation of each, as texts and images, uint8 [H, W, 3]."""
         return [
             {
                 "name": prompt["name"],
@@ -51,7 +51,7 @@ class GenerationPipeline:
         ]
 
     def shown(self, segments: Sequence[Tensor]) -> list[str | Tensor]:
-        """Token ids as text and latents as pictures, in order; empty texts are left out."""
+        """Token ids as texts and latents as images, in order, without empty texts."""
         parts = [
             self.pixels.of(segment[None])[0]
             if segment.ndim > 1
@@ -80,41 +80,41 @@ def answer(
     how: Generation,
     end: int,
 ) -> list[list[Tensor]]:
-    """What follows each prompt: token ids [t] and clean latents [C, H, W].
+    """Continuation of each prompt: token ids [t] and clean latents [C, H, W].
 
     Args:
         network: The network.
-        prompts: What stands already and what is wanted.
-        shape: Of a latent, (C, H, W).
-        sampler: How to denoise.
+        prompts: The prompts.
+        shape: (C, H, W) of a latent.
+        sampler: The diffusion sampler.
         how: Lengths, temperature, guidance and seed.
         end: Token id that ends a text.
     """
     alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
-    for place, prompt in enumerate(prompts):
-        alike[structure(prompt)].append(place)
+    for index, prompt in enumerate(prompts):
+        alike[structure(prompt)].append(index)
     answers: list[list[Tensor]] = [[] for _ in prompts]
-    for (want, *_), places in alike.items():
-        segments = [prompts[place]["segments"] for place in places]
-        own = [generator(how.seed, prompts[place]["number"]) for place in places]
+    for (want, *_), indices in alike.items():
+        segments = [prompts[index]["segments"] for index in indices]
+        own = [generator(how.seed, prompts[index]["number"]) for index in indices]
         if want == "image":
             drawn = draw(network, segments, shape, sampler, how.guidance, own)
-            found = [[latent] for latent in drawn]
+            added = [[latent] for latent in drawn]
         elif want == "text":
-            found = [[text] for text in write(network, segments, how, end, own)]
+            added = [[text] for text in write(network, segments, how, end, own)]
         else:
-            found = [
-                continue_document(network, one, shape, sampler, how, end, die)
-                for one, die in zip(segments, own, strict=True)
+            added = [
+                continue_document(network, document, shape, sampler, how, end, rng)
+                for document, rng in zip(segments, own, strict=True)
             ]
-        for place, one in zip(places, found, strict=True):
-            answers[place] = one
+        for index, answer_of_prompt in zip(indices, added, strict=True):
+            answers[index] = answer_of_prompt
     Lockstep(network).wait()
     return answers
 
 
 def structure(prompt: Prompt) -> tuple[object, ...]:
-    """What two prompts must share to be answered in one batch."""
+    """What prompts must share to be answered in one batch."""
     return (prompt["want"], *(segment.ndim for segment in prompt["segments"]))
 
 

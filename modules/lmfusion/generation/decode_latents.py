@@ -1,4 +1,4 @@
-"""From latents to pictures. Shape legend: N = pictures; C, H, W = channels and size of a latent."""
+"""Decoding latents to pixels. Shape legend: N = images; C, H, W = channels and size of a latent."""
 
 from functools import cached_property
 from typing import Any
@@ -10,11 +10,11 @@ from modules.weights.origin import located, read
 
 
 class Pixels:
-    """Turns latents into pictures.
+    """Decodes latents to pixels.
 
     Args:
-        vae: Local folder or hub id of a diffusers AutoencoderKL, the one that made the latents; its
-            weights are read when first needed. Latents are pixels in [-1, 1] where None.
+        vae: Local folder or hub id of the diffusers AutoencoderKL that made the latents; read when
+            first needed. None if latents are pixels in [-1, 1].
     """
 
     def __init__(self, vae: str | None = None):
@@ -25,8 +25,8 @@ class Pixels:
         """The autoencoder, frozen.
 
         Raises:
-            FileNotFoundError: A local folder that is not there.
-            ValueError: There is no such autoencoder.
+            FileNotFoundError: The local folder does not exist.
+            ValueError: It holds no such autoencoder.
         """
         assert self.vae is not None
         located(self.vae, "AutoencoderKL")
@@ -40,11 +40,11 @@ class Pixels:
         """Pictures, uint8 [N, height, width, 3], on the CPU.
 
         Raises:
-            ValueError: Latents that are no pixels, and no autoencoder.
+            ValueError: The latents are not pixels, and there is no autoencoder.
         """
         if self.vae is None and latent_NCHW.shape[1] != 3:
             raise ValueError(
-                f"latents of {latent_NCHW.shape[1]} channels are no pictures: name the autoencoder "
+                f"latents of {latent_NCHW.shape[1]} channels are no images: name the autoencoder "
                 "that made them in model.init_args.vae"
             )
         pixel = latent_NCHW.float() if self.vae is None else self.decode(latent_NCHW.float())
@@ -52,7 +52,7 @@ class Pixels:
         return pixel.round().byte().permute(0, 2, 3, 1).cpu()
 
     def decode(self, latent_NCHW: Tensor) -> Tensor:
-        """Pixels of scaled latents, one picture at a time, in single precision."""
+        """Pixels of scaled latents, one image at a time, in single precision."""
         model = self.model.to(latent_NCHW.device)
         scale, shift = model.config.scaling_factor, model.config.shift_factor or 0.0
         with torch.autocast(latent_NCHW.device.type, enabled=False):

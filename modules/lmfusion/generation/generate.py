@@ -1,7 +1,7 @@
-"""Drawing and writing with a key-value cache (Transfusion, sec. 3, "Inference").
+"""Generation of images and text with a key-value cache (Transfusion, sec. 3, "Inference").
 
-Text is written token by token. An image starts as noise in the places of its patches; every
-denoising step overwrites them, so that the network never sees an older step.
+Text is generated token by token. An image starts as noise at the positions of its patches; every
+denoising step overwrites them, so that the network never sees an earlier step.
 
 Shape legend: R = sequences, B = prompts; R = 2 B where guidance needs each without its text;
 D = width, V = vocabulary.
@@ -29,13 +29,13 @@ Want = Literal["image", "text", "both"]
 
 
 class Prompt(TypedDict):
-    """What stands already, and what shall follow.
+    """A document so far, and what shall follow.
 
     Attributes:
-        name: For messages and files.
-        number: Its place among all prompts; it and the seed decide what is drawn by chance.
+        name: Name in messages and files.
+        number: Index among all prompts; with the seed it determines the samples.
         segments: Token ids [t], the first led by the start token, and clean latents [C, H, W].
-        want: An image, text, or text in which the network places images itself.
+        want: An image, text, or both: text in which the network itself opens images.
     """
 
     name: str
@@ -46,20 +46,20 @@ class Prompt(TypedDict):
 
 @dataclass(frozen=True)
 class Generation:
-    """How images are drawn and text is written.
+    """Options of generation.
 
     Attributes:
         num_steps: Denoising steps of an image.
-        guidance: Classifier-free guidance; without their text, images that stand before it stay.
-        solver: Rule of a denoising step.
-        spacing: Which of the schedule's steps are visited. None takes "leading" where the network
-            predicts eps, which says little of an image at the noisy end, else "trailing".
-        first: The noisiest step that is visited; the schedule's last one where None.
+        guidance: Classifier-free guidance; the unconditional prompt keeps its images, not its text.
+        solver: Update rule of a denoising step.
+        spacing: Which of the schedule's steps are visited. None is "leading" if the network
+            predicts eps, which determines little of an image at the noisy end, else "trailing".
+        first: The noisiest step that is visited; None for the schedule's last.
         limit: Keeps predicted clean latents in the range of the data.
-        max_new_tokens: Tokens of a text, at most; in a text with images each of them counts as one.
-        max_images: Images that the network may place in one document.
-        temperature: Divides the logits; 0 takes the most likely token, as the paper does.
-        seed: Of noise and sampled tokens; prompt number i of a run always gets the same.
+        max_new_tokens: Most tokens of a text; in a text with images each image counts as one.
+        max_images: Most images that the network may open in one document.
+        temperature: Divides the logits; 0 is greedy decoding, as in the paper.
+        seed: Seed of noise and sampled tokens; prompt i of a run always gets the same.
     """
 
     num_steps: int = 50
@@ -74,7 +74,7 @@ class Generation:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be generated."""
+        """Check the bounds."""
         for name, least in (("num_steps", 1), ("max_new_tokens", 1), ("max_images", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
@@ -82,10 +82,10 @@ class Generation:
             raise ValueError(f"temperature must not be negative, got {self.temperature}")
 
     def sampler(self, schedule: Schedule, prediction: Prediction) -> Sampler:
-        """The sampler for a network that predicts so under that schedule.
+        """The sampler for a kind of prediction and a schedule.
 
         Raises:
-            ValueError: The schedule has no such steps, or they multiply the network's error.
+            ValueError: The schedule has no such steps, or they would amplify the network's error.
         """
         spacing = self.spacing or ("leading" if prediction == "eps" else "trailing")
         steps = self.num_steps, spacing
@@ -105,10 +105,10 @@ def draw(
 
     Args:
         network: The network.
-        prompts: Segments of B prompts of one structure: texts and images in the same places.
-        shape: Of a latent, (C, H, W).
-        sampler: How to denoise.
-        guidance: How far to lean on the text.
+        prompts: Segments of B prompts of equal structure: texts and images in the same order.
+        shape: (C, H, W) of a latent.
+        sampler: The diffusion sampler.
+        guidance: Classifier-free guidance.
         generators: One a prompt.
 
     Returns:
@@ -129,17 +129,17 @@ def write(
     end: int,
     generators: list[torch.Generator],
 ) -> list[Tensor]:
-    """Text after each prompt, until its end token; images are not placed.
+    """Text after each prompt, up to its end token, without images.
 
     Args:
         network: The network.
-        prompts: Segments of prompts of one structure.
+        prompts: Segments of prompts of equal structure.
         how: Length and temperature.
         end: Token id that ends a text.
         generators: One a prompt, for sampled tokens.
 
     Returns:
-        Token ids without the end.
+        Token ids of each, without the end token.
     """
     num = network.patchifier.num_patches
     slots = max(length(p, num) for p in prompts) + how.max_new_tokens
@@ -160,7 +160,7 @@ def write(
 
 
 def choose(logits_BV: Tensor, temperature: float, generators: Sequence[torch.Generator]) -> Tensor:
-    """The next element of each document, [B], on the CPU."""
+    """The next token of each document, [B], on the CPU."""
     if temperature == 0:
         return logits_BV.argmax(-1).cpu()
     share_BV = (logits_BV.float() / temperature).softmax(-1).cpu()
@@ -177,19 +177,19 @@ def continue_document(
     end: int,
     generator: torch.Generator,
 ) -> list[Tensor]:
-    """Text and images as the network places them: `BOI`, once written, starts an image.
+    """Text and images: wherever the network writes `BOI`, an image is generated.
 
     Args:
         network: The network.
         segments: The document so far.
-        shape: Of a latent, (C, H, W).
-        sampler: How to denoise.
+        shape: (C, H, W) of a latent.
+        sampler: The diffusion sampler.
         how: Bounds, temperature and guidance.
         end: Token id that ends the document.
-        generator: Of noise and sampled tokens.
+        generator: Generator of noise and sampled tokens.
 
     Returns:
-        What was added: token ids and latents.
+        The continuation: token ids and latents.
     """
     rows = [segments, without_text(segments)] if how.guidance.is_on else [segments]
     num = network.patchifier.num_patches
@@ -204,10 +204,10 @@ def continue_document(
             break
         if not is_image:
             text = torch.cat([text, token])
-            session.read([token, *[token[:0]] * (len(rows) - 1)])  # guidance is away from text
+            session.read([token, *[token[:0]] * (len(rows) - 1)])  # no text without condition
             continue
         image = session.draw(shape, sampler, how.guidance, [generator])
-        session.keep(image)
+        session.keep_image(image)
         added += [text, image[0]]
         text, num_images = text[:0], num_images + 1
     return [*added, text]

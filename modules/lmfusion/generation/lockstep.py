@@ -1,4 +1,4 @@
-"""Generation where ranks hold parts of the weights: every call of the network is one of all."""
+"""Keep ranks in lockstep during generation with sharded weights: every forward is a collective."""
 
 import torch
 import torch.distributed
@@ -8,10 +8,10 @@ from modules.weights.sharding import is_sharded
 
 
 class Lockstep:
-    """Keeps ranks in step that have different prompts, or different numbers of them.
+    """Keeps ranks with different prompts, or different numbers of them, in lockstep.
 
-    Every call of the network gathers the same weights whatever it computes, so a rank that is done
-    calls it for nothing until all are done. Where weights are whole, nothing happens.
+    Every forward pass gathers the weights from all ranks, so a rank that has finished makes dummy
+    passes until all have. With unsharded weights nothing happens.
 
     Args:
         network: The network.
@@ -22,18 +22,18 @@ class Lockstep:
         self.is_shared = is_sharded(network)
 
     def step(self) -> None:
-        """Say, before a call of the network, that this rank goes on."""
+        """Announce a forward pass of this rank."""
         if self.is_shared:
             self._busy(1)
 
     def wait(self) -> None:
-        """Call the network until no rank goes on any more."""
+        """Make dummy passes until all ranks have finished."""
         token = torch.zeros(1, 1, dtype=torch.int64, device=self.network.mark.device)
         while self.is_shared and self._busy(0):
             self.network.extend_text(token, self.network.empty_cache(1, 1))
 
     def _busy(self, own: int) -> bool:
-        """Whether any rank goes on."""
+        """Whether any rank makes a pass."""
         flag = torch.tensor(own, device=self.network.mark.device)
         torch.distributed.all_reduce(flag)
         return bool(flag)

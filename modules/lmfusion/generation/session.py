@@ -1,4 +1,4 @@
-"""Documents that grow, with a key-value cache.
+"""Documents that are extended step by step, with a key-value cache.
 
 Shape legend: R = sequences, B = prompts; R = 2 B where guidance needs each without its text;
 D = width.
@@ -18,15 +18,15 @@ from modules.lmfusion.network.kv_cache import Cache
 
 
 class Session:
-    """Documents that grow by text and images, all by the same kind at a time.
+    """A batch of documents, extended by text or by images, all by the same kind at a time.
 
     Args:
         network: The network.
         num_rows: R.
-        num_slots: Positions that the longest document may reach.
+        num_slots: Most positions of a document.
 
     Attributes:
-        hidden_RD: State of the last text of each document, from which goes on what is written.
+        hidden_RD: Hidden state of the last text position of each document.
     """
 
     def __init__(self, network: FusionNetwork, num_rows: int, num_slots: int):
@@ -40,7 +40,7 @@ class Session:
         self.hidden_RD = torch.empty(0)
 
     def read(self, texts: Sequence[Tensor]) -> None:
-        """Add one text to each document; an empty one changes nothing."""
+        """Append a text to each document; empty texts change nothing."""
         count = torch.tensor([len(text) for text in texts])
         token = torch.zeros(len(texts), int(count.max()), dtype=torch.int64)
         for row, text in zip(token, texts, strict=True):
@@ -53,17 +53,17 @@ class Session:
         self.hidden_RD = last_RD.where((count > 0)[:, None], before)
 
     def mark(self, code: int) -> None:
-        """Add `BOI` or `EOI` to every document."""
+        """Append `BOI` or `EOI` to every document."""
         self.read([torch.tensor([code])] * self.num_rows)
 
-    def look(self, latent: Tensor) -> None:
-        """Add a clean image [C, H, W] to each of R documents, marks included."""
+    def add_image(self, latent: Tensor) -> None:
+        """Append a clean image to each document, with its marks; latents are [R, C, H, W]."""
         self.mark(BOI)
-        self.place(latent)
+        self.write_patches(latent)
         self.mark(EOI)
 
-    def place(self, latent: Tensor) -> None:
-        """Keep clean patches in the place of whatever was drawn there."""
+    def write_patches(self, latent: Tensor) -> None:
+        """Write clean patches over those of the last denoising step."""
         step = torch.zeros(len(latent), dtype=torch.int64, device=self.device)
         self.lockstep.step()
         self.network.extend_image(latent.to(self.device, self.dtype), step, self.cache, keep=True)
@@ -75,14 +75,14 @@ class Session:
         guidance: Guidance,
         generators: Sequence[torch.Generator],
     ) -> Tensor:
-        """Draw an image at the end of each document, marks included; latents of B.
+        """Generate an image at the end of each document; latents [B, C, H, W].
 
-        Samples are kept at least in single precision, whatever the network computes in.
+        Samples have at least single precision, whatever the dtype of the network.
 
         Args:
-            shape: Of a latent, (C, H, W).
-            sampler: How.
-            guidance: If on, the second half of the documents are the first without their text.
+            shape: (C, H, W) of a latent.
+            sampler: The diffusion sampler.
+            guidance: If on, the second half of the documents is the first half without its text.
             generators: One for each of the first B documents.
         """
         self.mark(BOI)
@@ -95,23 +95,23 @@ class Session:
         noise = gaussian((len(generators), *shape), generators, self.device, dtype)
         return sampler.sample(guidance.wrap(predict), noise, generators)
 
-    def keep(self, latent: Tensor) -> None:
-        """Let what was drawn stand in all documents, so that text can follow."""
-        self.place(torch.cat([latent] * (self.num_rows // len(latent))))
+    def keep_image(self, latent: Tensor) -> None:
+        """Append the generated images to all documents, so that text can follow."""
+        self.write_patches(torch.cat([latent] * (self.num_rows // len(latent))))
         self.mark(EOI)
 
 
 def without_text(segments: list[Tensor]) -> list[Tensor]:
-    """A prompt with the start token and its images alone."""
+    """A prompt with only its start token and its images."""
     first, *rest = segments
     return [first[:1], *(s[:0] if s.ndim == 1 else s for s in rest)]
 
 
 def feed(session: Session, rows: list[list[Tensor]]) -> None:
-    """Add all segments of documents of one structure."""
+    """Append all segments of documents of equal structure."""
     for segments in zip(*rows, strict=True):
         if segments[0].ndim > 1:
-            session.look(torch.stack(segments))
+            session.add_image(torch.stack(segments))
         elif any(len(segment) for segment in segments):
             session.read(segments)
 

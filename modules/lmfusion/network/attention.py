@@ -22,7 +22,7 @@ def run_attention(
         query_UHK: Queries of the live positions.
         key_SGK: Keys of all positions; G divides H.
         value_SGK: Values of all positions.
-        plan: The runs, laid out.
+        plan: The layout of the runs.
         scale: Factor on the scores.
 
     Returns:
@@ -42,12 +42,12 @@ def run_attention(
 def attend(
     group: Group, query_GTCK: Tensor, key_SGK: Tensor, value_SGK: Tensor, scale: float
 ) -> Tensor:
-    """One group, [G, T, C, K]: its runs are the rows of a batch.
+    """Attention of one group, [G, T, C, K]; its runs are the rows of a batch.
 
-    The query heads that share a key head stand as further queries of that head, so that keys and
-    values are kept at their own width. `enable_gqa` would do so as well, but CUDA's
-    memory-efficient kernel, the one for masks and for float32, does not take it (torch's
-    sdp_utils.cpp): the scores would be written out.
+    Query heads that share a key head become further queries of that head, so that keys and values
+    are not copied. `enable_gqa` would do the same, but CUDA's memory-efficient kernel, the one for
+    masks and for float32, does not support it (torch's sdp_utils.cpp): the scores would be
+    materialised.
     """
     q = query_GTCK.unflatten(1, (group.num_runs, group.num_queries)).flatten(2, 3).transpose(0, 1)
     k, v = (

@@ -25,7 +25,7 @@ from modules.nn.document_attention import Documents, document_attention
 from modules.nn.norm import memory_efficient
 
 Separation = Literal["deep", "shallow", "none"]
-"""What images have of their own: norms, attention and FFN; norm and FFN; nothing."""
+"""What images have separately: norms, attention and FFN; norm and FFN; nothing."""
 
 NORMS = ("input_layernorm", "post_attention_layernorm")
 
@@ -34,8 +34,8 @@ class States(NamedTuple):
     """Residual stream, ordered by modality.
 
     Attributes:
-        prefix_WD: Text before the first image of its document, where nothing trainable comes in.
-        later_LD: The rest of the text.
+        prefix_WD: Text before the first image of its document; nothing trainable affects it.
+        later_LD: All other text.
         patch_PD: Image patches.
     """
 
@@ -49,9 +49,9 @@ class Layout:
     """What every block needs to know of a batch.
 
     Attributes:
-        cos_SK: Cosines of the rotary embedding, of prefix, later text and patches.
+        cos_SK: Cosines of the rotary embedding for prefix, later text and patches.
         sin_SK: Sines, likewise.
-        prefix: Where the documents of the prefix text lie; None where there is no prefix.
+        prefix: The documents of the prefix text; None without a prefix.
         plan: How the live positions attend.
     """
 
@@ -70,11 +70,11 @@ Projected = tuple[Tensor, Tensor, Tensor]
 
 
 class ModalityPath:
-    """How positions of one modality go through a block: the weights of up to two layers.
+    """The path of one modality through a block, with the weights of up to two layers.
 
     Args:
-        attention: Llama-like layer whose norm, Q, K, V and O are used.
-        ffn: Layer whose second norm and FFN are used.
+        attention: Llama-like layer with the norm, Q, K, V and O.
+        ffn: Layer with the second norm and the FFN.
     """
 
     def __init__(self, attention: Any, ffn: Any):
@@ -93,13 +93,13 @@ class ModalityPath:
         return self.keys(fitted(self.attention.input_layernorm(x_TD), inner.k_proj), rotary)
 
     def keys(self, x_TD: Tensor, rotary: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """K and V of normed positions, and the rotary embedding of keys."""
+        """K and V of normalised positions, and the rotary embedding of keys."""
         inner = self.attention.self_attn
         key, value = (self.heads(linear, x_TD) for linear in (inner.k_proj, inner.v_proj))
         return rotate(key, *rotary), value
 
     def heads(self, linear: Any, x_TD: Tensor) -> Tensor:
-        """What a linear layer gives, head by head."""
+        """Output of a linear layer, by head."""
         out: Tensor = linear(x_TD)
         return out.unflatten(-1, (-1, self.attention.self_attn.head_dim))
 
@@ -112,9 +112,9 @@ class ModalityPath:
 
 
 def fitted(x_TD: Tensor, layer: Any) -> Tensor:
-    """The input in the type of a layer's weight, which autocast, where it is on, sees to itself."""
+    """The input in the dtype of a layer's weight; autocast, if on, casts by itself."""
     dtype = layer.weight.dtype
-    if x_TD.dtype == dtype or not dtype.is_floating_point:  # quantised layers see to it as well
+    if x_TD.dtype == dtype or not dtype.is_floating_point:  # quantised layers cast by themselves
         return x_TD
     return x_TD if torch.is_autocast_enabled(x_TD.device.type) else x_TD.to(dtype)
 
@@ -128,7 +128,7 @@ def rotate(x_THK: Tensor, cos_TK: Tensor, sin_TK: Tensor) -> Tensor:
 
 
 class ImageFFN(nn.Module):
-    """What images have of their own under shallow separation, copied from a text layer."""
+    """Norm and FFN of images under shallow separation, copied from a text layer."""
 
     def __init__(self, text: Any):
         super().__init__()
@@ -138,12 +138,12 @@ class ImageFFN(nn.Module):
 
 @dataclass(frozen=True)
 class Extension:
-    """New positions that are about to be computed, block by block.
+    """New positions and the cache of the earlier ones.
 
     Attributes:
-        cache: What stands already; keys and values of the new positions are written into it.
-        slot_BQ: Where they are written.
-        mask_B1QM: Which slots each new position sees.
+        cache: Keys and values; those of the new positions are written into it.
+        slot_BQ: Slots of the new positions.
+        mask_B1QM: Slots that each new position sees.
         rotary: Cosines and sines of the new positions, [T, K] each.
     """
 
@@ -152,12 +152,12 @@ class Extension:
     mask_B1QM: Tensor
     rotary: tuple[Tensor, Tensor]
 
-    def block(self, number: int, path: ModalityPath, x_TD: Tensor, scale: float) -> Tensor:
-        """One block over the new positions, all of one modality; [T, D]."""
+    def block(self, index: int, path: ModalityPath, x_TD: Tensor, scale: float) -> Tensor:
+        """One block over new positions of one modality, [T, D]."""
         query, key, value = path.project(x_TD, self.rotary)
         shape = self.slot_BQ.shape
         row_B1 = torch.arange(shape[0], device=x_TD.device)[:, None]
-        keys, values = self.cache.key_NBMGK[number], self.cache.value_NBMGK[number]
+        keys, values = self.cache.key_NBMGK[index], self.cache.value_NBMGK[index]
         keys[row_B1, self.slot_BQ] = key.unflatten(0, shape).to(keys.dtype)
         values[row_B1, self.slot_BQ] = value.unflatten(0, shape).to(values.dtype)
         used = self.mask_B1QM.shape[-1]
@@ -170,13 +170,13 @@ class Extension:
 
 
 class Block(nn.Module):
-    """A text layer and what images have beside it.
+    """A text layer and the image experts next to it.
 
     Args:
         text: A Llama-like decoder layer; becomes part of this block.
-        separation: What of it is copied for images.
-        checkpoint_activations: Whether the live positions are computed again in backward; the
-            prefix never is, as it saves nothing.
+        separation: Which of its parts are copied for images.
+        checkpoint_activations: Whether live positions are recomputed in backward; the prefix never
+            is, since nothing of it is saved.
     """
 
     def __init__(self, text: nn.Module, separation: Separation, checkpoint_activations: bool):
@@ -194,12 +194,12 @@ class Block(nn.Module):
 
     @property
     def text_path(self) -> ModalityPath:
-        """The way of a text token."""
+        """The path of text tokens."""
         return ModalityPath(self.text, self.text)
 
     @property
     def image_path(self) -> ModalityPath:
-        """The way of a patch."""
+        """The path of patches."""
         attention = self.image if self.separation == "deep" else self.text
         return ModalityPath(attention, self.text if self.image is None else self.image)
 
@@ -215,8 +215,8 @@ class Block(nn.Module):
         Args:
             x: Residual stream.
             layout: Positions and runs.
-            finish_prefix: Whether anything reads the prefix after this block; where not, only its
-                keys and values are computed.
+            finish_prefix: Whether the prefix is read after this block; otherwise only its keys and
+                values are computed.
         """
         prefix_WD, key_WGK, value_WGK = self.prefix(x.prefix_WD, layout, finish_prefix)
         if len(x.later_LD) + len(x.patch_PD) == 0:
@@ -228,10 +228,10 @@ class Block(nn.Module):
 
     @torch.no_grad()
     def prefix(self, x_WD: Tensor, layout: Layout, finish: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Prefix text: nothing trainable comes in, so nothing is kept for backward.
+        """Prefix text: nothing trainable affects it, so nothing is saved for backward.
 
         Returns:
-            The stream after this block (unchanged without `finish`), keys and values.
+            The residual stream after this block (unchanged without `finish`), keys and values.
         """
         rotary = layout.rotary(0, len(x_WD))
         if not finish or layout.prefix is None:
@@ -243,25 +243,25 @@ class Block(nn.Module):
     def live(
         self, later_LD: Tensor, patch_PD: Tensor, key_WGK: Tensor, value_WGK: Tensor, layout: Layout
     ) -> tuple[Tensor, Tensor]:
-        """Later text and patches, over the keys and values of all that comes before them."""
+        """Later text and patches, over the keys and values of all positions before them."""
         W, L, P = len(key_WGK), len(later_LD), len(patch_PD)
         text = self.text_path.project(later_LD, layout.rotary(W, L))
         image = self.image_path.project(patch_PD, layout.rotary(W + L, P))
         query, key, value = (torch.cat(pair) for pair in zip(text, image, strict=True))
         key, value = torch.cat([key_WGK, key]), torch.cat([value_WGK, value])
         attended_UHK = run_attention(query, key, value, layout.plan, self.scale)
-        # O of patches is trained and keeps its input: in one storage it would keep the text's too
+        # O of patches is trained and saves its input: a shared storage would keep the text's too
         later, patch = (part.clone() for part in attended_UHK.split([L, P]))
         return self.text_path.finish(later_LD, later), self.image_path.finish(patch_PD, patch)
 
-    def extend(self, x_TD: Tensor, number: int, is_image: bool, extension: Extension) -> Tensor:
-        """This block over new positions of one modality, with a cache of what stands before them.
+    def extend(self, x_TD: Tensor, index: int, is_image: bool, extension: Extension) -> Tensor:
+        """This block over new positions of one modality, with a cache of the earlier ones.
 
         Args:
-            x_TD: New positions of all sequences, sequence after sequence.
-            number: Number of this block.
+            x_TD: New positions of all sequences, one sequence after another.
+            index: Index of this block.
             is_image: Whether they are patches.
-            extension: The cache and where to write.
+            extension: The new positions and the cache.
         """
         path = self.image_path if is_image else self.text_path
-        return extension.block(number, path, x_TD, self.scale)
+        return extension.block(index, path, x_TD, self.scale)

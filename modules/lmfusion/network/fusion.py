@@ -1,7 +1,7 @@
-"""The LMFusion network (Shi et al., 2024, sec. 3.1): a language model and image experts beside it.
+"""The LMFusion network (Shi et al., 2024, sec. 3.1): a language model with image experts.
 
 Shape legend: T = text positions, P = patches, S = T + P, I = images, n = patches of an image,
-D = width, V = vocabulary of the language model; W, L as in `experts`.
+D = width, V = vocabulary of the language model; W, L as in `block`.
 """
 
 import warnings
@@ -23,17 +23,18 @@ from modules.nn.document_attention import Documents
 from modules.nn.norm import memory_efficient
 
 BOI, EOI = -1, -2
-"""Codes of the tokens that open and close an image; all others are the tokenizer's ids."""
+"""Ids of the tokens that open and close an image; all others are the tokenizer's."""
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """What comes out of the transformer.
+    """Output of the transformer.
 
     Attributes:
         noise_ICHW: Prediction for each image, in the shape of its latents.
-        later_LD: Last hidden states of the later text, normed.
-        prefix_WD: Last hidden states of the prefix text, normed; None where not asked for.
+        later_LD: Last hidden states of the later text, after the final norm.
+        prefix_WD: Last hidden states of the prefix text, after the final norm; None if not asked
+            for.
     """
 
     noise_ICHW: Tensor
@@ -42,19 +43,19 @@ class Predicted:
 
 
 class FusionNetwork(nn.Module):
-    """A language model that also reads and draws images.
+    """A language model that also reads and generates images.
 
-    The text path is the language model as it was; while it is frozen, all that is trained are the
-    image experts, the patchifier and three vectors: the embeddings of BOI and EOI and BOI's row of
-    the output layer. The first V logits stay those of the language model.
+    The text path is the unchanged language model. While it is frozen, only the image experts, the
+    patchifier and three vectors are trained: the embeddings of BOI and EOI, and BOI's row of the
+    output layer. The first V logits stay those of the language model.
 
     Args:
         text: Parts of a Llama-like language model; they become part of this network.
         patchifier: Between latents and patch vectors.
-        separation: What images have of their own: deep (norms, attention, FFN), shallow (FFN) or
-            none (a dense transformer).
-        freeze_text: Whether the language model stays as it is.
-        activation_checkpointing: Whether blocks are computed again in backward.
+        separation: What images have separately: deep (norms, attention, FFN), shallow (norm, FFN)
+            or none (a dense transformer).
+        freeze_text: Whether the language model is frozen.
+        activation_checkpointing: Whether blocks are recomputed in backward.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class FusionNetwork(nn.Module):
             yield from block.text.parameters()  # type: ignore[union-attr]
 
     def check_range(self, num_positions: int) -> None:
-        """Warn of documents longer than the language model was made for."""
+        """Warn of documents beyond the language model's max_position_embeddings."""
         if self.num_positions is not None and num_positions > self.num_positions:
             warnings.warn(
                 f"a document takes {num_positions} positions, patches counted, but the language "
@@ -115,10 +116,10 @@ class FusionNetwork(nn.Module):
         Args:
             token_T: Token ids, `BOI` and `EOI`; prefix text first.
             position_S: Position inside the document, of text and then of patches.
-            latent_ICHW: Noised latents; clean ones for images that are context.
+            latent_ICHW: Noised latents; clean ones for context images.
             step_I: Diffusion step of each image, 0 for clean ones.
             runs: The segments of the batch.
-            read_prefix: Whether the hidden states of the prefix are wanted as well.
+            read_prefix: Whether the hidden states of the prefix are returned as well.
         """
         text = self.embed_text(token_T, runs)
         return self.predict(text, position_S, latent_ICHW, step_I, runs, read_prefix)
@@ -132,14 +133,14 @@ class FusionNetwork(nn.Module):
         runs: Runs,
         read_prefix: bool,
     ) -> Predicted:
-        """The same from the embeddings of prefix and later text."""
+        """The same, from the embeddings of prefix and later text."""
         skips: Skips = []
         patch_PD = self.embed.weight.new_zeros(0, self.embed.embedding_dim)
         if len(latent_ICHW) > 0:
             patch_PD, skips = self.patchifier.down(latent_ICHW, step_I)
         x, layout = self.lay_out(text, position_S, patch_PD, runs)
-        for number, block in enumerate(self.blocks):
-            last = number == len(self.blocks) - 1
+        for index, block in enumerate(self.blocks):
+            last = index == len(self.blocks) - 1
             x = block(x, layout, finish_prefix=read_prefix or not last)
         noise = latent_ICHW
         if len(latent_ICHW) > 0:
@@ -148,18 +149,18 @@ class FusionNetwork(nn.Module):
         return Predicted(noise, self.norm(x.later_LD), prefix)
 
     def extras(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """What else of a batch `forward` takes, by name."""
+        """Further arguments of `forward` from a batch, by name."""
         return {}
 
     def embed_text(self, token_T: Tensor, runs: Runs) -> tuple[Tensor, Tensor]:
-        """Embeddings of the prefix and of later text; a model that is trained has no prefix."""
+        """Embeddings of prefix and later text; a trained language model has no prefix."""
         W = sum(runs.lengths(PREFIX)) if self.freeze_text else 0
         return self.embed(token_T[:W]), self.embed_live(token_T[W:])
 
     def lay_out(
         self, text: tuple[Tensor, Tensor], position_S: Tensor, patch_PD: Tensor, runs: Runs
     ) -> tuple[States, Layout]:
-        """Embeddings and positions."""
+        """The initial states and the layout of a batch."""
         lengths = runs.lengths(PREFIX) if self.freeze_text else []
         plan = Plan.of(runs, patch_PD.device, live_prefix=not self.freeze_text)
         prefix = Documents.of(lengths, patch_PD.device) if lengths else None
@@ -168,13 +169,13 @@ class FusionNetwork(nn.Module):
         return States(*text, patch_PD), layout
 
     def embed_live(self, token: Tensor) -> Tensor:
-        """Embeddings of text that may hold BOI and EOI; of any shape."""
+        """Embeddings of tokens of any shape, `BOI` and `EOI` among them."""
         text = self.embed(token.clamp(min=0))
         mark = self.mark[(-1 - token).clamp(min=0)].to(text.dtype)
         return torch.where((token < 0)[..., None], mark, text)
 
     def empty_cache(self, num_sequences: int, num_slots: int) -> Cache:
-        """A cache for so many sequences of at most so many positions."""
+        """A cache for `num_sequences` sequences of at most `num_slots` positions."""
         inner: Any = self.blocks[0].text.self_attn  # type: ignore[union-attr]
         num_heads = inner.k_proj.out_features // inner.head_dim
         shape = (num_sequences, num_slots, num_heads, inner.head_dim)
@@ -182,17 +183,17 @@ class FusionNetwork(nn.Module):
 
     @torch.no_grad()
     def extend_text(self, token_BQ: Tensor, cache: Cache, count_B: Tensor | None = None) -> Tensor:
-        """Hidden states [B, Q, D], normed, of text that follows what stands in the cache.
+        """Hidden states [B, Q, D], after the final norm, of text that follows the cached positions.
 
         Args:
-            token_BQ: Token ids, `BOI` and `EOI`; padding at the end.
-            cache: Grows by the new positions.
-            count_B: How many tokens of each sequence are real; all where None.
+            token_BQ: Token ids, `BOI` and `EOI`; right-padded.
+            cache: Extended by the new positions.
+            count_B: Number of tokens of each sequence, without padding; None for all.
         """
         return self.extend_embedded(self.embed_live(token_BQ), cache, count_B)
 
     def extend_embedded(self, x_BQD: Tensor, cache: Cache, count_B: Tensor | None) -> Tensor:
-        """The same from embeddings."""
+        """The same, from embeddings."""
         hidden_BQD = self._extend(x_BQD.flatten(0, 1), x_BQD.shape[1], False, cache)
         cache.length_B += x_BQD.shape[1] if count_B is None else count_B
         return self.norm(hidden_BQD)
@@ -204,8 +205,9 @@ class FusionNetwork(nn.Module):
         Args:
             latent_BCHW: Noised or clean latents.
             step_B: Their diffusion steps.
-            cache: Its length stays as it is, so that the next call overwrites the patches.
-            keep: Whether the image is done: the cache grows, what follows will see it.
+            cache: Without `keep` its length is unchanged, so that the next call overwrites the
+                patches.
+            keep: Whether the image is complete: later positions will see it.
         """
         patch_PD, skips = self.patchifier.down(latent_BCHW, step_B)
         num = self.patchifier.num_patches
@@ -219,12 +221,12 @@ class FusionNetwork(nn.Module):
         cos_1TK, sin_1TK = self.rotary(x_TD, slot_BQ.flatten()[None])
         mask = visible(slot_BQ, is_image)
         extension = Extension(cache, slot_BQ, mask, (cos_1TK[0], sin_1TK[0]))
-        for number, block in enumerate(self.blocks):
-            x_TD = block.extend(x_TD, number, is_image, extension)  # type: ignore[operator]
+        for index, block in enumerate(self.blocks):
+            x_TD = block.extend(x_TD, index, is_image, extension)  # type: ignore[operator]
         return x_TD.unflatten(0, slot_BQ.shape)
 
     def logits(self, hidden_TD: Tensor) -> Tensor:
-        """Scores of the next element, [T, V + 1]: the language model's own, and BOI's last."""
+        """Logits of the next token, [T, V + 1]: the language model's, then BOI's."""
         text_TV = self.head(hidden_TD)
         boi_T1 = hidden_TD @ self.boi_output.to(hidden_TD.dtype)[:, None]
         return torch.cat([text_TV, boi_T1.to(text_TV.dtype)], dim=-1)

@@ -1,4 +1,4 @@
-"""Keys and values of what stands already, for drawing and writing step by step.
+"""Key-value cache for generation step by step.
 
 Shape legend: B = sequences, Q = new positions of each, M = slots of the cache, G = key-value heads,
 H = query heads, K = head size, D = width, T = B * Q.
@@ -17,7 +17,7 @@ class Cache:
     Attributes:
         key_NBMGK: Keys of every block.
         value_NBMGK: Values of every block.
-        length_B: Positions that stand in each sequence.
+        length_B: Number of positions of each sequence.
     """
 
     key_NBMGK: list[Tensor]
@@ -26,7 +26,7 @@ class Cache:
 
     @staticmethod
     def empty(num_blocks: int, shape: tuple[int, int, int, int], like: Tensor) -> "Cache":
-        """A cache with nothing in it.
+        """An empty cache.
 
         Args:
             num_blocks: Blocks of the network.
@@ -42,7 +42,7 @@ class Cache:
         return Cache(empty[0], empty[1], length_B)
 
     def slots(self, num: int) -> Tensor:
-        """The slots [B, Q] that come next.
+        """The next slots, [B, Q].
 
         Raises:
             ValueError: The cache is full.
@@ -55,10 +55,10 @@ class Cache:
 
 
 def visible(slot_BQ: Tensor, is_image: bool) -> Tensor:
-    """Slots that new positions see: up to their own, or all new ones of the same image.
+    """Slots that new positions see: up to their own; for patches, all of the image too.
 
     Args:
-        slot_BQ: Where the new positions stand.
+        slot_BQ: Slots of the new positions.
         is_image: Whether they are the patches of one image.
 
     Returns:

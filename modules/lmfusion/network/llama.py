@@ -17,20 +17,20 @@ from modules.weights.origin import read_model
 
 
 class BesideLlama(FusionNetwork):
-    """Image experts beside a pretrained Llama-like language model.
+    """Image experts next to a pretrained Llama-like language model.
 
     Args:
         source: Local folder or hub id.
-        patchifier: Builds what stands between latents and patch vectors, from the model's width.
-        separation: What images have of their own: deep, shallow or none.
-        freeze_text: Whether the language model stays as it is.
-        activation_checkpointing: Whether blocks are computed again in backward.
+        patchifier: Builds the patchifier from the model's width.
+        separation: What images have separately: deep, shallow or none.
+        freeze_text: Whether the language model is frozen.
+        activation_checkpointing: Whether blocks are recomputed in backward.
         revision: Branch, tag or commit on the hub.
-        text_dtype: In what the weights of a frozen language model are kept, whatever the precision
-            of those that are trained.
+        text_dtype: Dtype of the weights of a frozen language model, independent of the precision of
+            trained ones; None for the same.
 
     Raises:
-        ValueError: A type for weights that are not frozen.
+        ValueError: `text_dtype` is given for weights that are not frozen.
     """
 
     def __init__(
@@ -59,9 +59,9 @@ class Transfusion(FusionNetwork):
 
     Args:
         vocab_size: V.
-        options: Of transformers' LlamaConfig.
-        patchifier: Builds what stands between latents and patch vectors, from the model's width.
-        activation_checkpointing: Whether blocks are computed again in backward.
+        options: Options of transformers' LlamaConfig.
+        patchifier: Builds the patchifier from the model's width.
+        activation_checkpointing: Whether blocks are recomputed in backward.
     """
 
     def __init__(
@@ -81,11 +81,11 @@ def load(source: str, revision: str = "main", text_dtype: TextType = None) -> Te
     Args:
         source: Local folder or hub id.
         revision: Branch, tag or commit on the hub.
-        text_dtype: In what its weights are kept.
+        text_dtype: Dtype of its weights.
 
     Raises:
-        FileNotFoundError: A local folder that is not there.
-        ValueError: No Llama-like model.
+        FileNotFoundError: The local folder does not exist.
+        ValueError: The model is not Llama-like.
     """
     from transformers import AutoModelForCausalLM
 
@@ -96,11 +96,11 @@ def load(source: str, revision: str = "main", text_dtype: TextType = None) -> Te
 
 
 def scratch(vocab_size: int, options: dict[str, Option]) -> TextParts:
-    """The parts of a Llama with random weights.
+    """The parts of a randomly initialised Llama.
 
     Args:
         vocab_size: V.
-        options: Of transformers' LlamaConfig.
+        options: Options of transformers' LlamaConfig.
     """
     from transformers import AutoModelForCausalLM
 

@@ -1,9 +1,9 @@
-"""Image experts beside a frozen LLaVA (LLaVAFusion; LMFusion, sec. 4.3 and table 2).
+"""Image experts next to a frozen LLaVA (LLaVAFusion; LMFusion, sec. 4.3 and table 2).
 
-An image that is to be understood goes LLaVA's own way: vision tower and projector give the
-embeddings of its placeholder tokens, which are text and stay on the text path. Only images that are
-drawn, and the context of editing, have the new tower. The paper does not say how images are routed;
-this is our reading of "in parallel", which leaves all that LLaVA says of images as it was.
+Images to be understood are routed as in LLaVA: vision tower and projector give the embeddings of
+placeholder tokens, which stay on the text path. Only generated images, and the context of editing,
+use the new tower. The paper does not describe the routing; this is our reading of "in parallel",
+which leaves LLaVA's outputs unchanged.
 
 Shape legend: T = text positions, K = placeholder tokens, B = sequences, Q = new positions of each,
 D = width.
@@ -26,14 +26,14 @@ from modules.lmfusion.network.text_model import TextParts, TextType, weight_dtyp
 from modules.weights.origin import read, read_model
 
 VisionInputs = Mapping[str, Tensor]
-"""What LLaVA's processor makes of images: `pixel_values`, and `image_sizes` where it gives them."""
+"""Outputs of LLaVA's processor for images: `pixel_values`, and `image_sizes` if it gives them."""
 
 
 class Vision(nn.Module):
     """Vision tower and projector of a LLaVA, frozen and in evaluation mode.
 
     Args:
-        body: LLaVA without its output layer; its language model is taken out.
+        body: LLaVA without its output layer; its language model is removed.
     """
 
     def __init__(self, body: Any):
@@ -44,7 +44,7 @@ class Vision(nn.Module):
 
     @torch.no_grad()
     def forward(self, vision_inputs: VisionInputs) -> Tensor:
-        """Features of all images, one after the other, [K, D]."""
+        """Features of all images, one after another, [K, D]."""
         features = self.body.get_image_features(**vision_inputs, return_dict=True).pooler_output
         return torch.cat(list(features))
 
@@ -54,15 +54,15 @@ class Vision(nn.Module):
 
 
 class BesideLlava(FusionNetwork):
-    """Image experts beside a pretrained LLaVA or LLaVA-NeXT on a Llama-like language model.
+    """Image experts next to a pretrained LLaVA or LLaVA-NeXT with a Llama-like language model.
 
     Args:
         source: Local folder or hub id.
-        patchifier: Builds what stands between latents and patch vectors, from the model's width.
-        separation: What drawn images have of their own: deep, shallow or none.
-        activation_checkpointing: Whether blocks are computed again in backward.
+        patchifier: Builds the patchifier from the model's width.
+        separation: What generated images have separately: deep, shallow or none.
+        activation_checkpointing: Whether blocks are recomputed in backward.
         revision: Branch, tag or commit on the hub.
-        text_dtype: In what the weights of LLaVA are kept, whatever the precision of the others.
+        text_dtype: Dtype of LLaVA's weights, independent of the precision of others.
     """
 
     def __init__(
@@ -93,41 +93,41 @@ class BesideLlava(FusionNetwork):
         """Predict the noise of every image and the hidden state of every later text position.
 
         Args:
-            token_T: Token ids, `BOI` and `EOI`; prefix text first. Placeholders of images that are
-                understood are tokens of LLaVA's own, as many as an image has features.
+            token_T: Token ids, `BOI` and `EOI`; prefix text first. Placeholders of images to be
+                understood are LLaVA's image tokens, as many as an image has features.
             position_S: Position inside the document, of text and then of patches.
             latent_ICHW: Noised latents of images on the new tower; clean ones for context.
             step_I: Diffusion step of each of them, 0 for clean ones.
             runs: The segments of the batch.
-            read_prefix: Whether the hidden states of the prefix are wanted as well.
+            read_prefix: Whether the hidden states of the prefix are returned as well.
             vision_inputs: Images to be understood, in the order of their placeholders in `token_T`.
         """
         text = self.embed_text(token_T, runs)
         if vision_inputs is not None:
             sizes = [len(part) for part in text]
-            prefix_WD, later_LD = self.place(torch.cat(text), token_T, vision_inputs).split(sizes)
+            prefix_WD, later_LD = self.fill(torch.cat(text), token_T, vision_inputs).split(sizes)
             text = prefix_WD, later_LD
         return self.predict(text, position_S, latent_ICHW, step_I, runs, read_prefix)
 
     @override
     def extras(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """The batch's key `vision_inputs`, where it has one: images that are understood."""
+        """The batch's key `vision_inputs`, if it has one: images to be understood."""
         return {"vision_inputs": batch["vision_inputs"]} if "vision_inputs" in batch else {}
 
-    def place(self, text_D: Tensor, token: Tensor, vision_inputs: VisionInputs) -> Tensor:
-        """Embeddings of any shape, those of placeholders replaced by what vision sees.
+    def fill(self, text_D: Tensor, token: Tensor, vision_inputs: VisionInputs) -> Tensor:
+        """Embeddings of any shape, with those of placeholders replaced by image features.
 
         Raises:
-            ValueError: The images have more or fewer features than there are places.
+            ValueError: Numbers of features and placeholders differ.
         """
-        is_place = token == self.vision.placeholder
+        is_placeholder = token == self.vision.placeholder
         feature_KD = self.vision(vision_inputs)
-        if len(feature_KD) != int(is_place.sum()):
+        if len(feature_KD) != int(is_placeholder.sum()):
             raise ValueError(
                 f"images to be understood have {len(feature_KD)} features, but there are "
-                f"{int(is_place.sum())} placeholder tokens ({self.vision.placeholder})"
+                f"{int(is_placeholder.sum())} placeholder tokens ({self.vision.placeholder})"
             )
-        return text_D.masked_scatter(is_place[..., None], feature_KD.to(text_D.dtype))
+        return text_D.masked_scatter(is_placeholder[..., None], feature_KD.to(text_D.dtype))
 
     @override
     @torch.no_grad()
@@ -138,31 +138,31 @@ class BesideLlava(FusionNetwork):
         count_B: Tensor | None = None,
         vision_inputs: VisionInputs | None = None,
     ) -> Tensor:
-        """Hidden states [B, Q, D], normed, of text that follows what stands in the cache.
+        """Hidden states [B, Q, D], after the final norm, of text that follows the cached positions.
 
         Args:
-            token_BQ: Token ids, `BOI` and `EOI`; padding at the end.
-            cache: Grows by the new positions.
-            count_B: How many tokens of each sequence are real; all where None.
+            token_BQ: Token ids, `BOI` and `EOI`; right-padded.
+            cache: Extended by the new positions.
+            count_B: Number of tokens of each sequence, without padding; None for all.
             vision_inputs: Images to be understood, in the order of their placeholders.
         """
         x_BQD = self.embed_live(token_BQ)
         if vision_inputs is not None:
-            x_BQD = self.place(x_BQD, token_BQ, vision_inputs)
+            x_BQD = self.fill(x_BQD, token_BQ, vision_inputs)
         return self.extend_embedded(x_BQD, cache, count_B)
 
 
 def load_llava(source: str, revision: str, text_dtype: TextType) -> Any:
-    """A LLaVA of transformers.
+    """Read a LLaVA with transformers.
 
     Args:
         source: Local folder or hub id.
         revision: Branch, tag or commit on the hub.
-        text_dtype: In what its weights are kept.
+        text_dtype: Dtype of its weights.
 
     Raises:
-        FileNotFoundError: A local folder that is not there.
-        ValueError: A model that does not see images as LLaVA does; names what it is.
+        FileNotFoundError: The local folder does not exist.
+        ValueError: The model is no LLaVA; the message names its type.
     """
     from transformers import AutoConfig, AutoModelForImageTextToText
 

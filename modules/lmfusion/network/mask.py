@@ -1,7 +1,7 @@
-"""Who attends whom when text and images interleave, as a rule and as a plan that needs no mask.
+"""Attention over interleaved text and images: as a mask, and as a plan that needs no mask.
 
-A document is cut into runs: text before its first image (prefix), later text, images. The keys of
-every run are the document's beginning up to the run's end: one slice, whatever stands in it.
+A document is split into runs: text before its first image (prefix), later text, images. The keys of
+a run are all positions of the document up to the run's end: one contiguous slice.
 
 Shape legend: S = positions of all documents (text, then patches), N = runs of a group,
 Q = longest run of a group, K = most keys of a run of a group.
@@ -19,18 +19,18 @@ PREFIX, LATER, IMAGE = 0, 1, 2
 TEXT = -1
 """Image id of a text position."""
 KEY_STEP = 64
-"""Runs are laid side by side where their numbers of keys, in these steps, agree."""
+"""Runs share a group if their numbers of keys agree when rounded up to this step."""
 
 
 def hybrid_mask(position_S: Tensor, document_S: Tensor, image_id_S: Tensor) -> Tensor:
     """Causal inside each document, bidirectional inside each image (Transfusion, sec. 3, fig. 4).
 
-    What the plan below computes without it; for tests, pictures and small inputs.
+    The plan below gives the same attention without it. For tests, figures and small inputs.
 
     Args:
         position_S: Position inside the document.
-        document_S: Number of the document.
-        image_id_S: Number of the image, or `TEXT`.
+        document_S: Index of the document.
+        image_id_S: Index of the image, or `TEXT`.
 
     Returns:
         Boolean [S, S]; entry [i, j] is True where query i may look at key j.
@@ -47,7 +47,7 @@ class Runs:
 
     Attributes:
         kind_N: `PREFIX`, `LATER` or `IMAGE`.
-        document_N: Number of the document.
+        document_N: Index of the document.
         length_N: Positions of the run.
     """
 
@@ -56,7 +56,7 @@ class Runs:
     length_N: Sequence[int]
 
     def longest(self) -> int:
-        """Positions of the longest document; 0 where there is none."""
+        """Positions of the longest document; 0 without documents."""
         total: Counter[int] = Counter()
         for document, length in zip(self.document_N, self.length_N, strict=True):
             total[document] += length
@@ -69,7 +69,7 @@ class Runs:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs of like size, attended in one call.
+    """Runs of similar size, computed in one call.
 
     Attributes:
         num_runs: N.
@@ -102,17 +102,17 @@ class Plan:
 
     @staticmethod
     def of(runs: Runs, device: torch.device | str = "cpu", live_prefix: bool = False) -> "Plan":
-        """Lay out the runs of a batch; plain numbers in, no device is waited for.
+        """Lay out the runs of a batch; computed on the CPU, does not synchronise with the device.
 
         Args:
             runs: The segments.
-            device: Where the indices are needed.
-            live_prefix: Whether prefixes are live as well: their queries are in the plan.
+            device: Device of the indices.
+            live_prefix: Whether prefixes are live as well, with their queries in the plan.
         """
         kind = torch.tensor(list(runs.kind_N), dtype=torch.int64)
         document = torch.tensor(list(runs.document_N), dtype=torch.int64)
         length = torch.tensor(list(runs.length_N), dtype=torch.int64)
-        where = places(kind, length)
+        where = run_starts(kind, length)
         start = length.cumsum(0) - length  # in the sequence of all documents
         is_first = torch.ones_like(document, dtype=torch.bool)
         is_first[1:] = document[1:] != document[:-1]
@@ -126,13 +126,13 @@ class Plan:
         groups, query_index = [], []
         inverse = torch.empty(int(length[live].sum()), dtype=torch.int64)
         num_slots = 0
-        for one in bucket[live].unique().tolist():
-            member = (live & (bucket == one)).nonzero().squeeze(1)
+        for size in bucket[live].unique().tolist():
+            member = (live & (bucket == size)).nonzero().squeeze(1)
             slot = torch.arange(int(length[member].max()))
             is_real = slot < length[member, None]
             query = (where[member, None] - num_prefix + slot).where(is_real, 0)
-            place = torch.arange(query.numel()).view_as(query) + num_slots
-            inverse[query[is_real]] = place[is_real]
+            slot_index = torch.arange(query.numel()).view_as(query) + num_slots
+            inverse[query[is_real]] = slot_index[is_real]
             query_index.append(query.flatten())
             num_slots += query.numel()
 
@@ -153,7 +153,7 @@ class Plan:
         return Plan(tuple(groups), flat.to(device), inverse.to(device))
 
 
-def places(kind_N: Tensor, length_N: Tensor) -> Tensor:
+def run_starts(kind_N: Tensor, length_N: Tensor) -> Tensor:
     """First position of each run among all: prefixes, then later text, then images."""
     order = kind_N.argsort(stable=True)
     sorted_length = length_N[order]
@@ -163,13 +163,13 @@ def places(kind_N: Tensor, length_N: Tensor) -> Tensor:
 
 
 def spread(first_N: Tensor, length_N: Tensor) -> Tensor:
-    """first, first + 1, ... for each run, one after the other: [S]."""
+    """first, first + 1, ... for each run, one after another: [S]."""
     start = length_N.cumsum(0) - length_N
     return torch.arange(int(length_N.sum())) + (first_N - start).repeat_interleave(length_N)
 
 
 def size_bucket(kind_N: Tensor, length_N: Tensor, num_keys_N: Tensor) -> Tensor:
-    """One number for runs that go well side by side."""
+    """Group key of each run: equal for runs of similar size, [N]."""
     width = torch.ceil(torch.log2(length_N.double().clamp(min=1))).long()
     size = torch.where(kind_N == IMAGE, length_N, width)
     steps = -(-num_keys_N // KEY_STEP)
@@ -179,10 +179,10 @@ def size_bucket(kind_N: Tensor, length_N: Tensor, num_keys_N: Tensor) -> Tensor:
 def visible_keys(
     kind_N: Tensor, num_keys_N: Tensor, length_N: Tensor, query_Q: Tensor, key_K: Tensor
 ) -> Tensor | None:
-    """Which keys the queries of a group's runs see; None where all see all."""
+    """Mask of the keys that the queries of a group's runs see; None if all see all."""
     is_image = bool((kind_N == IMAGE).all())
     last_N1 = num_keys_N[:, None] - 1
-    if not is_image:  # query number q sees keys up to its own, the last `length` being the run's
+    if not is_image:  # query q sees keys up to its own; the last `length` keys are the run's
         last_N1 = (num_keys_N - length_N)[:, None] + query_Q
         last_N1 = last_N1.minimum(num_keys_N[:, None] - 1)
     mask = key_K <= last_N1[:, None, :, None]

@@ -1,6 +1,6 @@
 """Between latent images and patch vectors (Transfusion, sec. 3; LMFusion, eq. 6 and 14).
 
-The diffusion step comes in here and nowhere else: the transformer has no time input.
+The diffusion step enters here and nowhere else: the transformer has no time input.
 
 Shape legend: I = images, C, H, W = channels and size of a latent, n = patches of an image,
 P = I * n, D = width of the transformer, F = width of the time embedding.
@@ -15,19 +15,19 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 Skips = list[Tensor]
-"""What the way down keeps for the way up."""
+"""Skip connections from the way down to the way up."""
 
 
 class Patchifier(nn.Module):
     """Turns latents into patch vectors and back.
 
     Args:
-        channels: Of a latent.
+        channels: Channels of a latent.
         size: Height and width of a latent.
         stride: Latent pixels along the side of a patch.
 
     Raises:
-        ValueError: Patches do not fill the latent.
+        ValueError: `size` is no multiple of `stride`.
     """
 
     def __init__(self, channels: int, size: int, stride: int):
@@ -45,11 +45,11 @@ class Patchifier(nn.Module):
 
     @abstractmethod
     def down(self, latent_ICHW: Tensor, step_I: Tensor) -> tuple[Tensor, Skips]:
-        """Patch vectors [P, D] of noised latents, and what the way up needs."""
+        """Patch vectors [P, D] of noised latents, and the skip connections."""
 
     @abstractmethod
     def up(self, hidden_PD: Tensor, step_I: Tensor, skips: Skips) -> Tensor:
-        """The prediction [I, C, H, W] that the transformer's output stands for."""
+        """The prediction [I, C, H, W] from the transformer's output."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -71,7 +71,7 @@ class TimeEmbedding(nn.Module):
     """Sines and cosines of the diffusion step (Vaswani et al., 2017), through an MLP.
 
     Args:
-        width: F, of the result.
+        width: F.
         num_waves: Number of wavelengths.
         longest: Longest wavelength over 2 pi, in steps.
     """
@@ -159,7 +159,7 @@ def grid_waves(side: int, width: int) -> Tensor:
 
 
 def zero(layer: nn.Linear | nn.Conv2d) -> nn.Linear | nn.Conv2d:
-    """The layer with a weight and bias of zero: at first it predicts nothing."""
+    """The layer with weight and bias set to zero: initially its output is zero."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

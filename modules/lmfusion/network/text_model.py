@@ -1,4 +1,4 @@
-"""The language model beside which images are learnt, taken apart.
+"""The parts of a Llama-like language model.
 
 Shape legend: D = width, V = vocabulary.
 """
@@ -12,11 +12,11 @@ from torch import nn
 from modules.nn.rotary import ExactRotary
 
 NEEDED = ("input_layernorm", "self_attn", "post_attention_layernorm", "mlp")
-"""Parts of a Llama block."""
+"""Parts that a Llama block has."""
 EXTRA = ("q_norm", "k_norm", "pre_feedforward_layernorm", "sinks")
-"""Parts of other architectures' blocks, which a Llama block does not have."""
+"""Parts of other architectures' blocks that a Llama block does not have."""
 TextType = Literal["bfloat16"] | None
-"""In what the weights of a frozen language model are kept; as all others where None."""
+"""Dtype of the weights of a frozen language model; None for that of all others."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class TextParts:
         norm: Final norm.
         head: Output layer, [V, D].
         rotary: Gives cosines and sines of positions.
-        num_positions: Positions that the model was made for; None where it says nothing of them.
+        num_positions: The model's max_position_embeddings; None if its config has none.
     """
 
     embed: nn.Embedding
@@ -46,10 +46,10 @@ class TextParts:
 
     @staticmethod
     def of(model: Any) -> "TextParts":
-        """Take a `transformers` model apart.
+        """The parts of a `transformers` model.
 
         Raises:
-            ValueError: Its blocks are not those of a Llama; names what is different.
+            ValueError: Its blocks are not those of a Llama; the message names the difference.
         """
         body = model.get_decoder()
         check_block(type(model).__name__, getattr(body, "layers", [nn.Module()])[0])
@@ -61,7 +61,7 @@ class TextParts:
 
 
 def check_block(name: str, layer: Any) -> None:
-    """Refuse blocks that do more than a Llama's, or less."""
+    """Refuse blocks that do more or less than a Llama's."""
     missing = [part for part in NEEDED if not hasattr(layer, part)]
     inner = getattr(layer, "self_attn", None)
     extra = [part for part in EXTRA if hasattr(layer, part) or hasattr(inner, part)]
@@ -71,7 +71,7 @@ def check_block(name: str, layer: Any) -> None:
 
 
 def check_window(body: Any) -> None:
-    """Refuse layers that see only a window of what came before."""
+    """Refuse layers with sliding-window attention."""
     kinds = set(getattr(body.config, "layer_types", None) or ())
     window = getattr(body.config, "sliding_window", None) or 0
     uses = "sliding_attention" in kinds or (not kinds and window > 0)
@@ -80,5 +80,5 @@ def check_window(body: Any) -> None:
 
 
 def weight_dtype(text_dtype: TextType) -> torch.dtype:
-    """The type that a config names, or that of all weights."""
+    """The torch dtype that a config names, or the default one."""
     return torch.bfloat16 if text_dtype == "bfloat16" else torch.get_default_dtype()

@@ -1,8 +1,8 @@
 """The U-Net that LMFusion puts around the transformer (sec. 3.1; Transfusion, sec. 3).
 
-Residual blocks, one level a halving of the image, self-attention at the lowest; the way up reads
-the states of the way down beside its own. The time embedding is added inside every block, and norms
-are plain, not adaptive (Transfusion, footnote). Channels, blocks and the place of attention are not
+Residual blocks, one level for each halving of the image, self-attention at the lowest; the way up
+concatenates the states of the way down. The time embedding is added inside every block, and norms
+are not adaptive (Transfusion, footnote). Channels, blocks and the position of attention are not
 published; the defaults are ours and give the published 0.27 billion parameters at a width of 4096.
 
 Shape legend: as in `patchify`.
@@ -80,19 +80,19 @@ class Downward(nn.Module):
         super().__init__()
         self.levels = nn.ModuleList()
         self.halve = nn.ModuleList()
-        for number, width in enumerate(widths):
-            low = number == len(widths) - 1
+        for index, width in enumerate(widths):
+            low = index == len(widths) - 1
             self.levels.append(level(width, width, num_blocks, time_width, low * head_size))
         for width, lower in pairwise(widths):
             self.halve.append(nn.Conv2d(width, lower, 3, stride=2, padding=1))
 
     @override
     def forward(self, x: Tensor, time_IF: Tensor) -> Skips:
-        """The input, and the state behind every block and every halving."""
+        """The input, and the state after every block and every halving."""
         skips = [x]
-        for number, blocks in enumerate(self.levels):
-            if number > 0:
-                x = self.halve[number - 1](x)
+        for index, blocks in enumerate(self.levels):
+            if index > 0:
+                x = self.halve[index - 1](x)
                 skips.append(x)
             for block in cast(nn.ModuleList, blocks):
                 x = block(x, time_IF)
@@ -107,19 +107,19 @@ class Upward(nn.Module):
         super().__init__()
         self.levels = nn.ModuleList()
         self.enlarge = nn.ModuleList()
-        for number in reversed(range(len(widths))):
-            width, low = widths[number], number == len(widths) - 1
+        for index in reversed(range(len(widths))):
+            width, low = widths[index], index == len(widths) - 1
             self.levels.append(level(2 * width, width, num_blocks + 1, time_width, low * head_size))
-            if number > 0:
-                self.enlarge.append(nn.Conv2d(width, widths[number - 1], 3, padding=1))
+            if index > 0:
+                self.enlarge.append(nn.Conv2d(width, widths[index - 1], 3, padding=1))
 
     @override
     def forward(self, x: Tensor, time_IF: Tensor, skips: Skips) -> Tensor:
         """From the lowest state back to the full resolution."""
         rest = list(skips)
-        for number, blocks in enumerate(self.levels):
-            if number > 0:
-                x = self.enlarge[number - 1](F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        for index, blocks in enumerate(self.levels):
+            if index > 0:
+                x = self.enlarge[index - 1](F.interpolate(x, scale_factor=2.0, mode="nearest"))
             for block in cast(nn.ModuleList, blocks):
                 x = block(torch.cat([x, rest.pop()], dim=1), time_IF)
         return x
@@ -137,8 +137,8 @@ class Residual(nn.Module):
     """Norm, SiLU, convolution, twice, the time embedding between; then self-attention, if any.
 
     Args:
-        inputs: Channels that come in.
-        width: Channels that go out.
+        inputs: Input channels.
+        width: Output channels.
         time_width: F.
         head_size: Channels of a head; no attention where 0.
     """
