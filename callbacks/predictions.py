@@ -13,7 +13,7 @@ from callbacks.records import images_in, line, records_of, written
 from engine.disk.jsonl import append, mend
 
 LARGEST_GRID = 64
-"""Pictures of a grid, at most."""
+"""Images of a grid, at most."""
 COLUMNS = 8
 """Squares in a row of it."""
 
@@ -23,9 +23,9 @@ class JsonLines(L.Callback):
 
     A record is a dictionary; whatever else `predict_step` returns becomes one a sample, as
     `callbacks.records.records_of` says. Lines are strict JSON (`engine.disk.strict_json`) of
-    every kind of value: NaN and the infinities are null. A picture in a record (a uint8 tensor
+    every kind of value: NaN and the infinities are null. An image in a record (a uint8 tensor
     [H, W, 3] or [H, W], alone or in a list) becomes a file in `images/`, and its path stands in
-    the record; so do bytes, whose key is the ending of their file. The first 64 pictures under the
+    the record; so do bytes, whose key is the ending of their file. The first 64 images under the
     records' last keys make `images/grid.png` as well. Ranks above 0 write
     `predictions.<rank>.jsonl`.
 
@@ -107,12 +107,12 @@ class JsonLines(L.Callback):
 
 
 def as_colour(image: np.ndarray) -> np.ndarray:
-    """A picture of three channels."""
+    """An image of three channels."""
     return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
 
 
 def prefix(trainer: L.Trainer) -> str:
-    """What keeps the pictures of ranks apart."""
+    """What keeps the images of ranks apart."""
     return f"{trainer.global_rank}_" if trainer.world_size > 1 else ""
 
 

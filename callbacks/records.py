@@ -75,7 +75,7 @@ def pixels(value: Any) -> np.ndarray:
 
 
 def written(value: Any, path: Path) -> Any:
-    """The value as JSON holds it; pictures and bytes become files, whose paths stand instead.
+    """The value as JSON holds it; images and bytes become files, whose paths stand instead.
 
     Args:
         value: Part of a record.
@@ -111,7 +111,7 @@ def inside(value: Any, path: Path) -> Any:
 
 
 def images_in(value: Any) -> list[np.ndarray]:
-    """The pictures of a record's part, in order."""
+    """The images of a record's part, in order."""
     values = value if isinstance(value, list | tuple) else [value]
     return [pixels(one) for one in values if is_image(one)]
 

@@ -34,7 +34,7 @@ class CaptionSampler(LightningModule):
         """Never called."""
 
 
-def test_captions_may_stand_in_the_file_that_predict_takes(tmp_path):
+def test_captions_may_be_in_the_file_that_predict_takes(tmp_path):
     (tmp_path / "a.txt").write_text("a red ring\n\na cat\n")
     (tmp_path / "b.jsonl").write_text('{"image": "x.png"}\n{"prompt": "a cat", "want": "both"}\n')
     (tmp_path / "c.jsonl").write_text('{"image": "x.png"}\n')
@@ -57,15 +57,15 @@ def test_a_system_that_cannot_draw_is_refused_by_name():
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (lambda: SampleImages(0), "num must be at least 1, got 0"),
         (lambda: SampleImages(4, columns=0), "got 4 captions, columns 0"),
         (lambda: CaptionImages([]), "at least one caption"),
     ],
 )
-def test_a_grid_without_images_or_columns_is_refused(make, told):
-    with pytest.raises(ValueError, match=told):
+def test_a_grid_without_images_or_columns_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
         make()
 
 

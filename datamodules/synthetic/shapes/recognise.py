@@ -52,7 +52,7 @@ def read(image: Pixels, limit: int = 2) -> tuple[Shape, ...]:
         ValueError: The image has another size.
     """
     if image.shape != (SIDE, SIDE, 3):
-        raise ValueError(f"a picture of shapes is {(SIDE, SIDE, 3)}, got {image.shape}.")
+        raise ValueError(f"an image of shapes is {(SIDE, SIDE, 3)}, got {image.shape}.")
     colouring = unmix(image)
     return tuple(recognise(colouring, pixels_N2) for pixels_N2 in find(colouring)[:limit])
 

@@ -2,7 +2,7 @@
 
 Of the 40 pairs of a colour and a form, a fixed fifth is held out: one pair of every colour, at most
 two of a form. Training shows the other pairs only, so that every colour and every form is seen,
-but never these together. Lengths are in pixels, x to the right and y down, of a picture of 32 x 32.
+but never these together. Lengths are in pixels, x to the right and y down, of an image of 32 x 32.
 """
 
 from dataclasses import dataclass

@@ -36,7 +36,7 @@ def write_video(path, frames=20, height=24, width=40, fps=6, codec="libx264", **
 
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv", "avi", "h264"])
-def test_frames_are_those_of_so_many_a_second(tmp_path, ending):
+def test_frames_have_the_given_rate(tmp_path, ending):
     path = write_video(tmp_path / f"clip.{ending}", frames=24, fps=12)
     clip = read_clip(path, (6, 24, 40), 3)
     found = clip.reshape(6, -1).mean(1)
@@ -45,7 +45,7 @@ def test_frames_are_those_of_so_many_a_second(tmp_path, ending):
     assert found[0] <= 21
 
 
-def test_videos_are_scaled_to_fit_and_padded_in_the_middle(tmp_path):
+def test_videos_are_scaled_to_fit_and_padded_to_the_centre(tmp_path):
     path = write_video(tmp_path / "wide.mp4", frames=4, height=16, width=64)
     clip = read_clip(path, (2, 32, 32), 6)
     assert clip.shape == (2, 32, 32, 3)
@@ -111,12 +111,12 @@ def bad_file(folder, kind):
         ("keyless", "keyless.h264 (does not begin with a key frame|is broken at frame 1)"),
     ],
 )
-def test_a_video_that_cannot_be_used_is_named_with_its_fault(tmp_path, kind, message):
+def test_an_unusable_video_is_named_with_its_error(tmp_path, kind, message):
     with pytest.raises(BadSampleError, match=message):
         read_clip(bad_file(tmp_path, kind), (15, 32, 32), 3)
 
 
-def test_bad_videos_are_told_and_the_others_become_streams(tmp_path):
+def test_bad_videos_are_reported_and_the_others_become_streams(tmp_path):
     bad_file(tmp_path, "empty")
     write_video(tmp_path / "good.mp4", frames=12)
     codec = AvcCodec(16, 32, 5)
@@ -139,7 +139,7 @@ def moving(**changes):
     return MovingImages(Digits(), **{"num": 30, "size": 16, **changes})
 
 
-def test_moving_images_come_back_the_same_and_differ_by_number_and_seed():
+def test_moving_images_are_deterministic_and_differ_by_index_and_seed():
     first = moving().clip(3, (15, 48, 48))
     assert first.shape == (15, 48, 48, 3)
     assert first.dtype == np.uint8
@@ -148,7 +148,7 @@ def test_moving_images_come_back_the_same_and_differ_by_number_and_seed():
     assert not np.array_equal(first, moving(seed=1).clip(3, (15, 48, 48)))
 
 
-def test_one_image_goes_its_way_without_a_change():
+def test_one_image_moves_without_a_change():
     clip = moving(objects=(1, 1), speed=(2.0, 2.0)).clip(0, (15, 48, 48))
     places = []
     for frame in clip[..., 0]:
@@ -161,13 +161,13 @@ def test_one_image_goes_its_way_without_a_change():
     assert steps.sum() > 0
 
 
-def test_on_white_what_is_darker_hides_what_is_brighter():
+def test_on_white_the_darker_pixel_covers_the_brighter_one():
     clip = moving(background="white").clip(0, (2, 48, 48))
     assert clip[0, 0, 0].tolist() in ([255] * 3, [0] * 3)
     assert clip.max() == 255
 
 
-def test_what_bounces_stays_between_its_walls():
+def test_a_bouncing_position_stays_between_its_walls():
     ways = [bounce(0.7 * n - 30, 11) for n in range(200)]
     assert min(ways) == 0
     assert max(ways) == 11
@@ -196,7 +196,7 @@ def test_a_canvas_smaller_than_what_moves_is_refused_with_both():
         CodecText(moving(), AvcCodec(8, 48, 2))  # before any clip is made
 
 
-def test_clips_for_a_codec_of_images_and_the_other_way_about_are_refused():
+def test_clips_for_a_codec_of_images_and_images_for_one_of_clips_are_refused():
     from modules.codec_lm.jpeg.codec import JpegCodec
 
     with pytest.raises(ValueError, match="takes images, but moving digits:train:30:0 has clips"):
@@ -205,7 +205,7 @@ def test_clips_for_a_codec_of_images_and_the_other_way_about_are_refused():
         CodecText(Digits(), AvcCodec(16, 16))
 
 
-def test_a_broken_image_costs_its_clips_alone():
+def test_a_broken_image_makes_only_its_own_clips_bad():
     class Broken(Digits):
         def sample(self, index, rng):
             return Pair(b"none" if index % 2 else np.full((8, 8, 3), 200, np.uint8), [""])
@@ -217,7 +217,7 @@ def test_a_broken_image_costs_its_clips_alone():
     assert len(found) == 20
 
 
-def test_a_codec_of_images_that_are_no_squares_is_refused_before_any_is_read():
+def test_a_codec_of_images_that_are_not_square_is_refused_before_any_is_read():
     from modules.codec_lm.jpeg.codec import JpegCodec
 
     with pytest.raises(ValueError, match="cut to squares, but the codec's are 32x64"):

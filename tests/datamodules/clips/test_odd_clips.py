@@ -67,7 +67,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("matrix", WAYS)
-def test_a_clip_stands_upright_whichever_way_the_phone_was_held(tmp_path, whole, matrix):
+def test_a_clip_is_upright_whichever_way_the_phone_was_held(tmp_path, whole, matrix):
     content = bytearray(whole.read_bytes())
     at = content.index(b"tkhd") + 4 + 40
     a, b, c, d = (number << 16 for number in matrix)
@@ -126,13 +126,13 @@ def test_a_video_without_frames_is_bad_and_named(tmp_path, ending):
         read_clip(path, SHAPE, 3)
 
 
-def test_headers_with_wrong_bytes_are_the_fault_of_their_file_alone(tmp_path):
+def test_headers_with_wrong_bytes_make_only_their_own_file_bad(tmp_path):
     whole = write(tmp_path / "whole.264", size=(32, 32), num=15).read_bytes()
-    path, dice, num_sound = tmp_path / "broken.264", np.random.default_rng(0), 0
+    path, rng, num_sound = tmp_path / "broken.264", np.random.default_rng(0), 0
     for _ in range(60):
         content = bytearray(whole)
-        at = int(dice.integers(0, 60))
-        content[at : at + 4] = dice.bytes(4)
+        at = int(rng.integers(0, 60))
+        content[at : at + 4] = rng.bytes(4)
         path.write_bytes(content)
         with suppress(BadSampleError):  # and nothing else
             assert read_clip(path, (2, 32, 32), 3).shape == (2, 32, 32, 3)
@@ -140,7 +140,7 @@ def test_headers_with_wrong_bytes_are_the_fault_of_their_file_alone(tmp_path):
     assert num_sound < 55
 
 
-def test_a_link_that_leads_nowhere_is_a_bad_clip(tmp_path, whole):
+def test_a_broken_link_is_a_bad_clip(tmp_path, whole):
     (tmp_path / "a.mp4").symlink_to(tmp_path / "none.mp4")
     (tmp_path / "b.mp4").symlink_to(whole)
     source = VideoFiles(str(tmp_path))

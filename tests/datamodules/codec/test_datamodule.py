@@ -32,15 +32,15 @@ class Some(ImageSource):
         return f"some:{index + 1}"
 
     def sample(self, index, rng):
-        dice = np.random.default_rng(index)
-        images = [dice.integers(0, 256, (20, 30, 3), dtype=np.uint8), b"no image"]
+        rng = np.random.default_rng(index)
+        images = [rng.integers(0, 256, (20, 30, 3), dtype=np.uint8), b"no image"]
         return Pair([*images, np.full((8, 8, 3), 255, np.uint8)][index], ["a caption"])
 
     def fingerprint(self):
         return "some"
 
 
-def test_images_become_texts_and_broken_ones_are_told():
+def test_images_become_texts_and_broken_ones_are_reported():
     first, broken, white = CodecText(Some(), JpegCodec(16, 16)).documents()
     assert isinstance(first, Document)
     assert first.size == len(text_to_bytes(first.text)) == len(first.text)
@@ -60,7 +60,7 @@ class Photos(Some):
         return Pair([image, JpegCodec(16, 16).save(image)][index], ["a caption"])
 
 
-def test_images_that_are_coded_a_second_time_are_counted_and_told():
+def test_images_that_are_coded_a_second_time_are_counted_and_reported():
     source = CodecText(Photos(), JpegCodec(16, 16))
     with pytest.warns(UserWarning, match="some: 1 of 2 were compressed with losses already"):
         list(source.documents())
@@ -68,7 +68,7 @@ def test_images_that_are_coded_a_second_time_are_counted_and_told():
 
 
 class Files(ImageSource):
-    """A file, and a white image behind it."""
+    """A file, and a white image after it."""
 
     name = "files"
 
@@ -137,7 +137,7 @@ def test_files_of_every_form_become_upright_images(file, num_coded_before):
 
 
 @pytest.mark.parametrize(("file", "reason"), BROKEN.values(), ids=BROKEN)
-def test_broken_files_are_told_with_place_and_reason_and_stop_nothing(file, reason):
+def test_broken_files_are_reported_with_origin_and_reason_and_stop_nothing(file, reason):
     source = CodecText(Files(file), JpegCodec(16, 16))
     reject, white = source.documents()
     assert reject.origin == "files:1"
@@ -154,14 +154,15 @@ def test_a_file_that_claims_arithmetic_codes_stops_nothing():
     assert isinstance(white, Document)
 
 
-def test_test_images_that_cannot_be_finished_are_told_once_with_the_first_place(tmp_path):
+def test_test_images_that_cannot_be_completed_are_reported_once_with_the_first_origin(tmp_path):
     codec = JpegCodec(16, 16)
     train_tokenizer(iter(codec.alphabet), 257, tmp_path / "bytes", codec.alphabet)
     options = {"train": [Some()], "test": [Some(), Some()], "share": 0.5}
     data = CodecData(codec, str(tmp_path / "bytes"), num_samples=4, **options)
-    with pytest.warns(UserWarning, match="2 test images cannot be used .* some:2: not an") as told:
+    message = "2 test images cannot be used .* some:2: not an"
+    with pytest.warns(UserWarning, match=message) as warned:
         (batch,) = data.predict_dataloader()
-    assert len(told) == 1
+    assert len(warned) == 1
     assert batch["prompt"] == ["some:1", "some:3"] * 2
 
 
@@ -175,7 +176,7 @@ def test_the_fingerprint_follows_the_codec():
     assert CodecText(Some(), GREY).fingerprint() != CodecText(Some(), other).fingerprint()
 
 
-def test_images_that_are_no_squares_are_refused():
+def test_images_that_are_not_square_are_refused():
     with pytest.raises(ValueError, match="the codec's are 8x16"):
         next(CodecText(Some(), JpegCodec(8, 16)).documents())
 
@@ -191,7 +192,7 @@ def test_every_digit_is_in_one_split():
     assert pair.image.max() == 239  # 15 of 16
 
 
-def test_copies_of_a_digit_differ_and_come_back_the_same():
+def test_copies_of_a_digit_differ_and_are_deterministic():
     pytest.importorskip("sklearn")
     digits = Digits("test", copies=3)
     num = len(Digits("test"))
@@ -203,7 +204,7 @@ def test_copies_of_a_digit_differ_and_come_back_the_same():
     assert np.array_equal(second.image, digits.sample(5 + num, Random(1)).image)
 
 
-def test_a_beginning_has_the_tokens_of_its_whole_file():
+def test_a_prefix_has_the_tokens_of_its_whole_file():
     codec = JpegCodec(32, 32, sampling="grey", keep_header=False)
     vocabulary = load_tokenizer("assets/digits_bpe")
     source = CodecText(Digits("test"), codec)

@@ -76,7 +76,7 @@ def as_lists(batch: dict[str, object]) -> dict[str, object]:
     return {k: v.tolist() if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
 
 
-@pytest.mark.parametrize("rows", [REAL, [7, 3, -1, -1, 2]], ids=["real", "with fillers"])
+@pytest.mark.parametrize("rows", [REAL, [7, 3, -1, -1, 2]], ids=["real", "with padding"])
 @pytest.mark.parametrize("order", [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [2], [2, 2], [3, 3, 0]])
 def test_a_batch_is_that_of_the_plain_loop(order, rows):
     documents, rows = [DOCUMENTS[i] for i in order], [rows[i] for i in order]

@@ -118,7 +118,7 @@ def test_the_same_seed_gives_the_same_batches_and_another_one_others(make):
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_a_restored_stream_goes_on_with_the_very_same_batches(make, num_workers):
+def test_a_restored_stream_continues_with_the_very_same_batches(make, num_workers):
     def data() -> ImageTextData:
         source = ShapePairs(20)
         return ready(make(source, image_size=32, num_workers=num_workers))
@@ -323,11 +323,11 @@ def test_an_image_before_its_caption_is_clean_context_where_asked_for(make):
     assert (batch["num_read"], batch["num_targets"]["image"]) == (0, 0)
 
 
-def test_what_guidance_draws_away_from_is_trained_for_edits_as_well(make, tmp_path):
+def test_captions_are_dropped_for_edits_as_well(make, tmp_path):
     write_folder(tmp_path, num=2)
     edit = [{"image": "0.png"}, {"text": "make it red"}, {"generate": "1.png"}]
-    told = [{"image": "0.png"}, {"text": "a red disc"}]
-    for segments, expected in ((edit, {"iTI": 0.75, "iI": 0.25}), (told, {"iTT": 1.0})):
+    captioned = [{"image": "0.png"}, {"text": "a red disc"}]
+    for segments, expected in ((edit, {"iTI": 0.75, "iI": 0.25}), (captioned, {"iTT": 1.0})):
         (tmp_path / "page.jsonl").write_text(json.dumps({"segments": segments}) + "\n")
         source = InterleavedJsonl(str(tmp_path / "page.jsonl"))
         found = forms(make(source, caption_dropout=0.25), source)

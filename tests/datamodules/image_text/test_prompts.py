@@ -84,7 +84,7 @@ def test_captions_are_read_from_lines_of_text(predict, tmp_path):
         ('{"segments": [{"word": "a"}]}', r"a\.jsonl:1 \(a segment must have one key"),
     ],
 )
-def test_a_prompt_that_says_nothing_is_refused(predict, tmp_path, line, message):
+def test_an_empty_prompt_is_refused(predict, tmp_path, line, message):
     (tmp_path / "a.jsonl").write_text(line)
     with pytest.raises(ValueError, match=message):
         predict(str(tmp_path / "a.jsonl"))
@@ -109,14 +109,14 @@ def test_other_files_are_refused(predict, tmp_path):
         predict("a red circle")
 
 
-def test_prompts_of_a_table_take_the_column_that_says_something(predict, tmp_path):
+def test_prompts_of_a_table_take_the_column_that_is_not_empty(predict, tmp_path):
     write_folder(tmp_path, num=1)
     (tmp_path / "a.csv").write_text("prompt,image,want\nthe cat,,\n,0.png,\nred,,both\n")
     found = [(p["name"], p["want"]) for p in predict(str(tmp_path / "a.csv"))]
     assert found == [("0", "image"), ("1", "text"), ("2", "both")]
 
 
-def test_what_is_wrong_with_prompts_is_said_before_weights_are_loaded(tokenizer_folder):
+def test_bad_prompts_are_refused_before_weights_are_loaded(tokenizer_folder):
     data = ImageTextData(tokenizer_folder, [ShapePairs(1)], prompts="a red circle")
     data.trainer = SimpleNamespace(state=SimpleNamespace(fn=TrainerFn.PREDICTING))
     with pytest.raises(FileNotFoundError, match="there is no file 'a red circle'"):

@@ -54,7 +54,7 @@ def test_pixels_lie_between_minus_one_and_one(channels):
     assert np.array_equal(np.round((pixels + 1) * 127.5), image.transpose(2, 0, 1))
 
 
-def test_another_image_comes_in_a_broken_ones_place_in_training_only():
+def test_another_image_replaces_a_broken_one_in_training_only():
     items = ImageItems([Some()], 6, 1, 0, replace=True)
     batch = items.batch(np.arange(4), 4)
     assert batch["num_targets"] == 4
@@ -88,7 +88,7 @@ def data_after_setup(stage, **more):
     return images
 
 
-def test_a_resumed_stream_goes_on_with_the_next_image():
+def test_a_resumed_stream_continues_with_the_next_image():
     whole = iter(data_after_setup("fit").train_dataloader())
     batches = [next(whole) for _ in range(5)]
     first = data_after_setup("fit")

@@ -123,7 +123,7 @@ def test_parquet_holds_bytes_paths_and_lists_of_captions(tmp_path):
     assert reason(ImageTextParquet(named, cache=str(tmp_path / "c")), 0).endswith("is missing")
 
 
-def test_bad_parquet_cells_cost_their_own_row(tmp_path):
+def test_bad_parquet_cells_make_only_their_own_row_bad(tmp_path):
     import pyarrow as pa
 
     broken = pa.array([b"good", b"\xff\xfe", None, b" "]).cast(pa.binary())
@@ -242,7 +242,7 @@ def test_a_dataset_of_the_hub_may_have_no_captions(tmp_path):
 
 
 @pytest.mark.usefixtures("no_hub_cache")
-def test_a_bad_row_of_the_hub_is_that_rows_fault(tmp_path):
+def test_a_bad_row_of_the_hub_makes_only_that_row_bad(tmp_path):
     folder = tmp_path / "images"
     folder.mkdir()
     import pyarrow as pa
@@ -375,7 +375,7 @@ def test_the_first_rows_alone_are_other_data_from_the_same_cache(tmp_path):
         ImageTextParquet(path, num=0)
 
 
-def test_what_is_skipped_and_the_first_rows_make_up_the_whole(tmp_path):
+def test_skipped_and_first_rows_together_are_all_rows(tmp_path):
     path = write_parquet(tmp_path / "a.parquet", cells(), caption=captions())
     options = {"path": path, "cache": str(tmp_path / "c")}
     first, rest = ImageTextParquet(num=7, **options), ImageTextParquet(skip=7, **options)

@@ -75,7 +75,7 @@ def test_samples_have_the_stored_mean_and_variance():
     np.testing.assert_allclose(scaling.sample(moment, None), (mean - 0.25) * 0.5, atol=2e-3)
 
 
-def test_a_draw_is_repeated_by_the_same_random_numbers(tmp_path, vae_folder):
+def test_a_draw_is_repeated_by_the_same_rng(tmp_path, vae_folder):
     source = stored(tmp_path, vae_folder[0])
     first, again, other = (source.sample(3, Random(seed)).image for seed in (0, 0, 1))
     assert np.array_equal(first, again)
@@ -137,8 +137,8 @@ def test_data_write_their_latents_and_train_on_them(tmp_path, vae_folder, tokeni
     vae, channels = vae_folder
     pairs = {"train": [ShapePairs(6)], "validate": [ShapePairs(3, seed=1)]}
     data = ImageTextData(tokenizer_folder, **pairs, image_size=32, num_patches=4)
-    told = list(data.write_latents(vae, tmp_path / "out"))
-    assert [Path(line.split(":")[0]).name for line in told] == ["train", "validate"]
+    lines = list(data.write_latents(vae, tmp_path / "out"))
+    assert [Path(line.split(":")[0]).name for line in lines] == ["train", "validate"]
     shape = {"image_size": 16, "channels": channels, "num_patches": 16}
     train = [StoredLatents(str(tmp_path / "out" / "train"))]
     prompt = tmp_path / "set"

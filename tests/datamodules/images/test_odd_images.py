@@ -45,14 +45,14 @@ def apart(one, other):
 
 @pytest.mark.parametrize("tag", ODD_TAGS)
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_an_odd_tag_harms_no_sound_photograph(tag, orientation):
+def test_an_odd_tag_harms_no_valid_photograph(tag, orientation):
     odd = with_segment(SOUND, 0xE1, b"Exif\0\0" + exif(orientation, *ODD_TAGS[tag]))
     assert np.array_equal(square(odd, 96), TURNED[orientation](square(SOUND, 96)))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_orientation_stands_upright(kind, orientation):
+def test_every_orientation_becomes_upright(kind, orientation):
     options = {"JPEG": {"subsampling": 0, "quality": 100}, "WEBP": {"lossless": True}}
     image, remarks = Image.fromarray(photo(64, 64)), Image.Exif()
     remarks[0x0112] = orientation
@@ -81,7 +81,7 @@ def test_a_jpeg_with_a_hole_is_bad(hole, options):
 
 @pytest.mark.parametrize("missing", [1, 2])
 @pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=["baseline", "progressive"])
-def test_a_jpeg_without_its_end_marker_alone_is_sound(missing, options):
+def test_a_jpeg_that_lacks_only_its_end_marker_is_valid(missing, options):
     whole = file(photo(), **options)
     assert np.array_equal(square(whole[:-missing], 48), square(whole, 48))
 
@@ -109,7 +109,7 @@ def test_odd_headers_harm_no_jpeg(marker, content):
     assert np.array_equal(square(with_segment(SOUND, marker, content), 48), square(SOUND, 48))
 
 
-def test_what_lies_behind_the_end_or_between_headers_does_not_count():
+def test_bytes_after_the_end_or_between_headers_do_not_count():
     assert np.array_equal(square(SOUND + b"\xff\xd8more", 48), square(SOUND, 48))
     at = SOUND.index(b"\xff\xdb")
     assert np.array_equal(square(SOUND[:at] + b"\0\0\0" + SOUND[at:], 48), square(SOUND, 48))
@@ -159,7 +159,7 @@ def test_transparent_colours_of_sixteen_bits_show_white():
     assert (found[16:] == [0x10, 0x20, 0x30]).all()
 
 
-def test_grey_of_sixteen_bits_in_a_pgm_has_the_range_that_it_says():
+def test_grey_of_sixteen_bits_in_a_pgm_has_its_declared_range():
     deep = np.arange(0, 64 * 1000, 1000, dtype=">u2").reshape(8, 8)
     found = square(b"P5 8 8 65535\n" + deep.tobytes(), 8)
     assert np.array_equal(found[..., 0], deep >> 8)
@@ -167,7 +167,7 @@ def test_grey_of_sixteen_bits_in_a_pgm_has_the_range_that_it_says():
     assert apart(square(b"P5 8 8 4095\n" + twelve.tobytes(), 8)[..., 0], deep >> 8) <= 1
 
 
-def test_remarks_of_a_png_harm_none_and_its_pixels_are_checked():
+def test_metadata_of_a_png_is_ignored_and_its_pixels_are_checked():
     whole = file(photo(), "PNG")
     head = whole.index(b"IDAT") - 4
     remark = chunk(b"tEXt", b"a\0b", is_sound=False)
@@ -179,7 +179,7 @@ def test_remarks_of_a_png_harm_none_and_its_pixels_are_checked():
         square(bytes(flipped), 48)
 
 
-def test_a_remark_of_a_png_that_is_too_long_hides_no_orientation():
+def test_png_metadata_that_is_too_long_hides_no_orientation():
     remarks = Image.Exif()
     remarks[0x0112] = 6
     whole = file(photo(64, 64), "PNG", exif=remarks)
@@ -243,7 +243,7 @@ def test_larger_images_are_opened_where_they_are_allowed():
     assert before == Image.MAX_IMAGE_PIXELS
 
 
-def test_memory_that_does_not_suffice_is_the_fault_of_the_sample(monkeypatch):
+def test_a_sample_that_exhausts_memory_is_bad(monkeypatch):
     def open_none(file):
         raise MemoryError
 
@@ -252,12 +252,12 @@ def test_memory_that_does_not_suffice_is_the_fault_of_the_sample(monkeypatch):
         square(SOUND, 8)
 
 
-def test_settings_that_fit_no_image_are_no_fault_of_one():
+def test_settings_that_fit_no_image_make_none_bad():
     with pytest.raises(MisfitError, match=r"channels is 4"):
         latent(photo(), (4, 8, 8))
 
 
-def test_photographs_of_a_camera_are_sound():
+def test_photographs_of_a_camera_are_valid():
     folder = Path(str(find_spec("sklearn").origin)).parent / "datasets" / "images"
     for path in sorted(folder.glob("*.jpg")):
         assert square(path.read_bytes(), 64).std() > 10

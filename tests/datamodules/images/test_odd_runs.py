@@ -13,7 +13,7 @@ from tests.fixtures.odd_images import ODD_TAGS, exif, file, holes, photo, with_s
 CONFIG = str(Path(__file__).parents[3] / "configs" / "vq" / "digits.yaml")
 
 
-def fit(folder, runs, rate, source="image_text.ImageFiles"):
+def fit(folder, runs, rate, source="images.files.ImageFiles"):
     """Four steps of a VQ-VAE, in which every image is drawn."""
     sources = json.dumps(
         [{"class_path": f"datamodules.{source}", "init_args": {"path": str(folder)}}]
@@ -62,10 +62,10 @@ def test_a_hole_ends_a_run_that_allows_none_with_one_line(tmp_path, images, capf
 
 
 @pytest.mark.slow
-def test_members_of_no_sample_are_told(tmp_path, capfd):
+def test_members_of_no_sample_are_reported(tmp_path, capfd):
     members = [("0.input.jpg", encoded(0)), ("0.outputs.txt", b"a")]
     path = write_tar(tmp_path / "a.tar", [*members, ("1.png", encoded(1)), ("1.txt", b"b")])
     with pytest.raises(SystemExit) as ended:
-        fit(path, tmp_path / "runs", 0.0, "image_tar.ImageTextTar")
+        fit(path, tmp_path / "runs", 0.0, "images.tar.ImageTextTar")
     assert ended.value.code == 2
     assert "no caption" in capfd.readouterr().err

@@ -33,8 +33,8 @@ def made(source):
     return source
 
 
-def told(source):
-    """Captions of each sample, or what is wrong with it."""
+def outcomes(source):
+    """Captions of each sample, or the error of a bad one."""
     found = []
     for index in range(len(source)):
         try:
@@ -55,7 +55,7 @@ def test_names_with_dots_are_samples(tmp_path):
     names = ["0", "img.v2", "22.05", "a.b.c", "DIR.x/7"]
     members = [(f"{n}.{s}", PNG if s == "png" else n) for n in names for s in ("png", "txt")]
     source = made(tar(tmp_path, *members))
-    assert told(source) == [[name] for name in names]
+    assert outcomes(source) == [[name] for name in names]
     assert source.passed_over == {}
 
 
@@ -65,28 +65,28 @@ def test_further_members_of_a_sample_are_counted_and_no_samples(tmp_path):
     source = tar(tmp_path, *members)
     with pytest.warns(UserWarning, match=r"1 \.mask\.png, 1 \.meta\.json, 1 \.cls"):
         source.prepare()
-    assert told(source) == [["a"]]
+    assert outcomes(source) == [["a"]]
     assert sum(source.passed_over.values()) == len(members) - 2
 
 
-def test_names_that_part_image_and_text_are_told(tmp_path):
+def test_names_that_separate_image_and_text_are_reported(tmp_path):
     source = made(tar(tmp_path, ("0.input.jpg", PNG), ("0.outputs.txt", "a")))
-    assert told(source) == ["no caption (txt, json)"]
+    assert outcomes(source) == ["no caption (txt, json)"]
     assert source.passed_over == {".outputs.txt": 1}
 
 
 def test_the_same_name_twice_is_two_samples(tmp_path):
     other = encoded(1)
     source = made(tar(tmp_path, ("0.png", PNG), ("0.txt", "a"), ("0.png", other), ("0.txt", "b")))
-    assert told(source) == [["a"], ["b"]]
+    assert outcomes(source) == [["a"], ["b"]]
     assert np.array_equal(square(source.sample(1, Random(0)).image, 8), pixels(1))
 
 
-def test_where_names_do_not_tell_what_belongs_together_all_are_bad(tmp_path):
+def test_where_names_are_ambiguous_all_are_bad(tmp_path):
     members = [("0.png", PNG), ("0.png", encoded(1)), ("0.txt", "a"), ("0.txt", "b")]
-    assert all("several times" in reason for reason in told(made(tar(tmp_path, *members))))
+    assert all("several times" in reason for reason in outcomes(made(tar(tmp_path, *members))))
     alone = made(tar(tmp_path / "images", *members[:2], caption=None))
-    assert told(alone) == [[""], [""]]
+    assert outcomes(alone) == [[""], [""]]
 
 
 def test_joined_tars_are_read_to_the_end(tmp_path):
@@ -96,7 +96,7 @@ def test_joined_tars_are_read_to_the_end(tmp_path):
         parts.append((tmp_path / "a.tar").read_bytes())
     (tmp_path / "a.tar").write_bytes(b"".join(parts))
     source = made(ImageTextTar(str(tmp_path / "a.tar"), cache=str(tmp_path / "cache")))
-    assert told(source) == [["0"], ["1"], ["2"]]
+    assert outcomes(source) == [["0"], ["1"], ["2"]]
     (tmp_path / "b.tar").write_bytes(parts[0] + b"signed by somebody".ljust(512))
     broken = ImageTextTar(str(tmp_path / "b.tar"), cache=str(tmp_path / "cache"))
     with pytest.warns(UserWarning, match="ends after 2 members"):
@@ -104,13 +104,13 @@ def test_joined_tars_are_read_to_the_end(tmp_path):
     assert broken.passed_over == {"the rest of a broken tar": 1}
 
 
-def test_json_stands_in_for_a_text_that_holds_nothing(tmp_path):
+def test_json_replaces_a_blank_text(tmp_path):
     record = json.dumps({"caption": "a cat"})
     members = [("0.png", PNG), ("0.txt", " \n"), ("0.json", record)]
     members += [("1.png", PNG), ("1.json", record), ("1.txt", b"\xff")]
     members += [("2.png", PNG), ("2.txt", "")]
-    assert told(made(tar(tmp_path, *members)))[:2] == [["a cat"], ["a cat"]]
-    assert "empty" in told(made(tar(tmp_path, *members)))[2]
+    assert outcomes(made(tar(tmp_path, *members)))[:2] == [["a cat"], ["a cat"]]
+    assert "empty" in outcomes(made(tar(tmp_path, *members)))[2]
 
 
 def test_litter_and_links_in_a_tar_are_counted(tmp_path):
@@ -121,18 +121,18 @@ def test_litter_and_links_in_a_tar_are_counted(tmp_path):
         link.type, link.linkname = tarfile.SYMTYPE, "0.png"
         content.addfile(link)
     source = made(ImageTextTar(str(path), cache=str(tmp_path)))
-    assert told(source) == [["a"]]
+    assert outcomes(source) == [["a"]]
     assert sum(source.passed_over.values()) == 3
 
 
-def test_a_broken_index_is_made_again(tmp_path):
+def test_a_broken_index_is_rebuilt(tmp_path):
     source = made(tar(tmp_path, ("0.png", PNG), ("0.txt", "a")))
     [index] = (tmp_path / "cache").iterdir()
     index.write_bytes(index.read_bytes()[:100])
     again = ImageTextTar(source.path, cache=source.cache)
     with pytest.warns(UserWarning, match="is broken .* and is rebuilt"):
         again.prepare()
-    assert told(again) == [["a"]]
+    assert outcomes(again) == [["a"]]
 
 
 @pytest.fixture
@@ -156,16 +156,16 @@ def test_litter_is_left_out_and_links_are_followed(littered):
     assert [Path(source.location(n)).relative_to(littered) for n in range(3)] == [
         Path("0.png"), Path("gone.png"), Path("linked/0.png"),
     ]  # fmt: skip
-    assert told(source)[1].endswith("gone.png is missing")
+    assert outcomes(source)[1].endswith("gone.png is missing")
     assert source.fingerprint()
     assert len(ImageFiles(str(littered / "linked"))) == 3  # the circle leads to the rest
 
 
-def test_a_folder_of_captions_passes_over_its_resource_forks(tmp_path):
+def test_a_folder_of_captions_ignores_its_resource_forks(tmp_path):
     (tmp_path / "0.png").write_bytes(PNG)
     (tmp_path / "metadata.jsonl").write_text('{"file_name": "0.png", "text": "a"}\n')
     (tmp_path / "._metadata.jsonl").write_bytes(b"\0\5\x16\7\n")
-    assert told(ImageTextFolder(str(tmp_path))) == [["a"]]
+    assert outcomes(ImageTextFolder(str(tmp_path))) == [["a"]]
 
 
 CAPTIONS = {
@@ -176,18 +176,18 @@ CAPTIONS = {
 }
 
 
-def test_one_bad_line_costs_its_own_sample(tmp_path):
+def test_one_bad_line_makes_only_its_own_sample_bad(tmp_path):
     (tmp_path / "0.png").write_bytes(PNG)
     good = b'{"file_name": "0.png", "text": "a dog"}'
     (tmp_path / "metadata.jsonl").write_bytes(b"\xef\xbb\xbf" + b"\n".join([good, *CAPTIONS, good]))
-    found = told(ImageTextFolder(str(tmp_path)))
+    found = outcomes(ImageTextFolder(str(tmp_path)))
     assert found[0] == found[-1] == ["a dog"]
     assert all(part in reason for part, reason in zip(CAPTIONS.values(), found[1:], strict=False))
 
 
-def test_surrogates_are_bad_wherever_captions_stand(tmp_path):
+def test_surrogates_are_bad_wherever_captions_are(tmp_path):
     half = json.dumps({"caption": "a \ud83d"})
-    assert "surrogate" in told(made(tar(tmp_path, ("0.png", PNG), ("0.json", half))))[0]
+    assert "surrogate" in outcomes(made(tar(tmp_path, ("0.png", PNG), ("0.json", half))))[0]
     (tmp_path / "0.png").write_bytes(PNG)
     segments = {"segments": [{"text": "a \ud83d"}, {"image": "0.png"}]}
     (tmp_path / "a.jsonl").write_text(json.dumps(segments))
@@ -222,7 +222,7 @@ def test_names_of_any_bytes_are_counted_and_written_down(tmp_path):
         clips.clip(0, (2, 8, 8))
 
 
-def test_where_nothing_is_sound_the_run_stops_at_any_rate(tmp_path):
+def test_where_no_sample_is_valid_the_run_stops_at_any_rate(tmp_path):
     for number in range(3):
         (tmp_path / f"{number}.png").write_bytes(b"no image")
     data = ImageData([ImageFiles(str(tmp_path))], size=8, batch_size=2, max_bad_rate=1.0)
@@ -232,7 +232,7 @@ def test_where_nothing_is_sound_the_run_stops_at_any_rate(tmp_path):
         data.on_before_batch_transfer(batch, 0)
 
 
-def test_one_sound_sample_is_enough_where_all_may_be_bad(tmp_path):
+def test_one_valid_sample_is_enough_where_all_may_be_bad(tmp_path):
     for number in range(9):
         (tmp_path / f"{number}.png").write_bytes(b"no image")
     (tmp_path / "9.png").write_bytes(PNG)
@@ -259,20 +259,21 @@ def test_captions_of_every_kind_of_column_are_read(tmp_path, kind):
     column, wanted = TABLES[kind]
     table = pa.table({"image": pa.array([PNG, PNG]), "caption": column})
     pq.write_table(table, tmp_path / "a.parquet")
-    assert told(made(ImageTextParquet(str(tmp_path / "a.parquet"), cache=str(tmp_path)))) == wanted
+    source = ImageTextParquet(str(tmp_path / "a.parquet"), cache=str(tmp_path))
+    assert outcomes(made(source)) == wanted
 
 
-def test_an_arrow_file_that_was_cut_is_made_again(tmp_path):
+def test_a_truncated_arrow_file_is_rebuilt(tmp_path):
     pq.write_table(pa.table({"image": [PNG], "caption": ["a"]}), tmp_path / "a.parquet")
     options = {"path": str(tmp_path / "a.parquet"), "cache": str(tmp_path / "c")}
-    assert told(made(ImageTextParquet(**options))) == [["a"]]
+    assert outcomes(made(ImageTextParquet(**options))) == [["a"]]
     [file] = (tmp_path / "c").iterdir()
     file.write_bytes(file.read_bytes()[:-50])
     with pytest.warns(UserWarning, match="is rebuilt"):
-        assert told(made(ImageTextParquet(**options))) == [["a"]]
+        assert outcomes(made(ImageTextParquet(**options))) == [["a"]]
 
 
-def test_a_damaged_page_of_parquet_is_told_with_its_file(tmp_path):
+def test_a_damaged_page_of_parquet_is_reported_with_its_file(tmp_path):
     path = tmp_path / "a.parquet"
     noise = [Random(n).randbytes(3000) for n in range(50)]
     pq.write_table(pa.table({"image": noise, "caption": ["a"] * 50}), path, compression="zstd")

@@ -55,11 +55,11 @@ def test_every_mode_becomes_rgb(mode):
     assert square(file(image, kind), 8).shape == (8, 8, 3)
 
 
-def test_what_is_transparent_shows_white():
+def test_transparent_pixels_show_white():
     assert (square(file(Image.new("RGBA", (8, 8), (255, 0, 0, 0))), 8) == 255).all()
 
 
-def test_a_turned_photograph_stands_upright():
+def test_a_rotated_photograph_becomes_upright():
     image = Image.fromarray(pixels(1))
     exif = Image.Exif()
     exif[0x0112] = 3  # turned by half a circle

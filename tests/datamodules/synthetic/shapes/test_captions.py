@@ -74,7 +74,7 @@ def test_captions_need_few_words_and_no_capitals():
     assert max(len(text.split()) for text in texts) == 22
 
 
-def test_every_place_has_its_own_words():
+def test_every_position_has_its_own_words():
     assert {*WORDINGS} == {*PLACES}
     assert len(CALLED) == sum(len(wordings) for wordings in WORDINGS.values())
 
@@ -93,7 +93,7 @@ def test_every_place_has_its_own_words():
         "a small red cross on the right on the right",
     ],
 )
-def test_what_the_grammar_does_not_say_is_refused(text):
+def test_text_outside_the_grammar_is_refused(text):
     with pytest.raises(ValueError, match=r"not a caption of shapes: '"):
         parse(text)
 
@@ -106,7 +106,7 @@ def test_the_source_gives_its_captions_in_a_fixed_order():
     assert documents[4].origin == "captions:5:3:all:5"
 
 
-def test_the_part_decides_which_pairs_are_spoken_of():
+def test_the_part_decides_which_pairs_occur():
     def pairs(part):
         texts = (document.text for document in ShapeCaptions(2000, part=part).documents())
         return {(shape.colour, shape.form) for text in texts for shape in parse(text)}
@@ -116,7 +116,7 @@ def test_the_part_decides_which_pairs_are_spoken_of():
     assert not pairs("train") & {*HELD_OUT}
 
 
-def test_the_fingerprint_tells_the_parameters_apart():
+def test_the_fingerprint_distinguishes_the_parameters():
     sources = [ShapeCaptions(n, s, p) for n in (1, 2) for s in (0, 1) for p in ("all", "train")]
     assert len({source.fingerprint() for source in sources}) == 8
     assert ShapeCaptions(1, weight=2.0).fingerprint() == ShapeCaptions(1).fingerprint()
@@ -147,7 +147,7 @@ def test_a_share_of_restated_captions_that_is_no_probability_is_refused():
         ShapeCaptions(1, restated=2)
 
 
-def test_a_gloss_repeats_words_of_its_clause_and_leaves_the_caption_as_it_was():
+def test_a_repetition_has_words_of_its_clause_and_leaves_the_caption_unchanged():
     plain = [document.text for document in ShapeCaptions(400).documents()]
     texts = [document.text for document in ShapeCaptions(400, repeated=0.5).documents()]
     repeated = 0
@@ -170,6 +170,6 @@ def is_clause(text):
         return False
 
 
-def test_without_glosses_captions_are_what_they_were():
+def test_without_repetitions_captions_are_unchanged():
     shown = scene(0, 3)
     assert caption(shown, Random("x")) == caption(shown, Random("x"), 0.0)

@@ -7,30 +7,30 @@ from datamodules.synthetic.shapes.facts import COLOURED, PLACED, SIZES, TRAITS, 
 from datamodules.synthetic.shapes.scenes import COLOURS, FORMS, PLACES, RADII
 
 
-def test_every_word_of_a_scene_is_told_apart_from_its_like():
+def test_every_word_of_a_scene_is_distinguished_from_similar_ones():
     assert {*COLOURED} == {*COLOURS}
     assert {*TRAITS} == {*FORMS}
     assert {*SIZES} == {*RADII}
     assert {*PLACED} == {word for place in PLACES for word in place.split()} | {"middle"}
     for words in (COLOURED, TRAITS, SIZES, PLACED):
-        told = [one for some in words.values() for one in some]
-        assert len({*told}) == len(told)
+        phrases = [phrase for some in words.values() for phrase in some]
+        assert len({*phrases}) == len(phrases)
 
 
-def test_sentences_say_only_what_is_true():
+def test_all_sentences_are_true():
     rng = Random(0)
     meant = {**COLOURED, **SIZES, **PLACED, **TRAITS}
     seen = defaultdict(set)
     for _ in range(3000):
         text = sentence(rng)
         (word,) = [w for w in meant if w in text.rstrip(".").split()]
-        (told,) = [one for one in meant[word] if one in text]
+        (phrase,) = [phrase for phrase in meant[word] if phrase in text]
         assert text.endswith(".")
-        seen[word].add(told)
-    assert {word: {*told} for word, told in meant.items()} == seen
+        seen[word].add(phrase)
+    assert {word: {*phrases} for word, phrases in meant.items()} == seen
 
 
-def test_documents_are_the_same_again_and_other_seeds_tell_others():
+def test_documents_are_deterministic_and_other_seeds_give_others():
     first, again = ([d.text for d in ShapeFacts(20).documents()] for _ in range(2))
     assert first == again
     assert first != [d.text for d in ShapeFacts(20, seed=1).documents()]

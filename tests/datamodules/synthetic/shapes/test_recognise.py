@@ -29,7 +29,7 @@ def grey(value):
 
 @pytest.mark.parametrize("shade", SHADES)
 @pytest.mark.parametrize("form", FORMS)
-def test_every_shape_that_stands_alone_is_read_exactly(form, shade):
+def test_a_single_shape_is_read_exactly(form, shade):
     for colour in COLOURS:
         for size in RADII:
             for place in ("centre", "top left"):
@@ -76,7 +76,7 @@ def test_a_plain_image_shows_nothing(value):
     assert read(grey(value)) == ()
 
 
-def test_any_image_is_read_without_complaint():
+def test_any_image_is_read_without_an_error():
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (32, 32, 3), np.uint8) for _ in range(30)]
     images += [grey(0) + np.array(colour, np.uint8) for colour in COLOURS.values()]

@@ -48,7 +48,7 @@ def test_training_shows_all_the_other_pairs_and_never_these():
     assert not any(shape.is_held_out for drawn in SCENES["train"] for shape in drawn.shapes)
 
 
-def test_a_held_out_scene_has_one_held_out_shape_at_either_place():
+def test_a_held_out_scene_has_one_held_out_shape_in_either_order():
     assert pairs_of("held_out") == {*PAIRS}
     flags = [[shape.is_held_out for shape in drawn.shapes] for drawn in SCENES["held_out"]]
     assert all(sum(flag) == 1 for flag in flags)
@@ -64,7 +64,7 @@ def test_all_pairs_are_equally_likely_where_all_may_occur():
     assert all(abs(count - mean) < 5 * mean**0.5 for count in counts.values())
 
 
-def test_shapes_stand_inside_the_image_and_in_their_places():
+def test_shapes_lie_inside_the_image_and_at_their_positions():
     for drawn in EVERY:
         for shape, (x, y) in zip(drawn.shapes, drawn.centres, strict=True):
             radius = RADII[shape.size]
@@ -85,7 +85,7 @@ def test_two_shapes_never_touch_and_differ_in_colour():
             assert one.colour != other.colour
 
 
-def test_every_place_size_shade_and_number_occurs():
+def test_every_position_size_shade_and_count_occurs():
     for drawns in SCENES.values():
         two = [drawn for drawn in drawns if len(drawn.shapes) == 2]
         assert 0.45 < len(two) / len(drawns) < 0.55

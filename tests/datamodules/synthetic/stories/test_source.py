@@ -86,7 +86,7 @@ def test_shared_fruit_adds_up():
         assert NUMBERS.index(had[1]) == given + left
 
 
-def test_the_fingerprint_tells_the_parameters_apart():
+def test_the_fingerprint_distinguishes_the_parameters():
     prints = {StoryText(n, seed).fingerprint() for n in (1, 2) for seed in (0, 1)}
     assert len(prints) == 4
     assert StoryText(1, 0, weight=2.0).fingerprint() == StoryText(1, 0).fingerprint()
