@@ -36,7 +36,7 @@ def decayed_or_not(
 
 
 def options_of(optimizer: Optimizer) -> Options:
-    """What an optimizer is told of its groups, apart from their parameters."""
+    """Options of an optimizer's groups, without their parameters."""
     return [
         {key: deepcopy(value) for key, value in group.items() if key != "params"}
         for group in optimizer.param_groups
@@ -44,7 +44,7 @@ def options_of(optimizer: Optimizer) -> Options:
 
 
 def check_watch(schedule: Any) -> str | None:
-    """What a schedule watches; None where it only counts steps.
+    """The quantity that a schedule watches; None where it only counts steps.
 
     Raises:
         ValueError: It must watch something and does not say what.
@@ -61,10 +61,10 @@ def check_watch(schedule: Any) -> str | None:
 
 
 def refuse_unseen(watched: str, given: Iterable[str]) -> None:
-    """Refuse to go on with a schedule that has not seen what it watches.
+    """Refuse to continue with a schedule that has not seen what it watches.
 
     Raises:
-        ValueError: Names what a validation gives.
+        ValueError: Names the quantities that a validation logs.
     """
     raise ValueError(
         f"the schedule watches {watched}, which a validation does not give; there are "
@@ -80,13 +80,13 @@ def described(options: Mapping[str, Any], groups: Options | None = None) -> dict
             was given in other forms is not known.
         groups: What the optimizer's groups begin with, if that is known.
     """
-    told = {name: options.get(name) for name in ("optimizer", "scheduler")}
-    known = {name: value if isinstance(value, Mapping) else None for name, value in told.items()}
+    given = {name: options.get(name) for name in ("optimizer", "scheduler")}
+    known = {name: value if isinstance(value, Mapping) else None for name, value in given.items()}
     return known | {"groups": groups}
 
 
 def is_other(saved: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether two descriptions differ, as far as both say anything."""
+    """Whether two descriptions differ in anything that both contain."""
     both = [name for name in saved if saved[name] is not None and now.get(name) is not None]
     return any(plain(saved[name]) != plain(now[name]) for name in both)
 
@@ -129,7 +129,7 @@ def advance(schedule: LRScheduler, num_steps: int) -> None:
             schedule.step()
 
 
-def afresh(
+def restarted_schedule(
     optimizer: Optimizer, wanted: Options, make: Callable[[Any], Any], num_steps: int
 ) -> LRScheduler:
     """The schedule of a run that had these options from its first step, after a number of steps.

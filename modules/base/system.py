@@ -1,4 +1,4 @@
-"""What every system shares: one network, its trainable part, denominators, checkpoints."""
+"""What every system shares: one network, its trainable part, means over a step, checkpoints."""
 
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping
@@ -12,7 +12,6 @@ from typing_extensions import override
 
 from modules.base.optimizers import (
     Options,
-    afresh,
     built,
     check_watch,
     decayed_or_not,
@@ -20,6 +19,7 @@ from modules.base.optimizers import (
     is_other,
     options_of,
     refuse_unseen,
+    restarted_schedule,
     scale_rates,
 )
 from modules.metrics.meter import Meter
@@ -51,8 +51,8 @@ class System(L.LightningModule):
         learns_in_validation: Whether validation changes what a checkpoint holds.
         untrained: Names of the trainable parameters whose values come from no file.
         sources: Where the values of the others, and of frozen ones, were read.
-        gradient_norm: Of the step at hand, once its gradients are complete, if anybody took it.
-        skips_step: Whether the step at hand is not taken, since something in it is no number.
+        gradient_norm: Of the current step, once its gradients are complete, where it was computed.
+        skips_step: Whether the current step is not taken, since something in it is not finite.
     """
 
     learns_in_validation = False
@@ -96,7 +96,7 @@ class System(L.LightningModule):
         self.frozen_source = fingerprint((n, p) for n, p in self.frozen() if not p.is_meta)
 
     def note_origins(self) -> None:
-        """Note where the weights come from, while they are as the network was built."""
+        """Record where the weights come from, while they are as the network was built."""
         origins = {name: source_of(parameter) for name, parameter in self.named_parameters()}
         self.sources = list(dict.fromkeys(one for one in origins.values() if one))
         trained = [name for name, parameter in self.named_parameters() if parameter.requires_grad]
@@ -108,7 +108,7 @@ class System(L.LightningModule):
         return [pair for pair in named if not pair[1].requires_grad]
 
     def validated(self) -> Collection[str]:
-        """Names of all that a validation may give, for what monitors it; none where unknown."""
+        """Names of all quantities that a validation may log, for monitors; none where unknown."""
         return ()
 
     # Optimisation
@@ -125,7 +125,7 @@ class System(L.LightningModule):
         scheduler = built("scheduler", self.make_scheduler, optimizer)
         self.watched = check_watch(scheduler)
         self.learns_in_validation = self.learns_in_validation or self.watched is not None
-        # what watches a validation is stepped by it, and not by Lightning in every step
+        # a schedule that watches a validation is stepped by it, not by Lightning in every step
         schedule = {"scheduler": scheduler, "interval": "step", "reduce_on_plateau": False}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
@@ -144,9 +144,9 @@ class System(L.LightningModule):
 
     @override
     def on_train_start(self) -> None:
-        """Let a config that has changed win over what a checkpoint said of rates, betas and decay.
+        """Let a changed config override the rates, betas and decay of a checkpoint.
 
-        The schedule then goes on as a fresh run of this config would at this step. Where nothing
+        The schedule then continues as a fresh run of this config would at this step. Where nothing
         has changed, and in a fresh run, everything stays as torch computed or restored it.
         """
         now = described(self.hparams, self.configured)
@@ -157,7 +157,9 @@ class System(L.LightningModule):
             scale_rates(optimizer, self.resumed["groups"] or self.configured, self.configured)
         else:
             num_steps = self.trainer.global_step
-            config.scheduler = afresh(optimizer, self.configured, self.make_scheduler, num_steps)
+            config.scheduler = restarted_schedule(
+                optimizer, self.configured, self.make_scheduler, num_steps
+            )
 
     @override
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
@@ -265,8 +267,8 @@ class System(L.LightningModule):
         """
         reasons = differences(state_dict, self.state_dict())
         if reasons:
-            told = f"{self.checkpoint_name()} is the checkpoint of another model"
-            raise ValueError(f"{told}: {reasons}")
+            what = f"{self.checkpoint_name()} is the checkpoint of another model"
+            raise ValueError(f"{what}: {reasons}")
         return super().load_state_dict(state_dict, strict=False, assign=assign)
 
     def checkpoint_name(self) -> str:

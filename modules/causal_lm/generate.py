@@ -98,7 +98,7 @@ def generate(
             in which prompts of a batch depend on each other, where None.
 
     Returns:
-        Token ids [B, N], the prompts included; behind an end, padding.
+        Token ids [B, N], the prompts included; after an end, padding.
 
     Raises:
         ValueError: Prompt and continuation are longer than the model's context, or the

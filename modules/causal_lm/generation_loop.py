@@ -1,6 +1,6 @@
-"""What is ours in the loops of transformers: chance, ends and padding that belong to each row.
+"""Our additions to the loops of transformers: draws, ends and padding that belong to each row.
 
-What a row gets does not depend on the rows beside it.
+What a row gets does not depend on the other rows of its batch.
 
 Shape legend: S = sequences, B = prompts, L = longest prompt, N = tokens so far, V = tokens.
 """
@@ -24,9 +24,9 @@ Generators = Sequence[torch.Generator]
 
 
 class RowSampler(LogitsProcessor):
-    """Draws the next tokens, and leaves each sequence nothing but its own.
+    """Draws the next tokens, and leaves each sequence no other choice.
 
-    Stands last among the processors, behind temperature, top-k and top-p; what the loop then draws
+    Comes last among the processors, after temperature, top-k and top-p; what the loop then draws
     is certain. Scores that `generate` returns say no more than which token that was.
 
     Args:
@@ -43,9 +43,9 @@ class RowSampler(LogitsProcessor):
 
 
 class IgnorePadding(LogitsProcessor):
-    """Processors that see each sequence's first token in the places of its padding.
+    """Processors that see each sequence's first token at the positions of its padding.
 
-    A penalty on tokens that were seen then does not depend on how long the neighbours are.
+    A penalty on tokens that were seen then does not depend on how long the other prompts are.
 
     Args:
         processors: The processors.
@@ -60,29 +60,29 @@ class IgnorePadding(LogitsProcessor):
         """The processors' scores [S, V]."""
         repeats = len(input_ids) // len(self.mask_BL)
         mask_SL = self.mask_BL.to(input_ids.device).repeat_interleave(repeats, dim=0)
-        told_SL = input_ids[:, : mask_SL.shape[1]]
-        first_S1 = told_SL.gather(1, mask_SL.long().argmax(1, keepdim=True))
-        own_SL = torch.where(mask_SL, told_SL, first_S1)
+        prompt_SL = input_ids[:, : mask_SL.shape[1]]
+        first_S1 = prompt_SL.gather(1, mask_SL.long().argmax(1, keepdim=True))
+        own_SL = torch.where(mask_SL, prompt_SL, first_S1)
         whole_SN = torch.cat([own_SL, input_ids[:, mask_SL.shape[1] :]], dim=1)
         changed: Tensor = self.processors(whole_SN, scores)
         return changed
 
 
 class StopAtStrings(StoppingCriteria):
-    """Ends sequences in whose new tokens a stop string has come.
+    """Ends sequences in whose new tokens a stop string has occurred.
 
     Args:
         stops: The strings.
-        num_told: Tokens of the prompts, padding included.
+        num_prompt: Tokens of the prompts, padding included.
     """
 
-    def __init__(self, stops: StopStrings, num_told: int):
+    def __init__(self, stops: StopStrings, num_prompt: int):
         self.stops = stops
-        self.num_told = num_told
+        self.num_prompt = num_prompt
 
     def __call__(self, input_ids: Tensor, scores: Tensor | None, **kwargs: Any) -> Tensor:
         """Which sequences are over, [S]."""
-        rows, num = input_ids.tolist(), self.num_told
+        rows, num = input_ids.tolist(), self.num_prompt
         is_over = [
             self.stops.have_come(row[max(0, num - CONTEXT) : num], row[num:]) for row in rows
         ]
@@ -95,7 +95,7 @@ def row_processors(
     mask_BL: Tensor | None = None,
     generators: Generators | None = None,
 ) -> LogitsProcessorList:
-    """Processors for rows that do not hear of each other.
+    """Processors for rows that do not affect each other.
 
     Args:
         processors: Those that the arguments of `generate` ask for.
@@ -111,7 +111,7 @@ def row_processors(
 
 
 class IndependentRows:
-    """A `custom_generate`: transformers' own loop, with rows that do not hear of each other.
+    """A `custom_generate`: transformers' own loop, with rows that do not affect each other.
 
     Args:
         mask_BL: Which tokens of the prompts are real.

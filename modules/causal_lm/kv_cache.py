@@ -1,7 +1,7 @@
 """A key-value cache that is written in place.
 
 The caches of transformers either copy all keys and values at every token or attend to their full
-length from the start. This one has room behind its end, and attends to what is filled.
+length from the start. This one allocates room beyond its end, and attends to what is filled.
 
 Shape legend: B = texts, G = heads of keys, L = positions, K = size of a head.
 """
@@ -19,7 +19,7 @@ GROWTH = 4
 
 
 class GrowingLayer(DynamicLayer):
-    """Keys and values of a layer, with room behind them; for generation, without gradients."""
+    """Keys and values of a layer, with room after them; for generation, without gradients."""
 
     room: tuple[Tensor, Tensor] | None = None
 
@@ -56,7 +56,7 @@ class GrowingLayer(DynamicLayer):
         return self.room
 
     def is_own(self, room: tuple[Tensor, Tensor], before: int) -> bool:
-        """Whether the keys still lie in the room; beam search puts others in their place."""
+        """Whether the keys are still in the room; beam search replaces them."""
         return before == 0 or (
             self.keys.data_ptr() == room[0].data_ptr() and self.keys.shape[0] == room[0].shape[0]
         )

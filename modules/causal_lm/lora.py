@@ -118,7 +118,7 @@ def is_end(end: str, name: str) -> bool:
 
 @torch.no_grad()
 def add_rows(model: Any, num_rows: int) -> list[int]:
-    """Let embedding and output layer have rows for ids behind their end.
+    """Let embedding and output layer have rows for ids beyond their end.
 
     A new row begins as the mean of the others, so that it is the same at every start.
 

@@ -149,7 +149,7 @@ class LanguageModel(nn.Module):
 
     @contextmanager
     def generating(self) -> Iterator[Any]:
-        """The `transformers` model, set up to write; refused where it would not be its own."""
+        """The `transformers` model, set up to generate; refused where it cannot exactly."""
         self.limits.check_writing(self.model.config.model_type)
         with self.sampling.of(self.model, self.attention):
             yield self.model
@@ -244,7 +244,7 @@ class Pretrained(LanguageModel):
         attention: How rows are attended.
         activation_checkpointing: Whether blocks are computed again in backward.
         loss_chunk: Positions whose logits are held at a time; all at once where None.
-        new_tokens: Whether ids behind the embedding's rows get rows, which are trained, beside
+        new_tokens: Whether ids beyond the embedding's rows get rows, which are trained, beside
             adapters too; refused where False.
 
     Raises:

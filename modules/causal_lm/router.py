@@ -36,7 +36,7 @@ def balance_weight(config: Any) -> float:
 
 @contextmanager
 def unbalanced(config: Any) -> Iterator[None]:
-    """Leave the balance out while texts are written; transformers fits it to whole prompts only."""
+    """Leave the balance out while generating; transformers fits it to whole prompts only."""
     is_on = getattr(config, SWITCH, None)
     if is_on:
         setattr(config, SWITCH, False)
@@ -48,7 +48,7 @@ def unbalanced(config: Any) -> Iterator[None]:
 
 
 def check_router_options(model_type: str, options: dict[str, Any], config: Any) -> None:
-    """Refuse a weight of the balance that nothing would read; tell of experts without a balance.
+    """Refuse a weight of the balance that nothing would read; warn of experts without a balance.
 
     Args:
         model_type: Of a model from scratch.

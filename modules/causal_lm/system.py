@@ -38,7 +38,7 @@ class TokenBatch(TypedDict):
             end counts as one. They sum to B * L.
         num_targets: Labels of this batch that are not -100.
         step_targets: The same over all micro-batches of the optimizer step, on this rank.
-        num_bytes: UTF-8 bytes of the text behind the targets.
+        num_bytes: UTF-8 bytes of the text of the targets.
     """
 
     token_BL: Tensor
@@ -62,8 +62,8 @@ class PromptBatch(TypedDict):
         token_BL: Token ids, padded on the left.
         mask_BL: True where a token is real.
         prompt: The prompts as text.
-        repeat_B: How many equal prompts stand before each among all prompts, which tells their
-            continuations apart; among those of the batch where it is missing.
+        repeat_B: How many equal prompts come before each among all prompts, so that their
+            continuations differ; among those of the batch where it is missing.
     """
 
     token_BL: Tensor
@@ -216,8 +216,8 @@ class CausalLM(Tokenized, System):
         out = generate(model, token, mask, known, how, generators=generators)
         texts = []
         for prompt, is_real, whole in zip(token, mask, out, strict=True):
-            told, new = prompt[is_real].tolist(), whole[len(prompt) :].tolist()
-            texts.append(cut(new_text(known, told, new), how.stop))
+            given, new = prompt[is_real].tolist(), whole[len(prompt) :].tolist()
+            texts.append(cut(new_text(known, given, new), how.stop))
         return texts
 
     def export(self, folder: Path) -> None:
@@ -238,7 +238,7 @@ class CausalLM(Tokenized, System):
 
 
 def repeats(prompts: Iterable[str]) -> list[int]:
-    """How many equal prompts stand before each."""
+    """How many equal prompts come before each."""
     seen = Counter[str]()
     found = []
     for prompt in prompts:

@@ -1,4 +1,4 @@
-"""What a causal language model says of the tokens of a text, summed over the text.
+"""Statistics of the tokens of a text under a causal language model, summed over the text.
 
 Shape legend: N = texts, B = rows, L = tokens of a row, T = real tokens of all rows, V = vocabulary.
 """
@@ -69,9 +69,9 @@ def token_sums(
     max_length: int,
     batch_size: int,
 ) -> TokenSums:
-    """What the models say of texts.
+    """Statistics of texts under the models.
 
-    A text longer than a row goes on in the next, which starts anew; every token counts once.
+    A text longer than a row continues in the next, which starts anew; every token counts once.
 
     Args:
         model: The scoring model.

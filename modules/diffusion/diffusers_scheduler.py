@@ -88,5 +88,5 @@ def betas(schedule: Schedule) -> Tensor:
 
 
 def takes_noise(scheduler: Any) -> bool:
-    """Whether a step can be told where its noise comes from."""
+    """Whether a step can be given a generator."""
     return "generator" in type(scheduler).step.__code__.co_varnames

@@ -1,7 +1,7 @@
 """The forward process q(x_t | x_0), and what a network may be asked to predict of it.
 
 Every function is pure: no parameters, no device moves, no trainer. The signal left, `abar_B`, has
-one entry per sample, and samples may have any shape behind their first axis. Where it says x_0 and
+one entry per sample, and samples may have any shape after their first axis. Where it says x_0 and
 eps, x_t = sqrt(abar) x_0 + sqrt(1 - abar) eps always holds.
 """
 
@@ -57,7 +57,7 @@ def target(kind: Prediction, x_0: Tensor, noise: Tensor, abar_B: Tensor) -> Tens
 
 
 def read(kind: Prediction, output: Tensor, x_t: Tensor, abar_B: Tensor) -> tuple[Tensor, Tensor]:
-    """The clean sample and the noise, (x_0, eps), that a network's output stands for.
+    """The clean sample and the noise, (x_0, eps), that a network's output represents.
 
     Args:
         kind: What the network predicts.

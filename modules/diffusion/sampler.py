@@ -1,6 +1,6 @@
 """Samplers: from noise to a clean sample, along some of the schedule's steps.
 
-B = samples; behind it a sample may have any shape.
+B = samples; after it a sample may have any shape.
 """
 
 from abc import ABC, abstractmethod
@@ -27,7 +27,7 @@ LARGEST_GROWTH = 10.0
 
 @dataclass(frozen=True)
 class State:
-    """Where sampling stands.
+    """State of sampling.
 
     Attributes:
         x: The samples, x_t.
@@ -124,7 +124,7 @@ class Sampler(SampleSource):
         """The state one step on.
 
         Args:
-            state: Where sampling stands; it is left as it is.
+            state: State of sampling; it is not changed.
             output: What the network predicts at `state.x` and `state.step`.
             generators: Where fresh noise comes from.
         """
@@ -169,7 +169,7 @@ class Sampler(SampleSource):
 
 
 def require_signal(prediction: Prediction, step: int, abar: float) -> None:
-    """Refuse a first step from which the prediction tells no clean sample."""
+    """Refuse a first step from which the prediction determines no clean sample."""
     if prediction == "eps" and abar == 0:
         raise ValueError(
             f"no signal is left at step {step}, so eps says nothing of x_0: "

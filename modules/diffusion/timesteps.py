@@ -11,7 +11,7 @@ clean end (Song et al., 2021, app. D.2)."""
 
 
 def spaced(num_steps: int, spacing: Spacing, first: int, last: int = 0) -> list[int]:
-    """The steps visited, falling, and behind them the step where sampling ends.
+    """The steps visited, falling, and after them the step where sampling ends.
 
     Args:
         num_steps: Number of steps to visit.

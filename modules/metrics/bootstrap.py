@@ -49,11 +49,11 @@ class Interval:
 
 
 Weights = NDArray[np.float32]
-"""How often every text stands in some resamples, [R, N]."""
+"""How often every text occurs in some resamples, [R, N]."""
 
 
 class Resamples:
-    """How often every text stands in each resample, a few resamples at a time.
+    """How often every text occurs in each resample, a few resamples at a time.
 
     The same resamples come in every pass, whatever their number at a time, so that what is computed
     of one detector after another is paired.
@@ -85,12 +85,12 @@ class Resamples:
 
     def parts(self) -> Iterator[Weights]:
         """Counts, [r, N] each; all parts together have 1 + `num` rows, the first of them ones."""
-        dice = np.random.default_rng(self.seed)
+        rng = np.random.default_rng(self.seed)
         shares = np.full(self.num_clusters, 1 / self.num_clusters)
         for first in range(0, 1 + self.num, self.size):
             rows = min(self.size, 1 + self.num - first)
             weight_RN = np.ones((rows, len(self.place_N)), np.float32)
-            drawn_RK = dice.multinomial(self.num_clusters, shares, rows - (first == 0))
+            drawn_RK = rng.multinomial(self.num_clusters, shares, rows - (first == 0))
             weight_RN[rows - len(drawn_RK) :] = drawn_RK[:, self.place_N]
             yield weight_RN
 

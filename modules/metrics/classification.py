@@ -1,4 +1,4 @@
-"""How well a detector tells machine from human, on all texts and on each resample.
+"""How well a classifier separates machine from human, on all texts and on each resample.
 
 Positive means machine. Shape legend: N = texts, R = 1 + resamples (see `bootstrap`).
 """

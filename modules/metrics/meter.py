@@ -1,4 +1,4 @@
-"""Running sums of a run's quantities, kept on the device until somebody asks."""
+"""Running sums of a run's quantities, kept on the device until they are read."""
 
 from collections.abc import Callable
 
@@ -28,7 +28,7 @@ class Meter:
         self.begin_step()
 
     def begin_step(self) -> None:
-        """Remember where an optimizer step begins."""
+        """Save the sums at the start of an optimizer step."""
         # sums are never changed in place, so these copies stay as they are
         self._at_step = dict(self.totals), dict(self.counts), dict(self.latest)
 
@@ -38,19 +38,19 @@ class Meter:
         self.totals, self.counts, self.latest = dict(totals), dict(counts), dict(latest)
 
     def add(self, name: str, total: Tensor, count: float) -> None:
-        """Add a sum over `count` things.
+        """Add a sum over `count` elements.
 
         Args:
             name: What is summed; a reading returns it under the same name.
             total: The sum, a scalar on any device; its graph is not kept.
-            count: Number of things behind the sum; 0 is allowed.
+            count: Number of summands; 0 is allowed.
         """
         total = total.detach().float()
         self.totals[name] = self.totals[name] + total if name in self.totals else total
         self.counts[name] = self.counts.get(name, 0.0) + count
 
     def set_latest(self, name: str, value: Tensor) -> None:
-        """Remember the latest value of something that is no mean, such as a gradient norm."""
+        """Store the latest value of a quantity that is not averaged, such as a gradient norm."""
         self.latest[name] = value.detach()
 
     def means(self, reduce: Reduce | None = None) -> dict[str, float]:

@@ -1,10 +1,10 @@
-"""Activations of models of transformers: kept, or computed again in backward."""
+"""Activations of models of transformers: saved, or recomputed in backward."""
 
 from typing import Any
 
 
 def checkpoint_activations(model: Any) -> None:
-    """Compute blocks again in backward; transformers is renaming its method for that."""
+    """Recompute blocks in backward; transformers is renaming its method for that."""
     old = "gradient_checkpointing_enable"
     name = "activation_checkpointing_enable"
     getattr(model, name if hasattr(model, name) else old)({"use_reentrant": False})

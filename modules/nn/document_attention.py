@@ -25,7 +25,7 @@ class Group:
         num_documents: N.
         length: M, the longest of them.
         index_P: Flat position (0 .. T-1) of each of the N * M slots, or None where the batch is
-            this one group in its own order. A slot behind its document's end points at position 0.
+            this one group in its own order. A slot after its document's end points at position 0.
     """
 
     num_documents: int
@@ -71,8 +71,8 @@ class Documents:
             slot = torch.arange(int(length[member].max()))
             position = bound[member, None] + slot
             is_real = slot < length[member, None]
-            place = torch.arange(position.numel()).view_as(position) + num_slots
-            inverse[position[is_real]] = place[is_real]
+            target = torch.arange(position.numel()).view_as(position) + num_slots
+            inverse[position[is_real]] = target[is_real]
             index = position.where(is_real, 0).flatten().to(device, non_blocking=True)
             groups.append(Group(len(member), len(slot), index))
             num_slots += index.numel()

@@ -1,8 +1,8 @@
-"""Chance that belongs to a thing by name: one generator for each, whatever is drawn beside it.
+"""Random generators by name: one for each text or image, whatever else is drawn in the batch.
 
-What is drawn for a question then depends on the seed, on the question's name and on the number of
-the answer alone; not on the batch, its neighbours, their order, ranks, or on what an earlier run
-has already answered.
+What is drawn for a question then depends only on the seed, the question's name and the index of the
+answer; not on the batch, its other rows, their order, ranks, or on what an earlier run has already
+answered.
 
 Shape legend: S = sequences, V = tokens.
 """
@@ -22,7 +22,7 @@ def seed_of(seed: int, *name: str | int) -> int:
 
     Args:
         seed: Of the run or of the way of generating.
-        name: What tells the thing apart, such as a question's id and the number of its answer.
+        name: What identifies the draw, such as a question's id and the index of its answer.
     """
     parts = [f"{type(one).__name__}:{len(str(one))}:{one}" for one in (int(seed), *name)]
     data = "/".join(parts).encode("utf-8", "surrogatepass")

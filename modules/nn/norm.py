@@ -1,4 +1,4 @@
-"""Root mean square norm that keeps for backward only what it must. D = width."""
+"""Root mean square norm that saves as little as possible for backward. D = width."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ class Normalise(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        """Gradients of those of `x` and `weight_D` that want one."""
+        """Gradients of those of `x` and `weight_D` that need one."""
         normed, scale, weight_D = ctx.saved_tensors
         gradient = gradients[0].to(torch.promote_types(gradients[0].dtype, scale.dtype))
         x_gradient = weight_gradient = None
@@ -44,7 +44,7 @@ class Normalise(torch.autograd.Function):
 
 
 class RMSNorm(nn.Module):
-    """A norm of a Llama-like model of transformers, with its very weight and its very values.
+    """A norm of a Llama-like model of transformers, with the same weight and the same values.
 
     Args:
         norm: Has `weight` and `variance_epsilon`; one of `PLAIN`.
@@ -62,5 +62,5 @@ class RMSNorm(nn.Module):
 
 
 def memory_efficient(norm: nn.Module) -> nn.Module:
-    """The same norm as one that keeps less, where it is one of `PLAIN`; else as it is."""
+    """The same norm, saving less for backward, where it is one of `PLAIN`; else the norm."""
     return RMSNorm(norm) if type(norm).__name__ in PLAIN else norm

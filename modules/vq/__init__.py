@@ -1,1 +1,1 @@
-"""Pictures as codes of a learnt codebook (van den Oord et al., 2017)."""
+"""Images as codes of a learnt codebook (van den Oord et al., 2017)."""

@@ -3,19 +3,19 @@
 log p(x | z_q) is a Gaussian's, up to constants: a squared error. The second term moves the codes,
 which here are running means (app. A.1).
 
-Shape legend: B = pictures, C, H, W = channels and size, D = width of a code, N = B * h * w.
+Shape legend: B = images, C, H, W = channels and size, D = width of a code, N = B * h * w.
 """
 
 from torch import Tensor
 
 
 def reconstruction(pixel_BCHW: Tensor, target_BCHW: Tensor) -> Tensor:
-    """Mean squared error of each picture, [B]."""
+    """Mean squared error of each image, [B]."""
     return (pixel_BCHW - target_BCHW).square().flatten(1).mean(1)
 
 
 def commitment(z_ND: Tensor, quantised_ND: Tensor, num_images: int) -> Tensor:
-    """|z - sg(e)|^2 of each picture, averaged over positions and D, [B].
+    """|z - sg(e)|^2 of each image, averaged over positions and D, [B].
 
     Args:
         z_ND: What the encoder gives.

@@ -1,6 +1,6 @@
 """An autoencoder whose latents are codes of a codebook (van den Oord et al., 2017, sec. 4.1).
 
-Shape legend: B = pictures, C = channels, H = W = side of a picture, h = w = side of its codes,
+Shape legend: B = images, C = channels, H = W = side of an image, h = w = side of its codes,
 D = width of a code, N = B * h * w.
 """
 
@@ -29,13 +29,13 @@ RUNNING = ("quantiser.count_K", "quantiser.sum_KD", "quantiser.has_begun")
 
 @dataclass(frozen=True)
 class Coded:
-    """A batch of pictures, coded.
+    """A batch of images, coded.
 
     Attributes:
-        pixel_BCHW: What the codes show.
+        pixel_BCHW: What the decoder makes of the codes.
         z_ND: What the encoder gives, in float32.
         quantised_ND: The codes.
-        number_N: Their numbers.
+        number_N: Their indices.
     """
 
     pixel_BCHW: Tensor
@@ -81,7 +81,7 @@ class VQNetwork(nn.Module):
     """Strided convolutions and residual blocks, a codebook, and the same the other way round.
 
     Args:
-        size: Side of a picture in pixels.
+        size: Side of an image in pixels.
         channels: 1 for grey, 3 for colours.
         num_codes: Codes of the codebook.
         code_size: D.
@@ -143,12 +143,12 @@ class VQNetwork(nn.Module):
 
     @property
     def side(self) -> int:
-        """h: codes of a picture stand in h rows of h."""
+        """h: the codes of an image are h rows of h."""
         return self.sizes.size // self.sizes.downsampling
 
     @override
     def forward(self, pixel_BCHW: Tensor, quantise: bool = True) -> Coded:
-        """Code pictures and show their codes; gradients pass the codebook straight through.
+        """Encode images and decode their codes; gradients pass the codebook straight through.
 
         Args:
             pixel_BCHW: Pixels in [-1, 1].
@@ -160,12 +160,12 @@ class VQNetwork(nn.Module):
         return Coded(self.decode(passed_ND), z_ND, quantised_ND, number_N)
 
     def encode(self, pixel_BCHW: Tensor) -> Tensor:
-        """What is to be quantised, in raster order picture by picture: float32 [N, D]."""
+        """What is to be quantised, in raster order image by image: float32 [N, D]."""
         z_BDhw: Tensor = self.encoder(pixel_BCHW.to(self.dtype))
         return z_BDhw.permute(0, 2, 3, 1).flatten(0, 2).float()
 
     def decode(self, code_ND: Tensor) -> Tensor:
-        """The pictures of codes, [B, C, H, W], float32; not bounded."""
+        """The images of codes, [B, C, H, W], float32; not bounded."""
         code_BhwD = code_ND.view(-1, self.side, self.side, self.sizes.code_size)
         pixel_BCHW: Tensor = self.decoder(code_BhwD.permute(0, 3, 1, 2).to(self.dtype))
         return pixel_BCHW.float()
@@ -175,7 +175,7 @@ class VQNetwork(nn.Module):
 
 
 def write_network(network: VQNetwork, folder: Path) -> None:
-    """Write what it takes to code pictures: sizes, and weights without what only training needs."""
+    """Write what it takes to encode images: sizes, and weights without what only training needs."""
     state = {n: t.contiguous() for n, t in network.state_dict().items() if n not in RUNNING}
     save_file(state, folder / WEIGHTS)
     config = {"format": FORMAT, **asdict(network.sizes)}

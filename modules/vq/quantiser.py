@@ -1,4 +1,4 @@
-"""A codebook that follows what it stands for (van den Oord et al., 2017, app. A.1).
+"""A codebook of running means (van den Oord et al., 2017, app. A.1).
 
 Shape legend: N = vectors, K = codes, D = width of a code.
 """
@@ -12,7 +12,7 @@ LEAST = 1e-6
 
 
 def nearest_code(z_ND: Tensor, code_KD: Tensor) -> Tensor:
-    """Number of the code nearest to each vector (eq. 1), int64 [N]; of equals the first.
+    """Index of the code nearest to each vector (eq. 1), int64 [N]; of equals the first.
 
     |z - e|^2 = |z|^2 - 2 z e + |e|^2, whose first term is the same for all codes.
     """
@@ -55,8 +55,8 @@ class VectorQuantiser(nn.Module):
 
         N_i <- decay N_i + (1 - decay) n_i,   m_i <- decay m_i + (1 - decay) s_i,   e_i = m_i / N_i
 
-    (eq. 6 to 8). A code that too few vectors come to is dead: it moves to where one of them is
-    (Dhariwal et al., 2020, sec. 3.1). All codes begin there.
+    (eq. 6 to 8). A code that too few vectors come to is dead: it moves to one of them
+    (Dhariwal et al., 2020, sec. 3.1). All codes are initialised so.
 
     Args:
         num_codes: K.
@@ -96,7 +96,7 @@ class VectorQuantiser(nn.Module):
 
     @override
     def forward(self, z_ND: Tensor) -> tuple[Tensor, Tensor]:
-        """Codes [N, D] of vectors, without a gradient, and their numbers [N]; in float32."""
+        """Codes [N, D] of vectors, without a gradient, and their indices [N]; in float32."""
         code_KD = self.code_KD.float()
         with torch.autocast(z_ND.device.type, enabled=False):
             number_N = nearest_code(z_ND.detach().float(), code_KD)
@@ -104,7 +104,7 @@ class VectorQuantiser(nn.Module):
 
     @torch.no_grad()
     def begin(self, vector_KD: Tensor) -> None:
-        """Put the codes where vectors are.
+        """Initialise the codes with vectors.
 
         Args:
             vector_KD: One for each code; the same on every rank.

@@ -18,21 +18,21 @@ from modules.vq.quantiser import code_sums, exact, perplexity
 from modules.weights.same_weights import refuse_other_weights
 
 MEASURES = ("mse", "psnr", "commitment", "perplexity", "used")
-"""What is told of an evaluation."""
+"""Quantities that an evaluation logs."""
 NUM_SUMS = 3
-"""Sums of an evaluation: squared error, commitment, pictures."""
+"""Sums of an evaluation: squared error, commitment, images."""
 
 
 class ImageBatch(TypedDict):
-    """Pictures: what a datamodule yields to train a VQ-VAE.
+    """Images: what a datamodule yields to train a VQ-VAE.
 
-    B = pictures; outside of training there may be fewer than a batch, or none.
+    B = images; outside of training there may be fewer than a batch, or none.
 
     Attributes:
         pixel_BCHW: Pixels in [-1, 1], float32; one channel or three.
         num_targets: B.
         step_targets: The same over all micro-batches of the optimizer step, on this rank.
-        row_B: Number of each picture.
+        row_B: Index of each image.
         origin: Source and index of each.
     """
 
@@ -52,8 +52,8 @@ class VQVAE(System):
     Args:
         network: Builds the network; called once, under the strategy's own context.
         commitment_weight: The paper's beta.
-        free_steps: Steps at the beginning without a codebook, which then begins where pictures are:
-            codes that begin among the vectors of an untrained encoder all but collapse at first.
+        free_steps: First steps without a codebook, which is then initialised from encoded images:
+            codes initialised from an untrained encoder nearly collapse at first.
         optimizer: Builds the optimizer from the trainable parameters.
         scheduler: Builds the learning-rate schedule from that optimizer.
         compile: Whether to compile the network with torch.compile.
@@ -96,7 +96,7 @@ class VQVAE(System):
         self.has_begun = bool(self.autoencoder.quantiser.has_begun)
 
     def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
-        """Squared error and commitment, averaged over the pictures of the whole step (eq. 3)."""
+        """Squared error and commitment, averaged over the images of the whole step (eq. 3)."""
         pixel, num = batch["pixel_BCHW"], batch["num_targets"]
         if not self.has_begun and self.global_step >= self.free_steps:
             self.begin(pixel)
@@ -116,7 +116,7 @@ class VQVAE(System):
 
     @torch.no_grad()
     def begin(self, pixel_BCHW: Tensor) -> None:
-        """Put all codes where pictures of a batch are."""
+        """Initialise all codes from encoded images of a batch."""
         vector_KD = self.sum_over_ranks(self.candidates(self.autoencoder.encode(pixel_BCHW)))
         self.autoencoder.quantiser.begin(vector_KD)
         self.has_begun = True
@@ -133,7 +133,7 @@ class VQVAE(System):
         self.meter.add("perplexity", perplexity(count_K), 1)
 
     def candidates(self, z_ND: Tensor) -> Tensor:
-        """A vector for each code, drawn by chance; zero where it is another rank's turn.
+        """A vector for each code, drawn at random; zero where it is another rank's turn.
 
         Returns:
             [K, D] in double precision; summed over ranks, the same on all of them.
@@ -199,7 +199,7 @@ class VQVAE(System):
         sums = self.sum_over_ranks(self.evaluation)
         error, distance, num = sums[:NUM_SUMS].tolist()
         if num == 0:
-            raise ValueError(f"{stage}: there was no picture")
+            raise ValueError(f"{stage}: there was no image")
         count_K = sums[NUM_SUMS:]
         row = {
             "mse": error / num,
@@ -210,10 +210,10 @@ class VQVAE(System):
         }
         self.report({f"{stage}/{name}": value for name, value in row.items()})
 
-    # Pictures and export
+    # Images and export
 
     def predict_step(self, batch: ImageBatch, batch_idx: int) -> list[dict[str, Any]]:
-        """Pictures and what their codes show; one record each, both as uint8 [H, W, 3]."""
+        """Images and what their codes show; one record each, both as uint8 [H, W, 3]."""
         if batch["num_targets"] == 0:
             return []
         coded: Coded = self.autoencoder(batch["pixel_BCHW"])
@@ -226,10 +226,10 @@ class VQVAE(System):
         ]
 
     def draw(self, captions: list[str]) -> Tensor:
-        """Pictures of the last validation, each beside what its codes show: uint8 [N, H, W, 3].
+        """Images of the last validation, each beside what its codes show: uint8 [N, H, W, 3].
 
         Args:
-            captions: As many as pictures are wanted, at most; what they say does not matter.
+            captions: As many as images are wanted, at most; their text is not used.
         """
         size = self.autoencoder.sizes.size
         if self.shown is None:
@@ -241,7 +241,7 @@ class VQVAE(System):
         write_network(self.autoencoder, folder)
 
     def outputs(self) -> Tensor:
-        """A few pictures of chance and what their codes show, in one row each."""
+        """A few random images and the reconstructions of their codes, in one row each."""
         return shown_codes(self.autoencoder)
 
     def outputs_of(self, folder: Path) -> Tensor:
@@ -258,7 +258,7 @@ class VQVAE(System):
 
 @torch.no_grad()
 def shown_codes(network: VQNetwork) -> Tensor:
-    """What is to be quantised, and the pictures of fixed codes: [N], float32, on the CPU.
+    """What is to be quantised, and the images of fixed codes: [N], float32, on the CPU.
 
     Codes themselves may change by rounding; what they are chosen by and what they show may not.
     """
@@ -272,6 +272,6 @@ def shown_codes(network: VQNetwork) -> Tensor:
 
 
 def as_uint8(pixel_BCHW: Tensor) -> Tensor:
-    """Pixels in [-1, 1] as pictures in RGB, uint8 [B, H, W, 3], on the CPU."""
+    """Pixels in [-1, 1] as images in RGB, uint8 [B, H, W, 3], on the CPU."""
     pixel = ((pixel_BCHW.float().clamp(-1, 1) + 1) * 127.5).round().byte()
     return pixel.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu()

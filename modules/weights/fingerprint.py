@@ -1,4 +1,4 @@
-"""A short name for a set of weights, so that a checkpoint can tell what it was trained beside."""
+"""A short name for a set of weights: checkpoints identify by it what they were trained with."""
 
 import hashlib
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ MOST_THREADS = 8
 
 @torch.no_grad()
 def fingerprint(tensors: Iterable[tuple[str, Tensor]]) -> str:
-    """Hash names, shapes and every element in its place.
+    """Hash names, shapes and every element at its position.
 
     Elements are read in bfloat16, so the same source loaded in another precision keeps its name.
     A billion weights take about two seconds on one core.

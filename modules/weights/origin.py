@@ -54,7 +54,7 @@ def located(name: str, what: str = "model", made_by: str = EXPORT) -> str:
 
 
 def is_published(name: str) -> bool:
-    """Whether a model of that name can only be somebody else's, which no command here makes.
+    """Whether a model of that name can only be a published one, which no command here makes.
 
     Such are those below TRAINER_MODELS, and those that name an organisation on the hub.
     """
@@ -88,10 +88,10 @@ def read(auto: Any, source: str, what: str = "model", made_by: str = EXPORT, **o
         FileNotFoundError: A path of this machine where nothing is.
         ValueError: It cannot be read.
     """
-    place = located(source, what, made_by)
+    path = located(source, what, made_by)
     hide_progress_bars()
-    with reading(place, what, made_by):
-        return auto.from_pretrained(place, **options)
+    with reading(path, what, made_by):
+        return auto.from_pretrained(path, **options)
 
 
 def hide_progress_bars() -> None:
@@ -122,7 +122,7 @@ def read_model(auto: Any, source: str, **options: Any) -> Any:
 
 @contextmanager
 def reading(name: str, what: str = "model", made_by: str = EXPORT) -> Iterator[None]:
-    """Within it, a library's failure to load something is told in one sentence.
+    """Within it, a library's failure to load something is reported in one sentence.
 
     Raises:
         ValueError: Names what was to be read, and the library's reason.
@@ -140,7 +140,7 @@ def reading(name: str, what: str = "model", made_by: str = EXPORT) -> Iterator[N
 
 
 def set_source(source: str, parameters: Iterable[nn.Parameter]) -> None:
-    """Note that the values of parameters were read from a source; copies do not inherit it."""
+    """Record that the values of parameters were read from a source; copies do not inherit it."""
     for parameter in parameters:
         parameter.source = source  # type: ignore[attr-defined]
 

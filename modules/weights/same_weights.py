@@ -26,5 +26,5 @@ def refuse_other_weights(wanted: Mapping[str, Tensor], found: Mapping[str, Tenso
             raise ValueError(f"the folder holds {name} as {shapes}")
         num = int((weight.cpu() != other.to("cpu", weight.dtype)).sum())
         if num:
-            places = f"{num} of {weight.numel()} places"
-            raise ValueError(f"the folder holds other values of {name} in {places}")
+            positions = f"{num} of {weight.numel()} positions"
+            raise ValueError(f"the folder holds other values of {name} at {positions}")

@@ -1,4 +1,4 @@
-"""Weights that ranks hold in parts."""
+"""Weights that are sharded over ranks."""
 
 from torch import Tensor, nn
 

@@ -1,4 +1,4 @@
-"""What a checkpoint holds against what a model wants."""
+"""The tensors of a checkpoint against those that a model needs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,9 +18,9 @@ def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
         for name, value in wanted.items()
         if name in found and found[name].shape != value.shape
     ]
-    told = [("missing", missing), ("unknown", unknown), ("other shape", other)]
+    kinds = [("missing", missing), ("unknown", unknown), ("other shape", other)]
     return "; ".join(
         f"{len(names)} {what}: {', '.join(names[:2])}{', ...' if names[2:] else ''}"
-        for what, names in told
+        for what, names in kinds
         if names
     )

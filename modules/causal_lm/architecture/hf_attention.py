@@ -9,7 +9,7 @@ from modules.nn.document_attention import Documents, document_attention
 
 
 def register() -> None:
-    """Tell transformers of the implementation; safe to call again."""
+    """Register the implementation with transformers; safe to call again."""
     from transformers import AttentionInterface
 
     AttentionInterface.register("documents", attend)
@@ -34,17 +34,17 @@ def attend(
         query: [B, H, L, K].
         key: [B, G, L, K].
         value: [B, G, L, K].
-        attention_mask: None; documents take its place.
+        attention_mask: None; documents are given instead.
         scaling: Factor on the scores.
         dropout: Probability of dropping an attention weight.
         documents: Where the documents of the flattened rows lie.
         options: What else the architecture passes.
 
     Returns:
-        [B, L, H, K], and None in the place of the weights.
+        [B, L, H, K], and None instead of the weights.
 
     Raises:
-        ValueError: The architecture wants something that this attention does not do.
+        ValueError: The architecture requires something that this attention does not do.
     """
     if documents is None:
         raise ValueError(

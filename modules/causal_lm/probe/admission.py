@@ -31,9 +31,9 @@ class Limits:
         reason: The option that says so.
         positions: Positions that the model was made for, where it names them.
         positions_option: What the architecture calls them.
-        learned: Whether they are learned, so that none lies behind the last.
+        learned: Whether they are learned, so that none lies after the last.
         attention: The setting.
-        unsampled: Why texts cannot be written, where they cannot.
+        unsampled: Why texts cannot be generated, where they cannot.
     """
 
     longest: int | None = None
@@ -57,7 +57,7 @@ class Limits:
             raise ValueError(f"a document of {longest} tokens is longer than {self._window()}")
 
     def check_rows(self, row_length: int) -> None:
-        """Refuse rows that could hold such a document; rotary positions are only told of.
+        """Refuse rows that could hold such a document; rotary positions only cause a warning.
 
         Raises:
             ValueError: Names the length of rows and the option.
@@ -113,7 +113,7 @@ def admit(
         make: `LanguageModel`.
 
     Returns:
-        Up to which lengths it is exact, and how texts are written.
+        Up to which lengths it is exact, and how texts are generated.
 
     Raises:
         ValueError: What was compared, by how much it is off, and which settings are exact.

@@ -27,7 +27,7 @@ MOST_PARAMETERS = 300_000_000
 
 @dataclass(frozen=True)
 class Rows:
-    """Two packed rows: documents in order, and the padding behind them.
+    """Two packed rows: documents in order, and the padding after them.
 
     Attributes:
         length_N: Lengths of the documents and of the padding.
@@ -100,7 +100,7 @@ class ReferenceModel:
 
     @cached_property
     def is_learned(self) -> bool:
-        """Whether there is no position behind the last that the config names."""
+        """Whether there is no position after the last that the config names."""
         last = getattr(self.config, "max_position_embeddings", None)
         if not isinstance(last, int) or not 2 * WINDOW < last <= POSITIONS:
             return False

@@ -229,7 +229,7 @@ def fewer_heads(name: str, value: int, options: dict[str, Any]) -> int:
 
 
 def fit_rotary(config: Any) -> None:
-    """Cut lists of factors, and windows behind which they change, to the smaller heads."""
+    """Cut lists of factors, and windows beyond which they change, to the smaller heads."""
     for part in dictionaries(getattr(config, "rope_parameters", None)):
         if "original_max_position_embeddings" in part:
             part["original_max_position_embeddings"] = WINDOW

@@ -1,4 +1,4 @@
-"""What was found out about an architecture, and where that is kept.
+"""The result of probing an architecture, and where it is cached.
 
 A verdict holds for a shrunk config, a setting and the versions of torch, transformers and this
 code; it is written to `.cache/architectures` and found again by a digest of them.
@@ -87,7 +87,7 @@ class Verdict:
         faults: Empty where packed rows are computed as the architecture computes each document.
         windows: Options within whose smallest that is so; empty where it is so for any length.
         share: Part of that smallest.
-        learned: Whether positions are learned, so that none lies behind the last.
+        learned: Whether positions are learned, so that none lies after the last.
         sampling: How texts can be written; None where none of the ways gives the model's own.
         unsampled: Why not.
     """

@@ -1,7 +1,7 @@
 """Options of an architecture from whose value on it computes something else.
 
 Local layers see a window of tokens, sparse ones choose among many, and some rotary embeddings
-change their frequencies behind the positions that they were made for.
+change their frequencies beyond the positions that they were made for.
 """
 
 import copy
@@ -27,11 +27,11 @@ WINDOWS = (
     "rel_extent",
     "original_max_position_embeddings",
 )
-"""Options from which length on a model computes another thing than causal attention."""
+"""Options: lengths beyond which a model computes something other than causal attention."""
 
 
 def windows(config: Any) -> dict[str, int]:
-    """Options behind whose value a model may compute another thing, with the smallest value."""
+    """Options beyond whose value a model may compute something else, with the smallest value."""
     found: dict[str, int] = {}
     parts = [vars(config), *overrides(config).values()]
     parts += dictionaries(vars(config).get("rope_parameters"))
@@ -45,7 +45,7 @@ def windows(config: Any) -> dict[str, int]:
 
 
 def is_dynamic(config: Any) -> bool:
-    """Whether rotary frequencies change behind the positions that a model was made for."""
+    """Whether rotary frequencies change beyond the positions that a model was made for."""
     parts = dictionaries(vars(config).get("rope_parameters"))
     return any(part.get("rope_type") == "dynamic" for part in parts)
 

@@ -81,14 +81,14 @@ class StopStrings:
         self.window = max((len(one.encode()) for one in self.strings), default=0) + CONTEXT
 
     def are_in(self, prompt: Sequence[int], new: Sequence[int]) -> bool:
-        """Whether a string stands in what is new."""
+        """Whether a string occurs in what is new."""
         texts = [new_text(self.tokenizer, prompt, new)]
         if not self.special.isdisjoint(new):
             texts.append(new_text(self.tokenizer, prompt, new, show_special=True))
         return any(one in text for text in texts for one in self.strings)
 
     def have_come(self, prompt: Sequence[int], new: Sequence[int]) -> bool:
-        """Whether a string stands in the last of the new tokens, which is all that is decoded."""
+        """Whether a string occurs in the last of the new tokens, which is all that is decoded."""
         whole = [*prompt, *new]
         at = max(len(prompt), len(whole) - self.window)
         return self.are_in(whole[max(0, at - CONTEXT) : at], whole[at:])
@@ -97,7 +97,7 @@ class StopStrings:
         """The new tokens up to the one that completes the first string; all where there is none."""
         if not self.strings or not self.are_in(prompt, new):
             return list(new)
-        low, high = 1, len(new)  # a string that stands in some tokens stands in more of them, too
+        low, high = 1, len(new)  # a string that occurs in some tokens occurs in more of them, too
         while low < high:
             middle = (low + high) // 2
             if self.are_in(prompt, new[:middle]):

@@ -1,4 +1,4 @@
-"""Token ids of prompts: one start token at most, and no end token behind them."""
+"""Token ids of prompts: one start token at most, and no end token after them."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ from typing import Any
 def prompt_ids(
     tokenizer: Any, prompt: str, special_tokens: bool = True, keep_end: bool = False
 ) -> list[int]:
-    """Ids of a prompt that is to be gone on with.
+    """Ids of a prompt that is to be continued.
 
-    A start token stands once at most, whether the prompt writes it, the tokenizer adds it, or both.
+    A start token occurs once at most, whether the prompt writes it, the tokenizer adds it, or both.
     An end token that the tokenizer adds is taken off again; one that the prompt writes stays.
 
     Args:
@@ -36,9 +36,9 @@ def prompt_ids(
 
 
 def document_prefix(tokenizer: Any, text: str) -> list[int]:
-    """Ids of the beginning of a document: its start token, once, and the text.
+    """Ids of the prefix of a document: its start token, once, and the text.
 
-    Another token stands for the start where the tokenizer has none, as in training.
+    Another token serves as the start where the tokenizer has none, as in training.
     """
     names = ("bos_token_id", "cls_token_id", "eos_token_id")
     start = next(one for one in (getattr(tokenizer, n, None) for n in names) if one is not None)

@@ -13,7 +13,7 @@ SHOWN = 3
 def check_own_tokens(ours: Any, network: Any) -> None:
     """Make sure that a network was trained with the tokens that texts are read with.
 
-    Ours may have more tokens behind those of the network. A network that came from no file, or
+    Ours may have more tokens after those of the network. A network that came from no file, or
     from one without a tokenizer, is taken as it is.
 
     Args:
@@ -59,13 +59,13 @@ def holds_vocabulary(folder: Path) -> bool:
 
 
 def check_tokens(ours: Any, theirs: Any, model: str, may_add: bool = False) -> None:
-    """Make sure that every id stands for the same token with a tokenizer and with a model.
+    """Make sure that every id means the same token with a tokenizer and with a model.
 
     Args:
         ours: The tokenizer that texts are read with; ids that it does not have do not matter.
         theirs: The tokenizer that the model was trained with.
         model: What the model is called, for the message.
-        may_add: Whether ours may have more tokens behind those of the model.
+        may_add: Whether ours may have more tokens after those of the model.
 
     Raises:
         ValueError: Some ids differ; counts them and shows the first.

@@ -7,7 +7,7 @@ def vocabulary_size(tokenizer: Any) -> int:
     """One more than the highest id, or the number of tokens where that is more.
 
     `len(tokenizer)` alone is too small where ids have gaps, as after a token was removed or where
-    special tokens were given ids behind a reserved range.
+    special tokens were given ids after a reserved range.
 
     Args:
         tokenizer: A Hugging Face tokenizer.

@@ -1,4 +1,4 @@
-"""How well a picture fits its caption. Shape legend: B = pairs, D = width of the embeddings."""
+"""How well an image fits its caption. Shape legend: B = pairs, D = width of the embeddings."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ PERCENT = 100.0
 
 
 class ClipScore:
-    """CLIP score of pictures and captions (Hessel et al., 2021).
+    """CLIP score of images and captions (Hessel et al., 2021).
 
     Args:
         path: Folder or hub name of a CLIP with its tokenizer and image processor.
@@ -43,18 +43,18 @@ class ClipScore:
 
         Args:
             image_BCHW: RGB in [0, 1]; rounded to 8 bits, as files would be.
-            captions: One a picture; what the model's context cannot hold is cut.
+            captions: One per image; what the model's context cannot hold is cut.
 
         Raises:
-            ValueError: There is not one caption for each picture.
+            ValueError: There is not one caption for each image.
         """
         if len(image_BCHW) != len(captions):
-            raise ValueError(f"{len(captions)} captions for {len(image_BCHW)} pictures")
+            raise ValueError(f"{len(captions)} captions for {len(image_BCHW)} images")
         image_BD, text_BD = self.embed_images(image_BCHW), self.embed_texts(captions)
         return clip_score(image_BD, text_BD, self.weight)
 
     def embed_images(self, image_BCHW: Tensor) -> Tensor:
-        """Embeddings of pictures, [B, D], as long as they come."""
+        """Embeddings of images, [B, D], as long as they come."""
         level_BCHW = (image_BCHW.clamp(0, 1) * 255).round().byte().cpu()
         pixels = self.processor(list(level_BCHW), return_tensors="pt").to(self.device)
         embedding_BD: Tensor = self.model.get_image_features(**pixels).pooler_output

@@ -1,4 +1,4 @@
-"""Frechet distance between features of pictures. Shape legend: B = pictures, D = features."""
+"""Frechet distance between features of images. Shape legend: B = images, D = features."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +19,10 @@ class Gaussian:
 
     Attributes:
         mean_D: Mean.
-        covariance_DD: Covariance, divided by the number of pictures less one.
-        count: Pictures behind it; 0 where a file does not say.
+        covariance_DD: Covariance, divided by the number of images less one.
+        count: Number of images; 0 where a file does not say.
         features: What the features are; distances are only taken between the same.
-        source: Fingerprint of the pictures and of what made features of them; empty where a file
+        source: Fingerprint of the images and of what made features of them; empty where a file
             does not say.
     """
 
@@ -101,7 +101,7 @@ class FeatureSums:
         self.scatter_DD = torch.zeros(size, size, dtype=torch.float64, device=device)
 
     def add(self, feature_BD: Tensor) -> None:
-        """Add the features of some pictures; their graph is not kept.
+        """Add the features of some images; their graph is not kept.
 
         Raises:
             ValueError: Their number differs, or some are not finite.
@@ -115,7 +115,7 @@ class FeatureSums:
         if broken:
             raise ValueError(
                 f"features{f' ({self.features})' if self.features else ''} of {broken} of "
-                f"{len(feature_BD)} pictures are not finite"
+                f"{len(feature_BD)} images are not finite"
             )
         if len(feature_BD):
             own = FeatureSums(len(self.mean_D), self.features, self.mean_D.device)
@@ -126,7 +126,7 @@ class FeatureSums:
             self.merge(own)
 
     def merge(self, other: "FeatureSums") -> None:
-        """Add the sums of other pictures."""
+        """Add the sums of other images."""
         count = other.count.to(self.count)
         if not count:
             return
@@ -152,11 +152,11 @@ class FeatureSums:
         """Mean and unbiased covariance.
 
         Raises:
-            ValueError: There are fewer than two pictures.
+            ValueError: There are fewer than two images.
         """
         count = int(self.count.item())
         if count < 2:
-            raise ValueError(f"a covariance needs at least 2 pictures, got {count}")
+            raise ValueError(f"a covariance needs at least 2 images, got {count}")
         return Gaussian(
             self.mean_D.cpu(), self.scatter_DD.cpu() / (count - 1), count, self.features
         )

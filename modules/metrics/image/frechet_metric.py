@@ -1,4 +1,4 @@
-"""How near drawn pictures are to real ones, over all ranks. N = pictures, H, W = their size."""
+"""Frechet distance of drawn images to real ones, over all ranks. N = images, H, W = their size."""
 
 import hashlib
 import json
@@ -17,10 +17,10 @@ from modules.metrics.meter import Reduce
 
 @dataclass(frozen=True)
 class Reference:
-    """Which real pictures a test compares with.
+    """Which real images a test compares with.
 
     Attributes:
-        source: Fingerprint of the pictures, of all that changes them; empty where nobody knows.
+        source: Fingerprint of the images, of all that changes them; empty where nobody knows.
         is_whole: Whether the test reads all of them, and not the first ones.
     """
 
@@ -29,11 +29,11 @@ class Reference:
 
 
 def reference(trainer: Any, *more: str) -> Reference:
-    """The real pictures of the test that a trainer runs.
+    """The real images of the test that a trainer runs.
 
     Args:
         trainer: Of Lightning; its datamodule may say by `fingerprint("test")` what it reads.
-        more: Fingerprints of what else changes pictures, such as of a codec.
+        more: Fingerprints of what else changes images, such as of a codec.
     """
     describe = getattr(getattr(trainer, "datamodule", None), "fingerprint", None)
     source = json.dumps([describe("test"), *more]) if callable(describe) else ""
@@ -43,17 +43,17 @@ def reference(trainer: Any, *more: str) -> Reference:
 
 
 class FrechetMetric:
-    """How near drawn pictures are to real ones.
+    """Frechet distance of drawn images to real ones.
 
     Args:
-        features: Builds what turns pictures into features.
-        statistics: File of real pictures' statistics; written where it is not there, unless the
-            test does not read all pictures.
+        features: Builds what turns images into features.
+        statistics: File of real images' statistics; written where it is not there, unless the
+            test does not read all images.
         device: Where the features are computed.
-        real: Which pictures are the real ones.
+        real: Which images are the real ones.
 
     Raises:
-        ValueError: The file is broken, or it is of other pictures or features, as far as it says.
+        ValueError: The file is broken, or it is of other images or features, as far as it says.
     """
 
     def __init__(
@@ -78,11 +78,11 @@ class FrechetMetric:
 
     @property
     def is_known(self) -> bool:
-        """Whether the statistics of real pictures are read from a file."""
+        """Whether the statistics of real images are read from a file."""
         return self.known is not None
 
     def fingerprint(self) -> str:
-        """A hash of the real pictures, and of the network that makes features of them."""
+        """A hash of the real images, and of the network that makes features of them."""
         if not self.reference.source:
             return ""
         digest = hashlib.sha256(f"{self.title}/{self.reference.source}".encode())
@@ -92,32 +92,32 @@ class FrechetMetric:
         return digest.hexdigest()
 
     def check(self, known: Gaussian, path: Path) -> None:
-        """Refuse statistics of other pictures or features; those of pytorch-fid say nothing."""
+        """Refuse statistics of other images or features; those of pytorch-fid say nothing."""
         if known.features and known.features != self.title:
             raise ValueError(f"{path} is of features {known.features}, not {self.title}")
         if known.features and self.source and known.source != self.source:
             raise ValueError(
-                f"{path} holds statistics of other pictures or features than this test's, or does "
+                f"{path} holds statistics of other images or features than this test's, or does "
                 "not say of which: remove it, or name another file in judge.init_args.statistics"
             )
 
     def add(self, drawn_NCHW: Tensor, real_NCHW: Tensor) -> None:
-        """Add pictures of both kinds, RGB in [0, 1]."""
+        """Add images of both kinds, RGB in [0, 1]."""
         self.add_drawn(drawn_NCHW)
         self.add_real(real_NCHW)
 
     def add_drawn(self, image_NCHW: Tensor) -> None:
-        """Add drawn pictures, RGB in [0, 1]."""
+        """Add drawn images, RGB in [0, 1]."""
         self.drawn = self.sums(self.drawn, image_NCHW)
 
     def add_real(self, image_NCHW: Tensor) -> None:
-        """Add real pictures, RGB in [0, 1]; passed over where their statistics are known."""
+        """Add real images, RGB in [0, 1]; passed over where their statistics are known."""
         if not self.is_known:
             self.real = self.sums(self.real, image_NCHW)
 
     @torch.no_grad()
     def sums(self, before: FeatureSums | None, image_NCHW: Tensor) -> FeatureSums:
-        """The sums with some pictures more."""
+        """The sums after adding images."""
         feature_ND = self.extract(image_NCHW.to(self.device))
         sums = before or FeatureSums(feature_ND.shape[1], self.title)
         sums.add(feature_ND)
@@ -140,7 +140,7 @@ class FrechetMetric:
         return own.over_ranks(lambda value: reduce(value).cpu()).gaussian()
 
 
-def counted(number: float, lack: str = "test: no picture to judge") -> float:
+def counted(number: float, lack: str = "test: no image to evaluate") -> float:
     """The number, if it is not 0; else a ValueError that names the lack."""
     if not number:
         raise ValueError(lack)

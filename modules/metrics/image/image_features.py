@@ -1,7 +1,7 @@
-"""What turns pictures into features for the Frechet distance.
+"""What turns images into features for the Frechet distance.
 
 Every extractor takes float RGB in [0, 1], [B, 3, H, W], and gives [B, D]. Shape legend: B =
-pictures, H, W = their size, D = features.
+images, H, W = their size, D = features.
 """
 
 from abc import abstractmethod
@@ -31,13 +31,13 @@ class FeatureExtractor(nn.Module):
 
     @torch.no_grad()
     def forward(self, image_BCHW: Tensor) -> Tensor:
-        """Features of pictures, [B, D]."""
+        """Features of images, [B, D]."""
         feature: Tensor = self.extract(image_BCHW)
         return feature.flatten(1)
 
     @abstractmethod
     def extract(self, image_BCHW: Tensor) -> Tensor:
-        """The features, with axes of size 1 behind them where the network leaves some."""
+        """The features, with trailing axes of size 1 where the network leaves some."""
 
     @override
     def train(self, mode: bool = True) -> "FeatureExtractor":
@@ -70,7 +70,7 @@ class Inception(FeatureExtractor):
 
 @contextmanager
 def fetching_nothing(weights: Path | None) -> Iterator[None]:
-    """Let pytorch-fid, which only knows a download, read a file in its place."""
+    """Let pytorch-fid, which only knows a download, read a file instead."""
     if weights is None:
         yield
         return
@@ -89,7 +89,7 @@ class Torchvision(FeatureExtractor):
     Args:
         model: Name in torchvision, such as "resnet50".
         weights: Name of its weights there, such as "DEFAULT", fetched; or a file of them.
-        size: Height and width that pictures are resized to.
+        size: Height and width that images are resized to.
     """
 
     mean_311: Tensor
@@ -126,7 +126,7 @@ class TorchScript(FeatureExtractor):
 
     Args:
         path: The file.
-        size: Height and width that pictures are resized to; as they are where None.
+        size: Height and width that images are resized to; as they are where None.
     """
 
     def __init__(self, path: Path, size: int | None = None):
@@ -144,7 +144,7 @@ class TorchScript(FeatureExtractor):
 
 
 def resized(image_BCHW: Tensor, size: int | None) -> Tensor:
-    """Pictures at another size, bilinear and without aliasing."""
+    """Images at another size, bilinear and without aliasing."""
     if size is None or image_BCHW.shape[-2:] == (size, size):
         return image_BCHW
     return F.interpolate(image_BCHW, (size, size), mode="bilinear", antialias=True)

@@ -37,7 +37,7 @@ def begins(answer: str, references: Sequence[str]) -> bool:
 
 
 def contains(answer: str, references: Sequence[str]) -> bool:
-    """Whether the words of a normalised reference stand side by side in the normalised answer."""
+    """Whether the words of a normalised reference are consecutive in the normalised answer."""
     said, wanted = _compared(answer, references)
     return any(f" {one} " in f" {said} " for one in wanted)
 

@@ -123,7 +123,7 @@ class BertScore:
         """Score pairs.
 
         Args:
-            candidates: Texts to be judged.
+            candidates: Texts to be scored.
             references: What each is compared with: a reference, or the article it sums up.
 
         Raises:

@@ -24,8 +24,8 @@ class Cider:
     and in CIDEr-D the clipped ones mean the same number of words in any caption.
 
     Attributes:
-        frequency: In how many pictures' references an n-gram occurs.
-        num_images: How many pictures there are; more than one, or nothing is rare.
+        frequency: In how many images' references an n-gram occurs.
+        num_images: How many images there are; more than one, or nothing is rare.
         longest: Longest n-grams that count.
         sigma: Words by which a length may differ, of CIDEr-D; plain CIDEr where None.
     """
@@ -39,10 +39,10 @@ class Cider:
     def from_references(
         references: Iterable[Sequence[str]], longest: int = 4, sigma: float | None = 6.0
     ) -> "Cider":
-        """Count n-grams over the references of all pictures of a data set.
+        """Count n-grams over the references of all images of a data set.
 
         Args:
-            references: Each picture's captions.
+            references: Each image's captions.
             longest: As of the class.
             sigma: As of the class.
         """
@@ -59,7 +59,7 @@ class Cider:
 
         Args:
             candidate: The caption.
-            references: Captions of the same picture by people.
+            references: Captions of the same image by people.
 
         Raises:
             ValueError: There is no reference.
@@ -71,12 +71,12 @@ class Cider:
         return 10 * sum(likeness) / len(references)
 
     def mean(self, candidates: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-        """Mean score over pictures."""
+        """Mean score over images."""
         pairs = zip(candidates, references, strict=True)
         return sum(self.score(*pair) for pair in pairs) / len(candidates)
 
     def weigh(self, counts: Counter[Gram]) -> Vector:
-        """Counts times log(pictures / pictures that have the n-gram) (eq. 1)."""
+        """Counts times log(images / images that have the n-gram) (eq. 1)."""
         return {
             gram: count * log(self.num_images / max(1, self.frequency.get(gram, 0)))
             for gram, count in counts.items()

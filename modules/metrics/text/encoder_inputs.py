@@ -20,7 +20,7 @@ def longest_input(tokenizer: Any, model: nn.Module) -> int:
         limits.append(positions)
     for name, part in model.named_modules():
         if isinstance(part, nn.Embedding) and name.endswith("position_embeddings"):
-            # RoBERTa counts positions from the one behind its padding
+            # RoBERTa counts positions from the one after its padding
             unused = 0 if part.padding_idx is None else part.padding_idx + 1
             limits.append(part.num_embeddings - unused)
     return min(limits)

@@ -75,5 +75,5 @@ def test_captions_beyond_the_context_are_cut(clip_folder):
 
 
 def test_pairs_must_be_pairs(clip_folder):
-    with pytest.raises(ValueError, match="1 captions for 2 pictures"):
+    with pytest.raises(ValueError, match="1 captions for 2 images"):
         ClipScore(clip_folder)(images(2), ["red"])

@@ -130,7 +130,7 @@ def test_a_rank_without_images_adds_nothing():
 def test_numbers_that_are_not_finite_are_refused_by_name(tmp_path, number):
     feature_BD = features(10, 4, 1)
     feature_BD[3, 2] = feature_BD[7, 0] = number
-    with pytest.raises(ValueError, match=r"features \(tiny\) of 2 of 10 pictures are not finite"):
+    with pytest.raises(ValueError, match=r"features \(tiny\) of 2 of 10 images are not finite"):
         FeatureSums(4, "tiny").add(feature_BD)
     sound = sums_of(features(10, 4, 1)).gaussian()
     with pytest.raises(ValueError, match="numbers that are not finite"):
@@ -184,7 +184,7 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
     named = [Gaussian(one.mean_D, one.covariance_DD, 2, name) for name in ("a", "b")]
     with pytest.raises(ValueError, match="a and b"):
         frechet_distance(*named)
-    with pytest.raises(ValueError, match="at least 2 pictures, got 1"):
+    with pytest.raises(ValueError, match="at least 2 images, got 1"):
         sums_of(torch.zeros(1, 3)).gaussian()
     with pytest.raises(ValueError, match=r"\[B, 3\], got \(2, 4\)"):
         FeatureSums(3).add(torch.zeros(2, 4))

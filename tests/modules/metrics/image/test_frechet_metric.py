@@ -57,7 +57,7 @@ def test_statistics_of_other_images_or_features_are_refused_and_kept(tmp_path, c
     path = tmp_path / "real.npz"
     distance(path, images(2))
     before = path.read_bytes()
-    with pytest.raises(ValueError, match=r"real\.npz holds statistics of other pictures or feat"):
+    with pytest.raises(ValueError, match=r"real\.npz holds statistics of other images or feat"):
         distance(path, images(3), **change)
     assert path.read_bytes() == before
 
