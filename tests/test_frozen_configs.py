@@ -19,25 +19,12 @@ import yaml
 import cli
 from engine.config.layers import with_bases
 from engine.study.grid import read_grid
+from tests.fixtures.configs import VERBS
 from tests.fixtures.layers import CONFIGS, runs
 
 FROZEN = Path(__file__).parent / "golden" / "configs"
 FOLDERS = {"TRAINER_DATA": "/folder_of_data", "TRAINER_MODELS": "/folder_of_models"}
 NAMES = {"/folder_of_data": "${DATA}", "/folder_of_models": "${MODELS}"}
-VERBS = {
-    "decoding/black_box": "predict",
-    "decoding/context_aware": "test",
-    "decoding/in_context_alignment": "predict",
-    "decoding/judge": "predict",
-    "decoding/proxy_tuning": "predict",
-    "detector/domains": "grid",
-    "detector/matrix": "grid",
-    "detector/published": "test",
-    "detector/tfidf": "test",
-    "detector/write": "predict",
-    "detector/zero_shot": "test",
-}
-"""What a config is for, where it is not to train."""
 LAYERS = {
     "debug": "causal_lm/tiny",
     "decoding/models/llama2_13b_chat": "decoding/proxy_tuning",
