@@ -17,12 +17,12 @@ EQUALS = {"callbacks", "benchmarks", "engine/commands"}
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
     "contracts"
 ]
-[SHARED] = [
-    {room for layer in contract["layers"] for room in layer.split(" | ")}
+SHARED = {
+    contract["containers"][0]: {room for layer in contract["layers"] for room in layer.split(" | ")}
     for contract in CONTRACTS
-    if contract.get("containers") == ["modules"]
-]
-"""Rooms that systems stand on; every other room of `modules` is a system's."""
+    if contract.get("containers") in (["modules"], ["datamodules"])
+}
+"""Rooms in the layers of the contracts; every other one is a system's, or a new family of data."""
 SYSTEMS_ELSEWHERE = {"detector"}
 """Its trained system is `modules/classifier/system.py`, its baselines have files of their own."""
 BATCH = re.compile(r"\w*Batch")
@@ -100,10 +100,16 @@ def exists(path: str) -> bool:
     return True
 
 
-def imported(file: Path) -> set[str]:
-    """The rooms of `modules` that a module imports."""
+def imported(file: Path, package: str) -> set[str]:
+    """The rooms of a package that a module imports."""
     nodes = [node for node in ast.walk(tree(file)) if isinstance(node, ast.ImportFrom)]
-    return {node.module.split(".")[1] for node in nodes if f"{node.module}".startswith("modules.")}
+    return {str(n.module).split(".")[1] for n in nodes if f"{n.module}".startswith(f"{package}.")}
+
+
+def rooms(package: str) -> list[tuple[str, str]]:
+    """The folders and modules at the top of a package."""
+    paths = sorted((ROOT / package).glob("[!_]*"))
+    return [(package, path.stem) for path in paths if path.is_dir() or path.suffix == ".py"]
 
 
 def classes() -> dict[str, set[str]]:
@@ -156,9 +162,14 @@ def test_every_file_that_a_page_names_exists_and_holds_what_it_says(page):
         assert not name or name in defined(found[0]), f"{path} has no {name}"
 
 
-@pytest.mark.parametrize("name", sorted({f.parts[-2] for f in ROOT.glob("modules/*/__init__.py")}))
-def test_a_system_stands_on_shared_rooms_and_knows_no_other_system(name):
-    may = SHARED if name in SHARED else SHARED | {name}
-    for file in sources(f"modules/{name}"):
-        assert imported(file) <= may, shown(file)
-    assert name in SHARED | SYSTEMS_ELSEWHERE or (ROOT / "modules" / name / "system.py").is_file()
+@pytest.mark.parametrize(("package", "name"), [*rooms("modules"), *rooms("datamodules")])
+def test_a_room_that_no_contract_names_stands_on_those_that_one_does(package, name):
+    may = SHARED[package] if name in SHARED[package] else SHARED[package] | {name}
+    files = sources(f"{package}/{name}") or [ROOT / package / f"{name}.py"]
+    more = {shown(file): imported(file, package) - may for file in files}
+    assert {file: rooms for file, rooms in more.items() if rooms} == {}
+
+
+@pytest.mark.parametrize("name", sorted({name for _, name in rooms("modules")} - SHARED["modules"]))
+def test_a_system_is_known_by_its_system_file(name):
+    assert name in SYSTEMS_ELSEWHERE or (ROOT / "modules" / name / "system.py").is_file()
