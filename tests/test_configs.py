@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from lightning import LightningModule
 from omegaconf import OmegaConf
 
