@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.baselines.fusion_cases import Case
+from benchmarks.baselines.fusion_cases import FusionCase
 from benchmarks.bench.harness import Bench, run
 from benchmarks.bench.timing import Measure
 from benchmarks.lmfusion_step import LENGTHS, SIZE, our_step
@@ -59,13 +59,13 @@ Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Output [S, H, E] of queries, keys and values."""
 
 
-def planned(case: Case, device: torch.device) -> Attention:
+def planned(case: FusionCase, device: torch.device) -> Attention:
     """Ours."""
     plan = Plan.of(case.runs, device, live_prefix=True)
     return lambda query, key, value: run_attention(query, key, value, plan, SCALE)
 
 
-def dense(case: Case, device: torch.device) -> Attention:
+def dense(case: FusionCase, device: torch.device) -> Attention:
     """One call under the dense mask."""
     batch = case.batch
     mask_SS = hybrid_mask(batch["position_S"], batch["document_S"], batch["image_id_S"]).to(device)
@@ -86,7 +86,7 @@ def passed(attention: Attention, inputs: Inputs) -> tuple[Tensor, ...]:
     return out.detach(), *torch.autograd.grad(out, three, inputs.gradient_SHE)
 
 
-def check(case: Case, device: torch.device) -> None:
+def check(case: FusionCase, device: torch.device) -> None:
     """Refuse to time attention that is not that of the hybrid mask.
 
     Raises:
@@ -116,7 +116,7 @@ def timed(attention: Attention, inputs: Inputs, device: torch.device, repeats: i
 def compare_growth(bench: Bench, captions: tuple[int, ...]) -> None:
     """Ours and the dense mask, over S and 4S positions."""
     device = bench.device
-    cases = {"S": Case.of(SIZE, captions), "4S": Case.of(SIZE, captions * 4)}
+    cases = {"S": FusionCase.of(SIZE, captions), "4S": FusionCase.of(SIZE, captions * 4)}
     check(cases["S"], device)
     bench.say("output and gradients are those of the hybrid mask")
     measures: dict[str, Measure] = {}
@@ -145,7 +145,7 @@ def compare_growth(bench: Bench, captions: tuple[int, ...]) -> None:
 
 def compare_plan(bench: Bench) -> None:
     """Building the plan of a batch, and a training step over it."""
-    case = Case.of(SIZE, LENGTHS[40])
+    case = FusionCase.of(SIZE, LENGTHS[40])
 
     def plan() -> float:
         start = perf_counter()

@@ -17,14 +17,14 @@ from torch import Tensor
 from benchmarks.baselines.fusion_cases import (
     LLAMA_3_8B,
     SMALL,
-    Case,
+    FusionCase,
     Size,
     loss,
     spread,
     whole_loss,
 )
 from benchmarks.baselines.fusion_minimum import least_bytes, least_flops
-from benchmarks.baselines.naive_fusion import Rows, left_to_autograd, naive_loss
+from benchmarks.baselines.naive_fusion import FusionRows, left_to_autograd, naive_loss
 from benchmarks.bench.counting import executed_flops, saved_bytes
 from benchmarks.bench.harness import Bench, run
 from modules.lmfusion.system import LMFusion
@@ -57,7 +57,7 @@ class Entrants:
         trained.fusion.requires_grad_(True)
         return Entrants(ours, left_to_autograd(autograd), trained)
 
-    def losses(self, case: Case, rows: Rows) -> dict[str, Callable[[], Tensor]]:
+    def losses(self, case: FusionCase, rows: FusionRows) -> dict[str, Callable[[], Tensor]]:
         """The loss in every way."""
         return {
             "ours": partial(loss, self.ours, case),
@@ -67,13 +67,13 @@ class Entrants:
         }
 
 
-def check_losses(size: Size, case: Case) -> None:
+def check_losses(size: Size, case: FusionCase) -> None:
     """Refuse to compare ways that do not compute the same.
 
     Raises:
         RuntimeError: Two losses differ; names both.
     """
-    entrants, rows = Entrants.of(size, "cpu"), Rows.of(case)
+    entrants, rows = Entrants.of(size, "cpu"), FusionRows.of(case)
     wanted = whole_loss(entrants.ours, case)
     peers = entrants.losses(case, rows)
     peers["boolean"] = partial(naive_loss, entrants.ours, case, rows, "boolean")
@@ -84,7 +84,7 @@ def check_losses(size: Size, case: Case) -> None:
             raise RuntimeError(f"{name} has a loss of {found.item()}, ours is {wanted.item()}")
 
 
-def check_meta(size: Size, case: Case) -> None:
+def check_meta(size: Size, case: FusionCase) -> None:
     """Refuse to count on the meta device what real tensors count otherwise.
 
     Raises:
@@ -101,8 +101,8 @@ def check_meta(size: Size, case: Case) -> None:
 
 def count(bench: Bench, size: Size, entrants: Entrants, order: str, mean: int) -> None:
     """One batch: FLOPs of every way and bytes of two, each over the least."""
-    case = Case.of(size, spread(mean), ORDERS[order])
-    losses = entrants.losses(case.to("meta"), Rows.of(case).to("meta"))
+    case = FusionCase.of(size, spread(mean), ORDERS[order])
+    losses = entrants.losses(case.to("meta"), FusionRows.of(case).to("meta"))
     least = least_flops(size, case.runs)
     flops = {name: executed_flops(work) / least for name, work in losses.items()}
     kept = {
@@ -140,7 +140,7 @@ def count(bench: Bench, size: Size, entrants: Entrants, order: str, mean: int) -
 def measure(bench: Bench) -> None:
     """Executed FLOPs and bytes saved for backward over their analytic minimum."""
     for is_first in ORDERS.values():
-        case = Case.of(SMALL, [5, 9, 7], is_first)
+        case = FusionCase.of(SMALL, [5, 9, 7], is_first)
         check_losses(SMALL, case)
         check_meta(SMALL, case)
     bench.say("all ways give the same loss; the meta device counts what real tensors count")

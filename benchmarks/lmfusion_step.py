@@ -18,9 +18,9 @@ from time import perf_counter
 import torch
 from torch import Tensor, nn
 
-from benchmarks.baselines.fusion_cases import Case, Size, loss
+from benchmarks.baselines.fusion_cases import FusionCase, Size, loss
 from benchmarks.baselines.fusion_minimum import least_flops
-from benchmarks.baselines.naive_fusion import Rows, naive_loss
+from benchmarks.baselines.naive_fusion import FusionRows, naive_loss
 from benchmarks.bench.harness import Bench, run
 from engine.measure.machine import synchronise
 
@@ -59,22 +59,24 @@ class TrainingStep:
         return perf_counter() - start
 
 
-def our_step(size: Size, case: Case, device: torch.device, dense: bool = False) -> TrainingStep:
+def our_step(
+    size: Size, case: FusionCase, device: torch.device, dense: bool = False
+) -> TrainingStep:
     """A step of LMFusion, or of the dense network."""
     system = size.build("none", False) if dense else size.build()
     return TrainingStep(system.to(device), partial(loss, system, case.to(device)), device)
 
 
-def naive_step(size: Size, case: Case, device: torch.device) -> TrainingStep:
+def naive_step(size: Size, case: FusionCase, device: torch.device) -> TrainingStep:
     """A step of LMFusion by boolean masks."""
-    system, rows = size.build().to(device), Rows.of(case).to(device)
+    system, rows = size.build().to(device), FusionRows.of(case).to(device)
     forward = partial(naive_loss, system, case.to(device), rows, "boolean")
     return TrainingStep(system, forward, device)
 
 
 def compare(bench: Bench, size: Size, mean: int) -> None:
     """One length of captions."""
-    case = Case.of(size, LENGTHS[mean])
+    case = FusionCase.of(size, LENGTHS[mean])
     measures = {
         "dense": our_step(size, case, bench.device, dense=True),
         "ours": our_step(size, case, bench.device),
@@ -140,7 +142,7 @@ def compare_with_rival(bench: Bench) -> None:
         return
     lengths = [NUM_TOKENS] * NUM_DOCUMENTS
     measures = {
-        "ours": our_step(OUR_SIZE, Case.of(OUR_SIZE, lengths), bench.device, dense=True),
+        "ours": our_step(OUR_SIZE, FusionCase.of(OUR_SIZE, lengths), bench.device, dense=True),
         RIVAL: rival_step(OUR_SIZE, lengths, bench.device),
     }
     timings = bench.time(RIVAL, measures, "ours", num_quick=2)

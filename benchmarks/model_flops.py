@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.bench.harness import Bench, run
-from benchmarks.bench.timing import Estimate, Measure, Timings
+from benchmarks.bench.timing import Measure, MedianInterval, Timings
 from engine.measure.machine import matmul_rate, synchronise
 from modules.causal_lm.network import Attention, FromConfig, LanguageModel
 
@@ -242,9 +242,9 @@ def judge(
     )
 
 
-def scaled(value: Estimate, factor: float) -> Estimate:
+def scaled(value: MedianInterval, factor: float) -> MedianInterval:
     """An estimate times a number."""
-    return Estimate(value.median * factor, value.low * factor, value.high * factor)
+    return MedianInterval(value.median * factor, value.low * factor, value.high * factor)
 
 
 def measure(bench: Bench) -> None:

@@ -27,7 +27,7 @@ from benchmarks.baselines.plain_loop import HandWrittenLoop
 from benchmarks.bench.from_config import Configured, configured
 from benchmarks.bench.harness import Bench, run
 from benchmarks.bench.stopwatch import Stopwatch, on_a_terminal
-from benchmarks.bench.timing import Estimate, Timings, estimate
+from benchmarks.bench.timing import MedianInterval, Timings, estimate
 from modules.causal_lm.system import CausalLM
 
 Options = dict[str, int | bool]
@@ -184,9 +184,9 @@ def compare(bench: Bench, what: str, contest: Contest, num_rounds: int) -> Timin
     return timings
 
 
-def milliseconds(seconds: Estimate) -> Estimate:
+def milliseconds(seconds: MedianInterval) -> MedianInterval:
     """The same in thousandths."""
-    return Estimate(seconds.median * 1e3, seconds.low * 1e3, seconds.high * 1e3)
+    return MedianInterval(seconds.median * 1e3, seconds.low * 1e3, seconds.high * 1e3)
 
 
 def measure(bench: Bench) -> None:

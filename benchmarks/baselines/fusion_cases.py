@@ -116,7 +116,7 @@ SMALL = Size(64, 224, 3, 4, 2, 512, side=16)
 
 
 @dataclass(frozen=True)
-class Case:
+class FusionCase:
     """A batch with its noise.
 
     Attributes:
@@ -128,7 +128,7 @@ class Case:
     noised: Noised
 
     @staticmethod
-    def of(size: Size, num_tokens: Sequence[int], caption_first: bool = True) -> "Case":
+    def of(size: Size, num_tokens: Sequence[int], caption_first: bool = True) -> "FusionCase":
         """One document for each number of text tokens, with one image each.
 
         Args:
@@ -152,19 +152,19 @@ class Case:
         step_I = torch.linspace(100, 900, len(documents)).long()
         dice = torch.Generator().manual_seed(0)
         noised = add(latent_ICHW, step_I, CosineSchedule(), "eps", dice)
-        return Case(cast(ImageTextBatch, batch), noised)
+        return FusionCase(cast(ImageTextBatch, batch), noised)
 
     @property
     def runs(self) -> Runs:
         """The segments of the batch."""
         return LMFusion.runs(self.batch)
 
-    def to(self, device: torch.device | str) -> "Case":
+    def to(self, device: torch.device | str) -> "FusionCase":
         """The same on a device."""
         moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in self.batch.items()}
         names = ("latent_ICHW", "step_I", "target_ICHW", "abar_I")
         tensors = {name: getattr(self.noised, name).to(device) for name in names}
-        return Case(cast(ImageTextBatch, moved), replace(self.noised, **tensors))
+        return FusionCase(cast(ImageTextBatch, moved), replace(self.noised, **tensors))
 
 
 def spread(mean: int) -> list[int]:
@@ -172,14 +172,14 @@ def spread(mean: int) -> list[int]:
     return [round(mean * share) for share in SPREAD]
 
 
-def loss(system: LMFusion, case: Case) -> Tensor:
+def loss(system: LMFusion, case: FusionCase) -> Tensor:
     """The loss as the system trains it: text that can train nothing is left out."""
     out = system.predict_noise(case.batch, case.noised)
     image = system.image_total(case.batch, case.noised, out)
     return weighted(system, case, image, system.later_text_total(case.batch, out))
 
 
-def whole_loss(system: LMFusion, case: Case) -> Tensor:
+def whole_loss(system: LMFusion, case: FusionCase) -> Tensor:
     """The loss with the text that can train nothing."""
     out = system.predict_noise(case.batch, case.noised, read_prefix=True)
     image = system.image_total(case.batch, case.noised, out)
@@ -188,7 +188,7 @@ def whole_loss(system: LMFusion, case: Case) -> Tensor:
     return weighted(system, case, image, text_loss(logits, case.batch["label_T"]))
 
 
-def weighted(system: LMFusion, case: Case, image: Tensor, text: Tensor) -> Tensor:
+def weighted(system: LMFusion, case: FusionCase, image: Tensor, text: Tensor) -> Tensor:
     """L_text + lambda L_image, each a mean over the batch."""
     count = case.batch["num_targets"]
     return system.image_weight * image / count["image"] + system.text_weight * text / count["text"]

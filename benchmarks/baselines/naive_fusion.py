@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.baselines.fusion_cases import Case, weighted
+from benchmarks.baselines.fusion_cases import FusionCase, weighted
 from modules.lmfusion.loss import text_loss
 from modules.lmfusion.network.block import Block, ModalityPath
 from modules.lmfusion.network.fusion import FusionNetwork, Predicted
@@ -35,7 +35,7 @@ Work = Callable[..., tuple[Tensor, ...]]
 
 
 @dataclass(frozen=True)
-class Rows:
+class FusionRows:
     """Where the tokens of a batch stand in the order of the documents.
 
     Attributes:
@@ -53,7 +53,7 @@ class Rows:
     mask_B1LL: Tensor
 
     @staticmethod
-    def of(case: Case) -> "Rows":
+    def of(case: FusionCase) -> "FusionRows":
         """Lay out a batch that is on the CPU."""
         names = ("position_S", "document_S", "image_id_S")
         position_S, document_S, image_S = (cast(Tensor, case.batch[name]) for name in names)  # type: ignore[literal-required]
@@ -69,11 +69,11 @@ class Rows:
         padded = zip(*(field.view(num, length) for field in fields), strict=True)
         mask_BLL = torch.stack([hybrid_mask(*one) for one in padded])
         row_BL = row.view(num, length)
-        return Rows(order_S, image_S[order_S] >= 0, row_BL, slot_S, mask_BLL[:, None])
+        return FusionRows(order_S, image_S[order_S] >= 0, row_BL, slot_S, mask_BLL[:, None])
 
-    def to(self, device: torch.device | str) -> "Rows":
+    def to(self, device: torch.device | str) -> "FusionRows":
         """The same on a device."""
-        return Rows(**{name: tensor.to(device) for name, tensor in vars(self).items()})
+        return FusionRows(**{name: tensor.to(device) for name, tensor in vars(self).items()})
 
 
 def left_to_autograd(system: LMFusion) -> LMFusion:
@@ -82,7 +82,7 @@ def left_to_autograd(system: LMFusion) -> LMFusion:
     return system
 
 
-def naive_loss(system: LMFusion, case: Case, rows: Rows, route: Route) -> Tensor:
+def naive_loss(system: LMFusion, case: FusionCase, rows: FusionRows, route: Route) -> Tensor:
     """L_text over all text and lambda L_image."""
     out = predict(system.fusion, case, rows, route)
     image = system.image_total(case.batch, case.noised, out)
@@ -90,7 +90,7 @@ def naive_loss(system: LMFusion, case: Case, rows: Rows, route: Route) -> Tensor
     return weighted(system, case, image, text)
 
 
-def predict(network: FusionNetwork, case: Case, rows: Rows, route: Route) -> Predicted:
+def predict(network: FusionNetwork, case: FusionCase, rows: FusionRows, route: Route) -> Predicted:
     """Noise of every image, and the last hidden states of all text in the order of the batch."""
     token_T, step_I = case.batch["token_T"], case.noised.step_I
     patch_PD, skips = network.patchifier.down(case.noised.latent_ICHW, step_I)
@@ -106,7 +106,7 @@ def predict(network: FusionNetwork, case: Case, rows: Rows, route: Route) -> Pre
 
 
 def naive_block(
-    block: Block, x_SD: Tensor, rotary: tuple[Tensor, Tensor], rows: Rows, route: Route
+    block: Block, x_SD: Tensor, rotary: tuple[Tensor, Tensor], rows: FusionRows, route: Route
 ) -> Tensor:
     """One block."""
     paths = block.text_path, block.image_path
@@ -158,7 +158,7 @@ ROUTES: dict[Route, Callable[..., tuple[Tensor, ...]]] = {
 
 
 def masked_attention(
-    query_SHE: Tensor, key_SGE: Tensor, value_SGE: Tensor, rows: Rows, scale: float
+    query_SHE: Tensor, key_SGE: Tensor, value_SGE: Tensor, rows: FusionRows, scale: float
 ) -> Tensor:
     """Attention over padded rows under the hybrid mask, [S, H, E]."""
     q, k, v = (x[rows.row_BL].transpose(1, 2) for x in (query_SHE, key_SGE, value_SGE))

@@ -12,7 +12,7 @@ import torch
 from benchmarks.bench.conditions import conditions
 from benchmarks.bench.parallel import run_parts
 from benchmarks.bench.record import Row, last_line, table, write
-from benchmarks.bench.timing import Estimate, Measure, Timings, interleave, trusted
+from benchmarks.bench.timing import Measure, MedianInterval, Timings, interleave, trusted
 
 VOID = 3
 """Exit code of a run whose control failed."""
@@ -94,10 +94,10 @@ class Bench:
         self,
         row: int,
         what: str,
-        value: float | Estimate,
+        value: float | MedianInterval,
         goal: float,
         *timings: Timings,
-        peer: float | Estimate | None = None,
+        peer: float | MedianInterval | None = None,
         limit: float | None = None,
         at_least: bool = False,
         paper: str | None = None,
@@ -116,7 +116,7 @@ class Bench:
             paper: What the paper found.
         """
         named = {"value": value, "peer": peer}
-        spread = {key: asdict(one) for key, one in named.items() if isinstance(one, Estimate)}
+        spread = {key: asdict(one) for key, one in named.items() if isinstance(one, MedianInterval)}
         if spread:
             self.details.setdefault("intervals", {})[what] = spread
         void = not self.quick and any(one.is_void for one in timings)
@@ -137,9 +137,9 @@ class Bench:
         return VOID if void else 0
 
 
-def middle(value: float | Estimate) -> float:
+def middle(value: float | MedianInterval) -> float:
     """The number itself, or the median of an estimate."""
-    return value.median if isinstance(value, Estimate) else float(value)
+    return value.median if isinstance(value, MedianInterval) else float(value)
 
 
 def run(

@@ -21,7 +21,7 @@ TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
-class Estimate:
+class MedianInterval:
     """A median and the 95 % interval that a bootstrap gives it."""
 
     median: float
@@ -33,12 +33,12 @@ class Estimate:
         return f"{self.median:.4g} [{self.low:.4g}, {self.high:.4g}]"
 
 
-def estimate(values: Sequence[float], num_resamples: int = 2000) -> Estimate:
+def estimate(values: Sequence[float], num_resamples: int = 2000) -> MedianInterval:
     """Median of some values, with a bootstrap interval that is the same at every call."""
     value_N = np.asarray(values, dtype=np.float64)
     draw = np.random.default_rng(0).integers(len(value_N), size=(num_resamples, len(value_N)))
     low, high = np.quantile(np.median(value_N[draw], axis=1), [0.025, 0.975])
-    return Estimate(float(np.median(value_N)), float(low), float(high))
+    return MedianInterval(float(np.median(value_N)), float(low), float(high))
 
 
 @dataclass(frozen=True)
@@ -55,22 +55,22 @@ class Timings:
     control: str
     attempts: int = 1
 
-    def ratio(self, a: str, b: str) -> Estimate:
+    def ratio(self, a: str, b: str) -> MedianInterval:
         """How many times as long as `b` the thing `a` takes."""
         pairs = zip(self.seconds[a], self.seconds[b], strict=True)
         return estimate([one / other for one, other in pairs])
 
-    def difference(self, a: str, b: str) -> Estimate:
+    def difference(self, a: str, b: str) -> MedianInterval:
         """By how many seconds `a` takes longer than `b`."""
         pairs = zip(self.seconds[a], self.seconds[b], strict=True)
         return estimate([one - other for one, other in pairs])
 
-    def time(self, name: str) -> Estimate:
+    def time(self, name: str) -> MedianInterval:
         """Seconds of one thing."""
         return estimate(self.seconds[name])
 
     @property
-    def control_ratio(self) -> Estimate:
+    def control_ratio(self) -> MedianInterval:
         """The control against itself; 1 on a machine that can be trusted."""
         return self.ratio(self.control, AGAIN)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.bench.timing import Estimate
+from benchmarks.bench.timing import MedianInterval
 
 Statistic = Callable[..., float]
 """Makes a number of arrays whose rows belong together."""
@@ -13,7 +13,7 @@ Statistic = Callable[..., float]
 
 def resampled(
     statistic: Statistic, *samples: Sequence[float] | NDArray[np.float64], num_resamples: int = 2000
-) -> Estimate:
+) -> MedianInterval:
     """A statistic of a sample, with the 95 % interval of a bootstrap that is always the same.
 
     Args:
@@ -28,15 +28,15 @@ def resampled(
         drawn = generator.integers(len(arrays[0]), size=len(arrays[0]))
         found.append(statistic(*(one[drawn] for one in arrays)))
     low, high = np.quantile(found, [0.025, 0.975])
-    return Estimate(float(statistic(*arrays)), float(low), float(high))
+    return MedianInterval(float(statistic(*arrays)), float(low), float(high))
 
 
-def rate(is_right: Sequence[bool]) -> Estimate:
+def rate(is_right: Sequence[bool]) -> MedianInterval:
     """Share of what is right, with its interval."""
     return resampled(lambda right: float(right.mean()), [float(one) for one in is_right])
 
 
-def gain(before: Sequence[bool], after: Sequence[bool]) -> Estimate:
+def gain(before: Sequence[bool], after: Sequence[bool]) -> MedianInterval:
     """How much larger the share of what is right is, on the same questions, with its interval."""
     pair = [[float(one) for one in told] for told in (before, after)]
     return resampled(lambda old, new: float(new.mean() - old.mean()), *pair)

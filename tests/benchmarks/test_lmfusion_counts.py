@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.baselines.fusion_cases import LLAMA_3_8B, Case, Size, loss, spread, whole_loss
+from benchmarks.baselines.fusion_cases import LLAMA_3_8B, FusionCase, Size, loss, spread, whole_loss
 from benchmarks.baselines.fusion_minimum import least_bytes, least_flops
-from benchmarks.baselines.naive_fusion import Rows, left_to_autograd, naive_loss
+from benchmarks.baselines.naive_fusion import FusionRows, left_to_autograd, naive_loss
 from benchmarks.bench.counting import executed_flops, saved_bytes
 from benchmarks.bench.harness import Bench
 from benchmarks.lmfusion_flops import GOAL_BYTES, Entrants, check_losses, check_meta, count
@@ -22,19 +22,19 @@ ORDERS = pytest.mark.parametrize("caption_first", [True, False])
 @ORDERS
 @pytest.mark.parametrize("frozen", [True, False])
 def test_the_least_flops_are_those_counted_pair_by_pair(caption_first, frozen):
-    case = Case.of(TINY, [5, 9, 2], caption_first)
+    case = FusionCase.of(TINY, [5, 9, 2], caption_first)
     assert least_flops(TINY, case.runs, frozen) == brute_flops(TINY, case, frozen)
 
 
 @ORDERS
 def test_the_least_bytes_are_those_counted_position_by_position(caption_first):
-    case = Case.of(TINY, [5, 9, 2], caption_first)
+    case = FusionCase.of(TINY, [5, 9, 2], caption_first)
     assert least_bytes(TINY, case.runs) == brute_bytes(TINY, case)
 
 
 @ORDERS
 def test_nothing_does_with_less_than_the_least(caption_first):
-    case = Case.of(TINY, [5, 9, 2], caption_first)
+    case = FusionCase.of(TINY, [5, 9, 2], caption_first)
     system, dense = TINY.build(), TINY.build("none", freeze_text=False)
     assert executed_flops(lambda: loss(system, case)) >= least_flops(TINY, case.runs)
     assert executed_flops(lambda: loss(dense, case)) >= least_flops(TINY, case.runs, frozen=False)
@@ -44,7 +44,7 @@ def test_nothing_does_with_less_than_the_least(caption_first):
 
 def test_ours_computes_the_least_and_what_the_fused_kernel_and_boi_add():
     num_documents, prefix, n = 3, 7, TINY.num_patches
-    case = Case.of(TINY, [prefix] * num_documents)
+    case = FusionCase.of(TINY, [prefix] * num_documents)
     width, layers = TINY.width, TINY.num_layers
     extra = 0
     for length in (1, n):  # BOI, the image: scores once more, and dK and dV of the prefix
@@ -63,15 +63,15 @@ def test_ours_computes_the_least_and_what_the_fused_kernel_and_boi_add():
 @ORDERS
 def test_ours_keeps_hardly_more_than_the_least(caption_first):
     size = replace(LLAMA_3_8B, num_layers=4)
-    system, case = size.build(device="meta"), Case.of(size, spread(512), caption_first)
+    system, case = size.build(device="meta"), FusionCase.of(size, spread(512), caption_first)
     kept = saved_bytes(partial(loss, system, case.to("meta")), system.parameters())
     assert kept <= GOAL_BYTES * least_bytes(size, case.runs)
 
 
 @ORDERS
 def test_all_ways_give_the_same_loss_and_the_same_gradients(caption_first):
-    case = Case.of(TINY, [5, 9, 2], caption_first)
-    rows = Rows.of(case)
+    case = FusionCase.of(TINY, [5, 9, 2], caption_first)
+    rows = FusionRows.of(case)
     system, autograd = TINY.build(), left_to_autograd(TINY.build())
     ways = {
         "ours": (system, lambda: whole_loss(system, case)),
@@ -96,7 +96,7 @@ def test_all_ways_give_the_same_loss_and_the_same_gradients(caption_first):
 
 @ORDERS
 def test_what_is_left_out_of_our_loss_has_no_gradient_but_that_of_boi(caption_first):
-    case, system = Case.of(TINY, [5, 9, 2], caption_first), TINY.build()
+    case, system = FusionCase.of(TINY, [5, 9, 2], caption_first), TINY.build()
     trained = {n: p for n, p in system.named_parameters() if p.requires_grad}
     ours, whole = (
         torch.autograd.grad(of(system, case), list(trained.values()), allow_unused=True)
@@ -108,14 +108,14 @@ def test_what_is_left_out_of_our_loss_has_no_gradient_but_that_of_boi(caption_fi
 
 
 def test_peers_are_checked_and_the_meta_device_too():
-    case = Case.of(TINY, [4, 6])
+    case = FusionCase.of(TINY, [4, 6])
     check_losses(TINY, case)
     check_meta(TINY, case)
 
 
 def test_rows_hold_the_documents_in_order_under_the_hybrid_mask():
-    case = Case.of(TINY, [5, 2], caption_first=False)
-    rows, batch = Rows.of(case), case.batch
+    case = FusionCase.of(TINY, [5, 2], caption_first=False)
+    rows, batch = FusionRows.of(case), case.batch
     of_second = batch["document_S"] == 1
     order = batch["position_S"][of_second].argsort()
     fields = [batch[name][of_second][order] for name in ("position_S", "document_S", "image_id_S")]

@@ -3,7 +3,7 @@ import torch
 
 from benchmarks import attention, lmfusion_step
 from benchmarks.attention import check, compare_growth
-from benchmarks.baselines.fusion_cases import Case, Size
+from benchmarks.baselines.fusion_cases import FusionCase, Size
 from benchmarks.bench.harness import Bench
 from benchmarks.lmfusion_step import compare, compare_with_rival, naive_step, our_step
 
@@ -13,7 +13,7 @@ TINY = Size(32, 48, 2, 4, 2, 60, side=8, channels=3)
 
 @pytest.mark.parametrize("dense", [True, False])
 def test_a_step_trains_what_it_should_and_leaves_frozen_text_alone(dense):
-    step = our_step(TINY, Case.of(TINY, [5, 9]), CPU, dense)
+    step = our_step(TINY, FusionCase.of(TINY, [5, 9]), CPU, dense)
     network = step.forward.args[0].fusion
     before = network.blocks[0].text.mlp.up_proj.weight.clone()
     first = step.forward().item()
@@ -24,7 +24,7 @@ def test_a_step_trains_what_it_should_and_leaves_frozen_text_alone(dense):
 
 
 def test_ours_and_the_peer_train_the_same_weights():
-    case = Case.of(TINY, [5, 9])
+    case = FusionCase.of(TINY, [5, 9])
     ours, peer = our_step(TINY, case, CPU), naive_step(TINY, case, CPU)
     assert ours.num_trained == peer.num_trained > 0
 
@@ -48,14 +48,14 @@ def test_a_rival_that_is_not_installed_is_left_out_with_a_word(monkeypatch, caps
 
 @pytest.mark.parametrize("caption_first", [True, False])
 def test_planned_attention_is_that_of_the_dense_mask(caption_first):
-    check(Case.of(TINY, [5, 9, 2], caption_first), CPU)
+    check(FusionCase.of(TINY, [5, 9, 2], caption_first), CPU)
 
 
 def test_attention_under_another_mask_is_not_timed(monkeypatch):
-    causal = attention.dense(Case.of(TINY, [40]), CPU)
+    causal = attention.dense(FusionCase.of(TINY, [40]), CPU)
     monkeypatch.setattr(attention, "planned", lambda case, device: causal)
     with pytest.raises(RuntimeError, match="output differs by up to"):
-        check(Case.of(TINY, [20, 3]), CPU)
+        check(FusionCase.of(TINY, [20, 3]), CPU)
 
 
 def test_growth_is_timed_over_four_times_as_many_documents(monkeypatch):

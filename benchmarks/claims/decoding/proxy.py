@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.bench.harness import Bench
-from benchmarks.bench.timing import Estimate
+from benchmarks.bench.timing import MedianInterval
 from benchmarks.claims.resampling import resampled
 from benchmarks.claims.training import bare, fit
 from datamodules.records.document import Document
@@ -177,7 +177,7 @@ def nats(branches: Branches, text: Text) -> Nats:
     return np.array([-one.total / len(one.tokens) for one in read])
 
 
-def gap_closed(base: Nats, proxy: Nats, tuned: Nats) -> Estimate:
+def gap_closed(base: Nats, proxy: Nats, tuned: Nats) -> MedianInterval:
     """(base - proxy) / (base - tuned large) over windows."""
 
     def closed(base: Nats, proxy: Nats, tuned: Nats) -> float:

@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.bench.conditions import commit
 from benchmarks.bench.harness import Bench, run
-from benchmarks.bench.timing import Estimate
+from benchmarks.bench.timing import MedianInterval
 from cli import main as entry_point
 from engine.study.grid import Grid, read_grid
 from modules.metrics.bootstrap import Quantity, interval
@@ -88,7 +88,7 @@ class Claims:
         if found.gap is not None:
             yield "arrows", list(map(str, arrows(found.gap)))
 
-    def tfidf(self, what: str) -> Estimate | None:
+    def tfidf(self, what: str) -> MedianInterval | None:
         """The same quantity of TF-IDF, if it was run."""
         numbers = self.numbers.get("tfidf", {})
         return points(numbers[what]) if what in numbers else None
@@ -141,13 +141,13 @@ def table(matrix: Matrix) -> dict[str, dict[str, str]]:
     return {d: {g: str(matrix.interval(d, g)) for g in matrix.tested_on} for d in matrix.trained_on}
 
 
-def estimate(quantity: Quantity) -> Estimate:
+def estimate(quantity: Quantity) -> MedianInterval:
     """A quantity as an estimate of the harness."""
     found = interval(quantity)
-    return Estimate(found.value, found.low, found.high)
+    return MedianInterval(found.value, found.low, found.high)
 
 
-def points(quantity: Quantity) -> Estimate:
+def points(quantity: Quantity) -> MedianInterval:
     """The same in percentage points."""
     return estimate(np.round(POINTS * quantity, 6))
 

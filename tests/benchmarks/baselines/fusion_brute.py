@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from benchmarks.baselines.fusion_cases import Case, Size
+from benchmarks.baselines.fusion_cases import FusionCase, Size
 from modules.lmfusion.loss import IGNORE
 from modules.lmfusion.network.mask import hybrid_mask
 
@@ -23,7 +23,7 @@ class Position:
         return self.is_image or self.has_label
 
 
-def positions(case: Case, frozen: bool) -> list[Position]:
+def positions(case: FusionCase, frozen: bool) -> list[Position]:
     batch = case.batch
     place, document = batch["position_S"], batch["document_S"]
     mask = hybrid_mask(place, document, batch["image_id_S"])
@@ -44,7 +44,7 @@ def positions(case: Case, frozen: bool) -> list[Position]:
     return found
 
 
-def brute_flops(size: Size, case: Case, frozen: bool) -> int:
+def brute_flops(size: Size, case: FusionCase, frozen: bool) -> int:
     found = positions(case, frozen)
     num_images = len(case.noised.step_I)
     inputs = size.channels * size.patch**2
@@ -94,7 +94,7 @@ def attention_products(size: Size, one: Position, block: int, found: list[Positi
     return total * size.width
 
 
-def brute_bytes(size: Size, case: Case) -> int:
+def brute_bytes(size: Size, case: FusionCase) -> int:
     found = positions(case, frozen=True)
     inputs = size.channels * size.patch**2
     kept = len(case.noised.step_I) * (128 + inputs + inputs)
