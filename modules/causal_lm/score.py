@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from modules.causal_lm.forward_arguments import accepted
-from modules.causal_lm.padding import positions
+from modules.causal_lm.tokens.padding import positions
 
 
 def continuation_logits(model: Any, token_RL: Tensor, mask_RL: Tensor, token_RT: Tensor) -> Tensor:

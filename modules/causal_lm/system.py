@@ -15,8 +15,8 @@ from modules.base.system import System, constant
 from modules.base.tokenized import Tokenized
 from modules.causal_lm.generate import Generation, check_room, cut, generate
 from modules.causal_lm.network import LanguageModel
-from modules.causal_lm.padding import padded
 from modules.causal_lm.tokens.ends import new_text
+from modules.causal_lm.tokens.padding import padded
 from modules.causal_lm.tokens.prompts import document_prefix
 from modules.causal_lm.tokens.same_tokens import check_own_tokens
 from modules.causal_lm.tokens.vocabulary import vocabulary_size

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from modules.causal_lm.network import LanguageModel
-from modules.causal_lm.padding import padded
 from modules.causal_lm.score import of_tokens
+from modules.causal_lm.tokens.padding import padded
 
 CHUNK = 2**24
 """Logits that are held in float32 at a time."""

@@ -2,7 +2,6 @@
 
 import torch
 
-from modules.causal_lm.padding import padded
 from modules.causal_lm.probe.comparison import (
     TOLERANCE,
     ProbedModel,
@@ -12,6 +11,7 @@ from modules.causal_lm.probe.comparison import (
 )
 from modules.causal_lm.probe.reference import Rows
 from modules.causal_lm.probe.verdict import Cache, Sampling
+from modules.causal_lm.tokens.padding import padded
 
 NUM_NEW = 3
 """Tokens that are generated: one from the prompt, the others from the cache."""

@@ -18,8 +18,8 @@ from transformers.generation import GenerationMode
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from modules.causal_lm.generation_loop import StopAtStrings, row_processors
-from modules.causal_lm.padding import Ids, padded
 from modules.causal_lm.tokens.ends import StopStrings
+from modules.causal_lm.tokens.padding import Ids, padded
 from modules.decoding.branches.branches import Branches
 from modules.decoding.branches.rows import CacheKind
 from modules.decoding.branches.step import Ensemble

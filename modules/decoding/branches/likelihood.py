@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from modules.causal_lm.padding import Ids, padded
 from modules.causal_lm.score import continuation_logits, of_tokens
+from modules.causal_lm.tokens.padding import Ids, padded
 from modules.decoding.branches.branches import Branches
 from modules.decoding.branches.rows import prompt_room
 from modules.decoding.branches.step import alignments_of, by_model, check_prompts, combined

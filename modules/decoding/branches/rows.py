@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from modules.causal_lm.forward_arguments import accepted
 from modules.causal_lm.kv_cache import GrowingLayer, growing_cache
-from modules.causal_lm.padding import Ids, padded, positions
+from modules.causal_lm.tokens.padding import Ids, padded, positions
 
 CacheKind = Literal["dynamic", "static"]
 

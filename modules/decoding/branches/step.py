@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from modules.causal_lm.architecture.weight_layout import column_major, is_faster
-from modules.causal_lm.padding import Ids
+from modules.causal_lm.tokens.padding import Ids
 from modules.decoding.branches.branches import Branches
 from modules.decoding.branches.rows import BranchRows, CacheKind, rows_of
 from modules.decoding.branches.vocabulary import Alignment

@@ -3,8 +3,8 @@ import torch
 from transformers import AutoModelForCausalLM, BloomConfig, LlamaConfig
 
 from modules.causal_lm.forward_arguments import accepted
-from modules.causal_lm.padding import padded
 from modules.causal_lm.score import continuation_logits, of_tokens
+from modules.causal_lm.tokens.padding import padded
 
 SIZES = {"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 CONFIGS = [LlamaConfig(**SIZES), BloomConfig(**SIZES)]  # Bloom accepts no positions

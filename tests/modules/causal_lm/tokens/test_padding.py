@@ -1,6 +1,6 @@
 import torch
 
-from modules.causal_lm.padding import padded, positions
+from modules.causal_lm.tokens.padding import padded, positions
 
 
 def test_padding_is_on_the_side_that_is_asked_for():
