@@ -44,14 +44,14 @@ BUILT: dict[str, Any] = {
 """What every command line of ours builds, and how it is read."""
 
 ABOUT = (
-    "Trains, judges, samples from and exports what a config describes. "
+    "Trains, evaluates, samples from and exports what a config describes. "
     "The options of a system: python cli.py fit --model.help NAME."
 )
 HELP = {
     "fit": "train, validate on the way, and keep checkpoints",
     "validate": "measure a checkpoint on the validation data",
     "test": "measure a checkpoint on the test data",
-    "predict": "continue, answer, draw or judge what data.init_args names",
+    "predict": "continue, answer, draw or score what data.init_args names",
 }
 """What each of Lightning's commands does, in a line."""
 
@@ -104,9 +104,9 @@ class CommandLine(LightningCLI):
 
     @override
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        self.told = sys.argv[1:] if args is None else [str(one) for one in list(args)]
-        self.given = config_files(self.told)
-        self.config = parser.parse_args(with_bases(self.told))
+        self.arguments = sys.argv[1:] if args is None else [str(one) for one in list(args)]
+        self.given = config_files(self.arguments)
+        self.config = parser.parse_args(with_bases(self.arguments))
 
     @override
     def _parse_ckpt_path(self) -> None:
@@ -131,7 +131,7 @@ class CommandLine(LightningCLI):
 
     @override
     def instantiate_classes(self) -> None:
-        """Build everything; what a class has against its arguments is told in one line."""
+        """Build everything; what a class has against its arguments is reported in one line."""
         try:
             super().instantiate_classes()
         except Exception as error:
@@ -142,7 +142,7 @@ class CommandLine(LightningCLI):
         trainer = super().instantiate_trainer(**kwargs)
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
         seeds = StepSeeds(int(self.config[self.subcommand].seed_everything))
-        self.notes = RunRecord(self.told, self.weights)
+        self.notes = RunRecord(self.arguments, self.weights)
         callbacks[:0] = [self.weights, self.notes, seeds]
         skip_idle_hooks(callbacks)
         keep_buffers(trainer)
@@ -166,15 +166,15 @@ def main(args: ArgsType = None) -> None:
     What our code refuses, wherever it happens, is one line and exit code 2. Ended by SIGTERM or
     Ctrl-C, a training saves at the end of its step, and the exit code is 143 or 130.
     """
-    told = sys.argv[1:] if args is None else args
+    given = sys.argv[1:] if args is None else args
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)  # no advertisements
     warnings.filterwarnings("ignore", module=r"lightning\.pytorch\.utilities\._pytree")
     for message in IDLE:
         warnings.filterwarnings("ignore", message=message)
     try:
-        if isinstance(told, list) and told[:1] and told[0] in plain_commands():
-            plain_commands()[told[0]]().main(told[1:], main)
+        if isinstance(given, list) and given[:1] and given[0] in plain_commands():
+            plain_commands()[given[0]]().main(given[1:], main)
             return
         CommandLine(
             **BUILT,

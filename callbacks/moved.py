@@ -87,7 +87,7 @@ def probes(parameter: Tensor) -> Tensor:
 
 
 def greatest_rate(group: dict[str, Any]) -> float:
-    """The greatest learning rate of a group that its schedule tells of."""
+    """The greatest learning rate that the schedule of a group reaches."""
     return float(max(group.get(name, 0.0) for name in ("lr", "initial_lr", "max_lr")))
 
 

@@ -31,8 +31,8 @@ class JsonLines(L.Callback):
 
     Args:
         show: Number of records that are printed as well.
-        path: File that is appended to instead, such as one that an earlier run left half-finished;
-            a last line that breaks off is cut off, from the files of ranks as well.
+        path: File that is appended to instead, such as one that an earlier run left unfinished;
+            an incomplete last line is removed, from the files of ranks as well.
     """
 
     def __init__(self, show: int = 8, path: str | None = None):
@@ -85,7 +85,7 @@ class JsonLines(L.Callback):
         if len(alike) > 1:
             path = self.run / "images" / f"{prefix(trainer)}grid.png"
             height, width = alike[0].shape[:2]
-            columns = max(1, COLUMNS * height // width)  # a clip, frame beside frame, fills a row
+            columns = max(1, COLUMNS * height // width)  # a clip, frame next to frame, fills a row
             grid(np.stack(alike), columns, scale=max(1, 96 // height)).save(path)
             trainer.print(f"images       {path}")
         trainer.print(f"predictions  {self.file(trainer.global_rank)}")
@@ -112,7 +112,7 @@ def as_colour(image: np.ndarray) -> np.ndarray:
 
 
 def prefix(trainer: L.Trainer) -> str:
-    """What keeps the images of ranks apart."""
+    """Prefix that keeps the images of ranks apart."""
     return f"{trainer.global_rank}_" if trainer.world_size > 1 else ""
 
 
@@ -122,8 +122,8 @@ def jsonl(path: Path, rank: int) -> Path:
 
 
 def left_by_ranks(path: Path, num_ranks: int) -> list[Path]:
-    """Files that an earlier run of more ranks left beside rank 0's, which nobody goes on with."""
-    beside = path.parent.iterdir() if path.parent.is_dir() else ()
+    """Files that an earlier run of more ranks left next to rank 0's, which nobody continues."""
+    siblings = path.parent.iterdir() if path.parent.is_dir() else ()
     named = re.compile(rf"{re.escape(path.stem)}\.(\d+){re.escape(path.suffix)}")
-    found = ((one, named.fullmatch(one.name)) for one in beside)
+    found = ((one, named.fullmatch(one.name)) for one in siblings)
     return [one for one, rank in found if rank and int(rank[1]) >= num_ranks]

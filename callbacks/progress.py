@@ -25,7 +25,7 @@ class StepBar(ProgressBar):
     def __init__(self) -> None:
         super().__init__()
         self.bar: tqdm[Any] | None = None
-        self.count: Count | None = None
+        self.count: BatchCounter | None = None
         self.drawn = 0.0
         self.enabled = True
 
@@ -92,7 +92,9 @@ class StepBar(ProgressBar):
         if not self.enabled:
             return
         total = sum(batches)
-        self.count = Count(verb, int(total) if isfinite(total) else None, self.bar is not None)
+        self.count = BatchCounter(
+            verb, int(total) if isfinite(total) else None, self.bar is not None
+        )
         if trainer.state.fn != "fit" and not self.count.is_drawn:
             self.print(self.count.text())
 
@@ -116,7 +118,7 @@ class StepBar(ProgressBar):
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        """Leave the terminal to what is told of the end."""
+        """Leave the terminal to the messages about the end."""
         self.on_validation_end(trainer, pl_module)
         if self.bar is not None:
             self.bar.close()
@@ -132,7 +134,7 @@ class StepBar(ProgressBar):
             shown.write(text)
 
 
-class Count:
+class BatchCounter:
     """How many batches of an evaluation are done.
 
     Args:
@@ -144,7 +146,7 @@ class Count:
     def __init__(self, verb: str, total: int | None, is_inner: bool = False):
         self.verb, self.total = verb, total
         self.num = 0
-        self.began = self.told = monotonic()
+        self.began = self.updated = monotonic()
         self.bar: tqdm[Any] | None = None
         if self.is_drawn:
             self.bar = bar(total, "batch", verb, leave=not is_inner)
@@ -158,9 +160,9 @@ class Count:
         """Count a batch; a line where it is time for one."""
         self.num += 1
         now = monotonic()
-        if now - self.told < (LINE_SECONDS if self.bar is None else SECONDS):
+        if now - self.updated < (LINE_SECONDS if self.bar is None else SECONDS):
             return None
-        self.told = now
+        self.updated = now
         if self.bar is None:
             return self.text()
         self.bar.update(self.num - self.bar.n)
@@ -169,11 +171,11 @@ class Count:
     def text(self) -> str:
         """The count, and the time left once there is a pace."""
         of = "" if self.total is None else f"/{self.total}"
-        told = f"{self.verb} {self.num}{of} batches"
+        counted = f"{self.verb} {self.num}{of} batches"
         if not self.num or self.total is None or self.num >= self.total:
-            return told
+            return counted
         pace = (monotonic() - self.began) / self.num
-        return f"{told} · {duration(pace * (self.total - self.num))} left"
+        return f"{counted} · {duration(pace * (self.total - self.num))} left"
 
     def close(self) -> None:
         """End the drawing."""

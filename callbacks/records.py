@@ -20,7 +20,7 @@ FEW = 8
 def records_of(outputs: Any) -> list[dict[str, Any]]:
     """One dictionary a sample, whatever a batch's predictions are.
 
-    A list holds one prediction a sample: dictionaries stay as they are, anything else stands under
+    A list holds one prediction a sample: dictionaries stay as they are, anything else is under
     `prediction`. A tensor or array is cut along its first dimension, and so is each part of a
     dictionary, dataclass or tuple whose parts have the same length. None is nothing.
     """
@@ -75,7 +75,7 @@ def pixels(value: Any) -> np.ndarray:
 
 
 def written(value: Any, path: Path) -> Any:
-    """The value as JSON holds it; images and bytes become files, whose paths stand instead.
+    """The value as JSON holds it; images and bytes become files, and their paths take their place.
 
     Args:
         value: Part of a record.
@@ -119,7 +119,7 @@ def images_in(value: Any) -> list[np.ndarray]:
 def line(record: dict[str, Any]) -> str:
     """A record for people: a text and its continuation in one, other parts by their keys.
 
-    Tables, which are lists of dictionaries, stand in the file alone.
+    Tables, which are lists of dictionaries, are in the file alone.
     """
     if all(isinstance(value, str) for value in record.values()) and "id" not in record:
         return "".join(record.values())
@@ -128,7 +128,7 @@ def line(record: dict[str, Any]) -> str:
 
 
 def brief(value: Any) -> str:
-    """A value for people: numbers to four digits, long lists by their beginning."""
+    """A value for people: numbers to four digits, long lists by their first values."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if not isinstance(value, list):

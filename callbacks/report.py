@@ -109,7 +109,7 @@ class Report(L.Callback):
 
     @override
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Say last of all where everything is, behind what was drawn."""
+        """Print the run folder last, after what was drawn."""
         if stage in ("validate", "test") and trainer.logger is not None and trainer.log_dir:
             trainer.print(f"run folder   {trainer.log_dir}")
 
@@ -234,7 +234,7 @@ def check_finite(row: dict[str, float], step: int) -> None:
 
 @rank_zero_only
 def print_summary(trainer: L.Trainer, folder: Path | None, can_predict: bool) -> None:
-    """Say where everything is and how to go on."""
+    """Print where everything is and how to continue."""
     if folder is not None:
         print(f"run folder   {folder}")
         if (folder / "samples").is_dir():

@@ -54,7 +54,7 @@ class TextSamples(ValidationSampling):
     @override
     def draw(self, pl_module: L.LightningModule) -> list[str]:
         assert isinstance(pl_module, TextSampler)
-        torch.manual_seed(0)  # the same dice at every step: texts differ by the weights alone
+        torch.manual_seed(0)  # always the same draws: texts differ by the weights alone
         return pl_module.sample(self.prompts)
 
     @override

@@ -21,7 +21,7 @@ class StoppedError(Exception):
 class ValidationSampling(L.Callback):
     """Draws something after every validation, with the weights that were validated.
 
-    In training, whatever goes wrong with it is told and counted, and the run goes on; what is known
+    In training, failures are reported and counted, and the run continues; what is known
     to go wrong is refused before the first step. Any other command ends with the error.
 
     Attributes:
@@ -41,7 +41,7 @@ class ValidationSampling(L.Callback):
 
     @abstractmethod
     def write(self, drawn: Any, folder: Path, step: int) -> str:
-        """Write what was drawn below a folder; what is told of it."""
+        """Write what was drawn below a folder; returns what is reported of it."""
 
     def foresee(self, pl_module: L.LightningModule) -> None:
         """Refuse, before the first step, what cannot be drawn.
@@ -96,7 +96,7 @@ class ValidationSampling(L.Callback):
 
 @contextmanager
 def stoppable(trainer: L.Trainer) -> Iterator[None]:
-    """Within it, modules raise once the run is told to end; not where ranks share weights."""
+    """Within it, modules raise once the run is to end; not where ranks share weights."""
     signals = getattr(trainer, "signals", None)
     if signals is None or not isinstance(trainer.strategy, (SingleDeviceStrategy, DDPStrategy)):
         yield

@@ -76,7 +76,7 @@ class SafeCheckpointIO(TorchCheckpointIO):
 def write(checkpoint: dict[str, Any], path: Path) -> None:
     """Write a checkpoint to a file.
 
-    torch hides the reason of a failed write, so the system is asked by one more.
+    torch hides why a write failed; one more write makes the system report it.
 
     Raises:
         OSError: The disk does not take it.
@@ -101,8 +101,8 @@ def newest(folder: Path, network: Any = None) -> Path:
     """The newest sound checkpoint of the runs below a folder.
 
     Later runs come before earlier ones, by their numbers, and within a run later steps; clocks are
-    not asked. What is damaged, leads nowhere or cannot be read is named on the way and passed over,
-    and so is another model where another checkpoint is nearer to the network that is asked for.
+    not asked. Damaged, dangling and unreadable checkpoints are named and skipped, and so is another
+    model where another checkpoint is nearer to the wanted network.
 
     Args:
         folder: Holds the numbered runs.
@@ -172,7 +172,7 @@ def candidates(folder: Path) -> list[Path]:
 def candidates_of(run: Path) -> list[Path]:
     """Everything in a run folder that may be a checkpoint.
 
-    A link to one of them stands for no other. One that leads nowhere is listed: what it led to was
+    A link to one of them adds none. One that leads nowhere is listed: what it led to was
     a checkpoint.
     """
     named = [path for path in listing(run / "checkpoints") if path.suffix == ".ckpt"]
@@ -192,9 +192,9 @@ def listing(folder: Path) -> list[Path]:
 
 
 def age(checkpoint: Path) -> tuple[int, int, float]:
-    """Sorts checkpoints from old to new: number of the run, step, and time where neither tells.
+    """Sorts checkpoints from old to new: number of the run, step, and time where neither is known.
 
-    A link that leads nowhere is as old as what it led to; where its name does not tell, the newest.
+    A link that leads nowhere is as old as what it led to; where its name has no step, the newest.
     """
     is_lost = checkpoint.is_symlink() and not checkpoint.exists()
     name = os.path.basename(os.readlink(checkpoint)) if is_lost else checkpoint.name
@@ -210,5 +210,5 @@ def reason(checkpoint: Path, error: Exception) -> str:
     """Why a checkpoint is passed over, its path first."""
     if isinstance(error, OSError) and error.errno is not None:
         return f"{error.filename or checkpoint}: {os.strerror(error.errno)}"
-    told = " ".join(str(error).split())
-    return told if str(checkpoint) in told else f"{checkpoint}: {told}"
+    message = " ".join(str(error).split())
+    return message if str(checkpoint) in message else f"{checkpoint}: {message}"

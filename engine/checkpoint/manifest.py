@@ -1,4 +1,4 @@
-"""Whether a checkpoint is what was written: by its hash beside it, or by what else can be told."""
+"""Whether a checkpoint is what was written: by the hash next to it, or by its own checksums."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ def manifest(checkpoint: Path) -> Path:
 def write_manifest(checkpoint: Path, draft: Path) -> None:
     """Write the hash of a draft that is about to be renamed to `checkpoint`.
 
-    Where a checkpoint stands there already, its hashes are kept too: until the rename one of them
+    Where there is a checkpoint already, its hashes are kept too: until the rename one of them
     is valid. A manifest that cannot be read is replaced.
     """
     accepted = [{"sha256": digest(draft), "bytes": draft.stat().st_size}]
@@ -45,7 +45,7 @@ def entries(checkpoint: Path) -> list[dict[str, Any]]:
 
     Raises:
         FileNotFoundError: There is no manifest.
-        ValueError: What stands there is none; names the file.
+        ValueError: The file is none; names it.
     """
     path = manifest(checkpoint)
     try:
@@ -63,7 +63,7 @@ def entries(checkpoint: Path) -> list[dict[str, Any]]:
 def verify(checkpoint: Path) -> None:
     """Compare a checkpoint with its hash; without one, its parts with their own checksums.
 
-    That there is no hash is said once. A folder of shards must be whole and hold data alone.
+    A missing hash is reported once. A folder of shards must be whole and hold data alone.
 
     Raises:
         FileNotFoundError: There is no such file, or a link leads nowhere.
@@ -77,9 +77,9 @@ def verify(checkpoint: Path) -> None:
         return
     state, beside = real.stat(), manifest(real)
     held = beside.stat().st_mtime_ns if beside.exists() else 0
-    told = verified(real, (state.st_size, state.st_mtime_ns, state.st_ino, held))
-    if told:
-        raise ValueError(f"{checkpoint} {told}")
+    fault = verified(real, (state.st_size, state.st_mtime_ns, state.st_ino, held))
+    if fault:
+        raise ValueError(f"{checkpoint} {fault}")
 
 
 def refuse_missing(checkpoint: Path) -> None:
@@ -113,7 +113,7 @@ def verified(real: Path, state: tuple[int, ...]) -> str:
 
 
 def without_manifest(real: Path) -> str:
-    """What is wrong with a file without hash, as far as it can be told."""
+    """What is wrong with a file without hash, as far as that can be known."""
     try:
         with zipfile.ZipFile(real) as archive:
             broken = archive.testzip()

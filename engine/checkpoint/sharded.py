@@ -11,7 +11,7 @@ import torch
 INDEX = ".metadata"
 """torch's pickle of what lies in which shard."""
 WEIGHTS = "state_dict."
-"""What the names of a model's weights begin with in it."""
+"""Prefix of the names of a model's weights in it."""
 PATHS = ("Posix", "PurePosix", "Windows", "PureWindows")
 DATA_ALONE = {
     ("torch", "Size"),
@@ -20,14 +20,14 @@ DATA_ALONE = {
     ("collections", "OrderedDict"),
     *((module, f"{kind}Path") for module in ("pathlib", "pathlib._local") for kind in PATHS),
 }
-"""What such an index names beside the classes that describe tensors."""
+"""What such an index names apart from the classes that describe tensors."""
 DEEPSPEED = {
     "deepspeed.runtime.fp16.loss_scaler.DynamicLossScaler",
     "deepspeed.runtime.fp16.loss_scaler.LossScaler",
     "deepspeed.runtime.zero.config.ZeroStageEnum",
     "deepspeed.utils.tensor_fragment.fragment_address",
 }
-"""What DeepSpeed's own files name beside tensors."""
+"""What DeepSpeed's own files name apart from tensors."""
 
 
 class IndexReader(pickle.Unpickler):

@@ -1,1 +1,1 @@
-"""Commands of the command line beside Lightning's own, one module each."""
+"""Commands of the command line in addition to Lightning's own, one module each."""

@@ -1,4 +1,4 @@
-"""From a checkpoint to weights in memory, and from there to a folder of others' format."""
+"""Exports a checkpoint: loads its weights and writes them in the format of other software."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 
 @runtime_checkable
 class Exportable(Protocol):
-    """A system that can be written in a format of others."""
+    """A system that can be written in the format of other software."""
 
     def export(self, folder: Path) -> None:
         """Write it into a folder."""
@@ -43,8 +43,8 @@ class Export:
     ) -> None:
         """Write a trained model as a folder that other software opens.
 
-        The folder is read again and gives what the network in memory does, or there is none. That
-        takes the weights twice in memory: 32 GB for eight billion in bfloat16.
+        The folder is read back and compared with the network in memory; if they differ, it is
+        removed. That takes the weights twice in memory: 32 GB for eight billion in bfloat16.
 
         Args:
             trainer: Of the training: weights come in the dtype of its precision.
@@ -73,7 +73,11 @@ class Export:
 
 
 def refuse_to_export(model: L.LightningModule) -> NoReturn:
-    """Say in one sentence what stands in for an export."""
+    """Refuse an export, with the reason that the system gives.
+
+    Raises:
+        TypeError: Always.
+    """
     reason = getattr(model, "no_export", "it has no method export(folder); docs/adding_a_system.md")
     raise TypeError(f"{type(model).__name__} cannot be exported: {reason}")
 

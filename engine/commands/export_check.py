@@ -1,4 +1,4 @@
-"""Whether an exported folder computes what was trained; told before the folder is called done."""
+"""Checks that an exported folder computes what was trained, before it gets its name."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

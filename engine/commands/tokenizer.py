@@ -59,7 +59,7 @@ class TrainTokenizer:
             raise TypeError(f"{type(datamodule).__name__} has no texts to train a tokenizer from")
         refuse_remote(folder, "folder")
         trainer.state.fn = TrainerFn.FITTING
-        texts = told(islice(datamodule.training_documents(), num_documents))
+        texts = reported(islice(datamodule.training_documents(), num_documents))
         alphabet = getattr(datamodule, "alphabet", None)
         print(train_tokenizer(texts, vocab_size, Path(folder), alphabet))
 
@@ -132,11 +132,11 @@ class Tail:
             yield document
 
 
-def told(texts: Iterator[str], seconds: float = 30.0) -> Iterator[str]:
-    """Texts as they come; every so many seconds a line says how many there were."""
+def reported(texts: Iterator[str], seconds: float = 30.0) -> Iterator[str]:
+    """Pass texts on; print how many there were, every `seconds`."""
     last = monotonic()
-    for number, text in enumerate(texts, 1):
+    for count, text in enumerate(texts, 1):
         yield text
         if monotonic() - last > seconds:
             last = monotonic()
-            print(f"{number:,} texts read", flush=True)
+            print(f"{count:,} texts read", flush=True)

@@ -53,8 +53,8 @@ def broken_file(error: ParserError, match: Match) -> str | None:
             content = yaml.safe_load(path.read_text())
         except yaml.MarkedYAMLError as damage:
             line = damage.problem_mark.line + 1 if damage.problem_mark else 1
-            told = ", ".join(filter(None, [damage.context, damage.problem]))
-            return f"{shown(path)}, line {line}: not valid YAML: {told}"
+            reason = ", ".join(filter(None, [damage.context, damage.problem]))
+            return f"{shown(path)}, line {line}: not valid YAML: {reason}"
         if not isinstance(content, dict):
             return f"{shown(path)}: expected keys with values, got {brief(content)}"
     return None
@@ -78,11 +78,11 @@ def unset_variable(error: ParserError, match: Match) -> str:
 
 def broken_reference(error: ParserError, match: Match) -> str:
     """`${...}` that cannot be read."""
-    return f"{user_of(error, match['told'])}: {match['told']}"
+    return f"{user_of(error, match['reason'])}: {match['reason']}"
 
 
 def user_of(error: ParserError, text: str) -> str:
-    """Where a text stands inside `${...}`."""
+    """Where a text is inside `${...}`."""
     inside = re.compile(rf"\$\{{[^}}]*{re.escape(text)}")
     for origin in error.origins:
         if isinstance(origin.value, str) and inside.search(origin.value):
@@ -137,7 +137,7 @@ def unknown_flag(error: ParserError, match: Match) -> str:
 
 
 def option_of_class(error: ParserError, flag: str) -> str | None:
-    """A flag inside the options of a class, which the parser cuts off the flag's beginning."""
+    """A flag inside the options of a class, whose prefix the parser cuts off."""
     name = flag.lstrip("-").partition("=")[0]
     given = (arg.partition("=")[0] for arg in error.args if arg.startswith("--"))
     full = next((arg for arg in given if arg.endswith(f".init_args.{name}")), None)
@@ -167,9 +167,9 @@ def deeper(error: ParserError, flag: str) -> str | None:
 def unknown_command(error: ParserError, match: Match) -> str:
     """A verb that is not there, or none."""
     verbs = list(getattr(error.parser._subcommands_action, "choices", []))
-    told = f"unknown command {match['verb']}" if match["verb"] else "no command"
+    fault = f"unknown command {match['verb']}" if match["verb"] else "no command"
     hint = nearest(match["verb"] or "", verbs) or f"; there are {', '.join(verbs)}"
-    return f"{COMMAND_LINE}: {told}{hint}"
+    return f"{COMMAND_LINE}: {fault}{hint}"
 
 
 def missing_key(error: ParserError, match: Match) -> str:
@@ -182,8 +182,8 @@ def missing_key(error: ParserError, match: Match) -> str:
         return f"{COMMAND_LINE}: nothing gives {needs}; name a file by --config"
     origin = find(error.origins, f"{key}.class_path", owner) or find(error.origins, key)
     section = re.sub(r"\.class_path$", "", origin.key) if origin else key
-    told = ", ".join(f"{section}.init_args.{name}" for name in names)
-    return f"{origin.source if origin else COMMAND_LINE}: {told} is missing; {owner} requires it"
+    listed = ", ".join(f"{section}.init_args.{name}" for name in names)
+    return f"{origin.source if origin else COMMAND_LINE}: {listed} is missing; {owner} requires it"
 
 
 # Classes
@@ -217,7 +217,7 @@ def wrong_base(error: ParserError, match: Match) -> str:
 
 
 def class_origin(error: ParserError, path: str, match: Match) -> str:
-    """Where a class_path stands."""
+    """Where a class_path is given."""
     origin = error.holding(path)
     if origin is None:
         return error.at(error.around(match.start())[0])
@@ -273,7 +273,7 @@ EXPLANATIONS: list[tuple[str, Callable[[ParserError, Match], str | None]]] = [
     (r"Problems parsing config|Unexpected config", broken_file),
     (r"resolved to '(?P<resolved>[^']+)'", unknown_reference),
     (r"Environment variable '(?P<name>\w+)' not found", unset_variable),
-    (r"(?P<told>.*)\n\s*full_key: ", broken_reference),
+    (r"(?P<reason>.*)\n\s*full_key: ", broken_reference),
     (r"unrecognized arguments: (?P<flag>\S+)", unknown_flag),
     (r"subcommand: invalid choice: '(?P<verb>[^']*)'|expected \"subcommand\"", unknown_command),
     (
@@ -292,4 +292,4 @@ EXPLANATIONS: list[tuple[str, Callable[[ParserError, Match], str | None]]] = [
     (r"arguments are required: (?P<names>[\w.]+(?:, [\w.]+)*)", missing_key),
     (r'Parser key "', wrong_value),
 ]
-"""What the parser's messages look like, and the sentence for each; the first that fits is told."""
+"""Pattern of each message of the parser, and what explains it; the first match is used."""

@@ -9,7 +9,7 @@ from engine.config.origins import Origin, config_files, in_file, option_at, show
 BASE = Path(__file__).parents[2] / "configs" / "base.yaml"
 """What every run shares; the parser's default file, under all that is given."""
 FEW = 3
-"""Keys that are told."""
+"""Number of keys that are named."""
 
 
 def base_beside(config: Path) -> Path | None:
@@ -74,9 +74,9 @@ def taken_back(configs: list[Path]) -> str | None:
         if lost:
             source = lost[0][1].source
             keys = [f"{p.key} {by.value} (not {p.value})" for p, by in lost if by.source == source]
-            told = ", ".join([*keys[:FEW], *(["..."] if keys[FEW:] else [])])
+            listed = ", ".join([*keys[:FEW], *(["..."] if keys[FEW:] else [])])
             under = f"{shown(layer)} lies under {source}"
-            return f"{under}, which sets {told}; give it last if it shall win"
+            return f"{under}, which sets {listed}; give it last if it shall win"
     return None
 
 

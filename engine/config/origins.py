@@ -1,4 +1,4 @@
-"""Where each key of a configuration stands: in which file, or on the command line."""
+"""Where each key of a configuration is given: in which file, or on the command line."""
 
 import re
 from collections.abc import Iterator, Sequence

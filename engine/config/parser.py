@@ -25,7 +25,7 @@ class Refused(SystemExit):
     """The end of a command that was refused: exit code 2.
 
     Attributes:
-        reason: The line that was told.
+        reason: The line that was printed.
     """
 
     def __init__(self, reason: str):
@@ -34,11 +34,11 @@ class Refused(SystemExit):
 
 
 def refuse(reason: str) -> NoReturn:
-    """End with one line on standard error and exit code 2; of several ranks one says it."""
-    told = " ".join(reason.split())
+    """End with one line on standard error and exit code 2; of several ranks one prints it."""
+    line = " ".join(reason.split())
     if is_first_to_report():
-        print(told, file=sys.stderr, flush=True)
-    raise Refused(told)
+        print(line, file=sys.stderr, flush=True)
+    raise Refused(line)
 
 
 def refuse_arguments(error: Exception) -> NoReturn:
@@ -49,11 +49,11 @@ def refuse_arguments(error: Exception) -> NoReturn:
     first: BaseException = error
     while first.__cause__ is not None:
         first = first.__cause__
-    told = refusal(first) or of_choices(error, first)
-    told = told or (str(first) if isinstance(first, ARGUMENTS) else None)
-    if told is None or "JSONARGPARSE_DEBUG" in os.environ:
+    reason = refusal(first) or of_choices(error, first)
+    reason = reason or (str(first) if isinstance(first, ARGUMENTS) else None)
+    if reason is None or "JSONARGPARSE_DEBUG" in os.environ:
         raise error
-    refuse(told)
+    refuse(reason)
 
 
 def of_choices(error: Exception, first: BaseException) -> str | None:
@@ -62,8 +62,8 @@ def of_choices(error: Exception, first: BaseException) -> str | None:
     The parser then tries one kind after another, and says what it has against each.
     """
     tried = CHOICE.findall(str(error)) if raised_in(first, ("jsonargparse",)) else []
-    told = [one for one in tried if not one.startswith(("Not a valid subclass", "Expected "))]
-    return re.sub(r"Problem with given class_path '([^']+)'", r"\1", told[-1]) if told else None
+    kept = [text for text in tried if not text.startswith(("Not a valid subclass", "Expected "))]
+    return re.sub(r"Problem with given class_path '([^']+)'", r"\1", kept[-1]) if kept else None
 
 
 def end(error: Exception) -> NoReturn:
@@ -111,9 +111,9 @@ class PlainParser(LightningArgumentParser):
     def parse_args(self, *args: Any, **kwargs: Any) -> Any:
         self.folder = Path.cwd()
         given = args[0] if args else kwargs.get("args")
-        told = [str(one) for one in (sys.argv[1:] if given is None else given)]
-        refuse_bombs(told)
-        import_asked(told)
+        texts = [str(one) for one in (sys.argv[1:] if given is None else given)]
+        refuse_bombs(texts)
+        import_asked(texts)
         try:
             return super().parse_args(*args, **kwargs)
         except OmegaConfBaseException as error:  # the parser lets these through

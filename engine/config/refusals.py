@@ -2,7 +2,7 @@
 
 A refusal is an error that our code, or a package that the user named as trusted, raised by a
 statement of its own: a file that is missing, a column that is not there, a checkpoint of another
-model. It is told in one line. Whatever else breaks keeps its traceback.
+model. It is reported in one line. Whatever else breaks keeps its traceback.
 """
 
 import dis
@@ -19,7 +19,7 @@ from engine.config.trust import OURS, added_packages, within
 HERE = Path(__file__).parents[2]
 """The folder of all our packages."""
 BUGS = (AssertionError, AttributeError, LookupError, NameError, StopIteration, NotImplementedError)
-"""What nobody raises to tell a user something."""
+"""Exceptions of bugs, which nobody raises to inform a user."""
 MACHINE = {
     errno.ENOSPC,
     errno.EDQUOT,
@@ -42,18 +42,18 @@ WORKER = re.compile(r"Caught (\w+) in DataLoader worker process \d+\.\nOriginal 
 """How torch wraps what a worker raised."""
 FRAME = re.compile(r'^  File "(?P<file>[^"]+)", line \d+, in .*\n    (?P<code>.*)', re.M)
 """A frame of a traceback that was written down."""
-LAST = re.compile(r"^(?P<kind>[A-Za-z_][\w.]*)(?:: (?P<told>.*))?\Z", re.M | re.S)
+LAST = re.compile(r"^(?P<kind>[A-Za-z_][\w.]*)(?:: (?P<message>.*))?\Z", re.M | re.S)
 """The end of such a traceback: an exception's type and message."""
 
 
 def refusal(error: BaseException) -> str | None:
-    """What to tell of an error in one line; None where it is a bug, whose traceback is needed."""
+    """What to report of an error in one line; None where it is a bug, whose traceback is needed."""
     if WORKER.match(str(error)):
         return refusal_of_worker(str(error))
     if isinstance(error, BUGS):
         return None
     if isinstance(error, OSError) and error.errno is not None:
-        return told_of_system(error) if of_machine(error) or raised_by_us(error) else None
+        return system_message(error) if of_machine(error) or raised_by_us(error) else None
     if isinstance(error, MisconfigurationException) or raised_by_us(error):
         return sentence(error)
     if isinstance(error, Exception) and is_building(error):
@@ -69,11 +69,11 @@ def refusal(error: BaseException) -> str | None:
 
 def sentence(error: BaseException) -> str:
     """The message of an error and its notes; its type where it has none."""
-    told = [str(error) or type(error).__name__, *getattr(error, "__notes__", [])]
-    return " ".join(" ".join(told).split())
+    parts = [str(error) or type(error).__name__, *getattr(error, "__notes__", [])]
+    return " ".join(" ".join(parts).split())
 
 
-def told_of_system(error: OSError) -> str:
+def system_message(error: OSError) -> str:
     """`PATH: cause` of an error that the system reported."""
     names = [str(one) for one in (error.filename, error.filename2) if one is not None]
     return ": ".join([" -> ".join(names), str(error.strerror)] if names else [str(error)])
@@ -109,7 +109,7 @@ def is_building(error: BaseException) -> bool:
 
 
 def raised_in(error: BaseException, packages: tuple[str, ...]) -> bool:
-    """Whether a `raise` statement of one of some packages raised an error."""
+    """Whether a `raise` statement of one of the packages raised an error."""
     inner = innermost(error)
     if inner is None or not is_raise(inner.tb_frame.f_code, inner.tb_lasti):
         return False
@@ -129,9 +129,9 @@ def is_raise(code: CodeType, offset: int) -> bool:
     return dis.opname[code.co_code[offset]] == "RAISE_VARARGS"
 
 
-def refusal_of_worker(told: str) -> str | None:
+def refusal_of_worker(text: str) -> str | None:
     """The same for an error that comes as text out of a DataLoader's worker."""
-    whole = told[told.index("Original Traceback") :]
+    whole = text[text.index("Original Traceback") :]
     end = LAST.search(whole[max(whole.rfind("\n  File "), 0) :].partition("\n    ")[2])
     frames = list(FRAME.finditer(whole))
     if not frames or end is None:
@@ -141,10 +141,10 @@ def refusal_of_worker(told: str) -> str | None:
     kind = end["kind"].rpartition(".")[2]
     if kind in {bug.__name__ for bug in (*BUGS, KeyError, IndexError)}:
         return None
-    told_by_system = (end["told"] or "").startswith("[Errno ")
-    if not (told_by_system or (ours and code.startswith("raise "))):
+    is_of_system = (end["message"] or "").startswith("[Errno ")
+    if not (is_of_system or (ours and code.startswith("raise "))):
         return None
-    return " ".join((end["told"] or kind).split())
+    return " ".join((end["message"] or kind).split())
 
 
 def written(error: BaseException) -> str:

@@ -43,7 +43,7 @@ def keys_of(class_path: str | None) -> list[str]:
 
 
 def first_unknown(key: str, known: list[str]) -> tuple[str, str]:
-    """The shortest beginning of a dotted key that is not known, and a hint at the right one."""
+    """The shortest prefix of a dotted key that is not known, and a hint at the right one."""
     names = key.split(".")
     for depth in range(len(names)):
         before = "".join(f"{name}." for name in names[:depth])
@@ -68,8 +68,8 @@ def nearest_member(module: str, name: str) -> str:
 def nearest_module(missing: str) -> str:
     """A hint at a neighbour of a module that does not exist."""
     package = missing.rpartition(".")[0]
-    beside = getattr(sys.modules.get(package), "__path__", [])
-    return nearest(missing, [f"{package}.{m.name}" for m in pkgutil.iter_modules(beside)])
+    neighbours = getattr(sys.modules.get(package), "__path__", [])
+    return nearest(missing, [f"{package}.{m.name}" for m in pkgutil.iter_modules(neighbours)])
 
 
 def nearest_config(path: Path) -> str:

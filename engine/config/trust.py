@@ -109,11 +109,11 @@ UNKNOWN = (
 )
 """What is said of anything else."""
 FUNCTIONS = ("modules.base.system.constant",)
-"""Functions that stand where a class could, as the defaults of ours do."""
+"""Functions that may be given in place of a class, as the defaults of ours do."""
 
 
 def added_packages() -> list[str]:
-    """Packages that the user trusts beside ours, by the environment variable TRAINER_TRUSTED."""
+    """Packages that the user trusts in addition to ours, from the variable TRAINER_TRUSTED."""
     return [name.strip() for name in os.environ.get(VARIABLE, "").split(",") if name.strip()]
 
 
@@ -186,7 +186,7 @@ def lightnings() -> list[type]:
 
 
 def member(path: str) -> Any:
-    """What a class_path within `importable` stands for; None where there is nothing."""
+    """What a class_path within `importable` refers to; None where there is nothing."""
     module, _, name = path.rpartition(".")
     try:
         return getattr(import_module(module), name)
@@ -200,5 +200,5 @@ def path_of(found: Any) -> str:
 
 
 def within(path: str, packages: Iterable[str]) -> bool:
-    """Whether a dotted path is one of some, or lies in one of them."""
+    """Whether a dotted path is one of the packages, or lies in one."""
     return any(path == one or path.startswith(f"{one}.") for one in packages)

@@ -9,7 +9,7 @@ from pathlib import Path
 WHOLE = 2**26
 """Bytes up to which a file is read whole."""
 SAMPLES = 64
-"""Places at which a larger file is read, its beginning and its end among them."""
+"""Positions at which a larger file is read, its start and its end among them."""
 SAMPLE = 2**16
 """Bytes that are read at each."""
 
@@ -18,7 +18,7 @@ def contents(files: Iterable[Path]) -> list[tuple[str, int, int, str]]:
     """Path, size in bytes, time of change in nanoseconds and hash of each file.
 
     Two files of the same size and time have the same hash only if they hold the same; above
-    64 MiB, only if they hold the same at 64 places.
+    64 MiB, only if they hold the same at 64 positions.
     """
     stats = [(file, file.stat()) for file in files]
     return [
@@ -35,7 +35,7 @@ def _hash(file: Path, size: int, changed: int) -> str:
         if size <= WHOLE:
             digest.update(source.read())
             return digest.hexdigest()
-        for number in range(SAMPLES):
-            source.seek(number * (size - SAMPLE) // (SAMPLES - 1), os.SEEK_SET)
+        for index in range(SAMPLES):
+            source.seek(index * (size - SAMPLE) // (SAMPLES - 1), os.SEEK_SET)
             digest.update(source.read(SAMPLE))
     return digest.hexdigest()

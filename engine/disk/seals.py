@@ -25,10 +25,10 @@ class SealError(ValueError):
 
 
 def seal(folder: Path) -> None:
-    """Write down the hashes of all files of a folder but hidden ones; it has no seal yet."""
+    """Write the hashes of all files of a folder, except hidden ones; it has no seal yet."""
     files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    found = {path.name: {"bytes": path.stat().st_size, "blocks": _hashes(path)} for path in files}
-    (folder / SEAL).write_text(json.dumps(found))
+    hashes = {path.name: {"bytes": path.stat().st_size, "blocks": _hashes(path)} for path in files}
+    (folder / SEAL).write_text(json.dumps(hashes))
 
 
 def check(folder: Path) -> None:
@@ -38,17 +38,19 @@ def check(folder: Path) -> None:
         SealError: One is missing, or not what it was; names it.
         Exception: The seal itself cannot be read.
     """
-    for name, said in json.loads((folder / SEAL).read_bytes()).items():
-        path, blocks = folder / name, said["blocks"]
-        if path.stat().st_size != said["bytes"]:
+    for name, sealed in json.loads((folder / SEAL).read_bytes()).items():
+        path, blocks = folder / name, sealed["blocks"]
+        if path.stat().st_size != sealed["bytes"]:
             size = path.stat().st_size
-            raise SealError(f"{name} has {size} bytes, but {said['bytes']} were written")
+            raise SealError(f"{name} has {size} bytes, but {sealed['bytes']} were written")
         chosen = _chosen(len(blocks))
         wrong = [
-            n for n, found in zip(chosen, _hashes(path, chosen), strict=True) if found != blocks[n]
+            n
+            for n, digest in zip(chosen, _hashes(path, chosen), strict=True)
+            if digest != blocks[n]
         ]
         if wrong:
-            raise SealError(f"{name} is damaged behind byte {wrong[0] * BLOCK}")
+            raise SealError(f"{name} is damaged after byte {wrong[0] * BLOCK}")
 
 
 def _chosen(num_blocks: int) -> list[int]:
@@ -62,9 +64,9 @@ def _chosen(num_blocks: int) -> list[int]:
 def _hashes(path: Path, blocks: Iterable[int] | None = None) -> list[str]:
     """Hash of each block, or of some."""
     count = -(-path.stat().st_size // BLOCK)
-    found = []
+    hashes = []
     with path.open("rb") as file:
-        for number in range(count) if blocks is None else blocks:
-            file.seek(number * BLOCK)
-            found.append(hashlib.blake2b(file.read(BLOCK), digest_size=8).hexdigest())
-    return found
+        for index in range(count) if blocks is None else blocks:
+            file.seek(index * BLOCK)
+            hashes.append(hashlib.blake2b(file.read(BLOCK), digest_size=8).hexdigest())
+    return hashes

@@ -36,7 +36,7 @@ def dumps(value: Any, indent: int | None = None) -> str:
 
     Args:
         value: Anything of the kinds above.
-        indent: Blanks a level; all in one line where None.
+        indent: Spaces per level; all in one line where None.
 
     Raises:
         TypeError: Something that JSON cannot hold; names its kind.
@@ -70,7 +70,7 @@ def of_container(value: Any) -> Any:
     if parts is not None:
         return {name: plain(part) for name, part in parts.items()}
     if isinstance(value, LISTS):
-        return [plain(one) for one in value]
+        return [plain(item) for item in value]
     raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
 
 
@@ -79,7 +79,7 @@ def parts_of(value: Any) -> dict[str, Any] | None:
     if isinstance(value, Mapping):
         return {str(key): part for key, part in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        return {one.name: getattr(value, one.name) for one in fields(value)}
+        return {field.name: getattr(value, field.name) for field in fields(value)}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return dict(value._asdict())
     return None
@@ -96,7 +96,7 @@ def of_number(value: Any) -> Any:
 def of_tensor(value: Tensor) -> Any:
     """Nested lists of a tensor of any kind."""
     if value.is_nested:
-        return [of_tensor(one) for one in value.unbind()]
+        return [of_tensor(part) for part in value.unbind()]
     value = value if value.layout == torch.strided else value.to_dense()
     if value.is_complex():
         value = torch.view_as_real(value.resolve_conj())

@@ -13,7 +13,7 @@ def warm_up(step: int, warmup_steps: int) -> float:
 
 
 def progress(step: int, warmup_steps: int, total_steps: int) -> float:
-    """How much of the decay is behind, in [0, 1]."""
+    """Fraction of the decay that is done, in [0, 1]."""
     return min(1.0, max(0.0, (step - warmup_steps) / max(1, total_steps - warmup_steps)))
 
 
@@ -23,7 +23,7 @@ def check_steps(warmup_steps: int, total_steps: int) -> None:
         raise ValueError(
             f"a schedule needs warmup_steps >= 0 and total_steps >= 1, got warmup_steps "
             f"{warmup_steps}, total_steps {total_steps}; set trainer.max_steps, "
-            "also where epochs are counted: how many steps one has is told when data are read"
+            "also where epochs are counted: how many steps one has is known once data are read"
         )
 
 

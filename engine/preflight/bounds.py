@@ -47,5 +47,5 @@ def out_of_bounds(name: str, value: Any) -> str | None:
     """Why a number cannot be an option of the trainer, or None."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    is_right, told = BOUNDS[name]
-    return None if is_right(value) else f"trainer.{name} is {value}; it {told}"
+    is_right, rule = BOUNDS[name]
+    return None if is_right(value) else f"trainer.{name} is {value}; it {rule}"

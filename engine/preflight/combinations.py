@@ -29,7 +29,7 @@ FSDP2_PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "16-true")
 """What Lightning's ModelParallelStrategy accepts."""
 
 SPECIAL_CHECKPOINTS = ("auto", "best", "last", "hpc")
-"""Values of ckpt_path that stand for a file."""
+"""Values of ckpt_path that refer to a file."""
 
 
 def refuse_impossible(subcommand: str, config: Namespace) -> None:
@@ -174,7 +174,7 @@ def clipped_by_value(run: Invocation) -> str | None:
     )
 
 
-# Ends and beginnings
+# Starts and ends
 
 
 def endless(run: Invocation) -> str | None:
@@ -259,4 +259,4 @@ CHECKS: tuple[Callable[[Invocation], str | None], ...] = (
     code_in_checkpoints,
     devices_beside_torchrun,
 )
-"""Each tells a reason to refuse a run, or None; the first reason is told."""
+"""Each returns a reason to refuse a run, or None; the first reason is reported."""

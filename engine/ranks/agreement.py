@@ -7,14 +7,14 @@ import torch
 import torch.distributed as dist
 
 SECONDS = 15.0
-"""How long ranks wait for one another before they give up a thing that needs all."""
+"""How long ranks wait for one another before they give up what needs all of them."""
 
 
 class Ranks:
     """The ranks of a run, as far as they have to agree; one process always agrees with itself.
 
     Attributes:
-        alone: Whether this rank goes on without the others, who may be gone.
+        alone: Whether this rank continues without the others, which may have ended.
     """
 
     def __init__(self) -> None:
@@ -39,20 +39,20 @@ class Ranks:
         return -self.greatest(-value)
 
     def all_come(self, place: str, seconds: float = SECONDS) -> bool:
-        """Whether every rank comes to a place in time; all that come get the same answer.
+        """Whether every rank reaches a point in time; all that reach it get the same answer.
 
         Nothing is sent from rank to rank, so it holds where some of them have ended or wait for
         something else.
 
         Args:
-            place: Its name; ranks that are elsewhere have come to another one.
+            place: Name of the point; ranks that are elsewhere reach another one.
             seconds: How long the first one waits.
         """
         if not is_distributed():
             return True
         try:
             return roll_call(place, seconds)
-        except (RuntimeError, ValueError):  # whoever kept the list has ended
+        except (RuntimeError, ValueError):  # the rank that holds the store has ended
             return False
 
 
@@ -62,7 +62,7 @@ def is_distributed() -> bool:
 
 
 def roll_call(place: str, seconds: float) -> bool:
-    """Count the ranks that come; whoever is last, or first out of patience, decides for all."""
+    """Count the ranks that arrive; the last one, or the first to time out, decides for all."""
     from torch.distributed.distributed_c10d import PrefixStore, _get_default_store
 
     store = PrefixStore(f"roll_call/{place}", _get_default_store())

@@ -1,4 +1,4 @@
-"""One line for all ranks: which of several processes tells why they end."""
+"""Messages of several ranks, printed once: progress, and why a run ends."""
 
 import os
 import traceback
@@ -14,22 +14,22 @@ def print_once(line: str) -> None:
 
 
 def is_first_to_report() -> bool:
-    """Whether this process tells why the run ends; of all ranks one does.
+    """Whether this process reports why the run ends; exactly one rank does.
 
-    Once ranks know each other, the first that asks. Before, all read the same command line and meet
-    the same mistake: the first of each machine.
+    Once the ranks are connected, it is the first that asks. Before that, all parse the same command
+    line and find the same mistake: it is the first of each machine.
     """
     store = common_store()
     if store is not None:
         try:
             return int(store.add(KEY, 1)) == 1  # type: ignore[attr-defined]
-        except Exception:  # the process that holds the store is gone, and has told
+        except Exception:  # the process that holds the store has ended, and reported
             return False
     return int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))) == 0
 
 
 def common_store() -> object | None:
-    """What all ranks can write to; None where there is one process, or they have not met."""
+    """The store that all ranks share; None for one process, or before they are connected."""
     import torch.distributed as dist
 
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:

@@ -14,10 +14,10 @@ from engine.run.steps.whole import ends_step
 
 
 class StepCheckpoints(ModelCheckpoint):
-    """A checkpoint every so many optimizer steps, and one at the end; `last.ckpt` is the newest.
+    """A checkpoint every N optimizer steps, and one at the end; `last.ckpt` is the newest.
 
     Lightning's own leaves out what was trained after the last multiple. Where validation of the
-    same step follows and `learns_in_validation` is true of the system, it is written again behind
+    same step follows and `learns_in_validation` is true of the system, it is written again after
     it: a kill while it validates loses no training. Whatever ends a run, a signal or an error, the
     last whole optimizer step is saved if it can be, and a line says where.
 
@@ -78,10 +78,10 @@ class StepCheckpoints(ModelCheckpoint):
         is_training = trainer.state.fn == "fit" and not trainer.sanity_checking
         if trainer.fast_dev_run or not is_training or not hasattr(trainer, "whole_steps"):  # type: ignore[attr-defined]
             return
-        told = signal_behind(exception) or type(exception).__name__
+        cause = signal_behind(exception) or type(exception).__name__
         where = self._rescue(trainer, exception)
         if where and trainer.is_global_zero:
-            print(f"{told} ended the run; {where}", flush=True)
+            print(f"{cause} ended the run; {where}", flush=True)
 
     @override
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

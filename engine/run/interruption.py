@@ -2,7 +2,7 @@
 
 A signal may find any rank anywhere, in a collective or within an optimizer step. Its handler only
 takes note. At the end of each whole step, and of each batch of a validation, the ranks ask one
-another; if anybody was told to stop, all of them do, and the last whole step is saved.
+another; if any of them gets the signal, all of them stop, and the last whole step is saved.
 """
 
 import os
@@ -36,13 +36,13 @@ class Interrupted(SIGTERMException):
     """A run that a signal ended; the exit code is 128 and its number, 143 or 130.
 
     Attributes:
-        told: Name of the signal.
+        signal_name: Name of the signal.
         is_agreed: Whether every rank raises it, at the same place.
     """
 
     def __init__(self, signum: int, is_agreed: bool = False):
         super().__init__(128 + signum)
-        self.told = signal.Signals(signum).name
+        self.signal_name = signal.Signals(signum).name
         self.is_agreed = is_agreed
 
 
@@ -75,7 +75,7 @@ def sigterm_raised() -> Iterator[None]:
 def signal_behind(error: BaseException) -> str | None:
     """Name of the signal that ended a run; None where an error did, or a call of sys.exit."""
     if isinstance(error, SIGTERMException):
-        return str(getattr(error, "told", signal.SIGTERM.name))
+        return str(getattr(error, "signal_name", signal.SIGTERM.name))
     is_exit = isinstance(error, SystemExit)  # Lightning makes one of Ctrl-C
     pressed = isinstance(error.__context__ if is_exit else error, KeyboardInterrupt)
     return signal.SIGINT.name if pressed else None
@@ -150,7 +150,7 @@ class Interruptions(L.Callback):
     """Asks all ranks whether to stop; must be the last of all callbacks.
 
     Raises:
-        Interrupted: Somebody was told to stop; on every rank at the same place.
+        Interrupted: A rank got the signal; raised on every rank at the same point.
     """
 
     def __init__(self, signals: Signals, ranks: Ranks):
@@ -212,15 +212,15 @@ class Interruptions(L.Callback):
             self.ask()
 
     def ask(self) -> None:
-        """Stop if any rank was told to; every rank must call."""
+        """Stop if any rank got the signal; every rank must call."""
         requeue = REQUEUE if self.signals.asks_to_requeue else 0
-        told = self.ranks.greatest(self.signals.noted + requeue)
-        if told >= REQUEUE:
+        signum = self.ranks.greatest(self.signals.noted + requeue)
+        if signum >= REQUEUE:
             self.signals.requeue()
-            told -= REQUEUE
-        if told:
+            signum -= REQUEUE
+        if signum:
             self.let_children_finish()
-            raise Interrupted(told, is_agreed=True)
+            raise Interrupted(signum, is_agreed=True)
 
     def let_children_finish(self) -> None:
         """Keep Lightning's launcher from killing us as soon as the first of its ranks has ended."""

@@ -1,4 +1,4 @@
-"""What callbacks and schedules watch: a name that never comes is told before training."""
+"""What callbacks and schedules watch: a name that is never logged is refused before training."""
 
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
@@ -29,7 +29,7 @@ class Monitors(L.Callback):
 
     It is known of our systems, unless other classes may log as well, and of any module once it has
     been validated before training (`trainer.num_sanity_val_steps`). Elsewhere Lightning says it
-    behind the first validation.
+    after the first validation.
 
     Raises:
         ValueError: Names who watches, and what there is.

@@ -1,4 +1,4 @@
-"""What a run folder says of its run: the command, the code, how it ended, and what went wrong."""
+"""The record in a run folder: the command, the commit, how the run ended, and its traceback."""
 
 import json
 import os
@@ -27,7 +27,7 @@ class RunRecord(L.Callback):
 
     Args:
         args: The command line.
-        weights: Tells which weights are used.
+        weights: Reports which weights are used.
     """
 
     def __init__(self, args: list[str], weights: WeightsReport):
@@ -56,7 +56,7 @@ class RunRecord(L.Callback):
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Within it, an end of any kind is noted; errors go on."""
+        """Within it, an end of any kind is noted; errors propagate."""
         try:
             yield
         except BaseException as error:

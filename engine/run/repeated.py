@@ -14,7 +14,7 @@ OURS = ("callbacks", "engine")
 def last_of_each(callbacks: Iterable[L.Callback]) -> list[L.Callback]:
     """Of callbacks that a run has one of, the last, at the place of the first; a line says so.
 
-    So `callbacks+:` changes the options of one that stands in an earlier config. A class of ours
+    So `callbacks+:` changes the options of one that is in an earlier config. A class of ours
     that a run may have several of says `may_repeat = True`.
     """
     kept: list[L.Callback] = []
@@ -23,7 +23,7 @@ def last_of_each(callbacks: Iterable[L.Callback]) -> list[L.Callback]:
         if place is None:
             kept.append(one)
         else:
-            print_once(told(kept[place], one))
+            print_once(replacement(kept[place], one))
             kept[place] = one
     return kept
 
@@ -37,7 +37,7 @@ def is_same_kind(one: L.Callback, other: L.Callback) -> bool:
     return is_alike and is_ours and not getattr(one, "may_repeat", False)
 
 
-def told(earlier: L.Callback, later: L.Callback) -> str:
+def replacement(earlier: L.Callback, later: L.Callback) -> str:
     """The line about a callback that another one replaces."""
     first, last = type(earlier).__name__, type(later).__name__
     names = f"{first} twice" if first == last else f"{first} and {last}"

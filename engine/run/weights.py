@@ -1,4 +1,4 @@
-"""Which weights a command uses: found before anything is built, told in one line, or refused."""
+"""Which weights a command uses: found before anything is built, reported, or refused."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from engine.config.trust import member as any_member
 from engine.ranks.messages import print_once
 
 LOOKED_UP = ("last", "auto")
-"""Values of ckpt_path that stand for the newest checkpoint of a config's runs."""
+"""Values of ckpt_path that refer to the newest checkpoint of a config's runs."""
 EVALUATES = ("validate", "test", "predict", "export")
 """Commands whose results mean something only with trained weights."""
 
@@ -72,7 +72,7 @@ def choose(command: str, config: Namespace, folder: Path) -> ChosenWeights:
 
 
 def look_up(asked: str, folder: Path, network: Any = None) -> Path:
-    """The file or folder that a ckpt_path stands for.
+    """The file or folder that a ckpt_path refers to.
 
     Args:
         asked: A path, a run folder, `last` or `auto`.
@@ -122,7 +122,7 @@ def member(path: str) -> Any:
 
 
 def refuse_other_training(held: Facts, config: Namespace) -> None:
-    """Refuse to go on with a training that is over, or under an optimizer of another kind.
+    """Refuse to continue a training that is over, or under an optimizer of another kind.
 
     Raises:
         ValueError: Names both numbers of steps, or both optimizers.
@@ -183,7 +183,7 @@ def untrained(model: Any) -> list[str]:
 
 
 def refuse_untrained(model: Any, chosen: ChosenWeights) -> None:
-    """Refuse to judge or to export weights that nobody trained.
+    """Refuse to evaluate or export weights that nobody trained.
 
     Raises:
         ValueError: Names a parameter, and the ways out.
@@ -199,7 +199,7 @@ def refuse_untrained(model: Any, chosen: ChosenWeights) -> None:
 
 
 class WeightsReport(L.Callback):
-    """Says which weights a command uses, once they are there, and refuses untrained ones.
+    """Reports which weights a command uses, once they are there, and refuses untrained ones.
 
     Args:
         chosen: The checkpoint of the command.
@@ -212,13 +212,13 @@ class WeightsReport(L.Callback):
         self.line = ""
 
     def report(self, pl_module: L.LightningModule) -> None:
-        """Say it, once."""
+        """Print the line, once."""
         if not self.line:
             self.line = describe(self.chosen, pl_module)
             print_once(self.line)
 
     def check(self, pl_module: L.LightningModule) -> None:
-        """Say it, and refuse what was not trained.
+        """Print the line, and refuse what was not trained.
 
         Raises:
             ValueError: There is something untrained, and it is not meant.

@@ -1,9 +1,9 @@
 """Grids of runs: every combination of some choices, each trained and tested once.
 
 `python cli.py grid --config configs/detector/matrix.yaml` runs what is not finished yet, one cell
-after the other; after a kill the same command goes on where it stopped. Nothing is known here of
+after the other; after a kill the same command continues where it stopped. Nothing is known here of
 what is trained: a choice is a set of options of the command line, and a report, if one is named,
-reads what the cells left behind.
+reads the results of the cells.
 """
 
 import sys
@@ -24,8 +24,8 @@ Finished = list[tuple[dict[str, str], dict[str, Path]]]
 
 
 @runtime_checkable
-class Report(Protocol):
-    """Reads what the cells of a grid left behind."""
+class GridReport(Protocol):
+    """Reads the results of the cells of a grid."""
 
     def write(
         self, folder: Path, cells: list[tuple[dict[str, str], dict[str, Path]]]
@@ -52,7 +52,7 @@ class Grid:
         configs: Config files that every cell starts from, as after `--config`.
         options: What every cell sets, under its choices.
         skip: Combinations that are left out.
-        report: Reads what the cells left behind, when all have been run.
+        report: Reads the results of the cells, when all have been run.
         in_process: Whether all run in this process, which saves the imports of each; else each
             command has a process of its own.
 
@@ -69,7 +69,7 @@ class Grid:
         configs: list[str] | None = None,
         options: Options | None = None,
         skip: list[Choices] | None = None,
-        report: Report | None = None,
+        report: GridReport | None = None,
         in_process: bool = False,
     ):
         self.folder = Path(folder)
@@ -149,7 +149,7 @@ def check(grid: Grid) -> None:
             raise ValueError(f"{what} is empty: a grid needs at least one")
     for name in [name for choices in grid.axes.values() for name in choices] + [*grid.commands]:
         if not name or name.startswith(".") or "/" in name or name.isdigit():
-            raise ValueError(f"{name!r} cannot be the name of a folder beside numbered runs")
+            raise ValueError(f"{name!r} cannot be the name of a folder next to numbered runs")
     for axis, choices in grid.axes.items():
         if not choices:
             raise ValueError(f"axis {axis} has no choices")
@@ -170,8 +170,8 @@ def read_grid(args: list[str]) -> tuple[Grid, Namespace]:
     parser.add_argument("--list", action="store_true", help="show the commands and run nothing")
     parser.add_argument("--cell", type=list[str] | None, help="run these alone, without a report")
     named = parser.add_class_arguments(Grid)
-    told = parser.instantiate_classes(parser.parse_args(args))
-    return Grid(**{name: told[name] for name in named}), told
+    given = parser.instantiate_classes(parser.parse_args(args))
+    return Grid(**{name: given[name] for name in named}), given
 
 
 def main(args: list[str], entry_point: EntryPoint | None = None) -> None:
@@ -182,10 +182,10 @@ def main(args: list[str], entry_point: EntryPoint | None = None) -> None:
         entry_point: What runs a command line in this process; without one, each cell gets its own.
     """
     try:
-        grid, told = read_grid(args)
-        if told.list:
+        grid, given = read_grid(args)
+        if given.list:
             return show(grid, [one for one in args if one != "--list"])
-        failures = grid.run(entry_point, say, told.cell)
+        failures = grid.run(entry_point, say, given.cell)
     except (OSError, ValueError) as error:
         refuse(str(error))
     if failures:
@@ -195,7 +195,7 @@ def main(args: list[str], entry_point: EntryPoint | None = None) -> None:
 def show(grid: Grid, args: list[str]) -> None:
     """Write the configs of all cells and print the commands that a cluster may run instead.
 
-    Each goes on where it was stopped, and leaves what makes the cell count as finished.
+    Each continues where it was stopped, and writes the receipts that mark the cell as finished.
 
     Args:
         grid: The grid.

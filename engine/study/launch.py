@@ -1,4 +1,4 @@
-"""Runs the commands of one cell of a grid, in this process or in one each, and tells a failure."""
+"""Runs the commands of one cell of a grid, in this process or in one each, and reports failures."""
 
 import fcntl
 import signal
@@ -42,7 +42,7 @@ class Failure:
     log: Path
 
     def __str__(self) -> str:
-        """As it is told."""
+        """As it is reported."""
         return f"{self.cell} {self.command} failed: {self.reason} (see {self.log})"
 
 
@@ -69,7 +69,7 @@ def stoppable() -> Iterator[None]:
 
 
 def finish(cell: Cell, entry_point: EntryPoint | None, say: Say, place: str) -> Failure | None:
-    """Run the commands of a cell that have no receipt; those behind one that fails are left.
+    """Run the commands of a cell that have no receipt; those after one that fails are not run.
 
     Args:
         cell: The cell, prepared.
@@ -96,20 +96,20 @@ def run_all(
             continue
         resumed, log = cell.resumed(name), cell.folder / f"{name}.log"
         if cell.is_other(name):
-            return told(
+            return failed(
                 cell, name, "its configs have changed since the grid began", log, say, place
             )
         say(f"[{place}] {cell.name} {name}{' goes on' if resumed else ''}")
         start, args = monotonic(), cell.args(name) + resumed
         if not (run_here(entry_point, args, log) if entry_point else run_apart(args, log, lock)):
-            return told(cell, name, last_line(log), log, say, place)
+            return failed(cell, name, last_line(log), log, say, place)
         cell.sign(name, monotonic() - start)
         say(f"[{place}] {cell.name} {name}: {monotonic() - start:.1f} s")
     return None
 
 
-def told(cell: Cell, name: str, reason: str, log: Path, say: Say, place: str) -> Failure:
-    """A failure, once it is shown."""
+def failed(cell: Cell, name: str, reason: str, log: Path, say: Say, place: str) -> Failure:
+    """Show a failure, and return it."""
     failure = Failure(cell.name, name, reason, log)
     say(f"[{place}] {failure}")
     return failure

@@ -1,8 +1,8 @@
 """One run of a grid: what it is called, the commands it needs, and the receipts of those done.
 
-A cell has a folder of its own. Each of its commands has there a config (`fit.yaml`), which is all
-that the command line needs beside the configs that every cell shares; what it printed (`fit.log`);
-and, once it has ended well, a receipt (`fit.json`) that keeps it from being run again.
+A cell has a folder of its own. There each of its commands has a config (`fit.yaml`), which together
+with the configs that every cell shares is the whole command line; what it printed (`fit.log`); and,
+once it has ended well, a receipt (`fit.json`) that keeps it from being run again.
 """
 
 import hashlib
@@ -90,7 +90,7 @@ class Cell:
         return self.root / self.name
 
     def prepare(self) -> None:
-        """Write the config of every command, with a hash of all that it is told on top.
+        """Write the config of every command, with a hash of all its options on top.
 
         Raises:
             ValueError: A command was begun under another config.
@@ -98,8 +98,8 @@ class Cell:
         self.folder.mkdir(parents=True, exist_ok=True)
         for name in self.commands:
             if self.config(name).is_file() and self.runs() and self.is_other(name):
-                told = f"{self.folder}: {name} was begun with other options or configs"
-                raise ValueError(f"{told}; give the grid a new folder, or remove this one")
+                fault = f"{self.folder}: {name} was begun with other options or configs"
+                raise ValueError(f"{fault}; give the grid a new folder, or remove this one")
             body = yaml.safe_dump(self.content(name), sort_keys=False)
             write(self.config(name), f"{self.head(name)}\n{body}")
 
@@ -108,7 +108,7 @@ class Cell:
         return f"# {self.fingerprint(name)}"
 
     def is_other(self, name: str) -> bool:
-        """Whether a command is told something else than when its config was written."""
+        """Whether a command has other options than when its config was written."""
         return self.config(name).read_text().partition("\n")[0] != self.head(name)
 
     def config(self, name: str) -> Path:
@@ -121,7 +121,7 @@ class Cell:
         return any(self.commands[one].verb == "fit" for one in before)
 
     def content(self, name: str) -> dict[str, Any]:
-        """What stands in that file."""
+        """The content of that file."""
         command = self.commands[name]
         logger = {"root": str(self.root), "name": self.name}
         options = {
@@ -132,12 +132,12 @@ class Cell:
         return nested({**self.options, **command.options, **options})
 
     def args(self, name: str) -> list[str]:
-        """The command line behind `python cli.py`, the same at every start."""
+        """The command line after `python cli.py`, the same at every start."""
         configs = [*self.configs, str(self.config(name))]
         return [self.commands[name].verb, *(f"--config={path}" for path in configs)]
 
     def resumed(self, name: str) -> list[str]:
-        """What is added to go on with a training that was killed; nothing to begin one."""
+        """What is added to continue a training that was killed; nothing to begin one."""
         if self.commands[name].verb != "fit" or self.is_trained(name):
             return []
         try:
@@ -147,11 +147,11 @@ class Cell:
         return ["--ckpt_path=last"]
 
     def fingerprint(self, name: str) -> str:
-        """Hash of all that a command is told, comments and order apart."""
+        """Hash of all that a command is given, comments and order apart."""
         layers = layered([Path(path) for path in self.configs])
         shared = [yaml.safe_load(path.read_text()) for path in layers]
-        told = json.dumps([self.commands[name].verb, *shared, self.content(name)], sort_keys=True)
-        return hashlib.sha256(told.encode()).hexdigest()
+        given = json.dumps([self.commands[name].verb, *shared, self.content(name)], sort_keys=True)
+        return hashlib.sha256(given.encode()).hexdigest()
 
     def receipt(self, name: str) -> dict[str, Any] | None:
         """What was noted when a command had ended well; None where it has not."""

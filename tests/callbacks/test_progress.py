@@ -3,7 +3,7 @@
 import pytest
 
 from callbacks import progress
-from callbacks.progress import Count, duration
+from callbacks.progress import BatchCounter, duration
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def clock(monkeypatch):
 
 
 def test_a_line_comes_every_half_minute_and_says_the_time_left(clock):
-    count = Count("predict", 40)
+    count = BatchCounter("predict", 40)
     said = []
     for _ in range(12):
         clock[0] += 10
@@ -45,6 +45,6 @@ def test_a_line_comes_every_half_minute_and_says_the_time_left(clock):
 
 
 def test_a_count_without_an_end_says_how_many(clock):
-    count = Count("test", None)
+    count = BatchCounter("test", None)
     clock[0] += 31
     assert count.add() == "test 1 batches"

@@ -3,7 +3,7 @@
 A loss that is not finite makes every gradient of its batch so, gradients are summed over ranks, and
 their norm is taken over all of them: so one rank's bad batch is seen by all, without a word between
 them. Without gradients no optimizer touches weights, momentum or its count of steps. The number of
-steps and the schedule of the learning rate go on.
+steps and the schedule of the learning rate continue.
 """
 
 from collections import deque
@@ -142,17 +142,17 @@ class SoundSteps(L.Callback):
         """Write the batches of the last step, each rank its own; says where."""
         run = trainer.log_dir if trainer.loggers else None
         losses = [round(value.item(), 6) for value in self.losses]
-        told = f"losses here {', '.join(map(str, losses))}"
+        summary = f"losses here {', '.join(map(str, losses))}"
         if run is None:
-            return told
+            return summary
         folder = Path(run) / "skipped"
         path = folder / f"step_{step:07d}_rank_{trainer.global_rank}.pt"
         try:
             with whole(path) as draft:
                 torch.save({"step": step, "losses": losses, "batches": list(self.batches)}, draft)
         except Exception as error:  # must not hide the reason
-            return f"{told}; its batches could not be written: {error}"
-        return f"{told}; its batches are in {folder}"
+            return f"{summary}; its batches could not be written: {error}"
+        return f"{summary}; its batches are in {folder}"
 
     @override
     def state_dict(self) -> dict[str, Any]:
@@ -204,9 +204,9 @@ def refuse_non_finite(trainer: L.Trainer, ranks: Ranks) -> None:
     is_bad = bool(sound) and not bool(torch.stack([one.to(sound[0].device) for one in sound]).all())
     if ranks.greatest(int(is_bad)):
         names = [name for (name, _), one in zip(named, sound, strict=True) if not one]
-        told = f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else "".join(names)
+        bad = f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else "".join(names)
         raise NotFiniteError(
-            f"after step {trainer.global_step} {told or 'a weight of another rank'} is not finite: "
+            f"after step {trainer.global_step} {bad or 'a weight of another rank'} is not finite: "
             "no checkpoint of it is written; try a lower learning rate"
         )
 

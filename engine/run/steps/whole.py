@@ -1,8 +1,8 @@
 """The state of a run at the end of its last whole optimizer step: the only one worth keeping.
 
-Weights and optimizer change at the end of a step, but the counters of the loops and the place in
+Weights and optimizer change at the end of a step, but the counters of the loops and the position in
 the data move with every batch. What is saved in between takes the counters of the last whole step,
-as if the batches behind it had not been read: a resumed run reads them again.
+as if the batches after it had not been read: a resumed run reads them again.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,13 +19,13 @@ from typing_extensions import override
 
 @runtime_checkable
 class Rewindable(Protocol):
-    """A loader that can say of a place it has left that it is there."""
+    """A loader that can report an earlier position as its own."""
 
     def state_dict(self) -> dict[str, int]:
         """Where it is."""
 
     def pretend(self, state_dict: dict[str, int] | None) -> None:
-        """Say from now on that it is there; None ends it."""
+        """Report this position from now on; None ends it."""
 
 
 class Counters(NamedTuple):
@@ -47,7 +47,7 @@ class WholeSteps(L.Callback):
 
     Attributes:
         step: Optimizer steps at that moment; -1 before the first step of this process.
-        loaded_step: Optimizer steps behind the weights that were loaded; 0 where none were.
+        loaded_step: Optimizer steps of the weights that were loaded; 0 where none were.
         is_within: Whether an optimizer is just changing the weights.
     """
 
@@ -59,7 +59,7 @@ class WholeSteps(L.Callback):
         self._counters: list[Counters] = []
         self._values: list[Any] = []
         self._loaders: list[Rewindable] = []
-        self._places: list[dict[str, int]] = []
+        self._positions: list[dict[str, int]] = []
         self._batches = -1
 
     @override
@@ -101,7 +101,7 @@ class WholeSteps(L.Callback):
             self.step = trainer.global_step
             self._batches = num_batches(trainer)
             self._values = [one.read(one.owner) for one in self._counters]
-            self._places = [loader.state_dict() for loader in self._loaders]
+            self._positions = [loader.state_dict() for loader in self._loaders]
 
     @override
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -133,25 +133,25 @@ class WholeSteps(L.Callback):
         Args:
             trainer: The run.
             at_once: Whether also where no batch has been read since, but a validation or the end
-                of an epoch may lie half behind.
+                of an epoch may be half done.
         """
         has_gone_on = num_batches(trainer) > self._batches
         if not self.can_be_saved(trainer) or not (has_gone_on or at_once):
             yield
             return
         now = [one.read(one.owner) for one in self._counters]
-        self._set(self._values, self._places)
+        self._set(self._values, self._positions)
         try:
             yield
         finally:
             self._set(now, [None] * len(self._loaders))
 
-    def _set(self, values: list[Any], places: list[Any]) -> None:
+    def _set(self, values: list[Any], positions: list[Any]) -> None:
         for one, value in zip(self._counters, values, strict=True):
             for name, number in zip(one.names, value, strict=True):
                 setattr(one.owner, name, number)
-        for loader, place in zip(self._loaders, places, strict=True):
-            loader.pretend(place)
+        for loader, position in zip(self._loaders, positions, strict=True):
+            loader.pretend(position)
 
 
 def ends_step(trainer: L.Trainer) -> bool:
@@ -188,5 +188,5 @@ def progress(node: _BaseProgress) -> Iterator[Counters]:
 
 
 def of(owner: Any, names: list[str]) -> Counters:
-    """The numbers behind some names, at least two."""
+    """The attributes of an object by name, at least two."""
     return Counters(owner, tuple(names), attrgetter(*names))

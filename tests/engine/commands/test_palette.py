@@ -17,7 +17,7 @@ def images(num=20):
 
 def test_the_colours_are_the_centres_of_the_clusters(tmp_path):
     told = train_palette(images(), 4, tmp_path)
-    assert told.startswith("4 colours from 20 pictures")
+    assert told.startswith("4 colours from 20 images")
     found = np.load(tmp_path / "palette.npy")
     assert found.dtype == np.uint8
     wanted = [[4, 4, 4], [250, 10, 10], [10, 250, 10], [10, 10, 250]]

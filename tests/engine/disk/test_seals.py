@@ -24,7 +24,7 @@ def test_what_is_as_it_was_passes(tmp_path):
 def test_a_flipped_bit_and_another_size_are_named(tmp_path):
     path = sealed(tmp_path / "f")
     path.write_bytes(bytes(11) + b"\1")
-    with pytest.raises(SealError, match="data is damaged behind byte 0"):
+    with pytest.raises(SealError, match="data is damaged after byte 0"):
         check(tmp_path / "f")
     path.write_bytes(bytes(11))
     with pytest.raises(SealError, match="data has 11 bytes, but 12 were written"):
