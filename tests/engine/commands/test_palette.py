@@ -38,7 +38,7 @@ def test_grey_too_few_or_no_images_are_refused(tmp_path):
         train_palette(iter([np.zeros((4, 4), np.uint8)]), 4, tmp_path)
     with pytest.raises(ValueError, match="fewer than num_colours=4"):
         train_palette(iter([np.zeros((4, 4, 3), np.uint8)]), 4, tmp_path)
-    with pytest.raises(ValueError, match="no pictures"):
+    with pytest.raises(ValueError, match="no images"):
         train_palette(iter([]), 4, tmp_path)
     with pytest.raises(ValueError, match="at least 2, got 1"):
         train_palette(images(), 1, tmp_path)
