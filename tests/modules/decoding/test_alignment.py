@@ -125,7 +125,7 @@ def test_no_candidate_is_refused():
 
 
 def test_a_config_names_all_parts_and_nothing_is_read_before_it_is_needed(tmp_path, tokenizer):
-    where = "modules.decoding"
+    where = "modules.prompting"
     encoder = {"class_path": f"{where}.encoder.SentenceEncoder", "init_args": {"path": "nowhere"}}
     retrievers = [
         {"class_path": f"{where}.retrieval.BM25", "init_args": {"k1": 0.9}},
