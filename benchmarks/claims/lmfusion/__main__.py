@@ -98,7 +98,7 @@ class Claims:
         self.bench.say(f"{name}: {took}, {trained.flops / 1e12:.1f} TFLOP, {trained.losses}")
         return trained
 
-    def judge(self, name: str, trained: Trained, num_seeds: int = 1) -> dict[str, Any]:
+    def evaluate(self, name: str, trained: Trained, num_seeds: int = 1) -> dict[str, Any]:
         """Draw and describe the held-out scenes, and read text."""
         found: dict[str, Any] = {"drawn": {}, "all_of_each_seed": {}, "described": {}}
         for number, scenes in self.scenes.items():
@@ -121,7 +121,7 @@ class Claims:
     def held_out_pairs(self) -> dict[str, Any]:
         """Claims 1 and, of its first half, 2: what tiny.yaml draws, describes and leaves alone."""
         tiny = self.fit("tiny", "tiny", self.scale.num_steps)
-        found = self.judge("tiny", tiny, self.scale.num_seeds)
+        found = self.evaluate("tiny", tiny, self.scale.num_seeds)
         pool = [scene(0, index) for index in range(self.scale.num_pool)]
         seen = {number: seen_pairs(number, self.scale.num_scenes) for number in AIMS}
         for number, scenes in seen.items():
@@ -152,7 +152,7 @@ class Claims:
             name = f"dense, text rate {ratio:g}"
             options = (*DENSE, f"--model.init_args.text_ratio={ratio}")
             trained = self.fit(name, "tiny", self.scale.num_compared, *options)
-            tuned = self.judge(name, trained)["perplexity"]
+            tuned = self.evaluate(name, trained)["perplexity"]
             what = f"story perplexity, LMFusion's / that of dense at text rate {ratio:g}"
             paper = {1.0: "HellaSwag 7 points below", 0.1: "2 points below"}[ratio]
             self.bench.row(2, what, base["stories"] / tuned["stories"], 1.0, paper=paper)
@@ -163,7 +163,7 @@ class Claims:
         for kind in ("deep", "shallow", "none"):
             option = f"{NETWORK}.separation={kind}"
             trained = self.fit(kind, "tiny", self.scale.num_compared, option)
-            self.judge(kind, trained)
+            self.evaluate(kind, trained)
             errors[kind] = trained.losses["image"]
             deep = deep or trained
         for better, worse in (("deep", "shallow"), ("shallow", "none")):
@@ -178,7 +178,7 @@ class Claims:
         one = train("transfusion_tiny", 1)
         steps = round(2 * deep.flops / one.flops)
         scratch = self.fit("transfusion", "transfusion_tiny", steps)
-        theirs, ours = self.judge("transfusion", scratch), self.bench.details["deep"]
+        theirs, ours = self.evaluate("transfusion", scratch), self.bench.details["deep"]
         ratio = deep.losses["image"] / scratch.losses["image"]
         at = f"LMFusion's at {deep.flops / scratch.flops:.2f} of the FLOPs / Transfusion's"
         self.bench.row(4, f"image loss, {at}", ratio, 1.0, paper="FID 13.9 / 14.4")
