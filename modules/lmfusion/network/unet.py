@@ -130,10 +130,10 @@ def level(
 ) -> nn.ModuleList:
     """Residual blocks of one resolution, with self-attention between them if `head_size` > 0."""
     sizes = [head_size] * (num_blocks - 1) + [0]
-    return nn.ModuleList(Residual(inputs, width, time_width, size) for size in sizes)
+    return nn.ModuleList(UNetResidual(inputs, width, time_width, size) for size in sizes)
 
 
-class Residual(nn.Module):
+class UNetResidual(nn.Module):
     """Norm, SiLU, convolution, twice, the time embedding between; then self-attention, if any.
 
     Args:
