@@ -15,7 +15,7 @@ FROM_LEFT, FROM_ABOVE = {1, 4, 5, 6, 8}, {0, 3, 4, 5, 6, 7}
 """Intra prediction modes that need the left block, and the one above (table 8-2)."""
 
 
-class Block(NamedTuple):
+class CoefficientBlock(NamedTuple):
     """A block of a macroblock.
 
     Attributes:
@@ -43,7 +43,7 @@ LUMA_POSITIONS = [(n % 2 + n // 4 % 2 * 2, n // 2 % 2 + n // 8 * 2) for n in ran
 
 
 @cache
-def blocks(coded: int) -> tuple[Block, ...]:
+def blocks(coded: int) -> tuple[CoefficientBlock, ...]:
     """The blocks of a macroblock, in order (7.3.5.3).
 
     Args:
@@ -52,14 +52,14 @@ def blocks(coded: int) -> tuple[Block, ...]:
             16 x 16 DC prediction.
     """
     is_still, chroma = coded >= WHOLE, coded % WHOLE // 16
-    found = [Block(16, 0)] if is_still else []
+    found = [CoefficientBlock(16, 0)] if is_still else []
     index: dict[tuple[int, int, int], int] = {}  # by plane, column and row
     size = 15 if is_still else 16
     for n, (column, row) in enumerate(LUMA_POSITIONS):
         if coded >> n // 4 & 1:
             index[0, column, row] = len(found)
             found.append(_with_neighbours(index, 0, column, row, size))
-    found += [Block(4, FIRST_OF_CHROMA)] * 2 if chroma else []
+    found += [CoefficientBlock(4, FIRST_OF_CHROMA)] * 2 if chroma else []
     for plane, n in ((p, n) for p in (1, 2) for n in range(4) if chroma == 2):
         index[plane, n % 2, n // 2] = len(found)
         found.append(_with_neighbours(index, plane, n % 2, n // 2, 15))
@@ -68,13 +68,13 @@ def blocks(coded: int) -> tuple[Block, ...]:
 
 def _with_neighbours(
     index: dict[tuple[int, int, int], int], plane: int, column: int, row: int, size: int
-) -> Block:
+) -> CoefficientBlock:
     left = index.get((plane, column - 1, row), PLAIN) if column else None
     above = index.get((plane, column, row - 1), PLAIN) if row else None
-    return Block(size, None, left, above)
+    return CoefficientBlock(size, None, left, above)
 
 
-def _with_kept(found: list[Block]) -> tuple[Block, ...]:
+def _with_kept(found: list[CoefficientBlock]) -> tuple[CoefficientBlock, ...]:
     kept: set[int] = set()
     backwards = []
     for index in reversed(range(len(found))):
@@ -105,7 +105,7 @@ def directions(block_index: int, known: tuple[int, ...]) -> BitNode:
     return tree({word: leaf(mode, 0) for word, mode in words.items() if not lacks[mode]})
 
 
-def table(block: Block, totals: tuple[int, ...]) -> int:
+def table(block: CoefficientBlock, totals: tuple[int, ...]) -> int:
     """Index of the table of a block's first word (9.2.1)."""
     if block.table is not None:
         return block.table
