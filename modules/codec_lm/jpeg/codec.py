@@ -19,7 +19,7 @@ from modules.codec_lm.byte_text import ALPHABET, bytes_to_text
 from modules.codec_lm.jpeg.byte_kinds import JPEG
 from modules.codec_lm.jpeg.grammar import JpegGrammar
 from modules.codec_lm.jpeg.huffman import read_tables
-from modules.codec_lm.jpeg.markers import DHT, SOS, Segment, segments
+from modules.codec_lm.jpeg.markers import DHT, SOS, MarkerSegment, segments
 from modules.codec_lm.jpeg.scan import FULL, Scan
 from modules.codec_lm.prefix import num_given
 from modules.codec_lm.rules import Rules
@@ -264,7 +264,7 @@ def mismatch(actual: tuple[int, int, str], expected: tuple[int, int, str]) -> st
     return "{}x{} pixels of {}, not {}x{} of {}".format(*actual, *expected)
 
 
-def last(body: bytes) -> Segment:
+def last(body: bytes) -> MarkerSegment:
     """The segment that starts the scan.
 
     Raises:

@@ -13,7 +13,7 @@ FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 @dataclass(frozen=True)
-class Segment:
+class MarkerSegment:
     """A marker segment.
 
     Attributes:
@@ -29,7 +29,7 @@ class Segment:
     body: bytes
 
 
-def segments(file: bytes) -> Iterator[Segment]:
+def segments(file: bytes) -> Iterator[MarkerSegment]:
     """The segments up to the first scan, or to the end of a file without a scan.
 
     Raises:
@@ -46,7 +46,7 @@ def segments(file: bytes) -> Iterator[Segment]:
             raise ValueError(f"the header breaks off at byte {start} of {len(file)}.")
         marker, at = file[at], at + 1
         if marker in BARE:
-            yield Segment(marker, start, at, b"")
+            yield MarkerSegment(marker, start, at, b"")
         else:
             size = int.from_bytes(file[at : at + 2], "big")
             if size < 2 or at + size > len(file):
@@ -54,7 +54,7 @@ def segments(file: bytes) -> Iterator[Segment]:
                     f"segment FF {marker:02X} at byte {start} wants {size} bytes, the file has "
                     f"{len(file) - at} more."
                 )
-            yield Segment(marker, start, at + size, file[at + 2 : at + size])
+            yield MarkerSegment(marker, start, at + size, file[at + 2 : at + size])
             at += size
         if marker in (EOI, SOS):
             return
