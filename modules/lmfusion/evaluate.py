@@ -25,7 +25,7 @@ LACK = "test: no document is one image with one caption, nothing to measure"
 
 
 @dataclass(frozen=True)
-class Pair:
+class CaptionedImage:
     """An image and its caption, from a test document.
 
     Attributes:
@@ -39,7 +39,7 @@ class Pair:
     latent_CHW: Tensor
 
 
-def pairs(batch: Mapping[str, Any], end: int) -> list[Pair]:
+def pairs(batch: Mapping[str, Any], end: int) -> list[CaptionedImage]:
     """The documents of a batch that are one image and one caption, in either order.
 
     Args:
@@ -57,7 +57,7 @@ def pairs(batch: Mapping[str, Any], end: int) -> list[Pair]:
         text_T = text_T[:-1] if len(text_T) and int(text_T[-1]) == end else text_T
         image = image_id_S[is_own_S & (image_id_S >= 0)].unique().tolist()
         if row >= 0 and len(image) == 1 and len(text_T):
-            found.append(Pair(row, text_T, batch["latent_ICHW"][image[0]]))
+            found.append(CaptionedImage(row, text_T, batch["latent_ICHW"][image[0]]))
     return found
 
 
@@ -137,7 +137,7 @@ class ImageTextTestRun:
         if self.metrics.cider:
             self.add_captions(found, pipeline)
 
-    def add_images(self, found: Sequence[Pair], pipeline: GenerationPipeline) -> None:
+    def add_images(self, found: Sequence[CaptionedImage], pipeline: GenerationPipeline) -> None:
         """Generate images from captions, and compare them with both."""
         prompts = [prompt(p, [started(p.caption_T, pipeline)], "image") for p in found]
         drawn = [added[0] for added in pipeline.answer(prompts)]
@@ -146,7 +146,7 @@ class ImageTextTestRun:
                 self.compare(found, pixels(pipeline, drawn), pipeline)
 
     def compare(
-        self, found: Sequence[Pair], image_NCHW: Tensor, pipeline: GenerationPipeline
+        self, found: Sequence[CaptionedImage], image_NCHW: Tensor, pipeline: GenerationPipeline
     ) -> None:
         """Add generated images to the Frechet distance and the CLIP score."""
         if self.frechet is not None:
@@ -156,7 +156,7 @@ class ImageTextTestRun:
             self.fit[0] += self.score(image_NCHW, captions).double().sum().cpu()
             self.fit[1] += len(found)
 
-    def add_captions(self, found: Sequence[Pair], pipeline: GenerationPipeline) -> None:
+    def add_captions(self, found: Sequence[CaptionedImage], pipeline: GenerationPipeline) -> None:
         """Generate captions of images."""
         empty = torch.empty(0, dtype=torch.int64)
         prompts = [prompt(p, [started(empty, pipeline), p.latent_CHW], "text") for p in found]
@@ -203,7 +203,7 @@ def mean_losses(sums: Sequence[float], stage: str) -> dict[str, float]:
     return row
 
 
-def prompt(pair: Pair, segments: list[Tensor], want: Want) -> Prompt:
+def prompt(pair: CaptionedImage, segments: list[Tensor], want: Want) -> Prompt:
     """The prompt for a pair."""
     return Prompt(name=str(pair.row), number=pair.row, segments=segments, want=want)
 
