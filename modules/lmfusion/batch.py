@@ -4,7 +4,7 @@ from typing import TypedDict
 
 from torch import Tensor
 
-from modules.lmfusion.generation.generate import Prompt
+from modules.lmfusion.generation.generate import DocumentPrompt
 
 
 class ImageTextBatch(TypedDict):
@@ -57,4 +57,4 @@ class ImageTextBatch(TypedDict):
 class PromptBatch(TypedDict):
     """Batch of `predict`; empty on a device without prompts left."""
 
-    prompt: list[Prompt]
+    prompt: list[DocumentPrompt]

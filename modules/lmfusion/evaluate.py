@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from modules.lmfusion.generation.batch import GenerationPipeline
-from modules.lmfusion.generation.generate import Prompt, Want
+from modules.lmfusion.generation.generate import DocumentPrompt, Want
 from modules.metrics.image.frechet_metric import FrechetMetric, Reference, counted, over_ranks
 from modules.metrics.meter import Reduce
 from modules.metrics.text.cider import Cider
@@ -203,9 +203,9 @@ def mean_losses(sums: Sequence[float], stage: str) -> dict[str, float]:
     return row
 
 
-def prompt(pair: CaptionedImage, segments: list[Tensor], want: Want) -> Prompt:
+def prompt(pair: CaptionedImage, segments: list[Tensor], want: Want) -> DocumentPrompt:
     """The prompt for a pair."""
-    return Prompt(name=str(pair.row), number=pair.row, segments=segments, want=want)
+    return DocumentPrompt(name=str(pair.row), number=pair.row, segments=segments, want=want)
 
 
 def started(ids_T: Tensor, pipeline: GenerationPipeline) -> Tensor:

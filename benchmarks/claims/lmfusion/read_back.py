@@ -17,7 +17,7 @@ from datamodules.synthetic.shapes.recognise import agreement, read
 from datamodules.synthetic.shapes.render import Pixels, render
 from datamodules.synthetic.shapes.scenes import COLOURS, FORMS, PLACES, RADII, Scene, Shape, scene
 from modules.lmfusion.evaluate import started
-from modules.lmfusion.generation.generate import Prompt
+from modules.lmfusion.generation.generate import DocumentPrompt
 from modules.lmfusion.system import LMFusion
 
 Rates = dict[str, float]
@@ -67,7 +67,7 @@ def write(system: LMFusion, scenes: Sequence[Scene]) -> list[str]:
     pipeline, side = system.pipeline, system.fusion.patchifier.size
     start = started(torch.empty(0, dtype=torch.int64), pipeline)
     prompts = [
-        Prompt(
+        DocumentPrompt(
             name=str(number),
             number=number,
             segments=[start, torch.as_tensor(latent(render(shown), (3, side, side)))],

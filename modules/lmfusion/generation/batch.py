@@ -10,7 +10,13 @@ from torch import Tensor
 
 from modules.diffusion.sampler import Sampler
 from modules.lmfusion.generation.decode_latents import Pixels
-from modules.lmfusion.generation.generate import Generation, Prompt, continue_document, draw, write
+from modules.lmfusion.generation.generate import (
+    DocumentPrompt,
+    Generation,
+    continue_document,
+    draw,
+    write,
+)
 from modules.lmfusion.generation.lockstep import Lockstep
 from modules.lmfusion.network.fusion import FusionNetwork
 from modules.nn.generators import generator_of
@@ -34,12 +40,12 @@ class GenerationPipeline:
     sampler: Sampler
     how: Generation
 
-    def answer(self, prompts: Sequence[Prompt]) -> list[list[Tensor]]:
+    def answer(self, prompts: Sequence[DocumentPrompt]) -> list[list[Tensor]]:
         """Continuation of each prompt: token ids and latents."""
         shape, end = self.network.patchifier.shape, self.tokenizer.eos_token_id
         return answer(self.network, prompts, shape, self.sampler, self.how, end)
 
-    def records(self, prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
+    def records(self, prompts: Sequence[DocumentPrompt]) -> list[dict[str, Any]]:
         """Name, prompt and continuation of each, as texts and images, uint8 [H, W, 3]."""
         return [
             {
@@ -64,17 +70,19 @@ class GenerationPipeline:
         """Pictures of captions, uint8 [N, H, W, 3]."""
         start = self.tokenizer.bos_token_id
         start = self.tokenizer.eos_token_id if start is None else start
-        prompts: list[Prompt] = []
+        prompts: list[DocumentPrompt] = []
         for number, caption in enumerate(captions):
             ids = [start, *self.tokenizer.encode(caption, add_special_tokens=False)]
             segments = [torch.tensor(ids)]
-            prompts.append(Prompt(name=caption, number=number, segments=segments, want="image"))
+            prompts.append(
+                DocumentPrompt(name=caption, number=number, segments=segments, want="image")
+            )
         return self.pixels.of(torch.stack([added[0] for added in self.answer(prompts)]))
 
 
 def answer(
     network: FusionNetwork,
-    prompts: Sequence[Prompt],
+    prompts: Sequence[DocumentPrompt],
     shape: tuple[int, ...],
     sampler: Sampler,
     how: Generation,
@@ -113,7 +121,7 @@ def answer(
     return answers
 
 
-def structure(prompt: Prompt) -> tuple[object, ...]:
+def structure(prompt: DocumentPrompt) -> tuple[object, ...]:
     """What prompts must share to be answered in one batch."""
     return (prompt["want"], *(segment.ndim for segment in prompt["segments"]))
 

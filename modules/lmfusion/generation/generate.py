@@ -28,7 +28,7 @@ from modules.nn.generators import draw as pick
 Want = Literal["image", "text", "both"]
 
 
-class Prompt(TypedDict):
+class DocumentPrompt(TypedDict):
     """A document so far, and what shall follow.
 
     Attributes:

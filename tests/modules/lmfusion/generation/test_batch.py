@@ -6,7 +6,7 @@ from modules.diffusion.guidance import Guidance
 from modules.diffusion.schedule import CosineSchedule
 from modules.lmfusion.generation.batch import GenerationPipeline, answer
 from modules.lmfusion.generation.decode_latents import Pixels
-from modules.lmfusion.generation.generate import Generation, Prompt
+from modules.lmfusion.generation.generate import DocumentPrompt, Generation
 from tests.fixtures.lmfusion_parts import fusion
 
 SHAPE = (3, 8, 8)
@@ -15,7 +15,7 @@ SAMPLER = HOW.sampler(CosineSchedule(), "v")
 
 
 def prompt(number, segments, want):
-    return Prompt(name=str(number), number=number, segments=segments, want=want)
+    return DocumentPrompt(name=str(number), number=number, segments=segments, want=want)
 
 
 def mixed():
