@@ -39,14 +39,9 @@ ROLES = {
 }
 """Names that mean the same role in every room."""
 TWO_SUBJECTS = {
-    "Block": "of coefficients in H.264, of a transformer",
     "Group": "documents of like length, runs of images of like size; both are attended in one call",
     "Meter": "a protocol of the callbacks about the class in modules/metrics",
-    "Pair": "a caption and its image as a source has them, and as a test measures them",
-    "Prompt": "what a batch asks to generate, and what makes the text of a branch",
-    "Residual": "the block of a U-Net, and that of a VQ-VAE",
     "Rows": "packed rows of a run, and the two of a probe",
-    "Segment": "of a document, of a JPEG file",
     "Verdict": "of a probe about an architecture, of a judge about two answers",
 }
 """Words that are the field's own in two subjects."""
