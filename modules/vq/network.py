@@ -35,13 +35,13 @@ class Coded:
         pixel_BCHW: What the decoder makes of the codes.
         z_ND: What the encoder gives, in float32.
         quantised_ND: The codes.
-        number_N: Their indices.
+        index_N: Their indices.
     """
 
     pixel_BCHW: Tensor
     z_ND: Tensor
     quantised_ND: Tensor
-    number_N: Tensor
+    index_N: Tensor
 
 
 @dataclass(frozen=True)
@@ -155,9 +155,9 @@ class VQNetwork(nn.Module):
             quantise: Whether the decoder sees codes; else what the encoder gives.
         """
         z_ND = self.encode(pixel_BCHW)
-        quantised_ND, number_N = self.quantiser(z_ND)
+        quantised_ND, index_N = self.quantiser(z_ND)
         passed_ND = straight_through(z_ND, quantised_ND) if quantise else z_ND
-        return Coded(self.decode(passed_ND), z_ND, quantised_ND, number_N)
+        return Coded(self.decode(passed_ND), z_ND, quantised_ND, index_N)
 
     def encode(self, pixel_BCHW: Tensor) -> Tensor:
         """What is to be quantised, in raster order image by image: float32 [N, D]."""

@@ -29,17 +29,17 @@ def exact(x: Tensor) -> Tensor:
     return x.detach().to(torch.float32 if x.device.type == "mps" else torch.float64)
 
 
-def code_sums(z_ND: Tensor, number_N: Tensor, num_codes: int) -> tuple[Tensor, Tensor]:
+def code_sums(z_ND: Tensor, index_N: Tensor, num_codes: int) -> tuple[Tensor, Tensor]:
     """How many vectors went to each code [K], and their sum [K, D].
 
     Args:
         z_ND: Vectors.
-        number_N: The code of each.
+        index_N: The code of each.
         num_codes: K.
     """
     wide_ND = exact(z_ND)
-    sum_KD = wide_ND.new_zeros(num_codes, z_ND.shape[1]).index_add_(0, number_N, wide_ND)
-    return exact(torch.bincount(number_N, minlength=num_codes)), sum_KD
+    sum_KD = wide_ND.new_zeros(num_codes, z_ND.shape[1]).index_add_(0, index_N, wide_ND)
+    return exact(torch.bincount(index_N, minlength=num_codes)), sum_KD
 
 
 def perplexity(count_K: Tensor) -> Tensor:
@@ -99,8 +99,8 @@ class VectorQuantiser(nn.Module):
         """Codes [N, D] of vectors, without a gradient, and their indices [N]; in float32."""
         code_KD = self.code_KD.float()
         with torch.autocast(z_ND.device.type, enabled=False):
-            number_N = nearest_code(z_ND.detach().float(), code_KD)
-        return code_KD[number_N], number_N
+            index_N = nearest_code(z_ND.detach().float(), code_KD)
+        return code_KD[index_N], index_N
 
     @torch.no_grad()
     def begin(self, vector_KD: Tensor) -> None:

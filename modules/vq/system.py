@@ -125,7 +125,7 @@ class VQVAE(System):
     def observe(self, coded: Coded) -> None:
         """Count what a micro-batch does to the codebook, for the end of the step."""
         num_codes = self.autoencoder.quantiser.num_codes
-        count_K, sum_KD = code_sums(coded.z_ND, coded.number_N, num_codes)
+        count_K, sum_KD = code_sums(coded.z_ND, coded.index_N, num_codes)
         vector_KD = self.candidates(coded.z_ND)
         before = 0.0 if self.step_sums is None else self.step_sums[:, : 1 + sum_KD.shape[1]]
         sums = torch.cat([count_K[:, None], sum_KD], dim=1) + before
@@ -180,7 +180,7 @@ class VQVAE(System):
         self.evaluation[1] += commitment(coded.z_ND, coded.quantised_ND, num).sum()
         self.evaluation[2] += num
         num_codes = self.autoencoder.quantiser.num_codes
-        self.evaluation[NUM_SUMS:] += torch.bincount(coded.number_N, minlength=num_codes)
+        self.evaluation[NUM_SUMS:] += torch.bincount(coded.index_N, minlength=num_codes)
         if batch_idx == 0:
             self.shown = torch.stack([as_uint8(pixel), as_uint8(bounded)], dim=1)
 
@@ -218,8 +218,8 @@ class VQVAE(System):
             return []
         coded: Coded = self.autoencoder(batch["pixel_BCHW"])
         shown = as_uint8(coded.pixel_BCHW)
-        number_BN = coded.number_N.view(len(shown), -1).tolist()
-        rows = zip(batch["origin"], number_BN, as_uint8(batch["pixel_BCHW"]), shown, strict=True)
+        index_BN = coded.index_N.view(len(shown), -1).tolist()
+        rows = zip(batch["origin"], index_BN, as_uint8(batch["pixel_BCHW"]), shown, strict=True)
         return [
             {"prompt": origin, "codes": codes, "original": original, "continuation": image}
             for origin, codes, original, image in rows
@@ -266,8 +266,8 @@ def shown_codes(network: VQNetwork) -> Tensor:
     device = network.quantiser.code_KD.device
     pixel = torch.rand(2, sizes.channels, sizes.size, sizes.size, generator=generator) * 2 - 1
     z_ND = network.encode(pixel.to(device))
-    number_N = torch.arange(len(z_ND), device=device) % sizes.num_codes
-    shown = network.decode(network.quantiser.code_KD[number_N])
+    index_N = torch.arange(len(z_ND), device=device) % sizes.num_codes
+    shown = network.decode(network.quantiser.code_KD[index_N])
     return torch.cat([z_ND.flatten(), shown.flatten()]).float().cpu()
 
 

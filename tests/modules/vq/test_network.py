@@ -22,7 +22,7 @@ def test_an_image_has_a_code_for_each_square(size, channels, downsampling):
     assert net.side == side
     assert coded.pixel_BCHW.shape == pixels.shape
     assert coded.z_ND.shape == coded.quantised_ND.shape == (3 * side**2, 4)
-    assert torch.equal(coded.quantised_ND, net.quantiser.code_KD[coded.number_N])
+    assert torch.equal(coded.quantised_ND, net.quantiser.code_KD[coded.index_N])
 
 
 def test_the_decoder_sees_codes_or_if_wished_vectors():
@@ -30,7 +30,7 @@ def test_the_decoder_sees_codes_or_if_wished_vectors():
     coded, free = net(pixels), net(pixels, quantise=False)
     torch.testing.assert_close(coded.pixel_BCHW, net.decode(coded.quantised_ND))
     torch.testing.assert_close(free.pixel_BCHW, net.decode(free.z_ND))
-    assert torch.equal(coded.number_N, free.number_N)
+    assert torch.equal(coded.index_N, free.index_N)
 
 
 def test_codes_stand_in_raster_order():

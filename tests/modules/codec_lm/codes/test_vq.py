@@ -29,7 +29,7 @@ def test_codes_and_images_are_those_of_the_network(codec):
     pixels = torch.tensor(shown).view(6, 16, 16, -1).permute(0, 3, 1, 2) / 127.5 - 1
     coded = net(pixels)
     found = [codec.encode(image) for image in shown]
-    assert np.array_equal(np.stack(found), coded.number_N.view(6, 16))
+    assert np.array_equal(np.stack(found), coded.index_N.view(6, 16))
     wanted = ((coded.pixel_BCHW.clamp(-1, 1) + 1) * 127.5).permute(0, 2, 3, 1)
     for image, codes in zip(wanted.numpy().reshape(shown.shape), found, strict=True):
         assert np.abs(codec.show(codes) - image).max() <= 0.51
