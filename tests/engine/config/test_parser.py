@@ -251,6 +251,8 @@ def test_a_broken_reference_is_named_where_it_stands(layer, text, said):
 def test_a_mistake_in_the_file_itself_is_told_of_that_file(complain, tmp_path):
     path = tmp_path / "own.yaml"
     path.write_text((ROOT / TINY).read_text().replace("options:", "optionz:"))
+    base = (ROOT / TINY).with_name("base.yaml")
+    path.with_name(base.name).write_text(base.read_text())  # it lies under every run of its folder
     key = "model.init_args.network.init_args.optionz"
     told = complain("fit", "-c", str(path), "-c", "configs/debug.yaml")
     assert told == f"{path}: unknown key {key}; did you mean options?"
