@@ -1,15 +1,14 @@
 """JPEG-LM's claims at laptop scale: `python -m benchmarks.claims.codec_lm`, `--size 10` for longer.
 
-1. A plain Llama draws better on the bytes of JPEG files than on the codes of a VQ-VAE or on pixels,
-   at equal parameters and operations of training (sec. 5; MNIST, unconditional).
-2. It finishes pictures better, whatever share it is given (sec. 5; emoji). The paper's distance is
-   of whole pictures, which the given part may decide; beside it stands that of pictures whose given
-   part is replaced by the true one.
+1. A plain Llama generates better images from the bytes of JPEG files than from codes of a VQ-VAE or
+   from pixels, at equal parameters and training FLOPs (sec. 5; MNIST, unconditional).
+2. It completes images better, for any given share (sec. 5; emoji). The paper's distance is of whole
+   images, which the given part may dominate; another distance replaces it by the true one.
 3. Restart markers keep the damage of a wrong byte local (sec. 3).
-4. Its advantage over codes grows where classes are rare (sec. 6).
-5. On the bytes of H.264 files it goes on with clips (sec. 4.2).
+4. Its advantage over codes is larger for rare classes (sec. 6).
+5. On the bytes of H.264 files it continues clips (sec. 4.2).
 
-The VQ-VAEs are trained apart, and their operations are not counted, as in the paper.
+The VQ-VAEs are trained separately, and their FLOPs are not counted, as in the paper.
 """
 
 import json
@@ -49,29 +48,29 @@ PAPER = {0.25: "272.12 / 302.92", 0.5: "123.09 / 172.73", 0.75: "34.21 / 71.88"}
 """FID on ImageNet, JPEG-LM / VQ transformer (table 1)."""
 KINDS = ("jpeg", "vq", "pixels")
 PARTS = ("new", "finished", "clips", "corruption")
-"""The longest first: they run side by side."""
+"""The longest first: they run in parallel."""
 
 NUM_MNIST, NUM_QUICK = 60_000, 100
-"""Training pictures of MNIST, and of either set in a quick run."""
+"""Training images of MNIST, and of either data set in a quick run."""
 WHOLE, TRUE, AS_JPEG = "whole", "given part true", "whole, to JPEG files"
-"""What is judged of finished pictures, and against what: the raw test pictures but in the last."""
+"""What is compared of completed images; references are raw test images, except in the last."""
 MOST = {("mnist", "vq"): 45_000, ("mnist", "pixels"): 6_000}
-"""Training pictures that these models have time for at size 1."""
+"""Training images that these models have time for at size 1."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is trained and drawn.
+    """Sizes of training and evaluation.
 
     Attributes:
-        num_steps: Steps of the JPEG models; the others get as many operations.
-        num_vq_steps: Steps of the VQ-VAEs; None takes the configs' own.
-        num_drawn: New pictures of a seed.
-        num_references: Test pictures behind the distances of new ones.
-        num_finished: Test pictures to be finished; all there are, at most.
+        num_steps: Steps of the JPEG models; the others get equal FLOPs.
+        num_vq_steps: Steps of the VQ-VAEs; None for those of the configs.
+        num_drawn: New images of a seed.
+        num_references: Test images that new ones are compared with.
+        num_finished: Most test images to complete.
         num_seeds: Sampling seeds.
-        num_corrupted: Pictures with a wrong byte.
-        num_clips: Clips to go on with.
+        num_corrupted: Images with a wrong byte.
+        num_clips: Clips to continue.
     """
 
     num_steps: int
@@ -89,10 +88,10 @@ QUICK = Scale(2, 2, 2, 4, 2, 1, 4, 2)
 
 
 class Claims:
-    """The claims, one after the other.
+    """The claims, one after another.
 
     Args:
-        bench: Takes the rows.
+        bench: Collects the rows.
     """
 
     def __init__(self, bench: Bench):
@@ -107,7 +106,7 @@ class Claims:
         return max(1, round(self.scale.num_steps * self.bench.size))
 
     def fit(self, name: str, config: str, flops: float | None, *overrides: str) -> Files:
-        """Train, and keep what it took."""
+        """Train, and record the cost."""
         self.bench.say(f"{name}: trains {config}")
         steps = self.num_steps if flops is None else None
         quickly = ["--trainer.limit_val_batches=1"] if self.bench.quick else []
@@ -129,7 +128,7 @@ class Claims:
         return files
 
     def trio(self, data: str) -> dict[str, Files]:
-        """JPEG, VQ and pixels on one set, at equal operations."""
+        """JPEG, VQ and pixels on one data set, at equal FLOPs."""
         jpeg = self.fit(f"{data} jpeg", f"jpeg_lm/{data}", None, *self.few(data, "jpeg"))
         self.bench.say(f"{data}: trains the VQ-VAE")
         folder, minutes, losses = train_autoencoder(data, self.scale.num_vq_steps)
@@ -142,7 +141,7 @@ class Claims:
         return dict(zip(KINDS, (jpeg, vq, pixels), strict=True))
 
     def few(self, data: str, kind: str) -> list[str]:
-        """No more training pictures than there is time for: all are coded and tokenised first."""
+        """Limit the training images to the time there is: all are coded and tokenised first."""
         num = NUM_QUICK if self.bench.quick else MOST.get((data, kind))
         if num is None:
             return []
@@ -163,7 +162,7 @@ class Claims:
     # 1
 
     def unconditional(self) -> None:
-        """New digits, against raw test pictures and against the same as JPEG files."""
+        """New digits, compared with raw test images and with the same as JPEG files."""
         models = self.trio("mnist")
         shown = raw(models["jpeg"], self.scale.num_references)
         references = self.references(models["jpeg"], shown)
@@ -195,14 +194,14 @@ class Claims:
                 self.bench.row(1, what, ratio, 1.0, paper=paper)
 
     def references(self, jpeg: Files, shown: Images) -> dict[str, Tensor]:
-        """Features of real pictures as they are, and as the JPEG codec shows them."""
+        """Features of real images, raw and as the JPEG codec decodes them."""
         every = {"raw": shown, "as JPEG": coded(jpeg, shown)}
         return {name: features(self.extract, images) for name, images in every.items()}
 
     # 2 and 4
 
     def completion(self) -> None:
-        """Emoji finished from their beginnings."""
+        """Emoji, completed from their first part."""
         models = self.trio("emoji")
         shown = raw(models["jpeg"], self.scale.num_finished)
         references = self.references(models["jpeg"], shown)
@@ -238,7 +237,7 @@ class Claims:
         self.long_tail(models["jpeg"], half, references["raw"])
 
     def finished_rows(self, share: float, found: dict[str, dict[str, float]]) -> None:
-        """Rows of each way to judge, the paper's first."""
+        """Rows of each comparison, the paper's first."""
         for other in KINDS[1:]:
             for what, of_kind in found.items():
                 told = f"emoji, r = {share}: Frechet distance, {what}, JPEG-LM / {other}"
@@ -247,7 +246,7 @@ class Claims:
                 self.bench.row(2, told, of_kind["jpeg"] / of_kind[other], 1.0, paper=paper)
 
     def long_tail(self, model: Files, half: dict[str, Any], wanted: Any) -> None:
-        """Advantage over VQ by class, against how often the class is trained on."""
+        """Advantage over VQ by class, against the training frequency of the class."""
         from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
         sources = model.data.sources
@@ -273,7 +272,7 @@ class Claims:
 
 
 def categories(sources: Sequence[Any]) -> list[str]:
-    """Category of every picture of a source of emoji, in its order."""
+    """Category of every image of an emoji source, in its order."""
     import pyarrow.parquet as pq
 
     (text,) = sources

@@ -1,4 +1,4 @@
-"""AVC-LM's claim: it goes on with a clip better than by showing its last frame again.
+"""AVC-LM's claim: it continues a clip better than by repeating the last frame.
 
 Shape legend: T = frames of a clip, H, W = their size.
 """
@@ -17,7 +17,7 @@ from modules.codec_lm.h264.frame_prediction import frame_prediction, mean_frame_
 
 CONFIG = "avc_lm/moving_mnist"
 GIVEN = 10
-"""Frames that a clip begins with; the model adds five (sec. 4.2)."""
+"""Given frames of a clip; the model adds five (sec. 4.2)."""
 SHOWN = 6
 """Clips of the sheet."""
 Clip = NDArray[np.uint8]
@@ -25,24 +25,24 @@ Clip = NDArray[np.uint8]
 
 
 def continued(files: Files, num: int, seed: int) -> tuple[list[Clip], list[str | None]]:
-    """The first test clips with the frames that the model adds, and what ffmpeg says of them."""
+    """The first test clips with the frames that the model adds, and FFmpeg's errors."""
     files.system.generation = replace(files.system.generation, seed=seed)
     data, codec = files.data, files.system.codec
     frames, height, width, _ = codec.shape
     data.num_samples, data.eval_batch_size = num, BATCH
     data.share = (GIVEN + 0.01) / frames
     clips: list[Clip] = []
-    told: list[str | None] = []
-    for number, batch in enumerate(data.predict_dataloader()):
-        for record in files.system.predict_step(batch, number):
+    errors: list[str | None] = []
+    for index, batch in enumerate(data.predict_dataloader()):
+        for record in files.system.predict_step(batch, index):
             strip = record["continuation"].numpy()
             clips.append(strip.reshape(height, frames, width, 3).swapaxes(0, 1))
-            told.append(record["decoder_error"])
-    return clips[:num], told[:num]
+            errors.append(record["decoder_error"])
+    return clips[:num], errors[:num]
 
 
 def truth(files: Files, num: int) -> list[Clip]:
-    """The same clips as the codec shows them whole."""
+    """The same clips, complete, as the codec decodes them."""
     codec: Any = files.system.codec
     (source,) = files.data.unfinished
     source.images.prepare()
@@ -50,7 +50,7 @@ def truth(files: Files, num: int) -> list[Clip]:
 
 
 def sheet(found: list[Clip], wanted: list[Clip]) -> None:
-    """A picture of the first clips, frame by frame: what they are, and below what was written."""
+    """Write an image of the first clips, frame by frame; below each, its continuation."""
     pairs = [clip for pair in zip(wanted, found, strict=True) for clip in pair][: 2 * SHOWN]
     strips = np.stack([clip.swapaxes(0, 1).reshape(clip.shape[1], -1, 3) for clip in pairs])
     SHEETS.mkdir(parents=True, exist_ok=True)
@@ -58,10 +58,10 @@ def sheet(found: list[Clip], wanted: list[Clip]) -> None:
 
 
 def measure(bench: Bench, num_steps: int, num_clips: int) -> None:
-    """PSNR of added frames, the likeliest token each time, against repeating the last given one."""
+    """PSNR of frames added greedily, compared with repeating the last given frame."""
     bench.say(f"clips: trains {CONFIG}")
     files = train_files(CONFIG, num_steps, None, "--model.init_args.generation.temperature=0")
-    found, told = continued(files, num_clips, 0)
+    found, errors = continued(files, num_clips, 0)
     wanted = truth(files, num_clips)
     sheet(found, wanted)
     each = [
@@ -69,7 +69,7 @@ def measure(bench: Bench, num_steps: int, num_clips: int) -> None:
         for clip, real in zip(found, wanted, strict=True)
     ]
     mean = mean_frame_prediction(each)
-    unsound = float(np.mean([one is not None for one in told]))
+    unsound = float(np.mean([error is not None for error in errors]))
     better = float(np.mean([one.written > one.repeated for one in each]))
     bench.details["clips"] = {
         "config": CONFIG,

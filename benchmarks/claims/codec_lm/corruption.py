@@ -13,12 +13,12 @@ from modules.codec_lm.jpeg.codec import JpegCodec, Restart
 from modules.codec_lm.jpeg.corruption import Damage, study
 
 SIDE = 64
-"""Of the emoji, in pixels."""
+"""Side of the emoji, in pixels."""
 RESTARTS: tuple[Restart, ...] = ("mcu", "row", "none")
 
 
 def measure(bench: Bench, num: int) -> None:
-    """One wrong byte in a file, by how often restart markers stand in it."""
+    """One wrong byte in a file, for each spacing of restart markers."""
     path = data_folder() / "emoji" / "emoji72.parquet"
     source = ImageTextParquet(str(path), caption=None, where={"split": "train"})
     source.prepare()

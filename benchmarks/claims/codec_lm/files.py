@@ -1,6 +1,6 @@
-"""Trains language models of files for a claim, and judges what they draw.
+"""Trains language models of files for a claim, and evaluates their samples.
 
-Shape legend: N = pictures, H, W = their size, D = features.
+Shape legend: N = images; H, W = their size; D = features.
 """
 
 import os
@@ -28,9 +28,9 @@ CONFIGS = Path(__file__).parents[3] / "configs"
 Images = NDArray[np.uint8]
 """RGB, [N, H, W, 3]."""
 BATCH = 250
-"""Files written side by side."""
+"""Files generated at a time."""
 SHEETS, COLUMNS = Path("runs") / "claims", 8
-"""Where sheets of pictures go, and pictures of a row."""
+"""Folder of sheets of images, and images of a row."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ class Files:
     """A language model of files that a config trained.
 
     Attributes:
-        system: The model, ready to draw.
+        system: The trained model.
         data: Its data.
         num_steps: Optimizer steps.
-        num_files: Training files among them, about; a file may have come several times.
+        num_files: Approximate number of training files in them, repetitions included.
         flops: Floating-point operations executed in training.
         minutes: Wall-clock time of training.
-        losses: Of the validation at the end.
+        losses: Losses of the last validation.
     """
 
     system: CodecLM
@@ -57,7 +57,7 @@ class Files:
 
 
 def data_folder() -> Path:
-    """Where the data lie."""
+    """Folder of the data."""
     return Path(os.environ.get("TRAINER_DATA", "data"))
 
 
@@ -75,8 +75,8 @@ def train_files(config: str, num_steps: int | None, flops: float | None, *overri
 
     Args:
         config: Its folder and name.
-        num_steps: Optimizer steps, which the learning rate follows; None takes the config's own.
-        flops: Operations to spend in place of a number of steps, where not None.
+        num_steps: Optimizer steps, which set the schedule; None for those of the config.
+        flops: FLOPs to spend instead of a number of steps.
         overrides: Further options, as on the command line.
     """
     path = CONFIGS / f"{config}.yaml"
@@ -102,7 +102,7 @@ def train_files(config: str, num_steps: int | None, flops: float | None, *overri
 
 
 def a_step(built: Any) -> tuple[float, float]:
-    """Operations of forward and backward, executed, and files; the means of some batches."""
+    """Executed FLOPs of forward and backward, and files; means over some batches."""
     network = built.model.language_model
     operations, files = 0, 0
     for batch in islice(built.datamodule.train_dataloader(), COUNTED):
@@ -115,22 +115,22 @@ def a_step(built: Any) -> tuple[float, float]:
     return operations / COUNTED, files / COUNTED
 
 
-# What a model draws
+# Samples
 
 
 def batches(num: int) -> list[int]:
-    """How many of so many files are written side by side, time after time."""
+    """Sizes of the batches that `num` files are generated in."""
     return [min(BATCH, num - at) for at in range(0, num, BATCH)]
 
 
 def draw(files: Files, num: int, seed: int) -> Images:
-    """New pictures."""
+    """New images."""
     records = new(files, num, seed)
     return np.stack([record["continuation"].numpy() for record in records])
 
 
 def new(files: Files, num: int, seed: int) -> list[dict[str, Any]]:
-    """Records of new files, drawn by that seed."""
+    """Records of new files, with a sampling seed."""
     system = files.system
     system.generation = replace(system.generation, seed=seed)
     sizes = batches(num)
@@ -140,13 +140,13 @@ def new(files: Files, num: int, seed: int) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Finished:
-    """Pictures that a model finished.
+    """Images that a model completed.
 
     Attributes:
-        images: What their files show.
-        unsound: Share of the files that a strict decoder complains of.
-        to_the_brim: Share of the files that took nine tenths of all tokens they might have: near
-            its end the grammar leaves a file no choice but to finish.
+        images: The decoded files.
+        unsound: Share of files with an error of a strict decoder.
+        to_the_brim: Share of files that used nine tenths of their budget: near its end, the grammar
+            forces a file to finish.
     """
 
     images: Images
@@ -155,7 +155,7 @@ class Finished:
 
 
 def finish(files: Files, num: int, share: float, seed: int) -> Finished:
-    """The first test pictures, finished from a share of them."""
+    """The first test images, completed from a share of each."""
     files.system.generation = replace(files.system.generation, seed=seed)
     data = files.data
     data.num_samples, data.share, data.eval_batch_size = num, share, BATCH
@@ -173,7 +173,7 @@ def finish(files: Files, num: int, share: float, seed: int) -> Finished:
 
 
 def sound_without_grammar(files: Files, num: int) -> float:
-    """Share of new files without a decoder error where the model may write any byte anywhere."""
+    """Share of new files without a decoder error if the model may write any byte."""
     system = files.system
     system.constrained = False
     records = new(files, num, seed=0)
@@ -182,14 +182,14 @@ def sound_without_grammar(files: Files, num: int) -> float:
 
 
 def raw(files: Files, num: int) -> Images:
-    """The first test pictures as they are, before any codec."""
+    """The first test images, before any codec."""
     (source,) = files.data.unfinished
     source.images.prepare()
     return rgb([source.pixels(index) for index in range(min(num, len(source.images)))])
 
 
 def coded(files: Files, images: Images) -> Images:
-    """The same as the codec shows them."""
+    """The same, as the codec decodes them."""
     codec: Any = files.system.codec
     is_grey = len(codec.shape) == 2
     sequences = [codec.encode(one[..., 0] if is_grey else one) for one in images]
@@ -197,19 +197,19 @@ def coded(files: Files, images: Images) -> Images:
 
 
 def rgb(images: Sequence[NDArray[np.uint8]]) -> Images:
-    """Grey pictures repeated, others as they are."""
+    """Images in RGB."""
     whole = np.stack(images)
     return whole if whole.ndim == 4 else np.repeat(whole[..., None], 3, axis=3)
 
 
 def beneath(shown: Images, finished: Images, share: float) -> Images:
-    """Finished pictures whose given part is the true one: what is left to judge was written."""
+    """Completed images with the given part replaced by the true one."""
     given = round(share * shown.shape[1])
     return np.concatenate([shown[:, :given], finished[:, given:]], axis=1)
 
 
 def show(name: str, *rows: Images) -> Path:
-    """Write a sheet of rows of pictures, for people; eight a row."""
+    """Write a sheet of rows of images, eight a row."""
     path = SHEETS / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     shown = np.concatenate([row[:COLUMNS] for row in rows])
@@ -222,7 +222,7 @@ def show(name: str, *rows: Images) -> Path:
 
 @torch.no_grad()
 def features(extract: FeatureExtractor, images: Images) -> Tensor:
-    """Features of pictures, float64 [N, D]."""
+    """Features of images, float64 [N, D]."""
     parts = [
         extract(as_images(torch.from_numpy(images[at : at + BATCH])))
         for at in range(0, len(images), BATCH)
