@@ -1,5 +1,6 @@
 """Modules are those of this repository, and so are files that are found from their own places."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import engine
 import modules
 
 ROOT = Path(__file__).parents[1]
+OURS = ("benchmarks", "callbacks", "cli", "datamodules", "engine", "modules", "tests")
 FOUND_FROM = re.compile(r'Path\(__file__\)((?:\.parents\[\d+\]|\.parent)+)((?: / "[^"]+")*)')
 """A path that a file counts from its own place."""
 FILES = {
@@ -42,3 +44,45 @@ def test_what_a_file_finds_from_its_own_place_is_there(file):
         is_home = path in (ROOT, file.parent)
         assert path.exists(), path
         assert is_home or path not in file.parents, f"{path} is neither the repository nor its own"
+
+
+def defined(file: Path) -> set[str]:
+    """Names that a module defines or imports, at any depth."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {alias.asname or alias.name for alias in node.names}
+    return found
+
+
+def missing_imports(file: Path) -> list[str]:
+    """Names that a file imports from ours, at any depth, and that are not there."""
+    nodes = [node for node in ast.walk(ast.parse(file.read_text())) if is_of_ours(node)]
+    homes = {node.module: ROOT.joinpath(*node.module.split(".")) for node in nodes}
+    held = {
+        name: defined(home.with_suffix(".py")) if not home.is_dir() else names_in(home)
+        for name, home in homes.items()
+    }
+    pairs = [(node.module, alias.name) for node in nodes for alias in node.names]
+    return [f"{module}.{name}" for module, name in pairs if name not in held[module]]
+
+
+def is_of_ours(node: ast.AST) -> bool:
+    """Whether a node imports names from one of our modules."""
+    return isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] in OURS
+
+
+def names_in(folder: Path) -> set[str]:
+    """Modules and packages of a folder."""
+    return {path.stem for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("folder", ["tests", "benchmarks"])
+def test_every_name_that_a_file_imports_from_ours_is_there(folder):
+    # mypy does not read tests, and collecting them runs no import inside a function
+    files = sorted((ROOT / folder).rglob("*.py"))
+    assert [(str(file), missing) for file in files if (missing := missing_imports(file))] == []

@@ -95,10 +95,10 @@ def test_a_first_step_that_fails_leaves_nothing_counting(
 def test_validation_of_a_plain_module_is_told_by_the_names_that_people_give():
     from types import SimpleNamespace
 
-    from callbacks.report import found
+    from callbacks.report import logged_metrics
 
     logged = {"train_loss": 1.0, "val_acc": 0.5, "valid/f1": 0.25, "interval": 3.0}
     trainer = SimpleNamespace(callback_metrics=logged, state=SimpleNamespace(fn="fit"))
-    assert found(trainer, "validate/") == {"val_acc": 0.5, "valid/f1": 0.25}
+    assert logged_metrics(trainer, "validate/") == {"val_acc": 0.5, "valid/f1": 0.25}
     trainer.callback_metrics = {**logged, "validate/loss": 2.0}
-    assert found(trainer, "validate/") == {"validate/loss": 2.0}
+    assert logged_metrics(trainer, "validate/") == {"validate/loss": 2.0}

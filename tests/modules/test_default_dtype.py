@@ -5,7 +5,7 @@ import torch
 
 from modules.diffusion.noise import gaussian
 from modules.diffusion.schedule import CosineSchedule, LinearSchedule
-from modules.lmfusion.boi import sample
+from modules.lmfusion.boi import sample_positions
 from modules.lmfusion.network.mask import PREFIX, Runs
 from modules.lmfusion.network.patchify import TimeEmbedding, grid_waves
 from modules.lmfusion.noise import draw_steps
@@ -35,7 +35,7 @@ def steps():
 def boi_weights():
     torch.manual_seed(0)
     runs = Runs(kind_N=(PREFIX, PREFIX), document_N=(0, 1), length_N=(700, 303))
-    return sample(runs, [0, 1]).weight_K
+    return sample_positions(runs, [0, 1]).weight_K
 
 
 def token_rarity():

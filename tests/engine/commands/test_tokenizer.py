@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from engine.commands import tokenizer as module
-from engine.commands.tokenizer import TrainTokenizer, told, train_tokenizer
+from engine.commands.tokenizer import TrainTokenizer, reported, train_tokenizer
 from engine.run.trainer import Trainer
 
 
@@ -50,5 +50,5 @@ def test_too_small_a_vocabulary_and_no_text_are_refused(tmp_path):
 def test_texts_are_counted_aloud_while_they_are_read(monkeypatch, capsys):
     now = iter(range(100))
     monkeypatch.setattr(module, "monotonic", lambda: next(now))
-    assert list(told(iter("abcdef"), seconds=2)) == list("abcdef")
+    assert list(reported(iter("abcdef"), seconds=2)) == list("abcdef")
     assert capsys.readouterr().out.splitlines() == ["3 texts read", "6 texts read"]
