@@ -104,7 +104,7 @@ def damaged_config(model, folder):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (damaged_weight, r"other values of lm_head\.weight in 1 of 9600 places"),
+        (damaged_weight, r"other values of lm_head\.weight at 1 of 9600 positions"),
         (damaged_config, r"outputs differ by \d.* of their spread, more than the 0\.001"),
     ],
 )

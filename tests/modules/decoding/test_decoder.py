@@ -83,7 +83,7 @@ def _all(told):
 
 def test_options_that_would_not_be_heard_are_refused_with_what_says_them():
     decoder = Decoder(cad(tiny("llama")))
-    refused = {**ANSWERED, **CONTINUED, "position_ids": "models read nothing but the prompts"}
+    refused = {**ANSWERED, **CONTINUED, "position_ids": "models read only the prompts"}
     for name, told in refused.items():
         with pytest.raises(ValueError, match=f"generate takes no {name} here: .*{told}"):
             decoder.generate(ASKED[:1], max_new_tokens=3, **{name: None})

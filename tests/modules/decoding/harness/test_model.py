@@ -32,7 +32,7 @@ def tokenizer(tokenizer_folder):
 def test_without_the_package_one_line_tells_the_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "lm_eval", None)
     monkeypatch.setitem(sys.modules, "lm_eval.api.model", None)
-    path = Path(tasks.__file__).with_name("harness.py")
+    path = Path(tasks.__file__).with_name("model.py")
     with pytest.raises(ModuleNotFoundError, match=r"not installed: run .* `uv run --group harness"):
         runpy.run_path(str(path))
 
