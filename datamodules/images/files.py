@@ -20,7 +20,7 @@ from datamodules.records.document import printable
 from datamodules.records.errors import BadSampleError
 from datamodules.records.faults import reason
 from datamodules.records.formats.files import describe
-from datamodules.records.formats.hub import hub_record, hub_rows
+from datamodules.records.formats.hub import hub_name, hub_record, hub_rows
 from datamodules.records.formats.parquet import require_column
 from datamodules.records.indexed_rows import IndexedRows
 
@@ -159,7 +159,7 @@ class ImageTextHub(ImageSource):
     @property
     @override
     def name(self) -> str:
-        return ":".join(filter(None, [self.dataset, self.config, self.split]))
+        return hub_name(self.dataset, self.config, self.split)
 
     @override
     def fingerprint(self) -> str:

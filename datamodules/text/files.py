@@ -15,7 +15,7 @@ from datamodules.records.document import BadSample, Document, printable, to_docu
 from datamodules.records.faults import attempt, reason
 from datamodules.records.formats.columns import Record, Wanted, cell
 from datamodules.records.formats.files import COMPRESSIONS, FORMATS, opened, refuse_encodings, shown
-from datamodules.records.formats.hub import hub_records, hub_rows
+from datamodules.records.formats.hub import hub_name, hub_records, hub_rows
 from datamodules.records.formats.open import Row, bad_file, read_rows
 from datamodules.text.source import FileText, TextSource
 from engine.disk.digest import contents
@@ -255,7 +255,7 @@ class HubText(TextSource):
     @property
     def name(self) -> str:
         """Name, configuration and split."""
-        return printable(":".join(filter(None, [self.dataset, self.config, self.split])))
+        return hub_name(self.dataset, self.config, self.split)
 
     def fingerprint(self) -> str:
         """All arguments except the weight; for a local copy also the files."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datamodules.records.document import BadSample
+from datamodules.records.document import BadSample, printable
 from datamodules.records.errors import BadSampleError
 from datamodules.records.faults import attempt, reason
 from datamodules.records.formats.arrow import records
@@ -14,6 +14,11 @@ from datamodules.records.roots import located
 
 if TYPE_CHECKING:  # the import takes seconds
     from datasets import Dataset
+
+
+def hub_name(name: str, config: str | None, split: str) -> str:
+    """Name, configuration and split, for logs."""
+    return printable(":".join(filter(None, [name, config, split])))
 
 
 def hub_rows(
