@@ -1,0 +1,1 @@
+"""News articles with summaries and stances."""

@@ -1,0 +1,41 @@
+"""Articles with a summary and a stance, and the interface of their sources."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from datamodules.records.document import BadSample
+
+
+@dataclass(frozen=True)
+class Article:
+    """One article and what is known about it.
+
+    Attributes:
+        id: Unique and stable name.
+        origin: File and row, counted from 1; or the generator and the index of the article.
+        text: The article.
+        summary: Its reference summary; empty if unknown.
+        stance: Name of the stance of the article, not of its summary; empty if unknown.
+        asked: Name of the stance that a user asks for its summary; empty if none is asked for.
+    """
+
+    id: str
+    origin: str
+    text: str
+    summary: str = ""
+    stance: str = ""
+    asked: str = ""
+
+
+class ArticleSource(ABC):
+    """A named source of articles."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """A short name for messages."""
+
+    @abstractmethod
+    def articles(self) -> Iterator[Article | BadSample]:
+        """The articles in a fixed order; unusable ones come as a `BadSample`."""
