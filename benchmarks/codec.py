@@ -1,12 +1,12 @@
-"""What files cost beside the language model: encoding, tokens, packing, and the grammar.
+"""Cost of JPEG files around the language model: encoding, tokenisation, packing and the grammar.
 
-Encoding is what the data pay for a picture, its file spelt as text, and is compared with Pillow's
-own `save` of whole files of the same setting, which spells nothing. Tokens are timed on texts of 10
-and of 80 kB. The grammar's cost is that of masking one token of one file, over one cached decoding
-step, batch 1, of the model of `configs/jpeg_lm/digits.yaml`.
+Encoding turns an image into its file as text. It is compared with Pillow's own `save` of whole
+files at the same settings, without the conversion to text. Tokenisation is timed on texts of 10 and
+of 80 kB. The grammar's cost is the time to mask one token of one file, over one cached decoding
+step at batch size 1 of the model of `configs/jpeg_lm/digits.yaml`.
 
-Cached decoding is of a Llama of 110 million parameters in float32, batch 1: the bytes of its
-weights per second, over the bytes that a large copy reads and writes per second.
+Cached decoding is that of a Llama of 110 million parameters in float32 at batch size 1: the bytes
+of its weights per second, over the bytes that a large copy reads and writes per second.
 """
 
 from collections.abc import Callable
@@ -31,19 +31,19 @@ from modules.codec_lm.system import CodecLM
 
 DIGITS = Path("configs/jpeg_lm/digits.yaml")
 SHORT, LONG = 10_000, 80_000
-"""Characters of the texts."""
+"""Characters of the texts that are tokenised."""
 NUM_IMAGES = 16
 NUM_FILES = 200
 NUM_DECODED = 64
-"""Tokens that a large model writes at a time."""
+"""Tokens that the large model generates per call."""
 COPIED = 256 * 2**20
-"""Bytes of a large copy."""
+"""Bytes that the copy copies."""
 BUDGET = 10_000
-"""Tokens that files may have: far from any limit."""
+"""Tokens left to a file: far from any limit."""
 
 
 def timed(work: Callable[[], Any]) -> Measure:
-    """Seconds of some work."""
+    """A measure: the wall-clock seconds of a call."""
 
     def seconds() -> float:
         start = perf_counter()
@@ -54,21 +54,21 @@ def timed(work: Callable[[], Any]) -> Measure:
 
 
 def images(codec: JpegCodec, num: int) -> list[NDArray[np.uint8]]:
-    """Smooth pictures with some detail."""
-    dice = np.random.default_rng(0)
+    """Smooth synthetic images with some detail."""
+    rng = np.random.default_rng(0)
     side = max(2, codec.height // 8)
     shape = side, side, *codec.shape[2:]
-    small = [Image.fromarray(dice.integers(0, 256, shape, dtype=np.uint8)) for _ in range(num)]
-    return [np.asarray(one.resize((codec.width, codec.height))) for one in small]
+    small = [Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)) for _ in range(num)]
+    return [np.asarray(image.resize((codec.width, codec.height))) for image in small]
 
 
 def encoding(bench: Bench) -> None:
-    """Pictures to spelt bytes, against Pillow's plain ones."""
+    """Images to files as text, against Pillow's own files."""
     codec = JpegCodec(256, 256)
-    shown = images(codec, NUM_IMAGES)
+    samples = images(codec, NUM_IMAGES)
     measures = {
-        "Pillow": timed(lambda: [codec.save(one) for one in shown]),
-        "ours": timed(lambda: [codec.text(one) for one in shown]),
+        "Pillow": timed(lambda: [codec.save(image) for image in samples]),
+        "ours": timed(lambda: [codec.text(image) for image in samples]),
     }
     timings = bench.time("encoding", measures, "Pillow", num_rounds=30)
     ratio = timings.ratio("ours", "Pillow")
@@ -77,9 +77,9 @@ def encoding(bench: Bench) -> None:
 
 
 def tokens(bench: Bench, system: CodecLM) -> None:
-    """How tokenising grows with the length of a file."""
+    """How the time of tokenisation grows with the length of a file."""
     codec = JpegCodec(256, 256, quality=75)
-    text = "".join(codec.text(one) for one in images(codec, 8))
+    text = "".join(codec.text(image) for image in images(codec, 8))
     text *= -(-LONG // len(text))
     encode = system.tokenizer.backend_tokenizer.encode
     measures = {
@@ -93,25 +93,25 @@ def tokens(bench: Bench, system: CodecLM) -> None:
 
 
 def packing(bench: Bench, data: Any) -> None:
-    """How full rows of whole files are."""
+    """Share of a row's positions that whole files fill."""
     data.prepare_data()
     data.setup("fit")
-    (share,) = data.mixture_report().values()
-    bench.row(8, "packing fill, whole files", share.fill, 0.98, limit=1.0, at_least=True)
+    (source,) = data.mixture_report().values()
+    bench.row(8, "packing fill, whole files", source.fill, 0.98, limit=1.0, at_least=True)
 
 
 def grammar(bench: Bench, system: CodecLM) -> None:
-    """Masking one token over decoding it; every round masks a file that was not seen before."""
-    tokens, codec = system.rules, system.codec
+    """Time to mask one token over that of decoding it; every round takes a new file."""
+    rules, codec = system.rules, system.codec
     assert isinstance(codec, JpegCodec)
-    files = cycle(system.tokenizer.encode(codec.text(one)) for one in images(codec, NUM_FILES))
+    files = cycle(system.tokenizer.encode(codec.text(image)) for image in images(codec, NUM_FILES))
 
     def mask() -> float:
-        file, state = next(files), tokens.start
+        file, state = next(files), rules.start
         start = perf_counter()
         for token in file:
-            tokens.legal(state, BUDGET)
-            state = tokens.advance(state, token)
+            rules.legal(state, BUDGET)
+            state = rules.advance(state, token)
         return (perf_counter() - start) / len(file)
 
     def decode() -> float:
@@ -130,7 +130,7 @@ def grammar(bench: Bench, system: CodecLM) -> None:
 
 
 def large() -> LanguageModel:
-    """A Llama of 85 million parameters in blocks and 25 million in its tables."""
+    """A Llama with 85 million parameters in blocks and 25 million in embedding and output layer."""
     options: dict[str, Any] = {
         "vocab_size": 16_000,
         "hidden_size": 768,
@@ -143,10 +143,10 @@ def large() -> LanguageModel:
 
 
 def decoding(bench: Bench) -> None:
-    """Cached decoding of a large model, through our `generate` and through transformers' alone."""
+    """Cached decoding of a large model, by our `generate` and by that of transformers."""
     model = large()
-    read = [p for name, p in model.named_parameters() if "embed_tokens" not in name]
-    num_bytes = sum(p.numel() * p.element_size() for p in read)
+    weights = [p for name, p in model.named_parameters() if "embed_tokens" not in name]
+    num_bytes = sum(p.numel() * p.element_size() for p in weights)
     start = torch.ones(1, 1, dtype=torch.int64)
     source = torch.ones(COPIED // 4)
     target = torch.empty_like(source)
@@ -158,8 +158,8 @@ def decoding(bench: Bench) -> None:
         generate(model, start, mask, tokenizer, how)
 
     def theirs() -> None:
-        wanted = {"max_new_tokens": NUM_DECODED, "do_sample": False, "pad_token_id": 0}
-        model.generate(start, mask, eos_token_id=None, **wanted)
+        options = {"max_new_tokens": NUM_DECODED, "do_sample": False, "pad_token_id": 0}
+        model.generate(start, mask, eos_token_id=None, **options)
 
     def per_byte(work: Callable[[], Any], count: int) -> Measure:
         seconds = timed(work)
@@ -178,31 +178,31 @@ def decoding(bench: Bench) -> None:
 
 
 def forced(bench: Bench, system: CodecLM) -> None:
-    """How many tokens of files are the only legal ones, and need no model."""
-    tokens, codec = system.rules, system.codec
+    """Share of tokens of files that are the only legal one, and so need no model."""
+    rules, codec = system.rules, system.codec
     assert isinstance(codec, JpegCodec)
-    only, total = 0, 0
-    for one in images(codec, NUM_FILES):
-        state = tokens.start
-        for token in system.tokenizer.encode(codec.text(one)):
-            only += int(tokens.legal(state, BUDGET).sum() == 1)
-            total += 1
-            state = tokens.advance(state, token)
-    bench.details["share of tokens that are forced"] = only / total
+    num_forced, num_tokens = 0, 0
+    for image in images(codec, NUM_FILES):
+        state = rules.start
+        for token in system.tokenizer.encode(codec.text(image)):
+            num_forced += int(rules.legal(state, BUDGET).sum() == 1)
+            num_tokens += 1
+            state = rules.advance(state, token)
+    bench.details["share of tokens that are forced"] = num_forced / num_tokens
 
 
 def measure(bench: Bench) -> None:
-    """All of it."""
+    """Costs of encoding, tokenisation, packing, grammar and cached decoding."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    what = configured([DIGITS])
-    system = what.model
+    built = configured([DIGITS])
+    system = built.model
     assert isinstance(system, CodecLM)
     system.configure_model()
     system.eval()
     encoding(bench)
     tokens(bench, system)
-    packing(bench, what.datamodule)
+    packing(bench, built.datamodule)
     grammar(bench, system)
     forced(bench, system)
     torch.set_num_threads(threads)

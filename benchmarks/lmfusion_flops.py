@@ -1,10 +1,11 @@
-"""What a step of LMFusion computes and keeps, over the least that the paper's formulas allow.
+"""FLOPs and saved bytes of a step of LMFusion over the minimum that the paper's formulas allow.
 
-Counts, not times: on the meta device, at the proportions of Llama-3-8B in float32 with the linear
-patchifier (the U-Net would add as much to both sides). A batch is eight documents of 256 patches
-and texts of unlike lengths around 40 or 512 tokens. What the least is, `fusion_minimum` derives;
-who the peers are, `naive_fusion` says. Before anything is counted, all of them must give the same
-loss at a small size, and the meta device must count there what real tensors count.
+These are counts, not times: they are taken on the meta device, at the sizes of Llama-3-8B in
+float32 with the linear patchifier (the U-Net would add the same to both sides). A batch has eight
+documents of 256 patches, with texts of different lengths whose mean is 40 or 512 tokens.
+`fusion_minimum` derives the minimum; `naive_fusion` describes the peers. Before anything is
+counted, all implementations must give the same loss at a small size, and the meta device must give
+the same counts as real tensors there.
 """
 
 from collections.abc import Callable
@@ -33,17 +34,17 @@ GOAL_FLOPS = 1.02
 GOAL_BYTES = 1.10
 ORDERS = {"caption first": True, "image first": False}
 MEANS = (40, 512)
-"""Text tokens of a document, on average."""
+"""Mean number of text tokens of a document."""
 
 
 @dataclass(frozen=True)
-class Entrants:
-    """One network in all the ways that are compared; they have the same shapes.
+class Variants:
+    """The same network for each implementation that is compared.
 
     Attributes:
-        ours: As it is.
-        autograd: Left to autograd.
-        trained: All weights trained, as where only a learning rate of 0 freezes them.
+        ours: Unchanged.
+        autograd: Autograd finds out what is frozen.
+        trained: All weights get gradients, as where only a learning rate of 0 freezes them.
     """
 
     ours: LMFusion
@@ -51,14 +52,14 @@ class Entrants:
     trained: LMFusion
 
     @staticmethod
-    def of(size: Size, device: str) -> "Entrants":
-        """Build them."""
+    def of(size: Size, device: str) -> "Variants":
+        """Build one network a variant; all have the same weights."""
         ours, autograd, trained = (size.build(device=device) for _ in range(3))
         trained.fusion.requires_grad_(True)
-        return Entrants(ours, left_to_autograd(autograd), trained)
+        return Variants(ours, left_to_autograd(autograd), trained)
 
     def losses(self, case: FusionCase, rows: FusionRows) -> dict[str, Callable[[], Tensor]]:
-        """The loss in every way."""
+        """The loss, computed by each implementation."""
         return {
             "ours": partial(loss, self.ours, case),
             "frozen autograd": partial(loss, self.autograd, case),
@@ -68,46 +69,46 @@ class Entrants:
 
 
 def check_losses(size: Size, case: FusionCase) -> None:
-    """Refuse to compare ways that do not compute the same.
+    """Refuse to compare implementations that do not compute the same loss.
 
     Raises:
-        RuntimeError: Two losses differ; names both.
+        RuntimeError: Two losses differ; the message gives both.
     """
-    entrants, rows = Entrants.of(size, "cpu"), FusionRows.of(case)
-    wanted = whole_loss(entrants.ours, case)
-    peers = entrants.losses(case, rows)
-    peers["boolean"] = partial(naive_loss, entrants.ours, case, rows, "boolean")
-    del peers["ours"]  # which leaves out the text that can train nothing
+    variants, rows = Variants.of(size, "cpu"), FusionRows.of(case)
+    expected = whole_loss(variants.ours, case)
+    peers = variants.losses(case, rows)
+    peers["boolean"] = partial(naive_loss, variants.ours, case, rows, "boolean")
+    del peers["ours"]  # it leaves out text without trainable parameters
     for name, peer in peers.items():
-        found = peer()
-        if not torch.allclose(found, wanted, rtol=1e-5):
-            raise RuntimeError(f"{name} has a loss of {found.item()}, ours is {wanted.item()}")
+        actual = peer()
+        if not torch.allclose(actual, expected, rtol=1e-5):
+            raise RuntimeError(f"{name} has a loss of {actual.item()}, ours is {expected.item()}")
 
 
 def check_meta(size: Size, case: FusionCase) -> None:
-    """Refuse to count on the meta device what real tensors count otherwise.
+    """Refuse to count on the meta device where its counts are not those of real tensors.
 
     Raises:
-        RuntimeError: They differ; quotes both.
+        RuntimeError: The counts differ; the message gives both.
     """
     counts = []
     for device in ("cpu", "meta"):
         system = size.build(device=device)
-        work = partial(loss, system, case.to(device))
-        counts.append((executed_flops(work), saved_bytes(work, system.parameters())))
+        step = partial(loss, system, case.to(device))
+        counts.append((executed_flops(step), saved_bytes(step, system.parameters())))
     if counts[0] != counts[1]:
         raise RuntimeError(f"real tensors count {counts[0]}, the meta device {counts[1]}")
 
 
-def count(bench: Bench, size: Size, entrants: Entrants, order: str, mean: int) -> None:
-    """One batch: FLOPs of every way and bytes of two, each over the least."""
+def count(bench: Bench, size: Size, variants: Variants, order: str, mean: int) -> None:
+    """One batch: FLOPs of every implementation and bytes of two, each over the minimum."""
     case = FusionCase.of(size, spread(mean), ORDERS[order])
-    losses = entrants.losses(case.to("meta"), FusionRows.of(case).to("meta"))
+    losses = variants.losses(case.to("meta"), FusionRows.of(case).to("meta"))
     least = least_flops(size, case.runs)
-    flops = {name: executed_flops(work) / least for name, work in losses.items()}
-    kept = {
+    flops = {name: executed_flops(step) / least for name, step in losses.items()}
+    saved = {
         name: saved_bytes(losses[name], system.parameters()) / least_bytes(size, case.runs)
-        for name, system in {"ours": entrants.ours, "frozen autograd": entrants.autograd}.items()
+        for name, system in {"ours": variants.ours, "frozen autograd": variants.autograd}.items()
     }
     what = f"{order}, {mean} text tokens"
     bench.details[what] = {
@@ -115,13 +116,13 @@ def count(bench: Bench, size: Size, entrants: Entrants, order: str, mean: int) -
         "least_bytes": least_bytes(size, case.runs),
         "dense_least_flops": least_flops(size, case.runs, frozen=False),
         "flops": flops,
-        "bytes": kept,
+        "bytes": saved,
     }
     bench.say(f"{what}: " + ", ".join(f"{name} {value:.3f}" for name, value in flops.items()))
-    also = f"both experts on all tokens {flops['both experts']:.2f}"
+    both = f"both experts on all tokens {flops['both experts']:.2f}"
     bench.row(
         2,
-        f"executed / minimum FLOPs, {what} ({also})",
+        f"executed / minimum FLOPs, {what} ({both})",
         flops["ours"],
         GOAL_FLOPS,
         peer=flops["frozen autograd"],
@@ -130,9 +131,9 @@ def count(bench: Bench, size: Size, entrants: Entrants, order: str, mean: int) -
     bench.row(
         7,
         f"bytes saved for backward / minimum, {what}",
-        kept["ours"],
+        saved["ours"],
         GOAL_BYTES,
-        peer=kept["frozen autograd"],
+        peer=saved["frozen autograd"],
         limit=1.0,
     )
 
@@ -143,12 +144,12 @@ def measure(bench: Bench) -> None:
         case = FusionCase.of(SMALL, [5, 9, 7], is_first)
         check_losses(SMALL, case)
         check_meta(SMALL, case)
-    bench.say("all ways give the same loss; the meta device counts what real tensors count")
+    bench.say("all implementations give the same loss; the meta device counts as real tensors do")
     bench.details["size"] = vars(LLAMA_3_8B)
-    entrants = Entrants.of(LLAMA_3_8B, "meta")
+    variants = Variants.of(LLAMA_3_8B, "meta")
     for order in ORDERS:
         for mean in MEANS[:1] if bench.quick else MEANS:
-            count(bench, LLAMA_3_8B, entrants, order, mean)
+            count(bench, LLAMA_3_8B, variants, order, mean)
 
 
 if __name__ == "__main__":

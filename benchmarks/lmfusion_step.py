@@ -1,13 +1,13 @@
-"""Time of a training step of LMFusion over a dense step that trains everything on the same tokens.
+"""Time of a training step of LMFusion over that of a dense model, trained on the same tokens.
 
-The dense network is the same code without separation and without anything frozen. The limit is the
+The dense network is the same code without separation and without frozen weights. The limit is the
 ratio of the FLOPs that both must compute (`fusion_minimum`) at the benchmark's own shapes, so it is
 not that of Llama-3-8B, where it is 0.90 at 40 and 0.52 at 512 text tokens. A step is forward,
-backward and AdamW, in float32. The peer is LMFusion with tokens picked by boolean masks in every
-layer, a dense mask and the loss on all text.
+backward and AdamW, in float32. The peer is LMFusion with boolean indexing of each modality's tokens
+in every layer, a dense attention mask and the loss on all text.
 
 Where `transfusion-pytorch` is installed, its tokens/s are compared with those of our own dense
-network at as many parameters.
+network with the same number of parameters.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,17 +28,17 @@ SIZE = Size(384, 1344, 3, 6, 2, 1024)
 LENGTHS = {40: (30, 40, 50), 512: (384, 640)}
 """Text tokens of each document, by their mean."""
 SLACK = 1.10
-"""Step over dense step, over the limit."""
-RIVAL = "transfusion-pytorch"
+"""Aim for the step over the dense step, as a multiple of the limit."""
+PEER = "transfusion-pytorch"
 
 
 class TrainingStep:
-    """A hand-written step; times itself.
+    """A hand-written training step that times itself.
 
     Args:
-        module: Whose trainable parameters are trained.
-        forward: Computes the loss of a batch that is always the same.
-        device: Where it runs.
+        module: Its parameters that require gradients are trained.
+        forward: Computes the loss of a fixed batch.
+        device: Device of module and batch.
     """
 
     def __init__(self, module: nn.Module, forward: Callable[[], Tensor], device: torch.device):
@@ -49,7 +49,7 @@ class TrainingStep:
         self.device = device
 
     def __call__(self) -> float:
-        """Train one step; seconds."""
+        """Train one step; returns its seconds."""
         synchronise(self.device)
         start = perf_counter()
         self.optimizer.zero_grad()
@@ -68,14 +68,14 @@ def our_step(
 
 
 def naive_step(size: Size, case: FusionCase, device: torch.device) -> TrainingStep:
-    """A step of LMFusion by boolean masks."""
+    """A step of LMFusion with boolean indexing in every layer."""
     system, rows = size.build().to(device), FusionRows.of(case).to(device)
     forward = partial(naive_loss, system, case.to(device), rows, "boolean")
     return TrainingStep(system, forward, device)
 
 
 def compare(bench: Bench, size: Size, mean: int) -> None:
-    """One length of captions."""
+    """Our step, the dense step and the peer's at one mean length of texts."""
     case = FusionCase.of(size, LENGTHS[mean])
     measures = {
         "dense": our_step(size, case, bench.device, dense=True),
@@ -104,14 +104,14 @@ def compare(bench: Bench, size: Size, mean: int) -> None:
     )
 
 
-RIVAL_SIZE = {"dim": 192, "depth": 6}
-"""10.3 million parameters of transfusion-pytorch."""
+PEER_SIZE = {"dim": 192, "depth": 6}
+"""Gives transfusion-pytorch 10.3 million parameters."""
 OUR_SIZE = Size(320, 1240, 6, 5, 5, 1024, side=16)
-"""As many of ours, and as many blocks."""
+"""Our network with as many parameters and blocks."""
 NUM_DOCUMENTS, NUM_TOKENS = 16, 24
 
 
-def rival_step(size: Size, num_tokens: Sequence[int], device: torch.device) -> TrainingStep:
+def peer_step(size: Size, num_tokens: Sequence[int], device: torch.device) -> TrainingStep:
     """A step of transfusion-pytorch over documents of the same shape."""
     from transfusion_pytorch import Transfusion  # type: ignore[import-not-found, unused-ignore]
 
@@ -122,7 +122,7 @@ def rival_step(size: Size, num_tokens: Sequence[int], device: torch.device) -> T
         dim_latent=width,
         modality_default_shape=(size.num_patches,),
         prob_uncond=0.0,
-        transformer=RIVAL_SIZE,
+        transformer=PEER_SIZE,
     ).to(device)
     documents = [
         [
@@ -134,28 +134,28 @@ def rival_step(size: Size, num_tokens: Sequence[int], device: torch.device) -> T
     return TrainingStep(network, partial(network, documents), device)
 
 
-def compare_with_rival(bench: Bench) -> None:
-    """Tokens/s of our dense network over those of transfusion-pytorch."""
+def compare_with_peer(bench: Bench) -> None:
+    """Tokens/s of our dense network over those of transfusion-pytorch, where it is installed."""
     if find_spec("transfusion_pytorch") is None:
-        command = f"uv run --with {RIVAL} python -m benchmarks.{bench.name}"
-        bench.say(f"{RIVAL} is not installed, its row is left out; with it: {command}")
+        command = f"uv run --with {PEER} python -m benchmarks.{bench.name}"
+        bench.say(f"{PEER} is not installed, so its row is left out; to measure it: {command}")
         return
     lengths = [NUM_TOKENS] * NUM_DOCUMENTS
     measures = {
         "ours": our_step(OUR_SIZE, FusionCase.of(OUR_SIZE, lengths), bench.device, dense=True),
-        RIVAL: rival_step(OUR_SIZE, lengths, bench.device),
+        PEER: peer_step(OUR_SIZE, lengths, bench.device),
     }
-    timings = bench.time(RIVAL, measures, "ours", num_quick=2)
+    timings = bench.time(PEER, measures, "ours", num_quick=2)
     num_tokens = NUM_DOCUMENTS * (NUM_TOKENS + OUR_SIZE.num_patches)
     rates = {name: num_tokens / timings.time(name).median for name in measures}
     trained = {name: step.num_trained for name, step in measures.items()}
     for name, rate in rates.items():
         bench.say(f"  {name}: {rate:.0f} tokens/s, {trained[name] / 1e6:.2f} M parameters")
-    bench.details[RIVAL] |= {"tokens_per_second": rates, "trained": trained}
+    bench.details[PEER] |= {"tokens_per_second": rates, "trained": trained}
     bench.row(
         3,
-        f"tokens/s / those of {RIVAL}, dense, 10.3 M parameters",
-        timings.ratio(RIVAL, "ours"),
+        f"tokens/s / those of {PEER}, dense, 10.3 M parameters",
+        timings.ratio(PEER, "ours"),
         1.0,
         timings,
         peer=1.0,
@@ -164,10 +164,10 @@ def compare_with_rival(bench: Bench) -> None:
 
 
 def measure(bench: Bench) -> None:
-    """Step of LMFusion / dense step that trains everything on the same tokens."""
+    """Time of a training step of LMFusion over that of a dense model on the same tokens."""
     for mean in LENGTHS:
         compare(bench, SIZE, mean)
-    compare_with_rival(bench)
+    compare_with_peer(bench)
 
 
 if __name__ == "__main__":

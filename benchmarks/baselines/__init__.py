@@ -1,1 +1,1 @@
-"""Plain versions that ours are compared with."""
+"""Plain implementations that ours are compared with."""

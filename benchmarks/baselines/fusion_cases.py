@@ -1,7 +1,7 @@
 """Networks and batches on which LMFusion is measured.
 
-Documents are laid out by the datamodule's own collator; which losses count is the system's own
-say. Losses are those of one micro-batch that is the whole step, without a trainer.
+The datamodule's own collator lays out the documents, and the system itself decides which positions
+have a loss. Losses are those of a step of one micro-batch, without a trainer.
 
 Shape legend: as in `modules.lmfusion.network.fusion`.
 """
@@ -27,12 +27,12 @@ from modules.lmfusion.noise import Noised, add
 from modules.lmfusion.system import LMFusion
 
 SPREAD = (0.5, 0.75, 0.9, 1.0, 1.0, 1.1, 1.25, 1.5)
-"""Lengths of a batch's texts over their mean."""
+"""Lengths of a batch's texts as multiples of their mean."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """Size of a network with the linear patchifier, whose FLOPs are easily told.
+    """Size of a network with the linear patchifier, whose FLOPs follow from simple formulas.
 
     Attributes:
         width: D.
@@ -77,10 +77,10 @@ class Size:
         freeze_text: bool = True,
         device: torch.device | str = "cpu",
     ) -> LMFusion:
-        """The system with a network of random weights that are always the same.
+        """The system with a network of random weights from a fixed seed.
 
-        Trained weights are moved away from where they start: image experts differ from the text's,
-        and the way up does not give zeros.
+        Noise is added to the trained weights: the image experts then differ from the text's, and
+        the patchifier's upward part does not return zeros.
         """
 
         def network() -> FusionNetwork:
@@ -100,7 +100,7 @@ class Size:
 
     @property
     def options(self) -> dict[str, int]:
-        """The same in the words of transformers' LlamaConfig."""
+        """The sizes as options of transformers' LlamaConfig."""
         return {
             "hidden_size": self.width,
             "intermediate_size": self.intermediate,
@@ -120,8 +120,8 @@ class FusionCase:
     """A batch with its noise.
 
     Attributes:
-        batch: As the datamodule lays it out.
-        noised: Its images on their way to noise.
+        batch: As the datamodule collates it.
+        noised: Its images with noise added.
     """
 
     batch: ImageTextBatch
@@ -133,9 +133,9 @@ class FusionCase:
 
         Args:
             size: Vocabulary and latents.
-            num_tokens: Text tokens of each document; its start token is among them, which stands
-                in front even where the image comes before the caption.
-            caption_first: Whether the caption stands before the image.
+            num_tokens: Text tokens of each document, the start token included, which comes first
+                even where the image precedes the caption.
+            caption_first: Whether the caption precedes the image.
         """
         rng = np.random.default_rng(0)
 
@@ -150,8 +150,8 @@ class FusionCase:
         batch = collate(documents, rows, size.num_patches, size.latent_shape)
         latent_ICHW = cast(Tensor, batch["latent_ICHW"])
         step_I = torch.linspace(100, 900, len(documents)).long()
-        dice = torch.Generator().manual_seed(0)
-        noised = add(latent_ICHW, step_I, CosineSchedule(), "eps", dice)
+        generator = torch.Generator().manual_seed(0)
+        noised = add(latent_ICHW, step_I, CosineSchedule(), "eps", generator)
         return FusionCase(cast(ImageTextBatch, batch), noised)
 
     @property
@@ -160,7 +160,7 @@ class FusionCase:
         return LMFusion.runs(self.batch)
 
     def to(self, device: torch.device | str) -> "FusionCase":
-        """The same on a device."""
+        """A copy on a device."""
         moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in self.batch.items()}
         names = ("latent_ICHW", "step_I", "target_ICHW", "abar_I")
         tensors = {name: getattr(self.noised, name).to(device) for name in names}
@@ -173,14 +173,14 @@ def spread(mean: int) -> list[int]:
 
 
 def loss(system: LMFusion, case: FusionCase) -> Tensor:
-    """The loss as the system trains it: text that can train nothing is left out."""
+    """The loss as the system trains it: text without trainable parameters is left out."""
     out = system.predict_noise(case.batch, case.noised)
     image = system.image_total(case.batch, case.noised, out)
     return weighted(system, case, image, system.later_text_total(case.batch, out))
 
 
 def whole_loss(system: LMFusion, case: FusionCase) -> Tensor:
-    """The loss with the text that can train nothing."""
+    """The loss over all text, also where no trainable parameter is involved."""
     out = system.predict_noise(case.batch, case.noised, read_prefix=True)
     image = system.image_total(case.batch, case.noised, out)
     hidden = [out.later_LD] if out.prefix_WD is None else [out.prefix_WD, out.later_LD]

@@ -1,11 +1,12 @@
-"""LMFusion as it is written first: frozen weights, one stream, one masked attention over rows.
+"""Straightforward implementations of LMFusion: frozen weights, one stream, attention under a mask.
 
-Three ways to the same losses over the same weights, which ours is compared with:
+Three implementations of the same losses over the same weights, which ours is compared with:
 
-- `autograd`: our own network, left to autograd to find out what is frozen. Text before the first
-  image goes through the graph like any other, and its loss is computed.
-- `boolean`: every layer picks the tokens of each modality by a boolean mask and puts them back.
-- `both`: every layer sends all tokens through both paths and keeps one result of the two.
+- `autograd`: our own network, where autograd finds out what is frozen. Text before the first image
+  goes through the graph like any other, and its loss is computed.
+- `boolean`: every layer selects the tokens of each modality by a boolean mask and scatters the
+  results back.
+- `both`: every layer sends all tokens through both paths and selects one of the two results.
 
 The last two keep tokens in the order of the documents and attend over padded rows, under a mask of
 B x L x L.
@@ -31,19 +32,19 @@ from modules.lmfusion.system import LMFusion
 
 Route = Literal["boolean", "both"]
 Work = Callable[..., tuple[Tensor, ...]]
-"""What one modality's weights make of some tokens."""
+"""A part of a block with the weights of one modality, over some tokens."""
 
 
 @dataclass(frozen=True)
 class FusionRows:
-    """Where the tokens of a batch stand in the order of the documents.
+    """Layout of a batch's tokens in padded rows, one row a document.
 
     Attributes:
-        order_S: Place in the batch of each token.
+        order_S: Index in the batch of each token, in the order of the documents.
         is_image_S: Whether it is a patch.
         row_BL: Token of each slot of the padded rows; token 0 in padding.
         slot_S: Slot of each token.
-        mask_B1LL: True = may attend; a slot of padding sees itself.
+        mask_B1LL: True = may attend; a padding slot attends to itself.
     """
 
     order_S: Tensor
@@ -54,7 +55,7 @@ class FusionRows:
 
     @staticmethod
     def of(case: FusionCase) -> "FusionRows":
-        """Lay out a batch that is on the CPU."""
+        """Compute the layout of a batch that is on the CPU."""
         names = ("position_S", "document_S", "image_id_S")
         position_S, document_S, image_S = (cast(Tensor, case.batch[name]) for name in names)  # type: ignore[literal-required]
         order_S = (document_S * (position_S.max() + 1) + position_S).argsort()
@@ -63,27 +64,27 @@ class FusionRows:
         row = torch.zeros(num * length, dtype=torch.int64)
         row[slot_S] = torch.arange(len(order_S))
 
-        fields = [torch.full((num * length,), -1) for _ in names]
-        for field, values in zip(fields, (position_S, document_S, image_S), strict=True):
+        padded = [torch.full((num * length,), -1) for _ in names]
+        for field, values in zip(padded, (position_S, document_S, image_S), strict=True):
             field[slot_S] = values[order_S]
-        padded = zip(*(field.view(num, length) for field in fields), strict=True)
-        mask_BLL = torch.stack([hybrid_mask(*one) for one in padded])
+        documents = zip(*(field.view(num, length) for field in padded), strict=True)
+        mask_BLL = torch.stack([hybrid_mask(*document) for document in documents])
         row_BL = row.view(num, length)
         return FusionRows(order_S, image_S[order_S] >= 0, row_BL, slot_S, mask_BLL[:, None])
 
     def to(self, device: torch.device | str) -> "FusionRows":
-        """The same on a device."""
+        """A copy on a device."""
         return FusionRows(**{name: tensor.to(device) for name, tensor in vars(self).items()})
 
 
 def left_to_autograd(system: LMFusion) -> LMFusion:
-    """The system, no longer told that frozen text needs no graph; its weights stay frozen."""
+    """The system without the shortcut for frozen text; its weights stay frozen."""
     system.fusion.freeze_text = False
     return system
 
 
 def naive_loss(system: LMFusion, case: FusionCase, rows: FusionRows, route: Route) -> Tensor:
-    """L_text over all text and lambda L_image."""
+    """L_text over all text, plus lambda L_image."""
     out = predict(system.fusion, case, rows, route)
     image = system.image_total(case.batch, case.noised, out)
     text = text_loss(system.fusion.logits(out.later_LD), case.batch["label_T"])
@@ -108,7 +109,7 @@ def predict(network: FusionNetwork, case: FusionCase, rows: FusionRows, route: R
 def naive_block(
     block: Block, x_SD: Tensor, rotary: tuple[Tensor, Tensor], rows: FusionRows, route: Route
 ) -> Tensor:
-    """One block."""
+    """One block, with each modality's weights chosen by the route."""
     paths = block.text_path, block.image_path
     projecting = [project(path) for path in paths]
     query, key, value = ROUTES[route](rows.is_image_S, *projecting, x_SD, *rotary)
@@ -118,36 +119,37 @@ def naive_block(
 
 
 def project(path: ModalityPath) -> Work:
-    """Norm, Q, K and V of one modality."""
+    """Norm and projections to Q, K and V of one modality."""
     return lambda x, cos, sin: path.project(x, (cos, sin))
 
 
 def finish(path: ModalityPath) -> Work:
-    """O and FFN of one modality."""
+    """Output projection and FFN of one modality."""
     return lambda x, attended: (path.finish(x, attended),)
 
 
 def by_boolean_mask(
     is_image_S: Tensor, text: Work, image: Work, *inputs: Tensor
 ) -> tuple[Tensor, ...]:
-    """Each modality's weights on its own tokens."""
+    """Apply each modality's weights to its own tokens only."""
     is_text_S = ~is_image_S
+    of_text = text(*(x[is_text_S] for x in inputs))
+    of_images = image(*(x[is_image_S] for x in inputs))
     results = []
-    for one, other in zip(
-        text(*(x[is_text_S] for x in inputs)), image(*(x[is_image_S] for x in inputs)), strict=True
-    ):
-        merged = one.new_empty(len(is_image_S), *one.shape[1:])
-        merged[is_text_S] = one
-        merged[is_image_S] = other
+    for text_out, image_out in zip(of_text, of_images, strict=True):
+        merged = text_out.new_empty(len(is_image_S), *text_out.shape[1:])
+        merged[is_text_S] = text_out
+        merged[is_image_S] = image_out
         results.append(merged)
     return tuple(results)
 
 
 def by_choice(is_image_S: Tensor, text: Work, image: Work, *inputs: Tensor) -> tuple[Tensor, ...]:
-    """Both modalities' weights on all tokens, one result of the two for each."""
+    """Apply both modalities' weights to all tokens, and select one of the two results for each."""
     pairs = zip(text(*inputs), image(*inputs), strict=True)
     return tuple(
-        torch.where(is_image_S.view(-1, *[1] * (one.ndim - 1)), other, one) for one, other in pairs
+        torch.where(is_image_S.view(-1, *[1] * (text_out.ndim - 1)), image_out, text_out)
+        for text_out, image_out in pairs
     )
 
 

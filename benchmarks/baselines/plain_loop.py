@@ -1,4 +1,4 @@
-"""The training loop that somebody would write for one network and no comfort at all."""
+"""A minimal hand-written training loop for one network."""
 
 from collections.abc import Callable, Sequence
 from itertools import cycle, islice
@@ -11,13 +11,13 @@ from modules.causal_lm.system import CausalLM, TokenBatch
 
 
 class HandWrittenLoop:
-    """Forward, backward, clip, step, schedule; nothing is logged, saved, drawn or restored.
+    """Forward, backward, clipping, optimizer and scheduler; no logging, checkpoints or resuming.
 
     Args:
-        system: Its network, optimizer and schedule are used, and nothing else of it.
-        batches: Ready batches, used in turn.
-        clip: Largest norm of the gradient.
-        clock: What times are read from, in seconds.
+        system: Only its network, optimizer and schedule are used.
+        batches: Collated batches, used in turn.
+        clip: Maximum norm of the gradient.
+        clock: Returns the time in seconds.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class HandWrittenLoop:
         self.scheduler.step()
 
     def seconds_a_step(self, num_steps: int, num_warm: int = 2) -> float:
-        """Mean time of some steps in a row, after a few that do not count."""
+        """Mean time of consecutive steps, after some warm-up steps."""
         self.network.train()
         for batch in islice(self.batches, num_warm):
             self.step(batch)

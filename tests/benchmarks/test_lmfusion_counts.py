@@ -11,7 +11,7 @@ from benchmarks.baselines.fusion_minimum import least_bytes, least_flops
 from benchmarks.baselines.naive_fusion import FusionRows, left_to_autograd, naive_loss
 from benchmarks.bench.counting import executed_flops, saved_bytes
 from benchmarks.bench.harness import Bench
-from benchmarks.lmfusion_flops import GOAL_BYTES, Entrants, check_losses, check_meta, count
+from benchmarks.lmfusion_flops import GOAL_BYTES, Variants, check_losses, check_meta, count
 from modules.lmfusion.network.mask import hybrid_mask
 from tests.benchmarks.baselines.fusion_brute import brute_bytes, brute_flops
 
@@ -21,19 +21,19 @@ ORDERS = pytest.mark.parametrize("caption_first", [True, False])
 
 @ORDERS
 @pytest.mark.parametrize("frozen", [True, False])
-def test_the_least_flops_are_those_counted_pair_by_pair(caption_first, frozen):
+def test_the_minimum_flops_are_those_counted_pair_by_pair(caption_first, frozen):
     case = FusionCase.of(TINY, [5, 9, 2], caption_first)
     assert least_flops(TINY, case.runs, frozen) == brute_flops(TINY, case, frozen)
 
 
 @ORDERS
-def test_the_least_bytes_are_those_counted_position_by_position(caption_first):
+def test_the_minimum_bytes_are_those_counted_position_by_position(caption_first):
     case = FusionCase.of(TINY, [5, 9, 2], caption_first)
     assert least_bytes(TINY, case.runs) == brute_bytes(TINY, case)
 
 
 @ORDERS
-def test_nothing_does_with_less_than_the_least(caption_first):
+def test_no_step_needs_less_than_the_minimum(caption_first):
     case = FusionCase.of(TINY, [5, 9, 2], caption_first)
     system, dense = TINY.build(), TINY.build("none", freeze_text=False)
     assert executed_flops(lambda: loss(system, case)) >= least_flops(TINY, case.runs)
@@ -42,7 +42,7 @@ def test_nothing_does_with_less_than_the_least(caption_first):
     assert kept >= least_bytes(TINY, case.runs)
 
 
-def test_ours_computes_the_least_and_what_the_fused_kernel_and_boi_add():
+def test_ours_computes_the_minimum_and_what_the_fused_kernel_and_boi_add():
     num_documents, prefix, n = 3, 7, TINY.num_patches
     case = FusionCase.of(TINY, [prefix] * num_documents)
     width, layers = TINY.width, TINY.num_layers
@@ -51,7 +51,7 @@ def test_ours_computes_the_least_and_what_the_fused_kernel_and_boi_add():
         end = prefix + 1 + (n if length == n else 0)
         blocks = layers if length == n else layers - 1
         extra += 2 * width * blocks * length * (end + 2 * prefix)
-    # nothing reads BOI behind the last block, but it goes along
+    # nothing reads BOI after the last block, but it is computed along
     keys = prefix + 1
     extra += 2 * width * 7 * keys + 4 * width**2
     extra += 2 * (width**2 + 3 * width * TINY.intermediate)
@@ -61,7 +61,7 @@ def test_ours_computes_the_least_and_what_the_fused_kernel_and_boi_add():
 
 
 @ORDERS
-def test_ours_keeps_hardly_more_than_the_least(caption_first):
+def test_ours_saves_hardly_more_than_the_minimum(caption_first):
     size = replace(LLAMA_3_8B, num_layers=4)
     system, case = size.build(device="meta"), FusionCase.of(size, spread(512), caption_first)
     kept = saved_bytes(partial(loss, system, case.to("meta")), system.parameters())
@@ -69,29 +69,29 @@ def test_ours_keeps_hardly_more_than_the_least(caption_first):
 
 
 @ORDERS
-def test_all_ways_give_the_same_loss_and_the_same_gradients(caption_first):
+def test_all_implementations_give_the_same_loss_and_the_same_gradients(caption_first):
     case = FusionCase.of(TINY, [5, 9, 2], caption_first)
     rows = FusionRows.of(case)
     system, autograd = TINY.build(), left_to_autograd(TINY.build())
-    ways = {
+    implementations = {
         "ours": (system, lambda: whole_loss(system, case)),
         "autograd": (autograd, lambda: loss(autograd, case)),
         "boolean": (system, lambda: naive_loss(system, case, rows, "boolean")),
         "both": (system, lambda: naive_loss(system, case, rows, "both")),
     }
-    found = {}
-    for name, (of, way) in ways.items():
-        of.zero_grad()
-        total = way()
+    results = {}
+    for name, (trained, implementation) in implementations.items():
+        trained.zero_grad()
+        total = implementation()
         total.backward()
-        gradients = {n: p.grad for n, p in of.named_parameters() if p.grad is not None}
-        found[name] = total.detach(), gradients
-    wanted, wanted_gradients = found.pop("ours")
-    for name, (total, gradients) in found.items():
-        torch.testing.assert_close(total, wanted, msg=name)
-        assert gradients.keys() == wanted_gradients.keys()
+        gradients = {n: p.grad for n, p in trained.named_parameters() if p.grad is not None}
+        results[name] = total.detach(), gradients
+    our_total, our_gradients = results.pop("ours")
+    for name, (total, gradients) in results.items():
+        torch.testing.assert_close(total, our_total, msg=name)
+        assert gradients.keys() == our_gradients.keys()
         for parameter, gradient in gradients.items():
-            torch.testing.assert_close(gradient, wanted_gradients[parameter], rtol=1e-3, atol=1e-5)
+            torch.testing.assert_close(gradient, our_gradients[parameter], rtol=1e-3, atol=1e-5)
 
 
 @ORDERS
@@ -99,12 +99,12 @@ def test_what_is_left_out_of_our_loss_has_no_gradient_but_that_of_boi(caption_fi
     case, system = FusionCase.of(TINY, [5, 9, 2], caption_first), TINY.build()
     trained = {n: p for n, p in system.named_parameters() if p.requires_grad}
     ours, whole = (
-        torch.autograd.grad(of(system, case), list(trained.values()), allow_unused=True)
-        for of in (loss, whole_loss)
+        torch.autograd.grad(objective(system, case), list(trained.values()), allow_unused=True)
+        for objective in (loss, whole_loss)
     )
-    for name, one, other in zip(trained, ours, whole, strict=True):
+    for name, our_gradient, gradient in zip(trained, ours, whole, strict=True):
         if not name.endswith("boi_output"):
-            torch.testing.assert_close(one, other, msg=name)
+            torch.testing.assert_close(our_gradient, gradient, msg=name)
 
 
 def test_peers_are_checked_and_the_meta_device_too():
@@ -152,7 +152,7 @@ def test_saved_bytes_are_those_of_the_inputs_each_once_without_parameters():
 
 def test_every_batch_gives_a_row_of_flops_and_one_of_bytes():
     bench = Bench("lmfusion_flops", quick=True)
-    count(bench, TINY, Entrants.of(TINY, "meta"), "caption first", 40)
+    count(bench, TINY, Variants.of(TINY, "meta"), "caption first", 40)
     flops, kept = bench.rows
     assert (flops.row, kept.row) == (2, 7)
     assert all(row.limit <= row.value < row.peer for row in bench.rows)

@@ -5,7 +5,7 @@ from benchmarks import attention, lmfusion_step
 from benchmarks.attention import check, compare_growth
 from benchmarks.baselines.fusion_cases import FusionCase, Size
 from benchmarks.bench.harness import Bench
-from benchmarks.lmfusion_step import compare, compare_with_rival, naive_step, our_step
+from benchmarks.lmfusion_step import compare, compare_with_peer, naive_step, our_step
 
 CPU = torch.device("cpu")
 TINY = Size(32, 48, 2, 4, 2, 60, side=8, channels=3)
@@ -38,10 +38,10 @@ def test_the_limit_comes_from_the_shapes(monkeypatch):
     assert row.goal == pytest.approx(1.1 * row.limit)
 
 
-def test_a_rival_that_is_not_installed_is_left_out_with_a_word(monkeypatch, capsys):
+def test_a_peer_that_is_not_installed_is_left_out_with_a_message(monkeypatch, capsys):
     monkeypatch.setattr(lmfusion_step, "find_spec", lambda name: None)
     bench = Bench("lmfusion_step", quick=True)
-    compare_with_rival(bench)
+    compare_with_peer(bench)
     assert bench.rows == []
     assert "uv run --with transfusion-pytorch" in capsys.readouterr().err
 

@@ -1,1 +1,1 @@
-"""Claims of LMFusion."""
+"""LMFusion's claims, measured on captioned shapes."""

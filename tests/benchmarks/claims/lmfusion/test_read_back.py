@@ -46,16 +46,16 @@ def test_a_description_is_right_in_any_wording_and_order_and_wrong_in_any_word()
 @pytest.mark.parametrize("num_shapes", [1, 2])
 def test_the_nearest_training_image_is_that_of_a_search_through_all(num_shapes):
     scenes, pool = held_out(num_shapes, 12), [scene(0, index) for index in range(60)]
-    alike = [one for one in pool if len(one.shapes) == num_shapes]
+    candidates = [other for other in pool if len(other.shapes) == num_shapes]
 
     def num_right(shown, other):
         rates = agreement(shown.shapes, other.shapes)
         return sum(rates[name] for name in ("colour", "form", "size", "place"))
 
-    best = [max(num_right(shown, other) for other in alike) for shown in scenes]
-    found = nearest(scenes, pool)
-    total = sum(found[name] for name in ("colour", "form", "size", "place"))
+    best = [max(num_right(shown, other) for other in candidates) for shown in scenes]
+    rates = nearest(scenes, pool)
+    total = sum(rates[name] for name in ("colour", "form", "size", "place"))
     assert total == pytest.approx(np.mean(best))
-    assert found["all"] == 0  # a held-out pair is never among them
-    pairs = zip(scenes, alike, strict=False)
+    assert rates["all"] == 0  # a held-out pair is never among them
+    pairs = zip(scenes, candidates, strict=False)
     assert chance(scenes, pool) == mean([agreement(a.shapes, b.shapes) for a, b in pairs])
