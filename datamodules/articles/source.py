@@ -17,7 +17,7 @@ class Article:
         text: The article.
         summary: Its reference summary; empty if unknown.
         stance: Name of the stance of the article, not of its summary; empty if unknown.
-        asked: Name of the stance that a user asks for its summary; empty if none is asked for.
+        asked: Names of the stances that a user asks for its summary; empty if none is asked for.
     """
 
     id: str
@@ -25,7 +25,7 @@ class Article:
     text: str
     summary: str = ""
     stance: str = ""
-    asked: str = ""
+    asked: tuple[str, ...] = ()
 
 
 class ArticleSource(ABC):

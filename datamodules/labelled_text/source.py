@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from datamodules.records.document import BadSample, Document, to_document
+from datamodules.records.document import BadSample, Document, to_document, unreadable
 from datamodules.records.formats.columns import Record, Wanted, cell, has
 from datamodules.records.formats.files import FORMATS, file_format, find_files
 from datamodules.records.formats.open import Row, read_rows
@@ -23,15 +23,8 @@ HUMAN = "human"
 """Label of human texts."""
 AS_IT_IS = "none"
 """Attack of an unchanged text."""
-NO_TEXT = re.compile("[\\x00-\\x08\\x0e-\\x1b\\x7f\\ufffd]")
-"""Control characters except white space, and the replacement character."""
-LARGEST_CONTROL = 0.05
-"""Share of control characters above which a text counts as binary."""
 KEPT = 4
 """Number of sources whose rows are cached."""
-LONGEST_WORD = 40
-"""Characters; shorter texts without a space are one word, longer ones may be in a language
-that writes no spaces."""
 
 
 @dataclass(frozen=True)
@@ -214,15 +207,3 @@ def completed(told: dict[str, str], text: str, label: str) -> dict[str, str]:
     paired = told["paired_generator"] or ("" if label == HUMAN else generator)
     told = {**told, "attack": told["attack"] or AS_IT_IS}
     return told | {"pair_id": pair, "generator": generator, "paired_generator": paired}
-
-
-def unreadable(text: str) -> str:
-    """Why a text cannot be classified, in a few words; empty if it can."""
-    control = len(NO_TEXT.findall(text))
-    if control > LARGEST_CONTROL * len(text):
-        return f"binary: {control} of {len(text)} characters are no text"
-    if not text.strip():
-        return "empty"
-    if len(text.split()) < 2 and len(text) <= LONGEST_WORD:
-        return "a single word"
-    return ""

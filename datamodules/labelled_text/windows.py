@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from datamodules.stream.loader import Batch
+from datamodules.text.rows import padded
 
 NO_LABEL = -100
 """Label of a text whose class is not known."""
@@ -130,14 +131,3 @@ def cut_windows(tokens: Tokens, max_length: int) -> list[Tokens]:
     num = -(-len(inner) // size)
     starts = np.linspace(0, len(inner) - size, num).round().astype(int)
     return [np.concatenate([tokens[:1], inner[s : s + size], tokens[-1:]]) for s in starts]
-
-
-def padded(windows: Sequence[Tokens], pad: int) -> tuple[Tokens, NDArray[np.bool_]]:
-    """Windows as rows, padded on the right, and the mask of real tokens, both [W, L]."""
-    length = max(map(len, windows), default=0)
-    token_WL = np.full((len(windows), length), pad, np.int64)
-    mask_WL = np.zeros(token_WL.shape, bool)
-    for w, window in enumerate(windows):
-        token_WL[w, : len(window)] = window
-        mask_WL[w, : len(window)] = True
-    return token_WL, mask_WL

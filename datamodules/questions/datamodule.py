@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from datamodules.questions.source import Question, QuestionSource
 from datamodules.records.answered import answered
 from datamodules.records.row_tally import RowTally
-from datamodules.stream.checks import check_bounds, check_shares
+from datamodules.stream.checks import check_bounds, check_ids, check_shares
 from datamodules.stream.datamodule import ResumableData
 from datamodules.stream.loader import Batch, EvaluationLoader
 
@@ -108,7 +108,7 @@ class QuestionData(ResumableData):
             )
         if command not in self._questions:
             found = [one for source in self.sources[command] for one in self._read(source)]
-            check_ids(found)
+            check_ids(found, "questions", "answers")
             if command == "predict" and self.answers is not None:
                 found = unanswered(found, self.answers)
             self._questions[command] = Questions(found)
@@ -127,12 +127,8 @@ class QuestionData(ResumableData):
 
     def _read(self, source: QuestionSource) -> list[Question]:
         """The good questions of a source; bad ones are counted and listed."""
-        good, census = list[Question](), RowTally()
-        for found in census.sift(source.questions(), self.max_bad_rate, source.name):
-            good.append(found)
-            if len(good) == self.limit:
-                census.check(self.max_bad_rate, source.name)
-                break
+        questions = source.questions()
+        good = list(RowTally().sift(questions, self.max_bad_rate, source.name, self.limit))
         tell_empty(good, source.name)
         return good
 
@@ -148,19 +144,6 @@ def tell_empty(questions: list[Question], name: str) -> None:
     if empty:
         counts = ", ".join(f"{count} have an empty {field!r}" for field, count in empty.items())
         rank_zero_warn(f"{name}: of {len(questions)} questions {counts}; they are asked as well.")
-
-
-def check_ids(questions: list[Question]) -> None:
-    """Raise a ValueError if two questions have the same id; the message gives both origins."""
-    origins: dict[str, str] = {}
-    for one in questions:
-        if one.id in origins:
-            places = f"{origins[one.id]} and {one.origin}"
-            raise ValueError(
-                f"two questions have the id {one.id!r} ({places}): none could tell their answers "
-                "apart."
-            )
-        origins[one.id] = one.origin
 
 
 def unanswered(questions: list[Question], path: str) -> list[Question]:

@@ -1,12 +1,20 @@
 """A document, or a bad sample with the reason."""
 
 import json
+import re
 from dataclasses import dataclass
 
 MARK = "\ufeff"
 """The byte order mark that some editors write before a text; it is not part of the text."""
 LONGEST_REASON = 300
 """Characters of a reason, at most."""
+NO_TEXT = re.compile("[\\x00-\\x08\\x0e-\\x1b\\x7f\\ufffd]")
+"""Control characters except white space, and the replacement character."""
+LARGEST_CONTROL = 0.05
+"""Share of control characters above which a text counts as binary."""
+LONGEST_WORD = 40
+"""Characters; shorter texts without a space are one word, longer ones may be in a language
+that writes no spaces."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,18 @@ def unwritable(text: str) -> str:
         text.encode()
     except UnicodeEncodeError as error:
         return f"not UTF-8: half of a surrogate pair at character {error.start}"
+    return ""
+
+
+def unreadable(text: str) -> str:
+    """Why a text cannot be classified or summarised, in a few words; empty if it can."""
+    control = len(NO_TEXT.findall(text))
+    if control > LARGEST_CONTROL * len(text):
+        return f"binary: {control} of {len(text)} characters are no text"
+    if not text.strip():
+        return "empty"
+    if len(text.split()) < 2 and len(text) <= LONGEST_WORD:
+        return "a single word"
     return ""
 
 

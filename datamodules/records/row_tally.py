@@ -51,7 +51,11 @@ class RowTally:
         return self.bad / max(1, self.good + self.bad)
 
     def sift(
-        self, documents: Iterable[Sample | BadSample], max_bad_rate: float, name: str
+        self,
+        documents: Iterable[Sample | BadSample],
+        max_bad_rate: float,
+        name: str,
+        limit: int | None = None,
     ) -> Iterator[Sample]:
         """Yield the good documents and count all kinds.
 
@@ -59,6 +63,7 @@ class RowTally:
             documents: Documents of a source, or samples made from them.
             max_bad_rate: Highest share of bad documents, in [0, 1].
             name: Name of the source, for messages.
+            limit: Number of good documents after which it stops; None for all.
 
         Yields:
             The good documents, in order.
@@ -72,6 +77,8 @@ class RowTally:
             else:
                 self.good += 1
                 yield document
+                if self.good == limit:
+                    break
         self.check(max_bad_rate, name)
 
     def check(self, max_bad_rate: float, name: str) -> None:

@@ -2,9 +2,21 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from datamodules.records.source import Source
+
+
+class Identified(Protocol):
+    """What has an id and an origin, such as a question or an article."""
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+
+    @property
+    def origin(self) -> str:
+        """Its file and row."""
 
 
 def check_bounds(values: Mapping[str, Any], least: Mapping[str, int]) -> None:
@@ -25,6 +37,24 @@ def check_choice(name: str, value: object, known: Iterable[object]) -> None:
     """Raise a ValueError for an unknown value; Python does not check a Literal."""
     if value not in (choices := list(known)):
         raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}.")
+
+
+def check_ids(found: Iterable[Identified], kind: str, results: str) -> None:
+    """Raise a ValueError if two of them have the same id; the message gives both origins.
+
+    Args:
+        found: What is checked.
+        kind: What they are, in the plural, for the message.
+        results: What is written for each, in the plural, for the message.
+    """
+    origins: dict[str, str] = {}
+    for one in found:
+        if one.id in origins:
+            raise ValueError(
+                f"two {kind} have the id {one.id!r} ({origins[one.id]} and {one.origin}): none "
+                f"could tell their {results} apart."
+            )
+        origins[one.id] = one.origin
 
 
 def check_sources(train: Sequence[Source], kind: str) -> None:

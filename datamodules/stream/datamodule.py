@@ -5,6 +5,8 @@ the run is counted in steps; in a run counted in epochs, a checkpoint from an ep
 would start again at the first sample. The state of a datamodule is always restored.
 """
 
+from pathlib import Path
+
 import lightning as L
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
@@ -64,6 +66,12 @@ class ResumableData(L.LightningDataModule):
         """Rank and number of data-parallel replicas."""
         place = None if self.trainer is None else self.trainer.distributed_sampler_kwargs
         return (0, 1) if place is None else (place["rank"], place["num_replicas"])
+
+    def bad_samples_folder(self) -> Path | None:
+        """Folder of the list of bad samples; all ranks call it, as the trainer syncs them."""
+        if self.trainer is None or self.trainer.logger is None:
+            return None
+        return None if self.trainer.log_dir is None else Path(self.trainer.log_dir)
 
     def resume(self, loader: ResumableLoader) -> ResumableLoader:
         """Restore a new training loader to where the run stopped, and save its state from now on.

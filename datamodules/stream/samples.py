@@ -3,7 +3,6 @@
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
 from random import Random
 from typing import ClassVar, Generic, TypeVar, cast
 
@@ -224,12 +223,6 @@ class MixtureData(ResumableData, Generic[Supply, Sample]):
     def load_state_dict(self, state_dict: dict[str, dict[str, int]]) -> None:
         super().load_state_dict(state_dict)
         self._counts = state_dict.get("samples")
-
-    def bad_samples_folder(self) -> Path | None:
-        """Folder of the list of bad samples; all ranks call it, as the trainer syncs them."""
-        if self.trainer is None or self.trainer.logger is None:
-            return None
-        return None if self.trainer.log_dir is None else Path(self.trainer.log_dir)
 
     def _stage(self) -> Stage:
         if self.trainer is None or self.trainer.training:

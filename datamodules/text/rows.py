@@ -1,4 +1,4 @@
-"""Batches of packed rows of text.
+"""Rows of token ids: packed ones as batches, and texts padded on the right.
 
 Shape legend: B = rows of a batch, L = row length, N = pieces of a batch, paddings included,
 P = pieces of a source.
@@ -135,3 +135,22 @@ def _positions(length_N: list[int]) -> NDArray[np.int64]:
     lengths = np.array(length_N)
     starts = np.cumsum(lengths) - lengths
     return np.arange(lengths.sum()) - np.repeat(starts, lengths)
+
+
+def padded(
+    texts: Sequence[NDArray[np.int64]], pad: int, length: int | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Texts as rows, padded on the right, and the mask of real tokens, both [B, L].
+
+    Args:
+        texts: Token ids of each text.
+        pad: Id of the padding.
+        length: Length of the rows; None takes that of the longest text, 0 without texts.
+    """
+    longest = max(map(len, texts), default=0) if length is None else length
+    token_BL = np.full((len(texts), longest), pad, np.int64)
+    mask_BL = np.zeros(token_BL.shape, bool)
+    for b, text in enumerate(texts):
+        token_BL[b, : len(text)] = text
+        mask_BL[b, : len(text)] = True
+    return token_BL, mask_BL
