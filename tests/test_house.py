@@ -34,6 +34,7 @@ ROLES = {
     "Generation": "how a room generates",
     "Codec": "a protocol of the data, and one of the system, about the same classes",
     "Report": "a protocol of the engine about what a grid's report class is",
+    "Demonstration": "a protocol of the prompts about what the data supply",
     "Claims": "the claims of a system, a class a script",
     "Scale": "the sizes of a script of claims",
 }

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from modules.prompting.budget import Budget, Packing, pack
-from modules.prompting.demonstrations import Demonstration, Pool
+from modules.prompting.demonstrations import Demonstration, DemonstrationSource, Pool
 from modules.prompting.question import Question
 from modules.prompting.retrieval import Retriever
 from modules.prompting.templates import DemonstrationTemplate, ExampleAnswers, num_tokens
@@ -49,7 +49,7 @@ class InContextAlignment:
 
     def __init__(
         self,
-        pool: Pool,
+        pool: DemonstrationSource,
         retriever: Callable[[list[str]], Retriever] | None,
         template: DemonstrationTemplate | None = None,
         budget: Budget = Budget(),  # noqa: B008 - frozen
@@ -58,7 +58,7 @@ class InContextAlignment:
     ):
         if num_candidates < 1:
             raise ValueError(f"num_candidates must be at least 1, got {num_candidates}.")
-        self.pool = pool
+        self.pool = Pool(pool)
         self.make_retriever = retriever
         self.template = ExampleAnswers() if template is None else template
         self.budget = budget
@@ -84,7 +84,7 @@ class InContextAlignment:
         """The prompts with their demonstrations.
 
         Args:
-            questions: What is asked, by the fields of the pool's template.
+            questions: What is asked, by field.
             tokenizer: Of the model that reads the prompts.
 
         Raises:

@@ -107,9 +107,11 @@ def aligned(one: World, retriever: Finder | None, num: int) -> InContextAlignmen
 
 def kinship(tokenizer: Any, one: World, alignment: InContextAlignment) -> list[float]:
     """Share of each question's demonstrations that are of its topic."""
+    topics = {shown.prompt: shown.origin for shown in one.pool.demonstrations}
     prompts = alignment.aligned([{"prompt": task.prompt} for task in one.questions], tokenizer)
     return [
-        sum(shown.origin == task.topic for shown in prompt.shown) / max(1, len(prompt.shown))
+        sum(topics[shown.prompt] == task.topic for shown in prompt.shown)
+        / max(1, len(prompt.shown))
         for task, prompt in zip(one.questions, prompts, strict=True)
     ]
 

@@ -10,7 +10,7 @@ from random import Random
 from typing import NamedTuple
 
 from benchmarks.claims.decoding.synthetic_formats import Format, formats
-from modules.prompting.demonstrations import Demonstration, Pool
+from datamodules.questions.demonstrations import Demonstration, Demonstrations
 from modules.prompting.templates import ExampleAnswers
 
 TOPICS: dict[str, tuple[str, ...]] = {
@@ -109,7 +109,7 @@ class World:
     """
 
     formats: dict[str, Format]
-    pool: Pool
+    pool: Demonstrations
     questions: list[Task]
 
     def grade(self, task: Task, answer: str) -> Grade:
@@ -187,7 +187,7 @@ def world(seed: int, num_shown: int, num_asked: int, is_held_out: bool = True) -
         asked += tasks[num_shown:]
     random.shuffle(shown)
     random.shuffle(asked)
-    return World(chosen, Pool(shown), asked)
+    return World(chosen, Demonstrations(shown), asked)
 
 
 def different(topic: str, num: int, random: Random) -> list[Task]:

@@ -5,14 +5,18 @@ import pytest
 from jsonargparse import ArgumentParser
 from transformers import AutoTokenizer
 
+from datamodules.questions.demonstrations import (
+    Demonstration,
+    Demonstrations,
+    FileDemonstrations,
+)
 from modules.decoding.alignment import InContextAlignment
 from modules.prompting.budget import Budget
-from modules.prompting.demonstrations import Demonstration, FilePool, Pool
 from modules.prompting.ranking import Ranking
 from modules.prompting.retrieval import BM25, Random, Retriever
 from modules.prompting.templates import ChatTurns, QuestionOnly, num_tokens
 
-POOL = Pool(
+POOL = Demonstrations(
     [
         Demonstration("Name a cat.", "Tom"),
         Demonstration("Name a dog.", "Rex"),
@@ -104,7 +108,7 @@ def test_the_least_similar_give_way_until_the_whole_prompt_fits(tokenizer):
 
 
 def test_without_a_retriever_there_is_the_question_alone(tokenizer):
-    alignment = InContextAlignment(FilePool("nowhere.jsonl"), None, QuestionOnly())
+    alignment = InContextAlignment(FileDemonstrations("nowhere.jsonl"), None, QuestionOnly())
     assert alignment.prompt(CAT, tokenizer) == "Question: Name a cat.\n\nAnswer:"
     assert alignment.stops == ["\nQuestion:"]
     with pytest.raises(ValueError, match="there is no retriever"):
@@ -136,7 +140,7 @@ def test_a_config_names_all_parts_and_nothing_is_read_before_it_is_needed(tmp_pa
     parser.add_class_arguments(InContextAlignment, "alignment")
     file = tmp_path / "pool.jsonl"
     pool = {
-        "class_path": f"{where}.demonstrations.FilePool",
+        "class_path": "datamodules.questions.demonstrations.FileDemonstrations",
         "init_args": {"path": str(file), "response": "{answer}"},
     }
     for retriever in retrievers:

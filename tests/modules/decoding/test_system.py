@@ -148,7 +148,7 @@ def test_in_context_alignment_demonstrates_and_samples_twice(models, questions, 
         "class_path": "modules.decoding.alignment.InContextAlignment",
         "init_args": {
             "pool": {
-                "class_path": "modules.prompting.demonstrations.FilePool",
+                "class_path": "datamodules.questions.demonstrations.FileDemonstrations",
                 "init_args": {"path": str(pool), "prompt": "{prompt}", "response": "{response}"},
             },
             "retriever": {"class_path": "modules.prompting.retrieval.BM25"},

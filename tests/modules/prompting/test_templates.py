@@ -1,8 +1,8 @@
 import pytest
 from transformers import AutoTokenizer
 
+from datamodules.questions.demonstrations import Demonstration
 from modules.prompting import format as prompts
-from modules.prompting.demonstrations import Demonstration
 from modules.prompting.templates import ChatTurns, ExampleAnswers, QuestionOnly, num_tokens
 
 CATS = Demonstration("What do cats eat?", "Mice.")
