@@ -86,8 +86,8 @@ def places(name: str, folder: Path) -> Iterator[None]:
     if name not in AS_SHIPPED and not (folder / kind).is_dir():
         write_kind(kind, folder)
     torch.manual_seed(0)  # what is made within it does not depend on what came before
-    told = {f"TRAINER_{part.upper()}": str(folder / kind / part) for part in ("data", "models")}
-    with patch.dict(os.environ, told):
+    folders = {f"TRAINER_{part.upper()}": str(folder / kind / part) for part in ("data", "models")}
+    with patch.dict(os.environ, folders):
         yield
 
 
@@ -104,8 +104,8 @@ def curve(name: str, folder: Path) -> list[float]:
     with places(name, folder):
         flags = small(name, folder)
     flags += ["--data.init_args.batch_size=2", "--trainer.max_steps=20"]
-    found = metrics(command("fit", name, folder, *flags, "--trainer.limit_val_batches=0"))
-    return [row["train/loss"] for row in found]
+    rows = metrics(command("fit", name, folder, *flags, "--trainer.limit_val_batches=0"))
+    return [row["train/loss"] for row in rows]
 
 
 def small(name: str, folder: Path) -> list[str]:
@@ -159,7 +159,7 @@ def outcome(folder: Path) -> dict[str, Any]:
     if (folder / "metrics.csv").is_file():  # answers alone are not measured
         with (folder / "metrics.csv").open() as file:
             rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
-    return {"metrics": rows, "written": [one for path in written for one in lines(path)]}
+    return {"metrics": rows, "written": [record for path in written for record in lines(path)]}
 
 
 def tested(name: str, folder: Path, *flags: str) -> dict[str, Any]:
@@ -190,7 +190,7 @@ def black_box(folder: Path) -> dict[str, Any]:
     own = folder / "black_box"
     own.mkdir()
     save_experts(parts, own)
-    flags = [f"--model.init_args.method.{one}.path={own / one}" for one in EXPERTS]
+    flags = [f"--model.init_args.method.{name}.path={own / name}" for name in EXPERTS]
     questions = [{"id": str(n), "question": text} for n, text in enumerate(ASKED)]
     with serving(model=base, tokenizer=tokenizer) as served:
         short = "--model.init_args.sampling.max_new_tokens=4"
@@ -204,8 +204,8 @@ ASKED = ("the cat sat", "a question has", "the dog")
 def longer(fields: dict[str, Any]) -> dict[str, Any]:
     """A judge that likes long answers."""
     text = fields["messages"][-1]["content"]
-    one, other = (text.split(f"Answer {n}:\n")[1].split("\n\n")[0] for n in (1, 2))
-    return {"message": {"content": f"{min(len(one), 10)} {min(len(other), 10)}\nBecause."}}
+    first, second = (text.split(f"Answer {n}:\n")[1].split("\n\n")[0] for n in (1, 2))
+    return {"message": {"content": f"{min(len(first), 10)} {min(len(second), 10)}\nBecause."}}
 
 
 def judged(folder: Path) -> dict[str, Any]:
@@ -220,9 +220,9 @@ def judged(folder: Path) -> dict[str, Any]:
     with serving() as served:
         served.chat = longer  # type: ignore[method-assign]
         place = "judge.init_args.endpoint"
-        found = run("judge", own, questions, served.url, place=place)
+        records = run("judge", own, questions, served.url, place=place)
     [last] = (own / "runs" / "decoding" / "judge").iterdir()
-    return {"metrics": outcome(last)["metrics"], "written": found}
+    return {"metrics": outcome(last)["metrics"], "written": records}
 
 
 UNTRAINED: dict[str, Callable[[Path], dict[str, Any]]] = {

@@ -102,34 +102,34 @@ def read_by(stage) -> list[dict]:
     return stage or []
 
 
-def overlap(one: dict, other: dict) -> bool:
+def overlap(first: dict, second: dict) -> bool:
     """Whether two sources may read the same: parts of one file must not meet."""
-    one, other = dict(one.get("init_args", one)), dict(other.get("init_args", other))
-    start, end = one.pop("span", (0, 1))
-    begin, stop = other.pop("span", (0, 1))
-    return one == other and start < stop and begin < end
+    first, second = dict(first.get("init_args", first)), dict(second.get("init_args", second))
+    start, end = first.pop("span", (0, 1))
+    begin, stop = second.pop("span", (0, 1))
+    return first == second and start < stop and begin < end
 
 
 @pytest.mark.parametrize("config", SHIPPED, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_no_config_validates_or_tests_on_what_it_learns_or_chooses_by(config):
     data = OmegaConf.to_container(described(config)).get("data", {}).get("init_args", {})
     stages = [read_by(data.get(name)) for name in ("train", "validate", "test")]
-    for one, other in combinations(stages, 2):
-        assert not [a for a in one for b in other if overlap(a, b)]
+    for first, second in combinations(stages, 2):
+        assert not [a for a in first for b in second if overlap(a, b)]
 
 
 def repeated(run: dict, base: dict, key: str = "") -> list[str]:
     """Keys of a run that its base gives the same value; a free dictionary is given whole."""
     if run.get("class_path", base.get("class_path")) != base.get("class_path"):
         return []  # another class: what the base says of its own may not reach it
-    found = []
+    repeats = []
     for name in run.keys() & base.keys() - {"options"}:
         mine, below = run[name], base[name]
         if isinstance(mine, dict) and isinstance(below, dict):
-            found += repeated(mine, below, f"{key}{name}.")
+            repeats += repeated(mine, below, f"{key}{name}.")
         elif mine == below:
-            found.append(key + name)
-    return found
+            repeats.append(key + name)
+    return repeats
 
 
 @pytest.mark.parametrize("config", SHIPPED, ids=lambda p: f"{p.parent.name}/{p.stem}")
@@ -149,9 +149,9 @@ def test_every_config_of_decoding_parses(config, capsys):
 
 def test_the_papers_models_lie_over_a_config_of_decoding(capsys):
     layers = ["proxy_tuning.yaml", "models/llama2_13b_chat.yaml"]
-    told = [f"--config={CONFIGS / 'decoding' / layer}" for layer in layers]
+    flags = [f"--config={CONFIGS / 'decoding' / layer}" for layer in layers]
     with pytest.raises(SystemExit) as end:
-        main(["predict", *told, "--print_config"])
+        main(["predict", *flags, "--print_config"])
     assert end.value.code in (0, None)
     assert "[INST] {question} [/INST]" in capsys.readouterr().out
 

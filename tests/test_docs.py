@@ -61,8 +61,8 @@ def joined(folder: Path) -> Iterator[None]:
             theirs = str(folder / package.__name__)
             patch.setattr(package, "__path__", [*package.__path__, theirs])
         yield
-    found = {name: str(getattr(m, "__file__", "")) for name, m in sys.modules.items()}
-    for name in [name for name, file in found.items() if file.startswith(f"{folder}{os.sep}")]:
+    files = {name: str(getattr(m, "__file__", "")) for name, m in sys.modules.items()}
+    for name in [name for name, file in files.items() if file.startswith(f"{folder}{os.sep}")]:
         parent, _, child = name.rpartition(".")
         vars(sys.modules.get(parent, sys.modules[name])).pop(child, None)
         del sys.modules[name]
@@ -128,9 +128,9 @@ def test_the_tests_of_the_page_pass(tree: Path, path: str) -> None:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    found = [f for name, f in vars(module).items() if name.startswith("test_")]
-    assert found
-    for function in found:
+    functions = [f for name, f in vars(module).items() if name.startswith("test_")]
+    assert functions
+    for function in functions:
         for arguments in cases(function):
             function(**arguments)
 

@@ -73,23 +73,23 @@ class ParserBuilt(Exception):  # noqa: N818 - ends nothing that went wrong
 @cache
 def parser() -> Any:
     """The parser of the command line, built once: that takes as long as to read a config."""
-    found = []
+    parsers = []
 
     class Reader(cli.CommandLine):
         def parse_arguments(self, parser: Any, args: Any) -> None:
-            found.append(parser)
+            parsers.append(parser)
             raise ParserBuilt
 
     with patch.object(cli, "CommandLine", Reader), pytest.raises((ParserBuilt, SystemExit)):
         cli.main(["fit"])
-    return found[0]
+    return parsers[0]
 
 
-def printed(*told: str) -> dict[str, Any]:
+def printed(*command_line: str) -> dict[str, Any]:
     """What `--print_config` shows of a command line."""
-    args = [*told, "--print_config"]
+    args = [*command_line, "--print_config"]
     with redirect_stdout(io.StringIO()) as out, pytest.raises(SystemExit) as end:
-        cli.main(args) if told[0] == "grid" else parser().parse_args(with_bases(args))
+        cli.main(args) if command_line[0] == "grid" else parser().parse_args(with_bases(args))
     assert end.value.code in (0, None), end.value
     lines = out.getvalue().splitlines()  # DeepSpeed logs there when it is imported
     return yaml.safe_load("\n".join(line for line in lines if not line.startswith("[")))
@@ -109,15 +109,15 @@ def resolved(case: Case) -> dict[str, Any]:
     """All that a config comes to, as plain data without folders of this machine."""
     layers = [f"--config=configs/{layer}.yaml" for layer in case.layers]
     with chdir(CONFIGS.parent), patch.dict(os.environ, FOLDERS):
-        found = printed(case.verb, *layers)
+        values = printed(case.verb, *layers)
         if case.verb == "grid":
-            found = {"grid": found, "cells": cells(*layers)}
-    return yaml.safe_load(as_text(found))
+            values = {"grid": values, "cells": cells(*layers)}
+    return yaml.safe_load(as_text(values))
 
 
-def as_text(found: dict[str, Any]) -> str:
+def as_text(values: dict[str, Any]) -> str:
     """The YAML of a config, without folders of this machine."""
-    text = yaml.safe_dump(found, width=10**6)  # sorted: the parser's order may change
+    text = yaml.safe_dump(values, width=10**6)  # sorted: the parser's order may change
     for folder, name in NAMES.items():
         text = text.replace(folder, name)
     return text
@@ -128,27 +128,27 @@ def leaves(value: Any, key: str = "") -> dict[str, Any]:
     if not isinstance(value, dict | list) or not value:
         return {key: value}
     inner = value.items() if isinstance(value, dict) else enumerate(value)
-    below = [leaves(one, f"{key}.{name}" if key else str(name)) for name, one in inner]
-    return {name: one for part in below for name, one in part.items()}
+    below = [leaves(value, f"{key}.{name}" if key else str(name)) for name, value in inner]
+    return {name: value for part in below for name, value in part.items()}
 
 
 def differences(was: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """A line for each key whose value, or its type, is another; `absent` is no value."""
     old, new = leaves(was), leaves(now)
-    told = [(key, shown(old, key), shown(new, key)) for key in {**old, **new}]
-    return [f"{key}: was {a}, is {b}" for key, a, b in told if a != b]
+    entries = [(key, shown(old, key), shown(new, key)) for key in {**old, **new}]
+    return [f"{key}: was {a}, is {b}" for key, a, b in entries if a != b]
 
 
-def shown(found: dict[str, Any], key: str) -> str:
-    return repr(found[key]) if key in found else "absent"
+def shown(values: dict[str, Any], key: str) -> str:
+    return repr(values[key]) if key in values else "absent"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_config_comes_to_what_it_did(case):
-    told = differences(yaml.safe_load(case.file.read_text()), resolved(case))
-    if told:  # one line a key, in full
+    changes = differences(yaml.safe_load(case.file.read_text()), resolved(case))
+    if changes:  # one line a key, in full
         pytest.fail(
-            "\n".join([f"configs/{case.name}.yaml is not what it was", *told]), pytrace=False
+            "\n".join([f"configs/{case.name}.yaml is not what it was", *changes]), pytrace=False
         )
 
 

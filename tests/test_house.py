@@ -122,16 +122,16 @@ def rooms(package: str) -> list[tuple[str, str]]:
 
 def classes() -> dict[str, set[str]]:
     """Of each class name, the rooms that define it."""
-    found = defaultdict(set)
+    rooms_of = defaultdict(set)
     for file in sources(*PACKAGES):
         for node in tree(file).body:
             if isinstance(node, ast.ClassDef):
-                found[node.name].add(room(file))
-    return found
+                rooms_of[node.name].add(room(file))
+    return rooms_of
 
 
 def test_a_class_name_means_one_thing_in_all_rooms():
-    twice = {name: sorted(found) for name, found in classes().items() if len(found) > 1}
+    twice = {name: sorted(its_rooms) for name, its_rooms in classes().items() if len(its_rooms) > 1}
     known = {*ROLES, *TWO_SUBJECTS}
     assert {n: r for n, r in twice.items() if n not in known and not BATCH.fullmatch(n)} == {}
 
@@ -164,9 +164,9 @@ def test_every_file_that_a_page_names_exists_and_holds_what_it_says(page):
     for path, name in QUOTED.findall(page.read_text()):
         if "/" not in path and len(page.relative_to(ROOT).parts) <= 2:
             continue  # a name that many folders have, such as system.py
-        found = [base / path for base in (page.parent, ROOT) if (base / path).exists()]
-        assert found, f"{path} is not there"
-        assert not name or name in defined(found[0]), f"{path} has no {name}"
+        paths = [base / path for base in (page.parent, ROOT) if (base / path).exists()]
+        assert paths, f"{path} is not there"
+        assert not name or name in defined(paths[0]), f"{path} has no {name}"
 
 
 @pytest.mark.parametrize(("package", "name"), [*rooms("modules"), *rooms("datamodules")])

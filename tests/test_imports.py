@@ -30,12 +30,12 @@ def test_the_packages_are_ours():
 
 def counted(file: Path) -> list[Path]:
     """Where the paths lead that a file counts from its own place."""
-    found = []
+    folders = []
     for up, down in FOUND_FROM.findall(file.read_text()):
         levels = re.findall(r"\[(\d+)\]|(\.parent\b)", up)
         num = sum(int(level) + 1 if level else 1 for level, _ in levels)
-        found.append(file.parents[num - 1].joinpath(*re.findall(r'"([^"]+)"', down)))
-    return found
+        folders.append(file.parents[num - 1].joinpath(*re.findall(r'"([^"]+)"', down)))
+    return folders
 
 
 @pytest.mark.parametrize("file", sorted(FILES), ids=lambda path: str(path.relative_to(ROOT)))
@@ -48,15 +48,15 @@ def test_what_a_file_finds_from_its_own_place_is_there(file):
 
 def defined(file: Path) -> set[str]:
     """Names that a module defines or imports, at any depth."""
-    found = set()
+    names = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            found.add(node.name)
+            names.add(node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            found.add(node.id)
+            names.add(node.id)
         elif isinstance(node, ast.Import | ast.ImportFrom):
-            found |= {alias.asname or alias.name for alias in node.names}
-    return found
+            names |= {alias.asname or alias.name for alias in node.names}
+    return names
 
 
 def missing_imports(file: Path) -> list[str]:

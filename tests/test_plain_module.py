@@ -76,9 +76,9 @@ def config(tmp_path, monkeypatch):
 def test_it_trains_reports_its_loss_and_validates(config, capsys):
     ema = '--trainer.callbacks+={"class_path": "callbacks.ema.EMA"}'
     main(["fit", f"--config={config}", ema])
-    told = capsys.readouterr().out
-    assert "step 12/12 · loss 0." in told
-    assert "batches/s" in told
+    output = capsys.readouterr().out
+    assert "step 12/12 · loss 0." in output
+    assert "batches/s" in output
     last = next(config.parent.rglob("last.ckpt"))
     main(["fit", f"--config={config}", ema, f"--ckpt_path={last}", "--trainer.max_steps=16"])
     assert "step 16/16 · loss 0." in capsys.readouterr().out

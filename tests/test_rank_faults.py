@@ -68,14 +68,14 @@ TARGETS = [
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
-@pytest.mark.parametrize(("told", "apart", "signum"), TARGETS)
-def test_ranks_stop_together_whoever_is_told_and_when(config, strategy, told, apart, signum):
+@pytest.mark.parametrize(("signalled", "apart", "signum"), TARGETS)
+def test_ranks_stop_together_whoever_is_told_and_when(config, strategy, signalled, apart, signum):
     extra = [*layers(strategy), "--trainer.val_check_interval=7", "--trainer.limit_val_batches=3"]
     extra += ["--trainer.accumulate_grad_batches=2"]
     ranks, logs = start_on_ranks(config, 2, *extra, MANY)
     wait_for_steps(config, ranks[0])
     sleep(random.random() / 2)
-    for rank in told:
+    for rank in signalled:
         os.kill(ranks[rank].pid, signum)
         sleep(apart)
     assert wait(ranks) == [128 + signum] * 2, logs[0].read_text()[-2000:]
@@ -139,10 +139,10 @@ def test_a_rank_that_fails_alone_lets_no_other_wait(config, monkeypatch, strateg
     codes = wait(ranks, 90)
     assert None not in codes
     assert all(codes), f"{codes} after {monotonic() - began:.0f} s"
-    told = "".join(log.read_text() for log in logs)
+    output = "".join(log.read_text() for log in logs)
     names = [path.name for path in (newest_run(config) / "checkpoints").glob("step*.ckpt")]
     if failing == [0, 1] or strategy == "ddp":
-        assert names == ["step_0000002.ckpt"], told[-3000:]
+        assert names == ["step_0000002.ckpt"], output[-3000:]
     else:
         assert not names
-        assert "not all ranks can save it" in told
+        assert "not all ranks can save it" in output

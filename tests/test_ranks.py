@@ -45,7 +45,7 @@ def test_a_refusal_ends_every_rank_and_is_told_once(config):
     """On all ranks, on the one that prepares the data, and before the ranks know each other."""
     vocabulary = "--model.init_args.network.init_args.options.vocab_size=200"
     missing = "[{class_path: datamodules.text.files.PlainText, init_args: {path: /none.txt}}]"
-    for flag, told in (
+    for flag, message in (
         (vocabulary, "300 ids, the embedding"),
         (f"--data.init_args.train={missing}", "/none.txt does not exist"),
         ("--trainer.max_stepz=3", "unknown flag --trainer.max_stepz"),
@@ -53,7 +53,7 @@ def test_a_refusal_ends_every_rank_and_is_told_once(config):
         codes, logs = ends_on_ranks(config, 2, flag)
         assert codes[0] == 2, logs[0]
         assert codes[1] in (1, 2), logs[1]
-        assert sum(log.count(told) for log in logs) == 1, logs
+        assert sum(log.count(message) for log in logs) == 1, logs
         assert not any("Traceback" in log for log in logs), logs
 
 
@@ -74,9 +74,11 @@ def test_a_hostile_index_of_shards_is_refused_as_data_on_both_ranks(config, shar
     (folder / ".metadata").write_bytes(pickle.dumps(Gadget(tmp_path / "ran")))
     codes, logs = ends_on_ranks(config, 2, *layers, f"--ckpt_path={folder}")
     assert codes == [2, 2]
-    told = [line for log in logs for line in log.splitlines() if "system, which is no data" in line]
-    assert len(told) == 1
-    assert str(folder / ".metadata") in told[0]
+    lines = [
+        line for log in logs for line in log.splitlines() if "system, which is no data" in line
+    ]
+    assert len(lines) == 1
+    assert str(folder / ".metadata") in lines[0]
     assert "Traceback" not in "".join(logs)
     assert not (tmp_path / "ran").exists()
 

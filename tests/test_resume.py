@@ -29,10 +29,10 @@ def steps(number):
     return f"--trainer.max_steps={number}"
 
 
-def same_checkpoint(one, other):
+def same_checkpoint(first, second):
     """Weights, optimizer, scheduler, averages and place in the data, bit for bit."""
     a, b = (
-        torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (one, other)
+        torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (first, second)
     )
     for key in ("state_dict", "optimizer_states", "ema", "TextData"):
         torch.testing.assert_close(a.get(key), b.get(key), rtol=0, atol=0)

@@ -17,8 +17,8 @@ SCHEDULES = [
     ("ExponentialLR", {"gamma": 0.9}),
 ]
 NAMED = [
-    pytest.param(one, id=one[0], marks=[pytest.mark.slow] if i else [])
-    for i, one in enumerate(SCHEDULES)
+    pytest.param(case, id=case[0], marks=[pytest.mark.slow] if i else [])
+    for i, case in enumerate(SCHEDULES)
 ]
 
 
@@ -49,12 +49,12 @@ def rates_of_torch(schedule, num_steps, lr=0.003):
     name, options = schedule
     optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=lr)
     made = getattr(torch.optim.lr_scheduler, name)(optimizer, **options)
-    found = []
+    learning_rates = []
     for _ in range(num_steps):
-        found.append(optimizer.param_groups[0]["lr"])
+        learning_rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         made.step()
-    return found
+    return learning_rates
 
 
 @pytest.mark.parametrize("schedule", NAMED)
@@ -108,8 +108,10 @@ def test_a_schedule_that_does_not_say_what_it_watches_is_refused(config, capsys)
 @pytest.mark.slow
 def test_what_it_watches_must_be_there(config):
     watching = ("engine.optim.schedules.Plateau", {"monitor": "validate/los"})
-    told = "Plateau monitors validate/los, which a validation does not give; did you mean validate/"
-    with refused(told):
+    message = (
+        "Plateau monitors validate/los, which a validation does not give; did you mean validate/"
+    )
+    with refused(message):
         fit(given(config, watching), "--trainer.val_check_interval=2")
 
 
@@ -131,7 +133,7 @@ def test_a_scheduled_accumulation_trains_as_a_fixed_one(config):
     )
     fixed = fit(config, steps(5), small, "--trainer.accumulate_grad_batches=2")
     run = fit(config, steps(5), small, scheduled)
-    norms = [[row["train/gradient_norm"] for row in metrics(one)] for one in (run, fixed)]
+    norms = [[row["train/gradient_norm"] for row in metrics(folder)] for folder in (run, fixed)]
     assert norms[0] == norms[1]
     same_checkpoint(run, fixed)
     same_checkpoint(

@@ -30,8 +30,8 @@ def test_the_page_names_every_model_type_of_the_installed_transformers():
 
 
 def test_architectures_that_people_train_are_exact():
-    found = told(PAGE.read_text(encoding="utf-8"))
-    assert [name for name in HELD if not found[name].startswith("exact")] == []
+    on_page = told(PAGE.read_text(encoding="utf-8"))
+    assert [name for name in HELD if not on_page[name].startswith("exact")] == []
 
 
 def test_a_page_tells_what_its_rows_say():
@@ -48,9 +48,9 @@ def test_a_page_tells_what_its_rows_say():
 @ours
 @pytest.mark.slow
 def test_the_probe_finds_what_the_page_says_of_every_model_type():
-    found = told(PAGE.read_text(encoding="utf-8"))
+    on_page = told(PAGE.read_text(encoding="utf-8"))
     actual = {}
     for name in model_types():
         row = judge(name, SETTINGS[:1])
         actual[name] = row.cells[0] if row.is_built else WORDS["run"]
-    assert actual == found
+    assert actual == on_page

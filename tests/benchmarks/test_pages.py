@@ -22,9 +22,9 @@ def test_no_generated_table_is_stale():
 
 
 def test_no_cell_of_the_readme_is_longer_than_160_characters():
-    found = cells((ROOT / "README.md").read_text())
-    assert found
-    assert [cell for cell in found if len(cell) > 160] == []
+    table_cells = cells((ROOT / "README.md").read_text())
+    assert table_cells
+    assert [cell for cell in table_cells if len(cell) > 160] == []
 
 
 def test_the_log_has_one_dated_line_a_result_newest_first():
@@ -44,7 +44,7 @@ def test_every_line_of_the_log_leads_to_a_page():
 
 @pytest.mark.parametrize("page", LINKING, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_of_a_page_leads_to_a_file(page):
-    links = ["".join(found) for found in LINK.findall(page.read_text())]
+    links = ["".join(match) for match in LINK.findall(page.read_text())]
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 

@@ -79,18 +79,18 @@ def test_captions_are_drawn_after_every_validation_and_change_nothing(tmp_path, 
     assert Image.open(drawn[0]).size == (66, 66)
     assert (run / "samples" / "captions.txt").read_text() == "a red ring\n\na cat\n"
     plain = fit(config, *extra)
-    one, other = (
+    sampled, unsampled = (
         torch.load(path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
         for path in (run, plain)
     )
-    assert all(torch.equal(one[name], other[name]) for name in other)
+    assert all(torch.equal(sampled[name], unsampled[name]) for name in unsampled)
 
 
 def test_samples_are_the_images_of_as_many_empty_captions(tmp_path, tokenizer_folder):
     config = write_config(tmp_path, write_llama(tmp_path / "llama"), tokenizer_folder)
     given = callback("SampleImages", num=3), callback("CaptionImages", captions=[""] * 3)
     samples, captions = (
-        fit(config, "--trainer.val_check_interval=2", one) / "samples" for one in given
+        fit(config, "--trainer.val_check_interval=2", names) / "samples" for names in given
     )
     drawn = sorted(path.name for path in captions.glob("*.png"))
     assert drawn

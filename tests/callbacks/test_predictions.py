@@ -33,8 +33,8 @@ def no_json(word):
 
 
 def lines(path):
-    told = path.read_text().splitlines()
-    return [json.loads(line, parse_constant=no_json) for line in told]
+    raw_lines = path.read_text().splitlines()
+    return [json.loads(line, parse_constant=no_json) for line in raw_lines]
 
 
 def predicted(run, *batches, show=8):
@@ -59,10 +59,10 @@ def test_every_image_is_a_file_and_those_that_came_make_a_grid(tmp_path):
     first = {"name": "a", "prompt": ["red", image(1)], "continuation": [image(2)]}
     second = {"name": "b", "prompt": [image(3)], "continuation": ["x", image(4), image(5)]}
     predicted(run, [first], [second])
-    found = lines(tmp_path / "predictions.jsonl")
-    assert [list(record) for record in found] == [["name", "prompt", "continuation"]] * 2
-    paths = [found[0]["prompt"][1], found[0]["continuation"][0], found[1]["prompt"][0]]
-    paths += found[1]["continuation"][1:]
+    records = lines(tmp_path / "predictions.jsonl")
+    assert [list(record) for record in records] == [["name", "prompt", "continuation"]] * 2
+    paths = [records[0]["prompt"][1], records[0]["continuation"][0], records[1]["prompt"][0]]
+    paths += records[1]["continuation"][1:]
     values = [np.unique(np.asarray(Image.open(path))).tolist() for path in paths]
     assert values == [[1], [2], [3], [4], [5]]
     grid = np.asarray(Image.open(tmp_path / "images" / "grid.png"))
@@ -173,8 +173,8 @@ def test_people_see_keys_and_few_digits(tmp_path):
 def test_a_file_that_is_gone_on_with_keeps_whole_lines_only(tmp_path, end):
     whole = [{"id": "a"}, {"id": "b"}]
     for name in ("answers.jsonl", "answers.1.jsonl", "answers.old.jsonl"):
-        told = "".join(json.dumps(one) + "\n" for one in whole)
-        (tmp_path / name).write_text(told + end)
+        complete = "".join(json.dumps(record) + "\n" for record in whole)
+        (tmp_path / name).write_text(complete + end)
     callback = JsonLines(path=str(tmp_path / "answers.jsonl"))
     callback.on_predict_start(trainer(tmp_path), None)
     for name in "cd":

@@ -52,13 +52,13 @@ def test_groups_with_rates_of_their_own_are_reported_by_their_numbers():
     tensors = [torch.nn.Parameter(torch.zeros(1)) for _ in range(4)]
     rates = [0.1, 0.1, 0.02, torch.tensor(0.5)]
     groups = [{"params": [p], "lr": rate} for p, rate in zip(tensors, rates, strict=True)]
-    one, other = torch.optim.SGD(groups[:3]), torch.optim.SGD(groups[3:])
-    trainer = SimpleNamespace(optimizers=[one, other])
+    first, second = torch.optim.SGD(groups[:3]), torch.optim.SGD(groups[3:])
+    trainer = SimpleNamespace(optimizers=[first, second])
     noted = StepRates()
-    noted.note(trainer, other)
-    noted.note(trainer, one)
-    other.param_groups[0]["lr"].fill_(0.0)
-    one.param_groups[0]["lr"] = 0.0
+    noted.note(trainer, second)
+    noted.note(trainer, first)
+    second.param_groups[0]["lr"].fill_(0.0)
+    first.param_groups[0]["lr"] = 0.0
     assert noted.row() == {"learning_rate": 0.1, "learning_rate/2": 0.02, "learning_rate/3": 0.5}
-    told = line(3, {**noted.row(), "memory_bytes": 2**30}, 9)
-    assert "lr 1.00e-01 2.00e-02 5.00e-01 ·" in told
+    printed = line(3, {**noted.row(), "memory_bytes": 2**30}, 9)
+    assert "lr 1.00e-01 2.00e-02 5.00e-01 ·" in printed

@@ -66,9 +66,13 @@ def test_a_command_that_evaluates_prints_what_it_found(
     config.write_text(yaml.safe_dump(again))
     capsys.readouterr()
     main([command, f"--config={config}", f"--ckpt_path={checkpoint}"])
-    told = capsys.readouterr().out.splitlines()
-    loss = next(one for one in told if one.startswith(f"{stage}/loss"))
-    folder = next(one for one in told if one.startswith("run folder")).split()[-1]
+    output_lines = capsys.readouterr().out.splitlines()
+    loss = next(
+        output_line for output_line in output_lines if output_line.startswith(f"{stage}/loss")
+    )
+    folder = next(
+        output_line for output_line in output_lines if output_line.startswith("run folder")
+    ).split()[-1]
     with (Path(folder) / "metrics.csv").open() as file:
         logged = float(list(csv.DictReader(file))[-1][f"{stage}/loss"])
     assert float(loss.split()[-1]) == pytest.approx(logged, rel=1e-4)

@@ -26,17 +26,17 @@ def test_what_goes_wrong_is_told_and_counted_and_training_goes_on(config, monkey
     plain = fit(config, VALIDATE)
     monkeypatch.setattr(CausalLM, "sample", fail)
     run = fit(config, VALIDATE, SAMPLES)
-    told = capsys.readouterr().out
-    assert "step 2 sample failed (1 in this run), training goes on: KeyError" in told
-    assert "2 of this run's samples could not be drawn" in told
+    output = capsys.readouterr().out
+    assert "step 2 sample failed (1 in this run), training goes on: KeyError" in output
+    assert "2 of this run's samples could not be drawn" in output
     assert losses(run) == losses(plain)
 
 
 def test_a_sample_longer_than_the_context_is_refused_before_the_first_step(config, capsys):
     with pytest.raises((ValueError, SystemExit)) as refused:
         fit(config, SAMPLES, "--model.init_args.generation.max_new_tokens=128")
-    told = str(refused.value) + capsys.readouterr().err
-    assert "more than the model's context of 128" in told
+    message = str(refused.value) + capsys.readouterr().err
+    assert "more than the model's context of 128" in message
 
 
 @pytest.mark.slow
@@ -45,9 +45,9 @@ def test_a_sample_of_a_checkpoint_bears_its_step(config, capsys):
     capsys.readouterr()
     last = run / "checkpoints" / "last.ckpt"
     main(["validate", f"--config={config}", SAMPLES, f"--ckpt_path={last}"])
-    told = capsys.readouterr().out.splitlines()
-    assert any(line.startswith("step 4 sample: The cat") for line in told)
-    assert told[-1].startswith("run folder")
+    output_lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("step 4 sample: The cat") for line in output_lines)
+    assert output_lines[-1].startswith("run folder")
 
 
 @pytest.mark.slow

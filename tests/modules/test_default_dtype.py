@@ -84,8 +84,8 @@ def test_whole_numbers_keep_their_digits_under_any_default_dtype(case):
     wanted = case()
     torch.set_default_dtype(torch.bfloat16)
     try:
-        found = case()
+        result = case()
     finally:
         torch.set_default_dtype(torch.float32)
-    assert found.dtype == wanted.dtype
-    assert torch.equal(found, wanted)
+    assert result.dtype == wanted.dtype
+    assert torch.equal(result, wanted)

@@ -15,8 +15,8 @@ SHAKY = Timings({"a": [2.0, 4.0], "b": [1.0, 2.0], AGAIN: [1.9, 3.8]}, "a")
 
 
 def test_the_median_lies_in_its_interval_and_one_outlier_does_not_move_it():
-    found = estimate([1.0, 1.01, 0.99, 1.0, 1.02, 0.98, 1.0, 50.0])
-    assert found.low <= found.median == 1.0 <= found.high < 2.0
+    interval = estimate([1.0, 1.01, 0.99, 1.0, 1.02, 0.98, 1.0, 50.0])
+    assert interval.low <= interval.median == 1.0 <= interval.high < 2.0
 
 
 def test_an_interval_is_the_same_at_every_call():
@@ -177,6 +177,6 @@ def test_the_parts_of_a_run_go_side_by_side_and_end_in_one_line(monkeypatch, cap
     assert lines[:2] == ["table of a", "table of void"]
     assert json.loads(lines[-1])["rows"] == [{"what": "a"}, {"what": "void"}]
     assert run_parts("speed", ["broken", "a"], ["--quick"]) == 1
-    told = capsys.readouterr()
-    assert "speed --part broken failed with code 1" in told.err
-    assert json.loads(told.out.splitlines()[-1])["rows"] == [{"what": "a"}]
+    captured = capsys.readouterr()
+    assert "speed --part broken failed with code 1" in captured.err
+    assert json.loads(captured.out.splitlines()[-1])["rows"] == [{"what": "a"}]

@@ -39,10 +39,10 @@ def write_video(path, frames=20, height=24, width=40, fps=6, codec="libx264", **
 def test_frames_have_the_given_rate(tmp_path, ending):
     path = write_video(tmp_path / f"clip.{ending}", frames=24, fps=12)
     clip = read_clip(path, (6, 24, 40), 3)
-    found = clip.reshape(6, -1).mean(1)
-    wanted = found[0] + 40 * np.arange(6)
-    assert np.abs(found - wanted).max() <= 11  # FFmpeg takes the last frame nearest to a time
-    assert found[0] <= 21
+    brightness = clip.reshape(6, -1).mean(1)
+    wanted = brightness[0] + 40 * np.arange(6)
+    assert np.abs(brightness - wanted).max() <= 11  # FFmpeg takes the last frame nearest to a time
+    assert brightness[0] <= 21
 
 
 def test_videos_are_scaled_to_fit_and_padded_to_the_centre(tmp_path):
@@ -211,10 +211,10 @@ def test_a_broken_image_makes_only_its_own_clips_bad():
             return Pair(b"none" if index % 2 else np.full((8, 8, 3), 200, np.uint8), [""])
 
     source = MovingImages(Broken(), 20, size=16, objects=(1, 1))
-    found = list(CodecText(source, AvcCodec(16, 16, 2)).documents())
-    kinds = {type(one) for one in found}
+    documents = list(CodecText(source, AvcCodec(16, 16, 2)).documents())
+    kinds = {type(document) for document in documents}
     assert kinds == {Document, BadSample}
-    assert len(found) == 20
+    assert len(documents) == 20
 
 
 def test_a_codec_of_images_that_are_not_square_is_refused_before_any_is_read():

@@ -44,8 +44,8 @@ def shown(number, size):
     return canvas
 
 
-def apart(one, other):
-    return np.abs(one.astype(int) - other.astype(int)).mean()
+def apart(first, second):
+    return np.abs(first.astype(int) - second.astype(int)).mean()
 
 
 @pytest.fixture(scope="module")

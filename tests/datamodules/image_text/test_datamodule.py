@@ -39,14 +39,14 @@ def ready(data: ImageTextData, stage: str = "fit") -> ImageTextData:
     return data
 
 
-def same(one: object, other: object) -> bool:
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    return one == other
+def same(first: object, second: object) -> bool:
+    if isinstance(first, torch.Tensor):
+        return torch.equal(first, second)
+    return first == second
 
 
-def equal(one: dict[str, object], other: dict[str, object]) -> bool:
-    return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
+def equal(first: dict[str, object], second: dict[str, object]) -> bool:
+    return first.keys() == second.keys() and all(same(first[name], second[name]) for name in first)
 
 
 def orders(data: ImageTextData, epochs: int) -> Counter[str]:
@@ -233,11 +233,11 @@ def test_bad_samples_are_listed_in_the_run_folder_and_replaced(make, tmp_path, n
     quiet = QUIET | {"logger": logger, "enable_checkpointing": False}
     L.Trainer(max_epochs=1, **quiet).fit(diary, datamodule=data)
     lines = Path(logger.log_dir, "bad_samples.jsonl").read_text().splitlines()
-    found = {row["origin"]: row["reason"] for row in map(json.loads, lines)}
+    reasons = {row["origin"]: row["reason"] for row in map(json.loads, lines)}
     file = tmp_path / "set" / "metadata.jsonl"
-    assert {*found} == {f"{file}:{NUM + 1 + i}" for i in range(len(BAD))}
+    assert {*reasons} == {f"{file}:{NUM + 1 + i}" for i in range(len(BAD))}
     for number, (_, reason) in enumerate(BAD, start=NUM + 1):
-        assert reason in found[f"{file}:{number}"]
+        assert reason in reasons[f"{file}:{number}"]
     rows = [row for step in diary.seen for row in step[0]]
     assert len(rows) == NUM + len(BAD)
     assert {*rows} == {*range(NUM)}
@@ -303,19 +303,19 @@ def test_interleaved_documents_keep_their_order(make, tmp_path):
 
 def forms(data: ImageTextData, *sources: object) -> Counter[str]:
     """How often each form of one document comes in 400 draws: T = text, i = context, I = target."""
-    composer, found = ready(data)._composer("train"), Counter()
+    composer, counts = ready(data)._composer("train"), Counter()
     for number in range(400):
         rng = Random(number)
         document = composer.document(sources[0].sample(0, rng), rng)
         letters = ["T" if isinstance(s, list) else "iI"[s.is_target] for s in document[1:]]
-        found["".join(letters)] += 1
-    return found
+        counts["".join(letters)] += 1
+    return counts
 
 
 def test_an_image_before_its_caption_is_clean_context_where_asked_for(make):
-    found = forms(make(ShapePairs(1), image_size=32, image_first="clean"), ShapePairs(1))
-    assert {*found} == {"TI", "I", "iTT"}  # the end token is a text of its own
-    assert found["iTT"] / 400 == pytest.approx(0.2, abs=0.06)
+    counts = forms(make(ShapePairs(1), image_size=32, image_first="clean"), ShapePairs(1))
+    assert {*counts} == {"TI", "I", "iTT"}  # the end token is a text of its own
+    assert counts["iTT"] / 400 == pytest.approx(0.2, abs=0.06)
     options = {"image_first": "clean", "caption_first": 0.0, "batch_size": 1}
     data = ready(make(ShapePairs(1), image_size=32, **options))
     batch = next(iter(data.train_dataloader()))
@@ -330,10 +330,10 @@ def test_captions_are_dropped_for_edits_as_well(make, tmp_path):
     for segments, expected in ((edit, {"iTI": 0.75, "iI": 0.25}), (captioned, {"iTT": 1.0})):
         (tmp_path / "page.jsonl").write_text(json.dumps({"segments": segments}) + "\n")
         source = InterleavedJsonl(str(tmp_path / "page.jsonl"))
-        found = forms(make(source, caption_dropout=0.25), source)
-        assert {*found} == {*expected}
+        counts = forms(make(source, caption_dropout=0.25), source)
+        assert {*counts} == {*expected}
         for form, share in expected.items():
-            assert found[form] / 400 == pytest.approx(share, abs=0.07)
+            assert counts[form] / 400 == pytest.approx(share, abs=0.07)
 
 
 def test_a_mixture_follows_its_weights(make):

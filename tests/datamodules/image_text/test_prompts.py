@@ -112,8 +112,8 @@ def test_other_files_are_refused(predict, tmp_path):
 def test_prompts_of_a_table_take_the_column_that_is_not_empty(predict, tmp_path):
     write_folder(tmp_path, num=1)
     (tmp_path / "a.csv").write_text("prompt,image,want\nthe cat,,\n,0.png,\nred,,both\n")
-    found = [(p["name"], p["want"]) for p in predict(str(tmp_path / "a.csv"))]
-    assert found == [("0", "image"), ("1", "text"), ("2", "both")]
+    names_and_wants = [(p["name"], p["want"]) for p in predict(str(tmp_path / "a.csv"))]
+    assert names_and_wants == [("0", "image"), ("1", "text"), ("2", "both")]
 
 
 def test_bad_prompts_are_refused_before_weights_are_loaded(tokenizer_folder):

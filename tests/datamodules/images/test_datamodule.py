@@ -103,8 +103,8 @@ def test_a_resumed_stream_continues_with_the_next_image():
 
 
 def test_images_for_a_palette_are_all_good_ones_in_order():
-    found = [int(image[0, 0, 0]) for image in data(channels=3).training_images()]
-    assert found == [n for n in range(20) if n % 5 != 1]
+    values = [int(image[0, 0, 0]) for image in data(channels=3).training_images()]
+    assert values == [n for n in range(20) if n % 5 != 1]
 
 
 def test_digits_are_images():

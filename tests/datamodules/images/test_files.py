@@ -381,11 +381,11 @@ def test_skipped_and_first_rows_together_are_all_rows(tmp_path):
     first, rest = ImageTextParquet(num=7, **options), ImageTextParquet(skip=7, **options)
     whole = ImageTextParquet(**options)
     assert (len(first), len(rest)) == (7, NUM - 7)
-    parts = [(one, n) for one in (first, rest) for n in range(len(one))]
-    for index, (one, n) in enumerate(parts):
-        assert one.location(n) == whole.location(index)
-        assert drawn(one, n) == drawn(whole, index)
-    assert len({one.fingerprint() for one in (first, rest, whole)}) == 3
+    parts = [(source, n) for source in (first, rest) for n in range(len(source))]
+    for index, (source, n) in enumerate(parts):
+        assert source.location(n) == whole.location(index)
+        assert drawn(source, n) == drawn(whole, index)
+    assert len({source.fingerprint() for source in (first, rest, whole)}) == 3
     with pytest.raises(ValueError, match=f"has {NUM} such rows, but skip is 99"):
         len(ImageTextParquet(skip=99, **options))
     with pytest.raises(ValueError, match="skip must be at least 0, got -1"):

@@ -150,8 +150,8 @@ def test_data_write_their_latents_and_train_on_them(tmp_path, vae_folder, tokeni
     data.setup("fit")
     batch = next(iter(data.train_dataloader()))
     assert batch["latent_ICHW"].shape == (6, channels, 16, 16)
-    [found] = data.predict_dataloader()
-    assert found["prompt"][0]["segments"][1].shape == (channels, 16, 16)
+    [prompt_batch] = data.predict_dataloader()
+    assert prompt_batch["prompt"][0]["segments"][1].shape == (channels, 16, 16)
     other = ImageTextData(tokenizer_folder, train, **(shape | {"channels": 3}))
     with pytest.raises(ValueError, match=rf"stored latents are \({channels}, 16, 16\)"):
         other.setup("fit")

@@ -39,8 +39,8 @@ TURNED = {
 """How a camera's orientation is undone, in words of arrays."""
 
 
-def apart(one, other):
-    return np.abs(one.astype(int) - other.astype(int)).max()
+def apart(first, second):
+    return np.abs(first.astype(int) - second.astype(int)).max()
 
 
 @pytest.mark.parametrize("tag", ODD_TAGS)
@@ -129,12 +129,12 @@ def test_a_jpeg_is_decoded_as_pillow_decodes_it(mode, size):
     kinds = [{}, {"progressive": True}, {"subsampling": 0}, {"subsampling": 1}, {"quality": 30}]
     for options in kinds:
         jpeg = file(Image.fromarray(photo(*size)).convert(mode), **options)
-        found = read_jpeg(jpeg)
-        assert found.pixels == jpeg
+        jpeg_data = read_jpeg(jpeg)
+        assert jpeg_data.pixels == jpeg
         for least in (8, 32, 128, 1000):
             image = Image.open(io.BytesIO(jpeg))
             image.draft("RGB", (least, least))
-            pixels = decode_strictly(found, size[::-1], (least, least))
+            pixels = decode_strictly(jpeg_data, size[::-1], (least, least))
             assert (pixels is None) == (mode == "CMYK")
             assert pixels is None or np.array_equal(pixels, np.asarray(image))
 
@@ -147,22 +147,22 @@ def test_a_jpeg_with_damage_is_decoded_by_nobody():
 
 def test_transparent_grey_of_sixteen_bits_shows_white():
     dark, light = b"\0\0" * 32, b"\x9c\x40" * 32
-    found = square(deep_png(0, [dark] * 16 + [light] * 16, b"\0\0"), 32)
-    assert (found[:16] == 255).all()
-    assert (found[16:] == 0x9C).all()
+    pixels = square(deep_png(0, [dark] * 16 + [light] * 16, b"\0\0"), 32)
+    assert (pixels[:16] == 255).all()
+    assert (pixels[16:] == 0x9C).all()
 
 
 def test_transparent_colours_of_sixteen_bits_show_white():
     clear, solid = b"\x12\x34\x56\x78\x9a\xbc" * 32, b"\x10\0\x20\0\x30\0" * 32
-    found = square(deep_png(2, [clear] * 16 + [solid] * 16, clear[:6]), 32)
-    assert (found[:16] == 255).all()
-    assert (found[16:] == [0x10, 0x20, 0x30]).all()
+    pixels = square(deep_png(2, [clear] * 16 + [solid] * 16, clear[:6]), 32)
+    assert (pixels[:16] == 255).all()
+    assert (pixels[16:] == [0x10, 0x20, 0x30]).all()
 
 
 def test_grey_of_sixteen_bits_in_a_pgm_has_its_declared_range():
     deep = np.arange(0, 64 * 1000, 1000, dtype=">u2").reshape(8, 8)
-    found = square(b"P5 8 8 65535\n" + deep.tobytes(), 8)
-    assert np.array_equal(found[..., 0], deep >> 8)
+    pixels = square(b"P5 8 8 65535\n" + deep.tobytes(), 8)
+    assert np.array_equal(pixels[..., 0], deep >> 8)
     twelve = (deep.astype(int) * 4095 // 65535).astype(">u2")
     assert apart(square(b"P5 8 8 4095\n" + twelve.tobytes(), 8)[..., 0], deep >> 8) <= 1
 
@@ -213,9 +213,9 @@ def test_colours_of_a_profile_become_those_of_srgb(mode, icc):
     shown = ImageCms.profileToProfile(
         image, io.BytesIO(icc), target, outputMode="RGBA" if mode == "RGBA" else "RGB"
     )
-    found = square(file(image, "PNG", icc_profile=icc), 48)
-    assert apart(found, np.asarray(shown.convert("RGB"))) <= 1
-    assert apart(found, np.asarray(image.convert("RGB"))) > 40
+    pixels = square(file(image, "PNG", icc_profile=icc), 48)
+    assert apart(pixels, np.asarray(shown.convert("RGB"))) <= 1
+    assert apart(pixels, np.asarray(image.convert("RGB"))) > 40
 
 
 @pytest.mark.parametrize(

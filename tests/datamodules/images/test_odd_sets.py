@@ -35,13 +35,13 @@ def made(source):
 
 def outcomes(source):
     """Captions of each sample, or the error of a bad one."""
-    found = []
+    results = []
     for index in range(len(source)):
         try:
-            found.append(source.sample(index, Random(0)).captions)
+            results.append(source.sample(index, Random(0)).captions)
         except BadSampleError as error:
-            found.append(str(error))
-    return found
+            results.append(str(error))
+    return results
 
 
 def tar(folder, *members, caption="caption"):
@@ -180,9 +180,9 @@ def test_one_bad_line_makes_only_its_own_sample_bad(tmp_path):
     (tmp_path / "0.png").write_bytes(PNG)
     good = b'{"file_name": "0.png", "text": "a dog"}'
     (tmp_path / "metadata.jsonl").write_bytes(b"\xef\xbb\xbf" + b"\n".join([good, *CAPTIONS, good]))
-    found = outcomes(ImageTextFolder(str(tmp_path)))
-    assert found[0] == found[-1] == ["a dog"]
-    assert all(part in reason for part, reason in zip(CAPTIONS.values(), found[1:], strict=False))
+    results = outcomes(ImageTextFolder(str(tmp_path)))
+    assert results[0] == results[-1] == ["a dog"]
+    assert all(part in reason for part, reason in zip(CAPTIONS.values(), results[1:], strict=False))
 
 
 def test_surrogates_are_bad_wherever_captions_are(tmp_path):

@@ -23,13 +23,13 @@ def test_an_image_of_the_right_size_comes_back_as_it_is():
 def test_pixels_are_scaled_to_one_and_minus_one():
     shown = np.zeros((2, 2, 3), np.uint8)
     shown[0, 1] = [255, 51, 0]
-    found = latent(shown, (3, 2, 2))
-    assert found.dtype == np.float32
+    values = latent(shown, (3, 2, 2))
+    assert values.dtype == np.float32
     for channel in range(3):
         for y in range(2):
             for x in range(2):
                 expected = shown[y, x, channel] / 127.5 - 1
-                assert found[channel, y, x] == pytest.approx(expected)
+                assert values[channel, y, x] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("width", "height"), [(24, 8), (8, 24), (9, 8)])
@@ -43,9 +43,9 @@ def test_the_centre_is_cut_out(width, height):
 def test_a_larger_image_is_averaged_down():
     large = Image.new("RGB", (600, 400), (10, 200, 30))
     for kind in ("PNG", "JPEG", "WEBP"):
-        found = square(file(large, kind), 16)
-        assert found.shape == (16, 16, 3)
-        assert np.abs(found.astype(int) - [10, 200, 30]).max() <= 3
+        image_HWC = square(file(large, kind), 16)
+        assert image_HWC.shape == (16, 16, 3)
+        assert np.abs(image_HWC.astype(int) - [10, 200, 30]).max() <= 3
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "L", "1", "CMYK", "I;16"])
@@ -100,8 +100,10 @@ def file_of(image, kind):
 
 def test_sixteen_bits_become_eight_and_are_not_clipped():
     deep = np.arange(0, 65536, 1024, dtype=np.uint16).reshape(8, 8)
-    found = square(file_of(Image.fromarray(deep), "PNG"), 8)
-    assert np.array_equal(found, np.repeat((deep // 256).astype(np.uint8)[..., None], 3, axis=2))
+    image_HWC = square(file_of(Image.fromarray(deep), "PNG"), 8)
+    assert np.array_equal(
+        image_HWC, np.repeat((deep // 256).astype(np.uint8)[..., None], 3, axis=2)
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])

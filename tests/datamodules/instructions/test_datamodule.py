@@ -63,60 +63,64 @@ def encoded(chat: ChatTokenizer, source: InstructionFiles):
 
 
 def test_answers_alone_are_learnt_as_a_loop_over_the_turns_says(vocabulary, chats):
-    found = encoded(ChatTokenizer(vocabulary, PLAIN), InstructionFiles(chats))
-    for one, chat in zip(found, CHATS, strict=True):
+    documents = encoded(ChatTokenizer(vocabulary, PLAIN), InstructionFiles(chats))
+    for document, chat in zip(documents, CHATS, strict=True):
         ids, learnt = by_hand(vocabulary, chat)
-        assert vocabulary.backend.decode(one.ids) == vocabulary.backend.decode(ids)
+        assert vocabulary.backend.decode(document.ids) == vocabulary.backend.decode(ids)
         said = [content.strip() for role, content in chat if role == "assistant"]
         assert (
-            spans(vocabulary, one)
+            spans(vocabulary, document)
             == [text + vocabulary.backend.eos_token for text in said]
-            == spans(vocabulary, type(one)(ids, 0, learnt))
+            == spans(vocabulary, type(document)(ids, 0, learnt))
         )
-        assert one.num_bytes == sum(len(c.encode()) for role, c in chat if role == "assistant")
+        assert document.num_bytes == sum(len(c.encode()) for role, c in chat if role == "assistant")
 
 
-def spans(vocabulary: TextTokenizer, one) -> list[str]:
+def spans(vocabulary: TextTokenizer, document) -> list[str]:
     """The texts of the runs of targets."""
-    edges = np.flatnonzero(np.diff([0, *map(int, one.is_target), 0])).reshape(-1, 2)
-    return [vocabulary.backend.decode(one.ids[start:end]) for start, end in edges.tolist()]
+    edges = np.flatnonzero(np.diff([0, *map(int, document.is_target), 0])).reshape(-1, 2)
+    return [vocabulary.backend.decode(document.ids[start:end]) for start, end in edges.tolist()]
 
 
 def test_marks_and_prefixes_agree_and_ids_are_those_of_the_template(vocabulary, chats):
     marked, by_prefix = ChatTokenizer(vocabulary, CHATML), ChatTokenizer(vocabulary, UNMARKED)
     source = InstructionFiles(chats)
     pairs = zip(encoded(marked, source), encoded(by_prefix, source), strict=True)
-    for (one, other), document in zip(pairs, source.documents(), strict=True):
+    for (by_marks, by_prefixes), document in zip(pairs, source.documents(), strict=True):
         whole = vocabulary.backend.apply_chat_template(document.messages, chat_template=CHATML)
         ids = list(whole["input_ids"])
         # ChatML's marks are no special tokens of this tokenizer: the end is added behind the answer
-        assert one.ids[-1] == other.ids[-1] == vocabulary.eos
-        assert one.ids[:-1] == ids[: len(one.ids) - 1]
-        assert other.ids[:-1] == ids
-        texts = [text.removesuffix(vocabulary.backend.eos_token) for text in spans(vocabulary, one)]
+        assert by_marks.ids[-1] == by_prefixes.ids[-1] == vocabulary.eos
+        assert by_marks.ids[:-1] == ids[: len(by_marks.ids) - 1]
+        assert by_prefixes.ids[:-1] == ids
+        texts = [
+            text.removesuffix(vocabulary.backend.eos_token) for text in spans(vocabulary, by_marks)
+        ]
         others = [
-            text.removesuffix(vocabulary.backend.eos_token) for text in spans(vocabulary, other)
+            text.removesuffix(vocabulary.backend.eos_token)
+            for text in spans(vocabulary, by_prefixes)
         ]
         assert [text.rstrip("\n") for text in others] == texts
 
 
 def test_the_last_answer_alone_can_be_learnt(vocabulary, chats):
     for template in (PLAIN, UNMARKED):
-        found = encoded(ChatTokenizer(vocabulary, template, "last"), InstructionFiles(chats))[2]
-        [only] = spans(vocabulary, found)
+        document = encoded(ChatTokenizer(vocabulary, template, "last"), InstructionFiles(chats))[2]
+        [only] = spans(vocabulary, document)
         assert "h i" in only
         assert "c d e" not in only
 
 
 def test_a_template_that_rewrites_earlier_turns_is_told(vocabulary, chats):
     rewriting = "{% for m in messages %}{{ loop.revindex }}{{ m['content'] }}{% endfor %}"
-    found = encoded(ChatTokenizer(vocabulary, rewriting), InstructionFiles(chats))
+    documents = encoded(ChatTokenizer(vocabulary, rewriting), InstructionFiles(chats))
     assert all(
-        isinstance(one, BadSample) and "otherwise by themselves" in one.reason for one in found
+        isinstance(document, BadSample) and "otherwise by themselves" in document.reason
+        for document in documents
     )
     refusing = "{{ raise_exception('roles must alternate') }}"
-    found = encoded(ChatTokenizer(vocabulary, refusing), InstructionFiles(chats))
-    assert all(one.reason == "TemplateError: roles must alternate" for one in found)
+    documents = encoded(ChatTokenizer(vocabulary, refusing), InstructionFiles(chats))
+    assert all(document.reason == "TemplateError: roles must alternate" for document in documents)
 
 
 @pytest.mark.parametrize(
@@ -135,10 +139,10 @@ def test_a_template_that_rewrites_earlier_turns_is_told(vocabulary, chats):
 )
 def test_a_sample_without_an_answer_or_with_a_broken_turn_is_counted(tmp_path, row, reason):
     good = {"messages": messages(CHATS[0])}
-    found = list(InstructionFiles(write(tmp_path / "a.jsonl", [good, row])).documents())
-    assert isinstance(found[0], Conversation)
-    assert isinstance(found[1], BadSample)
-    assert reason in found[1].reason
+    documents = list(InstructionFiles(write(tmp_path / "a.jsonl", [good, row])).documents())
+    assert isinstance(documents[0], Conversation)
+    assert isinstance(documents[1], BadSample)
+    assert reason in documents[1].reason
 
 
 def test_other_forms_of_chats_are_read(tmp_path):
@@ -152,8 +156,8 @@ def test_other_forms_of_chats_are_read(tmp_path):
     assert turns([{"role": "user", "content": parts, "name": None}, expected[1]]) == expected
     path = write(tmp_path / "a.jsonl", [{"q": "Who are you?", "more": "", "a": "A cat."}])
     source = InstructionFiles(path, prompt="{q}\n\n{more}", response="a", system="Be brief.")
-    [found] = source.documents()
-    assert found.messages == [{"role": "system", "content": "Be brief."}, *expected]
+    [document] = source.documents()
+    assert document.messages == [{"role": "system", "content": "Be brief."}, *expected]
 
 
 def test_parts_share_no_question_and_leave_nothing_out(tmp_path):
@@ -163,7 +167,7 @@ def test_parts_share_no_question_and_leave_nothing_out(tmp_path):
         list(InstructionFiles(path, prompt="q", response="a", part=part).documents())
         for part in ((0.0, 0.7), (0.7, 1.0))
     ]
-    asked = [{one.messages[0]["content"] for one in part} for part in parts]
+    asked = [{conversation.messages[0]["content"] for conversation in part} for part in parts]
     assert len(parts[0]) + len(parts[1]) == 80
     assert not asked[0] & asked[1]
     assert 10 < len(asked[0]) < 39
@@ -190,10 +194,12 @@ def test_the_loss_of_packed_rows_is_that_of_a_loop_over_conversations(data, voca
     )
     expected, count = torch.zeros(()), 0
     for chat in CHATS:
-        [one] = ChatTokenizer(vocabulary, PLAIN).encode_documents(
+        [document] = ChatTokenizer(vocabulary, PLAIN).encode_documents(
             [Conversation("x", "x", messages=turns(messages(chat)))]
         )
-        for before, after, is_learnt in zip(one.ids, one.ids[1:], one.is_target[1:], strict=False):
+        for before, after, is_learnt in zip(
+            document.ids, document.ids[1:], document.is_target[1:], strict=False
+        ):
             if is_learnt:
                 expected += F.cross_entropy(table[before], torch.tensor(after))
                 count += 1
@@ -243,8 +249,8 @@ def test_the_tokens_follow_the_template_and_what_is_learnt(vocabulary):
 
 
 def test_a_plain_document_is_no_conversation(vocabulary):
-    [found] = ChatTokenizer(vocabulary, PLAIN).encode_documents([Document("text", "a:1")])
-    assert isinstance(found, BadSample)
+    [document] = ChatTokenizer(vocabulary, PLAIN).encode_documents([Document("text", "a:1")])
+    assert isinstance(document, BadSample)
 
 
 LLAMA2 = (
@@ -263,10 +269,10 @@ THINKING = (  # what was thought is left out of all turns but the last
 def test_templates_of_other_forms_are_learnt_by_prefixes(vocabulary, tmp_path):
     chat = [("user", "A"), ("assistant", "b c"), ("user", "d"), ("assistant", "e f")]
     source = InstructionFiles(write(tmp_path / "a.jsonl", [{"messages": messages(chat)}]))
-    [found] = encoded(ChatTokenizer(vocabulary, LLAMA2), source)
+    [document] = encoded(ChatTokenizer(vocabulary, LLAMA2), source)
     end = vocabulary.backend.eos_token
-    assert spans(vocabulary, found) == [f" b c {end}", f" e f {end}"]
-    assert found.ids.count(vocabulary.start) == 1
+    assert spans(vocabulary, document) == [f" b c {end}", f" e f {end}"]
+    assert document.ids.count(vocabulary.start) == 1
 
 
 def test_where_a_template_leaves_out_thoughts_the_last_answer_can_be_learnt(vocabulary, tmp_path):
@@ -274,8 +280,8 @@ def test_where_a_template_leaves_out_thoughts_the_last_answer_can_be_learnt(voca
     source = InstructionFiles(write(tmp_path / "a.jsonl", [{"messages": messages(chat)}]))
     [bad] = encoded(ChatTokenizer(vocabulary, THINKING), source)
     assert isinstance(bad, BadSample)
-    [found] = encoded(ChatTokenizer(vocabulary, THINKING, "last"), source)
-    assert spans(vocabulary, found) == [f"y</t>e{vocabulary.backend.eos_token}"]
+    [document] = encoded(ChatTokenizer(vocabulary, THINKING, "last"), source)
+    assert spans(vocabulary, document) == [f"y</t>e{vocabulary.backend.eos_token}"]
 
 
 def test_conversations_of_a_dataset_of_the_hub_are_those_of_its_files(tmp_path):
@@ -285,9 +291,11 @@ def test_conversations_of_a_dataset_of_the_hub_are_those_of_its_files(tmp_path):
     path = write(tmp_path / "rows.jsonl", rows)
     Dataset.from_list(rows).save_to_disk(tmp_path / "saved")
     for options in ({}, {"prompt": "{q}?", "response": "a"}):
-        told = InstructionFiles(path, **options).documents()
-        found = InstructionHub(str(tmp_path / "saved"), **options)
-        assert [one.messages for one in found.documents()] == [one.messages for one in told]
-    assert found.fingerprint() != InstructionHub(str(tmp_path / "saved")).fingerprint()
+        from_files = InstructionFiles(path, **options).documents()
+        from_hub = InstructionHub(str(tmp_path / "saved"), **options)
+        assert [conversation.messages for conversation in from_hub.documents()] == [
+            conversation.messages for conversation in from_files
+        ]
+    assert from_hub.fingerprint() != InstructionHub(str(tmp_path / "saved")).fingerprint()
     with pytest.raises(ValueError, match="no column 'chat'; it has messages, q, a"):
         list(InstructionHub(str(tmp_path / "saved"), messages="chat").documents())

@@ -83,25 +83,25 @@ def test_plain_text_stays_plain(text):
 # Texts to be judged
 
 
-def said(found):
-    return [one.text if isinstance(one, Document) else one.reason for one in found]
+def said(inputs):
+    return [item.text if isinstance(item, Document) else item.reason for item in inputs]
 
 
 def test_given_texts_come_back_with_what_cannot_be_judged():
-    found = read_inputs(["two words", "", "word", "\x00\x01\x02 x y", "fine text"])
-    assert said(found)[::4] == ["two words", "fine text"]
-    assert said(found)[1:4] == ["empty", "a single word", "binary or UTF-16: NUL at character 0"]
-    assert [one.origin for one in found] == [f"text {i}" for i in range(1, 6)]
+    inputs = read_inputs(["two words", "", "word", "\x00\x01\x02 x y", "fine text"])
+    assert said(inputs)[::4] == ["two words", "fine text"]
+    assert said(inputs)[1:4] == ["empty", "a single word", "binary or UTF-16: NUL at character 0"]
+    assert [item.origin for item in inputs] == [f"text {i}" for i in range(1, 6)]
 
 
 def test_json_lines_are_texts_by_their_key(tmp_path):
     path = tmp_path / "texts.jsonl"
     lines = [json.dumps({"text": "one text"}), "", "{broken", json.dumps({"body": "x y"}), "[1]"]
     path.write_text("\n".join(lines))
-    found = read_inputs(str(path))
+    inputs = read_inputs(str(path))
     reasons = ["broken JSON", "no key 'text'; it has body", "not a JSON object"]
-    assert said(found) == ["one text", *reasons]
-    assert [one.origin for one in found] == [f"{path}:{i}" for i in (1, 3, 4, 5)]
+    assert said(inputs) == ["one text", *reasons]
+    assert [item.origin for item in inputs] == [f"{path}:{i}" for i in (1, 3, 4, 5)]
     assert said(read_inputs(str(path), key="body"))[2] == "x y"
 
 
@@ -109,9 +109,9 @@ def test_a_folder_gives_a_text_a_file(tmp_path):
     (tmp_path / "a.txt").write_text("\ufeffthe first\n\ntext")
     (tmp_path / "b.md").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "c.txt").write_text("")
-    found = read_inputs(str(tmp_path))
-    assert said(found) == ["the first\n\ntext", "not UTF-8 at byte 0", "empty"]
-    assert isinstance(found[1], BadSample)
+    inputs = read_inputs(str(tmp_path))
+    assert said(inputs) == ["the first\n\ntext", "not UTF-8 at byte 0", "empty"]
+    assert isinstance(inputs[1], BadSample)
 
 
 @pytest.mark.parametrize(
@@ -131,11 +131,11 @@ def test_every_row_of_a_table_is_a_text_of_its_own_with_its_name(tmp_path, name)
     rows = [{"id": f"row {i}", "body": f'some {i} words, with "quotes"'} for i in range(50)]
     rows[7]["body"] = ""
     path = write_table(rows, tmp_path / name)
-    found = read_inputs(str(path), key="body")
-    assert said(found)[:8] == [*(row["body"] for row in rows[:7]), "empty"]
-    assert len(found) == 50
-    assert [name_of(one) for one in found] == [row["id"] for row in rows]
-    assert found[3].origin == f"{path}:4"
+    inputs = read_inputs(str(path), key="body")
+    assert said(inputs)[:8] == [*(row["body"] for row in rows[:7]), "empty"]
+    assert len(inputs) == 50
+    assert [name_of(item) for item in inputs] == [row["id"] for row in rows]
+    assert inputs[3].origin == f"{path}:4"
 
 
 def write_table(rows, path):
@@ -166,9 +166,9 @@ def test_a_table_without_the_column_and_a_file_of_another_kind_are_refused_by_na
         (tmp_path / name).write_text("some words that look like a text")
         with pytest.raises(ValueError, match=rf"{name} cannot be read: .* neither .* a table"):
             read_inputs(str(tmp_path / name))
-    found = read_inputs(str(tmp_path), key="body")
-    assert said(found)[1] == "some words"
-    assert [one.startswith(("its ending", "that it has no")) for one in said(found)] == [
+    inputs = read_inputs(str(tmp_path), key="body")
+    assert said(inputs)[1] == "some words"
+    assert [reason.startswith(("its ending", "that it has no")) for reason in said(inputs)] == [
         True,
         False,
         True,

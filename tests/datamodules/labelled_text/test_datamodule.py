@@ -68,10 +68,12 @@ def test_all_texts_in_two_splits_are_counted_and_the_first_are_named():
     firsts = [row for row in rows if row["split"] == "train" and row["label"] == 1][::2]
     moved = as_rows([*rows, *({**row, "split": "test"} for row in firsts)])
     num = len({row["pair_id"] for row in firsts})
-    with pytest.raises(ValueError, match=f"{num} texts stand in more than one split.*drop") as one:
+    with pytest.raises(
+        ValueError, match=f"{num} texts stand in more than one split.*drop"
+    ) as raised:
         check_splits(moved, {"train", "test"})
-    assert str(one.value).count("stands in two splits") == 20
-    assert f"and {num - 20} more" in str(one.value)
+    assert str(raised.value).count("stands in two splits") == 20
+    assert f"and {num - 20} more" in str(raised.value)
 
 
 def test_texts_in_two_splits_are_left_out_where_that_is_asked_for(data):
@@ -80,15 +82,15 @@ def test_texts_in_two_splits_are_left_out_where_that_is_asked_for(data):
     moved += [{**row, "split": "val"} for row in rows if row["split"] == "train"][-4:]
     with pytest.raises(ValueError, match="stand in more than one split"):
         data([*rows, *moved]).setup("fit")
-    found = data([*rows, *moved], leaks="drop")
+    datamodule = data([*rows, *moved], leaks="drop")
     with pytest.warns(UserWarning, match="12 rows of train are left out"):
-        held = found.table.rows
+        held = datamodule.table.rows
     check_splits(held, {"train", "val", "test"})
     assert len(held) == len(rows) + 12
     assert sum(row.split == "test" for row in held) == 8 + sum(r["split"] == "test" for r in rows)
-    found.setup("fit")
-    batch = next(iter(found.train_dataloader()))
-    assert all(found.table.rows[row].split == "train" for row in batch["row_N"])
+    datamodule.setup("fit")
+    batch = next(iter(datamodule.train_dataloader()))
+    assert all(datamodule.table.rows[row].split == "train" for row in batch["row_N"])
 
 
 @settings(max_examples=40, deadline=None)
@@ -98,16 +100,16 @@ def test_a_table_without_splits_is_cut_into_some_that_share_no_text(seed, num, p
     if not paired:
         rows = [{**row, "pair_id": f"{i}"} for i, row in enumerate(rows)]  # cuts are still known
     shares = {"train": 0.8, "val": 0.1, "test": 0.1}
-    found = with_splits(as_rows(rows), shares)
-    check_splits(found, shares)
+    split_rows = with_splits(as_rows(rows), shares)
+    check_splits(split_rows, shares)
     again = as_rows(rows)
     order = [*range(len(again))]
     dice.shuffle(order)
     mixed = with_splits([again[i] for i in order], shares)
     if paired:
-        assert [row.split for row in mixed] == [found[i].split for i in order]
+        assert [row.split for row in mixed] == [split_rows[i].split for i in order]
     for label in ("human", "machine"):
-        texts = {row.pair_id: row.split for row in found if row.label == label}
+        texts = {row.pair_id: row.split for row in split_rows if row.label == label}
         for name, share in shares.items():
             there = sum(split == name for split in texts.values())
             assert abs(there / len(texts) - share) < 0.1 + 1 / num
@@ -117,9 +119,9 @@ def test_a_table_without_splits_trains_and_tests_by_fractions(data):
     rows = [{k: v for k, v in row.items() if k != "split"} for row in made_up()]
     with pytest.raises(ValueError, match=r"no row has a split\. .*init_args\.splits"):
         data(rows).setup("fit")
-    found = data(rows, splits={"train": 0.6, "val": 0.2, "test": 0.2})
-    found.setup("fit")
-    num = {stage: len(found.chosen(stage)) for stage in ("train", "validate", "test")}
+    datamodule = data(rows, splits={"train": 0.6, "val": 0.2, "test": 0.2})
+    datamodule.setup("fit")
+    num = {stage: len(datamodule.chosen(stage)) for stage in ("train", "validate", "test")}
     assert num["train"] > num["validate"] == num["test"] > 0
     with pytest.raises(ValueError, match="but all have one: test, train, val"):
         data(made_up(), splits={"train": 0.5, "val": 0.5}).setup("fit")
@@ -175,7 +177,7 @@ def test_detectors_of_one_budget_share_their_human_texts():
         choose(rows, Selection("train", names, budget=20), True)
         for names in (["small"], ["large"], ["small", "large"])
     ]
-    humans = [{rows[i].pair_id for i in found if rows[i].is_human} for found in chosen]
+    humans = [{rows[i].pair_id for i in selected if rows[i].is_human} for selected in chosen]
     assert humans[0] == humans[1] == humans[2]
     counts = [sum(rows[i].generator == name for i in chosen[2]) for name in GENERATORS]
     assert max(counts) - min(counts) <= 2  # a domain's odd one each
@@ -184,16 +186,16 @@ def test_detectors_of_one_budget_share_their_human_texts():
 
 def test_a_pair_is_selected_whole():
     rows = as_rows(made_up())
-    for i in (found := choose(rows, Selection("train", budget=16), True)):
-        same = [j for j in found if rows[j].pair_id == rows[i].pair_id]
+    for i in (selected := choose(rows, Selection("train", budget=16), True)):
+        same = [j for j in selected if rows[j].pair_id == rows[i].pair_id]
         assert sorted(rows[j].label for j in same) == ["human", "machine"]
         assert len({rows[j].paired_generator for j in same}) == 1
 
 
 def test_texts_without_pairs_are_shared_out_evenly():
     rows = [{**row, "pair_id": f"{i}"} for i, row in enumerate(made_up(num=40))]
-    found = as_rows(rows)
-    chosen = [found[i] for i in choose(found, Selection("train", budget=16), True)]
+    with_pairs = as_rows(rows)
+    chosen = [with_pairs[i] for i in choose(with_pairs, Selection("train", budget=16), True)]
     assert sum(row.is_human for row in chosen) == 8
     cells = [(row.generator, row.domain) for row in chosen if not row.is_human]
     assert sorted(cells) == sorted(2 * [(g, d) for g in GENERATORS for d in ("news", "tales")])
@@ -222,24 +224,24 @@ def test_what_cannot_be_selected_is_named(selection, message):
 
 def test_a_split_of_one_class_is_refused(data):
     rows = [row for row in made_up() if row["split"] != "test" or row["label"] == 0]
-    found = data(rows)
-    found.setup("fit")
+    datamodule = data(rows)
+    datamodule.setup("fit")
     with pytest.raises(ValueError, match="test: none of the 16 texts is human"):
-        found.chosen("test")
+        datamodule.chosen("test")
 
 
 # Batches
 
 
 def test_every_test_text_is_seen_once_with_what_is_known_of_it(data):
-    found = data()
-    found.setup("test")
-    batches = list(found.test_dataloader())
+    datamodule = data()
+    datamodule.setup("test")
+    batches = list(datamodule.test_dataloader())
     rows = [row for batch in batches for row in batch["row_N"]]
-    assert sorted(rows) == found.chosen("test")
+    assert sorted(rows) == datamodule.chosen("test")
     for batch in batches:
         for n, row in enumerate(batch["row_N"]):
-            known = found.table.rows[row]
+            known = datamodule.table.rows[row]
             assert batch["text_N"][n] == known.text
             assert batch["generator_N"][n] == known.generator
             assert batch["label_N"][n].item() == (not known.is_human)
@@ -253,24 +255,24 @@ def test_windows_hold_every_token_and_overlap_no_more_than_they_must():
     assert {len(w) for w in windows} == {12}
     assert len(windows) == 4
     assert all(w[0] == 7 and w[-1] == 8 for w in windows)
-    assert {*range(100, 131)} == {one for w in windows for one in w[1:-1].tolist()}
+    assert {*range(100, 131)} == {token for w in windows for token in w[1:-1].tolist()}
     assert cut_windows(tokens, 33) == [pytest.approx(tokens)]
 
 
 def test_training_sees_one_window_of_a_text_and_evaluation_all(data):
-    found = data(max_length=16)
-    found.setup("fit")
-    assert set(next(iter(found.train_dataloader()))["windows_N"]) == {1}
-    assert min(next(iter(found.val_dataloader()))["windows_N"]) > 1
+    datamodule = data(max_length=16)
+    datamodule.setup("fit")
+    assert set(next(iter(datamodule.train_dataloader()))["windows_N"]) == {1}
+    assert min(next(iter(datamodule.val_dataloader()))["windows_N"]) > 1
 
 
 @pytest.mark.parametrize(("balance", "share"), [(True, 0.5), (False, 2 / 3)])
 def test_training_takes_classes_equally_often_if_it_should(data, balance, share):
-    found = data(balance=balance, batch_size=8, pool_size=1)
-    found.setup("fit")
-    _, labels = found.labelled_texts("train")
+    datamodule = data(balance=balance, batch_size=8, pool_size=1)
+    datamodule.setup("fit")
+    _, labels = datamodule.labelled_texts("train")
     assert sum(labels) / len(labels) == pytest.approx(2 / 3)
-    batches = list(found.train_dataloader())
+    batches = list(datamodule.train_dataloader())
     seen = torch.cat([batch["label_N"] for batch in batches]).float()
     assert seen.mean().item() == pytest.approx(share, abs=0.03)
     assert len(seen) == len(labels) // 8 * 8
@@ -278,8 +280,8 @@ def test_training_takes_classes_equally_often_if_it_should(data, balance, share)
 
 def test_a_resumed_stream_goes_on_with_the_next_text(data):
     first, second = data(), data()
-    for one in (first, second):
-        one.setup("fit")
+    for datamodule in (first, second):
+        datamodule.setup("fit")
     whole = iter(first.train_dataloader())
     batches = [next(whole) for _ in range(5)]
     third = data()
@@ -304,8 +306,8 @@ def test_every_epoch_has_each_text_once_and_similar_lengths_come_together(num, p
         assert sorted(bucketed.items(first, last)) == sorted(order.items(first, last))
     assert [*bucketed.items(2, 3 * num)] == [*bucketed.items(0, 3 * num)[2:]]
     for first, last in pairwise(bucketed.bounds):
-        found = lengths[bucketed.items(first, last) % num]
-        falls = sum(b < a for a, b in pairwise(found.tolist()))
+        batch_lengths = lengths[bucketed.items(first, last) % num]
+        falls = sum(b < a for a, b in pairwise(batch_lengths.tolist()))
         assert falls < min(NUM_BUCKETS, last - first)  # it rises within each bucket
         assert max(1, pool / 2) <= last - first <= 1.5 * pool or len(bucketed.bounds) == 2
 
@@ -337,14 +339,14 @@ def test_no_text_is_lost_or_repeated_when_ranks_and_batches_change(num, parts, s
             continue
         made = loaders(world, size, window)
         if state is not None:
-            for one in made:
-                one.load_state_dict(state)
-        streams = [iter(one) for one in made]
+            for loader in made:
+                loader.load_state_dict(state)
+        streams = [iter(loader) for loader in made]
         for _ in range(steps):
-            found = [next(stream, None) for stream in streams]
-            if found[0] is None:  # the epoch of this trainer is over
+            batches = [next(stream, None) for stream in streams]
+            if batches[0] is None:  # the epoch of this trainer is over
                 break
-            seen += [place for batch in found for place in batch["places"]]
+            seen += [place for batch in batches for place in batch["places"]]
         state = made[0].state_dict()
     alone = Bucketed(Draws(Mixture([num], [1.0], seed)), lengths, 24, seed)
     assert sorted(seen) == sorted(alone.items(0, len(seen)).tolist())
@@ -368,16 +370,16 @@ def test_a_run_whose_ranks_or_batches_change_sees_what_one_process_sees(data, si
         (other_world, other_size, 2),
         (world, size, 2),
     ]:
-        found = [data(batch_size=batch_size) for _ in range(ranks)]
-        for rank, one in enumerate(found):
-            one.replica = lambda rank=rank, ranks=ranks: (rank, ranks)
-            one.setup("fit")
+        datamodules = [data(batch_size=batch_size) for _ in range(ranks)]
+        for rank, datamodule in enumerate(datamodules):
+            datamodule.replica = lambda rank=rank, ranks=ranks: (rank, ranks)
+            datamodule.setup("fit")
             if state is not None:
-                one.load_state_dict(state)
-        streams = [iter(one.train_dataloader()) for one in found]
+                datamodule.load_state_dict(state)
+        streams = [iter(datamodule.train_dataloader()) for datamodule in datamodules]
         for _ in range(steps):
             rows += [row for stream in streams for row in next(stream)["row_N"]]
-        state = found[0].state_dict()
+        state = datamodules[0].state_dict()
     alone = data(batch_size=1)
     alone.setup("fit")
     loader = alone.train_dataloader()
@@ -398,30 +400,30 @@ def test_texts_are_tokenised_once_whatever_is_selected(data, tmp_path):
 def test_line_breaks_and_kinds_of_quotes_tell_nothing(data):
     rows = made_up()
     rows[8]["text"] = "\u201ca\n\nb\u2019s\u201d \u2013  c\u2026"
-    found = data(rows)
-    assert found.table.rows[8].text == '"a b\'s" - c...'
+    datamodule = data(rows)
+    assert datamodule.table.rows[8].text == '"a b\'s" - c...'
     assert data(rows, plain=False).table.rows[8].text == rows[8]["text"]
 
 
 def test_attacked_copies_follow_the_texts_as_they_are(data):
-    found = data(attacks=[Whitespace(share=1.0), Truncation(words=5)], plain=False)
-    found.setup("test")
+    datamodule = data(attacks=[Whitespace(share=1.0), Truncation(words=5)], plain=False)
+    datamodule.setup("test")
     seen = [
         (attack, label, text)
-        for batch in found.test_dataloader()
+        for batch in datamodule.test_dataloader()
         for attack, label, text in zip(
             batch["attack_N"], batch["label_N"].tolist(), batch["text_N"], strict=True
         )
     ]
-    of = {name: [one for one in seen if one[0] == name] for name in {one[0] for one in seen}}
+    of = {name: [row for row in seen if row[0] == name] for name in {row[0] for row in seen}}
     assert {name: len(of[name]) for name in of} == {
         "none": 32,
         "whitespace_1": 16,
         "first_5_words": 32,
     }
-    assert {one[1] for one in of["whitespace_1"]} == {1}
-    assert all("  " in one[2] for one in of["whitespace_1"])
-    assert {len(one[2].split()) for one in of["first_5_words"]} == {5}
+    assert {row[1] for row in of["whitespace_1"]} == {1}
+    assert all("  " in row[2] for row in of["whitespace_1"])
+    assert {len(row[2].split()) for row in of["first_5_words"]} == {5}
 
 
 @pytest.mark.parametrize(
@@ -455,7 +457,7 @@ def test_other_labels_than_human_and_machine_are_classes_as_well(tmp_path, token
     path = write(rows, tmp_path / "stance.jsonl")
     names = ["left", "center", "right"]
     labels = {str(i): name for i, name in enumerate(names)}
-    found = LabelledTextData(
+    datamodule = LabelledTextData(
         tokenizer_folder,
         [source(path, labels=labels)],
         classes=names,
@@ -463,5 +465,5 @@ def test_other_labels_than_human_and_machine_are_classes_as_well(tmp_path, token
         test=Selection("val"),
         cache=str(tmp_path / "cache"),
     )
-    _, labels = found.labelled_texts("train")
+    _, labels = datamodule.labelled_texts("train")
     assert sorted(labels) == [0] * 4 + [1] * 4 + [2] * 4

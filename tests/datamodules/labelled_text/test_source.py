@@ -19,13 +19,13 @@ BAD_ROWS = {
 def test_all_formats_give_the_same_rows(tmp_path, name):
     rows = made_up()
     delimiter = "\t" if name.endswith(".tsv") else ","
-    found = source(write(rows, tmp_path / name, delimiter)).rows
-    assert [row.text for row in found] == [row["text"] for row in rows]
-    assert [row.is_human for row in found] == [row["label"] == 1 for row in rows]
-    assert {row.label for row in found} == {"human", "machine"}
+    read_rows = source(write(rows, tmp_path / name, delimiter)).rows
+    assert [row.text for row in read_rows] == [row["text"] for row in rows]
+    assert [row.is_human for row in read_rows] == [row["label"] == 1 for row in rows]
+    assert {row.label for row in read_rows} == {"human", "machine"}
     for field in ("generator", "domain", "pair_id", "paired_generator", "split"):
-        assert [getattr(row, field) for row in found] == [row[field] for row in rows]
-    assert found[2].origin == f"{name}:3"
+        assert [getattr(row, field) for row in read_rows] == [row[field] for row in rows]
+    assert read_rows[2].origin == f"{name}:3"
 
 
 def test_columns_of_other_names_and_fields_that_all_rows_share(tmp_path):
@@ -33,20 +33,20 @@ def test_columns_of_other_names_and_fields_that_all_rows_share(tmp_path):
     path = write(rows, tmp_path / "one.csv", delimiter="|")
     values = {"generator": "gpt", "split": "train"}
     columns = {"text": "sequence", "label": "kind"}
-    found = source(path, columns=columns, values=values, delimiter="|").rows
-    assert [(row.text, row.label, row.split) for row in found] == [
+    read_rows = source(path, columns=columns, values=values, delimiter="|").rows
+    assert [(row.text, row.label, row.split) for row in read_rows] == [
         ("a human text", "human", "train"),
         ("a made one", "machine", "train"),
     ]
-    assert found[0].pair_id != found[1].pair_id
+    assert read_rows[0].pair_id != read_rows[1].pair_id
 
 
 @pytest.mark.parametrize("reason", BAD_ROWS)
 def test_an_unusable_row_is_named_and_the_others_stay(tmp_path, reason):
     rows = [{"text": "good text", "label": 1}, BAD_ROWS[reason], {"text": "fine text", "label": 0}]
-    found = source(write(rows, tmp_path / "texts.jsonl"))
-    assert [row.text for row in found.rows] == ["good text", "fine text"]
-    (reject,) = [one for one in found.documents() if not hasattr(one, "text")]
+    labelled = source(write(rows, tmp_path / "texts.jsonl"))
+    assert [row.text for row in labelled.rows] == ["good text", "fine text"]
+    (reject,) = [document for document in labelled.documents() if not hasattr(document, "text")]
     assert reject.origin == "texts.jsonl:2"
     assert reject.reason.startswith(reason)
 
@@ -54,7 +54,9 @@ def test_an_unusable_row_is_named_and_the_others_stay(tmp_path, reason):
 def test_what_is_no_utf_8_and_what_is_no_row_is_named(tmp_path):
     path = tmp_path / "texts.csv"
     path.write_bytes(b"text,label\ngood text,1\n\xff\xfe bad,0\nthree,cells,here\n")
-    reasons = [one.reason for one in source(path).documents() if hasattr(one, "reason")]
+    reasons = [
+        document.reason for document in source(path).documents() if hasattr(document, "reason")
+    ]
     assert reasons == ["not UTF-8", "3 cells, but 2 columns"]
 
 
@@ -72,9 +74,9 @@ def test_missing_columns_and_unknown_labels_are_named(tmp_path):
 def test_rows_that_only_say_why_there_is_no_text_are_passed_over(tmp_path):
     rows = [{"text": "a few words", "label": "human"}]
     rows += [{"text": None, "label": "machine", "problem": "no continuation"}]
-    found = LabelledText(str(write(rows, tmp_path / "written.jsonl")))
-    assert [document.text for document in found.documents()] == ["a few words"]
-    assert len(found.rows) == 1
+    labelled = LabelledText(str(write(rows, tmp_path / "written.jsonl")))
+    assert [document.text for document in labelled.documents()] == ["a few words"]
+    assert len(labelled.rows) == 1
 
 
 def test_files_are_read_once_a_process_until_they_change(tmp_path, monkeypatch):
@@ -101,8 +103,8 @@ def test_files_are_read_once_a_process_until_they_change(tmp_path, monkeypatch):
 )
 def test_labels_mean_what_they_say_however_they_are_written(tmp_path, labels, written, classes):
     rows = [{"text": f"text number {i}", "label": label} for i, label in enumerate(written)]
-    found = source(write(rows, tmp_path / "texts.jsonl"), labels=labels).rows
-    assert "".join(row.label[0] for row in found) == classes
+    read_rows = source(write(rows, tmp_path / "texts.jsonl"), labels=labels).rows
+    assert "".join(row.label[0] for row in read_rows) == classes
 
 
 def test_a_label_that_means_nothing_or_two_things_is_refused_with_those_that_are_known(tmp_path):
@@ -119,9 +121,9 @@ def test_a_missing_label_is_no_label_in_every_format(tmp_path):
     rows = [{"text": "good text", "label": 1.0}, {"text": "fine text", "label": float("nan")}]
     for name in ("a.parquet", "a.jsonl"):
         reasons = [
-            one.reason
-            for one in source(write(rows, tmp_path / name)).documents()
-            if hasattr(one, "reason")
+            document.reason
+            for document in source(write(rows, tmp_path / name)).documents()
+            if hasattr(document, "reason")
         ]
         assert reasons == ["no label"]
 
@@ -130,8 +132,8 @@ def test_columns_may_lie_within_others_and_whole_numbers_have_no_point(tmp_path)
     rows = [{"data": {"text": "a human text"}, "label": 1, "source_id": 7.0, "attack": None}]
     rows += [{"data": {"text": "a made one"}, "label": 0, "source_id": 8.0, "attack": "homoglyph"}]
     path = write(rows, tmp_path / "one.parquet")
-    found = source(path, columns={"text": "data.text", "pair_id": "source_id"}).rows
-    assert [(row.text, row.pair_id, row.attack) for row in found] == [
+    read_rows = source(path, columns={"text": "data.text", "pair_id": "source_id"}).rows
+    assert [(row.text, row.pair_id, row.attack) for row in read_rows] == [
         ("a human text", "7", "none"),
         ("a made one", "8", "homoglyph"),
     ]

@@ -78,8 +78,8 @@ def test_a_batch_has_one_entry_a_question_under_every_key():
         Question("b", "f:2", {"prompt": "p"}, choices=[" x", " y"], answer=1),
         Question("c", "f:3", {"prompt": "r"}),
     ]
-    found = batches(QuestionData([Given(*questions)], batch_size=2))
-    assert found == [
+    of_questions = batches(QuestionData([Given(*questions)], batch_size=2))
+    assert of_questions == [
         {
             "id": ["a", "b"],
             "question": [{"context": "c", "question": "q"}, {"prompt": "p"}],
@@ -98,12 +98,12 @@ def test_a_batch_has_one_entry_a_question_under_every_key():
 
 
 def test_each_command_asks_its_own_sources_or_the_others():
-    one, two = Given(*numbered(2)), Given(*numbered(3, start=7))
-    both = QuestionData([one], [two])
+    first_source, second_source = Given(*numbered(2)), Given(*numbered(3, start=7))
+    both = QuestionData([first_source], [second_source])
     assert asked(both, "test") == ["0", "1"]
     assert asked(both, "predict") == ["7", "8", "9"]
-    assert asked(QuestionData([one]), "predict") == ["0", "1"]
-    assert asked(QuestionData(predict=[two]), "test") == ["7", "8", "9"]
+    assert asked(QuestionData([first_source]), "predict") == ["0", "1"]
+    assert asked(QuestionData(predict=[second_source]), "test") == ["7", "8", "9"]
 
 
 def test_sources_follow_each_other_and_the_limit_is_of_each():
@@ -113,15 +113,21 @@ def test_sources_follow_each_other_and_the_limit_is_of_each():
 
 
 def test_devices_share_the_questions_and_one_without_any_gets_empty_lists(monkeypatch):
-    found = []
+    by_device = []
     for rank in (0, 1):
         monkeypatch.setattr(QuestionData, "replica", lambda self, rank=rank: (rank, 2))
-        found.append(batches(QuestionData([Given(*numbered(5))], batch_size=2)))
-    assert [[batch["id"] for batch in own] for own in found] == [
+        by_device.append(batches(QuestionData([Given(*numbered(5))], batch_size=2)))
+    assert [[batch["id"] for batch in own] for own in by_device] == [
         [["0", "1"], ["4"]],
         [["2", "3"], []],
     ]
-    assert found[1][1] == {"id": [], "question": [], "reference": [], "choices": [], "answer": []}
+    assert by_device[1][1] == {
+        "id": [],
+        "question": [],
+        "reference": [],
+        "choices": [],
+        "answer": [],
+    }
 
 
 def test_empty_fields_are_told_and_asked():
@@ -233,7 +239,9 @@ def test_answers_to_other_questions_are_told(tmp_path):
 def test_a_run_that_is_cut_off_anywhere_and_resumed_asks_everything_once(tmp_path):
     """Cut a whole file of answers at every byte; what is left and what is asked make the whole."""
     questions = numbered(4)
-    whole = "".join(json.dumps({"id": one.id, "text": f"ü{one.id}"}) + "\n" for one in questions)
+    whole = "".join(
+        json.dumps({"id": question.id, "text": f"ü{question.id}"}) + "\n" for question in questions
+    )
     file = tmp_path / "answers.jsonl"
     for size in range(len(whole.encode())):
         file.write_bytes(whole.encode()[:size])

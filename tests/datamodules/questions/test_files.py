@@ -58,13 +58,13 @@ def source(request, tmp_path):
 
 
 def good(source: QuestionSource) -> list[Question]:
-    found = list(source.questions())
-    assert all(isinstance(one, Question) for one in found), found
-    return found
+    questions = list(source.questions())
+    assert all(isinstance(question, Question) for question in questions), questions
+    return questions
 
 
 def reasons(source: QuestionSource) -> list[str]:
-    return [one.reason for one in source.questions() if isinstance(one, BadSample)]
+    return [question.reason for question in source.questions() if isinstance(question, BadSample)]
 
 
 def test_columns_become_fields_references_choices_answers_and_ids(source):
@@ -82,16 +82,16 @@ def test_without_a_mapping_every_column_of_text_is_a_field(source):
     first, second = good(source(references="answers.text"))
     assert first.fields == {"q": "Who?", "doc": "A text.", "key": "x", "part": "test"}
     assert second.fields == {"q": "When?", "doc": "", "key": "y", "part": "dev"}
-    assert [list(one.fields) for one in good(source(id="key", where={"part": "dev"}))] == [
-        ["q", "doc"]
-    ]
+    assert [
+        list(question.fields) for question in good(source(id="key", where={"part": "dev"}))
+    ] == [["q", "doc"]]
 
 
 def test_a_column_called_id_names_questions_and_is_no_field(source):
     rows = [{"id": 7, "prompt": "a"}, {"id": 9, "prompt": "b"}]
     for options in ({}, {"fields": {"prompt": "prompt"}}):
-        found = good(source(rows, **options))
-        assert [(one.id, one.fields) for one in found] == [
+        questions = good(source(rows, **options))
+        assert [(question.id, question.fields) for question in questions] == [
             ("7", {"prompt": "a"}),
             ("9", {"prompt": "b"}),
         ]
@@ -113,7 +113,7 @@ def test_templates_are_filled_from_columns_and_may_be_constant(source):
 
 
 def test_only_rows_that_fulfil_the_conditions_are_read(source):
-    assert [one.id for one in good(source(**OPTIONS, where={"part": "dev"}))] == ["y"]
+    assert [question.id for question in good(source(**OPTIONS, where={"part": "dev"}))] == ["y"]
     assert good(source(**OPTIONS, where={"part": "none"})) == []
     assert source(where={"part": "dev"}).name.endswith("part=dev")
 
@@ -147,24 +147,28 @@ def test_a_row_that_lacks_a_column_says_which_there_are(tmp_path):
 def test_a_row_that_cannot_be_used_says_why(tmp_path, change, reason):
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in (ROWS[0] | change, ROWS[1])))
-    found = list(JsonlQuestions(str(path), **OPTIONS).questions())
-    assert isinstance(found[0], BadSample)
-    assert found[0].reason == reason
-    assert found[0].origin.endswith("a.jsonl:1")
-    assert isinstance(found[1], Question)
+    questions = list(JsonlQuestions(str(path), **OPTIONS).questions())
+    assert isinstance(questions[0], BadSample)
+    assert questions[0].reason == reason
+    assert questions[0].origin.endswith("a.jsonl:1")
+    assert isinstance(questions[1], Question)
 
 
 def test_lines_that_are_no_objects_are_named(tmp_path):
     path = tmp_path / "data" / "a.jsonl"
     path.parent.mkdir()
     path.write_bytes(b'{"q": "x"}\n\n[1]\n{"q\n\xff\n{"q": "y"}\n')
-    found = list(JsonlQuestions(str(path)).questions())
-    assert [(one.origin, one.reason) for one in found if isinstance(one, BadSample)] == [
+    questions = list(JsonlQuestions(str(path)).questions())
+    assert [
+        (question.origin, question.reason)
+        for question in questions
+        if isinstance(question, BadSample)
+    ] == [
         ("data/a.jsonl:3", "not a JSON object"),
         ("data/a.jsonl:4", "broken JSON"),
         ("data/a.jsonl:5", "not UTF-8 at byte 0"),
     ]
-    assert [one.id for one in found if isinstance(one, Question)] == [
+    assert [question.id for question in questions if isinstance(question, Question)] == [
         "data/a.jsonl:1",
         "data/a.jsonl:6",
     ]
@@ -174,16 +178,16 @@ def test_a_cell_that_is_not_utf8_costs_its_own_row_only(tmp_path):
     path = tmp_path / "a.parquet"
     broken = pa.array([b"one", b"\xff", b"three"]).view(pa.string())
     pq.write_table(pa.table({"q": broken}), path)
-    found = list(ParquetQuestions(str(path)).questions())
-    assert [isinstance(one, Question) for one in found] == [True, False, True]
-    assert found[1].reason == "not UTF-8 at byte 0"
+    questions = list(ParquetQuestions(str(path)).questions())
+    assert [isinstance(question, Question) for question in questions] == [True, False, True]
+    assert questions[1].reason == "not UTF-8 at byte 0"
 
 
 def test_numbers_are_texts_and_a_whole_name_comes_before_a_path(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"a.b": 1.5, "a": {"b": "no"}, "n": 7}\n')
-    [one] = good(JsonlQuestions(str(path), {"x": "a.b", "y": "n"}))
-    assert one.fields == {"x": "1.5", "y": "7"}
+    [question] = good(JsonlQuestions(str(path), {"x": "a.b", "y": "n"}))
+    assert question.fields == {"x": "1.5", "y": "7"}
 
 
 def test_the_right_choice_is_an_index_or_a_text():
@@ -237,9 +241,9 @@ def test_summaries_ask_for_a_summary_of_each_article_of_a_set(tmp_path):
     }
     pq.write_table(pa.table(rows), path)
     asked = "Summarize the article in three sentences. Summary:"
-    found = good(Summaries(str(path)))
-    assert [one.references for one in found] == [["1"], ["2"], ["3"]]
-    assert found[2].fields == {"article": "", "context": "", "question": asked, "prompt": asked}
+    questions = good(Summaries(str(path)))
+    assert [question.references for question in questions] == [["1"], ["2"], ["3"]]
+    assert questions[2].fields == {"article": "", "context": "", "question": asked, "prompt": asked}
     assert good(Summaries(str(path), "cnn_dailymail"))[0].fields == {
         "article": "Two.",
         "context": "Article: Two.",
@@ -265,6 +269,11 @@ def test_data_and_sources_are_built_from_a_config():
     options = {"test": sources, "limit": 3, "answers": "run/predictions.jsonl"}
     config = {"class_path": "datamodules.questions.datamodule.QuestionData", "init_args": options}
     data = parser.instantiate_classes(parser.parse_object({"data": config})).data
-    assert [one.name for one in data.sources["predict"]] == ["a.jsonl", "b", "c", "d/e"]
+    assert [asked_source.name for asked_source in data.sources["predict"]] == [
+        "a.jsonl",
+        "b",
+        "c",
+        "d/e",
+    ]
     assert data.sources["test"][0].fields == {"question": "q"}
     assert (data.limit, data.answers) == (3, "run/predictions.jsonl")

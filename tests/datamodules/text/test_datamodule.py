@@ -64,13 +64,13 @@ def test_labels_and_positions_are_those_of_the_plain_loop(make, packing, row_len
 def test_an_epoch_holds_every_story_once(make):
     data = ready(make(batch_size=1))
     vocabulary = load_tokenizer(data.tokenizer)
-    found = Counter(
+    counts = Counter(
         vocabulary.backend.decode(piece[1:-1])
         for batch in data.train_dataloader()
         for piece in pieces(batch)
         if any(piece)
     )
-    assert found == Counter(story(0, i) for i in range(60))
+    assert counts == Counter(story(0, i) for i in range(60))
 
 
 @pytest.mark.parametrize("row_length", [50, 384])
@@ -230,17 +230,17 @@ def test_a_prompt_file_without_prompts_is_refused(make, tmp_path):
 
 
 def test_control_tokens_in_a_text_are_read_as_such_or_as_characters(tokenizer_folder, tmp_path):
-    told = load_tokenizer(tokenizer_folder), load_tokenizer(tokenizer_folder, False)
-    assert told[0].fingerprint != told[1].fingerprint
-    word = told[0].backend.eos_token
+    tokenizers = load_tokenizer(tokenizer_folder), load_tokenizer(tokenizer_folder, False)
+    assert tokenizers[0].fingerprint != tokenizers[1].fingerprint
+    word = tokenizers[0].backend.eos_token
     text = f"one {word} two"
-    assert told[0].eos in told[0].encode([text])[0]
-    ids = told[1].encode([text])[0]
-    assert told[1].eos not in ids
-    assert told[1].backend.decode(ids) == text
-    whole = Document(f"{told[0].backend.bos_token}one{word}", "a:1")
-    [twice] = told[0].encode_documents([whole])
-    assert (twice.ids.count(told[0].start), twice.ids.count(told[0].eos)) == (1, 1)
+    assert tokenizers[0].eos in tokenizers[0].encode([text])[0]
+    ids = tokenizers[1].encode([text])[0]
+    assert tokenizers[1].eos not in ids
+    assert tokenizers[1].backend.decode(ids) == text
+    whole = Document(f"{tokenizers[0].backend.bos_token}one{word}", "a:1")
+    [twice] = tokenizers[0].encode_documents([whole])
+    assert (twice.ids.count(tokenizers[0].start), twice.ids.count(tokenizers[0].eos)) == (1, 1)
 
 
 def test_an_epoch_is_told_in_steps(make, capsys):

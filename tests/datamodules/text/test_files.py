@@ -18,12 +18,16 @@ def parquet(path: Path, columns: dict[str, list[object]]) -> str:
 
 
 def texts(source: TextSource) -> list[str]:
-    return [found.text for found in source.documents() if isinstance(found, Document)]
+    return [document.text for document in source.documents() if isinstance(document, Document)]
 
 
 def bad_samples(source: TextSource) -> list[str]:
-    found = source.documents()
-    return [f"{one.origin} {one.reason}" for one in found if isinstance(one, BadSample)]
+    documents = source.documents()
+    return [
+        f"{document.origin} {document.reason}"
+        for document in documents
+        if isinstance(document, BadSample)
+    ]
 
 
 def test_parquet_gives_its_column_with_origins(tmp_path):

@@ -88,12 +88,12 @@ def test_a_flipped_bit_anywhere_is_found_and_the_file_is_made_again(tmp_path, pa
 def test_the_cache_follows_the_content_even_if_size_and_time_stay(tmp_path, tokenizer_folder):
     text, cache = tmp_path / "a.txt", tmp_path / "cache"
     tokenizer = load_tokenizer(tokenizer_folder)
-    found = []
+    token_lists = []
     for word in ("lion", "bear"):
         text.write_text(word)
         os.utime(text, ns=(10**18, 10**18))
-        found.append(tokenised(PlainText(str(text)), tokenizer, cache, 0.0).tokens.tolist())
-    assert found[0] != found[1]
+        token_lists.append(tokenised(PlainText(str(text)), tokenizer, cache, 0.0).tokens.tolist())
+    assert token_lists[0] != token_lists[1]
 
 
 def test_one_document_that_the_tokenizer_cannot_take_costs_only_itself(tokenizer_folder):
@@ -101,10 +101,10 @@ def test_one_document_that_the_tokenizer_cannot_take_costs_only_itself(tokenizer
     texts = ["one", "bad \ud83d half", "two"]
     documents = [Document(text, f"a:{n}") for n, text in enumerate(texts)]
     documents.insert(1, BadSample("b:1", "null"))
-    found = list(tokenizer.encode_documents(documents))
-    assert [isinstance(one, BadSample) for one in found] == [False, True, True, False]
-    assert found[2].origin == "a:1"
-    assert found[3] == ([tokenizer.start, *tokenizer.encode(["two"])[0], tokenizer.eos], 3, None)
+    encoded = list(tokenizer.encode_documents(documents))
+    assert [isinstance(document, BadSample) for document in encoded] == [False, True, True, False]
+    assert encoded[2].origin == "a:1"
+    assert encoded[3] == ([tokenizer.start, *tokenizer.encode(["two"])[0], tokenizer.eos], 3, None)
 
 
 def test_a_second_writer_keeps_the_first_ones_file(tmp_path):

@@ -160,8 +160,10 @@ def test_links_that_lead_nowhere_are_named_and_do_not_stop_the_search(tmp_path, 
     (second.parent / "last.ckpt").symlink_to(second.name)
     second.unlink()
     assert newest(tmp_path) == first
-    told = f"passed over: no checkpoint {second.parent}/last.ckpt: the link leads to {second.name}"
-    assert told in capsys.readouterr().out
+    message = (
+        f"passed over: no checkpoint {second.parent}/last.ckpt: the link leads to {second.name}"
+    )
+    assert message in capsys.readouterr().out
     with pytest.raises(FileNotFoundError, match=r"the link leads to step_0000004\.ckpt"):
         verify(second.parent / "last.ckpt")
 
@@ -193,9 +195,9 @@ def test_an_empty_folder_is_no_model(tmp_path, capsys):
     path = saved(tmp_path, 0, 4, hyper_parameters={"network": NETWORK})
     path.with_name("step_0000009.ckpt").mkdir()
     assert newest(tmp_path, NETWORK) == path
-    told = capsys.readouterr().out
-    assert "step_0000009.ckpt is a folder without a checkpoint: it has no .metadata" in told
-    assert "another model" not in told
+    output = capsys.readouterr().out
+    assert "step_0000009.ckpt is a folder without a checkpoint: it has no .metadata" in output
+    assert "another model" not in output
 
 
 def test_a_folder_of_shards_is_compared_by_its_shapes(tmp_path, capsys):
@@ -315,8 +317,8 @@ def test_a_disk_that_takes_no_more_is_told_with_cause_and_path(tmp_path):
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
     try:
-        told = r"step_0000001\.ckpt could not be saved: File too large"
-        with pytest.raises(OSError, match=told):
+        message = r"step_0000001\.ckpt could not be saved: File too large"
+        with pytest.raises(OSError, match=message):
             saved(tmp_path, 0, 1, state_dict={"w": torch.ones(100_000)})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

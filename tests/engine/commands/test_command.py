@@ -42,5 +42,5 @@ def test_help_lists_every_command(capsys):
         main(["--help"])
     except SystemExit:
         pass
-    told = capsys.readouterr().out
-    assert all(f"    {name} " in told for name in ("fit", "predict", *commands()))
+    output = capsys.readouterr().out
+    assert all(f"    {name} " in output for name in ("fit", "predict", *commands()))

@@ -55,9 +55,9 @@ def test_rounding_passes_and_faults_do_not(dtype, rounding, fault):
 def test_what_is_not_finite_any_more_is_a_fault():
     model, wanted = torch.nn.Linear(2, 2), torch.tensor([1.0, 2.0, -torch.inf])
     assert refuse_difference(wanted, wanted.clone(), model) == 0
-    for found in (torch.tensor([1.0, torch.nan, 0.0]), torch.tensor([torch.inf, 2.0, 0.0])):
+    for logits in (torch.tensor([1.0, torch.nan, 0.0]), torch.tensor([torch.inf, 2.0, 0.0])):
         with pytest.raises(ValueError, match="outputs differ by"):
-            refuse_difference(wanted, found, model)
+            refuse_difference(wanted, logits, model)
     with pytest.raises(ValueError, match=r"outputs are \(2,\) in place of \(3,\)"):
         refuse_difference(wanted, wanted[:2], model)
     with pytest.raises(ValueError, match="no finite output"):

@@ -16,12 +16,12 @@ def images(num=20):
 
 
 def test_the_colours_are_the_centres_of_the_clusters(tmp_path):
-    told = train_palette(images(), 4, tmp_path)
-    assert told.startswith("4 colours from 20 images")
-    found = np.load(tmp_path / "palette.npy")
-    assert found.dtype == np.uint8
+    summary = train_palette(images(), 4, tmp_path)
+    assert summary.startswith("4 colours from 20 images")
+    palette = np.load(tmp_path / "palette.npy")
+    assert palette.dtype == np.uint8
     wanted = [[4, 4, 4], [250, 10, 10], [10, 250, 10], [10, 10, 250]]
-    assert np.abs(np.sort(found, 0).astype(int) - np.sort(wanted, 0)).max() <= 2
+    assert np.abs(np.sort(palette, 0).astype(int) - np.sort(wanted, 0)).max() <= 2
 
 
 def test_the_same_seed_finds_the_same_colours(tmp_path):

@@ -58,11 +58,11 @@ def test_what_every_run_shares_stays_the_parsers_default():
 
 
 def test_a_base_goes_once_before_the_first_config_of_its_folder(tmp_path):
-    one, other, base = (tmp_path / f"{name}.yaml" for name in ("one", "other", "base"))
+    first, second, base = (tmp_path / f"{name}.yaml" for name in ("one", "other", "base"))
     base.touch()
-    assert layered([one, other, one]) == [base, one, other, one]
-    assert layered([base, one]) == [base, one]
-    args = ["fit", "-c", str(one), "--config", str(other), "--seed_everything=2"]
+    assert layered([first, second, first]) == [base, first, second, first]
+    assert layered([base, first]) == [base, first]
+    args = ["fit", "-c", str(first), "--config", str(second), "--seed_everything=2"]
     assert with_bases(args) == ["fit", f"--config={base}", *args[1:]]
     assert with_bases(with_bases(args)) == with_bases(args)
 
@@ -105,10 +105,10 @@ def test_a_run_is_named_after_itself_and_not_after_its_base(run):
     layer = run.parent.parent / "debug.yaml"
     layer.write_text("trainer: {max_steps: 2, log_every_n_steps: 7}\n")
     assert run_name([layer, run]) == "tiny/lines"
-    told = f"{layer} lies under {run}, which sets trainer.max_steps 3 (not 2); give it last"
-    assert str(taken_back([layer, run])).startswith(told)
+    message = f"{layer} lies under {run}, which sets trainer.max_steps 3 (not 2); give it last"
+    assert str(taken_back([layer, run])).startswith(message)
     layer.write_text("trainer: {log_every_n_steps: 7}\n")
     base = run.with_name("base.yaml")
-    told = f"{layer} lies under {base}, which sets trainer.log_every_n_steps 1 (not 7)"
-    assert str(taken_back([layer, run])).startswith(told)
+    message = f"{layer} lies under {base}, which sets trainer.log_every_n_steps 1 (not 7)"
+    assert str(taken_back([layer, run])).startswith(message)
     assert taken_back([run, layer]) is None

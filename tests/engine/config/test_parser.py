@@ -120,9 +120,9 @@ def test_what_is_wrong_on_the_command_line_is_said_to_be_there(complain, flags, 
 def test_a_wrong_or_missing_command_is_answered_with_the_right_ones(complain):
     assert complain("fot") == "command line: unknown command fot; did you mean fit?"
     assert complain("grd") == "command line: unknown command grd; did you mean grid?"
-    told = complain()
-    assert told.startswith("command line: no command; there are fit, validate")
-    assert ", grid," in told
+    message = complain()
+    assert message.startswith("command line: no command; there are fit, validate")
+    assert ", grid," in message
 
 
 VALUES = [
@@ -208,11 +208,11 @@ def test_a_class_outside_the_allowlist_is_said_to_be_untrusted(layer, text):
 
 def test_a_missing_key_is_named_with_the_class_that_requires_it(layer, complain):
     source = "{class_path: datamodules.text.files.PlainText}"
-    told = layer(f"data: {{init_args: {{train: [{source}]}}}}")
+    message = layer(f"data: {{init_args: {{train: [{source}]}}}}")
     path = "data.init_args.train[0].init_args.path"
-    assert told == f"FILE: {path} is missing; datamodules.text.files.PlainText requires it"
-    told = complain("fit")
-    assert told == "command line: nothing gives data and model; name a file by --config"
+    assert message == f"FILE: {path} is missing; datamodules.text.files.PlainText requires it"
+    message = complain("fit")
+    assert message == "command line: nothing gives data and model; name a file by --config"
 
 
 def test_a_file_that_is_no_yaml_is_named_with_the_line(layer):
@@ -222,8 +222,8 @@ def test_a_file_that_is_no_yaml_is_named_with_the_line(layer):
 
 
 def test_a_file_that_does_not_exist_brings_up_the_nearest_one(complain):
-    told = complain("fit", "--config=configs/causal_lm/tny.yaml")
-    assert told == f"configs/causal_lm/tny.yaml: no such file; did you mean {TINY}?"
+    message = complain("fit", "--config=configs/causal_lm/tny.yaml")
+    assert message == f"configs/causal_lm/tny.yaml: no such file; did you mean {TINY}?"
 
 
 REFERENCES = [
@@ -254,13 +254,13 @@ def test_a_mistake_in_the_file_itself_is_told_of_that_file(complain, tmp_path):
     base = (ROOT / TINY).with_name("base.yaml")
     path.with_name(base.name).write_text(base.read_text())  # it lies under every run of its folder
     key = "model.init_args.network.init_args.optionz"
-    told = complain("fit", "-c", str(path), "-c", "configs/debug.yaml")
-    assert told == f"{path}: unknown key {key}; did you mean options?"
+    message = complain("fit", "-c", str(path), "-c", "configs/debug.yaml")
+    assert message == f"{path}: unknown key {key}; did you mean options?"
 
 
 def test_half_of_a_dataclass_is_told_where_it_stands_and_how_it_is_written(layer):
-    told = layer("model: {init_args: {generation: {init_args: {max_new_tokens: 3}}}}")
-    assert told == (
+    message = layer("model: {init_args: {generation: {init_args: {max_new_tokens: 3}}}}")
+    assert message == (
         "FILE: model.init_args.generation.init_args: a part of generation is given without "
         "init_args, as generation.KEY, or whole, with its class_path"
     )
@@ -303,6 +303,6 @@ def test_what_a_class_has_against_its_arguments_is_told_in_one_line(flag, said, 
     with pytest.raises(SystemExit) as end:
         cli.main(["fit", "--config=configs/jpeg_lm/digits.yaml", root, flag])
     assert end.value.code == 2
-    told = capsys.readouterr().err.strip().splitlines()[-1]
-    assert told.startswith(said) or said in told
-    assert "Union" not in told
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message.startswith(said) or said in message
+    assert "Union" not in message

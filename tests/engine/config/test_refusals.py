@@ -38,9 +38,9 @@ OURS = [
 ]
 
 
-@pytest.mark.parametrize(("code", "told"), OURS)
-def test_a_raise_statement_of_ours_is_a_refusal(code, told):
-    assert str(refusal(error_of(code))).startswith(told)
+@pytest.mark.parametrize(("code", "expected"), OURS)
+def test_a_raise_statement_of_ours_is_a_refusal(code, expected):
+    assert str(refusal(error_of(code))).startswith(expected)
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def test_a_library_that_raises_is_none_but_a_package_of_the_users_is(monkeypatch
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO, errno.EDQUOT])
 def test_a_disk_that_fails_is_told_with_its_cause(number):
-    told = refusal(OSError(number, os.strerror(number)))
-    assert os.strerror(number) in str(told)
+    message = refusal(OSError(number, os.strerror(number)))
+    assert os.strerror(number) in str(message)
     with_path = OSError(number, os.strerror(number), "/a/b")
     assert refusal(with_path) == f"/a/b: {os.strerror(number)}"
 
@@ -110,13 +110,15 @@ def test_errors_of_workers_are_unwrapped(kind):
         wrapped = ExceptionWrapper(where="in DataLoader worker process 1")
     with pytest.raises(Exception, match=r"Caught .* in DataLoader worker process 1") as raised:
         wrapped.reraise()
-    told = refusal(raised.value)
+    message = refusal(raised.value)
     if kind == "bug":
-        assert told is None
+        assert message is None
     else:
-        assert told is not None
-        assert told.startswith(("/none ", "[Errno 2] No such file or directory: '/none/x'", "no "))
-        assert "Traceback" not in told
+        assert message is not None
+        assert message.startswith(
+            ("/none ", "[Errno 2] No such file or directory: '/none/x'", "no ")
+        )
+        assert "Traceback" not in message
 
 
 def test_ranks_other_than_a_machines_first_leave_the_line_to_it(monkeypatch, capsys):
@@ -172,7 +174,7 @@ def test_a_learning_rate_below_zero_is_refused_before_any_data(
 
 
 @pytest.mark.parametrize(
-    ("flag", "told"),
+    ("flag", "expected"),
     [
         ("options.hidden_size=33", "the network cannot be built: .*33"),
         ("options.hidden_size=big", "hidden_size"),
@@ -182,10 +184,10 @@ def test_a_learning_rate_below_zero_is_refused_before_any_data(
     ],
 )
 def test_what_libraries_have_against_a_network_is_one_line(
-    tmp_path, text_file, tokenizer_folder, flag, told
+    tmp_path, text_file, tokenizer_folder, flag, expected
 ):
     config = write_config(tmp_path, text_file, tokenizer_folder)
-    with refused(told):
+    with refused(expected):
         main(["fit", f"--config={config}", f"--model.init_args.network.init_args.{flag}"])
 
 

@@ -36,13 +36,17 @@ modules.vq.network.write_network modules.vq.network.json cli.main benchmarks.ben
 
 
 @pytest.mark.parametrize("path", HOSTILE)
-@pytest.mark.parametrize("wrap", [lambda one: one, lambda one: [{"deep": Namespace(given=one)}]])
+@pytest.mark.parametrize(
+    "wrap", [lambda spec: spec, lambda spec: [{"deep": Namespace(given=spec)}]]
+)
 def test_what_is_no_class_of_the_list_is_refused_at_any_depth_and_not_imported(path, wrap):
     before = set(sys.modules)
-    found = untrusted(wrap({"class_path": path}))
-    assert found is not None
-    assert found[0] == path
-    assert {one for one in set(sys.modules) - before if one.split(".")[0] == "antigravity"} == set()
+    refused_class = untrusted(wrap({"class_path": path}))
+    assert refused_class is not None
+    assert refused_class[0] == path
+    assert {
+        module for module in set(sys.modules) - before if module.split(".")[0] == "antigravity"
+    } == set()
 
 
 def test_functions_that_a_value_was_read_as_are_refused_and_defaults_of_code_are_not():

@@ -30,9 +30,9 @@ def give_gradients(wanted, seed):
 def test_iterations_keep_singular_vectors_and_bring_singular_values_near_one(shape):
     torch.manual_seed(1)
     matrix = torch.randn(3, *shape, dtype=torch.float64)
-    found = orthogonal(matrix, 8)
+    result = orthogonal(matrix, 8)
     left, _, right = torch.linalg.svd(matrix, full_matrices=False)
-    inner = left.mT @ found @ right.mT
+    inner = left.mT @ result @ right.mT
     values = inner.diagonal(dim1=1, dim2=2)
     torch.testing.assert_close(inner, torch.diag_embed(values), rtol=0, atol=1e-9)
     assert values.min() > 0.6
@@ -69,10 +69,10 @@ def test_matrices_step_as_muon_does_one_by_one():
 
 
 def test_all_else_steps_as_adamw_does():
-    one, *wanted = parameters()[len(SHAPES) - 1 :]
+    weight, *wanted = parameters()[len(SHAPES) - 1 :]
     wanted.append(nn.Parameter(torch.ones(3, 2, dtype=torch.float64)))  # a matrix unmarked
     theirs = deepcopy(wanted)
-    marked = [{"params": [one], "is_hidden": True}, {"params": wanted}]
+    marked = [{"params": [weight], "is_hidden": True}, {"params": wanted}]
     ours = MuonAdamW(marked, lr=0.02, adamw_ratio=0.5, weight_decay=0.1)
     adamw = torch.optim.AdamW(theirs, lr=0.01, betas=(0.9, 0.95), weight_decay=0.1)
     for seed in range(4):

@@ -112,9 +112,9 @@ def test_what_cannot_work_is_refused_in_one_line(devices, capsys, number, traine
     devices(number)
     with pytest.raises(SystemExit, match="2"):
         refuse_impossible("fit", parsed(trainer))
-    told = capsys.readouterr().err
-    assert said in told
-    assert told.count("\n") == 1
+    output = capsys.readouterr().err
+    assert said in output
+    assert output.count("\n") == 1
 
 
 POSSIBLE = [
@@ -234,8 +234,8 @@ def test_heads_that_cannot_be_shared_out_are_refused(devices, capsys, heads, sha
         return
     with pytest.raises(SystemExit, match="2"):
         refuse_impossible("fit", config)
-    told = f"num_key_value_heads is {shared}, which does not divide num_attention_heads, {heads}"
-    assert told in capsys.readouterr().err
+    message = f"num_key_value_heads is {shared}, which does not divide num_attention_heads, {heads}"
+    assert message in capsys.readouterr().err
 
 
 def test_a_missing_checkpoint_brings_up_the_newest_one(devices, capsys, tmp_path):
@@ -246,9 +246,9 @@ def test_a_missing_checkpoint_brings_up_the_newest_one(devices, capsys, tmp_path
         os.utime(tmp_path / name, (100 - age, 100 - age))
     with pytest.raises(SystemExit, match="2"):
         refuse_impossible("fit", parsed({"logger": logger}, ckpt_path="gone.ckpt"))
-    told = capsys.readouterr().err.strip()
+    message = capsys.readouterr().err.strip()
     newest = tmp_path / "new.ckpt"
-    assert told == f"ckpt_path: no checkpoint gone.ckpt; the newest below {tmp_path} is {newest}"
+    assert message == f"ckpt_path: no checkpoint gone.ckpt; the newest below {tmp_path} is {newest}"
 
 
 @pytest.mark.parametrize("path", [None, "best", "hpc", "registry:a"])

@@ -131,13 +131,13 @@ def test_an_optimizer_that_fails_within_its_step_leaves_the_checkpoint_before(
     monkeypatch.setattr(torch.optim.AdamW, "step", broken)
     with pytest.raises(RuntimeError, match="worn-out"):
         fit(config, *([saved_every(2)] if is_saved else []))
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     if is_saved:
         assert saved(newest_run(config)) == ["step_0000002.ckpt"]
-        assert "RuntimeError ended the run; step 2 is in" in told
+        assert "RuntimeError ended the run; step 2 is in" in output
     else:
         assert not saved(newest_run(config))
-        assert "it lies within an optimizer step, so the newest checkpoint stays: none" in told
+        assert "it lies within an optimizer step, so the newest checkpoint stays: none" in output
 
 
 @pytest.mark.slow

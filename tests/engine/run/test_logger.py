@@ -34,8 +34,8 @@ def test_a_layer_given_first_does_not_name_the_run(tmp_path):
     layer.write_text("trainer:\n  max_steps: 3\n  limit_val_batches: 2\n")
     main.write_text("model:\n  class_path: A\ntrainer:\n  max_steps: 600\n")
     assert run_name([layer, main]) == "mine/model"
-    told = f"{layer} lies under {main}, which sets trainer.max_steps 600 (not 3); give it last"
-    assert str(taken_back([layer, main])).startswith(told)
+    message = f"{layer} lies under {main}, which sets trainer.max_steps 600 (not 3); give it last"
+    assert str(taken_back([layer, main])).startswith(message)
     assert taken_back([main, layer]) is None
     layer.write_text("trainer:\n  max_steps: 600\n")
     assert taken_back([layer, main]) is None
@@ -73,7 +73,7 @@ def test_every_form_of_loggers_has_the_run_folder_and_its_name(form):
     given, wanted, root = FORMS[form]
     trainer = Namespace(logger=given())
     assert settle_loggers(trainer, "tiny/lines") == Path(root, "tiny", "lines")
-    found = trainer.logger if isinstance(trainer.logger, list) else [trainer.logger]
-    assert [one.class_path.rpartition(".")[2] for one in found] == wanted
-    assert found[0].init_args.name == "tiny/lines"
-    assert found[0].init_args.get("metrics", True) == (form != "false")
+    loggers = trainer.logger if isinstance(trainer.logger, list) else [trainer.logger]
+    assert [entry.class_path.rpartition(".")[2] for entry in loggers] == wanted
+    assert loggers[0].init_args.name == "tiny/lines"
+    assert loggers[0].init_args.get("metrics", True) == (form != "false")

@@ -34,8 +34,10 @@ def config(tmp_path, text_file, tokenizer_folder):
 def test_a_name_that_no_validation_gives_is_refused_before_the_first_step(
     config, path, options, name
 ):
-    told = f"{path.rpartition('.')[2]} monitors {name}, which a validation does not give"
-    with refused(rf"{told}.*there are validate/bits_per_byte, validate/loss, validate/perplexity"):
+    message = f"{path.rpartition('.')[2]} monitors {name}, which a validation does not give"
+    with refused(
+        rf"{message}.*there are validate/bits_per_byte, validate/loss, validate/perplexity"
+    ):
         fit(config, appended(path, monitor=name, **options))
     assert not list((newest_run(config) / "checkpoints").glob("*"))
 

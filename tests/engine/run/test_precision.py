@@ -78,5 +78,5 @@ def test_relative_positions_do_not_depend_on_the_precision_of_weights():
     states = torch.zeros(1, 512, 1)
     wanted = build_relative_position(states, states, bucket_size=256, max_position=512)
     with HalfWeights("bf16-true").train_step_context():
-        found = build_relative_position(states, states, bucket_size=256, max_position=512)
-    assert torch.equal(found, wanted)
+        relative = build_relative_position(states, states, bucket_size=256, max_position=512)
+    assert torch.equal(relative, wanted)

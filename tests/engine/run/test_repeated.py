@@ -42,8 +42,8 @@ PAIRS = [
 def test_of_two_of_a_kind_the_last_stands_at_the_place_of_the_first(pair, capsys):
     between = L.Callback()
     trainer = Trainer(callbacks=[pair[0], between, pair[1]], accelerator="cpu", logger=False)
-    assert not any(one is pair[0] for one in trainer.callbacks)
-    assert any(one is pair[1] for one in trainer.callbacks)
+    assert not any(callback is pair[0] for callback in trainer.callbacks)
+    assert any(callback is pair[1] for callback in trainer.callbacks)
     assert last_of_each([pair[0], between, pair[1]]) == [pair[1], between]
     assert "and a run has one: the last counts" in capsys.readouterr().out
 

@@ -34,8 +34,8 @@ def listening():
         return made[-1]
 
     yield start
-    for one in made:
-        one.teardown()
+    for listener in made:
+        listener.teardown()
 
 
 def send(signum):

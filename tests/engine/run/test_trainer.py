@@ -10,7 +10,7 @@ def trainer(**options):
 
 
 def test_what_watches_steps_stands_around_all_callbacks():
-    names = [type(one).__name__ for one in trainer(max_steps=1).callbacks]
+    names = [type(callback).__name__ for callback in trainer(max_steps=1).callbacks]
     assert names[0] == "WholeSteps"
     assert names[-2:] == ["SoundSteps", "Interruptions"]
 

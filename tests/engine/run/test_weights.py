@@ -30,9 +30,9 @@ def config(tmp_path, text_file, tokenizer_folder) -> Path:
     return write_config(tmp_path, text_file, tokenizer_folder)
 
 
-def told(capsys) -> str:
+def weights_line(capsys) -> str:
     """The line about weights."""
-    lines = [one for one in capsys.readouterr().out.splitlines() if one.startswith("weights: ")]
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("weights: ")]
     assert len(lines) == 1
     return lines[0]
 
@@ -41,10 +41,10 @@ def test_a_requeued_job_begins_and_goes_on_by_the_same_command(config, capsys):
     with refused(r"no checkpoint below .*runs/tiny/lines; train first"):
         fit(config, "--ckpt_path=last")
     first = fit(config, "--ckpt_path=auto", "--trainer.max_steps=2")
-    assert told(capsys) == "weights: untrained (auto: no checkpoint yet)"
+    assert weights_line(capsys) == "weights: untrained (auto: no checkpoint yet)"
     second = fit(config, "--ckpt_path=auto")
     path = first / "checkpoints" / "step_0000002.ckpt"
-    assert told(capsys) == f"weights: {path}, step 2"
+    assert weights_line(capsys) == f"weights: {path}, step 2"
     assert json.loads((second / "run.json").read_text())["weights"] == f"{path}, step 2"
     assert json.loads((second / "run.json").read_text())["state"] == "finished"
     with refused(r"step_0000004\.ckpt was trained for 4 steps already.*trainer\.max_steps=3"):
@@ -67,7 +67,7 @@ def test_untrained_weights_are_used_only_where_that_is_meant(command, config, tm
         main(args)
     assert not list((tmp_path / "out").glob("*"))
     main([*args, "--untrained"])
-    assert told(capsys) == "weights: untrained"
+    assert weights_line(capsys) == "weights: untrained"
 
 
 LOGGERS = {
@@ -92,7 +92,7 @@ def test_last_and_the_name_of_the_run_do_not_hang_on_the_loggers(
     capsys.readouterr()
     main(["validate", f"--config={config}", f"--trainer.logger={given}", "--ckpt_path=last"])
     path = Path("runs/tiny/lines/0/checkpoints/step_0000002.ckpt")
-    assert told(capsys) == f"weights: {path}, step 2"
+    assert weights_line(capsys) == f"weights: {path}, step 2"
 
 
 @pytest.mark.slow

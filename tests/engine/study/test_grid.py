@@ -43,16 +43,16 @@ def test_every_combination_is_run_once_and_the_last_axis_turns_fastest(tmp_path)
 
 
 def test_a_cell_is_a_config_that_the_command_line_takes_as_it_is(tmp_path):
-    one = grid(tmp_path, options={"trainer.max_steps": 3, "model.depth": 1}).cells()[0]
-    one.prepare()
-    held = yaml.safe_load(one.config("fit").read_text())
+    cell = grid(tmp_path, options={"trainer.max_steps": 3, "model.depth": 1}).cells()[0]
+    cell.prepare()
+    held = yaml.safe_load(cell.config("fit").read_text())
     assert held["model"] == {"depth": 1, "width": 1}
     logger = held["trainer"]["logger"]
     assert logger["class_path"] == "engine.run.logger.RunLogger"
     assert logger["init_args"] == {"root": str(tmp_path / "grid"), "name": "small/s1"}
-    assert one.args("fit") == ["fit", f"--config={one.config('fit')}"]
+    assert cell.args("fit") == ["fit", f"--config={cell.config('fit')}"]
     assert "ckpt_path" not in held
-    assert yaml.safe_load(one.config("test").read_text())["ckpt_path"] == "last"
+    assert yaml.safe_load(cell.config("test").read_text())["ckpt_path"] == "last"
 
 
 def test_after_a_kill_finished_commands_are_not_repeated(tmp_path):
@@ -100,10 +100,10 @@ def test_a_termination_stops_the_grid_and_leaves_no_receipt(tmp_path):
 def test_one_cells_failure_is_told_and_stops_no_other(tmp_path, error, reason):
     log, said = Log({("small/s2", "fit"): error}), []
     failures = grid(tmp_path).run(log, said.append)
-    assert [(one.cell, one.command) for one in failures] == [("small/s2", "fit")]
+    assert [(failure.cell, failure.command) for failure in failures] == [("small/s2", "fit")]
     assert failures[0].reason == reason
     assert "hello from small/s2" in failures[0].log.read_text()
-    assert log.asked == [one for one in EVERY if one != ("small/s2", "test")]
+    assert log.asked == [job for job in EVERY if job != ("small/s2", "test")]
     again = Log()
     assert grid(tmp_path).run(again, print) == []
     assert again.asked == [("small/s2", "fit"), ("small/s2", "test")]
@@ -161,7 +161,7 @@ def test_a_config_that_is_changed_while_the_grid_runs_fails_the_cells_behind(tmp
 
     failures = grid(tmp_path, configs=[str(base)]).run(entry_point, print)
     assert log.asked == EVERY[:2]
-    assert [one.cell for one in failures] == ["small/s2", "large/s1", "large/s2"]
+    assert [failure.cell for failure in failures] == ["small/s2", "large/s1", "large/s2"]
     assert failures[0].reason == "its configs have changed since the grid began"
 
 

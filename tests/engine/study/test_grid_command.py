@@ -91,9 +91,9 @@ def test_a_slip_in_the_file_is_one_line(tmp_path, capsys, more, message):
     with pytest.raises(SystemExit) as stopped:
         main([f"--config={write_grid(tmp_path, **more)}"])
     assert stopped.value.code == 2
-    told = capsys.readouterr().err
-    assert message in told
-    assert told.count("\n") == 1
+    error_line = capsys.readouterr().err
+    assert message in error_line
+    assert error_line.count("\n") == 1
 
 
 def test_a_real_grid_trains_validates_and_resumes(tmp_path, text_file, tokenizer_folder):
@@ -116,10 +116,10 @@ def test_a_real_grid_trains_validates_and_resumes(tmp_path, text_file, tokenizer
 
 
 def test_a_cell_that_runs_in_this_process_is_not_advised_against_what_is_meant(tmp_path, recwarn):
-    def told(args):
+    def warning_command(args):
         warnings.warn("LightningCLI's args parameter is intended to run ...", stacklevel=1)
         warnings.warn("something else", stacklevel=1)
 
     warnings.simplefilter("always")
-    assert launch.run_here(told, [], tmp_path / "log")
-    assert [str(one.message) for one in recwarn] == ["something else"]
+    assert launch.run_here(warning_command, [], tmp_path / "log")
+    assert [str(warning.message) for warning in recwarn] == ["something else"]

@@ -53,10 +53,10 @@ def test_adapters_of_tied_matrices_are_written_as_they_were_trained(
     assert (fresh.lm_head.weight is fresh.model.embed_tokens.weight) == is_tied
     assert fresh.config.tie_word_embeddings == is_tied
     with torch.no_grad():
-        found = fresh(input_ids=questions(300, 128, "cpu")).logits
-    error = (found - wanted).float().std() / wanted.float().std()
+        logits = fresh(input_ids=questions(300, 128, "cpu")).logits
+    error = (logits - wanted).float().std() / wanted.float().std()
     assert error < (1e-5 if dtype == torch.float32 else 0.02)
-    torch.testing.assert_close(network.answers_of(tmp_path), found, rtol=0, atol=0)
+    torch.testing.assert_close(network.answers_of(tmp_path), logits, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("targets", [["c_attn", "lm_head"], ["wte", "c_fc"], ["attn.c_proj"]])
@@ -124,8 +124,8 @@ def test_an_export_that_computes_something_else_is_an_error_and_leaves_no_folder
     with pytest.raises(SystemExit) as refused:
         export(config, tmp_path / "out", f"--ckpt_path={checkpoint}")
     assert refused.value.code == 2
-    told = capsys.readouterr().err
-    assert re.search(f"not what was trained, and was removed: .*{message}", told)
+    error_text = capsys.readouterr().err
+    assert re.search(f"not what was trained, and was removed: .*{message}", error_text)
     assert not (tmp_path / "out").exists()
 
 

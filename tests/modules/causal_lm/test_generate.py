@@ -99,7 +99,7 @@ def test_what_a_prompt_draws_does_not_depend_on_the_prompts_beside_it(make_netwo
     network = make_network()
     how = Generation(max_new_tokens=12, temperature=1.3, **{"top_k": None, **more})
     together = continued(network, PROMPTS, how)
-    assert [continued(network, [one], how)[0] for one in PROMPTS] == together
+    assert [continued(network, [prompt], how)[0] for prompt in PROMPTS] == together
     assert continued(network, PROMPTS[::-1], how) == together[::-1]
     assert continued(network, PROMPTS, how, seed=1) != together
 
@@ -126,9 +126,9 @@ class Letters(Tokens):
         return 300
 
     def decode(self, ids, skip_special_tokens=False):
-        told = [i for i in ids if not (skip_special_tokens and i in self.all_special_ids)]
+        kept_ids = [i for i in ids if not (skip_special_tokens and i in self.all_special_ids)]
         return "".join(
-            "<end>" if i == 299 else f"{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in told
+            "<end>" if i == 299 else f"{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in kept_ids
         )
 
     def get_vocab(self):
@@ -166,11 +166,11 @@ def test_a_text_ends_at_a_stop_across_tokens_and_the_prompt_does_not_count(make_
     text = Letters().decode(free[2:])
     stop = text[3:5]  # the end of a token and the beginning of the next
     wanted = StopStrings(Letters(), [stop]).up_to([5, 6], free[2:])
-    found = generate(network, token, mask, Letters(), replace(how, stop=[stop]))[0].tolist()
-    assert found[2:] == wanted
+    written = generate(network, token, mask, Letters(), replace(how, stop=[stop]))[0].tolist()
+    assert written[2:] == wanted
     whole = Letters().decode(free[:3])[1:5]  # begins in the prompt
-    found = generate(network, token, mask, Letters(), replace(how, stop=[whole]))[0].tolist()
-    assert len(found) > 3
+    written = generate(network, token, mask, Letters(), replace(how, stop=[whole]))[0].tolist()
+    assert len(written) > 3
 
 
 def test_further_ends_are_heard_by_id_and_by_string_and_unknown_ones_are_named(make_network):
@@ -178,9 +178,9 @@ def test_further_ends_are_heard_by_id_and_by_string_and_unknown_ones_are_named(m
     how = Generation(max_new_tokens=12, temperature=0)
     token, mask = left_padded([[5, 6]])
     free = generate(network, token, mask, Letters(), how)[0].tolist()[2:]
-    end = next(one for n, one in enumerate(free) if n > 2)
-    found = generate(network, token, mask, Letters(), replace(how, ends=[end, "<end>"]))
-    assert found[0].tolist()[2:] == free[: free.index(end) + 1]
+    end = next(token_id for n, token_id in enumerate(free) if n > 2)
+    written = generate(network, token, mask, Letters(), replace(how, ends=[end, "<end>"]))
+    assert written[0].tolist()[2:] == free[: free.index(end) + 1]
     for wrong in ("<never>", 300, -1):
         with pytest.raises(ValueError, match=r"no token of the tokenizer's 300"):
             token_ids([wrong], Letters())

@@ -55,15 +55,15 @@ def test_texts_are_those_of_transformers_cache(llama, how):
 
 def test_nothing_is_copied_while_there_is_room():
     layer = GrowingLayer()
-    one = torch.randn(2, 3, 1, 4)
-    keys, _ = layer.update(one, one)
+    states = torch.randn(2, 3, 1, 4)
+    keys, _ = layer.update(states, states)
     start = keys.data_ptr()
     for step in range(ROOM):
-        keys, values = layer.update(one + step, one - step)
+        keys, values = layer.update(states + step, states - step)
     assert keys.data_ptr() == start
     assert keys.shape[-2] == layer.get_seq_length() == ROOM + 1
-    assert torch.equal(keys[..., -1:, :], one + (ROOM - 1))
-    assert torch.equal(values[..., 1:2, :], one)
+    assert torch.equal(keys[..., -1:, :], states + (ROOM - 1))
+    assert torch.equal(values[..., 1:2, :], states)
 
 
 def test_a_cache_that_was_cut_or_reset_goes_on():
@@ -78,9 +78,9 @@ def test_a_cache_that_was_cut_or_reset_goes_on():
             theirs.reset()
         else:
             new = torch.randn(2, 1, step, 4, generator=generator)
-            found, wanted = ours.update(new, -new), theirs.update(new, -new)
-            assert torch.equal(found[0], wanted[0])
-            assert torch.equal(found[1], wanted[1])
+            actual, wanted = ours.update(new, -new), theirs.update(new, -new)
+            assert torch.equal(actual[0], wanted[0])
+            assert torch.equal(actual[1], wanted[1])
 
 
 def test_sliding_windows_stay_transformers_own():

@@ -69,8 +69,8 @@ def test_the_loss_in_chunks_is_the_loss_and_has_its_gradient(make_network):
         loss.backward()
         losses.append(loss.detach())
     torch.testing.assert_close(*losses)
-    for one, other in zip(whole.parameters(), chunked.parameters(), strict=True):
-        torch.testing.assert_close(one.grad, other.grad, rtol=1e-5, atol=1e-6)
+    for weight, chunked_weight in zip(whole.parameters(), chunked.parameters(), strict=True):
+        torch.testing.assert_close(weight.grad, chunked_weight.grad, rtol=1e-5, atol=1e-6)
 
 
 def test_the_loss_is_a_plain_sum_over_labels(make_network):

@@ -20,8 +20,8 @@ def test_padded_continuations_have_the_log_probabilities_of_each_alone(config):
         parameter.normal_(0, 0.3)  # enough for every token to matter
     token_RT = torch.tensor(CONTINUATIONS)
     logits = continuation_logits(model, *padded(PROMPTS), token_RT)
-    found = of_tokens(logits.log_softmax(-1), token_RT)
-    for prompt, continuation, log_p in zip(PROMPTS, CONTINUATIONS, found, strict=True):
+    log_p_R = of_tokens(logits.log_softmax(-1), token_RT)
+    for prompt, continuation, log_p in zip(PROMPTS, CONTINUATIONS, log_p_R, strict=True):
         alone = model(torch.tensor([prompt + continuation])).logits[0].log_softmax(-1)
         wanted = [alone[len(prompt) + n - 1, token] for n, token in enumerate(continuation)]
         torch.testing.assert_close(log_p, torch.stack(wanted))

@@ -43,7 +43,7 @@ def test_binary_measures_are_those_of_scikit_learn(seed, num):
     from sklearn import metrics
 
     logits, label = drawn(num, 2, seed)
-    found = evaluate(logits, label, 0.01)
+    values = evaluate(logits, label, 0.01)
     p, y = logits.softmax(1)[:, 1].numpy(), label.numpy()
     passed, caught, _ = metrics.roc_curve(y, p, drop_intermediate=False)
     wanted = {
@@ -53,7 +53,7 @@ def test_binary_measures_are_those_of_scikit_learn(seed, num):
         "f1": metrics.f1_score(y, p >= 0.5),
         "tpr_at_1_fpr": caught[passed <= 0.01 + 1e-9].max(),
     }
-    assert found == pytest.approx(wanted, abs=1e-6)
+    assert values == pytest.approx(wanted, abs=1e-6)
 
 
 def test_measures_of_more_classes_are_those_of_scikit_learn():
@@ -104,13 +104,13 @@ def test_texts_told_apart_by_all_logits_stay_finite():
 def test_two_classes_are_calibrated_by_slope_and_offset_and_more_by_a_temperature():
     logits, label = drawn(5000, 2, 0)
     moved = 3 * logits + torch.tensor([0.0, 6.0])
-    found = Calibration.of(moved, label, 0.05)
-    assert found.temperature == pytest.approx(3, rel=0.1)
-    assert found.offset == pytest.approx(-2, abs=0.15)
-    p = found.calibrated(moved).softmax(1)[:, 1]
-    assert found.num_negative == (label == 0).sum()
-    rate = (p[label == 0] >= found.threshold).double().mean().item()
-    assert rate == pytest.approx(found.false_positive_rate)
+    calibration = Calibration.of(moved, label, 0.05)
+    assert calibration.temperature == pytest.approx(3, rel=0.1)
+    assert calibration.offset == pytest.approx(-2, abs=0.15)
+    p = calibration.calibrated(moved).softmax(1)[:, 1]
+    assert calibration.num_negative == (label == 0).sum()
+    rate = (p[label == 0] >= calibration.threshold).double().mean().item()
+    assert rate == pytest.approx(calibration.false_positive_rate)
     assert 0.045 < rate <= 0.05
     logits, label = drawn(5000, 3, 0)
     three = Calibration.of(2 * logits, label, 0.05)
@@ -126,13 +126,13 @@ def test_scores_far_from_zero_are_ranked_as_they_are(seed, num, scale):
     logits, label = drawn(num, 2, seed)
     odds = scale * (logits[:, 1] - logits[:, 0] + 3)  # nearly all probabilities are 1
     far = torch.stack([torch.zeros_like(odds), odds], dim=1)
-    found, y = evaluate(far, label, 0.01), label.numpy()
-    assert found["auroc"] == pytest.approx(metrics.roc_auc_score(y, odds.numpy()), abs=1e-6)
+    values, y = evaluate(far, label, 0.01), label.numpy()
+    assert values["auroc"] == pytest.approx(metrics.roc_auc_score(y, odds.numpy()), abs=1e-6)
     passed, caught, _ = metrics.roc_curve(y, odds.numpy(), drop_intermediate=False)
-    assert found["tpr_at_1_fpr"] == pytest.approx(caught[passed <= 0.01 + 1e-9].max(), abs=1e-6)
-    found = Calibration(temperature=1e-3, offset=1.0)
-    threshold, share = threshold_of(found.odds(far[label == 0]), 0.05)
-    at = replace(found, threshold_odds=threshold)
+    assert values["tpr_at_1_fpr"] == pytest.approx(caught[passed <= 0.01 + 1e-9].max(), abs=1e-6)
+    calibration = Calibration(temperature=1e-3, offset=1.0)
+    threshold, share = threshold_of(calibration.odds(far[label == 0]), 0.05)
+    at = replace(calibration, threshold_odds=threshold)
     assert at.calls(far)[label == 0].double().mean() == pytest.approx(share)
     assert share <= 0.05
 
@@ -171,7 +171,7 @@ def test_nothing_is_measured_or_calibrated_of_scores_that_are_not_finite(bad, cl
 
 def judged(logits, label, pairs):
     """An evaluation of some texts in two batches."""
-    found = EvaluatedBatches.empty()
+    batches = EvaluatedBatches.empty()
     for some in (slice(0, 3), slice(3, None)):
         num = len(label[some])
         columns = {f"{name}_N": [""] * num for name in COLUMNS}
@@ -179,8 +179,8 @@ def judged(logits, label, pairs):
         batch = columns | {"pair_id_N": pairs[some], "label_N": label[some], "origin_N": places}
         batch |= {"row_N": [*range(len(label))][some], "density_N": [0.2] * num}
         batch["attack_N"] = ["none"] * num
-        found.add(logits[some], batch)
-    return found
+        batches.add(logits[some], batch)
+    return batches
 
 
 def test_an_evaluation_with_a_score_that_is_not_finite_names_the_text():
@@ -210,9 +210,9 @@ def test_attacked_texts_take_the_place_of_their_own_or_of_their_class():
 def test_false_alarms_and_hits_at_the_threshold_are_those_of_the_texts_that_are_called():
     label = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
     texts = judged(torch.zeros(8, 2), label, list("aaabccdd")).whole()
-    found = at_threshold(torch.tensor([1, 0, 0, 0, 1, 1, 1, 0]).bool(), texts)
-    assert found["fpr_at_threshold"] == pytest.approx((1 / 3 + 0) / 2)  # of the texts a and b
-    assert found["tpr_at_threshold"] == 3 / 4
+    values = at_threshold(torch.tensor([1, 0, 0, 0, 1, 1, 1, 0]).bool(), texts)
+    assert values["fpr_at_threshold"] == pytest.approx((1 / 3 + 0) / 2)  # of the texts a and b
+    assert values["tpr_at_threshold"] == 3 / 4
 
 
 def test_the_cuts_of_one_text_count_as_one_text_in_rate_and_number_alike():
@@ -221,10 +221,10 @@ def test_the_cuts_of_one_text_count_as_one_text_in_rate_and_number_alike():
     both = torch.cat([logits, logits + torch.tensor([0.0, 20.0])])
     label = torch.tensor([0] * 10 + [1] * 10)
     whose = ["a"] * 4 + list("bcdefg") + ["machine"] * 10
-    found = Calibration.of(both, label, 0.15, whose)
-    assert found.num_negative == 7
-    assert found.false_positive_rate == pytest.approx(1 / 7)  # all four cuts: one of seven texts
-    assert found.calls(logits).tolist() == [True] * 4 + [False] * 6
+    calibration = Calibration.of(both, label, 0.15, whose)
+    assert calibration.num_negative == 7
+    assert calibration.false_positive_rate == pytest.approx(1 / 7)  # four cuts of one text
+    assert calibration.calls(logits).tolist() == [True] * 4 + [False] * 6
     assert Calibration.of(both, label, 0.15).num_negative == 10
 
 
@@ -257,9 +257,9 @@ def test_scores_that_tell_the_reverse_are_not_turned_round():
 )
 def test_no_threshold_with_so_few_false_alarms_is_lower(levels, rate):
     p = torch.tensor(levels, dtype=torch.float64) / 21
-    threshold, found = threshold_of(p, rate)
-    assert found == pytest.approx((p >= threshold).double().mean().item())
-    assert found <= rate + 1e-12
+    threshold, rate_reached = threshold_of(p, rate)
+    assert rate_reached == pytest.approx((p >= threshold).double().mean().item())
+    assert rate_reached <= rate + 1e-12
     lower = p[p < threshold]
     if len(lower):
         assert (p >= lower.max()).double().mean() > rate
@@ -276,10 +276,10 @@ def test_densities_hold_nearly_all_texts():
 
 def test_texts_have_the_mean_of_their_windows():
     logits, windows = torch.randn(7, 3), [2, 1, 4]
-    found = text_logits(logits, windows)
+    logits_of_texts = text_logits(logits, windows)
     at = 0
     for n, num in enumerate(windows):
-        assert torch.allclose(found[n], sum(logits[at : at + num]) / num)
+        assert torch.allclose(logits_of_texts[n], sum(logits[at : at + num]) / num)
         at += num
     assert text_logits(logits[:2], [0, 2])[0].isnan().all()
 

@@ -54,14 +54,14 @@ def test_an_encoder_trains_three_steps_and_is_tested_on_every_generator(command,
 
 
 def test_leanings_of_articles_are_three_classes(command):
-    flags = [*(one for one in SHORT if "budget" not in one), command.cache, command.tokenizer]
+    flags = [*(flag for flag in SHORT if "budget" not in flag), command.cache, command.tokenizer]
     fitted = command("fit", "stance", *flags)
     checkpoint = f"--ckpt_path={fitted / 'checkpoints' / 'last.ckpt'}"
     tested = command("test", "stance", checkpoint, *flags)
-    found = pq.read_table(tested / "scores.parquet").to_pydict()
-    assert found["label"] == [0, 1, 2] * 2
-    assert sum(found[f"p_{name}"][0] for name in ("left", "center", "right")) == pytest.approx(1)
-    assert found["domain"][:2] == ["taxes", "schools"]
+    table = pq.read_table(tested / "scores.parquet").to_pydict()
+    assert table["label"] == [0, 1, 2] * 2
+    assert sum(table[f"p_{name}"][0] for name in ("left", "center", "right")) == pytest.approx(1)
+    assert table["domain"][:2] == ["taxes", "schools"]
     texts = '--data.init_args.texts=["the cat sat under the moon"]'
     lines = command("predict", "stance", checkpoint, texts, *flags) / "predictions.jsonl"
     assert json.loads(lines.read_text())["label"] in ("left", "center", "right")
@@ -90,4 +90,4 @@ def test_pairs_are_written_by_a_language_model(command):
     few = ["--data.init_args.num=3", "--data.init_args.least_words=20"]
     run = command("predict", "write", written, *short, *few, "--trainer.limit_predict_batches=1")
     records = [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()]
-    assert {one["pair_id"] for one in records} == {f"xsum-{i}" for i in range(3)}
+    assert {record["pair_id"] for record in records} == {f"xsum-{i}" for i in range(3)}

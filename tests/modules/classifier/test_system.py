@@ -95,7 +95,7 @@ def scores(run):
     return pq.read_table(run / "scores.parquet").to_pydict()
 
 
-def told(run):
+def logged_metrics(run):
     """What the test logged."""
     with (run / "metrics.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row.get("test/accuracy")]
@@ -121,11 +121,13 @@ def test_a_step_in_parts_is_the_step(config, tmp_path):
 
 @pytest.mark.slow
 def test_two_ranks_test_every_text_once(config, trained):
-    one = fit(config, last(trained), "--trainer.max_steps=41", "--trainer.val_check_interval=41")
+    single = fit(config, last(trained), "--trainer.max_steps=41", "--trainer.val_check_interval=41")
     halves = ["--data.init_args.batch_size=4", "--trainer.strategy=ddp", "--trainer.max_steps=41"]
     two = fit_on_ranks(config, 2, last(trained), *halves, "--trainer.val_check_interval=41")
-    found = [torch.load(run / "checkpoints" / "last.ckpt")["calibration"] for run in (one, two)]
-    assert found[0]["num_negative"] == found[1]["num_negative"] == 10
+    calibrations = [
+        torch.load(run / "checkpoints" / "last.ckpt")["calibration"] for run in (single, two)
+    ]
+    assert calibrations[0]["num_negative"] == calibrations[1]["num_negative"] == 10
 
 
 def test_a_test_writes_a_score_for_every_text(config, trained):
@@ -138,32 +140,34 @@ def test_a_test_writes_a_score_for_every_text(config, trained):
     flag = f"--data.init_args.attacks={json.dumps(attacks)}"
     main(["test", f"--config={config}", last(trained), flag])
     run = newest_run(config)
-    found = {name: np.array(values) for name, values in scores(run).items()}
+    columns = {name: np.array(values) for name, values in scores(run).items()}
     names = "id pair_id generator paired_generator domain attack label score p_machine"
-    assert list(found) == names.split()
+    assert list(columns) == names.split()
     rows = made_up(num=25)
-    under = {name: found["attack"] == name for name in ("none", "whitespace_0.5", "first_12_words")}
+    under = {
+        name: columns["attack"] == name for name in ("none", "whitespace_0.5", "first_12_words")
+    }
     for chosen in under.values():
-        ids = found["id"][chosen].tolist()
+        ids = columns["id"][chosen].tolist()
         assert ids == [i for i, row in enumerate(rows) if row["split"] == "test"]
-        assert found["label"][chosen].tolist() == [1 - rows[i]["label"] for i in ids]
+        assert columns["label"][chosen].tolist() == [1 - rows[i]["label"] for i in ids]
         for name in ("pair_id", "generator", "paired_generator", "domain"):
-            assert found[name][chosen].tolist() == [rows[i][name] for i in ids]
+            assert columns[name][chosen].tolist() == [rows[i][name] for i in ids]
     plain, spaces = under["none"], under["whitespace_0.5"]
-    human = found["label"][plain] == 0
-    assert (found["score"][plain][human] == found["score"][spaces][human]).all()
-    logged = told(run)
-    auroc = roc_auc_score(found["label"][plain], found["p_machine"][plain])
+    human = columns["label"][plain] == 0
+    assert (columns["score"][plain][human] == columns["score"][spaces][human]).all()
+    logged = logged_metrics(run)
+    auroc = roc_auc_score(columns["label"][plain], columns["p_machine"][plain])
     assert logged["test/auroc"] == pytest.approx(auroc, abs=1e-4)
-    right = (found["p_machine"][plain] >= 0.5) == found["label"][plain]
+    right = (columns["p_machine"][plain] >= 0.5) == columns["label"][plain]
     assert logged["test/accuracy"] == pytest.approx(right.mean(), abs=1e-4)
     assert logged["test/accuracy"] > 0.9
     assert logged["test/num_human"] == 10  # each is cut twice
     assert "test/first_12_words/auroc" in logged
     assert "test/tpr_at_1_fpr" in logged
     kept = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)["calibration"]
-    called = found["p_machine"][plain] >= kept["threshold"]
-    hits = called[found["label"][plain] == 1].mean()
+    called = columns["p_machine"][plain] >= kept["threshold"]
+    hits = called[columns["label"][plain] == 1].mean()
     assert logged["test/tpr_at_threshold"] == pytest.approx(hits, abs=1e-4)
     assert 0 <= logged["test/fpr_at_threshold"] <= 1
 
@@ -173,10 +177,10 @@ def test_the_checkpoint_keeps_what_validation_said(config, trained):
     assert kept["step"] == 40
     assert kept["num_negative"] == 10
     main(["test", f"--config={config}", last(trained)])
-    found = scores(newest_run(config))
-    odds = [score / kept["temperature"] + kept["offset"] for score in found["score"]]
-    p = [1 / (1 + math.exp(-one)) for one in odds]
-    assert found["p_machine"] == pytest.approx(p, rel=1e-6)
+    table = scores(newest_run(config))
+    odds = [score / kept["temperature"] + kept["offset"] for score in table["score"]]
+    p = [1 / (1 + math.exp(-logit)) for logit in odds]
+    assert table["p_machine"] == pytest.approx(p, rel=1e-6)
 
 
 def watching(name):
@@ -202,12 +206,12 @@ def test_a_step_that_is_saved_and_validated_keeps_what_its_validation_said(confi
     run = fit(saving, *validated, watching("validate/auroc"))
     with (run / "metrics.csv").open() as file:
         given = {name for name in next(csv.reader(file)) if name.startswith("validate/")}
-    with refused("; there are ") as told:
+    with refused("; there are ") as refusal:
         fit(saving, *validated, watching("validate/auc"))
-    assert given == set(told.value.reason.partition("; there are ")[2].split(", "))
+    assert given == set(refusal.value.reason.partition("; there are ")[2].split(", "))
     kept = sorted((run / "checkpoints").glob("step*.ckpt"))
-    found = [torch.load(path, weights_only=True)["calibration"]["step"] for path in kept]
-    assert found == [2, 4, 6]
+    steps = [torch.load(path, weights_only=True)["calibration"]["step"] for path in kept]
+    assert steps == [2, 4, 6]
     resumed = fit(saving, f"--ckpt_path={kept[0]}", *validated)
     rows = [row["validate/loss"] for row in metrics(run) if "validate/loss" in row]
     assert [row["validate/loss"] for row in metrics(resumed) if "validate/loss" in row] == rows[1:]
@@ -233,21 +237,29 @@ def test_predictions_of_files_and_the_standard_input_are_the_same(
     texts = [human, human.replace("the", "large large"), "", "word", f"{human} " * 20]
     path = tmp_path / "texts.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    found = predicted(config, trained, f"--data.init_args.texts={path}")
-    assert [one["origin"] for one in found] == [f"{path}:{i}" for i in range(1, 6)]
-    assert [one.get("problem") for one in found] == [None, None, "empty", "a single word", None]
-    assert found[4]["windows"] > found[0]["windows"] == 1
+    records = predicted(config, trained, f"--data.init_args.texts={path}")
+    assert [record["origin"] for record in records] == [f"{path}:{i}" for i in range(1, 6)]
+    assert [record.get("problem") for record in records] == [
+        None,
+        None,
+        "empty",
+        "a single word",
+        None,
+    ]
+    assert records[4]["windows"] > records[0]["windows"] == 1
     kept = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)["calibration"]
-    for one in (found[0], found[1], found[4]):
-        assert one["threshold"] == kept["threshold"]
-        assert one["false_positive_rate"] == kept["false_positive_rate"]
-        assert one["num_human"] == 10
-        assert (one["label"] == "machine") == (one["p_machine"] >= one["threshold"])
-    assert found[1]["p_machine"] > found[0]["p_machine"]
+    for record in (records[0], records[1], records[4]):
+        assert record["threshold"] == kept["threshold"]
+        assert record["false_positive_rate"] == kept["false_positive_rate"]
+        assert record["num_human"] == 10
+        assert (record["label"] == "machine") == (record["p_machine"] >= record["threshold"])
+    assert records[1]["p_machine"] > records[0]["p_machine"]
     data = io.BytesIO(path.read_bytes())
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=data, isatty=lambda: False))
     again = predicted(config, trained, "--data.init_args.texts=-")
-    assert [one.get("p_machine") for one in again] == [one.get("p_machine") for one in found]
+    assert [record.get("p_machine") for record in again] == [
+        record.get("p_machine") for record in records
+    ]
 
 
 def test_an_exported_folder_says_the_same(config, trained, exported):
@@ -257,13 +269,13 @@ def test_an_exported_folder_says_the_same(config, trained, exported):
     assert model.config.id2label == {0: "human", 1: "machine"}
     tokenizer = AutoTokenizer.from_pretrained(exported)
     text = "the cat sat under the moon and the rain fell so the dog ran"
-    (found,) = predicted(config, trained, f"--data.init_args.texts={json.dumps([text])}")
+    (record,) = predicted(config, trained, f"--data.init_args.texts={json.dumps([text])}")
     ids = [tokenizer.bos_token_id, *tokenizer.encode(text), tokenizer.eos_token_id]
     logits = model(torch.tensor([ids])).logits[0]
     kept = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)["calibration"]
     odds = (logits[1] - logits[0]) / kept["temperature"] + kept["offset"]
     p = torch.sigmoid(odds).item()
-    assert found["p_machine"] == pytest.approx(p, rel=1e-4)
+    assert record["p_machine"] == pytest.approx(p, rel=1e-4)
 
 
 def test_a_pretrained_folder_becomes_a_detector_of_other_classes(config, exported, tmp_path):
@@ -290,9 +302,9 @@ def test_a_pretrained_folder_becomes_a_detector_of_other_classes(config, exporte
     ]
     run = fit(config, *flags)
     main(["test", f"--config={config}", last(run), *flags])
-    found = scores(newest_run(config))
-    assert {"p_left", "p_center", "p_right"} < set(found)
-    total = np.array([found[f"p_{name}"] for name in ("left", "center", "right")]).sum(0)
+    columns = scores(newest_run(config))
+    assert {"p_left", "p_center", "p_right"} < set(columns)
+    total = np.array([columns[f"p_{name}"] for name in ("left", "center", "right")]).sum(0)
     assert total == pytest.approx(np.ones(12))
     records = predicted(config, run, *flags, '--data.init_args.texts=["text 3 of some words"]')
     assert records[0]["label"] in ("left", "center", "right")
@@ -304,9 +316,9 @@ def test_a_ready_classifier_is_tested_and_predicts_without_a_fit(config, trained
     network["init_args"] = {"source": str(exported)}
     ready = f"--model.init_args.network={json.dumps(network)}"
     main(["test", f"--config={config}", ready])
-    found = scores(newest_run(config))
+    table = scores(newest_run(config))
     main(["test", f"--config={config}", last(trained)])
-    assert found["score"] == pytest.approx(scores(newest_run(config))["score"], abs=1e-5)
+    assert table["score"] == pytest.approx(scores(newest_run(config))["score"], abs=1e-5)
     texts = json.dumps(["the cat sat under the large large moon"])
     main(["predict", f"--config={config}", ready, f"--data.init_args.texts={texts}"])
     line = (newest_run(config) / "predictions.jsonl").read_text()
@@ -344,10 +356,10 @@ def test_a_baseline_is_tested_and_predicts_without_a_fit(config, name, tokenizer
     path.parent.mkdir()
     path.write_text(yaml.safe_dump(whole))
     main(["test", f"--config={path}"])
-    found = scores(newest_run(path))
-    assert len(found["id"]) == 40
+    table = scores(newest_run(path))
+    assert len(table["id"]) == 40
     if name == "Tfidf":
-        right = [(p >= 0.5) == (y == 1) for p, y in zip(found["p_machine"], found["label"])]  # noqa: B905
+        right = [(p >= 0.5) == (y == 1) for p, y in zip(table["p_machine"], table["label"])]  # noqa: B905
         assert np.mean(right) > 0.9
     foreign = "\u4eba\u5de5\u667a\u80fd " * 30
     texts = json.dumps(["a dog ran over", "", foreign])
@@ -405,8 +417,8 @@ def test_one_table_of_yes_and_no_without_splits_becomes_a_detector(config, tmp_p
         delimiter="\t",
     )
     texts = [f"--data.init_args.texts={judged}", "--data.init_args.key=body"]
-    found = predicted(path, run, *texts)
-    assert [one["id"] for one in found] == [f"essay {i}" for i in range(20)]
-    assert all(one["verdict"].startswith(one["label"]) for one in found)
-    called = np.array([one["label"] == "machine" for one in found])
+    records = predicted(path, run, *texts)
+    assert [record["id"] for record in records] == [f"essay {i}" for i in range(20)]
+    assert all(record["verdict"].startswith(record["label"]) for record in records)
+    called = np.array([record["label"] == "machine" for record in records])
     assert (called == [row["is_ai"] == "yes" for row in rows[:20]]).mean() > 0.8

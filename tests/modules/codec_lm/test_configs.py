@@ -88,9 +88,12 @@ def test_no_stage_sees_images_of_another(path):
     data = read(f"{path.parent.name}/{path.stem}")["data"]["init_args"]
     [train], [validate], [test] = (data[stage] for stage in STAGES)
     rows = [images_of(source) for source in (train, validate, test)]
-    for n, (one, first, last) in enumerate(rows):
-        for other, begin, end in rows[n + 1 :]:
-            assert one != other or last <= begin or end <= first, (one, other)
+    for n, (dataset, first, last) in enumerate(rows):
+        for other_dataset, begin, end in rows[n + 1 :]:
+            assert dataset != other_dataset or last <= begin or end <= first, (
+                dataset,
+                other_dataset,
+            )
 
 
 def images_of(source):

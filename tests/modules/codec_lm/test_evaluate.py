@@ -38,7 +38,7 @@ def rows(system, texts):  # noqa: F811
         "label_BL": torch.tensor([label]),
         "position_BL": torch.tensor([position]),
         "length_N": length,
-        "num_targets": sum(one >= 0 for one in label),
+        "num_targets": sum(target >= 0 for target in label),
         "step_targets": 1,
         "num_bytes": 1.0,
     }
@@ -53,23 +53,25 @@ def test_the_distance_is_that_of_drawn_images_to_whole_test_files(system, monkey
     dice = np.random.default_rng(0)
     shown = [image(CODEC, dice) for _ in range(7)]
     drawn = torch.from_numpy(dice.integers(0, 256, (5, 16, 16, 3), dtype=np.uint8))
-    left = [{"continuation": one, "opens": bool(n % 3)} for n, one in enumerate(drawn)]
+    left = [
+        {"continuation": continuation, "opens": bool(n % 3)} for n, continuation in enumerate(drawn)
+    ]
     system.test_metrics = FileMetrics(Corners, num=5, batch_size=3)
     monkeypatch.setattr(system, "new", lambda num, *_: [left.pop(0) for _ in range(num)])
-    texts = [CODEC.text(one) for one in shown]
+    texts = [CODEC.text(pixels) for pixels in shown]
     batches = [rows(system, texts[:4]), rows(system, texts[4:])]
     trainer = L.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
     loader = torch.utils.data.DataLoader(batches, batch_size=None)
     trainer.test(system, loader, verbose=False)
-    found = trainer.callback_metrics
+    logged = trainer.callback_metrics
     whole = [n for n in range(7) if n not in (3, 6)]
     images = np.stack([CODEC.decode(CODEC.encode(shown[n])) for n in whole])
     real = torch.from_numpy(np.repeat(images[..., None], 3, axis=3))
     wanted = frechet_distance(moments(drawn), moments(real))
-    assert float(found["test/frechet"]) == pytest.approx(wanted, rel=1e-4)
-    assert found["test/frechet_images"] == 5
-    assert found["test/frechet_unopened"] == 2
-    assert found["test/frechet_references"] == len(whole)
+    assert float(logged["test/frechet"]) == pytest.approx(wanted, rel=1e-4)
+    assert logged["test/frechet_images"] == 5
+    assert logged["test/frechet_unopened"] == 2
+    assert logged["test/frechet_references"] == len(whole)
 
 
 @pytest.mark.parametrize(("known", "num"), [({"count": 70}, 70), ({}, 0)])

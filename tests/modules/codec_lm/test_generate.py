@@ -31,8 +31,8 @@ def tokenizer_of_files(tmp_path_factory):
     dice = np.random.default_rng(0)
     texts = [CODEC.text(image(CODEC, dice)) for _ in range(40)]
     folder = tmp_path_factory.mktemp("files_bpe")
-    told = train_tokenizer(iter(texts), 280, folder, CODEC.alphabet)
-    assert told.startswith("280 tokens from 40 documents")
+    summary = train_tokenizer(iter(texts), 280, folder, CODEC.alphabet)
+    assert summary.startswith("280 tokens from 40 documents")
     return str(folder)
 
 
@@ -102,8 +102,8 @@ def test_the_likelihood_is_that_of_one_file_after_the_other(system):
     batch = prompts(system, ["", CODEC.prefix(np.full((16, 16), 90, np.uint8), 0.5)])
     token_BN = system.write(batch["token_BL"], batch["mask_BL"])
     length, end = batch["token_BL"].shape[1], system.rules.end
-    found = likelihood(system.language_model, token_BN, batch["mask_BL"], end)
-    for row, is_real, nats in zip(token_BN, batch["mask_BL"], found, strict=True):
+    nats_B = likelihood(system.language_model, token_BN, batch["mask_BL"], end)
+    for row, is_real, nats in zip(token_BN, batch["mask_BL"], nats_B, strict=True):
         given, written = row[:length][is_real].tolist(), row[length:].tolist()
         written = written[: written.index(end) + 1]
         alone = torch.tensor([given + written])

@@ -43,7 +43,7 @@ def test_sixteen_files_learnt_by_heart_come_back_byte_for_byte():
     images = [source.pixels(n) for n in range(NUM)]
     end = system.rules.end
     encode = partial(system.tokenizer.encode, add_special_tokens=False)
-    files = [[end, *encode(codec.text(one)), end] for one in images]
+    files = [[end, *encode(codec.text(image)), end] for image in images]
     token, label = padded([f[:-1] for f in files], 0), padded([f[1:] for f in files], -100)
     position = torch.arange(token.shape[1]).expand_as(token)
     optimizer = MuonAdamW(system.parameter_groups(), LEARNING_RATE)
@@ -56,11 +56,11 @@ def test_sixteen_files_learnt_by_heart_come_back_byte_for_byte():
         optimizer.zero_grad()
     system.eval()
     print(f"loss {loss.item() / (label >= 0).sum().item():.4f} nats a token")
-    for one, file in zip(images, files, strict=True):
+    for image, file in zip(images, files, strict=True):
         # its own tokens: a beginning by itself may end in others, behind which nothing was learnt
         given = torch.tensor([file[: int(SHARE * len(file))]])
         (record,) = system.predict_step(
             {"token_BL": given, "mask_BL": torch.ones_like(given).bool(), "prompt": [""]}, 0
         )
         assert record["has_end"]
-        assert record["jpg"] == codec.file(codec.encode(one))
+        assert record["jpg"] == codec.file(codec.encode(image))

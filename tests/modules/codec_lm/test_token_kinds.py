@@ -24,8 +24,8 @@ def test_packed_files_are_named_one_by_one():
     first, second = files(2)
     labels = [*first, END, *second, END, -100, -100]
     positions = [*range(len(first) + 1), *range(len(second) + 1), 0, 1]
-    found = label_kinds(BYTES, torch.tensor([labels]), torch.tensor([positions]))[0]
-    named = [NAMES[n] if n != NOTHING else None for n in found.tolist()]
+    kinds = label_kinds(BYTES, torch.tensor([labels]), torch.tensor([positions]))[0]
+    named = [NAMES[n] if n != NOTHING else None for n in kinds.tolist()]
     wanted = [byte_kinds(CODEC.grammar, bytes(file)) for file in (first, second)]
     assert named == [*wanted[0], "finish", *wanted[1], "finish", None, None]
 

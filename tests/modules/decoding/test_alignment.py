@@ -46,28 +46,32 @@ def tokenizer(tokenizer_folder):
 
 
 def responses(aligned) -> list[str]:
-    return [one.response for one in aligned.shown]
+    return [demonstration.response for demonstration in aligned.shown]
 
 
 def test_the_most_similar_demonstration_stands_last(tokenizer):
-    (found,) = InContextAlignment(POOL, BM25).aligned(
+    (prompt,) = InContextAlignment(POOL, BM25).aligned(
         [{"prompt": "Name a dog, not a cat."}], tokenizer
     )
-    assert responses(found)[-1] == "Rex"
-    assert found.scores == sorted(found.scores)
-    places = [found.text.index(f"Question: {one.prompt}") for one in found.shown]
+    assert responses(prompt)[-1] == "Rex"
+    assert prompt.scores == sorted(prompt.scores)
+    places = [
+        prompt.text.index(f"Question: {demonstration.prompt}") for demonstration in prompt.shown
+    ]
     assert places == sorted(places)
-    assert found.text.endswith("Question: Name a dog, not a cat.\n\nHere\u2019s an example answer:")
+    assert prompt.text.endswith(
+        "Question: Name a dog, not a cat.\n\nHere\u2019s an example answer:"
+    )
 
 
 def test_a_question_does_not_retrieve_itself_unless_it_may(tokenizer):
     for num in (1, 4, 9):
-        (found,) = InContextAlignment(POOL, InOrder, num_candidates=num).aligned([CAT], tokenizer)
-        assert responses(found) == ["Rex", "A cat. " * 30, "3", "Garfield"][:num][::-1]
-    (found,) = InContextAlignment(POOL, InOrder, num_candidates=2, keep_same=True).aligned(
+        (prompt,) = InContextAlignment(POOL, InOrder, num_candidates=num).aligned([CAT], tokenizer)
+        assert responses(prompt) == ["Rex", "A cat. " * 30, "3", "Garfield"][:num][::-1]
+    (prompt,) = InContextAlignment(POOL, InOrder, num_candidates=2, keep_same=True).aligned(
         [CAT], tokenizer
     )
-    assert responses(found) == ["Rex", "Tom"]
+    assert responses(prompt) == ["Rex", "Tom"]
 
 
 @pytest.mark.parametrize("build", [BM25, Random])
@@ -75,27 +79,29 @@ def test_several_questions_give_the_prompts_of_each_alone(tokenizer, build):
     alignment = InContextAlignment(POOL, build, num_candidates=3)
     questions = [CAT, {"prompt": "Is a dog old?"}, {"prompt": "?"}]
     together = alignment.prompts(questions, tokenizer)
-    assert together == [alignment.prompt(one, tokenizer) for one in questions]
+    assert together == [alignment.prompt(question, tokenizer) for question in questions]
 
 
 def test_demonstrations_keep_to_their_budget_and_skip_long_ones(tokenizer):
     alignment = InContextAlignment(POOL, InOrder, budget=Budget(total=130, longest=60))
-    (found,) = alignment.aligned([{"prompt": "Is it?"}], tokenizer)
-    lengths = [alignment.template.length(one, tokenizer) for one in found.shown]
-    assert sum(lengths) == found.packing.num_tokens <= 130
-    assert found.packing.num_too_long == 1
-    assert "A cat. A cat." not in found.text
-    assert len(found.shown) >= 2
+    (prompt,) = alignment.aligned([{"prompt": "Is it?"}], tokenizer)
+    lengths = [
+        alignment.template.length(demonstration, tokenizer) for demonstration in prompt.shown
+    ]
+    assert sum(lengths) == prompt.packing.num_tokens <= 130
+    assert prompt.packing.num_too_long == 1
+    assert "A cat. A cat." not in prompt.text
+    assert len(prompt.shown) >= 2
 
 
 def test_the_least_similar_give_way_until_the_whole_prompt_fits(tokenizer):
     (whole,) = InContextAlignment(POOL, InOrder).aligned([{"prompt": "Is it?"}], tokenizer)
     most = num_tokens(whole.text, tokenizer) - 1
     alignment = InContextAlignment(POOL, InOrder, budget=Budget(prompt=most))
-    (found,) = alignment.aligned([{"prompt": "Is it?"}], tokenizer)
-    assert found.shown == whole.shown[1:]
-    assert found.packing.num_over == 1
-    assert num_tokens(found.text, tokenizer) <= most
+    (prompt,) = alignment.aligned([{"prompt": "Is it?"}], tokenizer)
+    assert prompt.shown == whole.shown[1:]
+    assert prompt.packing.num_over == 1
+    assert num_tokens(prompt.text, tokenizer) <= most
     alone = InContextAlignment(POOL, None).prompt({"prompt": "Is it?"}, tokenizer)
     exact = Budget(prompt=num_tokens(alone, tokenizer))
     assert (

@@ -30,9 +30,9 @@ def test_all_are_answered_in_order_and_none_twice(tmp_path):
     assert first == lines(path)
     records = answer_all(path, "name", QUESTIONS, echo(asked))
     assert asked == ["q1", "q2", "q0", "q3"]
-    assert [one["name"] for one in records] == ["q0", "q1", "q2", "q3"]
+    assert [record["name"] for record in records] == ["q0", "q1", "q2", "q3"]
     assert records[0] == {"name": "q0", "answer": "üü"}
-    assert [one["name"] for one in lines(path)] == ["q1", "q2", "q0", "q3"]
+    assert [record["name"] for record in lines(path)] == ["q1", "q2", "q0", "q3"]
 
 
 @pytest.mark.parametrize("missing", [1, 3, 8, 20])

@@ -27,16 +27,16 @@ def ids(text):
 @pytest.mark.parametrize("kind", ["llama", "t5"])
 def test_questions_are_answered_as_the_plain_loop_does(kind):
     branches = cad(tiny(kind))
-    found = Decoder(branches).generate(ASKED, max_new_tokens=5, do_sample=False)
-    for one, question in zip(found, ASKED, strict=True):
+    answers = Decoder(branches).generate(ASKED, max_new_tokens=5, do_sample=False)
+    for answer, question in zip(answers, ASKED, strict=True):
         prompt_ids = [
             ids(f"{question['context']} {question['question']}"),
             ids(question["question"]),
         ]
         wanted = plain_greedy(doubled(branches), prompt_ids, 5)
         over = wanted.index(36) + 1 if 36 in wanted else 5  # the tokenizer's end of a text
-        assert one.tokens == wanted[:over]
-        assert ids(one.text) == [t for t in one.tokens if t not in (0, 36)]
+        assert answer.tokens == wanted[:over]
+        assert ids(answer.text) == [t for t in answer.tokens if t not in (0, 36)]
 
 
 def test_an_answer_ends_behind_an_end_token():
@@ -56,10 +56,10 @@ def test_every_answer_of_a_batch_ends_before_its_own_stop_string(tokenizer_folde
     decoder = Decoder(Branches((Branch(model, tokenizer, Formatted("{question}")),)))
     asked = [{"question": text} for text in ("One day", "The dog", "A")]
     how = {"max_new_tokens": 12, "do_sample": False, "eos_token_id": 299}
-    free = [one.text for one in decoder.generate(asked, **how)]
+    free = [answer.text for answer in decoder.generate(asked, **how)]
     stops = [text[4:6] for text in free]
-    for text, one in zip(free, decoder.generate(asked, stop=stops, **how), strict=True):
-        assert one.text == text[: min(text.index(stop) for stop in stops if stop in text)]
+    for text, answer in zip(free, decoder.generate(asked, stop=stops, **how), strict=True):
+        assert answer.text == text[: min(text.index(stop) for stop in stops if stop in text)]
 
 
 def test_stop_strings_of_transformers_are_further_stops(tokenizer_folder):
@@ -70,47 +70,50 @@ def test_stop_strings_of_transformers_are_further_stops(tokenizer_folder):
     decoder = Decoder(Branches((Branch(model, tokenizer, Formatted("{question}")),)))
     how = {"max_new_tokens": 12, "do_sample": False, "eos_token_id": 299}
     free = decoder.generate(["One day"], **how)[0].text
-    for told in ({"stop_strings": free[4:6]}, {"stop": [free[4:6]], "stop_strings": [free[2:4]]}):
-        wanted = decoder.generate(["One day"], stop=_all(told), **how)
-        assert decoder.generate(["One day"], **told, **how) == wanted
+    for options in (
+        {"stop_strings": free[4:6]},
+        {"stop": [free[4:6]], "stop_strings": [free[2:4]]},
+    ):
+        wanted = decoder.generate(["One day"], stop=_all(options), **how)
+        assert decoder.generate(["One day"], **options, **how) == wanted
         assert len(wanted[0].text) < len(free)
 
 
-def _all(told):
-    lists = [[one] if isinstance(one, str) else one for one in told.values()]
-    return [stop for one in lists for stop in one]
+def _all(options):
+    lists = [[stop] if isinstance(stop, str) else stop for stop in options.values()]
+    return [stop for stops in lists for stop in stops]
 
 
 def test_options_that_would_not_be_heard_are_refused_with_what_says_them():
     decoder = Decoder(cad(tiny("llama")))
     refused = {**ANSWERED, **CONTINUED, "position_ids": "models read only the prompts"}
-    for name, told in refused.items():
-        with pytest.raises(ValueError, match=f"generate takes no {name} here: .*{told}"):
+    for name, advice in refused.items():
+        with pytest.raises(ValueError, match=f"generate takes no {name} here: .*{advice}"):
             decoder.generate(ASKED[:1], max_new_tokens=3, **{name: None})
 
 
 def test_one_models_cache_is_static_where_it_is_said(monkeypatch):
-    told, model = [], tiny("llama")
+    kinds, model = [], tiny("llama")
     own = type(model)._prepare_static_cache
 
     def watched(*args, **more):
-        told.append("static")
+        kinds.append("static")
         return own(*args, **more)
 
     monkeypatch.setattr(type(model), "_prepare_static_cache", watched)
     branches = Branches((Branch(model, Numbers(), Formatted("{question}")),))
     how = {"max_new_tokens": 5, "do_sample": False}
-    found = Decoder(branches, cache="static").generate(ASKED, **how)
-    assert told
-    assert [one.tokens for one in found] == [
-        one.tokens for one in Decoder(branches).generate(ASKED, **how)
+    answers = Decoder(branches, cache="static").generate(ASKED, **how)
+    assert kinds
+    assert [answer.tokens for answer in answers] == [
+        answer.tokens for answer in Decoder(branches).generate(ASKED, **how)
     ]
 
 
 def test_answers_of_a_question_stand_together():
     decoder = Decoder(cad(tiny("gpt2")))
-    found = decoder.generate(ASKED, max_new_tokens=2, do_sample=True, num_return_sequences=2)
-    assert [one.question for one in found] == [0, 0, 1, 1, 2, 2]
+    answers = decoder.generate(ASKED, max_new_tokens=2, do_sample=True, num_return_sequences=2)
+    assert [answer.question for answer in answers] == [0, 0, 1, 1, 2, 2]
 
 
 def test_no_question_has_no_answer():
@@ -185,8 +188,8 @@ class Chatty(Numbers):
 
 def test_a_chat_prompt_goes_through_the_tokenizers_template():
     chat = ChatPrompt("{question}?", system="Be brief.", answer="So")
-    told = chat({"question": "Why"}, Chatty())
-    assert told == "system: Be brief. | user: Why? |> So"
+    text = chat({"question": "Why"}, Chatty())
+    assert text == "system: Be brief. | user: Why? |> So"
     with pytest.raises(ValueError, match="no chat template"):
         chat({"question": "Why"}, Numbers())
 
@@ -197,8 +200,8 @@ def test_a_chat_prompt_goes_through_the_tokenizers_template():
 def test_texts_are_scored_behind_the_prompt():
     branches = cad(tiny("llama"))
     texts = [" 4 5", " 8", " 1 2 3"]
-    found = Decoder(branches).loglikelihood(ASKED, texts, batch_size=2)
-    for question, text, one in zip(ASKED, texts, found, strict=True):
+    likelihoods = Decoder(branches).loglikelihood(ASKED, texts, batch_size=2)
+    for question, text, likelihood in zip(ASKED, texts, likelihoods, strict=True):
         prompt_ids = [
             ids(f"{question['context']} {question['question']}"),
             ids(question["question"]),
@@ -207,7 +210,7 @@ def test_texts_are_scored_behind_the_prompt():
         for n, token in enumerate(ids(text)):
             logits = plain_logits(doubled(branches), prompt_ids, ids(text)[:n])
             wanted += float(logits.log_softmax(-1)[token])
-        assert one.total == pytest.approx(wanted, abs=1e-5)
+        assert likelihood.total == pytest.approx(wanted, abs=1e-5)
 
 
 def test_a_text_without_a_token_is_refused():
@@ -219,6 +222,8 @@ def test_answers_are_scored_as_they_were_written():
     three = [Branch(tiny("llama", seed), Numbers(), Formatted("{question}")) for seed in range(3)]
     decoder = Decoder(proxy_tuned(*three))
     written = decoder.generate(ASKED, max_new_tokens=3, do_sample=False)
-    found = decoder.loglikelihood(ASKED, [one.tokens for one in written], by_branch=True)
-    assert all(one.is_greedy for one in found)
-    assert list(found[0].branches) == ["base", "expert", "antiexpert"]
+    likelihoods = decoder.loglikelihood(
+        ASKED, [answer.tokens for answer in written], by_branch=True
+    )
+    assert all(likelihood.is_greedy for likelihood in likelihoods)
+    assert list(likelihoods[0].branches) == ["base", "expert", "antiexpert"]

@@ -15,15 +15,15 @@ def test_short_answers_without_references_are_passed_over():
 
 
 def test_rouge_is_of_answers_with_references():
-    found = Rouge().score(ANSWERS)
-    assert found["rouge_1"] == pytest.approx([0.5, 0.0])
-    assert set(found) == set(Rouge().names)
+    scores = Rouge().score(ANSWERS)
+    assert scores["rouge_1"] == pytest.approx([0.5, 0.0])
+    assert set(scores) == set(Rouge().names)
 
 
 def test_stems_and_lines_are_asked_for_by_yaml():
     answers = [Answered({}, "rain fell\nthe cats ran", ["the cat ran\nrain fell"])]
-    found = Rouge(kinds=["rouge_lsum"], stemmer=True).score(answers)
-    assert found == {"rouge_lsum": [1.0]}
+    scores = Rouge(kinds=["rouge_lsum"], stemmer=True).score(answers)
+    assert scores == {"rouge_lsum": [1.0]}
     assert Rouge(kinds=["rouge_lsum", "rouge_1"]).names == ["rouge_lsum", "rouge_1"]
     assert Rouge(words=r"\w").score([Answered({}, "北京市", ["北京"])])["rouge_1"] == [0.8]
 
@@ -50,7 +50,7 @@ class Precise:
 
         from modules.metrics.text.bert_score import BertScores
 
-        assert references == [one.question["article"] for one in ANSWERS]
+        assert references == [answer.question["article"] for answer in ANSWERS]
         half = torch.full((len(candidates),), 0.5)
         return BertScores(half, half, half, 1, 1)
 
@@ -58,7 +58,7 @@ class Precise:
 def test_precision_is_against_the_article_and_cut_texts_are_told():
     measure = BertPrecision("nowhere", layer=1)
     measure.scorer = Precise()
-    found = measure.score(ANSWERS)
-    assert found["bert_precision"] == [0.5] * 3
-    assert found["bert_precision_empty"] == [0.0, 0.0, 1.0]
-    assert sum(found["bert_precision_cut"]) == pytest.approx(1)
+    scores = measure.score(ANSWERS)
+    assert scores["bert_precision"] == [0.5] * 3
+    assert scores["bert_precision_empty"] == [0.0, 0.0, 1.0]
+    assert sum(scores["bert_precision_cut"]) == pytest.approx(1)

@@ -14,19 +14,19 @@ def cut(question, num):
 
 def test_a_question_that_fits_is_the_very_same():
     question = {"question": "1 2"}
-    assert fitted(question, lambda one: 0, cut) is question
+    assert fitted(question, lambda candidate: 0, cut) is question
 
 
 def test_a_question_is_cut_as_often_as_it_takes():
     question = {"question": "1 2 3 4 5 6"}
-    found = fitted(question, lambda one: int(len(one["question"].split()) > 3), cut)
-    assert found == {"question": "4 5 6"}
+    shortened = fitted(question, lambda candidate: int(len(candidate["question"].split()) > 3), cut)
+    assert shortened == {"question": "4 5 6"}
 
 
 def test_a_question_that_stays_too_long_is_told():
-    for shorter in (cut, lambda one, over: None):
+    for shorter in (cut, lambda candidate, over: None):
         with pytest.raises(ValueError, match="2 tokens longer than a model can take"):
-            fitted({"question": "1"}, lambda one: 2, shorter)
+            fitted({"question": "1"}, lambda candidate: 2, shorter)
 
 
 def test_the_first_field_with_a_text_loses_its_beginning():

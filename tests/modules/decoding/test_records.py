@@ -33,14 +33,14 @@ def test_means_are_of_what_was_measured():
 
 
 def test_a_match_comes_back_from_its_record():
-    found = Match("tie", Verdict(3, 2, "3 2"), Verdict(None, None, "?"), swayed=True)
-    assert judging.read(json.loads(json.dumps(judging.record(found)))) == found
+    played = Match("tie", Verdict(3, 2, "3 2"), Verdict(None, None, "?"), swayed=True)
+    assert judging.read(json.loads(json.dumps(judging.record(played)))) == played
 
 
 def test_matches_of_one_group_are_drawn_together():
     wins = [Match("win", Verdict(2, 1), Verdict(1, 2), False)] * 4
     losses = [Match("loss", Verdict(1, 2), Verdict(2, 1), False)] * 4
-    records = [{**judging.record(one), "topic": one.result} for one in wins + losses]
+    records = [{**judging.record(outcome), "topic": outcome.result} for outcome in wins + losses]
     apart, together = (judging.totals(records, group, 0.9).row for group in (None, "topic"))
     assert apart["win_rate"] == together["win_rate"] == 0.5
     assert apart["low"] > together["low"] == 0
@@ -49,9 +49,9 @@ def test_matches_of_one_group_are_drawn_together():
 
 def test_choices_are_counted_over_all_and_over_those_answered():
     row = {"certain": True, "right": " B", "base_choice": " A"}
-    records = [{**row, "choice": one} for one in (" B", " A", None)]
-    found = remote.totals([*records, {"ended": "length", "certain": False}])
-    assert found.row["choice_accuracy"] == pytest.approx(1 / 3)
-    assert found.row["choice_unanswered"] == 1
-    assert found.row["texts"] == 1
-    assert "50.0% of those answered; 1 without an answer" in found.text
+    records = [{**row, "choice": choice} for choice in (" B", " A", None)]
+    summary = remote.totals([*records, {"ended": "length", "certain": False}])
+    assert summary.row["choice_accuracy"] == pytest.approx(1 / 3)
+    assert summary.row["choice_unanswered"] == 1
+    assert summary.row["texts"] == 1
+    assert "50.0% of those answered; 1 without an answer" in summary.text

@@ -37,7 +37,7 @@ WRITTEN = {
     "Marian": {**END, "bad_words_ids": [[35]]},
 }
 PADS = {"T5": 0, "Bart": 1, "MBart": 1, "Pegasus": 0, "Marian": 35}
-ASKED = [{"question": " ".join(map(str, one))} for one in prompts(3)]
+ASKED = [{"question": " ".join(map(str, prompt))} for prompt in prompts(3)]
 
 
 def model_of(family, seed=0, **changed):
@@ -65,12 +65,12 @@ def branch(model, weight=1.0, name="model"):
 
 def by_itself(model, **how):
     """New tokens of transformers' own `generate`, a question at a time."""
-    found = []
-    for one in ASKED:
-        told = torch.tensor([[int(word) for word in one["question"].split()]])
-        for row in model.generate(told, **how)[:, 1:].tolist():
-            found.append(row[: row.index(36) + 1] if 36 in row else row)
-    return found
+    written = []
+    for question in ASKED:
+        token_BL = torch.tensor([[int(word) for word in question["question"].split()]])
+        for row in model.generate(token_BL, **how)[:, 1:].tolist():
+            written.append(row[: row.index(36) + 1] if 36 in row else row)
+    return written
 
 
 @pytest.mark.parametrize("num_beams", [1, 2])
@@ -82,7 +82,7 @@ def test_a_batch_is_written_as_transformers_writes_each_question(family, num_bea
     pair = (branch(model, 0.5, "a"), branch(model, 0.5, "b"))
     alone = Branches((branch(model),))
     for decoder in (Decoder(alone), Decoder(alone, share_prompts=True), Decoder(Branches(pair))):
-        assert [one.tokens for one in decoder.generate(ASKED, **how)] == wanted
+        assert [answer.tokens for answer in decoder.generate(ASKED, **how)] == wanted
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -90,14 +90,14 @@ def test_texts_are_scored_behind_the_start_and_the_forced_token(family):
     model = model_of(family)
     forced = WRITTEN[family].get("forced_bos_token_id")
     lead = [model.config.decoder_start_token_id, *([] if forced is None else [forced])]
-    found = Decoder(Branches((branch(model),))).loglikelihood(ASKED[:2], [" 5 6 7", " 8 9"])
-    for one, asked, new in zip(found, ASKED, ([5, 6, 7], [8, 9]), strict=False):
-        told = torch.tensor([[int(word) for word in asked["question"].split()]])
+    likelihoods = Decoder(Branches((branch(model),))).loglikelihood(ASKED[:2], [" 5 6 7", " 8 9"])
+    for likelihood, asked, new in zip(likelihoods, ASKED, ([5, 6, 7], [8, 9]), strict=False):
+        token_BL = torch.tensor([[int(word) for word in asked["question"].split()]])
         before = torch.tensor([[*lead, *new[:-1]]])
-        scores = model(input_ids=told, decoder_input_ids=before).logits[0].log_softmax(-1)
+        scores = model(input_ids=token_BL, decoder_input_ids=before).logits[0].log_softmax(-1)
         scores = scores.detach()
         wanted = [float(scores[len(lead) - 1 + n, token]) for n, token in enumerate(new)]
-        assert one.tokens == pytest.approx(wanted, abs=1e-4)
+        assert likelihood.tokens == pytest.approx(wanted, abs=1e-4)
 
 
 def test_a_forced_token_that_was_written_is_certain():
@@ -112,6 +112,8 @@ def test_every_branch_begins_with_its_own_models_start_unless_the_caller_says_an
     pair = Branches((branch(first, 0.0), branch(second)), keep_zero=True)
     how = {"max_new_tokens": 4, "do_sample": False, "forced_bos_token_id": 3}
     decoder = Decoder(pair)
-    assert [one.tokens for one in decoder.generate(ASKED, **how)] == by_itself(second, **how)
-    told = {**how, "decoder_start_token_id": 8}
-    assert [one.tokens for one in decoder.generate(ASKED, **told)] == by_itself(second, **told)
+    assert [answer.tokens for answer in decoder.generate(ASKED, **how)] == by_itself(second, **how)
+    options = {**how, "decoder_start_token_id": 8}
+    assert [answer.tokens for answer in decoder.generate(ASKED, **options)] == by_itself(
+        second, **options
+    )

@@ -31,7 +31,7 @@ def models(tmp_path, tokenizer_folder):
 @pytest.fixture
 def questions(tmp_path):
     path = tmp_path / "questions.jsonl"
-    path.write_text("".join(json.dumps(one) + "\n" for one in FIELDS))
+    path.write_text("".join(json.dumps(fields) + "\n" for fields in FIELDS))
     return path
 
 
@@ -73,12 +73,12 @@ def test_predict_answers_every_question_and_tells_every_branch(models, questions
         "--data.init_args.batch_size=2",
     )
     records = lines(folder / "predictions.jsonl")
-    assert [one["id"] for one in records] == ["0", "1", "2", "3", "4"]
-    for one in records:
-        for token in one["tokens"]:
+    assert [record["id"] for record in records] == ["0", "1", "2", "3", "4"]
+    for record in records:
+        for token in record["tokens"]:
             assert set(token) == {"token", "combined", "with_context", "without_context"}
-        assert isinstance(one["continuation"], str)
-        assert one["num_cut"] == 0
+        assert isinstance(record["continuation"], str)
+        assert record["num_cut"] == 0
 
 
 def test_a_half_finished_file_is_gone_on_with_without_repeats(models, questions, tmp_path):
@@ -115,28 +115,28 @@ def test_drawn_answers_do_not_depend_on_batches_or_on_what_is_answered_already(
 
     together = answered("--data.init_args.batch_size=5")
     assert answered("--data.init_args.batch_size=1") == together
-    assert len({tuple(one["continuation"]) for one in together}) == 5
-    assert all(first != second for first, second in (one["continuation"] for one in together))
-    answers.write_text("".join(json.dumps(one) + "\n" for one in together[:2]))
+    assert len({tuple(record["continuation"]) for record in together}) == 5
+    assert all(first != second for first, second in (record["continuation"] for record in together))
+    answers.write_text("".join(json.dumps(record) + "\n" for record in together[:2]))
     more = "--data.init_args.batch_size=2", f"--data.init_args.answers={answers}"
     assert answered(*more, into=answers) == together
     assert answered("--model.init_args.generation.seed=1") != together
 
 
 def test_proxy_tuning_with_equal_experts_writes_what_the_base_does(models, questions, tmp_path):
-    told = f"--data.init_args.predict={json.dumps(source(questions))}"
+    flag = f"--data.init_args.predict={json.dumps(source(questions))}"
     greedy = ["--model.init_args.generation.temperature=0"]
     short = "--model.init_args.generation.max_new_tokens=8"
-    found = {}
+    by_alpha = {}
     for alpha in ("1.0", "0.0"):
-        flags = [f"{method('alpha')}={alpha}", told, short, *greedy]
+        flags = [f"{method('alpha')}={alpha}", flag, short, *greedy]
         flags += [
             f"{method(name + '.path')}={models / 'small'}" for name in ("expert", "antiexpert")
         ]
         flags += [f"{method('base.path')}={models / 'large'}"]
         folder = run("predict", "proxy_tuning", tmp_path, *flags)
-        found[alpha] = [one["continuation"] for one in lines(folder / "predictions.jsonl")]
-    assert found["1.0"] == found["0.0"]
+        by_alpha[alpha] = [record["continuation"] for record in lines(folder / "predictions.jsonl")]
+    assert by_alpha["1.0"] == by_alpha["0.0"]
 
 
 def test_in_context_alignment_demonstrates_and_samples_twice(models, questions, tmp_path):
@@ -155,7 +155,7 @@ def test_in_context_alignment_demonstrates_and_samples_twice(models, questions, 
             "budget": {"total": 100, "prompt": 200},
         },
     }
-    records = [json.dumps({"id": one["id"], "prompt": one["question"]}) for one in FIELDS]
+    records = [json.dumps({"id": fields["id"], "prompt": fields["question"]}) for fields in FIELDS]
     questions.write_text("\n".join(records) + "\n")
     folder = run(
         "predict",
@@ -166,19 +166,20 @@ def test_in_context_alignment_demonstrates_and_samples_twice(models, questions, 
         f"--data.init_args.predict={json.dumps(source(questions))}",
         "--model.init_args.generation.max_new_tokens=6",
     )
-    for one in lines(folder / "predictions.jsonl"):
-        assert len(one["continuation"]) == 2
+    for record in lines(folder / "predictions.jsonl"):
+        assert len(record["continuation"]) == 2
 
 
 def test_a_test_measures_choices_and_answers(models, tmp_path, capsys):
     path = tmp_path / "choices.jsonl"
     rows = [
-        {**one, "choices": [" a", " b"], "answer": 0, "wanted": one["question"]} for one in FIELDS
+        {**fields, "choices": [" a", " b"], "answer": 0, "wanted": fields["question"]}
+        for fields in FIELDS
     ]
-    path.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     long = {"id": "long", "context": "the cat sat on a mat. " * 60, "question": "Where?"}
     rows.append({**long, "choices": [" a", " the mat"], "answer": 1, "wanted": "the mat"})
-    path.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     columns = {"choices": "choices", "answer": "answer", "references": "wanted"}
     folder = run(
         "test",
@@ -189,12 +190,12 @@ def test_a_test_measures_choices_and_answers(models, tmp_path, capsys):
         '--model.init_args.measures=[{"class_path": "modules.decoding.evaluate.Rouge"}]',
     )
     header, *values = (folder / "metrics.csv").read_text().splitlines()
-    found = dict(zip(header.split(","), values[-1].split(","), strict=True))
-    assert float(found["test/choice_accuracy_count"]) == 6
-    assert float(found["test/questions"]) == 6
-    assert float(found["test/num_cut"]) == 1
-    assert 0 <= float(found["test/choice_accuracy"]) <= 1
-    assert float(found["test/rouge_l_count"]) == 6
+    metrics = dict(zip(header.split(","), values[-1].split(","), strict=True))
+    assert float(metrics["test/choice_accuracy_count"]) == 6
+    assert float(metrics["test/questions"]) == 6
+    assert float(metrics["test/num_cut"]) == 1
+    assert 0 <= float(metrics["test/choice_accuracy"]) <= 1
+    assert float(metrics["test/rouge_l_count"]) == 6
 
 
 def test_a_model_that_is_not_there_is_told_in_one_line(questions, tmp_path):

@@ -96,8 +96,8 @@ def test_names_that_say_nothing_must_be_told_and_are_then_taken(published):
     source = published("LABEL_0", "LABEL_1")
     with pytest.raises(ValueError, match=r"has the classes LABEL_0, LABEL_1, not human, m"):
         build(source)
-    told = build(source, labels={"LABEL_0": "machine", "LABEL_1": "human"})
-    assert torch.allclose(said(told), raw(source)[:, [1, 0]], atol=1e-6)
+    detector = build(source, labels={"LABEL_0": "machine", "LABEL_1": "human"})
+    assert torch.allclose(said(detector), raw(source)[:, [1, 0]], atol=1e-6)
     for labels, message in [
         ({"LABEL_2": "human"}, "labels names LABEL_2, but the head of .* has LABEL_0, LABEL_1"),
         ({"LABEL_0": "bot"}, "labels means bot, but the classes are human, machine"),
@@ -119,7 +119,7 @@ def test_a_head_of_other_classes_is_refused_and_may_be_made_anew(published):
     assert not torch.equal(own["classifier.out_proj.weight"], other["classifier.out_proj.weight"])
     assert all(torch.equal(own[n], other[n]) for n in own if n.startswith("roberta."))
     assert "roberta" in same
-    assert all(torch.isfinite(one).all() for one in own.values())
+    assert all(torch.isfinite(tensor).all() for tensor in own.values())
 
 
 def test_an_encoder_and_a_head_of_another_number_of_classes_get_a_new_head(published):
@@ -134,16 +134,16 @@ def test_an_encoder_and_a_head_of_another_number_of_classes_get_a_new_head(publi
 def test_a_published_detector_scores_texts_as_its_own_model_does(published):
     source = published("Fake", "Real")
     method = Published(source, max_length=20).eval()
-    found = method.scores(TEXTS)
+    scores = method.scores(TEXTS)
     tokenizer = own_tokenizer(source)
     ids = tokenizer(TEXTS[0])["input_ids"]
     from transformers import AutoModelForSequenceClassification
 
     model = AutoModelForSequenceClassification.from_pretrained(source).eval()
     fake, real = model(torch.tensor([ids])).logits[0].tolist()
-    assert found[0].item() == pytest.approx(fake - real, rel=1e-4)
+    assert scores[0].item() == pytest.approx(fake - real, rel=1e-4)
     assert len(method.windows(TEXTS)[0]) == sum(method.windows(TEXTS)[1]) > 3
-    assert torch.allclose(found[1:], method.scores(TEXTS[1:]), atol=1e-5)
+    assert torch.allclose(scores[1:], method.scores(TEXTS[1:]), atol=1e-5)
     assert Baseline(lambda: method).build() is method
     with pytest.raises(ValueError, match="has no head with the classes human and machine"):
         Published(published("a", "b", is_base=True))

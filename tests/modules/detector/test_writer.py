@@ -62,10 +62,10 @@ def test_a_run_that_was_stopped_goes_on_and_all_runs_make_one_table(config):
     runs = config.parent.parent / "runs" / "tiny" / "lines"
     files = sorted(runs.glob("*/predictions.jsonl"))
     records = [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
-    assert [len({one["pair_id"] for one in part}) for part in records] == [2, 4]
+    assert [len({record["pair_id"] for record in part}) for part in records] == [2, 4]
     pairs = {}
-    for one in (one for part in records for one in part):
-        pairs.setdefault(one["pair_id"], {})[one["label"]] = one
+    for record in (record for part in records for record in part):
+        pairs.setdefault(record["pair_id"], {})[record["label"]] = record
     assert len(pairs) == 6
     whole = [pair for pair in pairs.values() if "human" in pair]
     assert whole
@@ -94,7 +94,10 @@ def test_a_text_does_not_depend_on_the_texts_beside_it(config, tmp_path):
         root = tmp_path / str(size)
         main(["predict", f"--config={config}", f"--trainer.logger.init_args.root={root}", *flags])
         lines = next(root.rglob("predictions.jsonl")).read_text().splitlines()
-        return {(one["pair_id"], one["label"]): one["text"] for one in map(json.loads, lines)}
+        return {
+            (record["pair_id"], record["label"]): record["text"]
+            for record in map(json.loads, lines)
+        }
 
     assert written(1) == written(4)
 
@@ -105,11 +108,11 @@ def test_what_never_gets_long_enough_is_told(tokenizer_folder, monkeypatch):
     monkeypatch.setattr(Writer, "draw", lambda *_: next(drawn))
     pair = {"pair_id": "p", "domain": "d", "split": "train", "text": "a b c d e"}
     batch = {"row_B": [0, 1], "prompt": ["a b", "a b"], "pair_B": [pair, pair | {"pair_id": "q"}]}
-    found = writer.predict_step(batch, 0)
-    assert [one["text"] for one in found] == [None, "a b", "a b" + "x" * 300]
+    records = writer.predict_step(batch, 0)
+    assert [record["text"] for record in records] == [None, "a b", "a b" + "x" * 300]
     assert first_words("a  b\nc d", 3) == "a  b\nc"
-    assert found[0]["problem"] == "no continuation of 100 to 120 tokens in 2 tries"
-    assert [one["label"] for one in found[1:]] == ["human", "machine"]
+    assert records[0]["problem"] == "no continuation of 100 to 120 tokens in 2 tries"
+    assert [record["label"] for record in records[1:]] == ["human", "machine"]
 
 
 def test_the_recipe_is_the_papers_and_bad_ones_are_refused(tokenizer_folder):

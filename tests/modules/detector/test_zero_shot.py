@@ -52,8 +52,8 @@ def loops(method, text, length):
         before = [start, *ids[t - t % length : t]]
         p, q = (distribution(model, before) for model in (method.model, method.reference))
         log_p += log(p[x])
-        rank += log(1 + sum(one > p[x] for one in p))
-        entropy -= sum(one * log(one) for one in p)
+        rank += log(1 + sum(probability > p[x] for probability in p))
+        entropy -= sum(probability * log(probability) for probability in p)
         m = sum(b * log(a) for a, b in zip(p, q, strict=True))
         mean += m
         variance += sum(b * log(a) ** 2 for a, b in zip(p, q, strict=True)) - m * m
@@ -73,8 +73,8 @@ def test_scores_are_those_of_the_formulas_for_every_text_of_a_batch(tokenizer_fo
         wanted = [loops(build(LogLikelihood, tokenizer_folder, two), text, 10) for text in texts]
     for kind in SCORES:
         method = build(kind, tokenizer_folder, two, max_length=10, batch_size=2)
-        found = method.scores(texts)
-        assert found.tolist() == pytest.approx([one[kind] for one in wanted], rel=1e-4)
+        scores = method.scores(texts)
+        assert scores.tolist() == pytest.approx([by_kind[kind] for by_kind in wanted], rel=1e-4)
 
 
 def test_batched_scores_are_those_of_single_texts(tokenizer_folder):
@@ -86,8 +86,8 @@ def test_batched_scores_are_those_of_single_texts(tokenizer_folder):
 
 def test_a_text_without_tokens_has_no_score(tokenizer_folder):
     method = build(LogLikelihood, tokenizer_folder, two=False)
-    found = method.scores(["", TEXTS[0]])
-    assert found.isnan().tolist() == [True, False]
+    scores = method.scores(["", TEXTS[0]])
+    assert scores.isnan().tolist() == [True, False]
 
 
 def test_rows_are_no_longer_than_the_models_context(tokenizer_folder):
@@ -124,8 +124,8 @@ class Data:
 
     def val_dataloader(self):
         for at in range(0, 60, 20):
-            told = {f"{name}_N": ["x"] * 20 for name in ("generator", "domain", "attack")}
-            told["paired_generator_N"] = ["x"] * 20
+            columns = {f"{name}_N": ["x"] * 20 for name in ("generator", "domain", "attack")}
+            columns["paired_generator_N"] = ["x"] * 20
             yield {
                 "text_N": self.texts[at : at + 20],
                 "label_N": torch.arange(at, at + 20) % 2,
@@ -134,7 +134,7 @@ class Data:
                 "density_N": [0.25] * 20,
                 "problem_N": [""] * 20,
                 "num_targets": 20,
-                **told,
+                **columns,
             }
 
 

@@ -94,8 +94,8 @@ def test_requests_are_under_way_together_over_kept_connections_and_come_in_order
 
         served.text = answer
         endpoint = client(served, at_once=4)
-        found = at_once(lambda n: endpoint.complete(str(n))["text"], range(12), endpoint.at_once)
-    assert found == [str(n) for n in range(12)]
+        texts = at_once(lambda n: endpoint.complete(str(n))["text"], range(12), endpoint.at_once)
+    assert texts == [str(n) for n in range(12)]
     assert served.num_connections <= 4
 
 
@@ -180,24 +180,24 @@ def table(**logprobs):
 def test_both_forms_tell_the_same():
     entries = [{"token": t, "logprob": log(p)} for t, p in (("a", 0.6), ("b", 0.3))]
     lists = {"logprobs": {"content": [{**entries[0], "top_logprobs": entries}]}}
-    script = [(200, {}, {"choices": [one]}) for one in (table(a=log(0.6), b=log(0.3)), lists)]
+    script = [(200, {}, {"choices": [choice]}) for choice in (table(a=log(0.6), b=log(0.3)), lists)]
     with serving(script=script) as served:
         endpoint = client(served)
         text = next_of_text(endpoint, "x", 2)
         chat = next_of_chat(endpoint, [{"role": "user", "content": "x"}], 2)
     assert text == chat
-    assert [one.token for one in text.candidates] == ["a", "b"]
+    assert [candidate.token for candidate in text.candidates] == ["a", "b"]
     assert text.cap == pytest.approx(0.3)
     fields = served.requests[0][2], served.requests[1][2]
-    assert [one["max_tokens"] for one in fields] == [1, 1]
+    assert [body["max_tokens"] for body in fields] == [1, 1]
     assert fields[0]["logprobs"] == fields[1]["top_logprobs"] == 2
 
 
 def test_a_drawn_token_below_the_likeliest_does_not_lower_the_cap():
     entries = [Candidate(t, log(p)) for t, p in (("a", 0.5), ("b", 0.2), ("z", 0.001))]
-    found = listed(entries, "z", 2)
-    assert found.cap == pytest.approx(0.2)
-    assert len(found.candidates) == 3
+    tokens = listed(entries, "z", 2)
+    assert tokens.cap == pytest.approx(0.2)
+    assert len(tokens.candidates) == 3
 
 
 def test_a_list_with_something_missing_has_no_cap():
@@ -209,9 +209,9 @@ def test_a_list_with_something_missing_has_no_cap():
 
 def test_bytes_and_ids_are_read():
     entry = {"token": "\ufffd", "logprob": -0.1, "bytes": [0xC3], "id": 198}
-    found = parse({"logprobs": {"content": [{**entry, "top_logprobs": [entry]}]}}, 1, "/p")
-    assert found.candidates == [Candidate("\ufffd", -0.1, b"\xc3", 198)]
-    assert found.cap == exp(-0.1)
+    tokens = parse({"logprobs": {"content": [{**entry, "top_logprobs": [entry]}]}}, 1, "/p")
+    assert tokens.candidates == [Candidate("\ufffd", -0.1, b"\xc3", 198)]
+    assert tokens.cap == exp(-0.1)
 
 
 def test_an_ended_text_tells_none_but_a_silent_one_is_an_error():

@@ -73,7 +73,7 @@ def test_the_baseline_has_the_sizes_and_data_of_the_main_run():
     assert ours == theirs
     assert network["patchifier"] == source["patchifier"]
     wanted = LlamaConfig.from_pretrained(CONFIGS.parent / source["source"])
-    found = LlamaConfig(vocab_size=network["vocab_size"], **network["options"])
+    config = LlamaConfig(vocab_size=network["vocab_size"], **network["options"])
     for name in ("rms_norm_eps", "rope_parameters", "head_dim", *network["options"]):
-        assert getattr(found, name) == getattr(wanted, name), name
-    assert found.vocab_size == wanted.vocab_size
+        assert getattr(config, name) == getattr(wanted, name), name
+    assert config.vocab_size == wanted.vocab_size

@@ -42,9 +42,9 @@ def test_pairs_are_documents_of_one_image_and_one_caption_in_either_order():
         [[1], [6], image(5)],
     ]
     batch = collate(documents, [10, 11, 12, 13, 14, -1], 4, (3, 4, 4))
-    found = pairs(batch, END)
-    assert [(p.row, p.caption_T.tolist()) for p in found] == [(10, [7, 8]), (11, [9, 7])]
-    assert [p.latent_CHW[0, 0, 0].item() for p in found] == [0, 1]
+    image_pairs = pairs(batch, END)
+    assert [(p.row, p.caption_T.tolist()) for p in image_pairs] == [(10, [7, 8]), (11, [9, 7])]
+    assert [p.latent_CHW[0, 0, 0].item() for p in image_pairs] == [0, 1]
 
 
 def test_captions_are_scored_in_the_order_of_their_rows():
@@ -109,8 +109,8 @@ def metrics(clip, tmp_path_factory):
 def arguments(trained, metrics, *extra):
     config, checkpoint = trained
     data = f"--data.init_args.test={json.dumps([shapes(7, 2)])}"
-    told = f"--model.init_args.test_metrics={json.dumps(metrics)}"
-    return ["test", f"--config={config}", f"--ckpt_path={checkpoint}", data, told, *extra]
+    flag = f"--model.init_args.test_metrics={json.dumps(metrics)}"
+    return ["test", f"--config={config}", f"--ckpt_path={checkpoint}", data, flag, *extra]
 
 
 def judged(trained):
@@ -133,16 +133,16 @@ def by_hand(trained, clip):
     drawn, real, fit, said = [], [], [], []
     for number in range(7):
         batch = data._items["test"].batch(np.array([number]), 1)
-        (found,) = pairs(batch, pipeline.tokenizer.eos_token_id)
-        caption = pipeline.tokenizer.decode(found.caption_T)
+        (image_pair,) = pairs(batch, pipeline.tokenizer.eos_token_id)
+        caption = pipeline.tokenizer.decode(image_pair.caption_T)
         start = torch.tensor([pipeline.tokenizer.bos_token_id or pipeline.tokenizer.eos_token_id])
-        one = {"name": "", "number": number}
+        fields = {"name": "", "number": number}
         asked = [
-            {**one, "segments": [torch.cat([start, found.caption_T])], "want": "image"},
-            {**one, "segments": [start, found.latent_CHW], "want": "text"},
+            {**fields, "segments": [torch.cat([start, image_pair.caption_T])], "want": "image"},
+            {**fields, "segments": [start, image_pair.latent_CHW], "want": "text"},
         ]
         (latent,), (written,) = pipeline.answer(asked)
-        image = pipeline.pixels.of(torch.stack([latent, found.latent_CHW])) / 255
+        image = pipeline.pixels.of(torch.stack([latent, image_pair.latent_CHW])) / 255
         features = Corners()(image.permute(0, 3, 1, 2)).double().numpy()
         drawn.append(features[0])
         real.append(features[1])

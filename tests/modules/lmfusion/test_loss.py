@@ -21,16 +21,16 @@ def test_the_text_loss_is_the_sum_of_minus_log_p_of_what_follows():
     logits = torch.randn(13, 31, dtype=torch.float64)
     label = torch.tensor(LABELS).clamp(min=-100)
     expected = 0.0
-    for row, one in zip(logits, LABELS, strict=True):
-        if one != IGNORE:
-            expected -= row.log_softmax(0)[30 if one == BOI else one].item()
+    for row, target in zip(logits, LABELS, strict=True):
+        if target != IGNORE:
+            expected -= row.log_softmax(0)[30 if target == BOI else target].item()
     assert text_loss(logits.double(), label).item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_uniform_guess_costs_the_log_of_all_choices():
     label = torch.tensor([3, BOI, IGNORE])
-    found = text_loss(torch.zeros(3, 7), label)
-    assert found.item() == pytest.approx(2 * torch.tensor(7.0).log().item())
+    loss = text_loss(torch.zeros(3, 7), label)
+    assert loss.item() == pytest.approx(2 * torch.tensor(7.0).log().item())
 
 
 def test_without_labels_the_text_loss_is_zero_and_has_a_graph():
@@ -98,8 +98,8 @@ def test_on_average_the_gradient_of_bois_row_is_that_of_the_whole_text_loss():
 
 def test_other_positions_are_drawn_evenly():
     torch.manual_seed(0)
-    found = torch.cat([sample_positions(RUNS, ROWS).index_K[2:] for _ in range(2000)])
-    share = torch.bincount(found, minlength=13) / len(found)
+    positions = torch.cat([sample_positions(RUNS, ROWS).index_K[2:] for _ in range(2000)])
+    share = torch.bincount(positions, minlength=13) / len(positions)
     expected = torch.zeros(13)
     expected[[0, 1, 2, 4, 5]] = 0.2
     torch.testing.assert_close(share, expected, rtol=0, atol=0.03)

@@ -14,24 +14,26 @@ def steps(num, limit=None, first=(), context=()):
 def test_the_steps_of_a_batch_are_spread_evenly():
     torch.manual_seed(0)
     for _ in range(20):
-        found = steps(10).sort().values
-        assert ((found - 1) // 100).tolist() == list(range(10))
+        step_I = steps(10).sort().values
+        assert ((step_I - 1) // 100).tolist() == list(range(10))
 
 
 def test_each_image_has_any_step_as_likely_as_the_next():
     torch.manual_seed(0)
-    found = torch.stack([steps(4) for _ in range(4000)])
-    assert (found.min(), found.max()) == (1, 1000)
-    share = torch.stack([torch.bincount((row - 1) // 100, minlength=10) for row in found.T]) / 4000
+    step_RI = torch.stack([steps(4) for _ in range(4000)])
+    assert (step_RI.min(), step_RI.max()) == (1, 1000)
+    share = (
+        torch.stack([torch.bincount((row - 1) // 100, minlength=10) for row in step_RI.T]) / 4000
+    )
     torch.testing.assert_close(share, torch.full((4, 10), 0.1), rtol=0, atol=0.02)
 
 
 def test_an_image_before_its_caption_stays_below_the_limit_and_context_is_clean():
     torch.manual_seed(0)
-    found = torch.stack([steps(3, 500, first={0}, context={2}) for _ in range(2000)])
-    assert (found[:, 0].min(), found[:, 0].max()) == (1, 500)
-    assert found[:, 1].max() > 990
-    assert (found[:, 2] == 0).all()
+    step_RI = torch.stack([steps(3, 500, first={0}, context={2}) for _ in range(2000)])
+    assert (step_RI[:, 0].min(), step_RI[:, 0].max()) == (1, 500)
+    assert step_RI[:, 1].max() > 990
+    assert (step_RI[:, 2] == 0).all()
 
 
 def test_a_draw_that_rounds_up_to_one_is_still_within_the_limit(monkeypatch):
@@ -52,9 +54,9 @@ def test_images_that_are_read_keep_the_signal_asked_for_whatever_the_schedule(sc
 def test_images_that_are_read_stay_clean_where_all_signal_is_asked_for():
     shifted = ShiftedSchedule(CosineSchedule(), factor=0.125, spread=0.5)
     assert largest_readable_step(shifted, 1) == 0
-    found = torch.stack([steps(3, 0, first={0}) for _ in range(50)])
-    assert (found[:, 0] == 0).all()
-    assert (found[:, 1:] > 0).all()
+    step_RI = torch.stack([steps(3, 0, first={0}) for _ in range(50)])
+    assert (step_RI[:, 0] == 0).all()
+    assert (step_RI[:, 1:] > 0).all()
     latent, step = torch.randn(2, 3, 4, 4), torch.tensor([0, 700])
     noised = add(latent, step, shifted, "x_0")
     assert torch.equal(noised.latent_ICHW[0], latent[0])

@@ -141,11 +141,11 @@ def test_a_resumed_run_is_the_uninterrupted_one(config):
     for k in (3, 13):
         resumed = fit(config, *extra, last(fit(config, *extra, steps(k))), steps(16))
         assert losses(resumed) == losses(whole)[k:]
-        one, other = (
+        after, expected = (
             torch.load(r / "checkpoints" / "last.ckpt", weights_only=True) for r in (whole, resumed)
         )
         for key in ("state_dict", "optimizer_states", "ema"):
-            torch.testing.assert_close(one[key], other[key], rtol=0, atol=0)
+            torch.testing.assert_close(after[key], expected[key], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
@@ -221,8 +221,8 @@ def prompts(folder):
 
 def records(run):
     files = sorted(run.glob("predictions*.jsonl"))
-    found = [json.loads(line) for file in files for line in file.read_text().splitlines()]
-    return {record["name"]: record for record in found}
+    predictions = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    return {record["name"]: record for record in predictions}
 
 
 def pixels(part):
@@ -232,14 +232,14 @@ def pixels(part):
 def test_predict_answers_captions_images_edits_and_texts(config, tmp_path):
     extra = [last(fit(config)), prompts(tmp_path)]
     main(["predict", f"--config={config}", *extra, "--data.init_args.eval_batch_size=2"])
-    found = records(newest_run(config))
-    assert list(found) == ["ring", "1", "2", "3", "4"]
-    assert found["ring"]["prompt"] == ["a red ring"]
-    assert pixels(found["ring"]["continuation"][0]).shape == (32, 32, 3)
-    assert (pixels(found["1"]["prompt"][0]) == 99).all()
-    assert all(isinstance(part, str) for part in found["1"]["continuation"])
-    assert found["2"]["prompt"][1] == "make it red"
-    assert pixels(found["2"]["continuation"][0]).shape == (32, 32, 3)
+    answers = records(newest_run(config))
+    assert list(answers) == ["ring", "1", "2", "3", "4"]
+    assert answers["ring"]["prompt"] == ["a red ring"]
+    assert pixels(answers["ring"]["continuation"][0]).shape == (32, 32, 3)
+    assert (pixels(answers["1"]["prompt"][0]) == 99).all()
+    assert all(isinstance(part, str) for part in answers["1"]["continuation"])
+    assert answers["2"]["prompt"][1] == "make it red"
+    assert pixels(answers["2"]["continuation"][0]).shape == (32, 32, 3)
     assert os.path.isfile(newest_run(config) / "images" / "grid.png")
 
 
@@ -254,11 +254,13 @@ def test_ranks_with_different_prompts_answer_as_one_process(config, tmp_path, st
     )
     assert alone.keys() == together.keys()
     for name, record in alone.items():
-        for one, other in zip(record["continuation"], together[name]["continuation"], strict=True):
-            if one.endswith(".png"):
-                assert abs(pixels(one) - pixels(other)).max() <= 1
+        for part, same_part in zip(
+            record["continuation"], together[name]["continuation"], strict=True
+        ):
+            if part.endswith(".png"):
+                assert abs(pixels(part) - pixels(same_part)).max() <= 1
             else:
-                assert one == other
+                assert part == same_part
 
 
 def test_the_validate_command_measures_what_training_measured(config):
@@ -271,17 +273,17 @@ def test_the_validate_command_measures_what_training_measured(config):
 
 def test_validation_is_the_same_in_batches_of_any_size_and_on_ranks(config):
     run = last(fit(config))
-    found = {}
+    measured_in = {}
     for name, more in {
         "one by one": ["--data.init_args.eval_batch_size=1"],
         "by fours": ["--data.init_args.eval_batch_size=4"],
         "all": ["--data.init_args.eval_batch_size=6"],
     }.items():
         main(["validate", f"--config={config}", run, *more])
-        found[name] = measured(newest_run(config))
+        measured_in[name] = measured(newest_run(config))
     ddp = "--config=configs/strategy/ddp.yaml"
-    found["two ranks"] = measured(on_ranks("validate", config, ddp, run))
-    first, *others = found.values()
+    measured_in["two ranks"] = measured(on_ranks("validate", config, ddp, run))
+    first, *others = measured_in.values()
     assert len(first) == 2
     for other in others:
         assert other == pytest.approx(first, rel=1e-5)

@@ -10,9 +10,11 @@ P_V = torch.tensor([0.1, 0.0, 0.4, 0.2, 0.3])
 
 
 def test_a_name_has_the_same_seed_in_every_process_and_unlike_names_have_unlike_ones():
-    told = "from modules.nn.generators import seed_of; print(seed_of(3, 'a question', 1))"
-    found = subprocess.run([sys.executable, "-c", told], capture_output=True, check=True, text=True)
-    assert int(found.stdout) == seed_of(3, "a question", 1)
+    program = "from modules.nn.generators import seed_of; print(seed_of(3, 'a question', 1))"
+    process = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, text=True
+    )
+    assert int(process.stdout) == seed_of(3, "a question", 1)
     names = [(0, "1", "2"), (0, "12"), (0, 12), (0, 1, 2), (0, "1/str:1:2"), (1, "12"), (0,)]
     assert len({seed_of(*name) for name in names}) == len(names)
     assert all(0 <= seed_of(*name) < 2**63 for name in names)
@@ -43,10 +45,10 @@ def test_a_row_draws_the_same_alone_and_beside_others():
 def test_noise_of_rounding_moves_almost_no_draw():
     logits = torch.randn(5000, 300, generator=torch.Generator().manual_seed(0)) * 3
     noisy = logits + 1e-6 * torch.randn(5000, 300, generator=torch.Generator().manual_seed(1))
-    one, other = (
+    first, second = (
         draw(x.softmax(-1), [generator_of(0, n) for n in range(5000)]) for x in (logits, noisy)
     )
-    assert (one != other).sum() <= 1
+    assert (first != second).sum() <= 1
 
 
 def test_what_cannot_be_drawn_is_refused_with_the_row():

@@ -60,18 +60,18 @@ def kept(norm, x):
 )
 def test_values_are_those_of_transformers_to_the_last_bit(kind, dtype, weight_dtype):
     norm, x, _ = draw(kind, dtype, weight_dtype)
-    found, wanted = memory_efficient(norm)(x), norm(x)
-    assert found.dtype == wanted.dtype
-    assert torch.equal(found, wanted)
+    result, wanted = memory_efficient(norm)(x), norm(x)
+    assert result.dtype == wanted.dtype
+    assert torch.equal(result, wanted)
 
 
 @pytest.mark.parametrize("is_frozen", [False, True])
 def test_gradients_are_those_of_autograd_through_transformers_norm(is_frozen):
     norm, x, weight = draw()
     norm.requires_grad_(not is_frozen)
-    found, wanted = gradients(memory_efficient(norm), x, weight), gradients(norm, x, weight)
-    assert len(found) == len(wanted) == 2 - is_frozen
-    for ours, theirs in zip(found, wanted, strict=True):
+    results, wanted = gradients(memory_efficient(norm), x, weight), gradients(norm, x, weight)
+    assert len(results) == len(wanted) == 2 - is_frozen
+    for ours, theirs in zip(results, wanted, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
@@ -80,9 +80,9 @@ def test_gradients_in_half_precision_are_nearer_to_the_truth_than_autograds():
     exact = copy.deepcopy(norm).float()
     truth = gradients(exact, x.detach().float().requires_grad_(), weight.float())
     ours, theirs = gradients(memory_efficient(norm), x, weight), gradients(norm, x, weight)
-    for one, other, true in zip(ours, theirs, truth, strict=True):
-        assert one.dtype == torch.bfloat16
-        assert (one.float() - true).norm() <= (other.float() - true).norm()
+    for our_gradient, their_gradient, true in zip(ours, theirs, truth, strict=True):
+        assert our_gradient.dtype == torch.bfloat16
+        assert (our_gradient.float() - true).norm() <= (their_gradient.float() - true).norm()
 
 
 @pytest.mark.parametrize("trained", [(True, True), (True, False), (False, True)])
@@ -108,9 +108,9 @@ def test_nothing_is_kept_where_nothing_is_trained():
 def test_no_rows_give_no_rows_and_zero_gradients():
     norm, x, weight = draw()
     ours = memory_efficient(norm)
-    found = gradients(ours, x.detach()[:0].requires_grad_(), weight[:0])
-    assert found[0].shape == (0, 7, WIDTH)
-    assert torch.equal(found[1], torch.zeros(WIDTH))
+    results = gradients(ours, x.detach()[:0].requires_grad_(), weight[:0])
+    assert results[0].shape == (0, 7, WIDTH)
+    assert torch.equal(results[1], torch.zeros(WIDTH))
 
 
 def test_gradients_are_the_same_under_autocast_and_when_computed_again():
@@ -122,8 +122,8 @@ def test_gradients_are_the_same_under_autocast_and_when_computed_again():
     assert out.dtype == torch.float32
     again = checkpoint(ours, x, use_reentrant=False)
     for result in (out, again):
-        found = torch.autograd.grad((result * weight).sum(), (x, ours.weight))
-        assert all(torch.equal(*pair) for pair in zip(found, wanted, strict=True))
+        results = torch.autograd.grad((result * weight).sum(), (x, ours.weight))
+        assert all(torch.equal(*pair) for pair in zip(results, wanted, strict=True))
 
 
 def test_it_compiles_in_one_piece():
@@ -131,9 +131,9 @@ def test_it_compiles_in_one_piece():
     ours = memory_efficient(norm)
     wanted = gradients(ours, x, weight)
     compiled = torch.compile(ours, backend="aot_eager", fullgraph=True)
-    found = gradients(compiled, x, weight)
-    for one, other in zip(found, wanted, strict=True):
-        torch.testing.assert_close(one, other)
+    results = gradients(compiled, x, weight)
+    for result, expected in zip(results, wanted, strict=True):
+        torch.testing.assert_close(result, expected)
 
 
 def test_the_weight_stays_the_very_parameter_under_its_name():

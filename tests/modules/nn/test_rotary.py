@@ -18,8 +18,8 @@ def test_a_network_cast_to_half_turns_late_positions_as_before(dtype):
     wanted = rotary()(like, position)
     network = torch.nn.Sequential(ExactRotary(rotary()), torch.nn.Linear(2, 2)).to(dtype)
     assert network[1].weight.dtype == dtype
-    for found, exact in zip(network[0](like, position), wanted, strict=True):
-        assert torch.equal(found, exact)
+    for table, exact in zip(network[0](like, position), wanted, strict=True):
+        assert torch.equal(table, exact)
     rounded = rotary().to(dtype)(like, position)[0]
     assert (rounded - wanted[0]).abs().max() > 0.5
 

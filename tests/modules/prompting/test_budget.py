@@ -29,11 +29,11 @@ def test_the_papers_rule_is_its_loop(lengths, total, longest):
 
 @given(LENGTHS, BUDGETS)
 def test_every_candidate_is_counted_once_and_the_budget_holds(lengths, budget):
-    found = pack(lengths, budget)
-    others = found.num_too_long + found.num_over + found.num_unseen
-    assert len(found.kept) + others == len(lengths)
-    assert found.num_tokens == sum(lengths[number] for number in found.kept) <= budget.total
-    assert found.kept == sorted(found.kept)
+    packing = pack(lengths, budget)
+    others = packing.num_too_long + packing.num_over + packing.num_unseen
+    assert len(packing.kept) + others == len(lengths)
+    assert packing.num_tokens == sum(lengths[number] for number in packing.kept) <= budget.total
+    assert packing.kept == sorted(packing.kept)
 
 
 @given(LENGTHS, st.integers(0, 80), st.integers(0, 30))
@@ -59,8 +59,13 @@ def test_the_first_that_does_not_fit_ends_packing_unless_filling():
 
 def test_without_the_last_there_is_one_over_more():
     lengths = [10, 99, 20]
-    found = pack(lengths, Budget(total=50, longest=60)).without_last(lengths)
-    assert (found.kept, found.num_tokens, found.num_over, found.num_too_long) == ([0], 10, 1, 1)
+    packing = pack(lengths, Budget(total=50, longest=60)).without_last(lengths)
+    assert (packing.kept, packing.num_tokens, packing.num_over, packing.num_too_long) == (
+        [0],
+        10,
+        1,
+        1,
+    )
 
 
 def test_an_exact_fit_fits():

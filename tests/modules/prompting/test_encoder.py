@@ -74,10 +74,12 @@ def test_a_prefix_is_part_of_the_text_and_the_first_state_another_choice(encoder
 def test_long_texts_are_cut_where_the_model_ends_and_counted(encoder_folder):
     encoder = SentenceEncoder(encoder_folder, batch_size=1)
     assert encoder.longest == 24
-    with pytest.warns(UserWarning, match="2 of 3 texts are longer than the 24 tokens") as told:
-        found = encoder.encode(["cat " * 50, "cat", "dog " * 50])
-    assert len(told) == 1
-    np.testing.assert_allclose(found[0], plain_embedding(encoder_folder, "cat " * 50), atol=1e-5)
+    with pytest.warns(UserWarning, match="2 of 3 texts are longer than the 24 tokens") as warned:
+        embeddings = encoder.encode(["cat " * 50, "cat", "dog " * 50])
+    assert len(warned) == 1
+    np.testing.assert_allclose(
+        embeddings[0], plain_embedding(encoder_folder, "cat " * 50), atol=1e-5
+    )
     assert SentenceEncoder(encoder_folder, longest=8).longest == 8
     assert SentenceEncoder(encoder_folder, longest=800).longest == 24
 
@@ -93,8 +95,8 @@ def test_the_encoder_of_an_encoder_decoder_is_taken(tokenizer_folder, tmp_path):
     ids = torch.tensor([tokenizer(TEXTS[0])["input_ids"]])
     with torch.no_grad():
         expected = model.get_encoder()(ids).last_hidden_state.mean(1)
-    found = SentenceEncoder(str(tmp_path)).encode(TEXTS[:2])
-    np.testing.assert_allclose(found[:1], expected, atol=1e-5)
+    embeddings = SentenceEncoder(str(tmp_path)).encode(TEXTS[:2])
+    np.testing.assert_allclose(embeddings[:1], expected, atol=1e-5)
 
 
 def test_the_fingerprint_follows_weights_tokenizer_and_settings_not_the_path(
@@ -121,9 +123,9 @@ def test_queries_and_documents_have_their_own_prompts_by_yaml_or_by_the_models_f
 ):
     plain = SentenceEncoder(encoder_folder)
     wanted = plain.encode(["query: cat", "passage: cat", "cat"])
-    told = SentenceEncoder(encoder_folder, prefix="passage: ", query_prefix="query: ")
-    np.testing.assert_allclose(told.encode_queries(["cat"])[0], wanted[0], atol=1e-5)
-    np.testing.assert_allclose(told.encode(["cat"])[0], wanted[1], atol=1e-5)
+    prefixed = SentenceEncoder(encoder_folder, prefix="passage: ", query_prefix="query: ")
+    np.testing.assert_allclose(prefixed.encode_queries(["cat"])[0], wanted[0], atol=1e-5)
+    np.testing.assert_allclose(prefixed.encode(["cat"])[0], wanted[1], atol=1e-5)
     np.testing.assert_allclose(plain.encode_queries(["cat"])[0], wanted[2], atol=1e-5)
     model = plain.model
     model.prompts = {"query": "query: ", "document": "passage: "}
@@ -139,9 +141,9 @@ def test_pooling_and_normalisation_of_the_models_files_are_taken(encoder_folder,
 
     parts = [Transformer(encoder_folder), Pooling(16, "cls"), Normalize()]
     SentenceTransformer(modules=parts).save(str(tmp_path))
-    found = SentenceEncoder(str(tmp_path)).encode(TEXTS)
+    embeddings = SentenceEncoder(str(tmp_path)).encode(TEXTS)
     wanted = SentenceEncoder(encoder_folder, pooling="first", normalise=True).encode(TEXTS)
-    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    np.testing.assert_allclose(embeddings, wanted, atol=1e-6)
 
 
 def test_no_text_has_no_embedding(encoder_folder):

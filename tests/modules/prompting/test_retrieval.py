@@ -65,9 +65,9 @@ def test_a_query_without_a_common_word_is_told_and_counted():
     with pytest.warns(
         UserWarning, match=r"2 of 3 queries share no word .* 6 keys.*\(2 of 3 so far"
     ):
-        found = retriever.rank(["?", "the cat", "zebra"], 2)
-    assert found.index_QK[[0, 2]].tolist() == [[0, 1], [0, 1]]
-    assert (found.score_QK[[0, 2]] == 0).all()
+        ranking = retriever.rank(["?", "the cat", "zebra"], 2)
+    assert ranking.index_QK[[0, 2]].tolist() == [[0, 1], [0, 1]]
+    assert (ranking.score_QK[[0, 2]] == 0).all()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         retriever.rank(["cat"], 1)
@@ -129,9 +129,9 @@ def test_a_shorter_ranking_is_the_start_of_a_longer_one(build):
     retriever = build(KEYS)
     whole = retriever.rank(QUERIES, len(KEYS))
     for k in range(1, len(KEYS)):
-        found = retriever.rank(QUERIES, k)
-        np.testing.assert_array_equal(found.index_QK, whole.index_QK[:, :k])
-        np.testing.assert_array_equal(found.score_QK, whole.score_QK[:, :k])
+        ranking = retriever.rank(QUERIES, k)
+        np.testing.assert_array_equal(ranking.index_QK, whole.index_QK[:, :k])
+        np.testing.assert_array_equal(ranking.score_QK, whole.score_QK[:, :k])
 
 
 @pytest.mark.parametrize("build", RETRIEVERS, ids=["bm25", "random", "dense"])
@@ -189,7 +189,7 @@ def test_another_pool_order_or_encoder_has_another_file(tmp_path):
 
 
 def test_dense_retrieval_is_the_product_of_embeddings():
-    found = Dense(KEYS, Letters()).rank(QUERIES, 3)
+    ranking = Dense(KEYS, Letters()).rank(QUERIES, 3)
     product_QN = Letters().encode(QUERIES) @ Letters().encode(KEYS).T
-    for order, product_N in zip(found.index_QK, product_QN, strict=True):
+    for order, product_N in zip(ranking.index_QK, product_QN, strict=True):
         assert order.tolist() == sorted(range(len(KEYS)), key=lambda n: (-product_N[n], n))[:3]

@@ -70,7 +70,7 @@ def test_lengths_add_up_to_what_demonstrations_add_to_a_prompt(tokenizer, templa
     added = num_tokens(template.render(shown, "Cows?", tokenizer), tokenizer) - num_tokens(
         template.render([], "Cows?", tokenizer), tokenizer
     )
-    lengths = sum(template.length(one, tokenizer) for one in shown)
+    lengths = sum(template.length(demonstration, tokenizer) for demonstration in shown)
     assert abs(lengths - added) <= len(shown)  # a token at a seam may join its neighbour
 
 
@@ -97,10 +97,10 @@ def test_a_template_is_told_the_options_of_the_config(tokenizer):
     tokenizer.chat_template = THINKING
     quick = {"enable_thinking": False}
     assert ChatTurns().render([], "Hi", tokenizer) == "<user>Hi</><assistant>"
-    found = ChatTurns(template_options=quick).render([], "Hi", tokenizer)
-    assert found == "<user>Hi</><assistant><think></think>"
+    rendered = ChatTurns(template_options=quick).render([], "Hi", tokenizer)
+    assert rendered == "<user>Hi</><assistant><think></think>"
     prompt = prompts.ChatPrompt("{q}", template_options=quick, answer="So")
-    assert prompt({"q": "Hi"}, tokenizer) == found + "So"
+    assert prompt({"q": "Hi"}, tokenizer) == rendered + "So"
 
 
 def test_options_that_nobody_reads_are_told_and_ours_are_refused(tokenizer):
@@ -118,8 +118,10 @@ def test_a_template_without_a_system_role_is_told_and_the_users_turn_may_take_it
     tokenizer.chat_template = template
     with pytest.raises(ValueError, match=rf"{why} .*fold_system: true"):
         prompts.ChatPrompt("{q}", system="Be kind.")({"q": "Hi"}, tokenizer)
-    found = prompts.ChatPrompt("{q}", system="Be kind.", fold_system=True)({"q": "Hi"}, tokenizer)
-    assert "Be kind.\n\nHi" in found
+    rendered = prompts.ChatPrompt("{q}", system="Be kind.", fold_system=True)(
+        {"q": "Hi"}, tokenizer
+    )
+    assert "Be kind.\n\nHi" in rendered
     shown = ChatTurns("Be kind.", fold_system=True).render([CATS], "Cows?", tokenizer)
     assert "Be kind.\n\nWhat do cats eat?" in shown
     assert shown.count("Be kind.") == 1

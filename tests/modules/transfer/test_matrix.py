@@ -26,19 +26,19 @@ def by_hand(scores, generator):
 
 
 @pytest.fixture(scope="module")
-def found():
+def predictions():
     singles = {g: [detector(TEXTS, 0.6, s, g) for s in range(2)] for g in GENERATORS}
     pooled = {f"pooled_without_{g}": [detector(TEXTS, 1.0, 9)] for g in GENERATORS}
     return singles | {"pooled": [detector(TEXTS, 1.0, 8)]} | pooled
 
 
 @pytest.fixture(scope="module")
-def rates(found):
-    return measured(found, accuracy, WEIGHT, GENERATORS)
+def rates(predictions):
+    return measured(predictions, accuracy, WEIGHT, GENERATORS)
 
 
-def test_every_cell_is_the_mean_accuracy_of_its_seeds(found, rates):
-    for d, seeds in enumerate(found.values()):
+def test_every_cell_is_the_mean_accuracy_of_its_seeds(predictions, rates):
+    for d, seeds in enumerate(predictions.values()):
         for g, generator in enumerate(GENERATORS):
             wanted = np.mean([by_hand(scores, generator) for scores in seeds])
             assert rates.values[d, g] == pytest.approx(wanted)
@@ -67,11 +67,11 @@ def matrix(values, trained_on, tested_on=("a", "b")):
 
 def test_arrows_have_the_least_threshold_above_the_gap_and_none_points_to_itself():
     gap = matrix([[0.0, 0.015], [0.04, 0.0], [-0.5, -0.5]], ["a", "b", "pooled"])
-    found = arrows(gap)
-    assert [(one.source, one.target, one.below) for one in found] == [("a", "b", 0.02)]
-    assert str(found[0]) == "a -> b  < 2 %  (+1.5 [+1.5, +1.5])"
+    drawn = arrows(gap)
+    assert [(arrow.source, arrow.target, arrow.below) for arrow in drawn] == [("a", "b", 0.02)]
+    assert str(drawn[0]) == "a -> b  < 2 %  (+1.5 [+1.5, +1.5])"
     wider = arrows(gap, thresholds=(0.05, 0.01))
-    assert [(one.source, one.target, one.below) for one in wider] == [
+    assert [(arrow.source, arrow.target, arrow.below) for arrow in wider] == [
         ("a", "b", 0.05),
         ("b", "a", 0.05),
     ]
@@ -103,18 +103,18 @@ def test_on_a_generator_left_out_rivals_that_saw_it_do_not_count(rates):
             for g in GENERATORS
         ]
     )
-    found = {name: quantity[0] for name, quantity in left_out_minus(rates).items()}
+    leads = {name: quantity[0] for name, quantity in left_out_minus(rates).items()}
     wanted = lead | {"any single": np.mean([*lead.values()]), "best single": best}
-    assert found == pytest.approx(wanted)
+    assert leads == pytest.approx(wanted)
     own = np.mean([value[f"pooled_without_{g}", g] for g in GENERATORS])
     assert left_out(rates)[0] == pytest.approx(own)
 
 
 def test_transfer_up_and_down_are_means_over_pairs_of_different_size():
     gap = matrix([[0.0, 0.1], [0.3, 0.0]], ["a", "b"])
-    found = by_size(gap, {"a": 1, "b": 2})
-    assert found["smaller to larger"][0] == 0.1
-    assert found["larger to smaller"][0] == 0.3
+    gaps = by_size(gap, {"a": 1, "b": 2})
+    assert gaps["smaller to larger"][0] == 0.1
+    assert gaps["larger to smaller"][0] == 0.3
     with pytest.raises(ValueError, match="no generator of a, b is larger"):
         by_size(gap, {"a": 1, "b": 1})
 
@@ -125,8 +125,8 @@ def test_an_attack_costs_accuracy_and_what_it_leaves_alone_counts_as_it_is():
     rates = under_attack({"d": [{"none": plain, "all": weak, "some": machine}]}, accuracy, WEIGHT)
     assert rates.tested_on == ["none", "all", "some"]
     right = {
-        one: (one_p >= 0.5) == (TEXTS.label == 1)
-        for one, one_p in (("plain", plain.p_machine), ("weak", weak.p_machine))
+        name: (one_p >= 0.5) == (TEXTS.label == 1)
+        for name, one_p in (("plain", plain.p_machine), ("weak", weak.p_machine))
     }
     some = np.where(TEXTS.label == 1, right["weak"], right["plain"])
     for attack, under in (("all", right["weak"]), ("some", some)):
@@ -145,14 +145,14 @@ def test_different_attacks_and_strange_texts_are_refused():
         under_attack({"a": [few]}, accuracy, WEIGHT[:, :100])
 
 
-def test_findings_add_averaged_probabilities_of_those_that_did_not_see_a_generator(found):
+def test_findings_add_averaged_probabilities_of_those_that_did_not_see_a_generator(predictions):
     singles = {
         name: {str(s): {"none": seeds[s % len(seeds)]} for s in range(2)}
-        for name, seeds in found.items()
+        for name, seeds in predictions.items()
     }
     held = findings(singles, 100)
-    small = [found[name][0].p_machine for name in ("middle", "large")]
-    other = [found[name][1].p_machine for name in ("middle", "large")]
+    small = [predictions[name][0].p_machine for name in ("middle", "large")]
+    other = [predictions[name][1].p_machine for name in ("middle", "large")]
     wanted = np.mean([by_hand(TEXTS.saying((a + b) / 2), "small") for a, b in (small, other)])
     assert held.accuracy.at("average_without_small", "small")[0] == pytest.approx(wanted)
     assert held.num_human == dict.fromkeys(sorted(GENERATORS), 60)
@@ -165,9 +165,9 @@ def test_findings_add_averaged_probabilities_of_those_that_did_not_see_a_generat
 def test_attacked_texts_that_a_table_brought_leave_the_matrices_of_plain_ones_as_they_are():
     plain = detector(TEXTS, 1.0)
     own = replace(plain.where(TEXTS.label == 1), id=1000 + np.arange(180))
-    found = findings({"pooled": {"0": {"none": plain, "homoglyph": own}}}, 20)
-    assert found.lost is None
-    assert found.accuracy.values == pytest.approx(
+    result = findings({"pooled": {"0": {"none": plain, "homoglyph": own}}}, 20)
+    assert result.lost is None
+    assert result.accuracy.values == pytest.approx(
         findings({"pooled": {"0": {"none": plain}}}, 20).accuracy.values
     )
     both = {"none": plain, "homoglyph": own, "case": plain}

@@ -29,14 +29,14 @@ def test_the_interval_is_that_of_a_plain_loop_over_resamples():
     dice = np.random.default_rng(0)
     right, cluster = dice.random(40) < 0.7, dice.integers(0, 9, 40)
     weight = resample(cluster, 200)
-    found = interval(accuracy(right.astype(float), np.ones(40, int), weight))
+    estimate = interval(accuracy(right.astype(float), np.ones(40, int), weight))
     means = []
     for row in weight[1:]:
         drawn = [r for r, times in zip(right, row, strict=True) for _ in range(int(times))]
         means.append(np.mean(drawn))
-    assert found.value == right.mean()
-    assert found.low == pytest.approx(np.quantile(means, 0.025))
-    assert found.high == pytest.approx(np.quantile(means, 0.975))
+    assert estimate.value == right.mean()
+    assert estimate.low == pytest.approx(np.quantile(means, 0.025))
+    assert estimate.high == pytest.approx(np.quantile(means, 0.975))
 
 
 def simulate(dice, num_clusters=80, size=4):
@@ -53,14 +53,14 @@ def test_the_interval_of_a_difference_covers_the_truth_about_as_often_as_it_says
     clustered, single = 0, 0
     num = 400
     for _ in range(num):
-        one, other, cluster = simulate(dice)
+        first, second, cluster = simulate(dice)
         for is_clustered in (True, False):
             names = cluster if is_clustered else np.arange(len(cluster))
             label = np.ones(len(cluster), int)
             weight = resample(names, 300, int(dice.integers(1 << 30)))
-            rates = [accuracy(line.astype(float), label, weight) for line in (one, other)]
-            found = interval(rates[0] - rates[1])
-            covers = found.low <= truth <= found.high
+            rates = [accuracy(line.astype(float), label, weight) for line in (first, second)]
+            estimate = interval(rates[0] - rates[1])
+            covers = estimate.low <= truth <= estimate.high
             clustered += covers and is_clustered
             single += covers and not is_clustered
     assert 0.92 <= clustered / num <= 0.98
@@ -105,12 +105,15 @@ def test_weights_are_never_negative_and_keep_the_number_of_clusters(num, seed):
 @pytest.mark.parametrize("largest", [1, 100, 999, 10**9])
 def test_a_few_resamples_at_a_time_give_what_all_give_at_once(largest):
     on = texts(20)
-    found = {"one": [detector(on, 1.0, seed) for seed in range(2)], "other": [detector(on, 0.3)]}
+    detectors = {
+        "one": [detector(on, 1.0, seed) for seed in range(2)],
+        "other": [detector(on, 0.3)],
+    }
     few = Resamples(on.pair_id, 60, seed=4, largest=largest)
     sizes = [part.size for part in few.parts()]
     assert max(sizes) <= max(largest, len(on))
     whole = resample(on.pair_id, 60, seed=4)
     for rate in (accuracy, auroc):
-        at_once = measured(found, rate, whole, GENERATORS).quantity_DGR
-        assert np.array_equal(measured(found, rate, few, GENERATORS).quantity_DGR, at_once)
+        at_once = measured(detectors, rate, whole, GENERATORS).quantity_DGR
+        assert np.array_equal(measured(detectors, rate, few, GENERATORS).quantity_DGR, at_once)
     assert np.array_equal(part_by_part(few, lambda weight: weight.T), whole.T)

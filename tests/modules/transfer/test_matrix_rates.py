@@ -29,9 +29,9 @@ def test_accuracy_and_auroc_are_those_of_scikit_learn_on_every_resample(seed):
 @pytest.mark.parametrize("most", [0.01, 0.1, 0.5])
 def test_the_true_positive_rate_is_read_off_the_curve_of_scikit_learn(most):
     p, label, weight = some(80, digits=2)
-    for row, found in zip(weight, true_positive_rate(p, label, weight, most), strict=True):
+    for row, rate in zip(weight, true_positive_rate(p, label, weight, most), strict=True):
         passed, caught, _ = roc_curve(label, p, sample_weight=row, drop_intermediate=False)
-        assert found == pytest.approx(caught[passed <= most + 1e-12].max())
+        assert rate == pytest.approx(caught[passed <= most + 1e-12].max())
 
 
 def test_auroc_is_the_share_of_pairs_won_and_ties_count_half():
@@ -45,11 +45,11 @@ def test_auroc_is_the_share_of_pairs_won_and_ties_count_half():
 def test_auroc_of_the_opposite_is_one_minus_auroc(rows):
     p, label = (np.array(column) for column in zip(*rows, strict=True))
     weight = np.ones((1, len(p)), np.float32)
-    one, other = auroc(p, label, weight)[0], auroc(p, 1 - label, weight)[0]
+    first, second = auroc(p, label, weight)[0], auroc(p, 1 - label, weight)[0]
     if len(set(label.tolist())) < 2:
-        assert np.isnan(one)
+        assert np.isnan(first)
     else:
-        assert one + other == pytest.approx(1)
+        assert first + second == pytest.approx(1)
 
 
 def test_one_class_only_leaves_auroc_and_the_true_positive_rate_undefined():
@@ -64,5 +64,5 @@ def test_exactly_as_many_human_texts_pass_as_the_rate_allows(num):
     score = np.arange(2.0 * num)
     label = np.tile([0, 1], num)  # the k-th machine text from above stands over k human ones
     for percent in range(1, 60):
-        found = true_positive_rate(score, label, np.ones((1, 2 * num), np.float32), percent / 100)
-        assert found[0] == pytest.approx((percent * num // 100 + 1) / num)
+        rate = true_positive_rate(score, label, np.ones((1, 2 * num), np.float32), percent / 100)
+        assert rate[0] == pytest.approx((percent * num // 100 + 1) / num)

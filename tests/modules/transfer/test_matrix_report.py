@@ -14,15 +14,15 @@ TEXTS = texts(40)
 def cells(folder, kinds=("encoder",)):
     """The runs of a grid: kinds x detectors x seeds."""
     names = [*GENERATORS, "pooled", *(f"pooled_without_{g}" for g in GENERATORS)]
-    found = []
+    made = []
     for kind in kinds:
         for name in names:
             for seed in ("seed1", "seed2"):
                 run = folder / kind / name / seed / "0"
-                scores = detector(TEXTS, 0.7, len(found), name)
-                write(scores, run / "scores.parquet", case=detector(TEXTS, 0.2, len(found)))
-                found.append(({"kind": kind, "trained_on": name, "seed": seed}, {"test": run}))
-    return found
+                scores = detector(TEXTS, 0.7, len(made), name)
+                write(scores, run / "scores.parquet", case=detector(TEXTS, 0.2, len(made)))
+                made.append(({"kind": kind, "trained_on": name, "seed": seed}, {"test": run}))
+    return made
 
 
 def rows(path):
@@ -63,8 +63,12 @@ def test_groups_of_cells_get_a_folder_each_and_one_together(tmp_path):
 
 
 def test_detectors_whose_columns_stand_in_another_order_are_among_all(tmp_path):
-    found = cells(tmp_path, ("encoder", "score"))
-    few = [one for one in found if one[0]["kind"] == "encoder" or one[0]["trained_on"] == "pooled"]
+    all_cells = cells(tmp_path, ("encoder", "score"))
+    few = [
+        cell
+        for cell in all_cells
+        if cell[0]["kind"] == "encoder" or cell[0]["trained_on"] == "pooled"
+    ]
     report = MatrixReport(num_resamples=50)
     list(report.write(tmp_path, few))
     own = rows(tmp_path / "matrix" / "score" / "accuracy.csv")
@@ -76,33 +80,33 @@ def test_detectors_whose_columns_stand_in_another_order_are_among_all(tmp_path):
 
 
 def test_seeds_that_not_every_detector_has_are_left_out_and_told(tmp_path):
-    found = cells(tmp_path)
-    lines = list(MatrixReport(num_resamples=50).write(tmp_path, found[:-1]))
+    all_cells = cells(tmp_path)
+    lines = list(MatrixReport(num_resamples=50).write(tmp_path, all_cells[:-1]))
     assert "encoder: seeds left out, as not every row has them: seed2" in lines
-    first = [one for one in found if one[0]["seed"] == "seed1"]
+    first = [cell for cell in all_cells if cell[0]["seed"] == "seed1"]
     wanted = MatrixReport(num_resamples=50).findings(first)["encoder"].accuracy
-    had = MatrixReport(num_resamples=50).findings(found[:-1])["encoder"].accuracy
+    had = MatrixReport(num_resamples=50).findings(all_cells[:-1])["encoder"].accuracy
     np.testing.assert_array_equal(had.quantity_DGR, wanted.quantity_DGR)
 
 
 def test_a_part_of_the_detectors_is_told_as_far_as_it_goes(tmp_path):
     some = {"small", "pooled_without_small"}
-    few = [one for one in cells(tmp_path) if one[0]["trained_on"] in some]
+    few = [cell for cell in cells(tmp_path) if cell[0]["trained_on"] in some]
     lines = list(MatrixReport(num_resamples=50).write(tmp_path, few))
     assert any("pooled, on a generator left out" in line for line in lines)
     assert not any("minus" in line for line in lines)
 
 
 def test_a_report_of_a_cell_without_its_file_names_the_file(tmp_path):
-    found = cells(tmp_path)
-    (found[0][1]["test"] / "scores.parquet").unlink()
+    all_cells = cells(tmp_path)
+    (all_cells[0][1]["test"] / "scores.parquet").unlink()
     with pytest.raises(FileNotFoundError, match=r"no scores .*small/seed1/0/scores\.parquet"):
-        list(MatrixReport().write(tmp_path, found))
+        list(MatrixReport().write(tmp_path, all_cells))
 
 
 def test_cells_without_the_command_are_passed_over(tmp_path):
-    found = cells(tmp_path)
-    lacking = [(choices, runs if choices["seed"] == "seed1" else {}) for choices, runs in found]
+    all_cells = cells(tmp_path)
+    lacking = [(choices, runs if choices["seed"] == "seed1" else {}) for choices, runs in all_cells]
     held = MatrixReport(num_resamples=50).findings(lacking)["encoder"]
     assert set(held.num_seeds.values()) == {1}
 
@@ -123,14 +127,14 @@ def test_a_heat_map_refuses_names_that_do_not_fit_and_an_empty_range():
 
 
 def test_attacks_may_be_met_by_some_cells_only_and_in_a_command_of_their_own(tmp_path):
-    found = cells(tmp_path)
-    for choices, runs in found:
+    all_cells = cells(tmp_path)
+    for choices, runs in all_cells:
         scores = detector(TEXTS, 0.7, 3)
         write(scores, runs["test"] / "scores.parquet")
         if choices["trained_on"] == "pooled" and choices["seed"] == "seed1":
             runs["attacked"] = runs["test"].parent / "1"
             write(scores, runs["attacked"] / "scores.parquet", cut=detector(TEXTS, 0.1, 4))
-    lost = MatrixReport(num_resamples=50).findings(found)["encoder"].lost
+    lost = MatrixReport(num_resamples=50).findings(all_cells)["encoder"].lost
     assert lost.trained_on == ["pooled"]
     assert lost.tested_on == ["cut"]
     assert lost.at("pooled", "cut")[0] > 0

@@ -25,17 +25,17 @@ def edit(path, **columns):
 
 
 def test_a_file_comes_back_with_human_texts_under_the_generator_of_their_pair(path):
-    given, found = detector(texts(6), 1.0), read(path)["none"]
+    given, read_scores = detector(texts(6), 1.0), read(path)["none"]
     for name in ("id", "pair_id", "generator", "domain", "label", "p_machine"):
-        assert (getattr(found, name) == getattr(given, name)).all()
+        assert (getattr(read_scores, name) == getattr(given, name)).all()
 
 
 def test_attacked_copies_stand_apart_from_the_plain_texts(tmp_path):
     plain = detector(texts(4), 1.0)
     write(plain, tmp_path / "s.parquet", case=detector(texts(4), 0.1))
-    found = read(tmp_path / "s.parquet")
-    assert sorted(found) == ["case", "none"]
-    assert (found["none"].p_machine == plain.p_machine).all()
+    by_attack = read(tmp_path / "s.parquet")
+    assert sorted(by_attack) == ["case", "none"]
+    assert (by_attack["none"].p_machine == plain.p_machine).all()
 
 
 def test_a_human_text_without_a_pair_tests_every_generator(path):
@@ -95,10 +95,10 @@ def test_texts_that_differ_under_one_id_are_refused():
 
 
 def test_an_ensemble_says_the_mean_and_of_one_member_that_member():
-    one, other = detector(texts(6), 1.0), detector(texts(6), 1.0, seed=1)
-    both = average([one, other])
-    assert both.p_machine == pytest.approx((one.p_machine + other.p_machine) / 2)
-    assert (average([one]).p_machine == one.p_machine).all()
+    first, second = detector(texts(6), 1.0), detector(texts(6), 1.0, seed=1)
+    both = average([first, second])
+    assert both.p_machine == pytest.approx((first.p_machine + second.p_machine) / 2)
+    assert (average([first]).p_machine == first.p_machine).all()
     with pytest.raises(ValueError, match="nothing was tested"):
         average([])
 
@@ -108,16 +108,16 @@ def test_probabilities_that_are_all_one_do_not_hide_the_ranks(tmp_path):
     score = 60 + detector(on, 1.0).p_machine  # of such log-odds every probability is 1
     write(on.saying(np.ones(len(on))), tmp_path / "scores.parquet")
     edit(tmp_path / "scores.parquet", score=score.tolist())
-    found = read(tmp_path / "scores.parquet")["none"]
+    scores = read(tmp_path / "scores.parquet")["none"]
     weight = np.ones((1, len(on)), np.float32)
     wanted = roc_auc_score(on.label, score)
-    both = average([found, found.saying(found.p_machine, 2 * found.score)])
+    both = average([scores, scores.saying(scores.p_machine, 2 * scores.score)])
     assert 0.6 < wanted < 0.99
-    for one in (found, both):
-        matrix = measured({"d": [one]}, auroc, weight, ["small"])
+    for detector_scores in (scores, both):
+        matrix = measured({"d": [detector_scores]}, auroc, weight, ["small"])
         small = on.generator == "small"
         assert matrix.values[0, 0] == pytest.approx(roc_auc_score(on.label[small], score[small]))
-    met = {"none": found, "case": found.where(on.label == 1).saying(np.ones(120), np.zeros(120))}
+    met = {"none": scores, "case": scores.where(on.label == 1).saying(np.ones(120), np.zeros(120))}
     rates = under_attack({"d": [met]}, auroc, weight)
     assert rates.values[0].tolist() == pytest.approx([wanted, 0.0])
 

@@ -45,7 +45,7 @@ def test_codes_stand_in_raster_order():
 
 def test_images_do_not_depend_on_their_neighbours():
     net, pixels = network(), torch.randn(5, 1, 8, 8)
-    alone = torch.cat([net.encode(one[None]) for one in pixels])
+    alone = torch.cat([net.encode(image[None]) for image in pixels])
     torch.testing.assert_close(net.encode(pixels), alone)
 
 

@@ -21,17 +21,17 @@ def draw(*shape, seed=0):
 
 def quantiser(num_codes=5, size=3, **options):
     torch.manual_seed(0)
-    found = VectorQuantiser(num_codes, size, **options).double()
-    found.begin(draw(num_codes, size, seed=9))
-    return found
+    vq = VectorQuantiser(num_codes, size, **options).double()
+    vq.begin(draw(num_codes, size, seed=9))
+    return vq
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 20), st.integers(2, 30), st.integers(1, 8), st.integers(0, 99))
 def test_every_vector_goes_to_the_nearest_of_all_codes(num, num_codes, size, seed):
     vectors, codes = draw(num, size, seed=seed), draw(num_codes, size, seed=seed + 1)
-    found = nearest_code(vectors, codes).tolist()
-    for vector, number in zip(vectors.tolist(), found, strict=True):
+    indices = nearest_code(vectors, codes).tolist()
+    for vector, number in zip(vectors.tolist(), indices, strict=True):
         pairs = [zip(vector, code, strict=True) for code in codes.tolist()]
         distances = [sum((a - b) ** 2 for a, b in pair) for pair in pairs]
         assert distances[number] == pytest.approx(min(distances), abs=1e-12)
@@ -39,8 +39,8 @@ def test_every_vector_goes_to_the_nearest_of_all_codes(num, num_codes, size, see
 
 def test_single_precision_finds_the_codes_of_double_precision():
     vectors, codes = draw(2000, 16), draw(512, 16, seed=1)
-    found = nearest_code(vectors.float(), codes.float())
-    assert (found == nearest_code(vectors, codes)).float().mean() > 0.999
+    indices = nearest_code(vectors.float(), codes.float())
+    assert (indices == nearest_code(vectors, codes)).float().mean() > 0.999
 
 
 def test_the_gradient_passes_straight_through_to_the_vectors():

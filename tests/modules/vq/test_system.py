@@ -112,21 +112,21 @@ def test_two_ranks_agree_on_where_codes_begin_and_come_to_life(config):
 def test_each_rank_gives_vectors_for_its_share_of_the_codes():
     system = VQVAE(partial(VQNetwork, **SIZES))
     system.configure_model()
-    vectors, found = torch.randn(50, 4), []
+    vectors, candidates = torch.randn(50, 4), []
     for rank in range(3):
         type(system).global_rank, type(system).num_ranks = rank, 3  # type: ignore[assignment]
-        found.append(system.candidates(vectors))
+        candidates.append(system.candidates(vectors))
     del type(system).global_rank, type(system).num_ranks
-    owner = torch.stack([one.abs().sum(1) > 0 for one in found])
+    owner = torch.stack([candidate.abs().sum(1) > 0 for candidate in candidates])
     assert torch.equal(owner.sum(0), torch.ones(16, dtype=torch.long))
     assert torch.equal(owner.int().argmax(0), torch.arange(16) % 3)
-    for code in sum(found).float():
+    for code in sum(candidates).float():
         assert (vectors - code).abs().sum(1).min() == 0
 
 
 def test_the_test_counts_every_image_and_code_once(config, begun, capsys):
     main(["test", f"--config={config}", f"--ckpt_path={begun}/checkpoints/last.ckpt"])
-    told = dict(line.split() for line in capsys.readouterr().out.splitlines() if "test/" in line)
+    printed = dict(line.split() for line in capsys.readouterr().out.splitlines() if "test/" in line)
     codec = VqCodec(f"{begun}/checkpoints/last.ckpt")
     from datamodules.images.digits import Digits
 
@@ -135,12 +135,12 @@ def test_the_test_counts_every_image_and_code_once(config, begun, capsys):
     codes = np.stack([codec.encode(image) for image in images])
     shown = np.stack([codec.show(code) for code in codes])
     error = ((shown / 255.0 - np.stack(images) / 255.0) ** 2).mean()
-    assert float(told["test/mse"]) == pytest.approx(error, rel=0.01)
-    assert float(told["test/psnr"]) == pytest.approx(-10 * np.log10(error), rel=0.01)
+    assert float(printed["test/mse"]) == pytest.approx(error, rel=0.01)
+    assert float(printed["test/psnr"]) == pytest.approx(-10 * np.log10(error), rel=0.01)
     shares = np.bincount(codes.flatten(), minlength=16) / codes.size
-    assert float(told["test/used"]) == pytest.approx((shares > 0).mean())
+    assert float(printed["test/used"]) == pytest.approx((shares > 0).mean())
     wanted = np.exp(-sum(p * np.log(p) for p in shares if p))
-    assert float(told["test/perplexity"]) == pytest.approx(wanted, rel=1e-3)
+    assert float(printed["test/perplexity"]) == pytest.approx(wanted, rel=1e-3)
 
 
 def test_an_exported_folder_codes_as_the_checkpoint_does(config, begun, tmp_path):

@@ -58,14 +58,14 @@ def test_every_element_counts_and_so_does_its_place():
 
 
 def test_quantised_and_single_numbers_have_names():
-    found = {
+    names = {
         fingerprint([("a", torch.tensor([[1, 2]], dtype=torch.uint8))]),
         fingerprint([("a", torch.tensor([[2, 1]], dtype=torch.uint8))]),
         fingerprint([("a", torch.tensor(1.0))]),
         fingerprint([("a", torch.empty(0))]),
     }
-    assert len(found) == 4
-    assert NOTHING in found
+    assert len(names) == 4
+    assert NOTHING in names
 
 
 def test_names_of_an_earlier_form_are_not_held_against_a_checkpoint():

@@ -22,8 +22,8 @@ def test_what_can_only_be_a_path_never_goes_to_the_hub(wall, tmp_path, monkeypat
     assert [wall.located(name) for name in HUB] == HUB
     (tmp_path / "none").mkdir()
     assert wall.located("none") == "none"
-    found = wall.located("assets/captions_bpe")  # started from another folder
-    assert found == str(wall.HERE / "assets" / "captions_bpe")
+    path = wall.located("assets/captions_bpe")  # started from another folder
+    assert path == str(wall.HERE / "assets" / "captions_bpe")
     (tmp_path / "assets" / "captions_bpe").mkdir(parents=True)
     assert wall.located("assets/captions_bpe") == "assets/captions_bpe"
 
@@ -43,13 +43,13 @@ def test_of_a_published_model_that_is_missing_the_folder_is_told_and_no_command(
     monkeypatch.setenv("TRAINER_MODELS", "/none/models")
     readers = (load_tokenizer, origin.read_tokenizer, lambda name: Pretrained(10, name))
     for read in readers:
-        with pytest.raises(FileNotFoundError, match="/none/models/llama") as found:
+        with pytest.raises(FileNotFoundError, match="/none/models/llama") as raised:
             read("/none/models/llama")
-        assert "TRAINER_MODELS" in str(found.value)
-        assert "cli.py" not in str(found.value)
-        with pytest.raises(ValueError, match=r"no (model|tokenizer) nobody/llama: ") as found:
+        assert "TRAINER_MODELS" in str(raised.value)
+        assert "cli.py" not in str(raised.value)
+        with pytest.raises(ValueError, match=r"no (model|tokenizer) nobody/llama: ") as raised:
             read("nobody/llama")
-        assert "cli.py" not in str(found.value)
+        assert "cli.py" not in str(raised.value)
 
 
 def test_a_folder_that_holds_something_else_is_told_with_the_librarys_reason(tmp_path):

@@ -27,10 +27,10 @@ def quiet(text):
 
 def test_an_interval_holds_the_statistic_and_is_near_that_of_the_normal_law():
     values = np.random.default_rng(1).normal(size=400)
-    found = resampled(lambda one: float(one.mean()), values)
-    assert found.median == pytest.approx(values.mean())
+    estimate = resampled(lambda sample: float(sample.mean()), values)
+    assert estimate.median == pytest.approx(values.mean())
     width = 2 * 1.96 * values.std() / math.sqrt(len(values))
-    assert found.high - found.low == pytest.approx(width, rel=0.1)
+    assert estimate.high - estimate.low == pytest.approx(width, rel=0.1)
 
 
 def test_what_belongs_together_is_drawn_together():
@@ -56,11 +56,11 @@ def test_proxy_rows_say_which_alpha_is_best_and_what_it_beats():
     alone = {"large": base, "large tuned": tuned, "small": base + 1, "small tuned": base - 0.1}
     sweep = {alpha: base - 0.8 * min(alpha, 2 - alpha) for alpha in proxy.ALPHAS}
     proxy.report(bench, "small", alone, sweep)
-    told = {row.what: row for row in bench.rows}
-    best = told["small experts: gap closed in nats a token of Shakespeare, alpha 1"]
+    rows = {row.what: row for row in bench.rows}
+    best = rows["small experts: gap closed in nats a token of Shakespeare, alpha 1"]
     assert best.value == pytest.approx(0.8)
-    assert told["small experts: alpha 0 less base, nats a token"].value == 0
-    assert told["small experts: proxy at alpha 1 less base, nats a token"].value == pytest.approx(
+    assert rows["small experts: alpha 0 less base, nats a token"].value == 0
+    assert rows["small experts: proxy at alpha 1 less base, nats a token"].value == pytest.approx(
         -0.8
     )
     assert all(row.met for row in bench.rows)
@@ -93,13 +93,13 @@ def test_rows_of_contradictions_compare_alpha_one_with_none():
     bench.details["7% contradicting"] = {}
     cases = {kind: [CASES[1]] * 4 for kind in contradictions.KINDS}
     cases["contradicting"] = [CASES[0]] * 4
-    found = {}
+    answers = {}
     for name in contradictions.SETTINGS:
-        found[name] = {kind: ["Telomi"] * 4 for kind in contradictions.KINDS}
-    found["alpha 0"]["contradicting"] = ["Bada"] + ["Telomi"] * 3
-    found["alpha 1"]["contradicting"] = ["Bada"] * 3 + ["Telomi"]
-    found["alpha 1"]["irrelevant"] = ["Bada"] + ["Telomi"] * 3
-    contradictions.report(bench, 0.07, cases, found)
+        answers[name] = {kind: ["Telomi"] * 4 for kind in contradictions.KINDS}
+    answers["alpha 0"]["contradicting"] = ["Bada"] + ["Telomi"] * 3
+    answers["alpha 1"]["contradicting"] = ["Bada"] * 3 + ["Telomi"]
+    answers["alpha 1"]["irrelevant"] = ["Bada"] + ["Telomi"] * 3
+    contradictions.report(bench, 0.07, cases, answers)
     gained, closed, agreeing, irrelevant = bench.rows
     assert (gained.value, gained.met) == (0.5, True)
     assert (closed.value, closed.met) == (1.0, True)
@@ -117,12 +117,12 @@ def test_a_lesson_asks_the_answers_of_its_topic_and_nothing_else():
         own = episode(0, index, 4)
         ids, is_asked = alignment.lesson(tokenizer, index)
         assert len(ids) <= alignment.RECIPE.context - alignment.MAX_ANSWER
-        told = tokenizer.decode([i for i, asked in zip(ids, is_asked, strict=True) if asked])
+        answer_text = tokenizer.decode([i for i, asked in zip(ids, is_asked, strict=True) if asked])
         end = "\n\nQuestion:"
-        asked = [one.removesuffix(end) for one in told.split(end)[:-1]]
-        answers = [f" {one.response}" for one in (*own.shown, own.asked)]
+        asked = [part.removesuffix(end) for part in answer_text.split(end)[:-1]]
+        answers = [f" {demonstration.response}" for demonstration in (*own.shown, own.asked)]
         assert asked[-1] == answers[-1]
-        assert all(one in answers for one in asked)
+        assert all(answer in answers for answer in asked)
         assert tokenizer.decode(ids).count(end) == 5
         num_strange += 5 - len(asked)
     assert 20 < num_strange < 60
@@ -130,21 +130,25 @@ def test_a_lesson_asks_the_answers_of_its_topic_and_nothing_else():
 
 def test_kin_are_demonstrations_of_the_same_topic():
     tokenizer = tokenizer_of(alignment.words())
-    one = world(0, 4, 1)
+    made_world = world(0, 4, 1)
     shares = {
-        name: np.mean(alignment.kinship(tokenizer, one, alignment.aligned(one, finder, 4)))
+        name: np.mean(
+            alignment.kinship(tokenizer, made_world, alignment.aligned(made_world, finder, 4))
+        )
         for name, finder in alignment.RETRIEVERS.items()
     }
     assert shares["retrieved"] > 0.8 > 0.3 > shares["random"]
-    assert set(alignment.kinship(tokenizer, one, alignment.aligned(one, None, 0))) == {0.0}
+    assert set(
+        alignment.kinship(tokenizer, made_world, alignment.aligned(made_world, None, 0))
+    ) == {0.0}
 
 
 def test_a_prompt_and_the_longest_answer_have_room_in_the_model():
     tokenizer = tokenizer_of(alignment.words())
-    one = world(5, 8, 1)
+    made_world = world(5, 8, 1)
     prompts = [
-        TEMPLATE.render(one.pool.demonstrations[at : at + 4], task.prompt, None)
-        for at, task in enumerate(one.questions)
+        TEMPLATE.render(made_world.pool.demonstrations[at : at + 4], task.prompt, None)
+        for at, task in enumerate(made_world.questions)
     ]
     lengths = [len(tokenizer.encode(text, add_special_tokens=False)) for text in prompts]
     assert max(lengths) + alignment.MAX_ANSWER <= alignment.RECIPE.context
@@ -156,22 +160,22 @@ def test_every_question_of_a_world_is_graded_with_or_without_demonstrations(name
     recipe = alignment.replace(TINY, num_steps=1, context=256)
     text = spell(tokenizer, [(episode(0, 0, 1).text, True)])
     model = train(recipe, len(tokenizer), lambda _: text, quiet).model
-    one = world(0, 2, 1)
-    shown = alignment.aligned(one, alignment.RETRIEVERS.get(name), 2)
-    found = alignment.grades(model, tokenizer, one, shown)
-    assert len(found) == len(one.questions)
+    made_world = world(0, 2, 1)
+    shown = alignment.aligned(made_world, alignment.RETRIEVERS.get(name), 2)
+    graded = alignment.grades(model, tokenizer, made_world, shown)
+    assert len(graded) == len(made_world.questions)
 
 
 def test_rows_of_alignment_compare_retrieved_with_random_at_the_largest_number():
     bench = Bench("claims.decoding.alignment")
     bench.details["alignment"] = {"processor minutes": 3.0}
     good, bad = Grade(True, True, True), Grade(False, False, True)
-    found = {("none", 0): [bad] * 4}
+    graded = {("none", 0): [bad] * 4}
     for num in alignment.COUNTS[1:]:
-        found["random", num] = [bad] * 4
-        found["retrieved", num] = [bad] * 4
-    found["retrieved", max(alignment.COUNTS)] = [good, good, good, bad]
-    alignment.report(bench, found)
+        graded["random", num] = [bad] * 4
+        graded["retrieved", num] = [bad] * 4
+    graded["retrieved", max(alignment.COUNTS)] = [good, good, good, bad]
+    alignment.report(bench, graded)
     gained, without, minutes = bench.rows
     assert (gained.value, gained.met) == (0.75, True)
     assert (without.value, without.met) == (0.0, True)

@@ -23,13 +23,13 @@ def said(context, fact):
     """Names that a context gives for what is asked."""
     start = f"The {fact.relation} of {fact.land} is "
     sentences = [part.strip(". ") for part in context.split(".") if part.strip()]
-    return [one.removeprefix(start) for one in sentences if one.startswith(start)]
+    return [sentence.removeprefix(start) for sentence in sentences if sentence.startswith(start)]
 
 
 def test_every_land_has_every_relation_and_no_name_occurs_twice():
     assert len(FACTS.all) == 12 * len(RELATIONS)
-    assert set(Counter(one.land for one in FACTS.all).values()) == {len(RELATIONS)}
-    names = [one.name for one in FACTS.all] + [*{one.land for one in FACTS.all}, *FACTS.unheard]
+    assert set(Counter(fact.land for fact in FACTS.all).values()) == {len(RELATIONS)}
+    names = [fact.name for fact in FACTS.all] + [*{fact.land for fact in FACTS.all}, *FACTS.unheard]
     assert len(set(names)) == len(names)
     assert not {*FACTS.open} & {*FACTS.held_out}
     assert make_facts(12) == FACTS != make_facts(12, seed=1)
@@ -47,18 +47,18 @@ def test_a_context_says_of_what_is_asked_what_its_kind_promises(kind):
     for fact in FACTS.held_out:
         case = FACTS.case(kind, fact, random)
         assert case.context.count(".") == (0 if kind == "none" else NUM_SENTENCES)
-        told = said(case.context, case.fact)
+        stated = said(case.context, case.fact)
         if kind in ("none", "irrelevant"):
-            assert told == []
+            assert stated == []
             assert case.answer == fact.name
         else:
-            assert told == [case.answer]
+            assert stated == [case.answer]
         if kind == "agreeing":
             assert case.answer == fact.name
         if kind == "contradicting":
             assert case.fact == fact
             assert case.answer != fact.name
-            others = [one.name for one in FACTS.all if one.relation == fact.relation]
+            others = [other.name for other in FACTS.all if other.relation == fact.relation]
             assert case.answer in others
         assert (case.fact in FACTS.all) == (kind != "unheard")
 
@@ -68,10 +68,10 @@ def test_lessons_are_asked_their_answers_and_contradict_no_held_out_fact():
     seen = set()
     for index in range(1500):
         ids, is_asked = lesson(tokenizer, FACTS, 0.07, index)
-        told = tokenizer.decode([i for i, asked in zip(ids, is_asked, strict=True) if asked])
+        answer_text = tokenizer.decode([i for i, asked in zip(ids, is_asked, strict=True) if asked])
         question = tokenizer.decode([i for i, a in zip(ids, is_asked, strict=True) if not a])
-        name = told.removeprefix(" ").removesuffix(END)
-        (fact,) = [one for one in FACTS.all if question.endswith(one.question)] or [None]
+        name = answer_text.removeprefix(" ").removesuffix(END)
+        (fact,) = [known for known in FACTS.all if question.endswith(known.question)] or [None]
         is_wrong = fact is not None and name != fact.name
         assert not (is_wrong and fact in FACTS.held_out)
         seen.add("unheard" if fact is None else "contradicting" if is_wrong else "known")
@@ -82,7 +82,7 @@ def test_an_exam_asks_every_held_out_fact_in_every_kind_of_context():
     cases = exam(FACTS, 2)
     assert {*cases} == {*KINDS}
     assert all(len(asked) == 2 * len(FACTS.held_out) for asked in cases.values())
-    assert {one.fact for one in cases["contradicting"]} == {*FACTS.held_out}
+    assert {case.fact for case in cases["contradicting"]} == {*FACTS.held_out}
 
 
 @pytest.mark.parametrize("contradicting", CONTRADICTING)
@@ -90,6 +90,6 @@ def test_kinds_are_drawn_by_their_shares(contradicting):
     wanted = shares(contradicting)
     assert sum(wanted.values()) == pytest.approx(1)
     random = Random(0)
-    found = Counter(draw_kind([*wanted.items()], random) for _ in range(20_000))
+    counts = Counter(draw_kind([*wanted.items()], random) for _ in range(20_000))
     for kind, share in wanted.items():
-        assert found[kind] / 20_000 == pytest.approx(share, abs=0.015)
+        assert counts[kind] / 20_000 == pytest.approx(share, abs=0.015)

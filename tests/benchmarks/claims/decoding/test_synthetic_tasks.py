@@ -36,14 +36,17 @@ def test_formats_are_all_different_and_a_quarter_is_held_out():
 
 @pytest.mark.parametrize("names", combinations(NAMES, 2), ids="-".join)
 def test_training_shows_every_pair_of_parts_and_so_do_held_out_formats(names):
-    pairs = [{tuple(getattr(one, n) for n in names) for one in formats(out)} for out in (0, 1)]
+    pairs = [
+        {tuple(getattr(answer_format, n) for n in names) for answer_format in formats(out)}
+        for out in (0, 1)
+    ]
     assert pairs[0] == pairs[1]
-    sizes = [len({getattr(one, name) for one in ALL}) for name in names]
+    sizes = [len({getattr(answer_format, name) for answer_format in ALL}) for name in names]
     assert len(pairs[0]) == sizes[0] * sizes[1]
 
 
 def test_no_two_formats_write_the_same_answer_of_two_words():
-    assert len({one.write(["hen", "cow"]) for one in ALL}) == len(ALL)
+    assert len({answer_format.write(["hen", "cow"]) for answer_format in ALL}) == len(ALL)
 
 
 def test_an_answer_is_this_text():
@@ -80,8 +83,8 @@ def test_words_belong_to_one_topic_and_are_no_topics():
 def test_an_answer_follows_from_its_question(topic):
     random = Random(0)
     for _ in range(50):
-        one = task(topic, random)
-        name, kind, *rest = one.prompt.split()
+        example = task(topic, random)
+        name, kind, *rest = example.prompt.split()
         assert name == f"{topic}:"
         if kind == "list":
             expected = rest
@@ -93,7 +96,7 @@ def test_an_answer_follows_from_its_question(topic):
             total = int(rest[0]) + int(rest[1])
             names = "two three four five six seven eight nine ten eleven twelve".split()
             expected = [names[total - 2], rest[2]]
-        assert [*one.items] == expected
+        assert [*example.items] == expected
 
 
 @pytest.mark.parametrize("num_shown", [1, 2, 4])
@@ -103,7 +106,7 @@ def test_demonstrations_leave_one_answer_whatever_format_they_could_have(num_sho
     for how in random.sample(ALL, 12):
         *shown, asked = different("farm", num_shown + 1, random)
         fits = [f for f in ALL if all(f.write(o.items) == how.write(o.items) for o in shown)]
-        answers = {one.write(asked.items) for one in fits}
+        answers = {answer_format.write(asked.items) for answer_format in fits}
         assert how.write(asked.items) in answers
         assert (len(answers) == 1) == reveals(shown, asked)
 
@@ -122,8 +125,8 @@ def test_an_episode_is_always_the_same_and_no_other():
 def test_an_episode_has_one_topic_one_format_of_its_kind_and_no_task_twice(is_held_out):
     for index in range(60):
         shown, asked = episode(0, index, 3, is_held_out)
-        assert len({one.origin for one in (*shown, asked)}) == 1
-        assert len({one.prompt for one in (*shown, asked)}) == 4
+        assert len({example.origin for example in (*shown, asked)}) == 1
+        assert len({example.prompt for example in (*shown, asked)}) == 4
         fits = [f for f in formats(is_held_out) if all(f.read(o.response) for o in (*shown, asked))]
         assert fits
 
@@ -164,20 +167,20 @@ def test_each_topic_has_its_own_held_out_format_and_no_question_is_demonstrated(
     assert {*world(0, 1, 1, is_held_out=False).formats.values()} <= {*formats(False)}
     assert len(made.pool.demonstrations) == 8 * len(TOPICS)
     assert len(made.questions) == 4 * len(TOPICS)
-    shown = {one.prompt for one in made.pool.demonstrations}
-    assert not shown & {one.prompt for one in made.questions}
-    for one in made.pool.demonstrations:
-        assert made.formats[one.origin].read(one.response) is not None
+    shown = {demonstration.prompt for demonstration in made.pool.demonstrations}
+    assert not shown & {question.prompt for question in made.questions}
+    for demonstration in made.pool.demonstrations:
+        assert made.formats[demonstration.origin].read(demonstration.response) is not None
 
 
 def share_of_right_format(made, build, num: int) -> float:
     """How many of the retrieved demonstrations have the format that the question wants."""
     alignment = InContextAlignment(made.pool, build, num_candidates=num)
-    candidates = alignment.candidates([one.prompt for one in made.questions])
+    candidates = alignment.candidates([question.prompt for question in made.questions])
     right = [
         made.pool.demonstrations[number].origin == asked.topic
-        for asked, found in zip(made.questions, candidates, strict=True)
-        for number, _ in found
+        for asked, candidate_list in zip(made.questions, candidates, strict=True)
+        for number, _ in candidate_list
     ]
     return sum(right) / len(right)
 
@@ -189,7 +192,7 @@ def test_retrieval_by_words_finds_the_right_format_and_chance_does_not(made):
 
 
 def test_grades_tell_format_from_words(made):
-    asked = next(one for one in made.questions if len(one.items) == 2)
+    asked = next(question for question in made.questions if len(question.items) == 2)
     how = made.formats[asked.topic]
     right = how.write(asked.items)
     assert made.grade(asked, f" {right}\n") == (True, True, True)

@@ -19,7 +19,7 @@ SIZES = {"small": 1.0, "middle": 2.0, "large": 3.0}
 
 
 @pytest.fixture
-def found(tmp_path):
+def by_kind(tmp_path):
     """What three generators' detectors and the pooled ones say, of two kinds."""
     on, cells = texts(40), []
     names = [*GENERATORS, "pooled", *(f"pooled_without_{g}" for g in GENERATORS)]
@@ -32,14 +32,14 @@ def found(tmp_path):
     return MatrixReport(num_resamples=100).findings(cells)
 
 
-def test_rows_are_what_the_matrix_says(found):
+def test_rows_are_what_the_matrix_says(by_kind):
     bench = Bench("claims.detectors")
-    claims = Claims(bench, found, SIZES)
+    claims = Claims(bench, by_kind, SIZES)
     claims.pooling()
     claims.left_out()
     claims.transfer()
     claims.baselines()
-    accuracy = found["encoder"].accuracy
+    accuracy = by_kind["encoder"].accuracy
     low = interval(100 * minus_own(accuracy)).low
     first = bench.rows[0]
     assert first.value == pytest.approx(low)

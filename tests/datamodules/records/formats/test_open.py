@@ -71,12 +71,14 @@ FORMS = {
 
 
 def texts(source: TextSource) -> list[str]:
-    return [one.text for one in source.documents() if isinstance(one, Document)]
+    return [document.text for document in source.documents() if isinstance(document, Document)]
 
 
 def reasons(source: TextSource) -> list[str]:
     return [
-        f"{one.origin} {one.reason}" for one in source.documents() if isinstance(one, BadSample)
+        f"{sample.origin} {sample.reason}"
+        for sample in source.documents()
+        if isinstance(sample, BadSample)
     ]
 
 
@@ -86,7 +88,9 @@ def test_every_format_gives_the_same_rows_compressed_or_not(tmp_path, name, endi
     path = tmp_path / f"{name}{ending}"
     path.write_bytes(COMPRESS[ending](FORMS[name]))
     wanted = Wanted(["text"], ["text"])
-    assert [one["text"] for _, one in read_rows([path], wanted)] == [row["text"] for row in ROWS]
+    assert [read_row["text"] for _, read_row in read_rows([path], wanted)] == [
+        row["text"] for row in ROWS
+    ]
     whole = [record for _, record in read_rows([path])]
     assert whole == ROWS
     lines = IndexedRows([path])
@@ -100,8 +104,8 @@ def test_a_folder_of_many_formats_is_read_and_litter_is_left_out_and_counted(tmp
     for name in [*names, *litter, "notes.md"]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
-    found = "3 files that macOS, notebooks or the like left there are passed over"
-    with pytest.warns(UserWarning, match=found):
+    message = "3 files that macOS, notebooks or the like left there are passed over"
+    with pytest.warns(UserWarning, match=message):
         files = find_files(str(tmp_path), TextFiles.endings)
     assert [str(file.relative_to(tmp_path)) for file in files] == sorted(names)
     with pytest.warns(UserWarning, match="1 files that macOS"):
@@ -121,9 +125,9 @@ def test_brackets_in_the_name_of_a_folder_are_no_pattern(tmp_path):
 def test_what_save_to_disk_wrote_is_read_and_splits_are_not_mixed(tmp_path):
     from datasets import Dataset, DatasetDict
 
-    one = Dataset.from_list(ROWS)
-    one.save_to_disk(tmp_path / "one", num_shards=2)
-    DatasetDict(train=one, test=one.select([0])).save_to_disk(tmp_path / "two")
+    dataset = Dataset.from_list(ROWS)
+    dataset.save_to_disk(tmp_path / "one", num_shards=2)
+    DatasetDict(train=dataset, test=dataset.select([0])).save_to_disk(tmp_path / "two")
     expected = [row["text"] for row in ROWS]
     assert texts(TextFiles(str(tmp_path / "one"))) == expected
     assert texts(TextFiles(str(tmp_path / "two" / "train"))) == expected
@@ -187,10 +191,10 @@ def test_whatever_is_wrong_with_a_line_costs_that_line_and_can_be_printed(tmp_pa
     path.write_bytes(b'{"text": "one"}\n' + line + b'\n{"text": "two"}')
     source = JsonlText(str(path))
     assert texts(source) == ["one", "two"]
-    [told] = reasons(source)
-    assert reason in told
-    assert told.startswith("a\\udcff.jsonl:2 ")
-    told.encode()
+    [reason_given] = reasons(source)
+    assert reason in reason_given
+    assert reason_given.startswith("a\\udcff.jsonl:2 ")
+    reason_given.encode()
     source.name.encode()
 
 
@@ -200,7 +204,7 @@ def test_blank_rows_are_neither_documents_nor_bad(tmp_path):
     census = RowTally()
     with pytest.warns(UserWarning, match=r"a: 2 rows are blank\."):
         good = list(census.sift(TextFiles(str(path)).documents(), 0.0, "a"))
-    assert [one.text for one in good] == ["one", "two"]
+    assert [document.text for document in good] == ["one", "two"]
     assert (census.good, census.bad, census.blank) == (2, 0, 2)
     assert isinstance(to_document("\ufeff \n", "x"), Blank)
     path.write_text('text\n""\n')
@@ -244,9 +248,9 @@ def test_one_bad_file_of_many_is_named_and_the_others_are_read(tmp_path, kind):
 
 
 def test_too_many_bad_files_stop_the_run():
-    found = [Document("a", "a"), *(BadFile(f"{i}", "cut", 5) for i in range(2))]
+    samples = [Document("a", "a"), *(BadFile(f"{i}", "cut", 5) for i in range(2))]
     with pytest.raises(ValueError, match=r"2 of 5 files cannot be read: .* More than 33%"):
-        list(RowTally().sift(found, 0.01, "x"))
+        list(RowTally().sift(samples, 0.01, "x"))
 
 
 def test_windows_line_ends_do_not_hide_a_separator(tmp_path):
@@ -297,6 +301,8 @@ def test_offsets_of_a_damaged_arrow_file_lead_nowhere(tmp_path):
     assert good.count(offsets) == 1
     path = tmp_path / "a.arrow"
     path.write_bytes(good.replace(offsets, offsets[:8] + b"\x00\x00\x00\x7f" + offsets[12:]))
-    found = list(TextFiles(str(path)).documents())
-    assert [one.text for one in found if isinstance(one, Document)] == ["aa"]
-    assert all("ffset" in one.reason for one in found if isinstance(one, BadSample))
+    documents = list(TextFiles(str(path)).documents())
+    assert [document.text for document in documents if isinstance(document, Document)] == ["aa"]
+    assert all(
+        "ffset" in document.reason for document in documents if isinstance(document, BadSample)
+    )

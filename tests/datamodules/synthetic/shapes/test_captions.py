@@ -50,9 +50,9 @@ def test_every_caption_is_read_back_exactly():
     rng = Random(0)
     for index in range(3000):
         drawn = scene(0, index, "all")
-        found = parse(caption(drawn, rng))
-        assert len(found) == len(drawn.shapes)
-        assert {*found} == {*drawn.shapes}
+        shapes = parse(caption(drawn, rng))
+        assert len(shapes) == len(drawn.shapes)
+        assert {*shapes} == {*drawn.shapes}
 
 
 def test_captions_use_every_wording_and_both_orders():

@@ -72,8 +72,8 @@ def test_an_image_shows_all_its_shapes_in_any_order():
         alone = [
             Scene((s,), (c,), drawn.shade) for s, c in zip(drawn.shapes, drawn.centres, strict=True)
         ]
-        one, other = (render(single).astype(int) - drawn.shade for single in alone)
-        sum_of_both = one + other + drawn.shade
+        first, second = (render(single).astype(int) - drawn.shade for single in alone)
+        sum_of_both = first + second + drawn.shade
         assert abs(render(drawn).astype(int) - render(turned)).max() <= 1
-        near = (one != 0).any(-1) & (other != 0).any(-1)
+        near = (first != 0).any(-1) & (second != 0).any(-1)
         assert (render(drawn) == sum_of_both)[~near].all()

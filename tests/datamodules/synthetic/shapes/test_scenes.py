@@ -78,11 +78,11 @@ def test_shapes_lie_inside_the_image_and_at_their_positions():
 def test_two_shapes_never_touch_and_differ_in_colour():
     for drawn in EVERY:
         if len(drawn.shapes) == 2:
-            one, other = drawn.shapes
+            first, second = drawn.shapes
             (x, y), (u, v) = drawn.centres
-            free = max(abs(x - u), abs(y - v)) - RADII[one.size] - RADII[other.size]
+            free = max(abs(x - u), abs(y - v)) - RADII[first.size] - RADII[second.size]
             assert free >= GAP - 1e-9
-            assert one.colour != other.colour
+            assert first.colour != second.colour
 
 
 def test_every_position_size_shade_and_count_occurs():

@@ -14,7 +14,7 @@ from datamodules.synthetic.stories.vocabulary import (
 )
 
 
-def told(plot: int, seed: int) -> str:
+def plot_text(plot: int, seed: int) -> str:
     from random import Random
 
     return " ".join(PLOTS[plot](Teller(Random(seed))))
@@ -56,7 +56,7 @@ def test_a_story_has_five_to_nine_clean_sentences(plot):
 @pytest.mark.parametrize("plot", range(len(PLOTS)), ids=[plot.__name__ for plot in PLOTS])
 def test_pronouns_agree_with_the_only_child_of_a_story(plot):
     for seed in range(200):
-        text = told(plot, seed)
+        text = plot_text(plot, seed)
         children = {name for name in GIRLS + BOYS if re.search(rf"\b{name}\b", text)}
         pronouns = set(re.findall(r"\b(he|she|his|her|him)\b", text.lower()))
         if children <= set(GIRLS):
@@ -67,14 +67,14 @@ def test_pronouns_agree_with_the_only_child_of_a_story(plot):
 
 def test_what_is_found_is_what_was_lost():
     for seed in range(200):
-        text = told(0, seed)
+        text = plot_text(0, seed)
         pairs = set(re.findall(rf"({'|'.join(COLOURS)}) ({'|'.join(THINGS)})\b", text))
         assert len(pairs) == 1
 
 
 def test_shared_fruit_adds_up():
     for seed in range(200):
-        text = told(1, seed)
+        text = plot_text(1, seed)
         numbers = "|".join(NUMBERS[1:])
         had = re.search(rf"with ({numbers}) ({'|'.join(FRUITS)})", text)
         gave = re.search(rf"gave \w+ ({numbers})", text)

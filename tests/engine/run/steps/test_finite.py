@@ -84,7 +84,7 @@ def test_a_step_that_is_left_out_touches_nothing(config, monkeypatch, optimizer,
     assert before["lr_schedulers"][0]["last_epoch"] == 2
     assert after["lr_schedulers"][0]["last_epoch"] == 3
     assert not torch.equal(
-        *(next(iter(one.values())) for one in (after["state_dict"], weights(run)))
+        *(next(iter(state.values())) for state in (after["state_dict"], weights(run)))
     )
 
 
@@ -93,9 +93,11 @@ def test_a_step_that_is_left_out_is_counted_and_its_loss_is_not(config, monkeypa
     rows = metrics(fit(config, "--trainer.log_every_n_steps=2"))
     assert [row.get("train/skipped") for row in rows] == [1, 1]
     assert all(row["train/loss"] < 10 for row in rows)
-    told = capsys.readouterr().out
-    assert "step 2 left out: its loss or gradient is not finite (1 in a row, 5 end the run)" in told
-    assert "skipped 1 ·" in told
+    output = capsys.readouterr().out
+    assert (
+        "step 2 left out: its loss or gradient is not finite (1 in a row, 5 end the run)" in output
+    )
+    assert "skipped 1 ·" in output
 
 
 @pytest.mark.slow
@@ -108,8 +110,8 @@ def test_one_micro_batch_spoils_its_whole_step_and_no_other(config, monkeypatch)
         for n in (1, 2, 3)
     ]
     moved = [
-        any(not torch.equal(value, other[name]) for name, value in one.items())
-        for one, other in pairwise(states)
+        any(not torch.equal(value, after[name]) for name, value in before.items())
+        for before, after in pairwise(states)
     ]
     assert moved == [False, True]
 

@@ -43,7 +43,7 @@ def config(model_type, **options):
     return as_decoder(own_ids(make_config(model_type, options), options))
 
 
-def told(model_type, attention="documents", chunked=False, **options):
+def refusal_of(model_type, attention="documents", chunked=False, **options):
     with pytest.raises(ValueError, match=model_type) as refused:
         admit(config(model_type, **options), attention, 64 if chunked else None, LanguageModel)
     return str(refused.value)
@@ -51,47 +51,47 @@ def told(model_type, attention="documents", chunked=False, **options):
 
 @pytest.mark.parametrize("model_type", ["llama", "gpt2", "qwen3_moe", "olmo2"])
 def test_architectures_that_keep_documents_apart_are_exact(model_type):
-    found = examine(config(model_type), "documents", True, LanguageModel)
-    assert found.faults == ()
-    assert found.windows == ()
-    assert found.sampling is not None
+    outcome = examine(config(model_type), "documents", True, LanguageModel)
+    assert outcome.faults == ()
+    assert outcome.windows == ()
+    assert outcome.sampling is not None
 
 
 def test_a_state_that_runs_across_documents_is_refused_under_every_attention():
     for attention in ("documents", "sdpa"):
-        why = told("granitemoehybrid", attention, **HYBRID)
+        why = refusal_of("granitemoehybrid", attention, **HYBRID)
         assert f"'{attention}': documents of a row see one another" in why
         assert "standard deviations" in why
         assert "no attention is exact" in why
 
 
 def test_attention_that_leaks_names_the_one_that_does_not():
-    why = told("opt", "sdpa")
+    why = refusal_of("opt", "sdpa")
     assert "documents of a row see one another" in why
     assert why.endswith("exact for it: attention 'documents'")
 
 
 def test_sinks_that_are_dropped_are_seen():
-    assert "against its own attention" in told("gpt_oss")
+    assert "against its own attention" in refusal_of("gpt_oss")
 
 
 def test_attention_code_of_its_own_is_named():
-    why = told("falcon")
+    why = refusal_of("falcon")
     assert "falcon does not run with attention 'documents': it has attention code of its own" in why
 
 
 def test_what_is_exact_within_a_window_is_named_so():
-    assert "exact for it: attention 'sdpa' up to keep_window_size or 'eager'" in told("doge")
+    assert "exact for it: attention 'sdpa' up to keep_window_size or 'eager'" in refusal_of("doge")
 
 
 def test_options_that_do_not_fit_together_are_told_as_such():
-    why = told("helium", hidden_size=48, num_attention_heads=4, num_key_value_heads=2)
+    why = refusal_of("helium", hidden_size=48, num_attention_heads=4, num_key_value_heads=2)
     assert "helium does not run with attention 'documents': its code raises RuntimeError" in why
     assert "see whether the options fit together" in why
 
 
 def test_what_is_exact_as_a_whole_only_is_named_so():
-    assert told("gemma2", chunked=True).endswith("attention 'eager', without loss_chunk")
+    assert refusal_of("gemma2", chunked=True).endswith("attention 'eager', without loss_chunk")
 
 
 def test_a_window_limits_the_length_of_documents_and_of_rows():
@@ -122,14 +122,14 @@ def test_rotary_factors_that_follow_the_longest_document_limit_it():
     [("cohere", {}), ("granite", {"logits_scaling": 3.0}), ("recurrent_gemma", {})],
 )
 def test_a_head_that_is_more_than_a_linear_layer_is_not_cut_into_chunks(model_type, options):
-    found = examine(config(model_type, **options), "documents", True, LanguageModel)
+    outcome = examine(config(model_type, **options), "documents", True, LanguageModel)
     whole = examine(config(model_type, **options), "documents", False, LanguageModel)
     if model_type == "recurrent_gemma":
         assert whole.faults  # its state runs on
     else:
         assert whole.faults == ()
-        assert [one.kind for one in found.faults] == ["chunk"]
-        assert "loss_chunk changes its loss by" in found.faults[0].message
+        assert [fault.kind for fault in outcome.faults] == ["chunk"]
+        assert "loss_chunk changes its loss by" in outcome.faults[0].message
 
 
 def test_an_encoder_becomes_a_decoder_in_its_config_too():
@@ -160,12 +160,12 @@ def test_nothing_outside_is_disturbed():
     torch.set_default_dtype(torch.bfloat16)
     try:
         with torch.device("meta"):
-            found = examine(config("llama"), "documents", False, LanguageModel)
+            outcome = examine(config("llama"), "documents", False, LanguageModel)
             assert torch.zeros(1).is_meta
         assert torch.get_default_dtype() == torch.bfloat16
     finally:
         torch.set_default_dtype(torch.float32)
-    assert found.faults == ()
+    assert outcome.faults == ()
     assert (torch.rand(1), random.random(), np.random.rand()) == expected
 
 

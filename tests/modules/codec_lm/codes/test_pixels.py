@@ -20,11 +20,11 @@ def palette(tmp_path):
 
 def brute(pixels, colours):
     """The first of the nearest colours of each pixel, one after the other."""
-    found = []
+    indices = []
     for pixel in pixels.astype(int):
         distances = [sum((a - b) ** 2 for a, b in zip(pixel, c, strict=True)) for c in colours]
-        found.append(distances.index(min(distances)))
-    return found
+        indices.append(distances.index(min(distances)))
+    return indices
 
 
 def test_every_pixel_has_the_nearest_colour_of_all(palette):

@@ -34,8 +34,8 @@ def tokenizer_of_codes(tmp_path_factory):
     """As the command `tokenizer` makes it with one token more than there are codes."""
     folder = tmp_path_factory.mktemp("codes")
     texts = (codes_to_text(np.full(CODEC.length, code)) for code in range(5))
-    told = train_tokenizer(texts, 6, folder, CODEC.alphabet)
-    assert told.startswith("6 tokens from 5 documents, 1.00 bytes a token")
+    summary = train_tokenizer(texts, 6, folder, CODEC.alphabet)
+    assert summary.startswith("6 tokens from 5 documents, 1.00 bytes a token")
     return str(folder)
 
 

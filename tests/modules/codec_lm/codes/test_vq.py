@@ -28,10 +28,10 @@ def test_codes_and_images_are_those_of_the_network(codec):
     net, shown = codec.autoencoder, images(codec)
     pixels = torch.tensor(shown).view(6, 16, 16, -1).permute(0, 3, 1, 2) / 127.5 - 1
     coded = net(pixels)
-    found = [codec.encode(image) for image in shown]
-    assert np.array_equal(np.stack(found), coded.index_N.view(6, 16))
+    encoded = [codec.encode(image) for image in shown]
+    assert np.array_equal(np.stack(encoded), coded.index_N.view(6, 16))
     wanted = ((coded.pixel_BCHW.clamp(-1, 1) + 1) * 127.5).permute(0, 2, 3, 1)
-    for image, codes in zip(wanted.numpy().reshape(shown.shape), found, strict=True):
+    for image, codes in zip(wanted.numpy().reshape(shown.shape), encoded, strict=True):
         assert np.abs(codec.show(codes) - image).max() <= 0.51
 
 
@@ -56,13 +56,13 @@ def test_sequences_take_two_bytes_a_code_and_show_its_image(codec):
 
 
 def test_a_codec_travels_without_its_weights_and_keeps_its_fingerprint(codec, tmp_path_factory):
-    told = codec.fingerprint()
+    fingerprint = codec.fingerprint()
     sent = pickle.dumps(codec)
     assert len(sent) < 500
-    assert pickle.loads(sent).fingerprint() == told
+    assert pickle.loads(sent).fingerprint() == fingerprint
     folder = tmp_path_factory.mktemp("other")
     write_network(network(1, size=16, channels=3, num_codes=300), folder)
-    assert VqCodec(str(folder)).fingerprint() != told
+    assert VqCodec(str(folder)).fingerprint() != fingerprint
 
 
 def test_a_network_that_is_not_there_is_told_with_the_command_that_makes_it(tmp_path):

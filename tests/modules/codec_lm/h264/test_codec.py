@@ -30,7 +30,7 @@ def moving(codec, dice):
     frames, height, width, _ = codec.shape
     size = int(dice.choice([1, 2, 5, 40]))
     small = dice.integers(0, 256, (2, size, size, 3), dtype=np.uint8)
-    wide = [np.asarray(Image.fromarray(one).resize((2 * width, 2 * height))) for one in small]
+    wide = [np.asarray(Image.fromarray(frame).resize((2 * width, 2 * height))) for frame in small]
     step, cut = dice.integers(-4, 5, 2), int(dice.integers(3, 40))
     shown = [np.roll(wide[t // cut % 2], t * step, (0, 1)) for t in range(frames)]
     return np.stack(shown)[:, :height, :width]
@@ -139,12 +139,12 @@ def test_the_judge_sees_a_missing_slice_and_most_flipped_bits():
     sequence = codec.encode(moving(codec, dice))
     third = [at for at in range(len(sequence)) if sequence.startswith(b"\x00\x00\x01", at)][2:4]
     assert "concealing" in codec.decoder_error(sequence[: third[0]] + sequence[third[1] :])
-    found = 0
+    num_detected = 0
     for at in dice.integers(0, len(sequence), 60):
         broken = bytearray(sequence)
         broken[at] ^= 1 << int(dice.integers(8))
-        found += codec.decoder_error(bytes(broken)) is not None
-    assert found > 30  # a bit of a coefficient makes another good stream
+        num_detected += codec.decoder_error(bytes(broken)) is not None
+    assert num_detected > 30  # a bit of a coefficient makes another good stream
 
 
 @pytest.mark.parametrize(
@@ -186,9 +186,9 @@ def test_a_pyav_without_x264_is_named(monkeypatch):
 
 
 def test_fingerprints_tell_settings_and_builds_apart(monkeypatch):
-    found = {AvcCodec(**setting).fingerprint() for setting in SETTINGS}
-    assert len(found) == len(SETTINGS)
-    assert all("x264 - core" in one for one in found)
+    fingerprints = {AvcCodec(**setting).fingerprint() for setting in SETTINGS}
+    assert len(fingerprints) == len(SETTINGS)
+    assert all("x264 - core" in fingerprint for fingerprint in fingerprints)
 
 
 def test_parameters_say_how_large_images_are_and_how_many_they_hang_on():

@@ -16,12 +16,12 @@ from modules.metrics.image.psnr import psnr
 def test_the_ratio_is_that_of_the_formula():
     dice = torch.Generator().manual_seed(0)
     shown, wanted = torch.randint(0, 256, (2, 5, 4, 6, 3), generator=dice)
-    for one, other, found in zip(shown, wanted, psnr(shown, wanted).tolist(), strict=True):
+    for frame, target, ratio in zip(shown, wanted, psnr(shown, wanted).tolist(), strict=True):
         square = sum(
             (a - b) ** 2
-            for a, b in zip(one.flatten().tolist(), other.flatten().tolist(), strict=True)
+            for a, b in zip(frame.flatten().tolist(), target.flatten().tolist(), strict=True)
         )
-        assert found == pytest.approx(20 * log10(255 / (square / one.numel()) ** 0.5))
+        assert ratio == pytest.approx(20 * log10(255 / (square / frame.numel()) ** 0.5))
 
 
 def test_the_ratio_is_torchmetrics_own():
@@ -44,14 +44,14 @@ def clip(*greys):
 
 
 def test_who_writes_the_true_frames_beats_a_still_image():
-    found = frame_prediction(clip(9, 9, 30, 40), clip(0, 10, 30, 40), 2)
-    assert found.written == inf
-    assert found.repeated == pytest.approx(20 * log10(255 / ((20**2 + 30**2) / 2) ** 0.5))
+    prediction = frame_prediction(clip(9, 9, 30, 40), clip(0, 10, 30, 40), 2)
+    assert prediction.written == inf
+    assert prediction.repeated == pytest.approx(20 * log10(255 / ((20**2 + 30**2) / 2) ** 0.5))
 
 
 def test_who_repeats_the_last_given_frame_is_as_good_as_a_still_image():
-    found = frame_prediction(clip(0, 10, 10, 10), clip(0, 10, 30, 40), 2)
-    assert found.written == found.repeated
+    prediction = frame_prediction(clip(0, 10, 10, 10), clip(0, 10, 30, 40), 2)
+    assert prediction.written == prediction.repeated
 
 
 @pytest.mark.parametrize("given", [0, 3])
@@ -61,8 +61,10 @@ def test_clips_without_given_or_without_written_frames_are_refused(given):
 
 
 def test_several_clips_count_by_their_mean_squares():
-    found = mean_frame_prediction([FramePrediction(inf, 20.0), FramePrediction(20.0, 20.0)])
-    assert found.repeated == pytest.approx(20.0)
-    assert found.written == pytest.approx(20.0 + 10 * log10(2))
+    mean_prediction = mean_frame_prediction(
+        [FramePrediction(inf, 20.0), FramePrediction(20.0, 20.0)]
+    )
+    assert mean_prediction.repeated == pytest.approx(20.0)
+    assert mean_prediction.written == pytest.approx(20.0 + 10 * log10(2))
     with pytest.raises(ValueError, match="no clip"):
         mean_frame_prediction([])

@@ -65,8 +65,8 @@ def test_finished_clips_keep_their_frames_and_are_not_complained_of(
         clip = CODEC.decode(CODEC.encode(CLIPS.clip(number, CODEC.shape[:3])))
         given = CODEC.given(0.667)
         assert np.array_equal(shown[:given], clip[:given])
-        found = frame_prediction(torch.from_numpy(shown), torch.from_numpy(clip), given)
-        assert found.written > 0
+        prediction = frame_prediction(torch.from_numpy(shown), torch.from_numpy(clip), given)
+        assert prediction.written > 0
 
 
 def test_new_clips_lie_side_by_side(system):
@@ -77,6 +77,6 @@ def test_new_clips_lie_side_by_side(system):
 
 def test_kinds_of_tokens_are_those_of_video(system):
     ids = system.tokenizer.encode(CODEC.text(CLIPS.clip(0, CODEC.shape[:3])))
-    found = {system.rules.kinds[n] for n in system.rules.token_kinds([*ids, system.rules.end])}
-    assert {"start_code", "coefficient", "finish"} < found
-    assert "marker" not in found
+    kinds = {system.rules.kinds[n] for n in system.rules.token_kinds([*ids, system.rules.end])}
+    assert {"start_code", "coefficient", "finish"} < kinds
+    assert "marker" not in kinds

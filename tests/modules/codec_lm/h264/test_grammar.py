@@ -41,11 +41,11 @@ def write(grammar, dice, budget=None):
 
 def check_structure(codec, sequence):
     """As many frames as there should be, each with all macroblocks in order."""
-    found, num = units(sequence), codec.parameters.num_macroblocks
-    numbers = [BitReader(unit.payload).unsigned() for unit in found]
+    nal_units, num = units(sequence), codec.parameters.num_macroblocks
+    numbers = [BitReader(unit.payload).unsigned() for unit in nal_units]
     assert numbers == list(range(num)) * codec.frames
-    assert found[0].kind == 5
-    assert all(len({unit.kind for unit in found[at : at + num]}) == 1 for at in numbers[::num])
+    assert nal_units[0].kind == 5
+    assert all(len({unit.kind for unit in nal_units[at : at + num]}) == 1 for at in numbers[::num])
     assert sequence.count(FIRST) == codec.frames
     assert sequence.count(START) == codec.frames * num
 
@@ -169,9 +169,9 @@ def test_slices_of_more_macroblocks_have_no_grammar():
 def test_what_bytes_say_is_where_they_stand():
     codec = AvcCodec(32, 32)
     sequence = codec.encode(moving(codec, np.random.default_rng(6)))
-    found = byte_kinds(codec.grammar, sequence)
-    assert len(found) == len(sequence)
-    count = Counter(found)
+    kinds = byte_kinds(codec.grammar, sequence)
+    assert len(kinds) == len(sequence)
+    count = Counter(kinds)
     assert count["unit"] == 4 * codec.frames
     assert count["start_code"] == 3 * count["unit"] + codec.frames
     assert count["escape"] == sum(len(u.body) - 1 - len(u.payload) for u in units(sequence))

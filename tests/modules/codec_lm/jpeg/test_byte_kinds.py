@@ -12,13 +12,13 @@ from tests.modules.codec_lm.jpeg.test_grammar import CASES, image
 def test_markers_stuffing_and_header_stand_where_they_do(sampling, restart, keep_header):
     codec = JpegCodec(24, 40, 60, sampling, restart, keep_header)
     sequence = codec.encode(image(codec, np.random.default_rng(0)))
-    found = byte_kinds(codec.grammar, sequence)
-    assert len(found) == len(sequence)
+    kinds = byte_kinds(codec.grammar, sequence)
+    assert len(kinds) == len(sequence)
     size = len(codec.header) if keep_header else 0
-    assert found[:size] == ["header"] * size
-    assert "header" not in found[size:]
+    assert kinds[:size] == ["header"] * size
+    assert "header" not in kinds[size:]
     state = codec.grammar.start
-    for name, byte in zip(found, sequence, strict=True):
+    for name, byte in zip(kinds, sequence, strict=True):
         assert (name == "marker") == (state.phase in ("marker", "number"))
         assert (name == "stuffing") == (state.phase == "stuffing")
         state = codec.grammar.advance(state, byte)

@@ -90,12 +90,12 @@ def test_a_file_cut_anywhere_shows_its_whole_rows_and_is_complained_of(
     side, (rows, columns) = CELL[sampling], codec.grid
     for cut, byte in enumerate(sequence):
         if cut >= keep_header * len(codec.header):
-            found = codec.decode(sequence[:cut])
-            assert found.shape == codec.shape
+            decoded = codec.decode(sequence[:cut])
+            assert decoded.shape == codec.shape
             complete = state.done // columns * side
             if sampling == "4:2:0" and complete < rows * side:
                 complete -= 1  # the last line of chrominance is smoothed with the next row
-            assert np.array_equal(found[: max(0, complete)], whole[: max(0, complete)])
+            assert np.array_equal(decoded[: max(0, complete)], whole[: max(0, complete)])
         assert codec.decoder_error(sequence[:cut]) is not None
         state = codec.grammar.advance(state, byte)
 
@@ -120,8 +120,8 @@ def test_a_header_of_another_size_shows_nothing_and_is_complained_of(size):
 
 def test_what_is_said_of_another_size_has_both():
     codec = JpegCodec(16, 16)
-    told = codec.decoder_error(resized(codec, 24, 16))
-    assert told == "24x16 pixels of YCbCr, not 16x16 of YCbCr"
+    error = codec.decoder_error(resized(codec, 24, 16))
+    assert error == "24x16 pixels of YCbCr, not 16x16 of YCbCr"
     with pytest.raises(OSError, match="24x16 pixels of RGB, not 16x16 of RGB"):
         codec.decode(resized(codec, 24, 16))
 

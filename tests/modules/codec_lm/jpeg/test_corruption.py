@@ -24,19 +24,24 @@ def test_exactly_one_byte_of_the_scan_differs(keep_header):
 def test_a_sound_file_has_no_damage():
     codec = JpegCodec(32, 32)
     sequence = codec.encode(image(codec, np.random.default_rng(0)))
-    found = damage(codec, sequence, sequence)
-    assert (found.opens, found.is_silent, found.squared_error, found.share) == (True, True, 0, 0)
+    result = damage(codec, sequence, sequence)
+    assert (result.opens, result.is_silent, result.squared_error, result.share) == (
+        True,
+        True,
+        0,
+        0,
+    )
 
 
 def test_the_share_counts_units_by_a_plain_loop():
     codec = JpegCodec(20, 28, sampling="grey")
     dice = np.random.default_rng(0)
-    one = np.zeros((20, 28), np.uint8)
-    other = one.copy()
+    sound = np.zeros((20, 28), np.uint8)
+    damaged = sound.copy()
     for y, x in ((3, 3), (19, 27), (18, 25), (8, 8)):
-        other[y, x] = dice.integers(1, 256)
-    units = {(y // 8, x // 8) for y in range(20) for x in range(28) if one[y, x] != other[y, x]}
-    assert changed(codec, one, other) == len(units) / 12
+        damaged[y, x] = dice.integers(1, 256)
+    units = {(y // 8, x // 8) for y in range(20) for x in range(28) if sound[y, x] != damaged[y, x]}
+    assert changed(codec, sound, damaged) == len(units) / 12
 
 
 def test_restart_markers_keep_damage_local():

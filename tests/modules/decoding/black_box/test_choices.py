@@ -44,20 +44,20 @@ def box(token_strings):
 
 def test_only_choices_are_reweighted_and_compared(box):
     made = box({"the": 0.5, "A": 0.2, "B": 0.15, "C": 0.1, "D": 0.04}, {"B": log(2), "t": 9.0})
-    found = choose(made, "?", LETTERS)
-    assert (found.choice, found.base_choice) == ("B", "A")
+    chosen = choose(made, "?", LETTERS)
+    assert (chosen.choice, chosen.base_choice) == ("B", "A")
     total = 0.2 + 0.3 + 0.1 + 0.04
     wanted = {"A": 0.2 / total, "B": 0.3 / total, "C": 0.1 / total, "D": 0.04 / total}
-    assert found.probability == pytest.approx(wanted)
-    assert found.dropped == []
+    assert chosen.probability == pytest.approx(wanted)
+    assert chosen.dropped == []
 
 
 def test_spellings_of_a_choice_are_summed(box, token_strings):
     both = {"A": token_strings.ids("A"), " A": token_strings.ids(" A")}
     assert all(both.values())
-    found = choose(box({"A": 0.2, " A": 0.2, "B": 0.3}, {}), "?", LETTERS)
-    assert found.choice == "A"
-    assert found.probability["A"] == pytest.approx(4 / 7)
+    chosen = choose(box({"A": 0.2, " A": 0.2, "B": 0.3}, {}), "?", LETTERS)
+    assert chosen.choice == "A"
+    assert chosen.probability["A"] == pytest.approx(4 / 7)
 
 
 def test_dropped_choices_are_told_and_may_make_it_uncertain(box):
@@ -77,20 +77,20 @@ def test_dropped_choices_are_told_and_may_make_it_uncertain(box):
 
 def test_a_question_without_a_listed_choice_is_unanswered(box):
     for listed in ({"the": 0.9}, {}):
-        found = choose(box(listed, {}), "?", LETTERS)
-        assert found.choice is None
-        assert found.base_choice is None
-        assert found.dropped == ["A", "B", "C", "D"]
-        assert not found.certain
-        assert found.probability == {}
+        chosen = choose(box(listed, {}), "?", LETTERS)
+        assert chosen.choice is None
+        assert chosen.base_choice is None
+        assert chosen.dropped == ["A", "B", "C", "D"]
+        assert not chosen.certain
+        assert chosen.probability == {}
 
 
 def test_accuracy_is_told_of_all_and_of_the_answered():
-    found = accuracy(["A", None, "C", "D"], ["A", "B", "B", "D"])
-    assert found == Accuracy(num=4, answered=3, correct=2)
-    assert found.unanswered == 1
-    assert found.of_all == 0.5
-    assert found.of_answered == pytest.approx(2 / 3)
+    result = accuracy(["A", None, "C", "D"], ["A", "B", "B", "D"])
+    assert result == Accuracy(num=4, answered=3, correct=2)
+    assert result.unanswered == 1
+    assert result.of_all == 0.5
+    assert result.of_answered == pytest.approx(2 / 3)
     assert accuracy([None], ["A"]).of_answered != accuracy([None], ["A"]).of_answered  # NaN
     with pytest.raises(ValueError, match="there are no questions"):
         accuracy([], [])

@@ -60,17 +60,17 @@ def whole(parts, ids, alpha=1.0, base_ids=None):
 def test_with_all_tokens_it_writes_what_plain_proxy_tuning_writes(parts, box):
     tokenizer = parts[0]
     with serving(model=parts[2], tokenizer=tokenizer, as_ids=True) as served:
-        found = box(served, num=len(tokenizer)).write(PROMPT)
+        written = box(served, num=len(tokenizer)).write(PROMPT)
     ids = tokenizer.encode(PROMPT)
-    for token in found.tokens:
+    for token in written.tokens:
         q_V = whole(parts, ids)
         assert token.id == int(q_V.argmax())
         assert token.p == pytest.approx(float(q_V.max()), rel=1e-4)
         assert token.low == token.high == 0.0
         ids.append(token.id)
-    assert found.is_certain
-    assert found.ended == "length"
-    assert len(found.tokens) == 8
+    assert written.is_certain
+    assert written.ended == "length"
+    assert len(written.tokens) == 8
 
 
 @pytest.mark.parametrize("alpha", [0.1, 1.0])
@@ -78,15 +78,15 @@ def test_with_all_tokens_it_writes_what_plain_proxy_tuning_writes(parts, box):
 def test_with_a_few_tokens_the_truth_is_within_the_bounds(parts, box, alpha, as_ids):
     tokenizer = parts[0]
     with serving(model=parts[2], tokenizer=tokenizer, as_ids=as_ids) as served:
-        found = box(served, num=12, alpha=alpha, temperature=1.0).write(PROMPT)
+        written = box(served, num=12, alpha=alpha, temperature=1.0).write(PROMPT)
     ids = tokenizer.encode(PROMPT)
-    for token in found.tokens:
+    for token in written.tokens:
         base_ids = ids if as_ids else tokenizer.encode(tokenizer.decode(ids))
         q_V = whole(parts, ids, alpha, base_ids)
         distance = 1 - float(q_V[token.id]) / token.p
         assert token.low - 1e-5 <= distance <= token.high + 1e-5
         ids.append(token.id)
-    assert 0 < max(token.high for token in found.tokens)
+    assert 0 < max(token.high for token in written.tokens)
 
 
 def test_a_certain_token_is_that_of_the_whole_distribution(parts, box):
@@ -105,13 +105,13 @@ def test_a_certain_token_is_that_of_the_whole_distribution(parts, box):
 def test_without_alpha_it_writes_the_base_s_own_greedy_text(parts, box):
     tokenizer = parts[0]
     with serving(model=parts[2], tokenizer=tokenizer, as_ids=True) as served:
-        found = box(served, num=3, alpha=0.0).write(PROMPT)
+        written = box(served, num=3, alpha=0.0).write(PROMPT)
     ids = torch.tensor([tokenizer.encode(PROMPT)])
     wanted = parts[2].generate(
         ids, attention_mask=torch.ones_like(ids), max_new_tokens=8, do_sample=False, pad_token_id=0
     )[0, ids.shape[1] :]
-    assert [token.id for token in found.tokens] == wanted.tolist()
-    assert found.is_certain
+    assert [token.id for token in written.tokens] == wanted.tolist()
+    assert written.is_certain
 
 
 # Texts
@@ -120,57 +120,59 @@ def test_without_alpha_it_writes_the_base_s_own_greedy_text(parts, box):
 def test_a_base_that_reads_text_is_only_given_whole_characters(parts, box):
     tokenizer, token_strings = parts[:2]
     with serving(model=parts[2], tokenizer=tokenizer) as served:
-        found = box(served, num=40, as_ids=False).write(PROMPT)
+        written = box(served, num=40, as_ids=False).write(PROMPT)
     prompts = [fields["prompt"] for _, _, fields in served.requests]
-    texts = [token_strings.text(one.id for one in found.tokens[:n]) for n in range(len(prompts))]
+    texts = [
+        token_strings.text(token.id for token in written.tokens[:n]) for n in range(len(prompts))
+    ]
     assert prompts == [PROMPT + text for text in texts]
-    assert "\ufffd" not in found.text
-    assert max(token.unknown for token in found.tokens) > 0  # parts of characters
+    assert "\ufffd" not in written.text
+    assert max(token.unknown for token in written.tokens) > 0  # parts of characters
 
 
 def test_ids_are_sent_where_the_base_shares_the_tokenizer(parts, box):
     tokenizer = parts[0]
     with serving(model=parts[2], tokenizer=tokenizer, as_ids=True) as served:
-        found = box(served).write(PROMPT)
+        written = box(served).write(PROMPT)
     sent = [fields["prompt"] for _, _, fields in served.requests]
-    ids = [one.id for one in found.tokens]
+    ids = [token.id for token in written.tokens]
     assert sent == [[*tokenizer.encode(PROMPT), *ids[:n]] for n in range(8)]
 
 
 def test_a_stop_string_ends_a_text_and_is_cut_off(parts, box):
     with serving(model=parts[2], tokenizer=parts[0]) as served:
         text = box(served, as_ids=False).write(PROMPT).text
-        found = box(served, as_ids=False, stop=[text[2:4], "never"]).write(PROMPT)
-    assert found.ended == "stop"
-    assert found.text == text[: text.index(text[2:4])]
-    assert len(found.tokens) < 8
+        written = box(served, as_ids=False, stop=[text[2:4], "never"]).write(PROMPT)
+    assert written.ended == "stop"
+    assert written.text == text[: text.index(text[2:4])]
+    assert len(written.tokens) < 8
 
 
 def test_each_of_several_ends_ends_a_text(parts, box):
     with serving(model=parts[2], tokenizer=parts[0], as_ids=True) as served:
         tokens = box(served).write(PROMPT).tokens
         for n in (2, 4):
-            first = [one.id for one in tokens].index(tokens[n].id)
-            found = box(served, end=[299, tokens[n].id]).write(PROMPT)
-            assert found.ended == "end"
-            assert found.tokens == tokens[: first + 1]
-            assert found.text == parts[1].text(one.id for one in tokens[:first])
+            first = [token.id for token in tokens].index(tokens[n].id)
+            written = box(served, end=[299, tokens[n].id]).write(PROMPT)
+            assert written.ended == "end"
+            assert written.tokens == tokens[: first + 1]
+            assert written.text == parts[1].text(token.id for token in tokens[:first])
 
 
 def test_an_endpoint_that_ends_the_text_ends_it(parts, box):
     choice = {"choices": [{"text": "", "finish_reason": "stop", "logprobs": None}]}
     with serving(script=[(200, {}, choice)]) as served:
-        found = box(served).write(PROMPT)
-    assert found == ("", [], "endpoint")
+        written = box(served).write(PROMPT)
+    assert written == ("", [], "endpoint")
 
 
 def test_an_endpoint_of_which_nothing_is_known_ends_the_text(parts, box):
     table = {"tokens": ["zzz"], "top_logprobs": [{"zzz": -0.1, "yyy": -3.0}]}
     choice = {"choices": [{"text": "zzz", "logprobs": table}]}
     with serving(script=[(200, {}, choice)]) as served:
-        found = box(served).write(PROMPT)
-    assert found == ("", [], "unknown")
-    assert not found.is_certain
+        written = box(served).write(PROMPT)
+    assert written == ("", [], "unknown")
+    assert not written.is_certain
 
 
 def test_a_run_that_breaks_down_goes_on_without_asking_twice(parts, box, tmp_path):
@@ -179,7 +181,10 @@ def test_a_run_that_breaks_down_goes_on_without_asking_twice(parts, box, tmp_pat
     asked = []
     with serving(model=parts[2], tokenizer=parts[0], as_ids=True) as served:
         made = box(served, max_new_tokens=2)
-        wanted = [{"id": one["id"], **made.write(one["prompt"]).record()} for one in questions]
+        wanted = [
+            {"id": question["id"], **made.write(question["prompt"]).record()}
+            for question in questions
+        ]
 
         def answer(question):
             asked.append(question["id"])
@@ -203,9 +208,9 @@ def test_a_run_that_breaks_down_goes_on_without_asking_twice(parts, box, tmp_pat
 def test_a_chat_tells_one_token(parts, box):
     with serving(model=parts[2], tokenizer=parts[0]) as served:
         top_logprobs = ChatTopLogprobs(Endpoint(served.url, "tiny"), 20)
-        found = box(served, top_logprobs=top_logprobs, max_new_tokens=1).write(PROMPT)
+        written = box(served, top_logprobs=top_logprobs, max_new_tokens=1).write(PROMPT)
         text = box(served, num=20, as_ids=False, max_new_tokens=1).write(PROMPT)
-        assert [one.id for one in found.tokens] == [one.id for one in text.tokens]
+        assert [token.id for token in written.tokens] == [token.id for token in text.tokens]
         with pytest.raises(ValueError, match="a chat endpoint gives one token only"):
             box(served, top_logprobs=top_logprobs).write(PROMPT)
 
@@ -214,9 +219,9 @@ def test_a_chat_that_can_goes_on_with_its_half_finished_answer(parts, box):
     continuation_fields = {"continue_final_message": True, "add_generation_prompt": False}
     with serving(model=parts[2], tokenizer=parts[0]) as served:
         top_logprobs = ChatTopLogprobs(Endpoint(served.url, "tiny"), 20, continuation_fields)
-        found = box(served, top_logprobs=top_logprobs).write(PROMPT)
+        written = box(served, top_logprobs=top_logprobs).write(PROMPT)
     second = served.requests[1][2]
-    assert second["messages"][1] == {"role": "assistant", "content": found.tokens[0].text}
+    assert second["messages"][1] == {"role": "assistant", "content": written.tokens[0].text}
     assert second["continue_final_message"] is True
     assert "continue_final_message" not in served.requests[0][2]
 
@@ -226,7 +231,7 @@ def test_a_chat_that_can_goes_on_with_its_half_finished_answer(parts, box):
 
 def split_up(tokenizer):
     """Tokens that a tokenizer would never choose for their text."""
-    return [i for one in " the" for i in tokenizer.encode(one)]
+    return [i for part in " the" for i in tokenizer.encode(part)]
 
 
 def test_nothing_is_certain_once_the_endpoint_reads_other_tokens_than_were_chosen(parts, box):
@@ -235,21 +240,24 @@ def test_nothing_is_certain_once_the_endpoint_reads_other_tokens_than_were_chose
     assert tokenizer.encode(PROMPT + " the") != [*tokenizer.encode(PROMPT), *odd]
 
     def answer(fields):
-        told = f"token_id:{odd[len(told_of)]}" if len(told_of) < len(odd) else "token_id:70"
-        told_of.append(told)
-        return {"text": "", "logprobs": {"tokens": [told], "top_logprobs": [{told: -1e-9}]}}
+        token_name = f"token_id:{odd[len(told_of)]}" if len(told_of) < len(odd) else "token_id:70"
+        told_of.append(token_name)
+        return {
+            "text": "",
+            "logprobs": {"tokens": [token_name], "top_logprobs": [{token_name: -1e-9}]},
+        }
 
     for as_ids in (True, False):
         told_of = []
         with serving() as served:
             served.text = answer
-            found = box(served, num=1, as_ids=as_ids, max_new_tokens=5).write(PROMPT)
-        assert [one.id for one in found.tokens[: len(odd)]] == odd
-        seen = [one.read_back for one in found.tokens]
+            written = box(served, num=1, as_ids=as_ids, max_new_tokens=5).write(PROMPT)
+        assert [token.id for token in written.tokens[: len(odd)]] == odd
+        seen = [token.read_back for token in written.tokens]
         assert all(seen) if as_ids else not seen[len(odd)]
-        for one in found.tokens:
-            assert one.read_back or (one.certain, one.low, one.high) == (False, 0.0, 1.0)
-        assert found.is_certain == as_ids
+        for token in written.tokens:
+            assert token.read_back or (token.certain, token.low, token.high) == (False, 0.0, 1.0)
+        assert written.is_certain == as_ids
 
 
 # Lists
@@ -274,8 +282,8 @@ def test_a_token_is_known_by_its_id_where_its_text_may_be_two(parts):
 def test_tokens_without_a_single_local_id_are_counted_and_left_unseen(parts):
     token_strings = parts[1]
     names = [" the", "zzz", "\ufffd", "Ġthe", "a"]  # the first and the fourth are one token
-    found = NextTokens([Candidate(t, -1.0 - n) for n, t in enumerate(names)], 0.01)
-    seen = local_candidates(found, token_strings)
+    candidates = NextTokens([Candidate(t, -1.0 - n) for n, t in enumerate(names)], 0.01)
+    seen = local_candidates(candidates, token_strings)
     assert seen.id_K.tolist() == token_strings.ids("a")
     assert sorted(seen.unmatched) == pytest.approx(
         sorted(float(torch.tensor(-1.0 - n).exp()) for n in range(4))
@@ -286,9 +294,9 @@ def test_tokens_without_a_single_local_id_are_counted_and_left_unseen(parts):
 def test_a_base_that_reads_text_can_use_no_part_of_a_character(parts):
     tokenizer, token_strings = parts[:2]
     part = tokenizer.convert_tokens_to_ids("Ã")
-    found = NextTokens([Candidate(f"token_id:{i}", -1.0) for i in (part, 5)], 0.1)
-    assert local_candidates(found, token_strings).id_K.tolist() == [part, 5]
-    seen = local_candidates(found, token_strings, whole=True)
+    candidates = NextTokens([Candidate(f"token_id:{i}", -1.0) for i in (part, 5)], 0.1)
+    assert local_candidates(candidates, token_strings).id_K.tolist() == [part, 5]
+    seen = local_candidates(candidates, token_strings, whole=True)
     assert seen.id_K.tolist() == [5]
     assert len(seen.unmatched) == 1
 
@@ -309,19 +317,19 @@ def test_draws_follow_the_distribution_with_temperature_and_top_p():
         how = ProxySampling(temperature=temperature, top_p=top_p)
         drawn = torch.tensor([how.choose(logprob_K, rng) for _ in range(2000)])
         wanted = torch.tensor(shares, dtype=torch.float64) / sum(shares)
-        found = drawn.bincount(minlength=4) / 2000
-        torch.testing.assert_close(found.double(), wanted, atol=0.04, rtol=0)
+        frequency = drawn.bincount(minlength=4) / 2000
+        torch.testing.assert_close(frequency.double(), wanted, atol=0.04, rtol=0)
     assert ProxySampling().choose(logprob_K, rng) == 1
 
 
 def test_a_seed_gives_the_same_text_again(parts, box):
     with serving(model=parts[2], tokenizer=parts[0], as_ids=True) as served:
-        one, same, other = (
+        first, same, second = (
             box(served, num=50, temperature=2.0, seed=seed).write(PROMPT).tokens
             for seed in (1, 1, 2)
         )
-    assert one == same
-    assert one != other
+    assert first == same
+    assert first != second
 
 
 def test_each_question_and_each_answer_has_its_own_draws(parts, box):
@@ -333,7 +341,7 @@ def test_each_question_and_each_answer_has_its_own_draws(parts, box):
 
 
 @pytest.mark.parametrize(
-    ("sampling", "told"),
+    ("sampling", "message"),
     [
         ({"max_new_tokens": 0}, "max_new_tokens must be at least 1, got 0"),
         ({"temperature": -1.0}, "temperature must not be negative"),
@@ -341,6 +349,6 @@ def test_each_question_and_each_answer_has_its_own_draws(parts, box):
         ({"stop": [""]}, "a stop string is empty"),
     ],
 )
-def test_what_cannot_be_sampled_from_is_refused(sampling, told):
-    with pytest.raises(ValueError, match=told):
+def test_what_cannot_be_sampled_from_is_refused(sampling, message):
+    with pytest.raises(ValueError, match=message):
         ProxySampling(**sampling)

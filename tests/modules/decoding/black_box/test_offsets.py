@@ -50,10 +50,10 @@ def test_the_offsets_are_alpha_times_the_difference(tokenizer):
     expert = tiny_model("gpt2", len(tokenizer) + 5, seed=1)  # wider than the tokenizer
     antiexpert = tiny_model("llama", len(tokenizer), seed=2)
     offsets = LocalOffsets(expert, antiexpert, tokenizer, 0.7, expert_prompt="[{}]".format)
-    found = offsets("the cat", [7, 8])
+    offset_V = offsets("the cat", [7, 8])
     ours = [*tokenizer.encode("[the cat]"), 7, 8], [*tokenizer.encode("the cat"), 7, 8]
-    one = uncached(expert, ours[0])[: len(tokenizer)]
-    torch.testing.assert_close(found, 0.7 * (one - uncached(antiexpert, ours[1])))
+    expert_V = uncached(expert, ours[0])[: len(tokenizer)]
+    torch.testing.assert_close(offset_V, 0.7 * (expert_V - uncached(antiexpert, ours[1])))
     assert offsets.followers[0].ids == ours[0]
 
 

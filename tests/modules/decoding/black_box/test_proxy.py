@@ -51,12 +51,12 @@ def test_the_exact_distance_is_within_the_bounds(seed, num, share, sharp, spread
     k = max(1, round(share * num))
     step = proxy_step(*top(p_V, k), delta_V)
     q_V = exact(p_V, delta_V)
-    found = distance(step, q_V)
-    assert step.low - 1e-12 <= found <= step.high + 1e-12
+    true_distance = distance(step, q_V)
+    assert step.low - 1e-12 <= true_distance <= step.high + 1e-12
     chosen = step.id_K[step.logprob_K.argmax()]
     if step.is_certain:
         assert q_V[chosen] == q_V.max()
-    torch.testing.assert_close(q_V[step.id_K], (1 - found) * step.logprob_K.exp())
+    torch.testing.assert_close(q_V[step.id_K], (1 - true_distance) * step.logprob_K.exp())
 
 
 @given(**CASES, num_orphans=st.integers(1, 4))
@@ -147,10 +147,10 @@ def test_without_offsets_it_is_the_base_and_what_is_missing_is_known():
 
 def test_a_constant_on_all_offsets_changes_nothing():
     p_V, delta_V = draw(2, 20, 0.5, 1.0)
-    one = proxy_step(*top(p_V, 4), delta_V)
-    other = proxy_step(*top(p_V, 4), delta_V + 500.0)
-    torch.testing.assert_close(one.logprob_K, other.logprob_K)
-    assert one.high == pytest.approx(other.high)
+    plain = proxy_step(*top(p_V, 4), delta_V)
+    shifted = proxy_step(*top(p_V, 4), delta_V + 500.0)
+    torch.testing.assert_close(plain.logprob_K, shifted.logprob_K)
+    assert plain.high == pytest.approx(shifted.high)
 
 
 def test_offsets_far_apart_do_not_overflow():

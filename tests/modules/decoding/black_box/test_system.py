@@ -61,19 +61,19 @@ def test_a_black_box_writes_what_it_writes_in_python(parts, experts, tmp_path, c
         box = BlackBox(
             TextTopLogprobs(Endpoint(served.url, "x")), offsets, TokenStrings(tokenizer), how
         )
-        wanted = [box.write(one["question"]) for one in QUESTIONS]
-    assert [one["id"] for one in records] == [one["id"] for one in QUESTIONS]
-    for one, other in zip(records, wanted, strict=True):
-        assert one["continuation"] == other.text
-        assert one["ended"] == other.ended
-        assert one["certain"] == other.is_certain
-        assert one["num_tokens"] == len(one["tokens"]) == len(other.tokens)
-        assert one["num_certain"] == sum(token["certain"] for token in one["tokens"])
-        for token, told in zip(one["tokens"], other.tokens, strict=True):
-            assert token["token"] == told.text
+        wanted = [box.write(question["question"]) for question in QUESTIONS]
+    assert [record["id"] for record in records] == [question["id"] for question in QUESTIONS]
+    for record, written in zip(records, wanted, strict=True):
+        assert record["continuation"] == written.text
+        assert record["ended"] == written.ended
+        assert record["certain"] == written.is_certain
+        assert record["num_tokens"] == len(record["tokens"]) == len(written.tokens)
+        assert record["num_certain"] == sum(token["certain"] for token in record["tokens"])
+        for token, written_token in zip(record["tokens"], written.tokens, strict=True):
+            assert token["token"] == written_token.text
             for name in ("p", "low", "high"):
-                assert token[name] == pytest.approx(getattr(told, name), abs=1e-5)
-    certain = sum(one["certain"] for one in records)
+                assert token[name] == pytest.approx(getattr(written_token, name), abs=1e-5)
+    certain = sum(record["certain"] for record in records)
     assert f"texts        5, of which {certain} are certain" in capsys.readouterr().out
 
 
@@ -111,8 +111,8 @@ def test_an_endpoint_that_stays_busy_ends_the_run_and_the_next_one_goes_on(
         answers.unlink()
         served.requests.clear()
         busy_after(served, calls["q0"] + calls["q1"], tries=2)
-        told = r"question 'q2': /v1/completions: status 429: too many requests \(after"
-        with refused(told):
+        message = r"question 'q2': /v1/completions: status 429: too many requests \(after"
+        with refused(message):
             black_box(tmp_path, experts, served, *tries)
         assert asked(served) == {"q0": calls["q0"], "q1": calls["q1"], "q2": 2}
         assert lines(answers) == whole[:2]
@@ -121,23 +121,23 @@ def test_an_endpoint_that_stays_busy_ends_the_run_and_the_next_one_goes_on(
         served.requests.clear()
         capsys.readouterr()
         with pytest.warns(UserWarning, match="answers.jsonl:3"):
-            found = black_box(tmp_path, experts, served, *tries)
+            records = black_box(tmp_path, experts, served, *tries)
     assert asked(served) == {name: calls[name] for name in ("q2", "q3", "q4")}
-    assert found == whole
+    assert records == whole
     assert "texts        5, of which" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("api", ["text", "chat"])
 def test_a_question_with_choices_gets_one_of_them(api, parts, experts, tmp_path, capsys):
-    rows = [{**one, "choices": [" A", " B", " C"], "right": 1} for one in QUESTIONS[:3]]
+    rows = [{**question, "choices": [" A", " B", " C"], "right": 1} for question in QUESTIONS[:3]]
     flags = [f"--model.init_args.method.api={api}", "--model.init_args.method.top_k=270"]
     columns = {"choices": "choices", "answer": "right", "fields": {"question": "question"}}
     with serving(model=parts[1], tokenizer=parts[0]) as served:
         records = black_box(tmp_path, experts, served, *flags, questions=rows, **columns)
         assert len(served.requests) == 3
     tokenizer, base, expert, antiexpert = parts
-    for one in records:
-        ids = torch.tensor([tokenizer.encode(one["question"])])
+    for record in records:
+        ids = torch.tensor([tokenizer.encode(record["question"])])
         with torch.no_grad():
             own, tuned, untuned = (m(ids).logits[0, -1] for m in (base, expert, antiexpert))
         score = (own + tuned - untuned).log_softmax(0)
@@ -146,9 +146,9 @@ def test_a_question_with_choices_gets_one_of_them(api, parts, experts, tmp_path,
             name: sum(float(score[i].exp()) for i in {*ids} if is_single(tokenizer, i, name))
             for name, ids in spelled.items()
         }
-        assert one["choice"] == max(mass, key=mass.get)
-        assert one["right"] == " B"
-        assert not one["dropped"]
+        assert record["choice"] == max(mass, key=mass.get)
+        assert record["right"] == " B"
+        assert not record["dropped"]
     assert "right of 3" in capsys.readouterr().out
 
 

@@ -29,7 +29,7 @@ def three(kind):
     return Decoder(proxy_tuned(*(tiny(kind, seed) for seed in range(3)), Numbers()))
 
 
-def one(kind):
+def alone_decoder(kind):
     return Decoder(Branches((Branch(tiny(kind), Numbers(), Formatted("{question}")),)))
 
 
@@ -40,7 +40,7 @@ def tokens(decoder, questions, **how):
 # Chance
 
 
-@pytest.mark.parametrize("build", [three, one])
+@pytest.mark.parametrize("build", [three, alone_decoder])
 @pytest.mark.parametrize("kind", ["llama", "t5"])
 def test_a_drawn_answer_is_the_same_alone_in_any_batch_and_in_any_order(build, kind):
     decoder = build(kind)
@@ -57,7 +57,7 @@ def test_a_drawn_answer_is_the_same_alone_in_any_batch_and_in_any_order(build, k
 
 
 def test_each_answer_of_a_question_and_each_name_has_chance_of_its_own():
-    decoder = one("llama")
+    decoder = alone_decoder("llama")
     two = tokens(decoder, QUESTIONS[:2], num_return_sequences=2, **WARM)
     assert two[0] != two[1]
     assert two[::2] == tokens(decoder, QUESTIONS[:2], **WARM)
@@ -66,7 +66,7 @@ def test_each_answer_of_a_question_and_each_name_has_chance_of_its_own():
     assert same[0] != same[1]
 
 
-@pytest.mark.parametrize("build", [three, one])
+@pytest.mark.parametrize("build", [three, alone_decoder])
 def test_beams_that_draw_do_so_for_each_question(build):
     decoder, how = build("llama"), {**WARM, "num_beams": 3, "max_new_tokens": 5}
     together = tokens(decoder, QUESTIONS, **how)
@@ -85,7 +85,7 @@ def test_draws_follow_the_combined_distribution():
     assert float((share_V - wanted).abs().max()) < 0.04
 
 
-@pytest.mark.parametrize("build", [three, one])
+@pytest.mark.parametrize("build", [three, alone_decoder])
 def test_a_penalty_on_seen_tokens_does_not_see_padding(build):
     """The padding is what the short question's answer begins with."""
     decoder = build("llama")
@@ -103,24 +103,24 @@ def free_texts(decoder):
 
 
 def test_nothing_behind_the_stop_string_of_a_row_is_recorded():
-    decoder = one("llama")
+    decoder = alone_decoder("llama")
     free = free_texts(decoder)
     number = max(range(5), key=lambda n: len(free[n]))
     stop = f" {free[number][3]} "
-    found = decoder.generate(QUESTIONS, max_new_tokens=10, do_sample=False, stop=[stop])
+    together = decoder.generate(QUESTIONS, max_new_tokens=10, do_sample=False, stop=[stop])
     alone = [
         decoder.generate([q], max_new_tokens=10, do_sample=False, stop=[stop])[0] for q in QUESTIONS
     ]
-    assert [w.tokens for w in found] == [w.tokens for w in alone]
-    assert [w.text for w in found] == [w.text for w in alone]
-    assert len(found[number].tokens) <= 5
-    for written, whole in zip(found, free, strict=True):
+    assert [w.tokens for w in together] == [w.tokens for w in alone]
+    assert [w.text for w in together] == [w.text for w in alone]
+    assert len(together[number].tokens) <= 5
+    for written, whole in zip(together, free, strict=True):
         assert written.tokens == whole[: len(written.tokens)]
         assert stop not in written.text
 
 
 def test_a_stop_string_that_begins_in_the_prompt_does_not_end_an_answer():
-    decoder = one("llama")
+    decoder = alone_decoder("llama")
     first = decoder.generate(["11 30"], max_new_tokens=6, do_sample=False)[0]
     stop = f"30 {first.tokens[0]}"
     again = decoder.generate(["11 30"], max_new_tokens=6, do_sample=False, stop=[stop])[0]
@@ -133,12 +133,12 @@ FREE = {"max_new_tokens": 8, "do_sample": False}
 def test_the_ends_of_an_expert_are_heard_and_those_of_an_anti_expert_are_not():
     decoder = three("llama")
     (free,) = tokens(decoder, QUESTIONS[:1], **FREE, eos_token_id=[])
-    base, expert, anti = (one.model.generation_config for one in decoder.branches.branches)
+    base, expert, anti = (branch.model.generation_config for branch in decoder.branches.branches)
     expert.eos_token_id = [2, free[3]]
     anti.eos_token_id = free[1]
     assert decoder.ends() == {36, 2, free[3]}
-    found = tokens(decoder, QUESTIONS[:1], **FREE)
-    assert found == [up_to_end(free, {36, 2, free[3]})]
+    written = tokens(decoder, QUESTIONS[:1], **FREE)
+    assert written == [up_to_end(free, {36, 2, free[3]})]
     assert base.eos_token_id is None
     assert decoder.ends(5) == {5}
 
@@ -155,11 +155,11 @@ def test_ends_of_a_mapped_expert_are_heard_in_the_first_vocabulary():
 
 
 def test_further_ends_may_be_named():
-    decoder = one("llama")
+    decoder = alone_decoder("llama")
     (free,) = tokens(decoder, QUESTIONS[:1], **FREE, eos_token_id=[])
     for end in (free[2], str(free[2])):
-        found = tokens(decoder, QUESTIONS[:1], ends=[end], **FREE)
-        assert found == [up_to_end(free, {36, free[2]})]
+        written = tokens(decoder, QUESTIONS[:1], ends=[end], **FREE)
+        assert written == [up_to_end(free, {36, free[2]})]
 
 
 # Prompts
@@ -200,14 +200,14 @@ def test_records_speak_of_the_prompt_that_was_answered_and_a_question_is_cut_onc
     decoder = cad()
     with pytest.warns(UserWarning, match="1 of 2 questions were too long"):
         asked = decoder.fit([LONG, {"context": "4", "question": "5"}], 20)
-    assert [one.num_cut for one in asked] == [len(LONG["context"].split()) - 41, 0]
+    assert [question.num_cut for question in asked] == [len(LONG["context"].split()) - 41, 0]
     written = decoder.generate(asked, max_new_tokens=20, do_sample=False, eos_token_id=[])
     token_records = by_token(decoder, written)
     assert decoder.num_cut == 1
     models = doubled(decoder.branches)
-    for one, tokens_of, ids in zip(written, token_records, asked, strict=True):
-        for n, token in enumerate(one.tokens):
-            log_p = plain_logits(models, ids.ids, one.tokens[:n]).log_softmax(-1)
+    for answer, tokens_of, ids in zip(written, token_records, asked, strict=True):
+        for n, token in enumerate(answer.tokens):
+            log_p = plain_logits(models, ids.ids, answer.tokens[:n]).log_softmax(-1)
             assert tokens_of[n]["combined"] == pytest.approx(float(log_p[token]), abs=1e-3)
     assert written[0].tokens == plain_greedy(models, asked[0].ids, 20)
 
@@ -217,9 +217,9 @@ def test_a_short_answer_is_scored_behind_the_prompt_that_left_room_for_a_long_on
     with pytest.warns(UserWarning, match="1 of 1 questions were too long"):
         (written,) = decoder.generate([LONG], max_new_tokens=30, do_sample=False)
     short = written.tokens[:1]
-    (found,) = decoder.loglikelihood([written.asked], [short])
+    (likelihood,) = decoder.loglikelihood([written.asked], [short])
     log_p = plain_logits(doubled(decoder.branches), written.asked.ids, []).log_softmax(-1)
-    assert found.total == pytest.approx(float(log_p[short[0]]), abs=1e-4)
+    assert likelihood.total == pytest.approx(float(log_p[short[0]]), abs=1e-4)
     assert len(written.asked.ids[0]) == 64 - 30
 
 
@@ -228,12 +228,12 @@ def test_choices_are_read_behind_one_prompt_whatever_other_questions_ask():
     short, long = [" 4", " 5"], [" 4 " + "7 " * 30]
     with pytest.warns(UserWarning, match="too long"):
         asked = decoder.fit([LONG, LONG], [1, 31])
-    assert [len(one.ids[0]) for one in asked] == [63, 33]
-    found = decoder.loglikelihood(
+    assert [len(question.ids[0]) for question in asked] == [63, 33]
+    likelihoods = decoder.loglikelihood(
         [asked[0], asked[0], asked[1]], [*short, *long], batch_size=3
     )  # the longest prompt and the longest continuation together would not fit
     alone = decoder.loglikelihood([asked[0]], short[:1])
-    assert found[0].total == pytest.approx(alone[0].total, abs=1e-4)
+    assert likelihoods[0].total == pytest.approx(alone[0].total, abs=1e-4)
     assert len(right_choices(decoder, asked, [short, long], [0, 0])) == 2
 
 

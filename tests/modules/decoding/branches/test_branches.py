@@ -39,12 +39,12 @@ def test_the_ready_made_ones_have_the_weights_of_their_papers():
 def test_models_and_a_tokenizer_are_enough_for_proxy_tuning_and_contrast():
     model, other, tokenizer = tiny("llama"), tiny("llama", 1), Numbers()
     tuned = ready.proxy_tuned(model, model, model, tokenizer)
-    assert [one.name for one in tuned.branches] == ["base", "expert", "antiexpert"]
+    assert [member.name for member in tuned.branches] == ["base", "expert", "antiexpert"]
     assert ready.proxy_tuned(model, other, model, tokenizer, 0.5).weights == [1.0, 0.5, -0.5]
     how = {"max_new_tokens": 4, "do_sample": False}
-    found = Decoder(tuned).generate(["1 2 3"], **how)
+    answers = Decoder(tuned).generate(["1 2 3"], **how)
     alone = Branches((ready.as_branch(model, tokenizer),))
-    assert found == Decoder(alone).generate([{"question": "1 2 3"}], **how)
+    assert answers == Decoder(alone).generate([{"question": "1 2 3"}], **how)
     assert ready.contrastive(model, other, tokenizer=tokenizer).weights == [1.5, -0.5]
     own = ready.proxy_tuned(model, other, model, tokenizer, prompt=Formatted("{question} 7"))
     assert Decoder(own).prompts(["1"], 2) == [[[1, 7]]] * 3
@@ -94,8 +94,8 @@ def test_tokens_behind_the_end_of_the_first_vocabulary_are_never_written(kind):
     written = []
     for _ in range(4):
         parts = [
-            plain_logits([one], [ids[0]], written)[:37]
-            for one, ids in zip(models, prompt_ids, strict=True)
+            plain_logits([weighted], [ids[0]], written)[:37]
+            for weighted, ids in zip(models, prompt_ids, strict=True)
         ]
         written.append(int(sum(parts).argmax()))
     assert out[0, -4:].tolist() == written
@@ -127,12 +127,12 @@ def test_a_mapping_by_strings_undoes_a_shuffled_vocabulary():
     small = tiny("llama", 3)
     own = [order.argsort()[torch.tensor(ids)].tolist() for ids in prompts(2)]
     mapped = ready.Branch(shuffled, names, nothing, -0.5, mapping=mapping)
-    found = generate(
+    token_BL = generate(
         Branches((branch(small, 1.5), mapped)), [prompts(2), own], max_new_tokens=6, do_sample=False
     )
     plain = Branches((branch(small, 1.5), branch(model, -0.5)))
     wanted = generate(plain, [prompts(2), prompts(2)], max_new_tokens=6, do_sample=False)
-    assert torch.equal(found, wanted)
+    assert torch.equal(token_BL, wanted)
 
 
 def test_tokens_that_a_mapping_does_not_know_are_never_written():
@@ -167,14 +167,14 @@ def test_the_adaptive_contrast_is_generated_as_the_plain_loop_does():
     models = doubled(pair)
     written = []
     for _ in range(6):
-        one, other = (
+        strong, weak = (
             plain_logits([(m, 1.0)], [ids[0]], written)
             for (m, _), ids in zip(models, prompt_ids, strict=True)
         )
-        p, q = one.softmax(-1), other.softmax(-1)
+        p, q = strong.softmax(-1), weak.softmax(-1)
         m = (p + q) / 2
         alpha = (p * (p / m).log2()).sum() / 2 + (q * (q / m).log2()).sum() / 2
-        written.append(int(((1 + alpha) * one - alpha * other).argmax()))
+        written.append(int(((1 + alpha) * strong - alpha * weak).argmax()))
     assert out[0, -6:].tolist() == written
 
 

@@ -45,7 +45,7 @@ def new_tokens(branches, prompt_ids, out):
 
 
 def per_question(prompt_ids, num):
-    return [[one[b] for one in prompt_ids] for b in range(num)]
+    return [[branch_prompts[b] for branch_prompts in prompt_ids] for b in range(num)]
 
 
 @pytest.mark.parametrize("num", BATCHES)
@@ -53,7 +53,7 @@ def per_question(prompt_ids, num):
 @pytest.mark.parametrize("kind", KINDS)
 def test_greedy_decoding_is_the_plain_loop(kind, method, num):
     branches, prompt_ids = make(kind, method)
-    prompt_ids = [one[:num] for one in prompt_ids]
+    prompt_ids = [branch_prompts[:num] for branch_prompts in prompt_ids]
     out = generate(
         branches,
         prompt_ids,
@@ -62,50 +62,52 @@ def test_greedy_decoding_is_the_plain_loop(kind, method, num):
         output_logits=True,
         return_dict_in_generate=True,
     )
-    found = new_tokens(branches, prompt_ids, out)
+    written = new_tokens(branches, prompt_ids, out)
     models = doubled(branches)
     for b, question in enumerate(per_question(prompt_ids, num)):
-        assert found[b] == plain_greedy(models, question, NEW)
+        assert written[b] == plain_greedy(models, question, NEW)
         for n in range(NEW):
-            wanted = plain_logits(models, question, found[b][:n])
+            wanted = plain_logits(models, question, written[b][:n])
             torch.testing.assert_close(out.logits[n][b].double(), wanted, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", OTHERS)
 def test_models_that_place_tokens_otherwise_are_decoded_as_the_plain_loop_does(kind):
     branches, prompt_ids = make(kind, "both")
-    found = [
+    written = [
         new_tokens(branches, prompt_ids, generate(branches, prompt_ids, max_new_tokens=6, **how))
         for how in ({"do_sample": False}, {"do_sample": False, "num_beams": 3})
     ]
     models = doubled(branches)
     for b, question in enumerate(per_question(prompt_ids, 5)):
-        assert found[0][b] == plain_greedy(models, question, 6)
-        assert found[1][b] == plain_beams(models, question, 6, 3)
+        assert written[0][b] == plain_greedy(models, question, 6)
+        assert written[1][b] == plain_beams(models, question, 6, 3)
 
 
 @pytest.mark.parametrize("kind", HYBRIDS)
 def test_a_cache_of_fixed_size_keeps_padding_out_of_convolutions(kind):
     branches, prompt_ids = make(kind, "one model")
-    prompt_ids = [one[:3] for one in prompt_ids]
+    prompt_ids = [branch_prompts[:3] for branch_prompts in prompt_ids]
     how = {"max_new_tokens": 3, "do_sample": False, "cache": "static"}
     how |= {"output_logits": True, "return_dict_in_generate": True}
     out, models = generate(branches, prompt_ids, **how), doubled(branches)
     for b, written in enumerate(new_tokens(branches, prompt_ids, out)):
         for n in range(3):
-            wanted = plain_logits(models, [one[b] for one in prompt_ids], written[:n])
+            wanted = plain_logits(
+                models, [branch_prompts[b] for branch_prompts in prompt_ids], written[:n]
+            )
             torch.testing.assert_close(out.logits[n][b].double(), wanted, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", HYBRIDS)
 def test_caches_that_cannot_be_copied_are_read_for_every_beam_and_sample(kind):
     branches, prompt_ids = make(kind, "one model")
-    prompt_ids = [one[:3] for one in prompt_ids]
+    prompt_ids = [branch_prompts[:3] for branch_prompts in prompt_ids]
     how = {"max_new_tokens": 4, "do_sample": False}
-    found = new_tokens(branches, prompt_ids, generate(branches, prompt_ids, num_beams=3, **how))
+    written = new_tokens(branches, prompt_ids, generate(branches, prompt_ids, num_beams=3, **how))
     models = doubled(branches)
     for b, question in enumerate(per_question(prompt_ids, 3)):
-        assert found[b] == plain_beams(models, question, 4, 3)
+        assert written[b] == plain_beams(models, question, 4, 3)
     generators = [generator_of(0, b, n) for b in range(3) for n in range(2)]
     how |= {"do_sample": True, "num_return_sequences": 2, "generators": generators}
     twice = new_tokens(branches, prompt_ids, generate(branches, prompt_ids, **how))
@@ -118,7 +120,7 @@ def test_caches_that_cannot_be_copied_are_read_for_every_beam_and_sample(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_beam_search_is_the_plain_one(kind, method, num):
     branches, prompt_ids = make(kind, method)
-    prompt_ids = [one[:num] for one in prompt_ids]
+    prompt_ids = [branch_prompts[:num] for branch_prompts in prompt_ids]
     out = generate(branches, prompt_ids, max_new_tokens=5, do_sample=False, num_beams=4)
     models = doubled(branches)
     for b, question in enumerate(per_question(prompt_ids, num)):
@@ -130,7 +132,7 @@ def test_beam_search_is_the_plain_one(kind, method, num):
 @pytest.mark.parametrize("kind", KINDS)
 def test_sampling_with_a_seed_is_the_plain_loop(kind, method, num):
     branches, prompt_ids = make(kind, method)
-    prompt_ids = [one[:num] for one in prompt_ids]
+    prompt_ids = [branch_prompts[:num] for branch_prompts in prompt_ids]
     torch.manual_seed(5)
     out = generate(
         branches,
@@ -148,15 +150,15 @@ def test_sampling_with_a_seed_is_the_plain_loop(kind, method, num):
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
 def test_a_cache_of_fixed_size_gives_the_same_tokens(kind):
     branches, prompt_ids = make(kind, "both")
-    found = [
+    outputs = [
         generate(
             branches, prompt_ids, max_new_tokens=NEW, do_sample=False, cache=cache, num_beams=beams
         )
         for cache in ("dynamic", "static")
         for beams in (1, 3)
     ]
-    assert torch.equal(found[0], found[2])
-    assert torch.equal(found[1], found[3])
+    assert torch.equal(outputs[0], outputs[2])
+    assert torch.equal(outputs[1], outputs[3])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -172,11 +174,11 @@ def test_several_sequences_of_a_prompt_follow_the_same_distribution_as_one(kind)
         output_logits=True,
         return_dict_in_generate=True,
     )
-    found = new_tokens(branches, prompt_ids, out)
-    assert len(found) == 15
+    sequences = new_tokens(branches, prompt_ids, out)
+    assert len(sequences) == 15
     models = doubled(branches)
-    for row, written in enumerate(found):
-        question = [one[row // 3] for one in prompt_ids]
+    for row, written in enumerate(sequences):
+        question = [branch_prompts[row // 3] for branch_prompts in prompt_ids]
         for n in range(4):
             wanted = plain_logits(models, question, written[:n])
             torch.testing.assert_close(out.logits[n][row].double(), wanted, rtol=0, atol=1e-5)
@@ -231,12 +233,12 @@ def test_one_prompt_read_once_for_several_samples_gives_the_same_logits():
     branches = Branches((branch(tiny("llama")),))
     arguments = {"max_new_tokens": 4, "do_sample": True, "top_k": 0, "num_return_sequences": 3}
     arguments |= {"output_logits": True, "return_dict_in_generate": True}
-    found = []
+    outputs = []
     for share in (False, True):
         torch.manual_seed(2)
-        found.append(generate(branches, [prompts(2)], share_prompts=share, **arguments))
-    assert torch.equal(found[0].sequences, found[1].sequences)
-    for a, b in zip(found[0].logits, found[1].logits, strict=True):
+        outputs.append(generate(branches, [prompts(2)], share_prompts=share, **arguments))
+    assert torch.equal(outputs[0].sequences, outputs[1].sequences)
+    for a, b in zip(outputs[0].logits, outputs[1].logits, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
 
 
@@ -259,7 +261,7 @@ class Heard:
 def test_a_streamer_hears_every_token():
     branches, prompt_ids = make("llama", "both")
     heard = Heard()
-    prompt_ids = [one[:1] for one in prompt_ids]
+    prompt_ids = [branch_prompts[:1] for branch_prompts in prompt_ids]
     out = generate(branches, prompt_ids, max_new_tokens=NEW, do_sample=False, streamer=heard)
     assert heard.tokens == out[0].tolist()
     assert heard.is_over
@@ -293,9 +295,11 @@ def test_scores_are_processed_after_the_sum():
 def test_top_p_keeps_the_top_of_the_combined_distribution():
     branches, prompt_ids = make("llama", "one model")
     models = doubled(branches)
-    prompt_ids = [one[:1] for one in prompt_ids]
+    prompt_ids = [branch_prompts[:1] for branch_prompts in prompt_ids]
     p, order = (
-        plain_logits(models, [one[0] for one in prompt_ids], []).softmax(-1).sort(descending=True)
+        plain_logits(models, [branch_prompts[0] for branch_prompts in prompt_ids], [])
+        .softmax(-1)
+        .sort(descending=True)
     )
     allowed = set(order[: int((p.cumsum(0) < 0.98).sum()) + 1].tolist())
     torch.manual_seed(0)
@@ -308,9 +312,9 @@ def test_top_p_keeps_the_top_of_the_combined_distribution():
         top_p=0.98,
         num_return_sequences=64,
     )
-    found = {row[0] for row in new_tokens(branches, prompt_ids, out)}
-    assert found <= allowed
-    assert len(found) > 1
+    first_tokens = {row[0] for row in new_tokens(branches, prompt_ids, out)}
+    assert first_tokens <= allowed
+    assert len(first_tokens) > 1
 
 
 def test_modes_without_a_loop_are_refused_by_name():

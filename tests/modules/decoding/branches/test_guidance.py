@@ -39,9 +39,9 @@ def test_one_question_without_padding_is_the_same(kind):
     for seed in SEEDS:
         for how in ({"do_sample": False}, {"do_sample": True, "top_k": 0, "temperature": 0.8}):
             torch.manual_seed(seed)
-            found = ours(model, *questions(seed), **how)
+            token_BL = ours(model, *questions(seed), **how)
             torch.manual_seed(seed)
-            assert torch.equal(found, theirs(model, *questions(seed), **how))
+            assert torch.equal(token_BL, theirs(model, *questions(seed), **how))
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
@@ -60,13 +60,13 @@ def test_transformers_guidance_is_wrong_in_beam_search_and_ours_is_not(kind):
     model, num_wrong = tiny(kind), 0
     for seed in SEEDS:
         prompt_ids, other = questions(seed)
-        found = ours(model, prompt_ids, other, do_sample=False, num_beams=4)[0, 9:].tolist()
+        written = ours(model, prompt_ids, other, do_sample=False, num_beams=4)[0, 9:].tolist()
         pair = Branches((branch(model, 1 + ALPHA), branch(model, -ALPHA)))
-        assert found == plain_beams(doubled(pair), [prompt_ids[0], other[0]], NEW, 4)
+        assert written == plain_beams(doubled(pair), [prompt_ids[0], other[0]], NEW, 4)
         expanded = theirs(model, prompt_ids, other * 4, do_sample=False, num_beams=4)[
             0, 9:
         ].tolist()
-        num_wrong += found != expanded
+        num_wrong += written != expanded
     assert num_wrong
 
 
@@ -96,11 +96,13 @@ def test_transformers_guidance_is_wrong_where_the_other_prompt_is_padded():
     for seed in SEEDS:
         prompt_ids = prompts(2, (9, 9), seed)
         other = prompts(2, (7, 2), seed + 100)
-        found = ours(model, prompt_ids, other, do_sample=False)[:, 9:].tolist()
+        written = ours(model, prompt_ids, other, do_sample=False)[:, 9:].tolist()
         pair = doubled(Branches((branch(model, 1 + ALPHA), branch(model, -ALPHA))))
-        assert found[1] == plain_greedy(pair, [prompt_ids[1], other[1]], NEW)
+        assert written[1] == plain_greedy(pair, [prompt_ids[1], other[1]], NEW)
         padded = [other[0], [0] * 5 + other[1]]
-        num_wrong += found[1] != theirs(model, prompt_ids, padded, do_sample=False)[1, 9:].tolist()
+        num_wrong += (
+            written[1] != theirs(model, prompt_ids, padded, do_sample=False)[1, 9:].tolist()
+        )
     assert num_wrong
 
 

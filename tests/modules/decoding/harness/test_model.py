@@ -45,24 +45,26 @@ def test_without_the_package_one_line_tells_the_command(monkeypatch):
 def test_likelihoods_are_those_of_the_harness_for_one_model(kind, tokenizer):
     model = tiny(kind, size=300)
     asked = instances("loglikelihood", PAIRS)
-    found = plain(model, tokenizer, batch_size=4).loglikelihood(asked)
+    likelihoods = plain(model, tokenizer, batch_size=4).loglikelihood(asked)
     wanted = theirs(model, tokenizer).loglikelihood(asked, disable_tqdm=True)
-    assert [one for one, _ in found] == pytest.approx([one for one, _ in wanted], abs=1e-4)
-    assert [one for _, one in found] == [one for _, one in wanted]
+    assert [total for total, _ in likelihoods] == pytest.approx(
+        [total for total, _ in wanted], abs=1e-4
+    )
+    assert [is_greedy for _, is_greedy in likelihoods] == [is_greedy for _, is_greedy in wanted]
 
 
 @needs_harness
 def test_likelihoods_are_those_of_an_encoder_decoder(tokenizer):
     model = tiny("t5", size=300)
     asked = instances("loglikelihood", [pair for pair in PAIRS if pair[0].strip()])
-    found = plain(model, tokenizer, batch_size=4).loglikelihood(asked)
-    for one, (total, _) in zip(asked, found, strict=True):
-        context, ending = one.args
+    likelihoods = plain(model, tokenizer, batch_size=4).loglikelihood(asked)
+    for instance, (total, _) in zip(asked, likelihoods, strict=True):
+        context, ending = instance.args
         ending = context[len(context.rstrip()) :] + ending
-        told = tokenizer(context.rstrip(), return_tensors="pt").input_ids
+        input_ids = tokenizer(context.rstrip(), return_tensors="pt").input_ids
         ids = torch.tensor([tokenizer.encode(ending, add_special_tokens=False)])
         with torch.no_grad():
-            loss = model(input_ids=told, labels=ids).loss  # transformers' own mean
+            loss = model(input_ids=input_ids, labels=ids).loss  # transformers' own mean
         assert total == pytest.approx(-float(loss) * ids.shape[1], abs=1e-4)
 
 
@@ -72,10 +74,10 @@ def test_a_context_that_is_too_long_loses_its_beginning_as_in_the_harness(tokeni
     asked = instances("loglikelihood", [(LONG, " the mat"), ("The cat", " sat")])
     lm = plain(model, tokenizer)
     with pytest.warns(UserWarning, match="1 of 2 texts were too long: their beginning"):
-        found = lm.loglikelihood(asked)
+        likelihoods = lm.loglikelihood(asked)
     wanted = theirs(model, tokenizer).loglikelihood(asked, disable_tqdm=True)
-    for one, other in zip(found, wanted, strict=True):
-        assert one[0] == pytest.approx(other[0], abs=1e-4)
+    for ours, expected in zip(likelihoods, wanted, strict=True):
+        assert ours[0] == pytest.approx(expected[0], abs=1e-4)
 
 
 @needs_harness
@@ -83,9 +85,9 @@ def test_a_context_that_is_too_long_loses_its_beginning_as_in_the_harness(tokeni
 def test_long_texts_are_read_in_the_windows_of_the_harness(num, tokenizer):
     model = tiny("llama", size=300)
     asked = instances("loglikelihood_rolling", [(LONG[: 90 * num],), ("A dog.",)])
-    found = plain(model, tokenizer, batch_size=2).loglikelihood_rolling(asked)
+    totals = plain(model, tokenizer, batch_size=2).loglikelihood_rolling(asked)
     wanted = theirs(model, tokenizer).loglikelihood_rolling(asked, disable_tqdm=True)
-    assert found == pytest.approx(wanted, abs=1e-3)
+    assert totals == pytest.approx(wanted, abs=1e-3)
 
 
 @needs_harness
@@ -95,9 +97,9 @@ def test_greedy_texts_are_those_of_the_harness(tokenizer):
     rows = [(context, how) for context in CONTEXTS if context]
     rows += [(context, {"until": "a", "max_gen_toks": 7}) for context in CONTEXTS if context]
     asked = instances("generate_until", rows)
-    found = plain(model, tokenizer, batch_size=2).generate_until(asked)
-    assert found == theirs(model, tokenizer).generate_until(asked, disable_tqdm=True)
-    assert len(set(found)) > 3
+    texts = plain(model, tokenizer, batch_size=2).generate_until(asked)
+    assert texts == theirs(model, tokenizer).generate_until(asked, disable_tqdm=True)
+    assert len(set(texts)) > 3
 
 
 STORIES = Path(os.environ.get("TRAINER_MODELS", "models")) / "stories260K"
@@ -115,14 +117,16 @@ def test_a_vocabulary_of_pieces_gives_what_the_harness_gives():
     other = theirs(model, tokenizer, max_length=512, add_bos_token=False)
     prompts = ["Once upon a time", "Tom, who had a dog,", "Lily said:", "The sun"]
     until = {"until": ["."], "max_gen_toks": 12}
-    asked = instances("generate_until", [(one, until) for one in prompts])
+    asked = instances("generate_until", [(prompt, until) for prompt in prompts])
     texts = ours.generate_until(asked)
     assert texts == theirs(model, tokenizer, 512).generate_until(asked, disable_tqdm=True)
     assert not any(text.startswith(" ") for text in texts)
-    pairs = instances("loglikelihood", [(one, " there was a girl.") for one in prompts])
-    found = ours.loglikelihood(pairs)
+    pairs = instances("loglikelihood", [(prompt, " there was a girl.") for prompt in prompts])
+    likelihoods = ours.loglikelihood(pairs)
     wanted = theirs(model, tokenizer, 512).loglikelihood(pairs, disable_tqdm=True)
-    assert [one for one, _ in found] == pytest.approx([one for one, _ in wanted], abs=1e-4)
+    assert [total for total, _ in likelihoods] == pytest.approx(
+        [total for total, _ in wanted], abs=1e-4
+    )
     long = instances("loglikelihood_rolling", [(LONG * n,) for n in (1, 4, 9)])
     wanted = other.loglikelihood_rolling(long, disable_tqdm=True)
     assert ours.loglikelihood_rolling(long) == pytest.approx(wanted, abs=1e-2)
@@ -138,7 +142,7 @@ def test_no_text_depends_on_what_is_read_beside_it(tokenizer):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         together = cad(model, tokenizer).loglikelihood(asked)
-        alone = [cad(model, tokenizer).loglikelihood([one])[0] for one in asked]
+        alone = [cad(model, tokenizer).loglikelihood([instance])[0] for instance in asked]
     assert [t for t, _ in together] == pytest.approx([t for t, _ in alone], abs=1e-4)
 
 
@@ -150,8 +154,8 @@ def test_context_aware_likelihoods_are_the_sum_written_out(tokenizer):
     total, _ = cad(model, tokenizer, alpha).loglikelihood(asked)[0]
     ids = tokenizer.encode(ending)
     parts = []
-    for told in (context + question, question):
-        before = tokenizer.encode(told)
+    for text in (context + question, question):
+        before = tokenizer.encode(text)
         with torch.no_grad():
             logits = model(torch.tensor([before + ids])).logits[0, len(before) - 1 : -1]
         parts.append(logits)
@@ -164,7 +168,7 @@ def test_without_a_context_all_is_as_the_model_has_it_by_itself(tokenizer):
     model = tiny("llama", size=300)
     pairs = instances("loglikelihood", PAIRS)
     texts = instances("loglikelihood_rolling", [(LONG,), ("A dog.",)])
-    asked = instances("generate_until", [(one, {"max_gen_toks": 5}) for one in CONTEXTS])
+    asked = instances("generate_until", [(text, {"max_gen_toks": 5}) for text in CONTEXTS])
     both, alone = cad(model, tokenizer), plain(model, tokenizer)
     wanted = [total for total, _ in alone.loglikelihood(pairs)]
     assert [total for total, _ in both.loglikelihood(pairs)] == pytest.approx(wanted, abs=1e-3)
@@ -177,13 +181,13 @@ def test_without_a_context_all_is_as_the_model_has_it_by_itself(tokenizer):
 @needs_harness
 def test_parts_of_long_texts_are_told_in_every_branchs_own_ids(tokenizer):
     base, small = tiny("llama", size=300), tiny("llama", seed=1, size=300)
-    one = Branch(small, tokenizer, Verbatim("{question}"))
+    expert = Branch(small, tokenizer, Verbatim("{question}"))
     first = Branch(base, tokenizer, Verbatim("{question}"))
     text = instances("loglikelihood_rolling", [(LONG,)])
     from modules.decoding.harness.model import Combined
 
-    same = Combined(Decoder(proxy_tuned(first, one, first)))
-    other = Combined(Decoder(proxy_tuned(first, mapped(one, first), first)))
+    same = Combined(Decoder(proxy_tuned(first, expert, first)))
+    other = Combined(Decoder(proxy_tuned(first, mapped(expert, first), first)))
     assert same.loglikelihood_rolling(text) == pytest.approx(other.loglikelihood_rolling(text))
 
 

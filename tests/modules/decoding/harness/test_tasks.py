@@ -15,8 +15,8 @@ def test_blanks_of_a_verbatim_prompt_stay():
 
 def test_a_text_is_split_before_its_last_marker():
     text = "Question: a\nIt rains.\nQuestion: b"
-    found = SplitAt("Question:")(text)
-    assert found == {"context": "Question: a\nIt rains.\n", "question": "Question: b"}
+    fields = SplitAt("Question:")(text)
+    assert fields == {"context": "Question: a\nIt rains.\n", "question": "Question: b"}
 
 
 def test_a_text_without_the_marker_has_an_empty_context():
@@ -25,8 +25,8 @@ def test_a_text_without_the_marker_has_an_empty_context():
 
 @given(st.text("ab:"), st.text("ab:", min_size=1))
 def test_both_fields_together_are_the_text(text, marker):
-    found = SplitAt(marker)(text)
-    assert found["context"] + found["question"] == whole(text)["question"]
+    fields = SplitAt(marker)(text)
+    assert fields["context"] + fields["question"] == whole(text)["question"]
 
 
 def test_an_empty_marker_is_refused():

@@ -65,7 +65,7 @@ def evaluated(model, **options):
 
     return simple_evaluate(
         model,
-        tasks=[dict(one) for one in (CHOICES, TEXTS, PERPLEXITY)],
+        tasks=[dict(task) for task in (CHOICES, TEXTS, PERPLEXITY)],
         task_manager=TaskManager(include_defaults=False),
         bootstrap_iters=0,
         **options,
@@ -75,27 +75,27 @@ def evaluated(model, **options):
 @needs_harness
 def test_tasks_of_all_kinds_give_what_they_give_the_harness_s_own_model(tokenizer):
     model = tiny("llama", size=300)
-    found, wanted = evaluated(plain(model, tokenizer)), evaluated(theirs(model, tokenizer))
+    result, wanted = evaluated(plain(model, tokenizer)), evaluated(theirs(model, tokenizer))
     for task, row in wanted["results"].items():
         for name, value in row.items():
             if isinstance(value, float):
-                assert found["results"][task][name] == pytest.approx(value, rel=1e-4), name
+                assert result["results"][task][name] == pytest.approx(value, rel=1e-4), name
     for task, samples in wanted["samples"].items():
-        for one, other in zip(found["samples"][task], samples, strict=True):
-            assert one["arguments"] == other["arguments"]
-            for mine, theirs_ in zip(flat(one["resps"]), flat(other["resps"]), strict=True):
+        for sample, expected in zip(result["samples"][task], samples, strict=True):
+            assert sample["arguments"] == expected["arguments"]
+            for mine, theirs_ in zip(flat(sample["resps"]), flat(expected["resps"]), strict=True):
                 assert mine == pytest.approx(theirs_, abs=1e-4)
 
 
 def flat(value):
-    return [v for one in value for v in flat(one)] if isinstance(value, list | tuple) else [value]
+    return [v for item in value for v in flat(item)] if isinstance(value, list | tuple) else [value]
 
 
 @needs_harness
 def test_it_is_known_to_the_harness_by_name(tokenizer):
     options = {"decoder": cad(tiny("llama", size=300), tokenizer).decoder, "split": SplitAt("Q:")}
-    found = evaluated("combined", model_args=options, batch_size=2)
-    assert set(found["results"]) == {"made_choices", "made_texts", "made_perplexity"}
+    result = evaluated("combined", model_args=options, batch_size=2)
+    assert set(result["results"]) == {"made_choices", "made_texts", "made_perplexity"}
 
 
 @needs_harness
@@ -113,11 +113,12 @@ def test_what_a_cache_holds_is_not_asked_again(tokenizer, tmp_path, monkeypatch)
 def test_answers_are_in_the_cache_as_they_come(tokenizer, monkeypatch):
     lm = plain(tiny("llama", size=300), tokenizer, batch_size=2)
     kept = []
-    monkeypatch.setattr(lm.cache_hook, "add_partial", lambda *told: kept.append(told))
+    monkeypatch.setattr(lm.cache_hook, "add_partial", lambda *entry: kept.append(entry))
     pairs = instances("loglikelihood", PAIRS)
-    found = lm.loglikelihood(pairs)
-    assert sorted(kept, key=lambda told: PAIRS.index(told[1])) == [
-        ("loglikelihood", pair, one) for pair, one in zip(PAIRS, found, strict=True)
+    likelihoods = lm.loglikelihood(pairs)
+    assert sorted(kept, key=lambda entry: PAIRS.index(entry[1])) == [
+        ("loglikelihood", pair, likelihood)
+        for pair, likelihood in zip(PAIRS, likelihoods, strict=True)
     ]
 
 

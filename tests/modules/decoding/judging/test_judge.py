@@ -31,30 +31,30 @@ class ByLength:
 
 def test_both_orders_are_asked():
     judge = ByLength()
-    found = match(judge, "?", "long", "no")
+    outcome = match(judge, "?", "long", "no")
     assert judge.asked == [("?", "long", "no"), ("?", "no", "long")]
-    assert found == ("win", Verdict(4, 2), Verdict(2, 4), False)
+    assert outcome == ("win", Verdict(4, 2), Verdict(2, 4), False)
 
 
 def test_changing_sides_turns_wins_into_losses():
     for ours, theirs in (("aaa", "b"), ("a", "bbb"), ("aa", "bb")):
-        one, other = (
+        result, swapped = (
             match(ByLength(), "?", *pair).result for pair in ((ours, theirs), (theirs, ours))
         )
-        assert {one, other} in ({"win", "loss"}, {"tie"})
+        assert {result, swapped} in ({"win", "loss"}, {"tie"})
 
 
 def test_a_judge_swayed_by_the_place_gives_ties():
-    found = match(ByLength(first=10), "?", "long", "no")
-    assert found.result == "tie"
-    assert found.swayed
+    outcome = match(ByLength(first=10), "?", "long", "no")
+    assert outcome.result == "tie"
+    assert outcome.swayed
     assert match(ByLength(first=1), "?", "long", "no").result == "win"
 
 
 def test_a_winner_in_one_order_only_is_a_tie():
-    found = match(ByLength(first=2), "?", "long", "no")
-    assert found.result == "tie"
-    assert not found.swayed
+    outcome = match(ByLength(first=2), "?", "long", "no")
+    assert outcome.result == "tie"
+    assert not outcome.swayed
 
 
 def test_scores_within_the_margin_are_ties():
@@ -66,9 +66,9 @@ def test_scores_within_the_margin_are_ties():
 
 @pytest.mark.parametrize("silent", [("long", "no"), ("no", "long")])
 def test_a_reply_that_cannot_be_read_in_either_order_is_counted(silent):
-    found = match(ByLength(silent=[silent]), "?", "long", "no")
-    assert found.result == "unparsable"
-    assert "I would rather not" in (found.first.reply, found.second.reply)
+    outcome = match(ByLength(silent=[silent]), "?", "long", "no")
+    assert outcome.result == "unparsable"
+    assert "I would rather not" in (outcome.first.reply, outcome.second.reply)
 
 
 # Counting
@@ -76,12 +76,12 @@ def test_a_reply_that_cannot_be_read_in_either_order_is_counted(silent):
 
 def test_shares_are_of_all_matches():
     pairs = [("aaa", "b"), ("aa", "b"), ("a", "bb"), ("a", "b"), ("long", "no")]
-    found = tally(match(ByLength(silent=[("long", "no")]), "?", *pair) for pair in pairs)
-    assert found == Tally(win=2, tie=1, loss=1, unparsable=1, swayed=0)
-    assert (found.num, found.readable) == (5, 4)
-    assert found.win_rate == 0.5
-    assert found.row() == "| 40.0% | 20.0% | 20.0% | 20.0% | 5 |"
-    assert HEAD.splitlines()[0].count("|") == found.row().count("|")
+    totals = tally(match(ByLength(silent=[("long", "no")]), "?", *pair) for pair in pairs)
+    assert totals == Tally(win=2, tie=1, loss=1, unparsable=1, swayed=0)
+    assert (totals.num, totals.readable) == (5, 4)
+    assert totals.win_rate == 0.5
+    assert totals.row() == "| 40.0% | 20.0% | 20.0% | 20.0% | 5 |"
+    assert HEAD.splitlines()[0].count("|") == totals.row().count("|")
     assert tally([match(ByLength(first=9), "?", "a", "b")]).swayed == 1
     assert tally([match(ByLength(silent=[("a", "b")]), "?", "a", "b")]).win_rate is None
     with pytest.raises(ValueError, match="no matches to count"):
@@ -92,7 +92,7 @@ def test_the_interval_is_that_of_a_plain_bootstrap():
     results = ["win"] * 30 + ["tie"] * 15 + ["loss"] * 10 + ["unparsable"] * 5
     low, high = win_interval(results)
     rng = np.random.default_rng(1)
-    is_win = np.array([one == "win" for one in results])
+    is_win = np.array([result == "win" for result in results])
     rates = [rng.choice(is_win, size=60).mean() for _ in range(5000)]
     assert (low, high) == pytest.approx(tuple(np.quantile(rates, [0.025, 0.975])), abs=0.02)
     assert low < 0.5 < high
@@ -103,7 +103,7 @@ def test_an_interval_covers_the_truth_as_often_as_it_says():
     rng = np.random.default_rng(0)
     covered = 0
     for n in range(100):
-        results = ["win" if one else "loss" for one in rng.random(100) < 0.4]
+        results = ["win" if is_win else "loss" for is_win in rng.random(100) < 0.4]
         low, high = win_interval(results, level=0.9, num=500, seed=n)
         covered += low <= 0.4 <= high
     assert 0.8 < covered / 100 <= 0.99
@@ -191,13 +191,13 @@ def test_nothing_is_guessed_from_other_replies(reply):
 def test_a_reply_cut_off_within_its_thoughts_says_so():
     choice = {"message": {"content": "<think>Let me see"}, "finish_reason": "length"}
     with serving(script=[(200, {}, {"choices": [choice]})]) as served:
-        found = EndpointJudge(Endpoint(served.url, "judge")).compare("?", "a", "b")
-    assert found == Verdict(None, None, "<think>Let me see", "length")
+        verdict = EndpointJudge(Endpoint(served.url, "judge")).compare("?", "a", "b")
+    assert verdict == Verdict(None, None, "<think>Let me see", "length")
 
 
 def test_a_judge_behind_an_endpoint_reads_both_answers():
     replies = ["9 3\nThe first.", "3 9", "no idea", ""]
-    script = [(200, {}, {"choices": [{"message": {"content": one}}]}) for one in replies]
+    script = [(200, {}, {"choices": [{"message": {"content": reply}}]}) for reply in replies]
     with serving(script=script) as served:
         judge = EndpointJudge(Endpoint(served.url, "judge"), temperature=0.2, max_tokens=77)
         matches = [match(judge, "Why?", "Thus.", "Dunno.") for _ in range(2)]
@@ -220,15 +220,15 @@ def local():
 
 
 def test_a_local_judge_compares_the_probabilities_of_two_numbers(local):
-    found = local.compare("Why?", "Thus.", "Dunno.")
+    verdict = local.compare("Why?", "Thus.", "Dunno.")
     prompt = local.prompt("Why?", "Thus.", "Dunno.") + " "
     tokenizer = local.tokenizer
     assert prompt.index("Thus.") < prompt.index("Dunno.")
     with torch.no_grad():
         logits = local.model(torch.tensor([tokenizer.encode(prompt)])).logits[0, -1]
-    one, other = logits.double().log_softmax(0)[tokenizer.encode("12")].tolist()
-    assert found.one == pytest.approx(one, abs=1e-6)
-    assert found.other == pytest.approx(other, abs=1e-6)
+    first, second = logits.double().log_softmax(0)[tokenizer.encode("12")].tolist()
+    assert verdict.one == pytest.approx(first, abs=1e-6)
+    assert verdict.other == pytest.approx(second, abs=1e-6)
 
 
 def test_the_same_answer_twice_is_a_tie(local):
@@ -237,9 +237,9 @@ def test_the_same_answer_twice_is_a_tie(local):
 
 def test_answers_too_long_for_a_local_judge_are_counted(local, monkeypatch):
     monkeypatch.setattr(local.model.config, "max_position_embeddings", 100)
-    found = match(local, "Why?", "Thus.", "Dunno.")
-    assert found.result == "unparsable"
-    assert found.first.reply.endswith("tokens for a model of 100 positions")
+    outcome = match(local, "Why?", "Thus.", "Dunno.")
+    assert outcome.result == "unparsable"
+    assert outcome.first.reply.endswith("tokens for a model of 100 positions")
 
 
 def test_a_local_judge_can_be_asked_by_a_chat_template(local, monkeypatch):

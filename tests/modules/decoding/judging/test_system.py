@@ -27,8 +27,8 @@ PAIRS = [
 def scores(fields):
     """A judge that likes long answers, and says nothing of silence."""
     text = fields["messages"][-1]["content"]
-    one, other = (text.split(f"Answer {n}:\n")[1].split("\n\n")[0] for n in (1, 2))
-    reply = f"{min(len(one), 10)} {min(len(other), 10)}\nBecause."
+    first, second = (text.split(f"Answer {n}:\n")[1].split("\n\n")[0] for n in (1, 2))
+    reply = f"{min(len(first), 10)} {min(len(second), 10)}\nBecause."
     return {"message": {"content": "I would rather not" if "silent" in text else reply}}
 
 
@@ -45,18 +45,18 @@ def judged(folder, served, *flags, pairs=PAIRS):
 
 def test_a_judge_is_asked_in_both_orders_and_the_tally_is_printed(judge, tmp_path, capsys):
     records = judged(tmp_path, judge)
-    assert [one["result"] for one in records] == ["win", "loss", "tie", "unparsable"]
+    assert [record["result"] for record in records] == ["win", "loss", "tie", "unparsable"]
     assert len(judge.requests) == 8
     assert (records[0]["first"]["one"], records[0]["second"]["one"]) == (10, 2)
-    told = capsys.readouterr().out
-    assert "| 25.0% | 25.0% | 25.0% | 25.0% | 4 |" in told
-    assert "win rate     33.3% of 3 matches that can be read, 95% interval 0.0% to 100.0%" in told
-    assert "unparsable   1 of 4 matches" in told
+    output = capsys.readouterr().out
+    assert "| 25.0% | 25.0% | 25.0% | 25.0% | 4 |" in output
+    assert "win rate     33.3% of 3 matches that can be read, 95% interval 0.0% to 100.0%" in output
+    assert "unparsable   1 of 4 matches" in output
     run_folder = max((tmp_path / "runs").glob("*/*/*"))
     header, row = (run_folder / "metrics.csv").read_text().splitlines()
-    found = dict(zip(header.split(","), row.split(","), strict=True))
-    assert float(found["predict/win_rate"]) == pytest.approx(1 / 3)
-    assert float(found["predict/unparsable"]) == 1
+    metrics = dict(zip(header.split(","), row.split(","), strict=True))
+    assert float(metrics["predict/win_rate"]) == pytest.approx(1 / 3)
+    assert float(metrics["predict/unparsable"]) == 1
 
 
 def test_a_half_judged_file_is_gone_on_with_and_counted_as_a_whole(judge, tmp_path, capsys):
@@ -83,9 +83,9 @@ def test_a_local_model_judges_as_it_does_in_python(tmp_path):
         "class_path": "modules.decoding.judging.comparison.PretrainedJudge",
         "init_args": {"model": {"path": str(experts / "expert")}, "rules": "Be fair."},
     }
-    short = [{**one, "question": "the cat"} for one in PAIRS]
+    short = [{**pair, "question": "the cat"} for pair in PAIRS]
     asked = tmp_path / "questions.jsonl"
-    asked.write_text("".join(json.dumps(one) + "\n" for one in short))
+    asked.write_text("".join(json.dumps(question) + "\n" for question in short))
     source_of = {"class_path": "datamodules.questions.files.JsonlQuestions"}
     source_of["init_args"] = {"path": str(asked), "id": "id"}
     answers = tmp_path / "answers.jsonl"
@@ -101,10 +101,10 @@ def test_a_local_model_judges_as_it_does_in_python(tmp_path):
         ]
     )
     judge = LocalJudge(parts[2], parts[0], rules="Be fair.")
-    for one, pair in zip(lines(answers), short, strict=True):
-        found = match(judge, pair["question"], pair["ours"], pair["theirs"], 0.1)
-        assert one["result"] == found.result
-        assert one["first"]["one"] == pytest.approx(found.first.one, abs=1e-4)
+    for record, pair in zip(lines(answers), short, strict=True):
+        outcome = match(judge, pair["question"], pair["ours"], pair["theirs"], 0.1)
+        assert record["result"] == outcome.result
+        assert record["first"]["one"] == pytest.approx(outcome.first.one, abs=1e-4)
 
 
 def test_a_missing_field_is_told_with_the_question(judge, tmp_path):
@@ -125,10 +125,10 @@ def test_a_judge_that_says_nothing_is_no_sure_loss(judge, tmp_path, capsys):
     silent = {"message": {"content": "<think>So"}, "finish_reason": "length"}
     judge.chat = lambda fields: silent
     judged(tmp_path, judge)
-    told = capsys.readouterr().out
-    assert "win rate     not known: no match has replies that can be read" in told
-    assert "unparsable   4 of 4 matches, 4 of them since the judge ran out of tokens" in told
-    assert "interval" not in told
+    output = capsys.readouterr().out
+    assert "win rate     not known: no match has replies that can be read" in output
+    assert "unparsable   4 of 4 matches, 4 of them since the judge ran out of tokens" in output
+    assert "interval" not in output
 
 
 def test_questions_of_a_batch_are_judged_together(judge, tmp_path):
@@ -140,4 +140,4 @@ def test_questions_of_a_batch_are_judged_together(judge, tmp_path):
 
     judge.chat = together
     records = judged(tmp_path, judge, "--data.init_args.batch_size=2")
-    assert [one["result"] for one in records] == ["win", "loss", "tie", "unparsable"]
+    assert [record["result"] for record in records] == ["win", "loss", "tie", "unparsable"]

@@ -35,8 +35,8 @@ def test_each_prompt_gets_its_own_answer_whatever_stands_beside_it():
     network, prompts = fusion(), mixed()
     together = answer(network, prompts, SHAPE, SAMPLER, HOW, 49)
     assert [parts[0].ndim for parts in together] == [3, 1, 3, 3, 1, 1]
-    for one, parts in zip(prompts, together, strict=True):
-        alone = answer(network, [one], SHAPE, SAMPLER, HOW, 49)[0]
+    for request, parts in zip(prompts, together, strict=True):
+        alone = answer(network, [request], SHAPE, SAMPLER, HOW, 49)[0]
         assert len(parts) == len(alone)
         for a, b in zip(parts, alone, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
@@ -44,13 +44,15 @@ def test_each_prompt_gets_its_own_answer_whatever_stands_beside_it():
 
 def test_noise_is_decided_by_the_prompts_number_and_the_seed():
     network, text = fusion(), [torch.tensor([1, 5])]
-    one, other = (
+    first, second = (
         answer(network, [prompt(n, text, "image")], SHAPE, SAMPLER, HOW, 49)[0][0] for n in (0, 1)
     )
     both = [prompt(n, text, "image") for n in (1, 0)]
-    found = [parts[0] for parts in answer(network, both, SHAPE, SAMPLER, HOW, 49)]
-    torch.testing.assert_close(torch.stack(found), torch.stack([other, one]), rtol=1e-4, atol=1e-4)
-    assert (one - other).abs().max() > 1e-2
+    images = [parts[0] for parts in answer(network, both, SHAPE, SAMPLER, HOW, 49)]
+    torch.testing.assert_close(
+        torch.stack(images), torch.stack([second, first]), rtol=1e-4, atol=1e-4
+    )
+    assert (first - second).abs().max() > 1e-2
 
 
 def test_nothing_is_asked_nothing_is_answered():
@@ -103,8 +105,8 @@ def test_latents_are_decoded_by_the_autoencoder_that_made_them(tmp_path):
     pixels = Pixels(str(tmp_path / "vae"))
     expected = ((pixel.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1)
     with torch.autocast("cpu", torch.bfloat16):
-        found = pixels.of(latent)
-    assert found.shape == (2, 8, 8, 3)
-    assert (found.int() - expected.int()).abs().max() <= 1
+        decoded = pixels.of(latent)
+    assert decoded.shape == (2, 8, 8, 3)
+    assert (decoded.int() - expected.int()).abs().max() <= 1
     with pytest.raises(FileNotFoundError, match="no AutoencoderKL folder"):
         Pixels(str(tmp_path / "nothing")).of(latent)

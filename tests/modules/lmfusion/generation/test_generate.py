@@ -71,8 +71,8 @@ def test_an_image_drawn_with_a_cache_is_the_one_drawn_with_whole_forwards(patchi
         return (without + 2.0 * (with_text - without))[None]
 
     expected = SAMPLER.sample(predict, gaussian((1, *SHAPE), dice(3), dtype=torch.float64))
-    found = draw(network, [conditional], SHAPE, SAMPLER, HOW.guidance, dice(3))
-    torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-8)
+    drawn = draw(network, [conditional], SHAPE, SAMPLER, HOW.guidance, dice(3))
+    torch.testing.assert_close(drawn, expected, rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("solver", [DDIM(), DDPM()], ids=["without fresh noise", "with it"])
@@ -106,9 +106,9 @@ def test_guidance_by_one_is_the_conditional_image_and_needs_no_second_row(monkey
 def test_without_text_a_prompt_keeps_its_start_and_its_images():
     latent = image(0)
     rows = [torch.tensor([1, 5]), latent, torch.tensor([6])]
-    found = without_text(rows)
-    assert [found[0].tolist(), found[2].tolist()] == [[1], []]
-    assert found[1] is latent
+    rows_without = without_text(rows)
+    assert [rows_without[0].tolist(), rows_without[2].tolist()] == [[1], []]
+    assert rows_without[1] is latent
 
 
 def greedy(network, segments, how_many):
@@ -138,9 +138,9 @@ def test_text_written_in_a_batch_is_that_of_whole_forwards_row_by_row():
         [start, image(1), torch.tensor([3, 4])],
         [torch.tensor([1, 9]), image(2), torch.tensor([5])],
     ]
-    found = write(network, prompts, HOW, END, dice(0, 1, 2))
-    assert [text.tolist() for text in found] == [greedy(network, p, 6) for p in prompts]
-    assert len({tuple(text.tolist()) for text in found}) > 1
+    texts = write(network, prompts, HOW, END, dice(0, 1, 2))
+    assert [text.tolist() for text in texts] == [greedy(network, p, 6) for p in prompts]
+    assert len({tuple(text.tolist()) for text in texts}) > 1
 
 
 def test_text_stops_at_its_end_token_row_by_row():

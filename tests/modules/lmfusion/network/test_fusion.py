@@ -62,12 +62,12 @@ def test_gradients_are_those_token_by_token(separation, freeze_text, activation_
     trained = {n: p for n, p in network.named_parameters() if p.requires_grad}
     torch.manual_seed(3)
     weight = None
-    found = []
+    gradients = []
     for text, noise in (outputs(network), expected(network)):
         weight = weight or (torch.randn_like(text), torch.randn_like(noise))
         total = (text * weight[0]).sum() + (noise * weight[1]).sum()
-        found.append(torch.autograd.grad(total, list(trained.values()), allow_unused=True))
-    for name, ours, wanted in zip(trained, *found, strict=True):
+        gradients.append(torch.autograd.grad(total, list(trained.values()), allow_unused=True))
+    for name, ours, wanted in zip(trained, *gradients, strict=True):
         if wanted is None:
             assert ours is None, name
         else:

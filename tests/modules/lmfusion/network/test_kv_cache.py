@@ -16,15 +16,15 @@ def test_cached_is_uncached(patchifier):
     whole = network(token, position, latent, step, runs, read_prefix=True)
 
     cache = network.empty_cache(1, 80)
-    found = [network.extend_text(torch.tensor([[1, 2, BOI]]), cache)]
+    hidden = [network.extend_text(torch.tensor([[1, 2, BOI]]), cache)]
     network.extend_image(latent[1:], step[1:], cache, keep=False)  # to be overwritten
     network.extend_image(latent[:1], step[:1], cache, keep=True)
-    found.append(network.extend_text(torch.tensor([[EOI, 3]]), cache))
-    found.append(network.extend_text(torch.tensor([[4, BOI]]), cache))
+    hidden.append(network.extend_text(torch.tensor([[EOI, 3]]), cache))
+    hidden.append(network.extend_text(torch.tensor([[4, BOI]]), cache))
     noise = network.extend_image(latent[1:], step[1:], cache, keep=True)
-    found.append(network.extend_text(torch.tensor([[EOI, 5]]), cache))
+    hidden.append(network.extend_text(torch.tensor([[EOI, 5]]), cache))
     text = torch.cat([whole.prefix_WD, whole.later_LD])
-    torch.testing.assert_close(torch.cat(found, 1)[0], text, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(torch.cat(hidden, 1)[0], text, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(noise, whole.noise_ICHW[1:], rtol=1e-9, atol=1e-9)
 
 
@@ -43,8 +43,8 @@ def test_sequences_of_different_lengths_are_those_run_alone():
         alone = network.empty_cache(1, 40)
         network.extend_text(rows[b : b + 1, :length], alone)
         network.extend_text(torch.tensor([[BOI]]), alone)
-        one = network.extend_image(latent[b : b + 1], step[b : b + 1], alone, keep=True)
-        torch.testing.assert_close(noise[b], one[0], rtol=1e-9, atol=1e-9)
+        noise_alone = network.extend_image(latent[b : b + 1], step[b : b + 1], alone, keep=True)
+        torch.testing.assert_close(noise[b], noise_alone[0], rtol=1e-9, atol=1e-9)
         last = network.extend_text(torch.tensor([[EOI]]), alone)
         torch.testing.assert_close(after[b], last[0], rtol=1e-9, atol=1e-9)
 

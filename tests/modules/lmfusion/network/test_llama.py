@@ -57,9 +57,9 @@ def test_frozen_text_in_bfloat16_has_the_logits_of_the_model_in_bfloat16(folder,
     with torch.no_grad(), context():
         runs = Runs([PREFIX], [0], [100])
         out = network(token[0], torch.arange(100), *none, runs, read_prefix=True)
-        found = network.logits(out.prefix_WD)[:, :VOCABULARY]
+        logits = network.logits(out.prefix_WD)[:, :VOCABULARY]
     with torch.no_grad():
-        assert torch.equal(found, model(token).logits[0])
+        assert torch.equal(logits, model(token).logits[0])
 
 
 @pytest.mark.parametrize("separation", ["deep", "shallow", "none"])
@@ -94,8 +94,8 @@ def test_half_precision_text_stays_near_full_precision(folder, precision):
         with context():
             out = network(token, position, latent, step, runs)
         wanted = exact(token, position, latent.double(), step, runs)
-    for found, double in ((out.noise_ICHW, wanted.noise_ICHW), (out.later_LD, wanted.later_LD)):
-        assert (found.double() - double).norm() < 0.03 * double.norm()
+    for half, double in ((out.noise_ICHW, wanted.noise_ICHW), (out.later_LD, wanted.later_LD)):
+        assert (half.double() - double).norm() < 0.03 * double.norm()
 
 
 def test_a_type_for_text_that_is_trained_is_refused(folder):

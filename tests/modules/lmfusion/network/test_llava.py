@@ -42,7 +42,7 @@ def images(kind):
 
 
 def num_features(model, inputs):
-    return [len(one) for one in model.model.get_image_features(**inputs).pooler_output]
+    return [len(features) for features in model.model.get_image_features(**inputs).pooler_output]
 
 
 @pytest.fixture(params=KINDS)
@@ -86,9 +86,9 @@ def test_a_cache_may_be_fed_images_that_are_understood(pair):
         wanted = model(token[None], **inputs).logits[0]
         cache = network.empty_cache(1, len(token))
         hidden = [network.extend_text(token[None, :-2], cache, vision_inputs=inputs)]
-        hidden += [network.extend_text(one[None, None], cache) for one in token[-2:]]
-        found = network.logits(torch.cat(hidden, 1)[0])[:, :VOCABULARY]
-    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+        hidden += [network.extend_text(token_id[None, None], cache) for token_id in token[-2:]]
+        logits = network.logits(torch.cat(hidden, 1)[0])[:, :VOCABULARY]
+    torch.testing.assert_close(logits, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_understood_images_stand_anywhere_among_drawn_ones(pair):
@@ -141,10 +141,10 @@ def test_a_batch_may_bring_images_that_are_understood(pair):
     document = [[1, 2], understood(model, inputs)[2:].tolist(), image]
     batch = collate([document], [0], 16, (3, 8, 8))
     noised = system.noise(batch, torch.Generator().manual_seed(0))
-    found = system.predict_noise(batch | {"vision_inputs": inputs}, noised).noise_ICHW
+    noise = system.predict_noise(batch | {"vision_inputs": inputs}, noised).noise_ICHW
     where = batch["token_T"], batch["position_S"], noised.latent_ICHW, noised.step_I
-    assert torch.equal(found, network(*where, system.runs(batch), vision_inputs=inputs).noise_ICHW)
-    assert not torch.equal(found, system.predict_noise(batch, noised).noise_ICHW)
+    assert torch.equal(noise, network(*where, system.runs(batch), vision_inputs=inputs).noise_ICHW)
+    assert not torch.equal(noise, system.predict_noise(batch, noised).noise_ICHW)
 
 
 def test_features_without_a_place_are_refused(pair):

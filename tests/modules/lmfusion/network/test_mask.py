@@ -45,12 +45,12 @@ def test_attention_by_runs_is_attention_under_the_mask(n, live_prefix):
     q, k, v = (torch.randn(len(every), h, 5, dtype=torch.float64) for h in (4, 2, 2))
     start = 0 if live_prefix else sum(runs.lengths(0))
     plan = Plan.of(runs, live_prefix=live_prefix)
-    found = run_attention(q[start:], k, v, plan, scale=0.3)
+    attended = run_attention(q[start:], k, v, plan, scale=0.3)
     key, value = (x.repeat_interleave(2, 1) for x in (k, v))
     score = torch.einsum("qhk,shk->hqs", q, key) * 0.3
     weight = score.masked_fill(~mask, -torch.inf).softmax(-1)
     wanted = torch.einsum("hqs,shk->qhk", weight, value)[start:]
-    torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(attended, wanted, rtol=1e-10, atol=1e-10)
 
 
 def test_keys_and_values_are_kept_at_their_own_width():

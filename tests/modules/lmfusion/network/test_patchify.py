@@ -60,8 +60,8 @@ def test_latents_of_another_shape_are_refused_with_both():
 
 def test_steps_have_different_embeddings():
     embedding = TimeEmbedding(8)
-    found = embedding(torch.tensor([0, 1, 500, 1000]))
-    assert torch.cdist(found, found)[~torch.eye(4, dtype=torch.bool)].min() > 1e-4
+    embeddings = embedding(torch.tensor([0, 1, 500, 1000]))
+    assert torch.cdist(embeddings, embeddings)[~torch.eye(4, dtype=torch.bool)].min() > 1e-4
 
 
 def test_every_place_has_a_vector_of_its_own_that_is_trained():

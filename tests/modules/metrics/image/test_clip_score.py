@@ -41,10 +41,10 @@ def images(num: int) -> torch.Tensor:
 
 
 def test_the_score_is_a_hundred_times_the_cosine_and_never_negative():
-    one = torch.tensor([[1.0, 0.0], [3.0, 4.0], [1.0, 0.0]])
-    other = torch.tensor([[2.0, 0.0], [4.0, 3.0], [-1.0, 0.0]])
-    torch.testing.assert_close(clip_score(one, other), torch.tensor([100.0, 96.0, 0.0]))
-    torch.testing.assert_close(clip_score(one, other, 2.5), torch.tensor([2.5, 2.4, 0.0]))
+    image_BD = torch.tensor([[1.0, 0.0], [3.0, 4.0], [1.0, 0.0]])
+    text_BD = torch.tensor([[2.0, 0.0], [4.0, 3.0], [-1.0, 0.0]])
+    torch.testing.assert_close(clip_score(image_BD, text_BD), torch.tensor([100.0, 96.0, 0.0]))
+    torch.testing.assert_close(clip_score(image_BD, text_BD, 2.5), torch.tensor([2.5, 2.4, 0.0]))
 
 
 def test_scores_are_the_models_own_similarities(clip_folder):

@@ -29,20 +29,20 @@ def gaussian(mean: list[float], deviations: list[float]) -> Gaussian:
 
 @pytest.mark.parametrize("size", [2, 3, 16, 64])
 def test_the_distance_is_the_references(size):
-    one, other = (sums_of(features(300, size, seed)).gaussian() for seed in (1, 2))
-    pairs = [g.numpy() for side in (one, other) for g in (side.mean_D, side.covariance_DD)]
-    assert frechet_distance(one, other) == pytest.approx(calculate_frechet_distance(*pairs))
+    first, second = (sums_of(features(300, size, seed)).gaussian() for seed in (1, 2))
+    pairs = [g.numpy() for side in (first, second) for g in (side.mean_D, side.covariance_DD)]
+    assert frechet_distance(first, second) == pytest.approx(calculate_frechet_distance(*pairs))
 
 
 def test_independent_features_add_up_in_closed_form():
-    one = gaussian([0.0, 1.0, 2.0], [1.0, 2.0, 0.0])
-    other = gaussian([1.0, 1.0, 0.0], [3.0, 0.0, 0.0])
-    assert frechet_distance(one, other) == pytest.approx((1 + 4) + (1 - 3) ** 2 + 2**2)
+    first = gaussian([0.0, 1.0, 2.0], [1.0, 2.0, 0.0])
+    second = gaussian([1.0, 1.0, 0.0], [3.0, 0.0, 0.0])
+    assert frechet_distance(first, second) == pytest.approx((1 + 4) + (1 - 3) ** 2 + 2**2)
 
 
 def test_one_feature_alone_has_the_textbook_distance():
-    one, other = gaussian([1.0], [0.5]), gaussian([3.0], [2.0])
-    assert frechet_distance(one, other) == pytest.approx(2**2 + 1.5**2)
+    first, second = gaussian([1.0], [0.5]), gaussian([3.0], [2.0])
+    assert frechet_distance(first, second) == pytest.approx(2**2 + 1.5**2)
 
 
 def test_a_set_is_at_no_distance_from_itself_even_with_fewer_images_than_features():
@@ -51,15 +51,15 @@ def test_a_set_is_at_no_distance_from_itself_even_with_fewer_images_than_feature
 
 
 def test_the_distance_has_no_direction():
-    one, other = (sums_of(features(50, 8, seed)).gaussian() for seed in (1, 2))
-    assert frechet_distance(one, other) == pytest.approx(frechet_distance(other, one))
-    assert frechet_distance(one, other) > 0
+    first, second = (sums_of(features(50, 8, seed)).gaussian() for seed in (1, 2))
+    assert frechet_distance(first, second) == pytest.approx(frechet_distance(second, first))
+    assert frechet_distance(first, second) > 0
 
 
 def test_shifting_a_set_adds_the_squared_shift():
     feature_BD = features(100, 8, 1)
-    one, other = sums_of(feature_BD).gaussian(), sums_of(feature_BD + 2).gaussian()
-    assert frechet_distance(one, other) == pytest.approx(8 * 4, rel=1e-5)
+    first, second = sums_of(feature_BD).gaussian(), sums_of(feature_BD + 2).gaussian()
+    assert frechet_distance(first, second) == pytest.approx(8 * 4, rel=1e-5)
 
 
 def test_sums_give_mean_and_covariance_however_the_images_come():
@@ -103,13 +103,13 @@ def on_two_ranks(here: FeatureSums, there: FeatureSums) -> list[FeatureSums]:
 
 @pytest.mark.parametrize("far", [1e5, 1e8, -3e9])
 def test_means_far_from_zero_cost_no_digit(far):
-    one, other = (features(300, 16, seed).double() for seed in (1, 2))
-    near = frechet_distance(sums_of(one).gaussian(), sums_of(other).gaussian())
-    moved = [sums_of(feature + far, 40, 41, 200) for feature in (one, other)]
+    first, second = (features(300, 16, seed).double() for seed in (1, 2))
+    near = frechet_distance(sums_of(first).gaussian(), sums_of(second).gaussian())
+    moved = [sums_of(feature + far, 40, 41, 200) for feature in (first, second)]
     assert frechet_distance(*(m.gaussian() for m in moved)) == pytest.approx(near, rel=1e-6)
-    parts = [sums_of(part + far) for part in (one[:100], one[100:])]
+    parts = [sums_of(part + far) for part in (first[:100], first[100:])]
     spread = [s.gaussian() for s in on_two_ranks(*parts)]
-    assert frechet_distance(spread[0], sums_of(other + far).gaussian()) == pytest.approx(
+    assert frechet_distance(spread[0], sums_of(second + far).gaussian()) == pytest.approx(
         near, rel=1e-6
     )
     assert torch.equal(spread[0].mean_D, spread[1].mean_D)
@@ -118,8 +118,8 @@ def test_means_far_from_zero_cost_no_digit(far):
 def test_a_rank_without_images_adds_nothing():
     some, none = sums_of(features(20, 4, 1)), FeatureSums(4)
     wanted = some.gaussian()
-    for found in on_two_ranks(some, none):
-        torch.testing.assert_close(found.gaussian().covariance_DD, wanted.covariance_DD)
+    for sums in on_two_ranks(some, none):
+        torch.testing.assert_close(sums.gaussian().covariance_DD, wanted.covariance_DD)
     none.merge(some)
     some.merge(FeatureSums(4))
     torch.testing.assert_close(none.gaussian().mean_D, wanted.mean_D)
@@ -178,10 +178,10 @@ def test_the_references_files_are_read(tmp_path):
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path):
-    one, other = gaussian([0.0], [1.0]), gaussian([0.0, 0.0], [1.0, 1.0])
+    first, second = gaussian([0.0], [1.0]), gaussian([0.0, 0.0], [1.0, 1.0])
     with pytest.raises(ValueError, match="1 and 2 of them"):
-        frechet_distance(one, other)
-    named = [Gaussian(one.mean_D, one.covariance_DD, 2, name) for name in ("a", "b")]
+        frechet_distance(first, second)
+    named = [Gaussian(first.mean_D, first.covariance_DD, 2, name) for name in ("a", "b")]
     with pytest.raises(ValueError, match="a and b"):
         frechet_distance(*named)
     with pytest.raises(ValueError, match="at least 2 images, got 1"):

@@ -81,7 +81,7 @@ def test_files_of_earlier_versions_are_refused_and_those_of_pytorch_fid_are_not(
 def test_a_reference_is_the_data_the_codec_and_whether_all_is_read(limit, fast, is_whole):
     data = SimpleNamespace(fingerprint=lambda stage: f"data of {stage}")
     trainer = SimpleNamespace(datamodule=data, limit_test_batches=limit, fast_dev_run=fast)
-    found = reference(trainer, "codec")
-    assert found == Reference('["data of test", "codec"]', is_whole)
+    built = reference(trainer, "codec")
+    assert built == Reference('["data of test", "codec"]', is_whole)
     trainer.datamodule = None
     assert reference(trainer).source == ""

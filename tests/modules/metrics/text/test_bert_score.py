@@ -51,17 +51,17 @@ def plain_score(
     def cosine(x, y):
         return (x @ y / x.norm() / y.norm()).item()
 
-    def mean_of_best(one, other):
+    def mean_of_best(first, second):
         total = count = 0.0
-        for token, x in one:
+        for token, x in first:
             if token not in special:
-                likes = [cosine(x, y) for t, y in other if match_special or t not in special]
+                likes = [cosine(x, y) for t, y in second if match_special or t not in special]
                 total += weight(token) * max(likes)
                 count += weight(token)
         return total / count
 
-    one, other = read(candidate), read(reference)
-    return mean_of_best(one, other), mean_of_best(other, one)
+    first, second = read(candidate), read(reference)
+    return mean_of_best(first, second), mean_of_best(second, first)
 
 
 @pytest.mark.parametrize("match_special", [True, False])
@@ -69,21 +69,21 @@ def plain_score(
 @pytest.mark.parametrize("layer", [0, 2, 3])
 def test_scores_are_those_of_the_double_loop(bert, layer, idf, match_special):
     scorer = BertScore(bert, layer, idf, match_special, device="cpu", batch_size=2)
-    found = scorer.score(CANDIDATES, REFERENCES)
+    scores = scorer.score(CANDIDATES, REFERENCES)
     for i, pair in enumerate(zip(CANDIDATES, REFERENCES, strict=True)):
         precision, recall = plain_score(bert, *pair, layer, idf, match_special)
-        assert found.precision_N[i].item() == pytest.approx(precision, abs=1e-5)
-        assert found.recall_N[i].item() == pytest.approx(recall, abs=1e-5)
+        assert scores.precision_N[i].item() == pytest.approx(precision, abs=1e-5)
+        assert scores.recall_N[i].item() == pytest.approx(recall, abs=1e-5)
         f1 = 2 * precision * recall / (precision + recall)
-        assert found.f1_N[i].item() == pytest.approx(f1, abs=1e-5)
-    assert (found.num_cut, found.num_empty) == (0, 0)
+        assert scores.f1_N[i].item() == pytest.approx(f1, abs=1e-5)
+    assert (scores.num_cut, scores.num_empty) == (0, 0)
 
 
 def test_byte_level_texts_are_read_as_if_a_space_stood_before_them(roberta):
-    found = BertScore(roberta, 2, device="cpu").score(["cat sat "], ["the cat"])
+    scores = BertScore(roberta, 2, device="cpu").score(["cat sat "], ["the cat"])
     precision, recall = plain_score(roberta, " cat sat", " the cat", 2, False, True)
-    assert found.precision_N.item() == pytest.approx(precision, abs=1e-5)
-    assert found.recall_N.item() == pytest.approx(recall, abs=1e-5)
+    assert scores.precision_N.item() == pytest.approx(precision, abs=1e-5)
+    assert scores.recall_N.item() == pytest.approx(recall, abs=1e-5)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torchmetrics") is None, reason="needs torchmetrics")
@@ -116,10 +116,12 @@ def test_scores_without_special_tokens_are_those_of_torchmetrics(bert, tmp_path,
 
 def test_a_text_matches_itself_fully_and_in_any_company(bert):
     scorer = BertScore(bert, 3, device="cpu", batch_size=2)
-    found = scorer.score(CANDIDATES + CANDIDATES, CANDIDATES + REFERENCES)
-    torch.testing.assert_close(found.f1_N[:3], torch.ones(3))
+    scores = scorer.score(CANDIDATES + CANDIDATES, CANDIDATES + REFERENCES)
+    torch.testing.assert_close(scores.f1_N[:3], torch.ones(3))
     alone = [scorer.score([c], [r]) for c, r in zip(CANDIDATES, REFERENCES, strict=True)]
-    torch.testing.assert_close(found.f1_N[3:], torch.cat([one.f1_N for one in alone]))
+    torch.testing.assert_close(
+        scores.f1_N[3:], torch.cat([scores_alone.f1_N for scores_alone in alone])
+    )
 
 
 def test_exchanging_the_texts_exchanges_precision_and_recall(bert):
@@ -132,27 +134,27 @@ def test_exchanging_the_texts_exchanges_precision_and_recall(bert):
 def test_a_summary_out_of_an_article_is_precise_at_the_level_of_embeddings(tmp_path):
     """Layer 0 without positions: every word of the summary stands in the article."""
     article = "the cat sat on the mat and saw the moon"
-    found = BertScore(save_t5(tmp_path), 0, device="cpu").score(["cat saw moon"], [article])
-    assert found.precision_N.item() == pytest.approx(1, abs=1e-6)
-    assert found.recall_N.item() < 0.99
+    scores = BertScore(save_t5(tmp_path), 0, device="cpu").score(["cat saw moon"], [article])
+    assert scores.precision_N.item() == pytest.approx(1, abs=1e-6)
+    assert scores.recall_N.item() < 0.99
 
 
 def test_empty_texts_score_nothing_and_are_counted(bert, roberta):
     for path in (bert, roberta):
-        found = BertScore(path, 2, device="cpu").score(["", "cat", " \n"], ["cat", "cat", ""])
-        assert found.num_empty == 2
-        assert found.f1_N.tolist() == pytest.approx([0, 1, 0])
-        assert found.precision_N.tolist() == pytest.approx([0, 1, 0])
+        scores = BertScore(path, 2, device="cpu").score(["", "cat", " \n"], ["cat", "cat", ""])
+        assert scores.num_empty == 2
+        assert scores.f1_N.tolist() == pytest.approx([0, 1, 0])
+        assert scores.precision_N.tolist() == pytest.approx([0, 1, 0])
 
 
 def test_long_articles_are_cut_to_what_the_encoder_holds_and_counted(tmp_path):
     path = save_bert(tmp_path, positions=10)
     scorer = BertScore(path, 2, device="cpu")
     long = "the cat sat on the mat and saw the moon and ran"
-    found = scorer.score(["red cat", "red cat", long], [long, "cat", long])
-    assert found.num_cut == 3
+    scores = scorer.score(["red cat", "red cat", long], [long, "cat", long])
+    assert scores.num_cut == 3
     kept = " ".join(long.split()[:8])
-    torch.testing.assert_close(found.f1_N[0], scorer.score(["red cat"], [kept]).f1_N[0])
+    torch.testing.assert_close(scores.f1_N[0], scorer.score(["red cat"], [kept]).f1_N[0])
     assert (
         BertScore(path, 2, max_length=6, device="cpu").score(["a cat"], ["cat " * 5]).num_cut == 1
     )
@@ -167,22 +169,22 @@ def test_positions_of_roberta_begin_behind_its_padding(tmp_path):
 
 def test_of_an_encoder_decoder_the_encoder_is_taken(tmp_path):
     path = save_t5(tmp_path)
-    found = BertScore(path, 2, device="cpu").score(CANDIDATES, REFERENCES)
+    scores = BertScore(path, 2, device="cpu").score(CANDIDATES, REFERENCES)
     model, tokenizer = AutoModel.from_pretrained(path).encoder, AutoTokenizer.from_pretrained(path)
     states = [
         model(**tokenizer(text, return_tensors="pt"), output_hidden_states=True).hidden_states[2][0]
         for text in (CANDIDATES[1], REFERENCES[1])
     ]
-    one, other = (state / state.norm(dim=1, keepdim=True) for state in states)
-    expected = (one @ other.T).amax(1)[1:-1].mean()
-    torch.testing.assert_close(found.precision_N[1], expected)
+    first, second = (state / state.norm(dim=1, keepdim=True) for state in states)
+    expected = (first @ second.T).amax(1)[1:-1].mean()
+    torch.testing.assert_close(scores.precision_N[1], expected)
 
 
 def test_tokens_that_are_padding_match_nothing():
     vector = torch.tensor([[[1.0, 0.0], [-1.0, 0.0]]])
-    one = Embedded(vector, torch.tensor([[True, False]]), torch.tensor([[1.0, 0.0]]))
-    other = Embedded(-vector, torch.tensor([[True, False]]), torch.tensor([[1.0, 0.0]]))
-    precision, recall = greedy_match(one, other)
+    first = Embedded(vector, torch.tensor([[True, False]]), torch.tensor([[1.0, 0.0]]))
+    second = Embedded(-vector, torch.tensor([[True, False]]), torch.tensor([[1.0, 0.0]]))
+    precision, recall = greedy_match(first, second)
     assert (precision.item(), recall.item()) == (-1, -1)
 
 

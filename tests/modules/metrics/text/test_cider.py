@@ -29,8 +29,8 @@ def plain_cider(candidate: str, references: list[str], clipped: bool) -> float:
         return sum(all_words[i : i + len(gram)] == gram for i in range(len(all_words)))
 
     def weight(gram: list[str], text: str) -> float:
-        found = sum(any(count(gram, text) for text in texts) for texts in REFERENCES)
-        return count(gram, text) * math.log(len(REFERENCES) / max(1, found))
+        num_texts = sum(any(count(gram, text) for text in texts) for texts in REFERENCES)
+        return count(gram, text) * math.log(len(REFERENCES) / max(1, num_texts))
 
     total = 0.0
     for n in (1, 2, 3, 4):

@@ -10,11 +10,11 @@ from tests.fixtures.tiny_encoders import save_bert, save_roberta, save_t5, word_
 
 @given(st.lists(st.integers(1, 50), max_size=30), st.integers(1, 7))
 def test_batches_hold_every_index_once_longest_first(lengths, batch_size):
-    found = batches(lengths, batch_size)
-    assert sorted(i for batch in found for i in batch) == list(range(len(lengths)))
-    ordered = [lengths[i] for batch in found for i in batch]
+    batched = batches(lengths, batch_size)
+    assert sorted(i for batch in batched for i in batch) == list(range(len(lengths)))
+    ordered = [lengths[i] for batch in batched for i in batch]
     assert ordered == sorted(lengths, reverse=True)
-    assert all(len(batch) == batch_size for batch in found[:-1])
+    assert all(len(batch) == batch_size for batch in batched[:-1])
 
 
 @pytest.fixture(scope="module")

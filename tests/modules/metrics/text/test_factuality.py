@@ -42,19 +42,19 @@ def test_scores_are_the_models_probabilities_of_each_pair(bert, label):
 def test_either_text_may_come_first(bert):
     scorer = Classifier(bert, order="document_first", device="cpu")
     expected = [plain(bert, d, s, 1) for d, s in zip(DOCUMENTS, SUMMARIES, strict=True)]
-    found = scorer.score(DOCUMENTS, SUMMARIES)
-    assert found == pytest.approx(expected, abs=1e-6)
-    assert found != pytest.approx(Classifier(bert, device="cpu").score(DOCUMENTS, SUMMARIES))
+    scores = scorer.score(DOCUMENTS, SUMMARIES)
+    assert scores == pytest.approx(expected, abs=1e-6)
+    assert scores != pytest.approx(Classifier(bert, device="cpu").score(DOCUMENTS, SUMMARIES))
 
 
 def test_of_long_pairs_the_end_of_the_longer_text_is_cut_and_they_are_counted(tmp_path):
     path = save_bert(tmp_path, positions=12, num_labels=2)
     scorer = Classifier(path, device="cpu")
-    found = scorer.score(DOCUMENTS, SUMMARIES)
+    scores = scorer.score(DOCUMENTS, SUMMARIES)
     assert scorer.num_cut == 2
     # 3 marks and 9 words: 3 of the first summary, and 6 of its document
     expected = plain(path, SUMMARIES[0], " ".join(DOCUMENTS[0].split()[:6]), 1)
-    assert found[0] == pytest.approx(expected, abs=1e-6)
+    assert scores[0] == pytest.approx(expected, abs=1e-6)
     scorer.score(DOCUMENTS[:1], SUMMARIES[:1])
     assert scorer.num_cut == 3
 
@@ -70,17 +70,17 @@ def test_a_roberta_is_fed_as_many_tokens_as_it_has_positions(tmp_path):
 def test_a_tokenizer_may_come_from_elsewhere(bert, tmp_path):
     model = AutoModelForSequenceClassification.from_pretrained(bert)
     model.save_pretrained(tmp_path)
-    found = Classifier(str(tmp_path), tokenizer=bert, device="cpu").score(DOCUMENTS, SUMMARIES)
-    assert found == Classifier(bert, device="cpu").score(DOCUMENTS, SUMMARIES)
+    scores = Classifier(str(tmp_path), tokenizer=bert, device="cpu").score(DOCUMENTS, SUMMARIES)
+    assert scores == Classifier(bert, device="cpu").score(DOCUMENTS, SUMMARIES)
 
 
 def test_empty_summaries_are_failures_in_the_mean(bert):
     summaries = ["", SUMMARIES[1], " \n"]
-    found = factuality(Classifier(bert, device="cpu"), DOCUMENTS, summaries)
+    result = factuality(Classifier(bert, device="cpu"), DOCUMENTS, summaries)
     expected = plain(bert, SUMMARIES[1], DOCUMENTS[1], 1)
-    assert found.scores == pytest.approx([0, expected, 0], abs=1e-6)
-    assert found.num_empty == 2
-    assert found.mean == pytest.approx(expected / 3)
+    assert result.scores == pytest.approx([0, expected, 0], abs=1e-6)
+    assert result.num_empty == 2
+    assert result.mean == pytest.approx(expected / 3)
     assert factuality(Classifier("not loaded"), ["a"], [""]).mean == 0
 
 

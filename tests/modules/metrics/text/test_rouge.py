@@ -22,29 +22,31 @@ PAIRS = [
 WORDS = st.lists(st.sampled_from("abcd"), max_size=12)
 
 
-def plain_overlap(one, other, n):
+def plain_overlap(candidate, reference, n):
     """Words and word pairs crossed out one by one; n = 0 stands for the longest subsequence."""
     if n:
-        pairs = (zip(*(words[i:] for i in range(n)), strict=False) for words in (one, other))
+        pairs = (
+            zip(*(words[i:] for i in range(n)), strict=False) for words in (candidate, reference)
+        )
         ours, theirs = map(Counter, pairs)
         return (ours & theirs).total(), ours.total(), theirs.total()
-    row = [0] * (len(other) + 1)
-    for word in one:
+    row = [0] * (len(reference) + 1)
+    for word in candidate:
         before = row[:]
-        for place, wanted in enumerate(other, start=1):
+        for place, wanted in enumerate(reference, start=1):
             longer = before[place - 1] + 1 if word == wanted else 0
             row[place] = max(before[place], row[place - 1], longer)
-    return row[-1], len(one), len(other)
+    return row[-1], len(candidate), len(reference)
 
 
 @given(WORDS, WORDS)
-def test_the_librarys_figures_are_those_counted_by_hand(one, other):
-    found = rouge(" ".join(one), [" ".join(other)])
+def test_the_librarys_figures_are_those_counted_by_hand(candidate, reference):
+    scores = rouge(" ".join(candidate), [" ".join(reference)])
     for name, n in (("rouge_1", 1), ("rouge_2", 2), ("rouge_l", 0)):
-        shared, ours, theirs = plain_overlap(one, other, n)
-        assert found[name].precision == pytest.approx(shared / ours if ours else 0)
-        assert found[name].recall == pytest.approx(shared / theirs if theirs else 0)
-        assert found[name].f1 == pytest.approx(2 * shared / (ours + theirs) if shared else 0)
+        shared, ours, theirs = plain_overlap(candidate, reference, n)
+        assert scores[name].precision == pytest.approx(shared / ours if ours else 0)
+        assert scores[name].recall == pytest.approx(shared / theirs if theirs else 0)
+        assert scores[name].f1 == pytest.approx(2 * shared / (ours + theirs) if shared else 0)
 
 
 @pytest.mark.parametrize("stemmer", [False, True])
@@ -60,11 +62,11 @@ def test_scores_are_those_of_the_common_scorer(candidate, reference, stemmer):
 
 def test_lins_example_by_hand():
     """Section 3.1: "police kill the gunman" against both candidates, 3 and 2 words in order."""
-    found = [rouge(one, [other]) for one, other in PAIRS[:2]]
-    assert found[0]["rouge_l"] == (0.75, 0.75, 0.75)
-    assert found[1]["rouge_l"] == (0.5, 0.5, 0.5)
-    for one in found:
-        assert one["rouge_2"] == pytest.approx((1 / 3, 1 / 3, 1 / 3))
+    scores = [rouge(candidate, [reference]) for candidate, reference in PAIRS[:2]]
+    assert scores[0]["rouge_l"] == (0.75, 0.75, 0.75)
+    assert scores[1]["rouge_l"] == (0.5, 0.5, 0.5)
+    for score in scores:
+        assert score["rouge_2"] == pytest.approx((1 / 3, 1 / 3, 1 / 3))
 
 
 def test_stems_are_the_same_word_and_only_where_asked():
@@ -76,21 +78,21 @@ def test_stems_are_the_same_word_and_only_where_asked():
 def test_lines_in_another_order_are_the_same_summary():
     """Two lines exchanged: the longest subsequence of the whole is one line of four words."""
     pair = "rain fell last night\na dog barked at it", ["a dog barked at it\nrain fell last night"]
-    found = rouge(*pair, ["rouge_l", "rouge_lsum"])
-    assert found["rouge_l"].f1 == pytest.approx(5 / 9)
-    assert found["rouge_lsum"].f1 == 1
+    scores = rouge(*pair, ["rouge_l", "rouge_lsum"])
+    assert scores["rouge_l"].f1 == pytest.approx(5 / 9)
+    assert scores["rouge_lsum"].f1 == 1
 
 
 def test_another_split_may_be_given():
-    found = rouge("北京 市", ["北京"], ["rouge_1"], words=r"\S+")["rouge_1"]
-    assert found == pytest.approx((0.5, 1, 2 / 3))
+    score = rouge("北京 市", ["北京"], ["rouge_1"], words=r"\S+")["rouge_1"]
+    assert score == pytest.approx((0.5, 1, 2 / 3))
     assert rouge("北京市", ["北京"], ["rouge_1"], words=r"\w")["rouge_1"].precision == 2 / 3
 
 
 def test_of_several_references_the_one_of_highest_f_counts():
-    found = rouge("a b c d", ["a", "c d e f", "x"])
-    assert found["rouge_1"] == (0.5, 0.5, 0.5)
-    assert found["rouge_2"] == pytest.approx((1 / 3, 1 / 3, 1 / 3))
+    scores = rouge("a b c d", ["a", "c d e f", "x"])
+    assert scores["rouge_1"] == (0.5, 0.5, 0.5)
+    assert scores["rouge_2"] == pytest.approx((1 / 3, 1 / 3, 1 / 3))
 
 
 def test_what_cannot_be_compared_is_refused():

@@ -47,11 +47,11 @@ def test_units_come_back_from_their_stream(payloads):
 
 
 @given(st.integers(0, 100_000), st.integers(-50_000, 50_000), st.integers(0, 12))
-def test_numbers_come_back_from_bits(one, other, width):
-    bits = unsigned(one) + signed(other) + fixed(1, width + 1)
+def test_numbers_come_back_from_bits(first, second, width):
+    bits = unsigned(first) + signed(second) + fixed(1, width + 1)
     bits += "0" * (-len(bits) % 8)
     reader = BitReader(int(bits, 2).to_bytes(len(bits) // 8, "big"))
-    assert (reader.unsigned(), reader.signed(), reader.fixed(width + 1)) == (one, other, 1)
+    assert (reader.unsigned(), reader.signed(), reader.fixed(width + 1)) == (first, second, 1)
 
 
 def test_numbers_are_those_of_the_standards_table():
