@@ -1,4 +1,4 @@
-"""Short runs of every shipped config on stand-ins: one thread, float32, twenty steps."""
+"""Short runs of every shipped config on synthetic stand-ins: one thread, float32, twenty steps."""
 
 import csv
 import json
@@ -81,18 +81,18 @@ def write_proverbs(folder: Path) -> None:
 
 @contextmanager
 def places(name: str, folder: Path) -> Iterator[None]:
-    """Within it, a config finds stand-ins below a folder, written when the first asks for them."""
+    """Within this context, a config finds stand-ins below a folder, written at the first use."""
     kind = "detector" if system(name) == "detector" else "others"
     if name not in AS_SHIPPED and not (folder / kind).is_dir():
         write_kind(kind, folder)
-    torch.manual_seed(0)  # what is made within it does not depend on what came before
+    torch.manual_seed(0)  # what is written within it does not depend on earlier random draws
     folders = {f"TRAINER_{part.upper()}": str(folder / kind / part) for part in ("data", "models")}
     with patch.dict(os.environ, folders):
         yield
 
 
 def command(verb: str, name: str, folder: Path, *flags: str) -> Path:
-    """Run a config on the stand-ins of a folder; the run's own folder."""
+    """Run a config on the stand-ins of a folder; returns the run's folder."""
     layers = [f"--config={CONFIGS / layer}.yaml" for layer in (name, "debug")]
     with places(name, folder):
         main([verb, *layers, f"--trainer.logger.init_args.root={folder / 'runs'}", *flags])
@@ -185,7 +185,7 @@ def aligned(folder: Path) -> dict[str, Any]:
 
 
 def black_box(folder: Path) -> dict[str, Any]:
-    """Proxy-tuning of a model behind an endpoint of this machine."""
+    """Proxy-tuning of a model served by a local endpoint."""
     tokenizer, base, *_ = parts = tiny_parts()
     own = folder / "black_box"
     own.mkdir()
@@ -209,7 +209,7 @@ def longer(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def judged(folder: Path) -> dict[str, Any]:
-    """Answers compared by a judge behind an endpoint of this machine."""
+    """Answers compared by a judge served by a local endpoint."""
     own = folder / "judge"
     own.mkdir()
     answers = [("a long answer", "no"), ("no", "a long answer"), ("same", "else")]

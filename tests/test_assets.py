@@ -1,4 +1,4 @@
-"""What stands in `assets/` does what its README says."""
+"""The files of `assets/` do what their README says."""
 
 from contextlib import suppress
 from math import exp
@@ -51,7 +51,7 @@ def test_the_llama_brings_its_tokenizer(tokenizer, llama):
 
 
 def perplexity(model, tokenizer, texts, ends=True):
-    """A token; with or without the end, behind a caption of which more may be said."""
+    """Perplexity per token; without the end token for captions that may go on."""
     nats, num = 0.0, 0
     end = tokenizer.eos_token_id
     with torch.no_grad():
@@ -78,7 +78,7 @@ def test_the_llama_writes_captions_of_all_kinds(start, tokenizer, llama):
     parsed: list[tuple[Shape, ...]] = []
     for text in tokenizer.batch_decode(made, skip_special_tokens=True):
         with suppress(ValueError):
-            first = text.split(".")[0]  # more may be said of the same scene
+            first = text.split(".")[0]  # the scene allows a longer caption
             parsed.append(parse(AND.join(map(without_gloss, first.split(AND)))))
     assert len(parsed) >= 45
     assert {len(shapes) for shapes in parsed} >= {1, 2}
@@ -87,7 +87,7 @@ def test_the_llama_writes_captions_of_all_kinds(start, tokenizer, llama):
 
 
 def without_gloss(clause):
-    """A clause without the words behind it, all of which it must hold itself."""
+    """A clause without the words after it; it must be complete by itself."""
     words = clause.split()
     for num in range(len(words), 0, -1):
         with suppress(ValueError):

@@ -55,18 +55,18 @@ def system_of(config: Path) -> type[Any]:
 
 
 def assert_foreseen(run: Path) -> None:
-    """What validations of a run gave must be what its system had said they may give."""
+    """Quantities that a run's validations logged must be among those that its system declares."""
     system = system_of(run / "config.yaml")
     checkpoint = run / "checkpoints" / "last.ckpt"
     foreseen = {*system.load_from_checkpoint(checkpoint, map_location="cpu").validated()}
     with (run / "metrics.csv").open() as file:
         given = {name for name in next(csv.reader(file)) if name.startswith("validate/")}
     assert given
-    assert given <= foreseen or system.validated is System.validated  # where a system does not say
+    assert given <= foreseen or system.validated is System.validated  # where a system declares none
 
 
 def is_twin(config: Path) -> bool:
-    """Whether a run differs from a quick one, that of digits, by its pictures alone."""
+    """Whether a run differs from a quick one, that of digits, only in its images."""
     return config.stem.endswith(("_pixels", "_vq")) and not config.stem.startswith("digits")
 
 
@@ -121,7 +121,7 @@ def test_no_config_validates_or_tests_on_what_it_learns_or_chooses_by(config):
 def repeated(run: dict, base: dict, key: str = "") -> list[str]:
     """Keys of a run that its base gives the same value; a free dictionary is given whole."""
     if run.get("class_path", base.get("class_path")) != base.get("class_path"):
-        return []  # another class: what the base says of its own may not reach it
+        return []  # another class: the base's options for its own class must not reach it
     repeats = []
     for name in run.keys() & base.keys() - {"options"}:
         mine, below = run[name], base[name]

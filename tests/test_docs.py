@@ -69,7 +69,7 @@ def joined(folder: Path) -> Iterator[None]:
 
 
 def placed(path: str, tree: Path) -> Path:
-    """Where a path that the page mentions stands: among its own files, or in the repository."""
+    """Where a path that the page mentions lies: among its own files, or in the repository."""
     for name, value in NAMES.items():
         path = path.replace(name, value)
     return tree / path if (tree / path).exists() else ROOT / path

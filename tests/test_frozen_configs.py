@@ -1,7 +1,7 @@
-"""What every shipped config comes to: each key with its value, references and defaults filled in.
+"""Every shipped config, resolved: each key with its value, references and defaults filled in.
 
 `python -m tests.test_frozen_configs` writes the files anew, after a change that is meant to change
-them. Folders of the machine stand as ${DATA} and ${MODELS} in them.
+them. Folders of the machine are written as ${DATA} and ${MODELS}.
 """
 
 import io
@@ -33,12 +33,12 @@ LAYERS = {
     "strategy/deepspeed_zero3": "causal_lm/llama3_8b_lora",
     "strategy/fsdp2": "lmfusion/llama3_8b",
 }
-"""What is given behind a config, and a config that it is for."""
+"""Configs that are given after another one, and a config that each is for."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A config and what is asked of it.
+    """A config and the command that resolves it.
 
     Attributes:
         name: Path below configs/, without its ending.
@@ -106,7 +106,7 @@ def cells(config: str) -> dict[str, Any]:
 
 
 def resolved(case: Case) -> dict[str, Any]:
-    """All that a config comes to, as plain data without folders of this machine."""
+    """A resolved config as plain data, without folders of this machine."""
     layers = [f"--config=configs/{layer}.yaml" for layer in case.layers]
     with chdir(CONFIGS.parent), patch.dict(os.environ, FOLDERS):
         values = printed(case.verb, *layers)
@@ -169,7 +169,7 @@ def test_a_difference_names_the_key_and_both_values():
 
 
 def write() -> None:
-    """Keep what every config comes to now."""
+    """Write what every config resolves to now."""
     FROZEN.mkdir(parents=True, exist_ok=True)
     for path in FROZEN.glob("*.yaml"):
         path.unlink()

@@ -1,7 +1,7 @@
 """Loss curves of every config that trains, and what the others write and measure, digit by digit.
 
 `python -m tests.test_golden` writes them anew, after a change that is meant to change them; names
-such as `causal_lm/tiny` behind it choose some.
+such as `causal_lm/tiny` after it select some.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Modules are those of this repository, and so are files that are found from their own places."""
+"""Modules are those of this repository, and so are files found relative to a module."""
 
 import ast
 import re
@@ -29,7 +29,7 @@ def test_the_packages_are_ours():
 
 
 def counted(file: Path) -> list[Path]:
-    """Where the paths lead that a file counts from its own place."""
+    """Targets of the paths that a file builds relative to itself."""
     folders = []
     for up, down in FOUND_FROM.findall(file.read_text()):
         levels = re.findall(r"\[(\d+)\]|(\.parent\b)", up)

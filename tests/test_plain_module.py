@@ -39,8 +39,8 @@ class PlainData(L.LightningDataModule):
     """Drawn once, the same every time."""
 
     def train_dataloader(self):
-        dice = torch.Generator().manual_seed(0)
-        x = torch.randn(64, 10, generator=dice)
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn(64, 10, generator=generator)
         return DataLoader(TensorDataset(x, (x[:, 0] > 0).long()), batch_size=8)
 
     val_dataloader = train_dataloader

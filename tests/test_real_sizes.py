@@ -67,7 +67,7 @@ def folders(tmp_path_factory, tokenizer_folder):
 
 
 def gigabytes(name):
-    """A size of this process that Linux tells: VmRSS now, VmHWM at its peak."""
+    """A memory size of this process as Linux reports it: VmRSS now, VmHWM at its peak."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith(name))) / 2**20
 
@@ -81,7 +81,7 @@ def before():
 
 
 def peak_gigabytes(before):
-    """What the test took beside that, at its peak."""
+    """Memory that the test took on top of that, at its peak."""
     return gigabytes("VmHWM") - before
 
 

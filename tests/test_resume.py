@@ -30,7 +30,7 @@ def steps(number):
 
 
 def same_checkpoint(first, second):
-    """Weights, optimizer, scheduler, averages and place in the data, bit for bit."""
+    """Weights, optimizer, scheduler, averages and position in the data, bit for bit."""
     a, b = (
         torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (first, second)
     )

@@ -14,7 +14,7 @@ from tests.fixtures.runs import fit, metrics, write_config
 
 @contextmanager
 def used():
-    """The rate of the first group in every step of a training, as torch's optimizers tell it."""
+    """The rate of the first group in every step of a training, as torch's optimizers report it."""
     rates = []
 
     def note(optimizer, *_):

@@ -51,6 +51,6 @@ def test_a_sample_of_a_checkpoint_bears_its_step(config, capsys):
 
 
 @pytest.mark.slow
-def test_dice_of_samples_move_nothing_else(config, monkeypatch):
+def test_generators_of_samples_move_nothing_else(config, monkeypatch):
     monkeypatch.setattr(CausalLM, "sample", lambda self, prompts: [str(torch.rand(1))])
     assert losses(fit(config, VALIDATE, SAMPLES)) == losses(fit(config, VALIDATE))

@@ -1,4 +1,4 @@
-"""What is counted or placed must not depend on the dtype of tensors that name none."""
+"""Counts and positions must not depend on torch's default dtype."""
 
 import pytest
 import torch

@@ -96,7 +96,7 @@ def stored(image, kind, **options):
 
 
 def with_header(file, marker, height, width):
-    """A JPEG file whose header says so."""
+    """A JPEG file with this size in its header."""
     at = file.index(b"\xff\xc0")
     size = height.to_bytes(2, "big") + width.to_bytes(2, "big")
     return file[: at + 1] + bytes([marker]) + file[at + 2 : at + 5] + size + file[at + 9 :]

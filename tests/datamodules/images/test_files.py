@@ -227,7 +227,7 @@ def test_a_cut_tar_gives_what_it_has(tmp_path):
 
 @pytest.mark.usefixtures("no_hub_cache")
 def test_a_dataset_of_the_hub_may_have_no_captions(tmp_path):
-    folder = tmp_path / "images"  # beside the cache
+    folder = tmp_path / "images"  # next to the cache
     folder.mkdir()
     write_parquet(folder / "a.parquet", cells(), label=[*range(NUM)])
     source = ImageTextHub(str(folder), caption=None)

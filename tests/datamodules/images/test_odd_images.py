@@ -1,4 +1,4 @@
-"""Images as people have them: what is sound is shown as it is meant, what lacks data is bad."""
+"""Unusual image files: valid ones are decoded as intended, incomplete ones are bad samples."""
 
 import io
 import zlib

@@ -89,7 +89,7 @@ def test_marks_and_prefixes_agree_and_ids_are_those_of_the_template(vocabulary, 
     for (by_marks, by_prefixes), document in zip(pairs, source.documents(), strict=True):
         whole = vocabulary.backend.apply_chat_template(document.messages, chat_template=CHATML)
         ids = list(whole["input_ids"])
-        # ChatML's marks are no special tokens of this tokenizer: the end is added behind the answer
+        # ChatML's marks are no special tokens of this tokenizer: the end is added after the answer
         assert by_marks.ids[-1] == by_prefixes.ids[-1] == vocabulary.eos
         assert by_marks.ids[:-1] == ids[: len(by_marks.ids) - 1]
         assert by_prefixes.ids[:-1] == ids

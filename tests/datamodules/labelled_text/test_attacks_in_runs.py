@@ -1,4 +1,4 @@
-"""Attacks on texts, and texts that are to be judged."""
+"""Attacks on texts, and texts to classify."""
 
 import io
 import json
@@ -80,7 +80,7 @@ def test_plain_text_stays_plain(text):
     assert plain(plain(text)) == plain(text)
 
 
-# Texts to be judged
+# Texts to classify
 
 
 def said(inputs):
@@ -139,7 +139,7 @@ def test_every_row_of_a_table_is_a_text_of_its_own_with_its_name(tmp_path, name)
 
 
 def write_table(rows, path):
-    """A table in the format that its ending says, compressed if it says so."""
+    """A table in the format of its file ending, compressed where the ending says so."""
     import gzip
 
     import zstandard

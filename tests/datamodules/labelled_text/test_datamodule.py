@@ -95,7 +95,7 @@ def test_texts_in_two_splits_are_left_out_where_that_is_asked_for(data):
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 9), st.integers(5, 60), st.booleans(), st.randoms())
-def test_a_table_without_splits_is_cut_into_some_that_share_no_text(seed, num, paired, dice):
+def test_a_table_without_splits_is_cut_into_some_that_share_no_text(seed, num, paired, rng):
     rows = [{**row, "split": ""} for row in made_up(num=num, seed=seed)]
     if not paired:
         rows = [{**row, "pair_id": f"{i}"} for i, row in enumerate(rows)]  # cuts are still known
@@ -104,7 +104,7 @@ def test_a_table_without_splits_is_cut_into_some_that_share_no_text(seed, num, p
     check_splits(split_rows, shares)
     again = as_rows(rows)
     order = [*range(len(again))]
-    dice.shuffle(order)
+    rng.shuffle(order)
     mixed = with_splits([again[i] for i in order], shares)
     if paired:
         assert [row.split for row in mixed] == [split_rows[i].split for i in order]
@@ -355,7 +355,7 @@ def test_no_text_is_lost_or_repeated_when_ranks_and_batches_change(num, parts, s
 
 
 class Places:
-    """Items that are their own places."""
+    """Items that are their own indices."""
 
     def batch(self, ids, num_real):
         return {"places": ids.tolist(), "num_targets": num_real}

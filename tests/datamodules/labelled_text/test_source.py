@@ -109,7 +109,7 @@ def test_labels_mean_what_they_say_however_they_are_written(tmp_path, labels, wr
 
 def test_a_label_that_means_nothing_or_two_things_is_refused_with_those_that_are_known(tmp_path):
     path = write([{"text": "good text", "label": "maybe"}], tmp_path / "a.csv")
-    known = "no/false/off/n/f, yes/true/on/y/t;"  # YAML tells `yes` and `true` alike
+    known = "no/false/off/n/f, yes/true/on/y/t;"  # YAML reads `yes` and `true` as the same value
     with pytest.raises(ValueError, match=rf"a\.csv:1: label 'maybe' is none of {known}"):
         list(source(path, labels={False: "human", True: "machine"}).documents())
     path = write([{"text": "good text", "label": "TRUE"}], tmp_path / "b.csv")

@@ -237,7 +237,7 @@ def test_answers_to_other_questions_are_told(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:.*are no answers")
 def test_a_run_that_is_cut_off_anywhere_and_resumed_asks_everything_once(tmp_path):
-    """Cut a whole file of answers at every byte; what is left and what is asked make the whole."""
+    """Cut a whole file of answers at every byte; what is left and what is asked are the whole."""
     questions = numbered(4)
     whole = "".join(
         json.dumps({"id": question.id, "text": f"ü{question.id}"}) + "\n" for question in questions

@@ -227,7 +227,7 @@ def test_shares_sum_up_and_follow_the_weights(total, weights):
 
 
 class Diary(L.LightningModule):
-    """Writes down the batches it sees, and stops the run where it is told to."""
+    """Records the batches it sees, and stops the run at a given step."""
 
     def __init__(self, stop_after: int | None = None):
         super().__init__()

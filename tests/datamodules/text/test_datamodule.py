@@ -39,7 +39,7 @@ def pieces(batch: Batch) -> list[list[int]]:
 
 
 def plain_labels(batch: Batch) -> list[int]:
-    """The sentence of the contract, said once per piece; a padding is all zeros."""
+    """Labels by the contract, piece by piece of a row; padding is all zeros."""
     labels = []
     for piece in pieces(batch):
         labels += [*piece[1:], -100] if any(piece) else [-100] * len(piece)

@@ -19,7 +19,7 @@ def rows_as_lists(rows: Rows) -> list[list[tuple[int, int, int]]]:
 
 
 def tokens_of(rows: Rows) -> list[tuple[int, int]]:
-    """All tokens of all rows as (document, place)."""
+    """All tokens of all rows as (document, position)."""
     every = [piece for row in rows_as_lists(rows) for piece in row]
     return [(document, i) for document, start, stop in every for i in range(start, stop)]
 

@@ -1,4 +1,4 @@
-"""Prompts of files: what is in them, and what is refused."""
+"""Prompts from files: what they hold, and what is refused."""
 
 import gzip
 import json

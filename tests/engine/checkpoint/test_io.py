@@ -86,7 +86,7 @@ def save_for_ever(path: Path, announced: Path) -> None:
 
 def test_a_kill_at_any_moment_leaves_the_last_announced_checkpoint(tmp_path):
     path, announced = tmp_path / "a.ckpt", tmp_path / "announced"
-    dice = random.Random(0)
+    rng = random.Random(0)
     context = multiprocessing.get_context("fork")
     for _ in range(20):
         announced.write_text("0")
@@ -94,7 +94,7 @@ def test_a_kill_at_any_moment_leaves_the_last_announced_checkpoint(tmp_path):
         process.start()
         while announced.read_text() in ("", "0"):
             time.sleep(0.001)
-        time.sleep(dice.random() * 0.03)
+        time.sleep(rng.random() * 0.03)
         said = int(announced.read_text() or 0)
         os.kill(process.pid, signal.SIGKILL)
         process.join()
@@ -129,7 +129,7 @@ def test_runs_and_steps_decide_which_is_newest_whatever_the_clock_says(tmp_path)
     assert newest(tmp_path) == paths[3]
     paths[3].unlink()
     assert newest(tmp_path) == paths[2]
-    other = paths[2].with_name("best.ckpt")  # says its step inside alone
+    other = paths[2].with_name("best.ckpt")  # its step is only inside the file
     IO.save_checkpoint({"global_step": 4, "state_dict": {}}, other)
     os.utime(other, (1, 1))
     assert newest(tmp_path) == other
@@ -151,7 +151,7 @@ def test_an_odd_manifest_is_refused_by_name_and_passed_over(tmp_path, content, c
     assert newest(tmp_path) == older
     assert f"passed over: {manifest(path)}" in capsys.readouterr().out.replace(f"{path}: ", "")
     if content is not None:
-        saved(tmp_path, 0, 2)  # the next save at that place is sound again
+        saved(tmp_path, 0, 2)  # the next save at that path is valid again
         assert newest(tmp_path) == path
 
 

@@ -70,7 +70,7 @@ def test_an_index_that_is_damaged_is_refused_by_name(folder, content):
 
 
 def test_the_strategy_itself_reads_no_folder_that_holds_code(folder, tmp_path, monkeypatch):
-    """Whoever trains from Python has no command line that looks first."""
+    """Training from Python has no command line that checks first."""
     (folder / ".metadata").write_bytes(pickle.dumps(Gadget(tmp_path / "ran")))
     strategy = FSDP2()
     strategy._lightning_module = torch.nn.Module()

@@ -8,10 +8,10 @@ COLOURS = np.array([[0, 0, 0], [250, 10, 10], [10, 250, 10], [10, 10, 250]])
 
 def images(num=20):
     """Four colours, a little blurred."""
-    dice = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for _ in range(num):
-        which = dice.integers(0, 4, (16, 16))
-        noise = dice.integers(-9, 10, (16, 16, 3))
+        which = rng.integers(0, 4, (16, 16))
+        noise = rng.integers(-9, 10, (16, 16, 3))
         yield np.clip(COLOURS[which] + noise, 0, 255).astype(np.uint8)
 
 

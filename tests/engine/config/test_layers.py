@@ -14,7 +14,7 @@ from tests.fixtures.runs import fit, refused, write_config
 
 @pytest.fixture
 def run(tmp_path, text_file, tokenizer_folder) -> Path:
-    """A config that says what differs from the base beside it: three steps instead of four."""
+    """A config with its differences from the base in its folder: three steps instead of four."""
     whole = write_config(tmp_path, text_file, tokenizer_folder)
     whole.rename(whole.with_name("base.yaml"))
     whole.write_text("trainer: {max_steps: 3}\n")

@@ -18,7 +18,7 @@ Complain = Callable[..., str]
 
 @pytest.fixture
 def complain(monkeypatch, capsys) -> Complain:
-    """Give `cli.main` arguments that it must refuse; returns what it says."""
+    """Give `cli.main` arguments that it must refuse; returns its message."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(cli, "refuse_impossible", lambda *_: pytest.fail("was accepted"))
 
@@ -36,7 +36,7 @@ def complain(monkeypatch, capsys) -> Complain:
 
 @pytest.fixture
 def layer(tmp_path, complain) -> Complain:
-    """What is said of a YAML laid over the tiny config, its path shown as FILE."""
+    """The message about a YAML given after the tiny config, its path shown as FILE."""
 
     def enter(text: str) -> str:
         path = tmp_path / "layer.yaml"

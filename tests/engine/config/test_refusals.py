@@ -156,7 +156,7 @@ def test_wherever_it_happens_it_is_one_line_and_the_run_folder_holds_the_traceba
     with refused("of no use"):
         main(["fit", f"--config={config}"])
     assert capsys.readouterr().err.strip().splitlines()[-1].endswith("of no use")
-    if place != "prepare_data":  # the run folder is claimed behind it
+    if place != "prepare_data":  # the run folder is claimed after it
         run = newest_run(config)
         assert "ValueError: of no use" in (run / "traceback.log").read_text()
         notes = json.loads((run / "run.json").read_text())

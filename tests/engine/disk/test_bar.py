@@ -10,7 +10,7 @@ from engine.disk.bar import bar, watched
 
 
 class Screen(io.StringIO):
-    """Takes what is drawn."""
+    """Collects what the bar prints."""
 
     def __init__(self, is_terminal):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Files and folders are there whole or not at all, whatever ends their writer."""
+"""Files and folders are written completely or not at all, whatever ends their writer."""
 
 import errno
 import os

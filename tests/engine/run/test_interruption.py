@@ -1,4 +1,4 @@
-"""Signals end a run behind a whole step, errors lose none, and what was saved goes on bit-equal."""
+"""Signals end a run after a whole step, errors lose none, and resumed runs are bit-identical."""
 
 import json
 import os
@@ -184,7 +184,7 @@ def test_a_signal_while_samples_are_drawn_ends_them(config, monkeypatch, capsys)
 
 @pytest.mark.slow
 def test_a_checkpoint_behind_a_validation_within_a_step_is_of_the_step_before(config, monkeypatch):
-    """Batches of 2 to a step, a validation behind every third: the first lies within step 2."""
+    """Two batches a step, a validation after every third: the first lies within step 2."""
     parts = ["--trainer.accumulate_grad_batches=2", "--trainer.val_check_interval=3", SMALL]
     every = saved_every(1)
     monkeypatch.setattr(CausalLM, "learns_in_validation", True)

@@ -1,4 +1,4 @@
-"""A quantity that is watched and never comes is told before the first step where it is known."""
+"""A monitored quantity that will never be logged is reported before the first step where known."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""run.json says how a run ended, whichever way it did."""
+"""run.json records how a run ended, in every case."""
 
 import json
 import multiprocessing

@@ -1,4 +1,4 @@
-"""A second callback of a kind that a run has one of takes the place of the first."""
+"""A second callback of a kind that a run has once replaces the first."""
 
 import json
 

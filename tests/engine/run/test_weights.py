@@ -1,4 +1,4 @@
-"""Which weights a command uses is found, told in one line, or refused."""
+"""The weights that a command uses are found and reported in one line, or refused."""
 
 import json
 from pathlib import Path

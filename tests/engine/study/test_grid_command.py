@@ -1,4 +1,4 @@
-"""The command `grid`: what stands in its file, what it prints, and processes of its own."""
+"""The command `grid`: its config file, its output, and its own processes."""
 
 import shlex
 import subprocess
@@ -48,7 +48,7 @@ def test_a_cell_that_another_process_runs_is_left_to_it(tmp_path, monkeypatch):
     while not (log.exists() and "begun" in log.read_text()):
         assert first.poll() is None
         time.sleep(0.02)
-    first.kill()  # what it started goes on
+    first.kill()  # the process it started continues
     said = []
     asked = Log()
     Grid(str(tmp_path / "grid"), AXES, {"fit": Command()}, in_process=True).run(asked, said.append)

@@ -96,7 +96,7 @@ def damaged_weight(model, folder):
 
 
 def damaged_config(model, folder):
-    """A folder whose config says something else of the same weights."""
+    """A folder with the same weights and another config."""
     path = folder / "config.json"
     path.write_text(path.read_text().replace('"rms_norm_eps": 1e-06', '"rms_norm_eps": 0.1'))
 

@@ -1,4 +1,4 @@
-"""A cache that is written in place, against transformers' own."""
+"""The cache with in-place updates, compared with transformers' own."""
 
 import pytest
 import torch

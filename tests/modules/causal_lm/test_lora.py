@@ -1,4 +1,4 @@
-"""Which layers get adapters, and what else is trained beside them."""
+"""Which layers get adapters, and what else is trained with them."""
 
 import pytest
 import torch

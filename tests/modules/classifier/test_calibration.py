@@ -202,7 +202,7 @@ def test_attacked_texts_take_the_place_of_their_own_or_of_their_class():
     assert numbered.under("none").row_N.tolist() == [0, 1, 2, 3]
     assert numbered.under("case").row_N.tolist() == [0, 1, 2, 3]  # 2 is attacked, 3 left alone
     apart = texts([0, 1, 2, 3, 8, 9], [0, 0, 1, 1, 1, 1], [*plain, "case", "case"])
-    assert apart.under("case").row_N.tolist() == [0, 1, 8, 9]  # no machine text as it is
+    assert apart.under("case").row_N.tolist() == [0, 1, 8, 9]  # no machine text without an attack
     both = texts([0, 1, 2, 3, 8, 9], [0, 0, 1, 1, 0, 1], [*plain, "case", "case"])
     assert both.under("case").row_N.tolist() == [8, 9]
 

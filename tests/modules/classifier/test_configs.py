@@ -15,7 +15,7 @@ CONFIGS = Path(__file__).parents[3] / "configs"
 
 @pytest.fixture
 def command(tmp_path, tokenizer_folder, monkeypatch):
-    """Runs a command of a config on stand-ins and gives its run folder."""
+    """Runs a command of a config on stand-ins and returns its run folder."""
     monkeypatch.setenv("TRAINER_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("TRAINER_MODELS", str(tmp_path / "models"))
     write_detector_stand_ins(tmp_path / "data", tmp_path / "models", tokenizer_folder)

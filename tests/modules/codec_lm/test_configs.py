@@ -1,4 +1,4 @@
-"""What the configs of file models say."""
+"""The configs of file models."""
 
 import math
 
@@ -97,7 +97,7 @@ def test_no_stage_sees_images_of_another(path):
 
 
 def images_of(source):
-    """What holds a source's pictures, and which of its rows they are."""
+    """The file of a source's images, and the range of its rows."""
     source = source["init_args"].get("images", source)
     options = {**source["init_args"]}
     first, num = options.pop("skip", 0), options.pop("num", None)

@@ -14,7 +14,7 @@ from tests.modules.codec_lm.test_generate import CODEC, system, tokenizer_of_fil
 
 
 class Corners(torch.nn.Module):
-    """Brightness of three places."""
+    """Brightness at three positions."""
 
     title = "corners"
 
@@ -23,7 +23,7 @@ class Corners(torch.nn.Module):
 
 
 def rows(system, texts):  # noqa: F811
-    """Two files and the beginning of one in a row."""
+    """Two whole files and a prefix of a third in one row."""
     end = system.rules.end
     token, label, position, length = [], [], [], []
     for number, text in enumerate(texts):
@@ -50,9 +50,9 @@ def moments(images):
 
 
 def test_the_distance_is_that_of_drawn_images_to_whole_test_files(system, monkeypatch):  # noqa: F811
-    dice = np.random.default_rng(0)
-    shown = [image(CODEC, dice) for _ in range(7)]
-    drawn = torch.from_numpy(dice.integers(0, 256, (5, 16, 16, 3), dtype=np.uint8))
+    rng = np.random.default_rng(0)
+    shown = [image(CODEC, rng) for _ in range(7)]
+    drawn = torch.from_numpy(rng.integers(0, 256, (5, 16, 16, 3), dtype=np.uint8))
     left = [
         {"continuation": continuation, "opens": bool(n % 3)} for n, continuation in enumerate(drawn)
     ]

@@ -28,8 +28,8 @@ OPTIONS = {
 
 @pytest.fixture(scope="module")
 def tokenizer_of_files(tmp_path_factory):
-    dice = np.random.default_rng(0)
-    texts = [CODEC.text(image(CODEC, dice)) for _ in range(40)]
+    rng = np.random.default_rng(0)
+    texts = [CODEC.text(image(CODEC, rng)) for _ in range(40)]
     folder = tmp_path_factory.mktemp("files_bpe")
     summary = train_tokenizer(iter(texts), 280, folder, CODEC.alphabet)
     assert summary.startswith("280 tokens from 40 documents")
@@ -140,9 +140,9 @@ def test_with_the_grammar_every_file_of_an_untrained_model_is_sound_and_without_
 ):
     alphabet = CODEC.alphabet
     train_tokenizer(iter(alphabet), 257, tmp_path, alphabet)
-    dice, num_sound, num_free = np.random.default_rng(6), 0, 0
+    rng, num_sound, num_free = np.random.default_rng(6), 0, 0
     for number, (sampling, restart, keep_header) in enumerate(SETTINGS):
-        height, width = dice.integers(8, 25, 2).tolist()
+        height, width = rng.integers(8, 25, 2).tolist()
         codec = JpegCodec(height, width, 25, sampling, restart, keep_header)
         budget = codec.grammar.cost(codec.grammar.start) + 300
         how = Generation(max_new_tokens=budget, temperature=1.0, top_k=None)

@@ -57,7 +57,7 @@ def test_sixteen_files_learnt_by_heart_come_back_byte_for_byte():
     system.eval()
     print(f"loss {loss.item() / (label >= 0).sum().item():.4f} nats a token")
     for image, file in zip(images, files, strict=True):
-        # its own tokens: a beginning by itself may end in others, behind which nothing was learnt
+        # its own tokens: a prefix encoded alone may end in tokens that training never shows
         given = torch.tensor([file[: int(SHARE * len(file))]])
         (record,) = system.predict_step(
             {"token_BL": given, "mask_BL": torch.ones_like(given).bool(), "prompt": [""]}, 0

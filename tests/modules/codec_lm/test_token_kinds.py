@@ -1,4 +1,4 @@
-"""Nats by what a byte says."""
+"""Nats by the kind of a byte."""
 
 import numpy as np
 import torch
@@ -16,8 +16,8 @@ NAMES = BYTES.kinds
 
 
 def files(num):
-    dice = np.random.default_rng(0)
-    return [list(CODEC.encode(image(CODEC, dice))) for _ in range(num)]
+    rng = np.random.default_rng(0)
+    return [list(CODEC.encode(image(CODEC, rng))) for _ in range(num)]
 
 
 def test_packed_files_are_named_one_by_one():
@@ -36,9 +36,9 @@ def test_a_piece_from_the_middle_of_a_file_has_no_classes():
 
 
 def test_sums_of_classes_are_the_sum_of_all():
-    dice = torch.Generator().manual_seed(0)
-    nats = torch.rand(3, 50, generator=dice)
-    number = torch.randint(-1, len(NAMES), (3, 50), generator=dice)
+    generator = torch.Generator().manual_seed(0)
+    nats = torch.rand(3, 50, generator=generator)
+    number = torch.randint(-1, len(NAMES), (3, 50), generator=generator)
     sums = kind_sums(nats, number, len(NAMES))
     assert sums[1].sum() == (number >= 0).sum()
     torch.testing.assert_close(sums[0].sum(), nats[number >= 0].double().sum())

@@ -108,7 +108,7 @@ def test_the_least_similar_give_way_until_the_whole_prompt_fits(tokenizer):
         InContextAlignment(POOL, InOrder, budget=exact).prompt({"prompt": "Is it?"}, tokenizer)
         == alone
     )
-    for most in (0, 3):  # whoever reads the prompt has to judge a question that is too long
+    for most in (0, 3):  # the caller has to handle a question that is too long
         less = InContextAlignment(POOL, InOrder, budget=Budget(prompt=most))
         assert less.prompt({"prompt": "Is it?"}, tokenizer) == alone
 

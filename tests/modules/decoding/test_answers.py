@@ -1,4 +1,4 @@
-"""A half-finished file of answers is gone on with, without repeats."""
+"""A partial file of answers is continued without repeats."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""What many records come to."""
+"""Totals over many records."""
 
 import json
 

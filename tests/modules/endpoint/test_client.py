@@ -89,7 +89,7 @@ def test_requests_are_under_way_together_over_kept_connections_and_come_in_order
         waiting = threading.Barrier(4, timeout=20)
 
         def answer(fields):
-            waiting.wait()  # goes on only when four requests are here
+            waiting.wait()  # continues only when four requests have arrived
             return {"text": fields["prompt"]}
 
         served.text = answer

@@ -1,4 +1,4 @@
-"""What the configs of LMFusion say."""
+"""The configs of LMFusion."""
 
 import pytest
 import torch

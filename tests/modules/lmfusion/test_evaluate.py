@@ -20,7 +20,7 @@ END = 2
 
 
 class Corners(torch.nn.Module):
-    """Three pixels of a picture as its features."""
+    """Three pixels of an image as its features."""
 
     def forward(self, image_BCHW):
         return torch.stack(

@@ -71,7 +71,7 @@ def test_a_batch_without_images_still_says_where_none_begins():
 
 
 def gradient(hidden, label, chosen):
-    """Of BOI's row, beside fixed scores of the tokens."""
+    """Gradient of BOI's output row; the tokens' rows are fixed."""
     torch.manual_seed(1)
     head = torch.randn(30, 8)
     row = torch.zeros(8, requires_grad=True)

@@ -205,7 +205,7 @@ def test_where_no_text_is_frozen_bois_row_needs_no_lesson_of_its_own(config):
 
 
 def prompts(folder):
-    """A caption, an image to caption, an edit, and a text in which images may stand."""
+    """A caption, an image to caption, an edit, and a text that may contain images."""
     Image.fromarray(np.full((32, 32, 3), 99, np.uint8)).save(folder / "grey.png")
     edit = [{"image": "grey.png"}, {"text": "make it red"}]
     lines = [

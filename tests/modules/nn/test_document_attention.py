@@ -60,7 +60,7 @@ def test_documents_of_one_length_are_not_copied():
 def test_a_scale_is_obeyed():
     q, k, v = draw(9, 2, 2)
     layout = Documents.of([4, 5], q.device)
-    flat = document_attention(q, k, v, layout, scale=1e-9)  # all scores alike: plain means
+    flat = document_attention(q, k, v, layout, scale=1e-9)  # all scores equal: plain means
     torch.testing.assert_close(flat[3], v[:4].mean(0))
 
 

@@ -9,7 +9,7 @@ BUDGETS = st.builds(Budget, st.integers(0, 80), st.integers(0, 30), st.booleans(
 
 
 def papers_loop(lengths: list[int], total: int, longest: int) -> list[int]:
-    """The facts as they are told: skip what is too long, add up, keep or break."""
+    """The rule as a loop: skip what is too long, add up, keep or break."""
     kept, taken = [], 0
     for number, length in enumerate(lengths):
         if length > longest:

@@ -26,8 +26,8 @@ def test_the_same_seed_draws_the_same():
 
 
 def test_the_interval_is_that_of_a_plain_loop_over_resamples():
-    dice = np.random.default_rng(0)
-    right, cluster = dice.random(40) < 0.7, dice.integers(0, 9, 40)
+    rng = np.random.default_rng(0)
+    right, cluster = rng.random(40) < 0.7, rng.integers(0, 9, 40)
     weight = resample(cluster, 200)
     estimate = interval(accuracy(right.astype(float), np.ones(40, int), weight))
     means = []
@@ -39,25 +39,25 @@ def test_the_interval_is_that_of_a_plain_loop_over_resamples():
     assert estimate.high == pytest.approx(np.quantile(means, 0.975))
 
 
-def simulate(dice, num_clusters=80, size=4):
+def simulate(rng, num_clusters=80, size=4):
     """Two detectors' right answers; texts of a cluster are hard or easy together."""
-    hard = dice.normal(0, 1, num_clusters).repeat(size)
-    lines = [hard + dice.normal(0, 1, num_clusters * size) < at for at in (0.9, 0.5)]
+    hard = rng.normal(0, 1, num_clusters).repeat(size)
+    lines = [hard + rng.normal(0, 1, num_clusters * size) < at for at in (0.9, 0.5)]
     return lines[0], lines[1], np.arange(num_clusters).repeat(size)
 
 
 def test_the_interval_of_a_difference_covers_the_truth_about_as_often_as_it_says():
-    dice = np.random.default_rng(7)
-    large = simulate(dice, 200_000)
+    rng = np.random.default_rng(7)
+    large = simulate(rng, 200_000)
     truth = large[0].mean() - large[1].mean()
     clustered, single = 0, 0
     num = 400
     for _ in range(num):
-        first, second, cluster = simulate(dice)
+        first, second, cluster = simulate(rng)
         for is_clustered in (True, False):
             names = cluster if is_clustered else np.arange(len(cluster))
             label = np.ones(len(cluster), int)
-            weight = resample(names, 300, int(dice.integers(1 << 30)))
+            weight = resample(names, 300, int(rng.integers(1 << 30)))
             rates = [accuracy(line.astype(float), label, weight) for line in (first, second)]
             estimate = interval(rates[0] - rates[1])
             covers = estimate.low <= truth <= estimate.high
@@ -68,8 +68,8 @@ def test_the_interval_of_a_difference_covers_the_truth_about_as_often_as_it_says
 
 
 def test_texts_of_one_human_text_count_as_one_where_all_say_the_same():
-    dice = np.random.default_rng(1)
-    right = (dice.random(60) < 0.6).repeat(5).astype(float)
+    rng = np.random.default_rng(1)
+    right = (rng.random(60) < 0.6).repeat(5).astype(float)
     label = np.ones(300, int)
     by_text = interval(accuracy(right, label, resample(np.arange(300))))
     by_human = interval(accuracy(right, label, resample(np.arange(60).repeat(5))))

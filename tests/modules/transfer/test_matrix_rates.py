@@ -10,10 +10,10 @@ from modules.metrics.classification import accuracy, auroc, true_positive_rate
 
 def some(num=60, seed=0, digits=1):
     """Probabilities with many ties, labels, and resamples of clusters."""
-    dice = np.random.default_rng(seed)
-    label = dice.permutation(np.arange(num) % 2)
-    p = np.clip(0.3 * label + dice.random(num), 0, 1).round(digits)
-    return p, label, resample(dice.integers(0, num // 3, num), 20)
+    rng = np.random.default_rng(seed)
+    label = rng.permutation(np.arange(num) % 2)
+    p = np.clip(0.3 * label + rng.random(num), 0, 1).round(digits)
+    return p, label, resample(rng.integers(0, num // 3, num), 20)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -62,7 +62,7 @@ def test_one_class_only_leaves_auroc_and_the_true_positive_rate_undefined():
 @pytest.mark.parametrize("num", [100, 200, 300, 700])
 def test_exactly_as_many_human_texts_pass_as_the_rate_allows(num):
     score = np.arange(2.0 * num)
-    label = np.tile([0, 1], num)  # the k-th machine text from above stands over k human ones
+    label = np.tile([0, 1], num)  # the k-th highest machine text scores above k human ones
     for percent in range(1, 60):
         rate = true_positive_rate(score, label, np.ones((1, 2 * num), np.float32), percent / 100)
         assert rate[0] == pytest.approx((percent * num // 100 + 1) / num)

@@ -21,7 +21,7 @@ TENSORS = ("code_KD", "count_K", "sum_KD", "has_begun")
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
-    """Digits of 8 x 8 pixels, 2 x 2 codes each; dead codes come to life."""
+    """Digits of 8 x 8 pixels, 2 x 2 codes each; dead codes are revived."""
     folder = tmp_path_factory.mktemp("vq")
     network = {"class_path": "modules.vq.network.VQNetwork", "init_args": {**SIZES, "decay": 0.8}}
     digits = [{"class_path": "datamodules.images.digits.Digits", "init_args": {"split": "test"}}]

@@ -77,7 +77,7 @@ def test_parameters_know_their_source_and_copies_do_not(tmp_path):
 
 
 def test_adapters_on_a_pretrained_model_are_untrained(tmp_path, text_file, tokenizer_folder):
-    """At zero they give the base model; whoever means that says so."""
+    """Adapters at zero give the base model, which must be asked for explicitly."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from cli import main

@@ -1,4 +1,4 @@
-"""What is made of the answers; the models behind them are trained by the claim itself."""
+"""How answers are evaluated; the claim itself trains the models that write them."""
 
 import math
 
@@ -19,7 +19,7 @@ TINY = Recipe(width=32, num_layers=1, num_heads=2, context=64, num_steps=150, ba
 
 
 def quiet(text):
-    """Says nothing."""
+    """Prints no progress."""
 
 
 # Intervals

@@ -20,7 +20,7 @@ KINDS = get_args(Kind)
 
 
 def said(context, fact):
-    """Names that a context gives for what is asked."""
+    """Names that a context gives as the answer to the question."""
     start = f"The {fact.relation} of {fact.land} is "
     sentences = [part.strip(". ") for part in context.split(".") if part.strip()]
     return [sentence.removeprefix(start) for sentence in sentences if sentence.startswith(start)]

@@ -20,7 +20,7 @@ SIZES = {"small": 1.0, "middle": 2.0, "large": 3.0}
 
 @pytest.fixture
 def by_kind(tmp_path):
-    """What three generators' detectors and the pooled ones say, of two kinds."""
+    """Findings for detectors of three generators and pooled ones, by kind of detector."""
     on, cells = texts(40), []
     names = [*GENERATORS, "pooled", *(f"pooled_without_{g}" for g in GENERATORS)]
     for kind in ("encoder", "tfidf"):

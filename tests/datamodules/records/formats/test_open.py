@@ -1,4 +1,4 @@
-"""One place opens every format of rows: the same rows come out of all of them."""
+"""One module opens every format of rows, and all formats give the same rows."""
 
 import bz2
 import csv

@@ -1,4 +1,4 @@
-"""What is let in by the probe of architectures, what is refused, and why."""
+"""What the probe of architectures accepts and refuses, and why."""
 
 import json
 import random

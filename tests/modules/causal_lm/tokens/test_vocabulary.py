@@ -15,7 +15,7 @@ BEHIND = 400
 
 @pytest.fixture
 def sparse(tokenizer_folder, tmp_path):
-    """A tokenizer of 300 tokens, the last of which has an id far behind the others."""
+    """A tokenizer of 300 tokens, the last of which has an id far above the others."""
     folder = tmp_path / "sparse"
     AutoTokenizer.from_pretrained(tokenizer_folder).save_pretrained(folder)
     path = folder / "tokenizer.json"

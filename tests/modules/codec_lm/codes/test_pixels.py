@@ -13,8 +13,8 @@ from modules.codec_lm.codes.rules import unpack
 
 @pytest.fixture
 def palette(tmp_path):
-    dice = np.random.default_rng(0)
-    np.save(tmp_path / "palette.npy", dice.integers(0, 256, (300, 3), dtype=np.uint8))
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "palette.npy", rng.integers(0, 256, (300, 3), dtype=np.uint8))
     return str(tmp_path)
 
 

@@ -25,13 +25,13 @@ SETTINGS = [
 CASES = pytest.mark.parametrize("setting", SETTINGS, ids=str)
 
 
-def moving(codec, dice):
-    """A picture, smooth or rough, that moves; from time to time, another one."""
+def moving(codec, rng):
+    """A moving image, smooth or rough; from time to time, a cut to another one."""
     frames, height, width, _ = codec.shape
-    size = int(dice.choice([1, 2, 5, 40]))
-    small = dice.integers(0, 256, (2, size, size, 3), dtype=np.uint8)
+    size = int(rng.choice([1, 2, 5, 40]))
+    small = rng.integers(0, 256, (2, size, size, 3), dtype=np.uint8)
     wide = [np.asarray(Image.fromarray(frame).resize((2 * width, 2 * height))) for frame in small]
-    step, cut = dice.integers(-4, 5, 2), int(dice.integers(3, 40))
+    step, cut = rng.integers(-4, 5, 2), int(rng.integers(3, 40))
     shown = [np.roll(wide[t // cut % 2], t * step, (0, 1)) for t in range(frames)]
     return np.stack(shown)[:, :height, :width]
 
@@ -135,14 +135,14 @@ def test_what_holds_no_frame_is_refused(sequence):
 
 
 def test_the_judge_sees_a_missing_slice_and_most_flipped_bits():
-    codec, dice = AvcCodec(32, 48), np.random.default_rng(7)
-    sequence = codec.encode(moving(codec, dice))
+    codec, rng = AvcCodec(32, 48), np.random.default_rng(7)
+    sequence = codec.encode(moving(codec, rng))
     third = [at for at in range(len(sequence)) if sequence.startswith(b"\x00\x00\x01", at)][2:4]
     assert "concealing" in codec.decoder_error(sequence[: third[0]] + sequence[third[1] :])
     num_detected = 0
-    for at in dice.integers(0, len(sequence), 60):
+    for at in rng.integers(0, len(sequence), 60):
         broken = bytearray(sequence)
-        broken[at] ^= 1 << int(dice.integers(8))
+        broken[at] ^= 1 << int(rng.integers(8))
         num_detected += codec.decoder_error(bytes(broken)) is not None
     assert num_detected > 30  # a bit of a coefficient makes another good stream
 

@@ -1,4 +1,4 @@
-"""Whether finished clips are nearer to the true ones than a still picture."""
+"""Whether completed clips are closer to the true ones than a still image."""
 
 from math import inf, log10
 
@@ -14,8 +14,8 @@ from modules.metrics.image.psnr import psnr
 
 
 def test_the_ratio_is_that_of_the_formula():
-    dice = torch.Generator().manual_seed(0)
-    shown, wanted = torch.randint(0, 256, (2, 5, 4, 6, 3), generator=dice)
+    generator = torch.Generator().manual_seed(0)
+    shown, wanted = torch.randint(0, 256, (2, 5, 4, 6, 3), generator=generator)
     for frame, target, ratio in zip(shown, wanted, psnr(shown, wanted).tolist(), strict=True):
         square = sum(
             (a - b) ** 2
@@ -27,8 +27,8 @@ def test_the_ratio_is_that_of_the_formula():
 def test_the_ratio_is_torchmetrics_own():
     from torchmetrics.functional.image import peak_signal_noise_ratio
 
-    dice = torch.Generator().manual_seed(1)
-    shown, wanted = torch.randint(0, 256, (2, 3, 4, 6, 3), generator=dice)
+    generator = torch.Generator().manual_seed(1)
+    shown, wanted = torch.randint(0, 256, (2, 3, 4, 6, 3), generator=generator)
     whole = peak_signal_noise_ratio(shown.float(), wanted.float(), data_range=255.0)
     torch.testing.assert_close(psnr(shown, wanted, num_dims=4).float(), whole)
 

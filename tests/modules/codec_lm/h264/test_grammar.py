@@ -1,4 +1,4 @@
-"""The automaton of H.264 streams: accepts every one, and whatever it writes is one."""
+"""The automaton of H.264 streams accepts every stream, and everything it generates is one."""
 
 from collections import Counter
 
@@ -21,19 +21,19 @@ GOPS = None, 4, 1, 2, None
 END = 256
 
 
-def some_codec(dice, number, most=26, frames=9):
+def some_codec(rng, number, most=26, frames=9):
     """Of a random size and setting."""
-    height, width = (2 * int(n) for n in dice.integers(1, most, 2))
-    length, qp = int(dice.integers(1, frames)), int(dice.choice(QUANTISERS))
+    height, width = (2 * int(n) for n in rng.integers(1, most, 2))
+    length, qp = int(rng.integers(1, frames)), int(rng.choice(QUANTISERS))
     return AvcCodec(height, width, length, qp, gop=GOPS[number % len(GOPS)])
 
 
-def write(grammar, dice, budget=None):
+def write(grammar, rng, budget=None):
     """A stream of legal bytes drawn at random."""
     state, sequence = grammar.start, bytearray()
     while not grammar.is_end(state):
         left = None if budget is None else budget - len(sequence)
-        byte = int(dice.choice(np.flatnonzero(grammar.legal(state, left))))
+        byte = int(rng.choice(np.flatnonzero(grammar.legal(state, left))))
         sequence.append(byte)
         state = grammar.advance(state, byte)
     return bytes(sequence)
@@ -50,33 +50,33 @@ def check_structure(codec, sequence):
     assert sequence.count(START) == codec.frames * num
 
 
-def check_accepted(codec, dice):
+def check_accepted(codec, rng):
     """A stream of the encoder is legal to its end."""
-    grammar, sequence = codec.grammar, codec.encode(moving(codec, dice))
+    grammar, sequence = codec.grammar, codec.encode(moving(codec, rng))
     assert grammar.is_end(grammar.walk(grammar.start, sequence)), codec
     return len(sequence)
 
 
 def test_every_stream_of_the_encoder_is_accepted():
-    dice = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for number in range(60):
-        check_accepted(some_codec(dice, number), dice)
+        check_accepted(some_codec(rng, number), rng)
 
 
 def test_legal_bytes_at_random_make_a_stream_that_is_not_complained_of():
-    dice = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     for number in range(16):
-        codec = some_codec(dice, number, most=12, frames=4)
-        sequence = write(codec.grammar, dice)
+        codec = some_codec(rng, number, most=12, frames=4)
+        sequence = write(codec.grammar, rng)
         check_structure(codec, sequence)
         assert codec.decoder_error(sequence) is None, (codec, codec.decoder_error(sequence))
 
 
 def test_the_shortest_way_is_what_a_stream_still_takes_at_most():
-    dice = np.random.default_rng(2)
+    rng = np.random.default_rng(2)
     for number in range(6):
-        codec = some_codec(dice, number)
-        grammar, sequence = codec.grammar, codec.encode(moving(codec, dice))
+        codec = some_codec(rng, number)
+        grammar, sequence = codec.grammar, codec.encode(moving(codec, rng))
         state = grammar.start
         for at, byte in enumerate(sequence):
             assert grammar.cost(state) <= len(sequence) - at + 2  # hardly more
@@ -98,37 +98,37 @@ def test_a_stream_ends_properly_within_any_budget_that_suffices(gop, seed, more)
 @settings(max_examples=10, deadline=None)
 @given(st.sampled_from(GOPS), st.integers(0, 2**32))
 def test_the_limit_of_the_budget_changes_nothing_while_there_is_room(gop, seed):
-    grammar, dice = AvcCodec(16, 32, 3, gop=gop).grammar, np.random.default_rng(seed)
+    grammar, rng = AvcCodec(16, 32, 3, gop=gop).grammar, np.random.default_rng(seed)
     state = grammar.start
     while not grammar.is_end(state):
         legal = np.flatnonzero(grammar.legal(state))
         assert len(legal)
-        for byte in [] if grammar.chooses(state) else dice.choice(legal, 3).tolist():
+        for byte in [] if grammar.chooses(state) else rng.choice(legal, 3).tolist():
             assert grammar.cost(grammar.advance(state, byte)) < grammar.cost(state) + SLACK - 1
-        state = grammar.advance(state, int(dice.choice(legal)))
+        state = grammar.advance(state, int(rng.choice(legal)))
 
 
 @pytest.mark.parametrize("gop", [None, 4])
 def test_no_token_makes_the_way_longer_than_the_slack(gop):
-    grammar, dice = AvcCodec(16, 18, 8, gop=gop).grammar, np.random.default_rng(10)
+    grammar, rng = AvcCodec(16, 18, 8, gop=gop).grammar, np.random.default_rng(10)
     for _ in range(3):
         state, costs = grammar.start, []
         while not grammar.is_end(state):
             costs.append(grammar.cost(state))
-            state = grammar.advance(state, int(dice.choice(np.flatnonzero(grammar.legal(state)))))
+            state = grammar.advance(state, int(rng.choice(np.flatnonzero(grammar.legal(state)))))
         for num in (1, 5, 14):
             grown = np.array(costs[num:]) - np.array(costs[:-num])
             assert grown.max() <= grammar.slack(num)
 
 
 def test_what_is_legal_is_what_can_be_reached():
-    dice = np.random.default_rng(3)
+    rng = np.random.default_rng(3)
     grammar = AvcCodec(16, 32, 2).grammar
     state = grammar.start
     while not grammar.is_end(state):
         legal = grammar.legal(state)
         assert [grammar.reach(state, byte) is not None for byte in range(256)] == legal.tolist()
-        state = grammar.advance(state, int(dice.choice(np.flatnonzero(legal))))
+        state = grammar.advance(state, int(rng.choice(np.flatnonzero(legal))))
 
 
 def test_a_budget_without_any_end_is_refused_with_both_numbers():
@@ -178,34 +178,34 @@ def test_what_bytes_say_is_where_they_stand():
     assert min(count[name] for name in ("header", "kind", "coefficient")) > 0
 
 
-def vocabulary(codec, dice, num=80):
+def vocabulary(codec, rng, num=80):
     """All bytes, the end, and words cut out of real streams."""
     words = {bytes([byte]): None for byte in range(256)}
-    sequence = b"".join(codec.encode(moving(codec, dice)) for _ in range(3))
+    sequence = b"".join(codec.encode(moving(codec, rng)) for _ in range(3))
     while len(words) < 256 + num:
-        at, size = int(dice.integers(len(sequence))), int(dice.integers(2, 14))
+        at, size = int(rng.integers(len(sequence))), int(rng.integers(2, 14))
         words[sequence[at : at + size]] = None
     return [*list(words)[:256], None, *list(words)[256:]]
 
 
 def test_a_token_is_legal_exactly_if_all_its_bytes_are():
-    dice = np.random.default_rng(7)
+    rng = np.random.default_rng(7)
     codec = AvcCodec(16, 32, 3)
-    grammar, words = codec.grammar, vocabulary(codec, dice)
+    grammar, words = codec.grammar, vocabulary(codec, rng)
     tokens = TokenGrammar(grammar, words, END, JPEG)
     state, left, number = grammar.start, grammar.cost(grammar.start) + 100, 0
     while True:
         legal = tokens.legal(state, left)
         for token, word in enumerate(words if number % 5 == 0 else []):
             try:
-                behind = grammar.walk(state, word or b"")
+                next_state = grammar.walk(state, word or b"")
             except ValueError:
                 wanted = False
             else:
-                fits = grammar.cost(behind) + 2 <= left
+                fits = grammar.cost(next_state) + 2 <= left
                 wanted = grammar.is_end(state) if word is None else fits
             assert legal[token] == wanted, (token, word, state, left)
-        token = int(dice.choice(np.flatnonzero(legal)))
+        token = int(rng.choice(np.flatnonzero(legal)))
         state, left, number = tokens.advance(state, token), left - 1, number + 1
         if token == END:
             break
@@ -214,16 +214,16 @@ def test_a_token_is_legal_exactly_if_all_its_bytes_are():
 
 @pytest.mark.slow
 def test_a_thousand_streams_are_accepted():
-    dice = np.random.default_rng(8)
+    rng = np.random.default_rng(8)
     for number in range(1000):
-        check_accepted(some_codec(dice, number, most=40, frames=20), dice)
+        check_accepted(some_codec(rng, number, most=40, frames=20), rng)
     for _ in range(3):
-        check_accepted(AvcCodec(144, 256), dice)
+        check_accepted(AvcCodec(144, 256), rng)
 
 
 @pytest.mark.slow
 def test_three_hundred_streams_at_random_are_not_complained_of():
-    dice = np.random.default_rng(9)
+    rng = np.random.default_rng(9)
     for number in range(300):
-        codec = some_codec(dice, number, most=26, frames=6)
-        assert codec.decoder_error(write(codec.grammar, dice)) is None, codec
+        codec = some_codec(rng, number, most=26, frames=6)
+        assert codec.decoder_error(write(codec.grammar, rng)) is None, codec

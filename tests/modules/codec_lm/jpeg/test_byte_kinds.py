@@ -1,4 +1,4 @@
-"""What each byte of a file says."""
+"""The kind of each byte of a file."""
 
 import numpy as np
 

@@ -36,8 +36,8 @@ def test_every_byte_has_its_character_and_other_characters_are_named():
 
 def test_the_papers_setting_has_the_lengths_that_were_measured_for_it():
     codec = JpegCodec(256, 256)
-    dice = np.random.default_rng(1)
-    small = dice.integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    rng = np.random.default_rng(1)
+    small = rng.integers(0, 256, (9, 9, 3), dtype=np.uint8)
     sequence = codec.encode(np.asarray(Image.fromarray(small).resize((256, 256))))
     assert len(codec.header) == 59
     assert [s.marker for s in segments(codec.tables)][1:-1].count(0xC4) >= 1
@@ -61,8 +61,8 @@ def test_a_beginning_holds_its_share_of_the_image_and_no_more(sampling, restart,
             assert state.done == wanted
         if 0 < wanted:  # one byte more, and its stuffing, would reach into the next
             sequence = codec.encode(shown)
-            behind = codec.grammar.walk(state, sequence[len(begun) : len(begun) + 2])
-            assert behind.done >= wanted
+            next_state = codec.grammar.walk(state, sequence[len(begun) : len(begun) + 2])
+            assert next_state.done >= wanted
 
 
 def test_a_share_of_a_hundred_parts_is_that_many_hundredths():
@@ -127,11 +127,11 @@ def test_what_is_said_of_another_size_has_both():
 
 
 def test_wild_headers_raise_nothing_but_an_os_error():
-    codec, dice = JpegCodec(16, 24), np.random.default_rng(4)
-    sequence = codec.encode(dice.integers(0, 256, codec.shape, dtype=np.uint8))
+    codec, rng = JpegCodec(16, 24), np.random.default_rng(4)
+    sequence = codec.encode(rng.integers(0, 256, codec.shape, dtype=np.uint8))
     for _ in range(500):
         wild = bytearray(sequence)
-        wild[dice.integers(0, len(codec.header))] = dice.integers(256)
+        wild[rng.integers(0, len(codec.header))] = rng.integers(256)
         try:
             assert codec.decode(bytes(wild)).shape == codec.shape
         except OSError:

@@ -35,11 +35,11 @@ def test_a_sound_file_has_no_damage():
 
 def test_the_share_counts_units_by_a_plain_loop():
     codec = JpegCodec(20, 28, sampling="grey")
-    dice = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     sound = np.zeros((20, 28), np.uint8)
     damaged = sound.copy()
     for y, x in ((3, 3), (19, 27), (18, 25), (8, 8)):
-        damaged[y, x] = dice.integers(1, 256)
+        damaged[y, x] = rng.integers(1, 256)
     units = {(y // 8, x // 8) for y in range(20) for x in range(28) if sound[y, x] != damaged[y, x]}
     assert changed(codec, sound, damaged) == len(units) / 12
 

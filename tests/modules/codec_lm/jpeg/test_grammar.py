@@ -1,4 +1,4 @@
-"""The automaton of JPEG files: accepts every file, and whatever it writes is one."""
+"""The automaton of JPEG files accepts every file, and everything it generates is one."""
 
 from itertools import product
 
@@ -21,54 +21,54 @@ def is_sound(codec, sequence):
     return codec.decoder_error(sequence) is None
 
 
-def image(codec, dice):
+def image(codec, rng):
     """Smooth, rough or plain."""
-    size = int(dice.choice([1, 2, 5, 64]))
-    small = dice.integers(0, 256, (size, size, *codec.shape[2:]), dtype=np.uint8)
+    size = int(rng.choice([1, 2, 5, 64]))
+    small = rng.integers(0, 256, (size, size, *codec.shape[2:]), dtype=np.uint8)
     return np.asarray(Image.fromarray(small).resize((codec.width, codec.height)))
 
 
-def write(codec, dice, budget=None):
+def write(codec, rng, budget=None):
     """A sequence of legal bytes drawn at random."""
     grammar = codec.grammar
     state, sequence = grammar.start, bytearray()
     while not grammar.is_end(state):
         left = None if budget is None else budget - len(sequence)
-        byte = int(dice.choice(np.flatnonzero(grammar.legal(state, left))))
+        byte = int(rng.choice(np.flatnonzero(grammar.legal(state, left))))
         sequence.append(byte)
         state = grammar.advance(state, byte)
     return bytes(sequence)
 
 
-def check_many(dice, num, least, most, accept):
+def check_many(rng, num, least, most, accept):
     """Accepts `num` files, or writes as many, of random sizes over every setting."""
     for number in range(num):
         setting = SETTINGS[number % len(SETTINGS)]
-        height, width = dice.integers(least, most + 1, 2).tolist()
-        codec = JpegCodec(height, width, int(dice.choice([1, 25, 60, 95, 100])), *setting)
+        height, width = rng.integers(least, most + 1, 2).tolist()
+        codec = JpegCodec(height, width, int(rng.choice([1, 25, 60, 95, 100])), *setting)
         if accept:
-            sequence = codec.encode(image(codec, dice))
+            sequence = codec.encode(image(codec, rng))
             assert codec.grammar.is_end(codec.grammar.walk(codec.grammar.start, sequence))
         else:
-            assert is_sound(codec, write(codec, dice)), (setting, height, width)
+            assert is_sound(codec, write(codec, rng)), (setting, height, width)
 
 
 @CASES
 def test_every_file_of_the_encoder_is_accepted(sampling, restart, keep_header):
-    dice = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     for quality in (1, 25, 95):
         codec = JpegCodec(24, 40, quality, sampling, restart, keep_header)
         for _ in range(3):
-            sequence = codec.encode(image(codec, dice))
+            sequence = codec.encode(image(codec, rng))
             assert codec.grammar.is_end(codec.grammar.walk(codec.grammar.start, sequence))
 
 
 @CASES
 def test_legal_bytes_at_random_make_a_file_without_warnings(sampling, restart, keep_header):
-    dice = np.random.default_rng(2)
+    rng = np.random.default_rng(2)
     codec = JpegCodec(24, 40, 25, sampling, restart, keep_header)
     for _ in range(4):
-        assert is_sound(codec, write(codec, dice))
+        assert is_sound(codec, write(codec, rng))
 
 
 def test_the_judge_sees_a_flipped_bit():
@@ -107,13 +107,13 @@ def test_a_file_ends_properly_within_any_budget_that_suffices(setting, seed, mor
 @given(st.sampled_from(SETTINGS), st.integers(0, 2**32))
 def test_the_limit_of_the_budget_changes_nothing_while_there_is_room(setting, seed):
     codec = JpegCodec(8, 40, 25, *setting)
-    grammar, dice = codec.grammar, np.random.default_rng(seed)
+    grammar, rng = codec.grammar, np.random.default_rng(seed)
     state = grammar.start
     while not grammar.is_end(state):
         legal_V = grammar.legal(state)
-        for byte in dice.choice(np.flatnonzero(legal_V), 3):
+        for byte in rng.choice(np.flatnonzero(legal_V), 3):
             assert grammar.cost(grammar.advance(state, int(byte))) < grammar.cost(state) + 8
-        state = grammar.advance(state, int(dice.choice(np.flatnonzero(legal_V))))
+        state = grammar.advance(state, int(rng.choice(np.flatnonzero(legal_V))))
 
 
 def test_a_budget_without_any_end_is_refused_with_both_numbers():
@@ -127,9 +127,9 @@ def test_forced_bytes_are_those_that_alone_are_legal():
     grammar = codec.grammar
     sequence = codec.encode(image(codec, np.random.default_rng(5)))
     state = grammar.start
-    run, behind = grammar.forced_run(state)
+    run, next_state = grammar.forced_run(state)
     assert run == codec.header
-    assert behind == grammar.walk(state, run)
+    assert next_state == grammar.walk(state, run)
     for byte in sequence:
         legal = np.flatnonzero(grammar.legal(state))
         assert grammar.forced(state) == (byte if len(legal) == 1 else None)
@@ -144,13 +144,13 @@ def test_an_illegal_byte_is_named():
 
 @pytest.mark.slow
 def test_ten_thousand_files_are_accepted():
-    dice = np.random.default_rng(6)
-    check_many(dice, 10_000, 8, 64, accept=True)
-    check_many(dice, 100, 256, 256, accept=True)
+    rng = np.random.default_rng(6)
+    check_many(rng, 10_000, 8, 64, accept=True)
+    check_many(rng, 100, 256, 256, accept=True)
 
 
 @pytest.mark.slow
 def test_a_thousand_files_at_random_open_without_a_warning():
-    dice = np.random.default_rng(7)
-    check_many(dice, 1000, 8, 64, accept=False)
-    check_many(dice, 20, 256, 256, accept=False)
+    rng = np.random.default_rng(7)
+    check_many(rng, 1000, 8, 64, accept=False)
+    check_many(rng, 20, 256, 256, accept=False)

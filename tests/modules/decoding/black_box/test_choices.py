@@ -1,4 +1,4 @@
-"""Questions with choices, answered by one token of a model behind an endpoint."""
+"""Questions with choices, answered by one token of a model served by an endpoint."""
 
 from math import log
 

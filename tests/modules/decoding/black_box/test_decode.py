@@ -1,4 +1,4 @@
-"""Proxy-tuning of a model behind an endpoint on this machine, against one with all its logits."""
+"""Proxy-tuning of a model served by a local endpoint, against one with all its logits."""
 
 import pytest
 import torch

@@ -30,7 +30,7 @@ def test_cached_logits_are_those_without_a_cache(kind, tokenizer):
         [1, 2, 3],
         [1, 2, 3, 4],
     ]
-    for ids in texts:  # goes on, goes back, begins anew, asks again
+    for ids in texts:  # continues, goes back, begins anew, repeats a call
         torch.testing.assert_close(follower.logits(ids), uncached(model, ids), rtol=0, atol=1e-10)
 
 

@@ -121,7 +121,7 @@ def test_an_uncertain_arg_max_can_be_another_one(seed):
     order = torch.where(is_unseen)[0][delta_V[is_unseen].argsort(descending=True)]
     other_V = p_V.clone()
     r, cap = 1 - float(logprob_K.exp().sum()), float(logprob_K[-1].exp())
-    other_V[order] = unseen_masses(r, cap, [], 8 - k)  # it fits all that was told
+    other_V[order] = unseen_masses(r, cap, [], 8 - k)  # it agrees with everything that was reported
     other = exact(other_V, delta_V)
     assert step.is_certain == (other.argmax() == step.id_K[step.logprob_K.argmax()])
 
@@ -170,7 +170,7 @@ def test_forbidden_tokens_have_no_part():
 
 def test_rounding_widens_the_bounds_of_large_offsets():
     delta_V = torch.tensor([0.0, 30.0])
-    logprob_K = torch.tensor([0.0])  # 1 - 1e-9, told in single precision
+    logprob_K = torch.tensor([0.0])  # 1 - 1e-9, reported in single precision
     sure = proxy_step(torch.tensor([0]), logprob_K, delta_V, rounding=0.0)
     assert sure.high == 0.0
     assert proxy_step(torch.tensor([0]), logprob_K, delta_V).high > 0.99

@@ -1,4 +1,4 @@
-"""Models behind an endpoint of this machine, asked through the command line."""
+"""Models served by a local endpoint, through the command line."""
 
 from collections import Counter
 
@@ -86,7 +86,7 @@ def test_what_an_endpoint_refuses_for_a_while_is_asked_again(parts, experts, tmp
 
 
 def busy_after(served, num, tries):
-    """Make the endpoint refuse, for some tries, what follows so many requests."""
+    """Make the endpoint refuse some requests in a row, after a number of successful ones."""
     real, refusal = served.text, (*BUSY, {"error": {"message": "too many requests"}})
 
     def text(fields):

@@ -67,7 +67,9 @@ def test_a_lost_space_makes_a_string_ambiguous(pieces):
         assert token_strings.id(written(" true")) == piece(pieces, "▁true")
     assert careful.id(written("▁true")) == piece(pieces, "▁true")
     assert careful.id(written("true", b" true")) == piece(pieces, "▁true")
-    assert careful.id(written("true", b"true")) is None  # bytes of the string say no more
+    assert (
+        careful.id(written("true", b"true")) is None
+    )  # the string's bytes give no more information
 
 
 def test_byte_tokens_give_way_to_letters_but_are_there_for_bytes(pieces):

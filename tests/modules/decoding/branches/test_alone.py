@@ -1,4 +1,4 @@
-"""What a question gets depends on no question beside it: chance, ends, padding, cuts."""
+"""Answers do not depend on the other questions of a batch: draws, ends, padding, cuts."""
 
 from dataclasses import replace
 

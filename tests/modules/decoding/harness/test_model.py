@@ -1,4 +1,4 @@
-"""The lm-evaluation-harness with combined branches, beside its own model of transformers."""
+"""The lm-evaluation-harness with combined branches, compared with its own model class."""
 
 import os
 import runpy

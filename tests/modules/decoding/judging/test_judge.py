@@ -1,4 +1,4 @@
-"""Judges in both orders, and what is counted."""
+"""Judges in both orders, and the tallies of their verdicts."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from tests.fixtures.endpoint import byte_tokenizer, serving, tiny_model
 
 
 class ByLength:
-    """Scores an answer by its length; the place of an answer may count, too."""
+    """Scores an answer by its length; its position may count as well."""
 
     def __init__(self, first=0.0, silent=()):
         self.first = first

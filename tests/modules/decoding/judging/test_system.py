@@ -25,7 +25,7 @@ PAIRS = [
 
 
 def scores(fields):
-    """A judge that likes long answers, and says nothing of silence."""
+    """A judge that prefers long answers, and gives no scores where one is `silent`."""
     text = fields["messages"][-1]["content"]
     first, second = (text.split(f"Answer {n}:\n")[1].split("\n\n")[0] for n in (1, 2))
     reply = f"{min(len(first), 10)} {min(len(second), 10)}\nBecause."
@@ -135,7 +135,7 @@ def test_questions_of_a_batch_are_judged_together(judge, tmp_path):
     waiting = threading.Barrier(2, timeout=20)
 
     def together(fields):
-        waiting.wait()  # goes on only when two requests are here
+        waiting.wait()  # continues only when two requests have arrived
         return scores(fields)
 
     judge.chat = together

@@ -27,7 +27,7 @@ def exact():
     torch.set_default_dtype(torch.float32)
 
 
-def dice(*numbers):
+def generators(*numbers):
     return [generator(0, number) for number in numbers]
 
 
@@ -49,7 +49,7 @@ def documents(segments, to_draw=False):
 
 @torch.no_grad()
 def uncached(network, segments, x_t, step):
-    """The prediction for an image behind a document, by a forward over all of it."""
+    """The prediction for an image after a document, by a forward over all of it."""
     document, latents = documents(segments, to_draw=True)
     token, position, runs = arrange([document], network.patchifier.num_patches)
     steps = torch.tensor([0] * len(latents) + [int(step)])
@@ -70,8 +70,8 @@ def test_an_image_drawn_with_a_cache_is_the_one_drawn_with_whole_forwards(patchi
         with_text, without = (uncached(network, row, x_t[0], step_B[0]) for row in rows)
         return (without + 2.0 * (with_text - without))[None]
 
-    expected = SAMPLER.sample(predict, gaussian((1, *SHAPE), dice(3), dtype=torch.float64))
-    drawn = draw(network, [conditional], SHAPE, SAMPLER, HOW.guidance, dice(3))
+    expected = SAMPLER.sample(predict, gaussian((1, *SHAPE), generators(3), dtype=torch.float64))
+    drawn = draw(network, [conditional], SHAPE, SAMPLER, HOW.guidance, generators(3))
     torch.testing.assert_close(drawn, expected, rtol=1e-8, atol=1e-8)
 
 
@@ -82,24 +82,24 @@ def test_images_drawn_together_are_those_drawn_alone(scale, solver):
     prompts = [[torch.tensor(ids)] for ids in ([1, 5, 6, 7, 8, 9], [1], [1, 4])]
     sampler = replace(HOW, solver=solver).sampler(CosineSchedule(), "v")
     how = SHAPE, sampler, Guidance(scale)
-    together = draw(network, prompts, *how, dice(0, 1, 2))
+    together = draw(network, prompts, *how, generators(0, 1, 2))
     for i, prompt in enumerate(prompts):
-        alone = draw(network, [prompt], *how, dice(i))
+        alone = draw(network, [prompt], *how, generators(i))
         torch.testing.assert_close(together[i], alone[0], rtol=1e-8, atol=1e-8)
 
 
 def test_guidance_by_one_is_the_conditional_image_and_needs_no_second_row(monkeypatch):
     network = fusion()
     prompt = [torch.tensor([1, 5, 6])]
-    plain = draw(network, [prompt], SHAPE, SAMPLER, Guidance(1.0), dice(0))
-    almost = draw(network, [prompt], SHAPE, SAMPLER, Guidance(1.0 + 1e-9), dice(0))
-    other = draw(network, [prompt], SHAPE, SAMPLER, Guidance(2.0), dice(0))
+    plain = draw(network, [prompt], SHAPE, SAMPLER, Guidance(1.0), generators(0))
+    almost = draw(network, [prompt], SHAPE, SAMPLER, Guidance(1.0 + 1e-9), generators(0))
+    other = draw(network, [prompt], SHAPE, SAMPLER, Guidance(2.0), generators(0))
     torch.testing.assert_close(plain, almost, rtol=1e-6, atol=1e-6)
     assert (plain - other).abs().max() > 1e-3
     sizes = []
     empty = network.empty_cache
     monkeypatch.setattr(network, "empty_cache", lambda *a: sizes.append(a[0]) or empty(*a))
-    draw(network, [prompt], SHAPE, SAMPLER, Guidance(1.0), dice(0))
+    draw(network, [prompt], SHAPE, SAMPLER, Guidance(1.0), generators(0))
     assert sizes == [1]
 
 
@@ -112,7 +112,7 @@ def test_without_text_a_prompt_keeps_its_start_and_its_images():
 
 
 def greedy(network, segments, how_many):
-    """Text after a document, each token by a forward over all that stands."""
+    """Text after a document, each token by a forward over everything before it."""
     segments, written = [*segments, torch.tensor([], dtype=torch.int64)], []
     for _ in range(how_many):
         document, latents = documents(segments)
@@ -138,7 +138,7 @@ def test_text_written_in_a_batch_is_that_of_whole_forwards_row_by_row():
         [start, image(1), torch.tensor([3, 4])],
         [torch.tensor([1, 9]), image(2), torch.tensor([5])],
     ]
-    texts = write(network, prompts, HOW, END, dice(0, 1, 2))
+    texts = write(network, prompts, HOW, END, generators(0, 1, 2))
     assert [text.tolist() for text in texts] == [greedy(network, p, 6) for p in prompts]
     assert len({tuple(text.tolist()) for text in texts}) > 1
 
@@ -146,10 +146,10 @@ def test_text_written_in_a_batch_is_that_of_whole_forwards_row_by_row():
 def test_text_stops_at_its_end_token_row_by_row():
     network = fusion()
     prompts = [[torch.tensor([1, token])] for token in (3, 4, 5)]
-    free = write(network, prompts, HOW, -1, dice(0, 1, 2))
+    free = write(network, prompts, HOW, -1, generators(0, 1, 2))
     assert {len(text) for text in free} == {6}
     end = int(free[0][2])
-    stopped = write(network, prompts, HOW, end, dice(0, 1, 2))
+    stopped = write(network, prompts, HOW, end, generators(0, 1, 2))
     for text, whole in zip(stopped, (text.tolist() for text in free), strict=True):
         assert text.tolist() == (whole[: whole.index(end)] if end in whole else whole)
 
@@ -158,10 +158,10 @@ def test_sampled_text_is_the_same_alone_and_in_a_batch_and_another_with_another_
     network = fusion()
     how = replace(HOW, temperature=1.0)
     prompts = [[torch.tensor([1, 3])], [torch.tensor([1, 4, 5])]]
-    together = write(network, prompts, how, END, dice(0, 1))
+    together = write(network, prompts, how, END, generators(0, 1))
     for i, prompt in enumerate(prompts):
-        assert torch.equal(write(network, [prompt], how, END, dice(i))[0], together[i])
-    others = [write(network, prompts[:1], how, END, dice(i))[0].tolist() for i in range(5)]
+        assert torch.equal(write(network, [prompt], how, END, generators(i))[0], together[i])
+    others = [write(network, prompts[:1], how, END, generators(i))[0].tolist() for i in range(5)]
     assert len({tuple(text) for text in others}) > 1
 
 
@@ -175,12 +175,12 @@ def test_an_image_begins_where_its_mark_is_the_likeliest():
     for sign, kinds in ((1, [1, 3, 1]), (-1, [1])):
         network.boi_output.data = sign * 100 * hidden / hidden.norm()
         prompt = [torch.tensor([1, 3])]
-        added = continue_document(network, prompt, SHAPE, SAMPLER, how, END, dice(0)[0])
+        added = continue_document(network, prompt, SHAPE, SAMPLER, how, END, generators(0)[0])
         assert [part.ndim for part in added] == kinds
 
 
 def play(monkeypatch, network, choices):
-    """Let the network choose what stands in a script; its hidden states at each choice."""
+    """Make the network generate the tokens of a script; returns its hidden states at each."""
     seen, script = [], iter(choices)
 
     def logits(hidden):
@@ -197,8 +197,8 @@ def test_text_and_images_go_on_from_all_that_stands(monkeypatch):
     network = fusion()
     start = [torch.tensor([1, 3])]
     seen = play(monkeypatch, network, [5, 50, 7, END])
-    added = continue_document(network, start, SHAPE, SAMPLER, HOW, END, dice(4)[0])
-    drawn = draw(network, [[torch.tensor([1, 3, 5])]], SHAPE, SAMPLER, HOW.guidance, dice(4))
+    added = continue_document(network, start, SHAPE, SAMPLER, HOW, END, generators(4)[0])
+    drawn = draw(network, [[torch.tensor([1, 3, 5])]], SHAPE, SAMPLER, HOW.guidance, generators(4))
     assert [added[0].tolist(), added[2].tolist()] == [[5], [7]]
     torch.testing.assert_close(added[1], drawn[0])
     token, position, runs = arrange([[1, 3, 5, BOI, (0,), EOI, 7]], 16)
@@ -212,7 +212,9 @@ def test_no_more_images_are_placed_than_allowed(monkeypatch):
     network = fusion()
     how = replace(HOW, max_images=2, num_steps=1)
     play(monkeypatch, network, [50] * 20)
-    added = continue_document(network, [torch.tensor([1])], SHAPE, SAMPLER, how, END, dice(0)[0])
+    added = continue_document(
+        network, [torch.tensor([1])], SHAPE, SAMPLER, how, END, generators(0)[0]
+    )
     assert [part.ndim for part in added] == [1, 3, 1, 3, 1]
 
 
@@ -232,9 +234,9 @@ def test_what_cannot_be_generated_is_refused(wrong, message):
 def test_a_document_beyond_the_language_models_positions_is_told_with_both_numbers():
     network = fusion()
     prompt = [torch.arange(1, 41).remainder(40)]
-    write(network, [prompt], replace(HOW, max_new_tokens=88), END, dice(0))
+    write(network, [prompt], replace(HOW, max_new_tokens=88), END, generators(0))
     with pytest.warns(UserWarning, match=r"takes 129 positions.* was made for 128"):
-        write(network, [prompt], replace(HOW, max_new_tokens=89), END, dice(0))
+        write(network, [prompt], replace(HOW, max_new_tokens=89), END, generators(0))
 
 
 def test_steps_are_spaced_as_the_prediction_allows():

@@ -27,8 +27,8 @@ def folder(tmp_path):
     return str(tmp_path)
 
 
-def beside(folder, dtype=torch.float32, separation="deep"):
-    """A network as Lightning makes it in a precision: under a default type, then cast."""
+def beside_llama(folder, dtype=torch.float32, separation="deep"):
+    """A network as Lightning builds it in a precision: under a default dtype, then cast."""
     torch.set_default_dtype(dtype)
     try:
         network = BesideLlama(
@@ -50,7 +50,7 @@ def beside(folder, dtype=torch.float32, separation="deep"):
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_frozen_text_in_bfloat16_has_the_logits_of_the_model_in_bfloat16(folder, precision):
     dtype, context = PRECISIONS[precision]
-    network = beside(folder, dtype)
+    network = beside_llama(folder, dtype)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval()
     token = torch.randint(VOCABULARY, (1, 100))
     none = torch.zeros(0, 3, 8, 8, dtype=dtype), torch.zeros(0)
@@ -68,7 +68,7 @@ def test_only_frozen_text_is_in_bfloat16_and_all_the_rest_gets_gradients(
     folder, precision, separation
 ):
     dtype, context = PRECISIONS[precision]
-    network = beside(folder, dtype, separation)
+    network = beside_llama(folder, dtype, separation)
     text = {id(p) for p in network.text_parameters()}
     for name, parameter in network.named_parameters():
         wanted = torch.bfloat16 if id(parameter) in text else dtype
@@ -86,7 +86,7 @@ def test_only_frozen_text_is_in_bfloat16_and_all_the_rest_gets_gradients(
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_half_precision_text_stays_near_full_precision(folder, precision):
     dtype, context = PRECISIONS[precision]
-    network = beside(folder, dtype)
+    network = beside_llama(folder, dtype)
     exact = copy.deepcopy(network).double()
     token, position, runs = arrange([[3, 4, 5, BOI, (0,), EOI, 6, 7]], 16)
     latent, step = torch.randn(1, 3, 8, 8).to(dtype), torch.tensor([10])

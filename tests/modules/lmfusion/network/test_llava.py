@@ -47,7 +47,7 @@ def num_features(model, inputs):
 
 @pytest.fixture(params=KINDS)
 def pair(request, tmp_path):
-    """A LLaVA, the network beside it, and images."""
+    """A LLaVA, our network with its weights, and images."""
     model = llava(request.param)
     model.save_pretrained(tmp_path)
     network = BesideLlava(str(tmp_path), lambda width: LinearPatchifier(width, 8, 3, 2))

@@ -84,7 +84,7 @@ def test_ranks_and_merged_sets_are_one_set():
 
 
 def on_two_ranks(here: FeatureSums, there: FeatureSums) -> list[FeatureSums]:
-    """What each of two ranks finds, which run side by side and sum at the same places."""
+    """The sums of each of two ranks, which run in parallel and reduce at the same points."""
     meeting, parts = Barrier(2), [torch.zeros(())] * 2
 
     def sums(rank: int) -> FeatureSums:

@@ -1,4 +1,4 @@
-"""Which pictures are compared, and whether a file of statistics is of them."""
+"""Which images are compared, and whether a file of statistics belongs to them."""
 
 from types import SimpleNamespace
 
@@ -13,7 +13,7 @@ CPU = torch.device("cpu")
 
 
 class Mixed(torch.nn.Module):
-    """Three numbers of a picture, by weights of a seed."""
+    """Three features of an image, by random weights from a seed."""
 
     title = "mixed 3"
 
@@ -31,7 +31,7 @@ def images(seed, num=20):
 
 
 def distance(path, real, source="mnist", is_whole=True, seed=0):
-    """Of drawn pictures to some that are given the name `source`."""
+    """The distance of generated images to reference images named `source`."""
     frechet = FrechetMetric(lambda: Mixed(seed), str(path), CPU, Reference(source, is_whole))
     frechet.add(images(1), real)
     return frechet.distance(lambda value: value)
@@ -41,7 +41,7 @@ def test_a_whole_test_keeps_its_statistics_and_the_next_one_uses_them(tmp_path):
     path = tmp_path / "real.npz"
     first = distance(path, images(2))
     assert Gaussian.load(path).count == 20
-    assert distance(path, images(3)) == pytest.approx(first)  # as they are said to be the same
+    assert distance(path, images(3)) == pytest.approx(first)  # as they are declared the same
 
 
 def test_a_limited_test_writes_nothing_and_may_use_what_is_there(tmp_path):

@@ -132,7 +132,7 @@ def test_exchanging_the_texts_exchanges_precision_and_recall(bert):
 
 
 def test_a_summary_out_of_an_article_is_precise_at_the_level_of_embeddings(tmp_path):
-    """Layer 0 without positions: every word of the summary stands in the article."""
+    """Layer 0 without positions: every word of the summary is in the article."""
     article = "the cat sat on the mat and saw the moon"
     scores = BertScore(save_t5(tmp_path), 0, device="cpu").score(["cat saw moon"], [article])
     assert scores.precision_N.item() == pytest.approx(1, abs=1e-6)

@@ -75,7 +75,7 @@ def test_one_word_right_of_one_scores_a_quarter():
 
 
 def test_two_words_by_hand():
-    """Both words in 1 of 2 pictures: weights log 2; one of two right is a cosine of 1/2."""
+    """Both words in 1 of 2 images: weights log 2; one of two right is a cosine of 1/2."""
     cider = Cider.from_references([["red ring"], ["blue cross"]], longest=1)
     assert cider.score("red cross", ["red ring"]) == pytest.approx(5)
     assert cider.score("red ring ring", ["red ring"]) == pytest.approx(

@@ -23,7 +23,7 @@ WORDS = st.lists(st.sampled_from("abcd"), max_size=12)
 
 
 def plain_overlap(candidate, reference, n):
-    """Words and word pairs crossed out one by one; n = 0 stands for the longest subsequence."""
+    """Words and word pairs crossed out one by one; n = 0 means the longest common subsequence."""
     if n:
         pairs = (
             zip(*(words[i:] for i in range(n)), strict=False) for words in (candidate, reference)
