@@ -28,8 +28,8 @@ def file(request, tmp_path):
 
 
 def test_both_formats_give_the_same_demonstrations(file):
-    found = FileDemonstrations(str(file), ASKED, "{output}").demonstrations
-    assert [(one.prompt, one.response) for one in found] == [
+    demonstrations = FileDemonstrations(str(file), ASKED, "{output}").demonstrations
+    assert [(demonstration.prompt, demonstration.response) for demonstration in demonstrations] == [
         ("Add.\n\n1 2", "3"),
         ("Say hello.", "Hello!"),
         ("Say nothing.", "{input}"),  # a text with braces is not filled again
@@ -40,7 +40,9 @@ def test_a_demonstration_names_its_file_and_row(tmp_path):
     file = tmp_path / "data" / "pool.jsonl"
     file.parent.mkdir()
     file.write_text('{"prompt": "a", "response": "b"}\n\n{"prompt": "c", "response": "d"}\n')
-    assert [one.origin for one in FileDemonstrations(str(file)).demonstrations] == [
+    assert [
+        demonstration.origin for demonstration in FileDemonstrations(str(file)).demonstrations
+    ] == [
         "data/pool.jsonl:1",
         "data/pool.jsonl:3",
     ]
@@ -63,10 +65,10 @@ def test_bad_rows_are_counted_named_and_skipped(tmp_path, line, reason):
     good = b'{"prompt": "a", "response": "b"}\n'
     file.write_bytes(good + line + b"\n" + line + b"\n" + good)
     source = FileDemonstrations(str(file))
-    with pytest.warns(UserWarning, match="2 of 4 documents are bad") as told:
+    with pytest.warns(UserWarning, match="2 of 4 documents are bad") as warned:
         assert len(source.demonstrations) == 2
-    assert f"pool.jsonl:2 ({reason}); " in str(told[0].message)
-    assert f"pool.jsonl:3 ({reason}). They are skipped." in str(told[0].message)
+    assert f"pool.jsonl:2 ({reason}); " in str(warned[0].message)
+    assert f"pool.jsonl:3 ({reason}). They are skipped." in str(warned[0].message)
 
 
 @pytest.mark.parametrize(
