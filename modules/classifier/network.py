@@ -80,6 +80,21 @@ class ClassifierNetwork(nn.Module):
         logits: Tensor = self.model(input_ids=token_WL, attention_mask=mask_WL.long()).logits
         return self.by_class(logits)
 
+    def embeddings(self) -> Tensor:
+        """Embeddings of the tokens as the encoder reads them, [V, D]."""
+        weight: Tensor = self.model.get_input_embeddings().weight
+        return weight
+
+    def logits_of(self, x_WLD: Tensor, mask_WL: Tensor) -> Tensor:
+        """Logits [W, C] of the classes of texts given by embeddings, such as mixtures of tokens.
+
+        Args:
+            x_WLD: Embeddings, marks included.
+            mask_WL: True where one is real.
+        """
+        logits: Tensor = self.model(inputs_embeds=x_WLD, attention_mask=mask_WL.long()).logits
+        return self.by_class(logits)
+
     def by_class(self, logits_WC: Tensor) -> Tensor:
         """Logits of the model's outputs in the order of the classes."""
         return logits_WC if self.order is None else logits_WC[:, self.order]

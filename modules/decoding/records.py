@@ -1,14 +1,12 @@
 """Records of answers: one per question, and the totals of many."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from glob import glob
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-import torch
 import torch.distributed as dist
-from torch import Tensor
 
 from modules.decoding.answers import Record, parsed
 from modules.decoding.branches.likelihood import Likelihood
@@ -51,33 +49,6 @@ class QuestionAnswerer(Protocol):
 
     def totals(self, records: Sequence[Record]) -> Totals:
         """Totals of all records; there is at least one."""
-
-
-class Means:
-    """Means of quantities, each over the samples that it is defined for.
-
-    Args:
-        names: Names of the quantities, in order.
-        device: Device of sums and counts, so that they can be reduced over ranks.
-    """
-
-    def __init__(self, names: Sequence[str], device: torch.device):
-        self.names = names
-        self.sums = torch.zeros(2, len(names), dtype=torch.float64, device=device)
-
-    def add(self, found: Mapping[str, Sequence[float]]) -> None:
-        """Add values of every quantity."""
-        for index, name in enumerate(self.names):
-            self.sums[0, index] += sum(found[name])
-            self.sums[1, index] += len(found[name])
-
-    def row(self, sums: Tensor) -> dict[str, float]:
-        """Means and counts of measured quantities, from sums and counts over all ranks."""
-        row = dict[str, float]()
-        for name, total, num in zip(self.names, *sums.tolist(), strict=True):
-            if num:
-                row |= {name: total / num, f"{name}_count": num}
-        return row
 
 
 # By choice and by token

@@ -17,7 +17,6 @@ from modules.decoding.decoder import Asked, Decoder, Written
 from modules.decoding.evaluate import Answered, Measure
 from modules.decoding.methods import DecodingMethod
 from modules.decoding.records import (
-    Means,
     QuestionAnswerer,
     Totals,
     by_token,
@@ -27,6 +26,7 @@ from modules.decoding.records import (
     right_choices,
 )
 from modules.endpoint.client import at_once
+from modules.metrics.means import Means
 from modules.prompting.question import Question
 
 GREEDY = Generation(max_new_tokens=128, temperature=0.0)

@@ -1,4 +1,4 @@
-"""Classifier-free guidance: away from what the network predicts without the condition.
+"""Guidance: away from what is predicted without the condition, or along a classifier's gradient.
 
 Layout of a doubled batch, everywhere: first the B samples with their condition, then the same B
 samples without, in the same order.
@@ -68,3 +68,23 @@ def rescaled(guided: Tensor, conditional: Tensor, share: float) -> Tensor:
     ratio_B = conditional.flatten(1).std(dim=1) / guided.flatten(1).std(dim=1)
     ratio = ratio_B.view(-1, *[1] * (guided.ndim - 1))
     return guided * (share * ratio + 1 - share)
+
+
+def gradient(score: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Gradient of each sample's score with respect to it, for classifier guidance.
+
+    Works in evaluations too, where gradients are off (Dhariwal & Nichol, 2021, alg. 1: what is
+    guided moves along the gradient of log p(y | x)). Each sample's gradient is its own, whatever
+    the batch, as long as a score depends on its sample alone.
+
+    Args:
+        score: Takes samples, returns a score of each, [B].
+        x: Samples.
+
+    Returns:
+        Of the samples' shape.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        at = x.clone().detach().requires_grad_()
+        (found,) = torch.autograd.grad(score(at).sum(), at)
+    return found

@@ -1,0 +1,1 @@
+"""Simplex-diffusion summariser steered by classifiers (P^3Sum: Liu et al., 2024)."""

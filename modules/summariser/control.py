@@ -1,0 +1,191 @@
+"""Steering predicted logits by the gradients of classifiers (P^3Sum, sec. 3.2, eq. 3).
+
+Shape legend: B = summaries, S = positions, V = vocabulary, K = classes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from modules.diffusion.guidance import gradient
+from modules.summariser.guide import Guide, OpenGuide
+
+Objective = Literal["log_probability", "margin"]
+"""What rises: the paper's log-probability of the wanted class, or its logit above the best other,
+whose gradient does not fade where the classifier is sure."""
+HALVINGS = 16
+"""Halvings of the interval in which a step of given divergence is looked for."""
+LARGEST = 1e6
+"""Largest factor on a gradient."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """How summaries are steered.
+
+    Every summary has its own target and its own step, so that neither depends on the batch.
+
+    Attributes:
+        guides: The classifiers; their scores are added by their weights.
+        strength: lambda, the factor on the gradient with respect to the logits.
+        divergence: Instead of `strength`: the factor of each summary is such that its tokens'
+            probabilities move by this Kullback-Leibler divergence (guided from unguided), in nats a
+            position on average.
+        objective: What rises.
+        every: Steps of diffusion from one guided step to the next.
+        only_while_wrong: Whether summaries that the guides already read as wanted are left alone.
+        window: Times t / T from and to which is guided.
+        batch_mean: Whether gradients are divided by the size of the batch, as in the authors' code,
+            where lambda 4000 in batches of 8 is 500 for a summary.
+    """
+
+    guides: list[Guide] = field(default_factory=list)
+    strength: float = 30.0
+    divergence: float | None = None
+    objective: Objective = "log_probability"
+    every: int = 1
+    only_while_wrong: bool = False
+    window: tuple[float, float] = (0.0, 1.0)
+    batch_mean: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what steers nothing, or away."""
+        if self.strength < 0 or (self.divergence is not None and self.divergence < 0):
+            raise ValueError("strength and divergence must not be negative")
+        if self.every < 1:
+            raise ValueError(f"every must be at least 1, got {self.every}")
+        low, high = self.window
+        if not 0 <= low <= high <= 1:
+            raise ValueError(f"window must rise within [0, 1], got {low} to {high}")
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is steered."""
+        size = self.strength if self.divergence is None else self.divergence
+        return bool(self.guides) and size > 0
+
+    def is_due(self, number: int, time: float) -> bool:
+        """Whether a step is guided.
+
+        Args:
+            number: Of the step, from 0 at the noisy end.
+            time: Its t / T.
+        """
+        return self.is_on and number % self.every == 0 and self.window[0] <= time <= self.window[1]
+
+
+@dataclass(frozen=True)
+class Steered:
+    """Logits after a step of control.
+
+    Attributes:
+        logits_BSV: The logits.
+        is_moved_B: Which summaries were steered.
+        is_broken_B: Which were left alone, since their gradient was not finite.
+        num_passes: Forward and backward passes of classifiers, one a summary and guide.
+    """
+
+    logits_BSV: Tensor
+    is_moved_B: Tensor
+    is_broken_B: Tensor
+    num_passes: int
+
+
+class Steering:
+    """Control with its classifiers loaded.
+
+    Args:
+        control: The options.
+        guides: Its classifiers, in order.
+    """
+
+    def __init__(self, control: Control, guides: Sequence[OpenGuide]):
+        self.control = control
+        self.guides = list(guides)
+
+    def steer(
+        self, logits_BSV: Tensor, asked_B: Tensor, article_BC: Tensor, mask_BC: Tensor
+    ) -> Steered:
+        """Move logits towards the stance that is asked of each summary.
+
+        Args:
+            logits_BSV: Predicted logits.
+            asked_B: Stance that is wanted; -100 leaves a summary alone.
+            article_BC: Tokens of the articles.
+            mask_BC: True where one is real.
+        """
+        is_right_B = torch.ones_like(asked_B, dtype=torch.bool)
+
+        def score(z_BSV: Tensor) -> Tensor:
+            share_BSV, total_B = z_BSV.softmax(-1), z_BSV.new_zeros(len(z_BSV))
+            for guide in self.guides:
+                target_B = guide.targets(asked_B)
+                log_p_BK = guide.log_p(share_BSV, article_BC, mask_BC)
+                is_right_B.logical_and_(log_p_BK.argmax(-1) == target_B)
+                total_B = total_B + guide.guide.weight * raised(
+                    log_p_BK, target_B, self.control.objective
+                )
+            return total_B
+
+        z_BSV = logits_BSV.float()
+        rise_BSV = gradient(score, z_BSV)
+        if self.control.batch_mean:
+            rise_BSV = rise_BSV / len(rise_BSV)
+        is_sound_B = rise_BSV.flatten(1).isfinite().all(1)
+        wanted_B = asked_B >= 0 if any(g.guide.target is None for g in self.guides) else None
+        is_moved_B = is_sound_B if wanted_B is None else is_sound_B & wanted_B
+        if self.control.only_while_wrong:
+            is_moved_B = is_moved_B & ~is_right_B
+        rise_BSV = rise_BSV.where(is_moved_B[:, None, None], 0)
+        guided = z_BSV + self.factors(z_BSV, rise_BSV)[:, None, None] * rise_BSV
+        num = len(z_BSV) * len(self.guides)
+        return Steered(guided, is_moved_B, ~is_sound_B, num)
+
+    def factors(self, z_BSV: Tensor, rise_BSV: Tensor) -> Tensor:
+        """Factor on the gradient of each summary, [B]."""
+        if self.control.divergence is None:
+            return z_BSV.new_full((len(z_BSV),), self.control.strength)
+        return step_of(z_BSV, rise_BSV, self.control.divergence)
+
+
+def raised(log_p_BK: Tensor, target_B: Tensor, objective: Objective) -> Tensor:
+    """Score of each summary, [B]; 0 where nothing is wanted."""
+    place_B1 = target_B.clamp(min=0)[:, None]
+    own_B = log_p_BK.gather(1, place_B1)[:, 0]
+    if objective == "margin":
+        others_BK = log_p_BK.scatter(1, place_B1, -torch.inf)
+        own_B = own_B - others_BK.amax(1)
+    return own_B.where(target_B >= 0, 0)
+
+
+def step_of(z_BSV: Tensor, rise_BSV: Tensor, divergence: float) -> Tensor:
+    """Factors s with KL(softmax(z + s rise) || softmax(z)) = divergence, a position on average.
+
+    The divergence grows with s; it is found by halving, from its second-order estimate
+    s^2 Var(rise) / 2 on. Where nothing reaches it, as for a gradient of 0, s is `LARGEST` at most.
+
+    Returns:
+        [B].
+    """
+
+    def moved(s_B: Tensor) -> Tensor:
+        before = z_BSV.log_softmax(-1)
+        after = (z_BSV + s_B[:, None, None] * rise_BSV).log_softmax(-1)
+        return (after.exp() * (after - before)).sum(-1).mean(-1)
+
+    share_BSV = z_BSV.softmax(-1)
+    mean = (share_BSV * rise_BSV).sum(-1, keepdim=True)
+    spread_B = (share_BSV * (rise_BSV - mean) ** 2).sum(-1).mean(-1)
+    guess_B = (2 * divergence / spread_B.clamp(min=1e-30)).sqrt().clamp(max=LARGEST)
+    low, high = torch.zeros_like(guess_B), guess_B
+    for _ in range(HALVINGS):  # until the end of the interval is beyond
+        is_short = (moved(high) < divergence) & (high < LARGEST)
+        high = torch.where(is_short, 2 * high, high).clamp(max=LARGEST)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        is_short = moved(middle) < divergence
+        low, high = torch.where(is_short, middle, low), torch.where(is_short, high, middle)
+    return (low + high) / 2

@@ -1,0 +1,158 @@
+"""What of a summary is measured: stance kept, words taken from the article.
+
+A measure is one of `modules.decoding.evaluate`: it gives one value a summary. The question of an
+`Answered` holds the article's `id`, `article`, `stance` and `asked` (names, empty if unknown), its
+text is the summary.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from modules.causal_lm.tokens.same_tokens import own_tokenizer
+from modules.causal_lm.tokens.vocabulary import vocabulary_size
+from modules.classifier.network import Pretrained
+from modules.decoding.evaluate import Answered
+from modules.summariser.marks import Marks
+
+WORD = re.compile(r"\w+|[^\w\s]")
+"""Words and single punctuation marks."""
+
+
+@dataclass(frozen=True)
+class Extractive:
+    """How much of a summary is copied from its article (Grusky et al., 2018, eq. 1 and 2).
+
+    Attributes:
+        lower: Whether upper and lower case are the same.
+    """
+
+    lower: bool = True
+    names = ("coverage", "density")
+
+    def score(self, answers: Sequence[Answered]) -> dict[str, list[float]]:
+        """Coverage and density of each summary; 0 for an empty one."""
+        found = [self.of(one.question["article"], one.text) for one in answers]
+        return {"coverage": [c for c, _ in found], "density": [d for _, d in found]}
+
+    def of(self, article: str, summary: str) -> tuple[float, float]:
+        """Share of the words in copied fragments, and mean length of a word's fragment."""
+        a, s = self.words(article), self.words(summary)
+        sizes = [len(one) for one in fragments(a, s)]
+        num = max(1, len(s))
+        return sum(sizes) / num, sum(size**2 for size in sizes) / num
+
+    def words(self, text: str) -> list[str]:
+        """Words of a text."""
+        return WORD.findall(text.lower() if self.lower else text)
+
+
+def fragments(article: Sequence[str], summary: Sequence[str]) -> list[list[str]]:
+    """The longest shared runs of words, greedily from the summary's start (Grusky, fig. 3)."""
+    places = dict[str, list[int]]()
+    for n, word in enumerate(article):
+        places.setdefault(word, []).append(n)
+    found, at = list[list[str]](), 0
+    while at < len(summary):
+        lengths = [shared(article[n:], summary[at:]) for n in places.get(summary[at], [])]
+        best = max(lengths, default=0)
+        if best:
+            found.append(list(summary[at : at + best]))
+        at += max(1, best)
+    return found
+
+
+def shared(a: Sequence[str], b: Sequence[str]) -> int:
+    """Length of the common beginning."""
+    apart = (n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y)
+    return next(apart, min(len(a), len(b)))
+
+
+class StanceKept:
+    """Whether a classifier reads the wanted stance in a summary (P^3Sum, sec. 4: Suc and Dist).
+
+    Stances are -1, 0, 1 in the order of the classes. The wanted one is that which was asked for or
+    the article's own; where neither is known, that which the classifier reads in the article.
+
+    Args:
+        source: Folder or hub id of a Hugging Face classifier with its tokenizer.
+        name: What it is called in the names of quantities: `guide`, or `judge` for an independent
+            one.
+        classes: Names of the stances, by index.
+        labels: Class of each of its outputs, where their names do not say it.
+        max_length: Tokens of a text, at most.
+        batch_size: Texts that are read together.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        name: str = "judge",
+        classes: list[str] = ["left", "center", "right"],  # noqa: B006 - never changed
+        labels: dict[str, str] | None = None,
+        max_length: int = 512,
+        batch_size: int = 64,
+    ):
+        self.source, self.name, self.classes, self.labels = source, name, list(classes), labels
+        self.max_length, self.batch_size = max_length, batch_size
+        self._opened: tuple[Any, Pretrained] | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Suc, Dist in units and over its largest value (the paper uses both)."""
+        return [f"{self.name}_{one}" for one in ("kept", "distance", "distance_share")]
+
+    def score(self, answers: Sequence[Answered]) -> dict[str, list[float]]:
+        """The quantities of each summary."""
+        wanted = self.wanted(answers)
+        read_N = self.probabilities([one.text for one in answers]).argmax(-1).tolist()
+        far = [abs(a - b) for a, b in zip(wanted, read_N, strict=True)]
+        kept, distance, share = self.names
+        return {
+            kept: [float(one == 0) for one in far],
+            distance: [float(one) for one in far],
+            share: [one / (len(self.classes) - 1) for one in far],
+        }
+
+    def wanted(self, answers: Sequence[Answered]) -> list[int]:
+        """Index of the wanted stance of each summary."""
+        names = [one.question.get("asked") or one.question.get("stance", "") for one in answers]
+        unknown = [n for n, name in enumerate(names) if name not in self.classes]
+        texts = [answers[n].question["article"] for n in unknown]
+        read = dict(zip(unknown, self.probabilities(texts).argmax(-1).tolist(), strict=True))
+        return [read[n] if n in read else self.classes.index(names[n]) for n in range(len(names))]
+
+    @torch.inference_mode()
+    def probabilities(self, texts: Sequence[str]) -> Tensor:
+        """Probabilities of the stances, [N, K], of the beginning of each text."""
+        tokenizer, network = self.opened()
+        found = [torch.zeros(0, len(self.classes))]
+        for first in range(0, len(texts), self.batch_size):
+            part = list(texts[first : first + self.batch_size])
+            marks = Marks.of(tokenizer)
+            ids = tokenizer(part, add_special_tokens=False)["input_ids"]
+            rows = [[marks.start, *one[: self.max_length - 2], marks.end] for one in ids]
+            length = max(map(len, rows))
+            token = torch.tensor([row + [marks.pad] * (length - len(row)) for row in rows])
+            mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in rows])
+            found.append(network(token, mask.bool()).float().softmax(-1))
+        return torch.cat(found)
+
+    def opened(self) -> tuple[Any, Pretrained]:
+        """Tokenizer and classifier, loaded when first needed.
+
+        Raises:
+            ValueError: There is no tokenizer beside the weights.
+        """
+        if self._opened is None:
+            tokenizer = own_tokenizer(self.source)
+            if tokenizer is None:
+                raise ValueError(f"{self.source} holds no tokenizer, so it cannot read texts")
+            size, pad = vocabulary_size(tokenizer), Marks.of(tokenizer).pad
+            network = Pretrained(size, pad, self.classes, self.source, labels=self.labels)
+            self._opened = tokenizer, network.eval().requires_grad_(False)
+        return self._opened

@@ -1,0 +1,150 @@
+"""A classifier that reads mixtures of tokens, to steer a summary (P^3Sum, sec. 3.2).
+
+Shape legend: B = summaries, C = article positions, S = summary positions, V = vocabulary,
+K = classes, D = width of the classifier.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from modules.causal_lm.tokens.same_tokens import own_tokenizer, strings
+from modules.causal_lm.tokens.vocabulary import vocabulary_size
+from modules.classifier.network import ClassifierNetwork, Pretrained
+from modules.summariser.beside import Beside
+from modules.summariser.marks import Marks
+
+Sees = Literal["summary", "article_and_summary"]
+"""What a guide reads: the summary alone, or behind the tokens of its article."""
+SHOWN = 3
+"""Tokens without a counterpart that a message shows."""
+
+
+@dataclass(frozen=True)
+class Guide:
+    """A classifier of texts by which summaries are steered.
+
+    Attributes:
+        source: Folder or hub id of a Hugging Face classifier with its tokenizer.
+        weight: Of its score among those of several guides.
+        classes: Names of its classes; those of the stances where None.
+        target: The class that is wanted; that which is asked of each summary where None.
+        sees: What it reads.
+        labels: Class of each of its outputs, where their names do not say it.
+        revision: Branch, tag or commit on the hub.
+    """
+
+    source: str
+    weight: float = 1.0
+    classes: list[str] | None = None
+    target: str | None = None
+    sees: Sees = "summary"
+    labels: dict[str, str] | None = None
+    revision: str = "main"
+
+    def open(self, tokenizer: Any, stances: list[str]) -> "OpenGuide":
+        """The classifier, loaded and frozen.
+
+        Args:
+            tokenizer: Of the summaries.
+            stances: Names of the stances, by index.
+
+        Raises:
+            ValueError: Its classes are others, or a token of the summaries has no counterpart.
+        """
+        classes = list(self.classes or stances)
+        if self.target is not None and self.target not in classes:
+            raise ValueError(f"target {self.target!r} is none of {', '.join(classes)}")
+        if self.target is None and classes != stances:
+            raise ValueError(
+                f"the classes of the guide {self.source} are {', '.join(classes)}, not the stances "
+                f"{', '.join(stances)}: say which is wanted by `target`"
+            )
+        theirs = own_tokenizer(self.source, self.revision) or tokenizer
+        network = Pretrained(
+            vocabulary_size(theirs),
+            Marks.of(theirs).pad,
+            classes,
+            self.source,
+            labels=self.labels,
+            revision=self.revision,
+        )
+        index_V = counterparts(tokenizer, theirs, self.source)
+        return OpenGuide(self, network.eval().requires_grad_(False), index_V, Marks.of(tokenizer))
+
+
+@dataclass
+class OpenGuide:
+    """A guide with its weights; no module, since checkpoints and optimizers ignore it.
+
+    Attributes:
+        guide: Its options.
+        network: The classifier, frozen.
+        index_V: Its id of each token of the summaries.
+        marks: Marks of the summaries' tokenizer.
+    """
+
+    guide: Guide
+    network: ClassifierNetwork
+    index_V: Tensor
+    marks: Marks
+
+    def to(self, device: torch.device) -> "OpenGuide":
+        """The same on a device."""
+        self.network.to(device)
+        self.index_V = self.index_V.to(device)
+        return self
+
+    def targets(self, asked_B: Tensor) -> Tensor:
+        """Index of the class that is wanted of each summary; -100 where none is."""
+        if self.guide.target is None:
+            return asked_B
+        classes = self.guide.classes or []
+        return torch.full_like(asked_B, classes.index(self.guide.target))
+
+    def log_p(self, share_BSV: Tensor, article_BC: Tensor, mask_BC: Tensor) -> Tensor:
+        """Log-probabilities of the classes, [B, K], differentiable in the shares.
+
+        Positions at which padding is most likely are left out, whatever else may stand there: that
+        choice has no gradient.
+
+        Args:
+            share_BSV: Shares of the summary's tokens.
+            article_BC: Tokens of the articles.
+            mask_BC: True where one is real.
+        """
+        weight_VD = self.network.embeddings()[self.index_V]
+        summary_BSD = share_BSV[..., : len(weight_VD)].to(weight_VD.dtype) @ weight_VD
+        is_text_BS = share_BSV.argmax(-1) != self.marks.pad
+        if self.guide.sees == "summary":
+            before_BC = torch.full_like(article_BC[:, :1], self.marks.start)
+            mask_BC = torch.ones_like(before_BC, dtype=torch.bool)
+        else:
+            before_BC = article_BC
+        beside = Beside.of(mask_BC, is_text_BS)
+        x = beside.joined(weight_VD[before_BC], summary_BSD)
+        return self.network.logits_of(x, beside.mask_BL).float().log_softmax(-1)
+
+
+def counterparts(ours: Any, theirs: Any, source: str) -> Tensor:
+    """Id in another vocabulary of each of our tokens, [V], by their strings; marks by their role.
+
+    Raises:
+        ValueError: A token has none; counts them and shows the first.
+    """
+    own, other = strings(ours), theirs.get_vocab()
+    found = [0 if one is None else other.get(one, -1) for one in own]
+    a, b = Marks.of(ours), Marks.of(theirs)
+    for mine, its in ((a.pad, b.pad), (a.end, b.end), (a.start, b.start)):
+        found[mine] = its
+    special = set(ours.all_special_ids)
+    lost = [n for n, its in enumerate(found) if its < 0 and n not in special]
+    if lost:
+        shown = ", ".join(repr(own[n]) for n in lost[:SHOWN])
+        raise ValueError(
+            f"the guide {source} has no counterpart of {len(lost)} of {len(own)} tokens of the "
+            f"summaries, such as {shown}: train one with the tokenizer {ours.name_or_path}"
+        )
+    return torch.tensor([max(0, its) for its in found])

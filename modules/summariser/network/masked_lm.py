@@ -1,0 +1,184 @@
+"""Any masked language model of transformers as the network (P^3Sum, sec. 3; SSD-LM, sec. 3.1).
+
+Shape legend: B = rows, C = article positions, S = summary positions, L = C + S, D = width,
+V = vocabulary.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from modules.causal_lm.architecture.options import (
+    Option,
+    check_source,
+    check_vocabulary,
+    make_config,
+)
+from modules.nn.activations import checkpoint_activations
+from modules.summariser.beside import Beside
+from modules.summariser.network.denoiser import Denoiser
+from modules.weights.origin import read, read_model
+
+
+@dataclass(frozen=True)
+class Article:
+    """Token ids of articles, which the network reads again at every step.
+
+    Attributes:
+        token_BC: Token ids.
+        mask_BC: True where a token is real.
+    """
+
+    token_BC: Tensor
+    mask_BC: Tensor
+
+
+class MaskedLM(Denoiser[Article]):
+    """A masked language model that sees the clean article and the noised summary behind it.
+
+    Every position attends to all others. A summary position enters as the mean of the word
+    embeddings by its shares, plus a linear function of the time; its logits are those of the
+    model's own head, which is computed there alone.
+
+    Args:
+        model: A `transformers` model with a head for masked language modelling.
+        own_embedding: Whether shares have an embedding of their own, which starts as the words',
+            as in the authors' code; else they use the words'.
+        activation_checkpointing: Whether blocks are computed again in backward.
+    """
+
+    def __init__(
+        self, model: nn.Module, own_embedding: bool = True, activation_checkpointing: bool = False
+    ):
+        super().__init__()
+        self.model = cast(Any, model)
+        words = self.model.get_input_embeddings().weight
+        self.vocabulary = words.shape[0]
+        self.share_embedding = nn.Parameter(words.detach().clone()) if own_embedding else None
+        self.time = nn.Linear(1, words.shape[1], dtype=words.dtype)
+        if activation_checkpointing:
+            checkpoint_activations(self.model)
+
+    @property
+    def context(self) -> int | None:
+        """Most positions of article and summary together; None if nothing limits them."""
+        longest = getattr(self.model.config, "max_position_embeddings", None)
+        embeddings = getattr(self.model.base_model, "embeddings", None)
+        table = getattr(embeddings, "position_embeddings", None)
+        skipped = getattr(table, "padding_idx", None)  # some count from the padding index on
+        return longest - (0 if skipped is None else skipped + 1) if longest else None
+
+    @override
+    def check_lengths(self, article: int, summary: int) -> None:
+        if self.context is not None and article + summary > self.context:
+            raise ValueError(
+                f"data.init_args.article_length {article} and summary_length {summary} are more "
+                f"than the {self.context} positions of the network together"
+            )
+
+    @override
+    def read(self, article_BC: Tensor, mask_BC: Tensor) -> Article:
+        return Article(article_BC, mask_BC)
+
+    @override
+    def repeat(self, context: Article, num: int) -> Article:
+        return Article(
+            context.token_BC.repeat_interleave(num, 0), context.mask_BC.repeat_interleave(num, 0)
+        )
+
+    @override
+    def forward(self, share_BSV: Tensor, time_B: Tensor, context: Article) -> Tensor:
+        words = self.model.get_input_embeddings()
+        weight = words.weight if self.share_embedding is None else self.share_embedding
+        noised = share_BSV.to(weight.dtype) @ weight
+        noised = noised + self.time(time_B.to(noised.dtype)[:, None])[:, None]
+        mask_BS = context.mask_BC.new_ones(noised.shape[:2])
+        beside = Beside.of(context.mask_BC, mask_BS)
+        x = beside.joined(words(context.token_BC), noised)
+        with self._head_at(beside):
+            out = self.model(inputs_embeds=x, attention_mask=beside.mask_BL.long())
+        logits: Tensor = out.logits
+        return logits
+
+    @contextmanager
+    def _head_at(self, beside: Beside) -> Iterator[None]:
+        """Context in which the head sees the summary's positions alone, whatever it is made of."""
+
+        def cut(module: nn.Module, args: Any, out: Any) -> Any:
+            out.last_hidden_state = beside.summary(out.last_hidden_state)
+            return out
+
+        handle = self.model.base_model.register_forward_hook(cut)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+
+class FromConfig(MaskedLM):
+    """A masked language model from scratch.
+
+    Args:
+        tokenizer_size: Number of token ids; given by the system.
+        options: Options of the Hugging Face config, such as hidden_size.
+        model_type: Hugging Face name of the architecture.
+        own_embedding: As of `MaskedLM`.
+        activation_checkpointing: As of `MaskedLM`.
+
+    Raises:
+        ValueError: An unknown architecture or option, or a vocabulary smaller than the tokenizer.
+    """
+
+    def __init__(
+        self,
+        tokenizer_size: int,
+        options: dict[str, Option],
+        model_type: str = "roberta",
+        own_embedding: bool = True,
+        activation_checkpointing: bool = False,
+    ):
+        from transformers import AutoModelForMaskedLM
+
+        config = make_config(model_type, {"vocab_size": tokenizer_size, **options})
+        check_vocabulary(tokenizer_size, config.vocab_size, f"options of {model_type}")
+        model = AutoModelForMaskedLM.from_config(config, dtype=torch.get_default_dtype())
+        super().__init__(model, own_embedding, activation_checkpointing)
+
+
+class Pretrained(MaskedLM):
+    """A published masked language model, trained as a whole.
+
+    Args:
+        tokenizer_size: Number of token ids; given by the system.
+        source: Local folder or hub id.
+        revision: Branch, tag or commit on the hub.
+        own_embedding: As of `MaskedLM`.
+        activation_checkpointing: As of `MaskedLM`.
+
+    Raises:
+        FileNotFoundError: The local folder does not exist.
+        ValueError: A vocabulary smaller than the tokenizer.
+    """
+
+    def __init__(
+        self,
+        tokenizer_size: int,
+        source: str,
+        revision: str = "main",
+        own_embedding: bool = True,
+        activation_checkpointing: bool = False,
+    ):
+        from transformers import AutoConfig, AutoModelForMaskedLM
+
+        check_source(source)
+        config = read(AutoConfig, source, revision=revision)
+        check_vocabulary(tokenizer_size, config.vocab_size, source)
+        model = read_model(
+            AutoModelForMaskedLM, source, revision=revision, dtype=torch.get_default_dtype()
+        )
+        super().__init__(model, own_embedding, activation_checkpointing)

@@ -1,0 +1,108 @@
+"""Tokens as points of a logit simplex, their noise, and self-conditioning (SSD-LM, sec. 3).
+
+A token w of a vocabulary of V is the point S_0 with +K at w and -K everywhere else (Han et al.,
+2023, eq. 5). Noise is N(0, K^2 I), so S_t = sqrt(abar) S_0 + sqrt(1 - abar) K eps.
+
+Shape legend: B = summaries, S = positions, V = vocabulary, M = tokens that a position may hold.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from modules.diffusion.process import amplitudes
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What stands at each position: one token, or several at once.
+
+    Attributes:
+        id_BSM: Token ids.
+        is_hot_BSM: Which of them count; None for all.
+    """
+
+    id_BSM: Tensor
+    is_hot_BSM: Tensor | None = None
+
+    @classmethod
+    def one(cls, token_BS: Tensor) -> "Tokens":
+        """One token a position."""
+        return cls(token_BS[..., None])
+
+
+@dataclass(frozen=True)
+class Simplex:
+    """The simplex of a vocabulary.
+
+    Attributes:
+        scale: K, the magnitude of logits and of noise.
+    """
+
+    scale: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Refuse a simplex without extent."""
+        if self.scale <= 0:
+            raise ValueError(f"scale must be positive, got {self.scale}")
+
+    def noised(self, tokens: Tokens, noise_BSV: Tensor, abar_B: Tensor) -> Tensor:
+        """S_t = sqrt(abar) S_0 + sqrt(1 - abar) K eps, in the memory of the noise.
+
+        Args:
+            tokens: S_0.
+            noise_BSV: eps, standard normal; overwritten.
+            abar_B: Signal left; 1 gives S_0 itself.
+        """
+        alpha, sigma = amplitudes(abar_B, noise_BSV)
+        simplex_BSV = noise_BSV.mul_(sigma * self.scale).sub_(alpha * self.scale)
+        height = (2 * self.scale * alpha).expand(tokens.id_BSM.shape)
+        if tokens.is_hot_BSM is not None:
+            height = height * tokens.is_hot_BSM
+        return simplex_BSV.scatter_add_(-1, tokens.id_BSM, height.contiguous())
+
+
+Form = Literal["probabilities", "logits"]
+"""What self-conditioning averages: the authors' code averages probabilities, the paper logits."""
+
+
+@dataclass(frozen=True)
+class SelfConditioning:
+    """A network also sees what it predicted one step before (P^3Sum, sec. 3.1).
+
+    Attributes:
+        form: What is averaged. With probabilities a missing prediction counts as uniform, as in
+            the authors' code; with logits the simplex then stands alone.
+        probability: Share of training steps with a prediction; 0 turns self-conditioning off.
+    """
+
+    form: Form = "probabilities"
+    probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse what is no probability."""
+        if not 0 <= self.probability <= 1:
+            raise ValueError(f"probability must lie in [0, 1], got {self.probability}")
+
+    @property
+    def is_on(self) -> bool:
+        """Whether predictions are used at all."""
+        return self.probability > 0
+
+    def input(self, simplex_BSV: Tensor, before_BSV: Tensor | None) -> Tensor:
+        """Shares of all tokens, [B, S, V], as the network sees them.
+
+        Args:
+            simplex_BSV: S_t.
+            before_BSV: Logits that the network predicted one step before; None if there are none.
+        """
+        if not self.is_on:
+            return simplex_BSV.softmax(-1)
+        if self.form == "logits":
+            mean = simplex_BSV if before_BSV is None else (simplex_BSV + before_BSV) / 2
+            return mean.softmax(-1)
+        own = simplex_BSV.softmax(-1)
+        if before_BSV is None:
+            return own.add_(1 / own.shape[-1]).div_(2)
+        return own.add_(before_BSV.float().softmax(-1)).div_(2)

@@ -1,0 +1,331 @@
+"""The simplex-diffusion summariser as a Lightning system (P^3Sum: Liu et al., 2024)."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
+from typing_extensions import override
+
+from modules.base.system import System, constant
+from modules.base.tokenized import Tokenized
+from modules.causal_lm.tokens.same_tokens import check_own_tokens
+from modules.causal_lm.tokens.vocabulary import vocabulary_size
+from modules.decoding.evaluate import Answered, Measure
+from modules.diffusion.noise import gaussian
+from modules.diffusion.schedule import CosineSchedule, Schedule
+from modules.metrics.means import Means
+from modules.nn.builder import Builder
+from modules.nn.generators import generator_of
+from modules.summariser.batch import ArticleBatch
+from modules.summariser.control import Control, Steering
+from modules.summariser.generate import Generation, Summaries
+from modules.summariser.loss import token_loss
+from modules.summariser.marks import Marks
+from modules.summariser.network.denoiser import Denoiser
+from modules.summariser.simplex import SelfConditioning, Simplex, Tokens
+from modules.summariser.times import draw_steps, own_steps
+
+LENGTHS = ("article_length", "summary_length")
+"""Options of the data that the network must have positions for."""
+
+
+@dataclass(frozen=True)
+class Noising:
+    """How the summaries of a training batch are noised.
+
+    Attributes:
+        power: Of the uniform number that gives the step; 1 is the paper's uniform t, below 1 there
+            is more noise: our choice for small networks.
+        draws: Noised copies of each summary a step; the article is read once for all of them.
+    """
+
+    power: float = 1.0
+    draws: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what draws nothing."""
+        if self.power <= 0:
+            raise ValueError(f"power must be above 0, got {self.power}")
+        if self.draws < 1:
+            raise ValueError(f"draws must be at least 1, got {self.draws}")
+
+
+class Summariser(Tokenized, System):
+    """Train a network to denoise summaries, and draw them towards a stance.
+
+    Args:
+        network: Builds the network from the size of the tokenizer; called once, under the
+            strategy's own context.
+        tokenizer: Local folder or hub id; the same as the data's.
+        stances: Names of the stances, by index; the same as the data's.
+        simplex: Magnitude of logits and noise.
+        schedule: Signal left at each diffusion step.
+        self_conditioning: What the network sees of its last prediction.
+        noising: Steps and noise in training.
+        learn_padding: Whether padding counts in the loss, so that the network decides the length.
+        generation: How summaries are drawn.
+        control: Classifiers that steer them; none where it has no guides.
+        measures: What validation and test compute of drawn summaries.
+        num_drawn: Articles of a validation that are summarised, on each rank; 0 for the loss alone.
+            A test summarises all.
+        optimizer: Builds the optimizer from the trainable parameters.
+        scheduler: Builds the learning-rate schedule from that optimizer.
+        compile: Whether to compile the network with torch.compile.
+    """
+
+    no_export = (
+        "no format of others holds a network that denoises simplexes; the checkpoint holds it whole"
+    )
+
+    def __init__(
+        self,
+        network: Builder[[int], Denoiser[Any]],
+        tokenizer: str,
+        stances: list[str] = ["left", "center", "right"],  # noqa: B006 - never changed
+        simplex: Simplex = Simplex(),  # noqa: B008 - frozen
+        schedule: Schedule = CosineSchedule(5000, offset=1e-4, max_beta=1.0),  # noqa: B008 - frozen
+        self_conditioning: SelfConditioning = SelfConditioning(),  # noqa: B008 - frozen
+        noising: Noising = Noising(),
+        learn_padding: bool = True,
+        generation: Generation = Generation(),  # noqa: B008 - frozen
+        control: Control = Control(),  # noqa: B008 - frozen
+        measures: list[Measure] | None = None,
+        num_drawn: int = 64,
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        scheduler: LRSchedulerCallable = constant,
+        compile: bool = False,
+    ):
+        super().__init__(optimizer, scheduler, compile)
+        self.save_hyperparameters()
+        self.make_network = network
+        self.tokenizer_source = tokenizer
+        self.stances = list(stances)
+        self.simplex, self.schedule = simplex, schedule
+        self.self_conditioning, self.noising = self_conditioning, noising
+        self.learn_padding = learn_padding
+        self.generation, self.control = generation, control
+        self.measures = measures or []
+        self.num_drawn = num_drawn
+        self._steering: Steering | None = None
+        self.meter.unit = "articles"
+
+    @override
+    def build(self) -> Denoiser[Any]:
+        network = self.make_network(vocabulary_size(self.tokenizer))
+        check_own_tokens(self.tokenizer, network)
+        return network
+
+    @property
+    def denoiser(self) -> Denoiser[Any]:
+        """The network, once it is built."""
+        assert isinstance(self.network, Denoiser)
+        return self.network
+
+    @property
+    def marks(self) -> Marks:
+        """Marks of the tokenizer."""
+        return Marks.of(self.tokenizer)
+
+    @override
+    def setup(self, stage: str) -> None:
+        """Refuse lengths that the network has no positions for, before the first step."""
+        data = getattr(self.trainer, "datamodule", None)
+        article, summary = (getattr(data, name, None) for name in LENGTHS)
+        if self.network is not None and isinstance(article, int) and isinstance(summary, int):
+            self.denoiser.check_lengths(article, summary)
+
+    # Training
+
+    def training_step(self, batch: ArticleBatch, batch_idx: int) -> Tensor:
+        """Cross-entropy of the summaries' tokens, averaged over those of the whole step (eq. 1)."""
+        draws, num = self.noising.draws, batch["num_targets"]
+        token_BS = batch["summary_BS"].repeat_interleave(draws, 0)
+        steps = (len(token_BS), self.schedule.num_steps, self.noising.power)
+        step_B = draw_steps(*steps, device=self.device)
+        noise_BSV = self.noise(token_BS)
+        context = self.denoiser.read(batch["article_BC"], batch["article_mask_BC"])
+        context = self.denoiser.repeat(context, draws)
+        use = bool(torch.rand(()) < self.self_conditioning.probability)
+        logits_BSV = self.predict_tokens(token_BS, noise_BSV, step_B, context, use)
+        total = token_loss(logits_BSV, token_BS, self.counted(batch, draws)) / draws
+        kind = "positions" if self.learn_padding else "tokens"
+        self.meter.add("loss", total, num[kind])
+        self.meter.num_targets += num["articles"]
+        return self.step_mean(total, batch["step_targets"][kind])
+
+    def noise(self, token_BS: Tensor) -> Tensor:
+        """Standard normal noise for simplexes, [B, S, V]."""
+        shape = (*token_BS.shape, self.denoiser.vocabulary)
+        return torch.randn(shape, device=token_BS.device)
+
+    def counted(self, batch: ArticleBatch, draws: int = 1) -> Tensor | None:
+        """Positions that count in the loss; None for all."""
+        if self.learn_padding:
+            return None
+        return batch["summary_mask_BS"].repeat_interleave(draws, 0)
+
+    def predict_tokens(
+        self, token_BS: Tensor, noise_BSV: Tensor, step_B: Tensor, context: Any, conditioned: bool
+    ) -> Tensor:
+        """Logits of the clean tokens, [B, S, V], from summaries noised to their steps.
+
+        Args:
+            token_BS: Clean tokens.
+            noise_BSV: Standard normal noise; overwritten.
+            step_B: Steps t.
+            context: Of the articles.
+            conditioned: Whether the network also sees what it predicts without seeing it.
+        """
+        abar_B, time_B = self.schedule.signal(step_B), step_B / self.schedule.num_steps
+        simplex_BSV = self.simplex.noised(Tokens.one(token_BS), noise_BSV, abar_B)
+        before: Tensor | None = None
+        if conditioned:
+            with torch.no_grad():
+                share_BSV = self.self_conditioning.input(simplex_BSV, None)
+                before = self.denoiser(share_BSV, time_B, context)
+        share_BSV = self.self_conditioning.input(simplex_BSV, before)
+        logits: Tensor = self.denoiser(share_BSV, time_B, context)
+        return logits
+
+    # Evaluation
+
+    @override
+    def validated(self) -> Collection[str]:
+        names = ["loss", *(self.quantities if self.num_drawn else [])]
+        return [f"validate/{name}" for name in names]
+
+    @property
+    def quantities(self) -> list[str]:
+        """Names of what is measured of drawn summaries, in order."""
+        return [name for one in self.measures for name in one.names]
+
+    def on_validation_epoch_start(self) -> None:
+        """Start the sums."""
+        self.evaluation = self.sum_over_ranks(torch.zeros(2))
+        self.means = Means(self.quantities, self.device)
+        self.num_left = self.num_drawn
+
+    def validation_step(self, batch: ArticleBatch, batch_idx: int) -> None:
+        """Add the loss at fixed steps and noise of each article, and measure some summaries."""
+        self.add_loss(batch)
+        if self.num_left and self.measures:
+            some = first(batch, self.num_left)
+            self.num_left -= len(some["id_B"])
+            self.measure(some)
+
+    def add_loss(self, batch: ArticleBatch) -> None:
+        """Add the loss of a batch, which depends neither on its other articles nor on ranks."""
+        if not batch["id_B"]:
+            return
+        token_BS = batch["summary_BS"]
+        generators = [generator_of(0, "validation", name) for name in batch["id_B"]]
+        steps = (self.schedule.num_steps, self.noising.power)
+        step_B = own_steps(generators, *steps).to(self.device)
+        shape = (*token_BS.shape, self.denoiser.vocabulary)
+        noise_BSV = gaussian(shape, generators, self.device)
+        context = self.denoiser.read(batch["article_BC"], batch["article_mask_BC"])
+        use = self.self_conditioning.is_on
+        logits_BSV = self.predict_tokens(token_BS, noise_BSV, step_B, context, use)
+        kind = "positions" if self.learn_padding else "tokens"
+        self.evaluation[0] += token_loss(logits_BSV, token_BS, self.counted(batch))
+        self.evaluation[1] += batch["num_targets"][kind]
+
+    def measure(self, batch: ArticleBatch) -> None:
+        """Draw the summaries of a batch and measure them."""
+        if not batch["id_B"]:
+            return
+        texts = self.texts(batch)
+        stance, asked = (self.names(batch[key]) for key in ("stance_B", "asked_B"))
+        answers = [
+            Answered(
+                {"id": id, "article": article, "stance": own, "asked": wanted},
+                text,
+                [reference] if reference else [],
+            )
+            for id, article, own, wanted, text, reference in zip(
+                batch["id_B"],
+                batch["article_B"],
+                stance,
+                asked,
+                texts,
+                batch["reference_B"],
+                strict=True,
+            )
+        ]
+        for measure in self.measures:
+            self.means.add(measure.score(answers))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the exact means over all ranks."""
+        self._log_evaluation("validate")
+
+    on_test_epoch_start = on_validation_epoch_start
+
+    def test_step(self, batch: ArticleBatch, batch_idx: int) -> None:
+        """Add the loss of a batch, and measure all its summaries."""
+        self.add_loss(batch)
+        self.measure(batch)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the exact means over all ranks."""
+        self._log_evaluation("test")
+
+    def _log_evaluation(self, stage: str) -> None:
+        total, num = self.sum_over_ranks(self.evaluation).tolist()
+        row = {"loss": total / num} if num else {}
+        row |= self.means.row(self.sum_over_ranks(self.means.sums))
+        self.report({f"{stage}/{name}": value for name, value in row.items()})
+
+    # Summaries
+
+    def summaries(self, length: int) -> Summaries:
+        """What draws summaries of a length with this system's options."""
+        how = self.simplex, self.schedule, self.self_conditioning, self.generation
+        return Summaries(self.denoiser, *how, length, self.steering)
+
+    @property
+    def steering(self) -> Steering | None:
+        """Control with its classifiers, loaded when first needed; None without guides."""
+        if not self.control.is_on:
+            return None
+        if self._steering is None or self._steering.control is not self.control:
+            guides = [one.open(self.tokenizer, self.stances) for one in self.control.guides]
+            self._steering = Steering(self.control, [one.to(self.device) for one in guides])
+        return self._steering
+
+    def texts(self, batch: ArticleBatch) -> list[str]:
+        """Summaries of a batch."""
+        draws = self.summaries(batch["summary_BS"].shape[1])
+        article = batch["article_BC"], batch["article_mask_BC"]
+        token_BS = draws.draw(*article, batch["asked_B"], batch["id_B"])
+        return [self.marks.text(self.tokenizer, row) for row in token_BS.tolist()]
+
+    def names(self, stance_B: Tensor) -> list[str]:
+        """Names of stances; empty where unknown."""
+        return ["" if one < 0 else self.stances[one] for one in stance_B.tolist()]
+
+    def predict_step(self, batch: ArticleBatch, batch_idx: int) -> list[dict[str, Any]]:
+        """Summarise articles; one record each."""
+        if not batch["id_B"]:
+            return []
+        columns = {
+            "id": batch["id_B"],
+            "article": batch["article_B"],
+            "stance": self.names(batch["stance_B"]),
+            "asked": self.names(batch["asked_B"]),
+            "summary": self.texts(batch),
+        }
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def first(batch: ArticleBatch, num: int) -> ArticleBatch:
+    """The first articles of a batch."""
+    cut: Any = {
+        name: value[:num] if isinstance(value, Tensor | Sequence) else value
+        for name, value in batch.items()
+    }
+    whole: ArticleBatch = cut
+    return whole
