@@ -64,7 +64,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class State:
+class Denoised:
     """What stands after a step.
 
     Attributes:
@@ -78,7 +78,7 @@ class State:
     tokens: Tokens
 
 
-class Summaries:
+class SummarySampler:
     """Draws summaries with a network.
 
     Args:
@@ -128,7 +128,7 @@ class Summaries:
     @torch.no_grad()
     def states(
         self, article_BC: Tensor, mask_BC: Tensor, asked_B: Tensor, names: Sequence[str]
-    ) -> Iterator[State]:
+    ) -> Iterator[Denoised]:
         """What stands after each step; arguments as of `draw`."""
         device, num = article_BC.device, len(article_BC)
         seed = self.generation.seed
@@ -153,7 +153,7 @@ class Summaries:
             is_last = after == 0 and self.generation.last_greedy
             projection = Greedy() if is_last else self.generation.projection
             tokens = projection.project(logits_BSV, choices)
-            yield State(step, logits_BSV, tokens)
+            yield Denoised(step, logits_BSV, tokens)
             if after:
                 noise_BSV = gaussian(shape, generators, device)
                 abar_B = torch.full((num,), self.signals[number + 1], device=device)

@@ -21,7 +21,7 @@ from modules.nn.builder import Builder
 from modules.nn.generators import generator_of
 from modules.summariser.batch import ArticleBatch
 from modules.summariser.control import Control, Steering
-from modules.summariser.generate import Generation, Summaries
+from modules.summariser.generate import Generation, SummarySampler
 from modules.summariser.loss import token_loss
 from modules.summariser.marks import Marks
 from modules.summariser.network.denoiser import Denoiser
@@ -281,10 +281,10 @@ class Summariser(Tokenized, System):
 
     # Summaries
 
-    def summaries(self, length: int) -> Summaries:
+    def summaries(self, length: int) -> SummarySampler:
         """What draws summaries of a length with this system's options."""
         how = self.simplex, self.schedule, self.self_conditioning, self.generation
-        return Summaries(self.denoiser, *how, length, self.steering)
+        return SummarySampler(self.denoiser, *how, length, self.steering)
 
     @property
     def steering(self) -> Steering | None:

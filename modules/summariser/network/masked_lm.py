@@ -26,7 +26,7 @@ from modules.weights.origin import read, read_model
 
 
 @dataclass(frozen=True)
-class Article:
+class ReadArticle:
     """Token ids of articles, which the network reads again at every step.
 
     Attributes:
@@ -38,7 +38,7 @@ class Article:
     mask_BC: Tensor
 
 
-class MaskedLM(Denoiser[Article]):
+class MaskedLM(Denoiser[ReadArticle]):
     """A masked language model that sees the clean article and the noised summary behind it.
 
     Every position attends to all others. A summary position enters as the mean of the word
@@ -82,17 +82,17 @@ class MaskedLM(Denoiser[Article]):
             )
 
     @override
-    def read(self, article_BC: Tensor, mask_BC: Tensor) -> Article:
-        return Article(article_BC, mask_BC)
+    def read(self, article_BC: Tensor, mask_BC: Tensor) -> ReadArticle:
+        return ReadArticle(article_BC, mask_BC)
 
     @override
-    def repeat(self, context: Article, num: int) -> Article:
-        return Article(
+    def repeat(self, context: ReadArticle, num: int) -> ReadArticle:
+        return ReadArticle(
             context.token_BC.repeat_interleave(num, 0), context.mask_BC.repeat_interleave(num, 0)
         )
 
     @override
-    def forward(self, share_BSV: Tensor, time_B: Tensor, context: Article) -> Tensor:
+    def forward(self, share_BSV: Tensor, time_B: Tensor, context: ReadArticle) -> Tensor:
         words = self.model.get_input_embeddings()
         weight = words.weight if self.share_embedding is None else self.share_embedding
         noised = share_BSV.to(weight.dtype) @ weight

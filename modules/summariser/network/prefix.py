@@ -74,7 +74,7 @@ class PrefixDenoiser(Denoiser[Prefix]):
         self.position = nn.Embedding(summary_length, width)
         self.segment = nn.Embedding(2, width)
         self.time = nn.Linear(2 * NUM_FREQUENCIES, width)
-        self.blocks = nn.ModuleList(Block(width, heads, inner, kernel) for _ in range(depth))
+        self.blocks = nn.ModuleList(PrefixBlock(width, heads, inner, kernel) for _ in range(depth))
         self.norm = nn.RMSNorm(width)
         self.bias = nn.Parameter(torch.zeros(tokenizer_size))
         for table in (self.embedding, self.position, self.segment):
@@ -85,7 +85,7 @@ class PrefixDenoiser(Denoiser[Prefix]):
         x = self.embedding(article_BC) + self.segment.weight[0]
         key_value = []
         for block in self.blocks:
-            x, pair = cast(Block, block)(x, mask_BC, None)
+            x, pair = cast(PrefixBlock, block)(x, mask_BC, None)
             key_value.append(pair)
         return Prefix(key_value, mask_BC)
 
@@ -109,7 +109,7 @@ class PrefixDenoiser(Denoiser[Prefix]):
         return F.linear(self.norm(x), weight, self.bias)
 
 
-class Block(nn.Module):
+class PrefixBlock(nn.Module):
     """Convolution, attention and a feed-forward layer, each added to its input."""
 
     def __init__(self, width: int, heads: int, inner: int, kernel: int):

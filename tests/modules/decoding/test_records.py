@@ -8,7 +8,8 @@ import torch
 from modules.decoding.black_box import method as remote
 from modules.decoding.judging import comparison as judging
 from modules.decoding.judging.verdicts import Match, Verdict
-from modules.decoding.records import Means, earlier, gathered
+from modules.decoding.records import earlier, gathered
+from modules.metrics.means import Means
 
 
 def test_lines_that_are_no_records_are_passed_over_and_the_first_of_repeats_counts(tmp_path):
