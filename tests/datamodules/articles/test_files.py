@@ -1,0 +1,336 @@
+"""Articles from files, a copy of a dataset, and what a user gives to `predict`."""
+
+import gzip
+import io
+import json
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from datamodules.articles.datamodule import ArticleData
+from datamodules.articles.files import ArticleFiles, ArticleHub
+from datamodules.articles.source import Article
+from datamodules.records.document import BadSample
+from tests.fixtures.machine_texts import write
+
+REAL = Path(os.environ.get("TRAINER_DATA", "data"))
+ROWS = [
+    {"article": f"Some words, {n}.", "highlights": f"One .\nTwo {n} .", "id": f"r{n}"}
+    for n in range(3)
+]
+
+
+def write_rows(rows, path: Path) -> Path:
+    """A table in the format that its ending says."""
+    plain = path.with_name(path.name.removesuffix(".gz"))
+    if plain.suffix == ".json":
+        plain.write_text(json.dumps(rows))
+    elif plain.suffix == ".jsonl":
+        plain.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        write(rows, plain, delimiter="\t" if plain.suffix == ".tsv" else ",")
+    if path != plain:
+        path.write_bytes(gzip.compress(plain.read_bytes()))
+        plain.unlink()
+    return path
+
+
+def read(path, **options) -> list[Article | BadSample]:
+    return list(ArticleFiles(str(path), **options).articles())
+
+
+def reasons(found) -> list[tuple[str, str]]:
+    return [(one.origin, one.reason) for one in found if isinstance(one, BadSample)]
+
+
+@pytest.fixture
+def inputs(tmp_path, tokenizer_folder):
+    """The items of predict: id, stance, stance asked for and text of each."""
+
+    def build(texts, **more):
+        data = ArticleData(
+            tokenizer_folder, texts=texts, batch_size=2, cache=str(tmp_path / "cache"), **more
+        )
+        data.setup("predict")
+        keys = ("id_B", "stance_B", "asked_B", "article_B")
+        found = []
+        for batch in data.predict_dataloader():
+            cells = [b.tolist() if hasattr(b, "tolist") else b for b in map(batch.get, keys)]
+            found += zip(*cells, strict=True)
+        return found
+
+    return build
+
+
+# Tables
+
+
+@pytest.mark.parametrize(
+    "name", ["t.parquet", "t.csv", "t.tsv", "t.jsonl", "t.jsonl.gz", "t.json", "t.csv.gz"]
+)
+def test_every_format_gives_the_same_articles_and_joins_the_lines_of_a_summary(tmp_path, name):
+    path = write_rows(ROWS, tmp_path / name)
+    place = f"{tmp_path.name}/{name}"
+    assert read(path) == [
+        Article(f"r{n}", f"{place}:{n + 1}", f"Some words, {n}.", f"One . Two {n} .")
+        for n in range(3)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "summary", "stance"),
+    [
+        ({"article": "a text", "highlights": "h"}, "h", ""),
+        ({"document": "a text", "summary": "s", "id": 7}, "s", ""),
+        ({"text": "a text", "title": "t", "label_name": "left", "label": 0}, "t", "left"),
+        ({"text": "a text", "title": "t", "summary": "s", "stance": "right"}, "s", "right"),
+        ({"text": "a text", "summary": None, "stance": None}, "", ""),
+    ],
+)
+def test_the_fields_of_known_datasets_need_no_names(tmp_path, row, summary, stance):
+    [found] = read(write_rows([row], tmp_path / "t.jsonl"))
+    assert (found.text, found.summary, found.stance) == ("a text", summary, stance)
+    assert found.id == str(row.get("id", found.origin))
+
+
+def test_columns_values_and_labels_say_what_other_tables_hold(tmp_path):
+    rows = [
+        {"id": n, "left_title": f"t{n}", "left_text": "l m", "right_text": "r s", "lean": n}
+        for n in range(3)
+    ]
+    path = write_rows(rows, tmp_path / "t.parquet")
+    columns = {"text": "{left_title}: {left_text}", "summary": "left_title", "id": "left {id}"}
+    found = read(path, columns=columns, values={"stance": "left"})
+    assert [(one.id, one.text, one.summary, one.stance) for one in found] == [
+        (f"left {n}", f"t{n}: l m", f"t{n}", "left") for n in range(3)
+    ]
+    labels = {"0": "left", "1": "right", "*": ""}
+    columns = {"text": "right_text", "stance": "lean", "id": ""}
+    found = read(path, columns=columns, labels=labels)
+    assert [one.stance for one in found] == ["left", "right", ""]
+    assert found[2].id == f"{tmp_path.name}/t.parquet:3"
+
+
+def test_conditions_choose_rows_by_one_value_or_several(tmp_path):
+    rows = [
+        {"text": f"text {n}", "set": "abc"[n % 3], "is_new": n % 2 == 0, "part": n}
+        for n in range(6)
+    ]
+    for name in ("t.parquet", "t.csv", "t.jsonl"):
+        path = write_rows(rows, tmp_path / name)
+
+        def chosen(path=path, **where):
+            return [int(one.text[-1]) for one in read(path, where=where)]
+
+        assert chosen(set="b") == [1, 4]
+        assert chosen(set=["a", "c"]) == [0, 2, 3, 5]
+        assert chosen(set=["a", "c"], is_new=False) == [3, 5]
+        assert chosen(is_new=True, part=4) == [4]
+        with pytest.raises(ValueError, match=rf"{name}: no row has set: d"):
+            chosen(set="d")
+
+
+def test_a_config_writes_conditions_and_labels_as_yaml_has_them(tmp_path):
+    from jsonargparse import ArgumentParser
+
+    rows = [{"text": f"text {n}", "lean": n, "is_new": n > 0, "set": "ab"[n % 2]} for n in range(4)]
+    parser = ArgumentParser()
+    parser.add_class_arguments(ArticleFiles, "source")
+    config = {
+        "path": str(write_rows(rows, tmp_path / "t.parquet")),
+        "where": {"is_new": True, "set": ["a", "b"]},
+        "columns": {"stance": "lean"},
+        "labels": {1: "left", "*": ""},
+    }
+    made = parser.instantiate(parser.parse_object({"source": config})).source
+    assert [one.stance for one in made.articles()] == ["left", "", ""]
+
+
+def test_a_table_without_a_column_is_refused_and_its_columns_are_named(tmp_path):
+    path = write_rows([{"body": "some words", "x": 1}], tmp_path / "t.jsonl")
+    with pytest.raises(ValueError, match=r"t.jsonl:1: no article in .*document, text; it has body"):
+        read(path)
+    with pytest.raises(ValueError, match=r"t.jsonl has no column 'txt'; it has body, x"):
+        read(path, columns={"text": "txt"})
+    with pytest.raises(ValueError, match=r"t.jsonl has no column 'set'; it has body, x"):
+        read(path, columns={"text": "body"}, where={"set": "a"})
+    with pytest.raises(ValueError, match=r"'txt' is no field of an article; those are text, summ"):
+        read(path, columns={"txt": "body"})
+    with pytest.raises(FileNotFoundError, match=r"none\.csv"):
+        read(tmp_path / "none.csv")
+
+
+def test_a_label_that_is_not_known_is_named_with_those_that_are(tmp_path):
+    rows = [{"text": "some words", "stance": stance} for stance in ("L", "l", " ", "X")]
+    path = write_rows(rows, tmp_path / "t.jsonl")
+    with pytest.raises(ValueError, match=r"t.jsonl:4: label 'X' is none of L, R; see `labels`"):
+        read(path, labels={"L": "left", "R": "right"})
+    found = read(path, labels={"L": "left", "*": "center"})
+    assert [one.stance for one in found] == ["left", "left", "", "center"]
+
+
+def test_a_row_that_cannot_be_read_costs_that_row_alone(tmp_path):
+    lines = ['{"text": "a b"}', "{broken", '{"title": "x"}', '{"text": [1]}', '{"text": "c d"}']
+    path = tmp_path / "t.jsonl"
+    path.write_text("\n".join(lines))
+    found = read(path)
+    place = f"{tmp_path.name}/t.jsonl"
+    assert [one.text for one in found if isinstance(one, Article)] == ["a b", "c d"]
+    assert reasons(found) == [
+        (f"{place}:2", "broken JSON"),
+        (f"{place}:3", "no article in a column article, document, text; it has title"),
+        (f"{place}:4", "'text' holds no text but list"),
+    ]
+
+
+def test_a_copy_of_a_dataset_gives_what_its_rows_hold(tmp_path):
+    from datasets import Dataset, DatasetDict
+
+    folder = str(tmp_path / "news")
+    DatasetDict(
+        {"train": Dataset.from_list(ROWS[:1]), "test": Dataset.from_list(ROWS)}
+    ).save_to_disk(folder)
+    found = list(ArticleHub(folder, split="test", values={"stance": "left"}).articles())
+    assert [(one.id, one.text, one.summary, one.stance) for one in found] == [
+        (f"r{n}", f"Some words, {n}.", f"One . Two {n} .", "left") for n in range(3)
+    ]
+    assert found[2].origin == f"{folder}:test:3"
+    [one] = ArticleHub(folder, split="test", where={"id": "r1"}).articles()
+    assert one == found[1].__class__("r1", f"{folder}:test:2", "Some words, 1.", "One . Two 1 .")
+    with pytest.raises(ValueError, match=r"has no column 'body'; it has article, highlights, id"):
+        list(ArticleHub(folder, columns={"text": "body"}).articles())
+
+
+# Inputs of predict
+
+
+def test_given_texts_come_once_for_each_stance_that_is_asked_for(inputs):
+    found = inputs(["some words", "other words"], asked=["right", "left"])
+    assert found == [
+        ("text 1", -100, 2, "some words"),
+        ("text 1", -100, 0, "some words"),
+        ("text 2", -100, 2, "other words"),
+        ("text 2", -100, 0, "other words"),
+    ]
+
+
+def test_a_table_of_inputs_may_say_stances_and_what_is_asked(inputs, tmp_path):
+    rows = [
+        {"id": "x", "document": "one two", "stance": "left", "asked": "right"},
+        {"id": "y", "document": "three four", "asked": ["left", "center"]},
+        {"document": "five six", "stance": "center", "asked": None},
+    ]
+    path = write_rows(rows, tmp_path / "t.jsonl")
+    assert inputs(str(path)) == [
+        ("x", 0, 2, "one two"),
+        ("y", -100, 0, "three four"),
+        ("y", -100, 1, "three four"),
+        (f"{path}:3", 1, 1, "five six"),
+    ]
+    assert [asked for _, _, asked, _ in inputs(str(path), asked=["right"])] == [2, 0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"A plain\ntext.", [("stdin", -100, -100, "A plain\ntext.")]),
+        (
+            b'{"article": "a b", "asked": "right"}\n\n{"article": "c d", "id": "n"}',
+            [("stdin:1", -100, 2, "a b"), ("n", -100, -100, "c d")],
+        ),
+    ],
+)
+def test_the_standard_input_is_an_article_or_json_lines(inputs, monkeypatch, data, expected):
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data)))
+    assert inputs("-") == expected
+
+
+def test_a_folder_gives_an_article_a_text_and_a_row_and_names_what_it_cannot_use(inputs, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.txt").write_text("\ufeffThe first\n\ntext.")
+    (folder / "b.txt").write_text("")
+    (folder / "c.pdf").write_text("some words")
+    write_rows([{"body": "no words"}, {"text": "a row"}], folder / "d.csv.jsonl")
+    (folder / "e.md").write_bytes(b"\xff\xfe\x00")
+    with pytest.warns(UserWarning, match="4 of 6 documents are bad") as warned:
+        found = inputs(str(folder))
+    assert found == [
+        (f"{folder}/a.txt", -100, -100, "The first\n\ntext."),
+        (f"{folder}/d.csv.jsonl:2", -100, -100, "a row"),
+    ]
+    [told] = [str(one.message) for one in warned if "documents are bad" in str(one.message)]
+    for name, reason in {
+        "b.txt": "empty",
+        "c.pdf": "its ending .pdf says neither",
+        "d.csv.jsonl:1": "no article in a column article, document, text; it has body",
+        "e.md": "not UTF-8 at byte 0",
+    }.items():
+        assert f"{folder}/{name} ({reason}" in told
+
+
+def test_inputs_without_an_article_a_column_or_a_known_stance_are_refused(inputs, tmp_path):
+    path = write_rows([{"body": "a b", "stance": "green"}], tmp_path / "t.csv")
+    with pytest.raises(ValueError, match=r"t.csv:1 \(no article in a column .*; it has body, stan"):
+        inputs(str(path))
+    with pytest.raises(ValueError, match=r"t.csv has no column 'boby'.* data\.init_args\.key"):
+        inputs(str(path), key="boby")
+    with pytest.raises(ValueError, match=r"t.csv:1: the stance 'green' is none of left, center"):
+        inputs(str(path), key="body")
+    with pytest.raises(ValueError, match=r"no text in .*data\.init_args\.texts"):
+        inputs([])
+    with pytest.raises(ValueError, match=r"text 1 \(empty\)"):
+        inputs([" "])
+    with pytest.raises(FileNotFoundError, match=r"none\.txt does not exist"):
+        inputs(str(tmp_path / "none.txt"))
+
+
+# Real articles
+
+
+def real(path: str, **options) -> list[Article]:
+    if not (REAL / path).exists():
+        pytest.skip(f"no {REAL / path}; TRAINER_DATA is where data lie")
+    return [one for one in read(REAL / path, **options) if isinstance(one, Article)]
+
+
+def test_the_sets_of_real_summaries_are_read_by_their_columns():
+    everything = real("summaries/summaries.parquet")
+    assert len(everything) == 980
+    assert all(one.summary and "\n" not in one.summary and not one.stance for one in everything)
+    for name, num in {"xsum": 200, "cnn_dailymail": 195, "multi_news": 200}.items():
+        assert len(real("summaries/summaries.parquet", where={"set": name})) == num
+
+
+def test_real_articles_with_a_leaning_have_it_as_their_stance():
+    found = real("article_bias/val.parquet", where={"title_in_neus_test": False})
+    assert len(found) == 594
+    assert {one.stance for one in found} == {"left", "center", "right"}
+    assert len({one.id for one in found}) == 594
+    assert all(one.summary for one in found)
+
+
+def test_three_sides_of_one_event_are_three_sources_with_their_stances(tmp_path, tokenizer_folder):
+    sides = ("left", "center", "right")
+    for side in sides:
+        real("neus/roundup_val.parquet", columns={"text": f"{side}_text"})
+    sources = [
+        ArticleFiles(
+            str(REAL / "neus/roundup_val.parquet"),
+            columns={"text": f"{side}_text", "summary": f"{side}_title", "id": f"{{id}} {side}"},
+            values={"stance": side},
+        )
+        for side in sides
+    ]
+    data = ArticleData(
+        tokenizer_folder, test=sources, asked=list(sides), cache=str(tmp_path), limit=4
+    )
+    data.setup("test")
+    found = [
+        pair
+        for b in data.test_dataloader()
+        for pair in zip(b["id_B"], b["asked_B"].tolist(), strict=True)
+    ]
+    assert len(found) == len(set(found)) == 3 * 4 * 3
