@@ -21,11 +21,13 @@ from tests.fixtures.endpoint import serving
 from tests.fixtures.layers import CONFIGS, as_data, described
 from tests.fixtures.remote_runs import lines, run, save_experts, tiny_parts
 from tests.fixtures.runs import metrics
+from tests.fixtures.systems.classifier import few as few_news
 
 AS_SHIPPED = {"causal_lm/tiny", "lmfusion/tiny"}
 """Runs that are cut in nothing but their batches and steps."""
 DETECTORS = ("detector/roberta", "detector/stance", "detector/tiny")
-TRAINED = (*(f"{path.parent.name}/{path.stem}" for path in RUNS), *DETECTORS)
+STANCES = ("classifier/newsroom",)
+TRAINED = (*(f"{path.parent.name}/{path.stem}" for path in RUNS), *DETECTORS, *STANCES)
 FEW = 100
 """Documents that a source makes up, at most."""
 METHOD = "--model.init_args.method.init_args"
@@ -118,6 +120,8 @@ def small(name: str, folder: Path) -> list[str]:
     if system(name) == "detector":
         budget = "budget" in described(config).data.init_args.train
         return [warm, cache, *(flag for flag in SHORT if budget or "budget" not in flag)]
+    if name in STANCES:
+        return [warm, cache, few_news({"train": FEW, "val": FEW, "test": FEW})]
     made = folder / "made" / name
     cheap = [*tiny_network(config), *cheap_steps(config), *few(config)]
     return [warm, *shortened_run(config, made, cache), *cheap]

@@ -29,7 +29,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from datamodules.labelled_text.attacks import Attack
 from datamodules.labelled_text.inputs import read_inputs
 from datamodules.labelled_text.selection import Selection, choose
-from datamodules.labelled_text.source import AS_IT_IS, LabelledText
+from datamodules.labelled_text.source import AS_IT_IS, LabelledSource
 from datamodules.labelled_text.splits import check_fractions
 from datamodules.labelled_text.table import TextTable
 from datamodules.labelled_text.windows import Item, TextItems, Tokens
@@ -88,7 +88,7 @@ class LabelledTextData(ResumableData):
     def __init__(
         self,
         tokenizer: str,
-        sources: list[LabelledText],
+        sources: list[LabelledSource],
         classes: list[str] = ["human", "machine"],  # noqa: B006 - never changed
         train: Selection = Selection("train"),  # noqa: B008 - frozen
         validate: Selection = Selection("val"),  # noqa: B008

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,7 @@ from datamodules.records.formats.columns import Record, Wanted, cell, has
 from datamodules.records.formats.files import FORMATS, file_format, find_files
 from datamodules.records.formats.open import Row, read_rows
 from datamodules.records.labels import Labels, is_missing
-from datamodules.text.source import FileText
+from datamodules.text.source import FileText, TextSource
 
 FIELDS = ("text", "label", "generator", "domain", "pair_id", "paired_generator", "split", "attack")
 """Fields of a text; only the first two are required."""
@@ -59,7 +60,16 @@ class LabelledRow:
         return self.label == HUMAN
 
 
-class LabelledText(FileText):
+class LabelledSource(TextSource):
+    """A named source of labelled texts."""
+
+    @property
+    @abstractmethod
+    def rows(self) -> list[LabelledRow]:
+        """The usable rows, in the order of `documents`."""
+
+
+class LabelledText(FileText, LabelledSource):
     """Texts with labels from tables: Parquet, Arrow, CSV, TSV or JSON, compressed or not.
 
     Rows without a text but with a `problem`, where a generator failed, are skipped.
@@ -132,8 +142,8 @@ class LabelledText(FileText):
             yield row if isinstance(row, BadSample) else Document(row.text, row.origin)
 
     @cached_property
-    def rows(self) -> list[LabelledRow]:
-        """The usable rows, in the order of `documents`."""
+    @override
+    def rows(self) -> list[LabelledRow]:  # type: ignore[override]
         return [row for row in self._all if isinstance(row, LabelledRow)]
 
     @cached_property

@@ -9,7 +9,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from datamodules.labelled_text.attacks import Attack
 from datamodules.labelled_text.inputs import name_of
-from datamodules.labelled_text.source import AS_IT_IS, LabelledRow, LabelledText
+from datamodules.labelled_text.source import AS_IT_IS, LabelledRow, LabelledSource
 from datamodules.labelled_text.splits import check_splits, with_splits, without_leaks
 from datamodules.labelled_text.windows import NO_LABEL, Item, Tokens
 from datamodules.records.document import BadSample, Document
@@ -36,7 +36,7 @@ class TextTable:
 
     def __init__(
         self,
-        sources: Sequence[LabelledText],
+        sources: Sequence[LabelledSource],
         classes: Sequence[str],
         is_plain: bool,
         shares: Mapping[str, float] | None = None,

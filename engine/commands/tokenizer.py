@@ -1,4 +1,4 @@
-"""Trains a BPE tokenizer: of the bytes of texts, or of an alphabet of its own."""
+"""Trains a tokenizer: BPE of the bytes of texts or of an alphabet of its own, or whole words."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -13,6 +13,8 @@ from engine.config.origins import refuse_remote
 
 END = "<|endoftext|>"
 """Starts and ends a document."""
+MARKS = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+"""Special tokens of a tokenizer of words; their ids are 0 to 3."""
 
 
 @runtime_checkable
@@ -24,7 +26,7 @@ class Texts(Protocol):
 
 
 class TrainTokenizer:
-    """Trains a byte-level BPE tokenizer from the data of a config."""
+    """Trains a tokenizer from the data of a config: byte-level BPE, or whole words."""
 
     summary = "train a tokenizer from the texts of a config"
 
@@ -36,17 +38,21 @@ class TrainTokenizer:
         folder: str,
         vocab_size: int = 4096,
         num_documents: int | None = None,
+        words: bool = False,
         ckpt_path: str | None = None,
     ) -> None:
-        """Train a byte-level BPE tokenizer from the data of a config.
+        """Train a tokenizer from the data of a config: byte-level BPE, or whole words.
 
         Args:
             trainer: Of the config.
             model: Not used.
             datamodule: The data.
             folder: Where to write the tokenizer.
-            vocab_size: Number of token ids, the 256 bytes and the end of text among them.
+            vocab_size: Number of token ids, the 256 bytes and the end of text among them; of words,
+                at most.
             num_documents: How many documents are read, the first ones; all where None.
+            words: Whether the tokens are whole words and punctuation marks, the most frequent ones,
+                as for synthetic texts of few words; others become the unknown token.
             ckpt_path: Not used.
 
         Raises:
@@ -60,6 +66,9 @@ class TrainTokenizer:
         refuse_remote(folder, "folder")
         trainer.state.fn = TrainerFn.FITTING
         texts = reported(islice(datamodule.training_documents(), num_documents))
+        if words:
+            print(train_word_tokenizer(texts, vocab_size, Path(folder)))
+            return
         alphabet = getattr(datamodule, "alphabet", None)
         print(train_tokenizer(texts, vocab_size, Path(folder), alphabet))
 
@@ -113,6 +122,47 @@ def train_tokenizer(
     return (
         f"{tokenizer.get_vocab_size()} tokens from {probe.count} documents, "
         f"{num_bytes / num_tokens:.2f} bytes a token: {folder}"
+    )
+
+
+def train_word_tokenizer(documents: Iterator[str], vocab_size: int, folder: Path) -> str:
+    """Collect the most frequent words and save them as a Hugging Face tokenizer folder.
+
+    A text whose words are all known comes back the same if it has single spaces, and none before a
+    punctuation mark.
+
+    Args:
+        documents: Texts.
+        vocab_size: Number of ids, at most; at least one more than there are special tokens.
+        folder: Where to write.
+
+    Returns:
+        One line: size, documents, words that have no token.
+
+    Raises:
+        ValueError: Too small a vocabulary, or no text.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    if vocab_size <= len(MARKS):
+        raise ValueError(f"vocab_size must be more than {len(MARKS)}, got {vocab_size}")
+    tokenizer = Tokenizer(models.WordLevel(unk_token=MARKS["unk_token"]))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.decoder = decoders.WordPiece(cleanup=True)  # no space before a mark
+    trainer = trainers.WordLevelTrainer(vocab_size=vocab_size, special_tokens=[*MARKS.values()])
+    probe = Tail()
+    tokenizer.train_from_iterator(probe.watch(documents), trainer)
+    if not probe.count:
+        raise ValueError("no text to train a tokenizer from")
+    unknown = tokenizer.token_to_id(MARKS["unk_token"])
+    num_unknown = sum(one.ids.count(unknown) for one in tokenizer.encode_batch(probe.last))
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, **MARKS, clean_up_tokenization_spaces=False
+    ).save_pretrained(folder)
+    return (
+        f"{tokenizer.get_vocab_size()} words from {probe.count} documents, {num_unknown} unknown "
+        f"in the last {len(probe.last)}: {folder}"
     )
 
 

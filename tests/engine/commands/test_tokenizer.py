@@ -4,7 +4,12 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from engine.commands import tokenizer as module
-from engine.commands.tokenizer import TrainTokenizer, reported, train_tokenizer
+from engine.commands.tokenizer import (
+    TrainTokenizer,
+    reported,
+    train_tokenizer,
+    train_word_tokenizer,
+)
 from engine.run.trainer import Trainer
 
 
@@ -52,3 +57,29 @@ def test_texts_are_counted_aloud_while_they_are_read(monkeypatch, capsys):
     monkeypatch.setattr(module, "monotonic", lambda: next(now))
     assert list(reported(iter("abcdef"), seconds=2)) == list("abcdef")
     assert capsys.readouterr().out.splitlines() == ["3 texts read", "6 texts read"]
+
+
+def test_a_tokenizer_of_words_gives_texts_of_known_words_back(tmp_path):
+    texts = ["The cat sat, on Monday.", "The cat: it sat."]
+    train_word_tokenizer(iter(texts), 100, tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    ids = tokenizer(texts[0])["input_ids"]
+    assert tokenizer.convert_ids_to_tokens(ids) == "The cat sat , on Monday .".split()
+    marked = [tokenizer.bos_token_id, *ids, tokenizer.eos_token_id, tokenizer.pad_token_id]
+    assert tokenizer.decode(marked, skip_special_tokens=True) == texts[0]
+    assert tokenizer("a dog")["input_ids"] == [tokenizer.unk_token_id] * 2
+
+
+def test_a_tokenizer_of_words_keeps_the_most_frequent_and_tells_what_is_unknown(tmp_path):
+    told = train_word_tokenizer(iter(["one one two", "one two three"]), 6, tmp_path)
+    assert told == f"6 words from 2 documents, 1 unknown in the last 2: {tmp_path}"
+    with pytest.raises(ValueError, match="more than 4, got 4"):
+        train_word_tokenizer(iter(["one"]), 4, tmp_path)
+    with pytest.raises(ValueError, match="no text"):
+        train_word_tokenizer(iter([]), 9, tmp_path)
+
+
+def test_the_command_takes_words(tmp_path, capsys):
+    trainer = Trainer(accelerator="cpu", logger=False)
+    TrainTokenizer().run(trainer, None, Words(), str(tmp_path), 260, num_documents=7, words=True)
+    assert "6 words from 7 documents" in capsys.readouterr().out

@@ -1,0 +1,1 @@
+"""Short political news with known facts and a known stance."""
