@@ -143,7 +143,7 @@ class LabelledText(FileText, LabelledSource):
 
     @cached_property
     @override
-    def rows(self) -> list[LabelledRow]:  # type: ignore[override]
+    def rows(self) -> list[LabelledRow]:
         return [row for row in self._all if isinstance(row, LabelledRow)]
 
     @cached_property

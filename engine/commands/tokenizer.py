@@ -155,8 +155,8 @@ def train_word_tokenizer(documents: Iterator[str], vocab_size: int, folder: Path
     tokenizer.train_from_iterator(probe.watch(documents), trainer)
     if not probe.count:
         raise ValueError("no text to train a tokenizer from")
-    unknown = tokenizer.token_to_id(MARKS["unk_token"])
-    num_unknown = sum(one.ids.count(unknown) for one in tokenizer.encode_batch(probe.last))
+    encodings = tokenizer.encode_batch(probe.last)
+    num_unknown = sum(one.tokens.count(MARKS["unk_token"]) for one in encodings)
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, **MARKS, clean_up_tokenization_spaces=False
     ).save_pretrained(folder)
