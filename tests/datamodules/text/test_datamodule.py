@@ -1,10 +1,8 @@
 from collections import Counter
 from itertools import islice
 
-import lightning as L
 import pytest
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 
 from datamodules.records.document import Document
 from datamodules.stream.loader import Batch
@@ -12,24 +10,7 @@ from datamodules.synthetic.stories.source import StoryText, story
 from datamodules.text.datamodule import TextData
 from datamodules.text.files import PlainText
 from datamodules.text.tokenizer import load_tokenizer
-
-
-@pytest.fixture
-def make(tmp_path_factory, tokenizer_folder):
-    """Builds text data with a cache that all tests of this run share."""
-    cache = str(tmp_path_factory.getbasetemp() / "cache")
-
-    def build(**options) -> TextData:
-        options = {"train": [StoryText(60)], "row_length": 384, "batch_size": 4} | options
-        return TextData(tokenizer_folder, cache=cache, **options)
-
-    return build
-
-
-def ready(data: TextData, stage: str = "fit") -> TextData:
-    data.prepare_data()
-    data.setup(stage)
-    return data
+from tests.fixtures.text_data import ready
 
 
 def pieces(batch: Batch) -> list[list[int]]:
@@ -191,44 +172,6 @@ def test_bad_documents_above_the_rate_stop_the_run(make, tmp_path):
         ready(make(train=[PlainText(str(text), "\n")]))
 
 
-def test_prompts_are_padded_on_the_left(make):
-    prompts = ["Once", "Once upon a time", ""]
-    data = ready(make(prompts=prompts, eval_batch_size=2), "predict")
-    vocabulary = load_tokenizer(data.tokenizer)
-    batches = list(data.predict_dataloader())
-    assert [batch["prompt"] for batch in batches] == [prompts[:2], prompts[2:]]
-    assert [batch["row_B"] for batch in batches] == [[0, 1], [2]]
-    for batch in batches:
-        assert batch["mask_BL"].dtype == torch.bool
-        rows = zip(batch["prompt"], batch["token_BL"], batch["mask_BL"], strict=True)
-        for prompt, token_L, mask_L in rows:
-            [ids] = vocabulary.encode([prompt])
-            assert token_L[mask_L].tolist() == [vocabulary.start, *ids]
-            assert (token_L[~mask_L] == vocabulary.pad).all()
-            assert mask_L[-1]
-
-
-def test_no_prompt_is_one_empty_prompt(make):
-    [batch] = ready(make(), "predict").predict_dataloader()
-    assert batch["prompt"] == [""]
-    assert batch["token_BL"].shape == (1, 1)
-
-
-def test_prompts_are_read_from_files(make, tmp_path):
-    (tmp_path / "a.txt").write_text("one\n\ntwo\n")
-    (tmp_path / "a.jsonl").write_text('{"prompt": "one"}\n{"prompt": "two\\n"}\n')
-    for name, expected in (("a.txt", ["one", "two"]), ("a.jsonl", ["one", "two\n"])):
-        data = ready(make(prompts=str(tmp_path / name)), "predict")
-        assert [p for batch in data.predict_dataloader() for p in batch["prompt"]] == expected
-
-
-def test_a_prompt_file_without_prompts_is_refused(make, tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"text": "one"}\n')
-    data = make(prompts=str(tmp_path / "a.jsonl"))
-    with pytest.raises(ValueError, match=r"a\.jsonl has no column 'prompt'; it has text"):
-        ready(data, "predict").predict_dataloader()
-
-
 def test_control_tokens_in_a_text_are_read_as_such_or_as_characters(tokenizer_folder, tmp_path):
     tokenizers = load_tokenizer(tokenizer_folder), load_tokenizer(tokenizer_folder, False)
     assert tokenizers[0].fingerprint != tokenizers[1].fingerprint
@@ -247,110 +190,6 @@ def test_an_epoch_is_told_in_steps(make, capsys):
     data = ready(make(batch_size=3), "fit")
     rows = data.train_dataloader().order.num_items
     assert f"an epoch is {rows} rows: {rows // 3} steps of 3 rows" in capsys.readouterr().out
-
-
-class Diary(L.LightningModule):
-    """Writes down what it sees."""
-
-    def __init__(self):
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(()))
-        self.batches: list[tuple[list[int], int, int]] = []
-
-    def training_step(self, batch, batch_idx):
-        self.batches.append((batch["row_B"], batch["num_targets"], batch["step_targets"]))
-        return self.weight * 1.0
-
-    def validation_step(self, batch, batch_idx):
-        pass
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), 0.1)
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("budget", [{"max_epochs": 3}, {"max_steps": 9}], ids=["epochs", "steps"])
-@pytest.mark.parametrize("num_workers", [0, 2])
-def test_a_resumed_run_sees_exactly_the_remaining_batches(make, tmp_path, budget, num_workers):
-    def data() -> TextData:
-        validate = [StoryText(31, seed=1)]
-        return make(validate=validate, num_workers=num_workers, train=[StoryText(100)])
-
-    def fit(folder, **options) -> Diary:
-        diary = Diary()
-        savers = [
-            ModelCheckpoint(folder, save_top_k=-1, every_n_train_steps=1, filename="{step}"),
-            ModelCheckpoint(
-                folder, save_top_k=-1, filename="end-{epoch}", save_on_train_epoch_end=True
-            ),
-        ]
-        quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-        quiet |= {"accelerator": "cpu", "callbacks": savers, "accumulate_grad_batches": 3} | budget
-        L.Trainer(**quiet).fit(diary, datamodule=data(), **options)
-        return diary
-
-    whole = fit(tmp_path).batches
-    epoch = len(ready(data()).train_dataloader())
-    steps = -(-epoch // 3)
-    assert epoch % 3 != 0
-    places = {f"step={step}": divmod(step, steps) for step in (1, steps, steps + 1)}
-    done = {name: turns * epoch + rest * 3 for name, (turns, rest) in places.items()}
-    for name, count in {**done, "end-epoch=0": epoch, "end-epoch=1": 2 * epoch}.items():
-        again = fit(tmp_path / "again", ckpt_path=tmp_path / f"{name}.ckpt")
-        assert again.batches == whole[count:], name
-
-
-class Reader(L.LightningModule):
-    """Writes down which rows every other command sees."""
-
-    def __init__(self):
-        super().__init__()
-        self.rows: list[int] = []
-
-    def validation_step(self, batch, batch_idx):
-        self.rows += batch["row_B"]
-
-    def test_step(self, batch, batch_idx):
-        self.rows += batch["row_B"]
-
-    def predict_step(self, batch, batch_idx):
-        return batch["prompt"]
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_a_trainer_validates_tests_and_predicts(make):
-    data = make(
-        validate=[StoryText(31, seed=1)],
-        test=[StoryText(20, seed=2)],
-        prompts=["a", "b", "c"],
-        eval_batch_size=2,
-    )
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
-    trainer, reader = L.Trainer(accelerator="cpu", **quiet), Reader()
-    trainer.validate(reader, data, verbose=False)
-    assert [row for row in reader.rows if row >= 0] == list(range(len(data._rows["validate"])))
-    assert "train" not in data._rows
-    reader.rows = []
-    trainer.test(reader, data, verbose=False)
-    assert [row for row in reader.rows if row >= 0] == list(range(len(data._rows["test"])))
-    assert trainer.predict(reader, data) == [["a", "b"], ["c"]]
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_overfitting_on_two_batches_sees_only_those(make):
-    diary = Diary()
-    trainer = L.Trainer(
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        max_epochs=3,
-        overfit_batches=2,
-    )
-    trainer.fit(diary, datamodule=make(train=[StoryText(100)]))
-    assert len(diary.batches) == 6
-    assert diary.batches[:2] == diary.batches[2:4] == diary.batches[4:]
 
 
 def test_the_yaml_names_sources_by_class(make, tokenizer_folder):
