@@ -291,11 +291,9 @@ def test_conversations_of_a_dataset_of_the_hub_are_those_of_its_files(tmp_path):
     path = write(tmp_path / "rows.jsonl", rows)
     Dataset.from_list(rows).save_to_disk(tmp_path / "saved")
     for options in ({}, {"prompt": "{q}?", "response": "a"}):
-        from_files = InstructionFiles(path, **options).documents()
-        from_hub = InstructionHub(str(tmp_path / "saved"), **options)
-        assert [conversation.messages for conversation in from_hub.documents()] == [
-            conversation.messages for conversation in from_files
-        ]
-    assert from_hub.fingerprint() != InstructionHub(str(tmp_path / "saved")).fingerprint()
+        files = InstructionFiles(path, **options).documents()
+        hub = InstructionHub(str(tmp_path / "saved"), **options)
+        assert [chat.messages for chat in hub.documents()] == [chat.messages for chat in files]
+    assert hub.fingerprint() != InstructionHub(str(tmp_path / "saved")).fingerprint()
     with pytest.raises(ValueError, match="no column 'chat'; it has messages, q, a"):
         list(InstructionHub(str(tmp_path / "saved"), messages="chat").documents())

@@ -2,32 +2,12 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 
-import lightning as L
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from lightning.pytorch.callbacks import ModelCheckpoint
-from numpy.typing import NDArray
 
-from datamodules.stream.datamodule import ResumableData
 from datamodules.stream.loader import Batch, EvaluationLoader, ResumableLoader, total_targets
-from datamodules.stream.order import Mixture, apportion
-
-N = 23
-
-
-class Numbers:
-    """Item i is the number i and has i + 1 targets."""
-
-    def batch(self, ids: NDArray[np.int64], num_real: int) -> Batch:
-        own = ids[:num_real]
-        return {"x": torch.from_numpy(ids), "num_targets": int((own + 1).sum()), "real": num_real}
-
-
-def loader(batch_size: int = 2, **options: int | float) -> ResumableLoader:
-    return ResumableLoader(Numbers(), Mixture([N], [1.0], seed=1), batch_size, **options)
+from datamodules.stream.order import Mixture
+from tests.fixtures.streams import N, Numbers, loader
 
 
 def forever(stream: ResumableLoader) -> Iterator[Batch]:
@@ -187,140 +167,6 @@ def test_evaluation_sees_every_item_once_and_all_ranks_take_as_many_batches(
 def test_evaluation_can_be_repeated():
     stream = EvaluationLoader(Numbers(), N, 4, num_workers=1)
     assert seen(list(stream)) == seen(list(stream))
-
-
-@settings(max_examples=30)
-@given(st.lists(st.tuples(st.integers(1, 30), st.floats(0.01, 10)), min_size=1, max_size=4))
-def test_a_mixture_goes_through_each_source_before_it_repeats_one(sources):
-    sizes, weights = zip(*sources, strict=True)
-    order = Mixture(sizes, weights, seed=3)
-    ids = order.items(0, 5 * sum(sizes))
-    bounds = np.cumsum([0, *sizes])
-    for i, size in enumerate(sizes):
-        own = ids[(ids >= bounds[i]) & (ids < bounds[i + 1])]
-        assert len(own) == 5 * order.draws[i]
-        for turn in range(len(own) // size):
-            assert len(set(own[turn * size : (turn + 1) * size].tolist())) == size
-
-
-def test_a_mixture_can_be_entered_anywhere():
-    whole = Mixture([7, 4], [1.0, 2.0]).items(0, 60).tolist()
-    for start in range(0, 60, 7):
-        assert Mixture([7, 4], [1.0, 2.0]).items(start, 60).tolist() == whole[start:]
-
-
-def test_shares_of_the_largest_weights_are_found_and_infinite_ones_refused():
-    assert apportion(10, [1e308, 1e308]) == [5, 5]
-    assert apportion(10, [1e-300, 1e300]) == [1, 9]
-    for weight in (float("inf"), float("nan"), 0.0, -1.0):
-        with pytest.raises(ValueError, match="weights must be above 0 and finite"):
-            apportion(10, [1.0, weight])
-
-
-@given(st.integers(5, 1000), st.lists(st.floats(0.001, 100), min_size=1, max_size=5))
-def test_shares_sum_up_and_follow_the_weights(total, weights):
-    counts = apportion(total, weights)
-    assert sum(counts) == total
-    assert min(counts) >= 1
-    for count, weight in zip(counts, weights, strict=True):
-        assert abs(count - total * weight / sum(weights)) <= len(weights)
-
-
-class Diary(L.LightningModule):
-    """Records the batches it sees, and stops the run at a given step."""
-
-    def __init__(self, stop_after: int | None = None):
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(()))
-        self.batches: list[tuple[list[int], object]] = []
-        self.stop_after = stop_after
-
-    def training_step(self, batch, batch_idx):
-        if len(self.batches) == self.stop_after:
-            raise KeyboardInterrupt
-        self.batches.append((batch["x"].tolist(), batch["step_targets"]))
-        return self.weight * 1.0
-
-    def validation_step(self, batch, batch_idx):
-        pass
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), 0.1)
-
-
-def trainer(folder, **options) -> L.Trainer:
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-    saver = ModelCheckpoint(folder, save_top_k=-1, every_n_train_steps=1, filename="{step}")
-    return L.Trainer(accelerator="cpu", callbacks=[saver], **quiet, **options)
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("with_validation", [False, True])
-@pytest.mark.parametrize(
-    ("window", "options"),
-    [(1, {}), (3, {}), (3, {"limit_train_batches": 7})],
-    ids=["plain", "accumulating", "limited"],
-)
-def test_a_resumed_trainer_sees_exactly_the_remaining_batches(
-    tmp_path, window, options, with_validation
-):
-    options = options | {"max_epochs": 3, "accumulate_grad_batches": window}
-    limit = {"limit": options.get("limit_train_batches", 1.0)}
-    validation = EvaluationLoader(Numbers(), N, 4) if with_validation else None
-
-    def stream() -> ResumableLoader:
-        return loader(window=window, **limit)
-
-    diary = Diary()
-    trainer(tmp_path, **options).fit(diary, stream(), validation)
-    whole = diary.batches
-    epoch = len(whole) // 3
-    steps = -(-epoch // window)
-    for step in (1, 2, steps - 1, steps, steps + 1, 2 * steps):
-        turns, place = divmod(step, steps)
-        done = turns * epoch + place * window
-        resumed = Diary()
-        checkpoint = tmp_path / f"step={step}.ckpt"
-        trainer(tmp_path / "again", **options).fit(
-            resumed, stream(), validation, ckpt_path=checkpoint
-        )
-        assert resumed.batches == whole[done:], step
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_a_trainer_that_was_interrupted_goes_on_from_its_last_checkpoint(tmp_path):
-    diary = Diary()
-    trainer(tmp_path / "a", max_epochs=2).fit(diary, loader())
-    broken = Diary(stop_after=5)
-    with pytest.raises(SystemExit):
-        trainer(tmp_path / "b", max_epochs=2).fit(broken, loader(num_workers=2))
-    resumed = Diary()
-    trainer(tmp_path / "c", max_epochs=2).fit(
-        resumed, loader(num_workers=2), ckpt_path=tmp_path / "b" / "step=5.ckpt"
-    )
-    assert broken.batches + resumed.batches == diary.batches
-
-
-class NumberData(ResumableData):
-    def train_dataloader(self) -> ResumableLoader:
-        return self.resume(loader())
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_a_checkpoint_at_the_end_of_an_epoch_resumes_with_the_next_one(tmp_path):
-    options = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-    options |= {"accelerator": "cpu", "max_epochs": 3}
-    diary = Diary()
-    saver = ModelCheckpoint(
-        tmp_path, save_top_k=-1, filename="{epoch}", save_on_train_epoch_end=True
-    )
-    L.Trainer(callbacks=[saver], **options).fit(diary, datamodule=NumberData())
-    for epoch in (0, 1):
-        resumed = Diary()
-        L.Trainer(enable_checkpointing=False, **options).fit(
-            resumed, datamodule=NumberData(), ckpt_path=tmp_path / f"epoch={epoch}.ckpt"
-        )
-        assert resumed.batches == diary.batches[(epoch + 1) * 11 :]
 
 
 def test_overfitting_sees_the_same_batches_in_every_epoch():

@@ -2,9 +2,8 @@ import pytest
 import yaml
 
 from cli import main
-from tests.fixtures.classifier_runs import last
 from tests.fixtures.machine_texts import made_up, write
-from tests.fixtures.runs import fit
+from tests.fixtures.runs import fit, last
 
 OPTIONS = {
     "hidden_size": 32,

@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from cli import main
-from tests.fixtures.classifier_runs import last, predicted, scores
+from tests.fixtures.classifier_runs import predicted, scores
 from tests.fixtures.machine_texts import write
-from tests.fixtures.runs import fit, newest_run
+from tests.fixtures.runs import fit, last, newest_run
 
 
 def test_a_pretrained_folder_becomes_a_detector_of_other_classes(config, exported, tmp_path):

@@ -10,9 +10,9 @@ import torch
 import yaml
 
 from cli import main
-from tests.fixtures.classifier_runs import last, logged_metrics, predicted, scores
+from tests.fixtures.classifier_runs import logged_metrics, predicted, scores
 from tests.fixtures.machine_texts import made_up, write
-from tests.fixtures.runs import fit, newest_run
+from tests.fixtures.runs import fit, last, newest_run
 
 
 def test_a_test_writes_a_score_for_every_text(config, trained):

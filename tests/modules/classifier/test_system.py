@@ -10,8 +10,17 @@ import torch
 import yaml
 
 from cli import main
-from tests.fixtures.classifier_runs import last, scores
-from tests.fixtures.runs import fit, fit_on_ranks, losses, metrics, newest_run, refused, weights
+from tests.fixtures.classifier_runs import scores
+from tests.fixtures.runs import (
+    fit,
+    fit_on_ranks,
+    last,
+    losses,
+    metrics,
+    newest_run,
+    refused,
+    weights,
+)
 
 
 def test_a_resumed_run_is_the_one_that_never_stopped(config, begun):
