@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from modules.metrics.text.answer_match import RULES
 from modules.metrics.text.bert_score import BertScore
@@ -35,8 +35,12 @@ class Measure(Protocol):
     def names(self) -> Sequence[str]:
         """Names of its quantities."""
 
-    def score(self, answers: Sequence[Answered]) -> dict[str, list[float]]:
-        """One value per answer that can be scored, by name; higher is better."""
+    def score(self, answers: Any) -> dict[str, list[float]]:
+        """One value per answer that can be scored, by name; higher is better.
+
+        The answers are a sequence of `Answered`. Parameters must match exactly where a config names
+        a class for a protocol: a class of the data, which imports no model, can only match Any.
+        """
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,9 @@ A text is read by turning each word back into its slot; what is left must be a k
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import nan
-from typing import Any
+from typing import Protocol
 
 from datamodules.synthetic.newsroom.events import Event
 from datamodules.synthetic.newsroom.sentences import (
@@ -158,59 +157,62 @@ def verdict(found: Mapping[str, Sequence[str]], slots: Sequence[str], event: Eve
     return told == true if any(told) else None
 
 
+class Summarised(Protocol):
+    """A summary that a model wrote: what a measure is given.
+
+    Attributes:
+        question: Holds the `article`; `asked`, the stance that its summary shall have; and
+            `stance`, that of the article, which counts where none is asked for.
+        text: The summary.
+    """
+
+    @property
+    def question(self) -> Mapping[str, str]:
+        """The fields of the article."""
+
+    @property
+    def text(self) -> str:
+        """The summary."""
+
+
 class NewsroomMeasures:
     """Measures of summaries of the newsroom's articles, by reading both exactly.
 
-    A record has `article`, `summary` and `asked`, the stance that the summary shall have. The
-    measures are means over the records:
-
     - `facts`: right / max(stated, 3), of who, what, where, when and amount.
     - `exact`: a known skeleton, and every stated fact right.
-    - `kept`: more than half of the words that carry a stance carry the asked one (Suc).
-    - `distance`: units between stance and asked one, 0 to 2 (Dist); a summary without a stance or
+    - `kept`: more than half of the words that carry a stance carry the wanted one (Suc).
+    - `distance`: units between stance and wanted one, 0 to 2 (Dist); a summary without a stance or
       of several counts as center here, but is never `kept`.
     - `pure`: all words that carry a stance carry the same.
     - `both`: exact and kept.
     - `empty`: there is no text.
-    - `unread`: the article is none of the newsroom's; such records do not count otherwise.
+    - `unread`: the article is none of the newsroom's; such a summary has no other measure.
 
-    `kept`, `distance` and `both` are means over the records with an asked stance. A mean over no
-    record is NaN.
+    A summary whose wanted stance is not known has no `kept`, `distance` and `both`.
     """
 
-    def __call__(self, records: list[dict[str, Any]]) -> dict[str, float]:
-        """The measures of some records."""
-        read = [one for one in map(reading, records) if one is not None]
-        asked = [(one, stance) for one, stance in read if stance in STANCES]
-        found = {name: mean([value(one) for one, _ in read]) for name, value in PLAIN.items()}
-        found |= {name: mean([value(*pair) for pair in asked]) for name, value in ASKED.items()}
-        return found | {"unread": mean([reading(record) is None for record in records])}
+    names = ("facts", "exact", "kept", "distance", "pure", "both", "empty", "unread")
+
+    def score(self, answers: Sequence[Summarised]) -> dict[str, list[float]]:
+        """The measures of each summary, by name."""
+        found: dict[str, list[float]] = {name: [] for name in self.names}
+        for answer in answers:
+            for name, value in measures(answer).items():
+                found[name].append(float(value))
+        return found
 
 
-PLAIN: dict[str, Callable[[SummaryReading], float]] = {
-    "facts": lambda one: one.facts,
-    "exact": lambda one: one.is_exact,
-    "pure": lambda one: one.is_pure,
-    "empty": lambda one: one.is_empty,
-}
-"""Measures of a summary."""
-ASKED: dict[str, Callable[[SummaryReading, str], float]] = {
-    "kept": lambda one, asked: one.stance == asked,
-    "distance": lambda one, asked: distance(one.stance, asked),
-    "both": lambda one, asked: one.is_exact and one.stance == asked,
-}
-"""Measures of a summary and the stance that was asked for."""
-
-
-def reading(record: Mapping[str, Any]) -> tuple[SummaryReading, str] | None:
-    """What the summary of a record says, and the asked stance; None if its article is no news."""
+def measures(answer: Summarised) -> dict[str, float]:
+    """The measures of a summary."""
     try:
-        event, _ = read_article(record["article"])
+        event, _ = read_article(answer.question["article"])
     except ValueError:
-        return None
-    return read_summary(record["summary"], event), record["asked"]
-
-
-def mean(values: Sequence[float]) -> float:
-    """Mean; NaN of nothing."""
-    return sum(values) / len(values) if values else nan
+        return {"unread": 1}
+    one = read_summary(answer.text, event)
+    found = {"facts": one.facts, "exact": one.is_exact, "pure": one.is_pure}
+    found |= {"empty": one.is_empty, "unread": 0}
+    wanted = answer.question.get("asked") or answer.question.get("stance")
+    if wanted not in STANCES:
+        return found
+    is_kept, far = one.stance == wanted, distance(one.stance, wanted)
+    return found | {"kept": is_kept, "distance": far, "both": one.is_exact and is_kept}

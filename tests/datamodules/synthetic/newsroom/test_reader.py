@@ -1,6 +1,5 @@
-from math import isnan
-
 import pytest
+from jsonargparse import ArgumentParser
 
 from datamodules.synthetic.newsroom.events import Event
 from datamodules.synthetic.newsroom.news import Style, news
@@ -11,6 +10,7 @@ from datamodules.synthetic.newsroom.reader import (
     read_summary,
     stance_of,
 )
+from modules.decoding.evaluate import Answered, Measure
 
 EVENT = Event("Mercer", "sell", "harbour", "Saltmere", "Monday", "60m")
 ARTICLE = (
@@ -20,12 +20,14 @@ ARTICLE = (
 RIGHT = "Mercer freed the harbour in Saltmere on Monday for 60m crowns, citing thrift."
 
 
-def record(summary, asked="right", article=ARTICLE):
-    return {"article": article, "summary": summary, "asked": asked}
+def answered(summary, article=ARTICLE, **stances):
+    return Answered({"article": article, **stances}, summary, [])
 
 
 def measured(*summaries, asked="right"):
-    return NewsroomMeasures()([record(summary, asked) for summary in summaries])
+    """Means over some summaries."""
+    scores = NewsroomMeasures().score([answered(one, asked=asked) for one in summaries])
+    return {name: sum(values) / len(values) for name, values in scores.items()}
 
 
 @pytest.mark.parametrize("is_long", [False, True])
@@ -145,10 +147,29 @@ def test_a_summary_without_a_stance_is_never_kept_even_where_center_is_asked_for
     assert found["distance"] == 0
 
 
-def test_other_articles_and_unknown_wishes_are_counted_apart():
-    records = [record(RIGHT), record(RIGHT, ""), record(RIGHT, article="Something else.")]
-    found = NewsroomMeasures()(records)
-    assert found["unread"] == pytest.approx(1 / 3)
-    assert found["facts"] == found["kept"] == found["both"] == 1
-    assert isnan(measured(RIGHT, asked="")["kept"])
-    assert isnan(measured()["facts"])
+def test_other_articles_and_unknown_wishes_have_fewer_measures():
+    answers = [
+        answered(RIGHT, asked="right", stance="left"),
+        answered(RIGHT, asked="", stance="right"),
+        answered(RIGHT),
+        answered(RIGHT, "Something else.", asked="right"),
+    ]
+    assert NewsroomMeasures().score(answers) == {
+        "facts": [1, 1, 1],
+        "exact": [1, 1, 1],
+        "pure": [1, 1, 1],
+        "empty": [0, 0, 0],
+        "kept": [1, 1],
+        "distance": [0, 0],
+        "both": [1, 1],
+        "unread": [0, 0, 0, 1],
+    }
+    assert NewsroomMeasures().score([]) == {name: [] for name in NewsroomMeasures.names}
+
+
+def test_a_config_may_name_the_measures_beside_those_of_the_models():
+    parser = ArgumentParser()
+    parser.add_argument("--measure", type=Measure)
+    path = "datamodules.synthetic.newsroom.reader.NewsroomMeasures"
+    told = parser.parse_args([f"--measure={path}"])
+    assert isinstance(parser.instantiate(told).measure, NewsroomMeasures)
