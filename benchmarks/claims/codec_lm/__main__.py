@@ -41,6 +41,9 @@ from benchmarks.claims.codec_lm.files import (
     train_autoencoder,
     train_files,
 )
+from datamodules.codec.datamodule import CodecText
+from datamodules.images.parquet import ImageTextParquet
+from datamodules.text.source import TextSource
 from modules.metrics.image.image_features import TorchScript
 
 SHARES = (0.25, 0.5, 0.75)
@@ -271,12 +274,14 @@ class Claims:
         self.bench.row(4, what, float(p), 0.05, paper="0.0002")
 
 
-def categories(sources: Sequence[Any]) -> list[str]:
+def categories(sources: Sequence[TextSource]) -> list[str]:
     """Category of every image of an emoji source, in its order."""
     import pyarrow.parquet as pq
 
     (text,) = sources
-    source = text.images
+    assert isinstance(text, CodecText)
+    source = text.source
+    assert isinstance(source, ImageTextParquet)
     table = pq.read_table(source.path, columns=["category", "split"]).to_pylist()
     return [row["category"] for row in table if row["split"] == source.where["split"]]
 

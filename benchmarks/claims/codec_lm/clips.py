@@ -4,7 +4,7 @@ Shape legend: T = frames of a clip, H, W = their size.
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from benchmarks.bench.harness import Bench
 from benchmarks.claims.codec_lm.files import BATCH, SHEETS, Files, train_files
 from callbacks.images import grid
+from modules.causal_lm.system import PromptBatch
 from modules.codec_lm.h264.frame_prediction import frame_prediction, mean_frame_prediction
 
 CONFIG = "avc_lm/moving_mnist"
@@ -34,7 +35,7 @@ def continued(files: Files, num: int, seed: int) -> tuple[list[Clip], list[str |
     clips: list[Clip] = []
     errors: list[str | None] = []
     for index, batch in enumerate(data.predict_dataloader()):
-        for record in files.system.predict_step(batch, index):
+        for record in files.system.predict_step(cast(PromptBatch, batch), index):
             strip = record["continuation"].numpy()
             clips.append(strip.reshape(height, frames, width, 3).swapaxes(0, 1))
             errors.append(record["decoder_error"])
@@ -45,7 +46,7 @@ def truth(files: Files, num: int) -> list[Clip]:
     """The same clips, complete, as the codec decodes them."""
     codec: Any = files.system.codec
     (source,) = files.data.unfinished
-    source.images.prepare()
+    source.source.prepare()
     return [codec.decode(codec.encode(source.pixels(index))) for index in range(num)]
 
 

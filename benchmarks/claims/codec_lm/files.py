@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, islice
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,7 +18,9 @@ from torch import Tensor
 
 from benchmarks.claims.training import COUNTED, bare, fit
 from callbacks.images import grid
+from datamodules.codec.datamodule import CodecData
 from engine.measure.flops import FlopCounter
+from modules.causal_lm.system import PromptBatch
 from modules.codec_lm.evaluate import as_images
 from modules.codec_lm.system import CodecLM
 from modules.metrics.image.frechet import FeatureSums, frechet_distance
@@ -48,7 +50,7 @@ class Files:
     """
 
     system: CodecLM
-    data: Any
+    data: CodecData
     num_steps: int
     num_files: int
     flops: float
@@ -162,7 +164,7 @@ def finish(files: Files, num: int, share: float, seed: int) -> Finished:
     records = [
         record
         for number, batch in enumerate(data.predict_dataloader())
-        for record in files.system.predict_step(batch, number)
+        for record in files.system.predict_step(cast(PromptBatch, batch), number)
     ]
     chosen, most = records[:num], 0.9 * files.system.generation.max_new_tokens
     return Finished(
@@ -184,8 +186,8 @@ def sound_without_grammar(files: Files, num: int) -> float:
 def raw(files: Files, num: int) -> Images:
     """The first test images, before any codec."""
     (source,) = files.data.unfinished
-    source.images.prepare()
-    return rgb([source.pixels(index) for index in range(min(num, len(source.images)))])
+    source.source.prepare()
+    return rgb([source.pixels(index) for index in range(min(num, len(source.source)))])
 
 
 def coded(files: Files, images: Images) -> Images:
