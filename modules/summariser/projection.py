@@ -3,6 +3,7 @@
 Shape legend: B = summaries, S = positions, V = vocabulary, M = most likely tokens kept.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -86,11 +87,13 @@ class MultiHot(Projection):
 def nucleus(logits_BSV: Tensor, p: float) -> tuple[Tensor, Tensor]:
     """The fewest tokens whose probabilities reach p, most likely first (Holtzman et al., 2020).
 
-    Only as many tokens are sorted as the widest nucleus needs.
+    Of equally likely tokens the lower id comes first: half-precision logits have many, and which of
+    them a partial sort finds depends on how many it looks for, which the batch decides. Only as
+    many tokens are sorted as the widest nucleus needs.
 
     Args:
         logits_BSV: Logits.
-        p: In (0, 1].
+        p: In (0, 1]; 1 keeps all tokens.
 
     Returns:
         Ids and probabilities [B, S, M], M that of the widest nucleus; the probabilities of tokens
@@ -98,17 +101,30 @@ def nucleus(logits_BSV: Tensor, p: float) -> tuple[Tensor, Tensor]:
     """
     logits_BSV = logits_BSV.float()
     total_BS1 = logits_BSV.logsumexp(-1, keepdim=True)
-    size, num = logits_BSV.shape[-1], min(FIRST, logits_BSV.shape[-1])
+    reach = p if p < 1 else math.inf  # rounded sums may reach 1 early
+    size = logits_BSV.shape[-1]
+    num = min(FIRST, size) if p < 1 else size
     while True:
         top_BSM, id_BSM = logits_BSV.topk(num, dim=-1)
         share_BSM = (top_BSM - total_BS1).exp()
         before_BSM = share_BSM.double().cumsum(-1) - share_BSM
-        is_in = before_BSM < p
-        if num == size or not bool(is_in[..., -1].any()):
+        is_in = before_BSM < reach
+        may_go_on = is_in & (top_BSM == top_BSM[..., -1:])  # with equals that are not sorted yet
+        if num == size or not bool(may_go_on.any()):
             break
         num = min(8 * num, size)
     widest = max(1, int(is_in.sum(-1).max())) if is_in.numel() else 1
-    return id_BSM[..., :widest], (share_BSM * is_in)[..., :widest]
+    return in_order(top_BSM, id_BSM)[..., :widest], (share_BSM * is_in)[..., :widest]
+
+
+def in_order(top_BSM: Tensor, id_BSM: Tensor) -> Tensor:
+    """Ids of falling logits, those of equal logits rising."""
+    if not bool((top_BSM[..., 1:] == top_BSM[..., :-1]).any()):
+        return id_BSM
+    rising_BSM, place_BSM = id_BSM.sort(-1)
+    value_BSM = top_BSM.gather(-1, place_BSM)
+    again_BSM = value_BSM.sort(dim=-1, descending=True, stable=True).indices
+    return rising_BSM.gather(-1, again_BSM)
 
 
 def uniforms(
