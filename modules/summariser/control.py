@@ -16,8 +16,8 @@ from modules.summariser.guide import Guide, OpenGuide
 Objective = Literal["log_probability", "margin"]
 """What rises: the paper's log-probability of the wanted class, or its logit above the best other,
 whose gradient does not fade where the classifier is sure."""
-HALVINGS = 16
-"""Halvings of the interval in which a step of given divergence is looked for."""
+HALVINGS = 20
+"""Of the interval of factors, on a logarithmic scale, for a step of given divergence."""
 LARGEST = 1e6
 """Largest factor on a gradient."""
 
@@ -117,14 +117,14 @@ class Steering:
             article_BC: Tokens of the articles.
             mask_BC: True where one is real.
         """
-        is_right_B = torch.ones_like(asked_B, dtype=torch.bool)
+        right = list[Tensor]()
 
         def score(z_BSV: Tensor) -> Tensor:
             share_BSV, total_B = z_BSV.softmax(-1), z_BSV.new_zeros(len(z_BSV))
             for guide in self.guides:
                 target_B = guide.targets(asked_B)
                 log_p_BK = guide.log_p(share_BSV, article_BC, mask_BC)
-                is_right_B.logical_and_(log_p_BK.argmax(-1) == target_B)
+                right.append((log_p_BK.argmax(-1) == target_B) | (target_B < 0))
                 total_B = total_B + guide.guide.weight * raised(
                     log_p_BK, target_B, self.control.objective
                 )
@@ -135,14 +135,16 @@ class Steering:
         if self.control.batch_mean:
             rise_BSV = rise_BSV / len(rise_BSV)
         is_sound_B = rise_BSV.flatten(1).isfinite().all(1)
-        wanted_B = asked_B >= 0 if any(g.guide.target is None for g in self.guides) else None
-        is_moved_B = is_sound_B if wanted_B is None else is_sound_B & wanted_B
+        is_due_B = torch.ones_like(is_sound_B)
+        if any(one.guide.target is None for one in self.guides):
+            is_due_B = asked_B >= 0
         if self.control.only_while_wrong:
-            is_moved_B = is_moved_B & ~is_right_B
+            is_due_B = is_due_B & ~torch.stack(right).all(0)
+        is_moved_B = is_due_B & is_sound_B
         rise_BSV = rise_BSV.where(is_moved_B[:, None, None], 0)
         guided = z_BSV + self.factors(z_BSV, rise_BSV)[:, None, None] * rise_BSV
         num = len(z_BSV) * len(self.guides)
-        return Steered(guided, is_moved_B, ~is_sound_B, num)
+        return Steered(guided, is_moved_B, is_due_B & ~is_sound_B, num)
 
     def factors(self, z_BSV: Tensor, rise_BSV: Tensor) -> Tensor:
         """Factor on the gradient of each summary, [B]."""
@@ -164,28 +166,25 @@ def raised(log_p_BK: Tensor, target_B: Tensor, objective: Objective) -> Tensor:
 def step_of(z_BSV: Tensor, rise_BSV: Tensor, divergence: float) -> Tensor:
     """Factors s with KL(softmax(z + s rise) || softmax(z)) = divergence, a position on average.
 
-    The divergence grows with s; it is found by halving, from its second-order estimate
-    s^2 Var(rise) / 2 on. Where nothing reaches it, as for a gradient of 0, s is `LARGEST` at most.
+    The divergence grows with s, and is at most s^2 / 8 times the mean square of the rise's range
+    (Hoeffding's lemma): from that bound on, s is found by halving on a logarithmic scale, since
+    where one token is almost certain no estimate at s = 0 says how far the others have to rise.
+    Where nothing reaches the divergence, as for a gradient of 0, s is `LARGEST`.
 
     Returns:
         [B].
     """
+    before_BSV = z_BSV.log_softmax(-1)
 
     def moved(s_B: Tensor) -> Tensor:
-        before = z_BSV.log_softmax(-1)
-        after = (z_BSV + s_B[:, None, None] * rise_BSV).log_softmax(-1)
-        return (after.exp() * (after - before)).sum(-1).mean(-1)
+        after_BSV = (z_BSV + s_B[:, None, None] * rise_BSV).log_softmax(-1)
+        return (after_BSV.exp() * (after_BSV - before_BSV)).sum(-1).mean(-1)
 
-    share_BSV = z_BSV.softmax(-1)
-    mean = (share_BSV * rise_BSV).sum(-1, keepdim=True)
-    spread_B = (share_BSV * (rise_BSV - mean) ** 2).sum(-1).mean(-1)
-    guess_B = (2 * divergence / spread_B.clamp(min=1e-30)).sqrt().clamp(max=LARGEST)
-    low, high = torch.zeros_like(guess_B), guess_B
-    for _ in range(HALVINGS):  # until the end of the interval is beyond
-        is_short = (moved(high) < divergence) & (high < LARGEST)
-        high = torch.where(is_short, 2 * high, high).clamp(max=LARGEST)
+    range_BS = rise_BSV.amax(-1) - rise_BSV.amin(-1)
+    low = (8 * divergence / (range_BS**2).mean(-1)).sqrt().clamp(1 / LARGEST, LARGEST)
+    high = torch.full_like(low, LARGEST)
     for _ in range(HALVINGS):
-        middle = (low + high) / 2
+        middle = (low * high).sqrt()
         is_short = moved(middle) < divergence
         low, high = torch.where(is_short, middle, low), torch.where(is_short, high, middle)
-    return (low + high) / 2
+    return (low * high).sqrt()

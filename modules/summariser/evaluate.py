@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from modules.causal_lm.tokens.same_tokens import own_tokenizer
-from modules.causal_lm.tokens.vocabulary import vocabulary_size
 from modules.classifier.network import Pretrained
 from modules.decoding.evaluate import Answered
+from modules.summariser.guide import trained_classifier
 from modules.summariser.marks import Marks
 
 WORD = re.compile(r"\w+|[^\w\s]")
@@ -84,7 +84,7 @@ class StanceKept:
             one.
         classes: Names of the stances, by index.
         labels: Class of each of its outputs, where their names do not say it.
-        max_length: Tokens of a text, at most.
+        max_length: Tokens of a text, at most; fewer where the classifier reads fewer.
         batch_size: Texts that are read together.
     """
 
@@ -130,12 +130,13 @@ class StanceKept:
     def probabilities(self, texts: Sequence[str]) -> Tensor:
         """Probabilities of the stances, [N, K], of the beginning of each text."""
         tokenizer, network = self.opened()
+        longest = min(self.max_length, network.context or self.max_length)
         found = [torch.zeros(0, len(self.classes))]
         for first in range(0, len(texts), self.batch_size):
             part = list(texts[first : first + self.batch_size])
             marks = Marks.of(tokenizer)
             ids = tokenizer(part, add_special_tokens=False)["input_ids"]
-            rows = [[marks.start, *one[: self.max_length - 2], marks.end] for one in ids]
+            rows = [[marks.start, *one[: longest - 2], marks.end] for one in ids]
             length = max(map(len, rows))
             token = torch.tensor([row + [marks.pad] * (length - len(row)) for row in rows])
             mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in rows])
@@ -152,7 +153,6 @@ class StanceKept:
             tokenizer = own_tokenizer(self.source)
             if tokenizer is None:
                 raise ValueError(f"{self.source} holds no tokenizer, so it cannot read texts")
-            size, pad = vocabulary_size(tokenizer), Marks.of(tokenizer).pad
-            network = Pretrained(size, pad, self.classes, self.source, labels=self.labels)
-            self._opened = tokenizer, network.eval().requires_grad_(False)
+            network = trained_classifier(self.source, tokenizer, self.classes, self.labels)
+            self._opened = tokenizer, network
         return self._opened

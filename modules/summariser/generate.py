@@ -140,11 +140,12 @@ class SummarySampler:
         before: Tensor | None = None
         for number, (step, after) in enumerate(pairwise(self.path)):
             share_BSV = self.self_conditioning.input(simplex_BSV, before)
-            time_B = torch.full((num,), step / self.schedule.num_steps, device=device)
+            time = step / self.schedule.num_steps
+            time_B = torch.full((num,), time, device=device)
             logits_BSV = self.network(share_BSV, time_B, context).float()
             self.cost.denoiser += num
             before = logits_BSV
-            if self.steering and self.steering.control.is_due(number, step / self.path[0]):
+            if self.steering and self.steering.control.is_due(number, time):
                 moved = self.steering.steer(logits_BSV, asked_B, article_BC, mask_BC)
                 logits_BSV = moved.logits_BSV
                 self.cost.guide += moved.num_passes

@@ -15,6 +15,7 @@ from modules.causal_lm.tokens.vocabulary import vocabulary_size
 from modules.classifier.network import ClassifierNetwork, Pretrained
 from modules.summariser.beside import Beside
 from modules.summariser.marks import Marks
+from modules.weights.origin import source_of
 
 Sees = Literal["summary", "article_and_summary"]
 """What a guide reads: the summary alone, or behind the tokens of its article."""
@@ -63,16 +64,9 @@ class Guide:
                 f"{', '.join(stances)}: say which is wanted by `target`"
             )
         theirs = own_tokenizer(self.source, self.revision) or tokenizer
-        network = Pretrained(
-            vocabulary_size(theirs),
-            Marks.of(theirs).pad,
-            classes,
-            self.source,
-            labels=self.labels,
-            revision=self.revision,
-        )
+        network = trained_classifier(self.source, theirs, classes, self.labels, self.revision)
         index_V = counterparts(tokenizer, theirs, self.source)
-        return OpenGuide(self, network.eval().requires_grad_(False), index_V, Marks.of(tokenizer))
+        return OpenGuide(self, network, index_V, Marks.of(tokenizer), Marks.of(theirs).start)
 
 
 @dataclass
@@ -84,17 +78,20 @@ class OpenGuide:
         network: The classifier, frozen.
         index_V: Its id of each token of the summaries.
         marks: Marks of the summaries' tokenizer.
+        start: Its id of the mark before a text.
     """
 
     guide: Guide
     network: ClassifierNetwork
     index_V: Tensor
     marks: Marks
+    start: int
 
     def to(self, device: torch.device) -> "OpenGuide":
         """The same on a device."""
-        self.network.to(device)
-        self.index_V = self.index_V.to(device)
+        with torch.inference_mode(False):  # gradients pass through, also in an evaluation
+            self.network.to(device)
+            self.index_V = self.index_V.to(device)
         return self
 
     def targets(self, asked_B: Tensor) -> Tensor:
@@ -115,21 +112,54 @@ class OpenGuide:
             article_BC: Tokens of the articles.
             mask_BC: True where one is real.
         """
-        weight_VD = self.network.embeddings()[self.index_V]
+        words = self.network.embeddings()
+        weight_VD = words[self.index_V]
         summary_BSD = share_BSV[..., : len(weight_VD)].to(weight_VD.dtype) @ weight_VD
         is_text_BS = share_BSV.argmax(-1) != self.marks.pad
         if self.guide.sees == "summary":
-            before_BC = torch.full_like(article_BC[:, :1], self.marks.start)
-            mask_BC = torch.ones_like(before_BC, dtype=torch.bool)
-        else:
-            before_BC = article_BC
+            article_BC, mask_BC = article_BC[:, :1], torch.ones_like(mask_BC[:, :1])
+        before_BCD = weight_VD[article_BC]
+        before_BCD[:, 0] = words[self.start]  # one mark of ours may be both start and end
         beside = Beside.of(mask_BC, is_text_BS)
-        x = beside.joined(weight_VD[before_BC], summary_BSD)
+        x = beside.joined(before_BCD, summary_BSD)
         return self.network.logits_of(x, beside.mask_BL).float().log_softmax(-1)
+
+
+def trained_classifier(
+    source: str,
+    tokenizer: Any,
+    classes: list[str],
+    labels: dict[str, str] | None = None,
+    revision: str = "main",
+) -> Pretrained:
+    """A published classifier as it is, frozen, also where gradients are off while it is loaded.
+
+    Args:
+        source: Folder or hub id.
+        tokenizer: Of the classifier.
+        classes: Names of the classes.
+        labels: Class of each of its outputs, where their names do not say it.
+        revision: Branch, tag or commit on the hub.
+
+    Raises:
+        ValueError: Its classes are others, or it has weights that were never trained.
+    """
+    size, pad = vocabulary_size(tokenizer), Marks.of(tokenizer).pad
+    with torch.inference_mode(False):
+        network = Pretrained(size, pad, classes, source, labels=labels, revision=revision)
+    drawn = [name for name, one in network.model.named_parameters() if source_of(one) is None]
+    if drawn:
+        raise ValueError(
+            f"{source} is no classifier of {', '.join(classes)}: it holds no {drawn[0]} for them"
+        )
+    network.eval().requires_grad_(False)
+    return network
 
 
 def counterparts(ours: Any, theirs: Any, source: str) -> Tensor:
     """Id in another vocabulary of each of our tokens, [V], by their strings; marks by their role.
+
+    Special tokens without a counterpart, such as a mask, are read as unknown ones.
 
     Raises:
         ValueError: A token has none; counts them and shows the first.
@@ -137,7 +167,7 @@ def counterparts(ours: Any, theirs: Any, source: str) -> Tensor:
     own, other = strings(ours), theirs.get_vocab()
     found = [0 if one is None else other.get(one, -1) for one in own]
     a, b = Marks.of(ours), Marks.of(theirs)
-    for mine, its in ((a.pad, b.pad), (a.end, b.end), (a.start, b.start)):
+    for mine, its in ((a.start, b.start), (a.pad, b.pad), (a.end, b.end)):  # summaries have an end
         found[mine] = its
     special = set(ours.all_special_ids)
     lost = [n for n, its in enumerate(found) if its < 0 and n not in special]
@@ -147,4 +177,5 @@ def counterparts(ours: Any, theirs: Any, source: str) -> Tensor:
             f"the guide {source} has no counterpart of {len(lost)} of {len(own)} tokens of the "
             f"summaries, such as {shown}: train one with the tokenizer {ours.name_or_path}"
         )
-    return torch.tensor([max(0, its) for its in found])
+    unknown = theirs.unk_token_id or 0
+    return torch.tensor([unknown if its < 0 else its for its in found])
