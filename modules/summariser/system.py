@@ -212,7 +212,7 @@ class Summariser(Tokenized, System):
         """Add the loss at fixed steps and noise of each article, and measure some summaries."""
         self.add_loss(batch)
         if self.num_left and self.measures:
-            some = first(batch, self.num_left)
+            some = cut(batch, self.num_left)
             self.num_left -= len(some["id_B"])
             self.measure(some)
 
@@ -229,9 +229,11 @@ class Summariser(Tokenized, System):
         context = self.denoiser.read(batch["article_BC"], batch["article_mask_BC"])
         use = self.self_conditioning.is_on
         logits_BSV = self.predict_tokens(token_BS, noise_BSV, step_B, context, use)
-        kind = "positions" if self.learn_padding else "tokens"
-        self.evaluation[0] += token_loss(logits_BSV, token_BS, self.counted(batch))
-        self.evaluation[1] += batch["num_targets"][kind]
+        counts_BS = batch["summary_mask_BS"]
+        if self.learn_padding:  # but for articles without a summary
+            counts_BS = counts_BS.any(1, keepdim=True).expand_as(counts_BS)
+        self.evaluation[0] += token_loss(logits_BSV, token_BS, counts_BS)
+        self.evaluation[1] += counts_BS.sum()
 
     def measure(self, batch: ArticleBatch) -> None:
         """Draw the summaries of a batch and measure them."""
@@ -255,8 +257,8 @@ class Summariser(Tokenized, System):
                 strict=True,
             )
         ]
-        for measure in self.measures:
-            self.means.add(measure.score(answers))
+        scores = [measure.score(answers) for measure in self.measures]
+        self.means.add({name: values for one in scores for name, values in one.items()})
 
     def on_validation_epoch_end(self) -> None:
         """Log the exact means over all ranks."""
@@ -321,11 +323,11 @@ class Summariser(Tokenized, System):
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def first(batch: ArticleBatch, num: int) -> ArticleBatch:
+def cut(batch: ArticleBatch, num: int) -> ArticleBatch:
     """The first articles of a batch."""
-    cut: Any = {
+    some: Any = {
         name: value[:num] if isinstance(value, Tensor | Sequence) else value
         for name, value in batch.items()
     }
-    whole: ArticleBatch = cut
-    return whole
+    batch = some
+    return batch
