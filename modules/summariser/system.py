@@ -28,6 +28,8 @@ from modules.summariser.network.denoiser import Denoiser
 from modules.summariser.simplex import SelfConditioning, Simplex, Tokens
 from modules.summariser.times import draw_steps, own_steps
 
+COUNT = "_count"
+"""Ending of the names of numbers of summaries that have a quantity."""
 LENGTHS = ("article_length", "summary_length")
 """Options of the data that the network must have positions for."""
 
@@ -194,8 +196,8 @@ class Summariser(Tokenized, System):
 
     @override
     def validated(self) -> Collection[str]:
-        names = ["loss", *(self.quantities if self.num_drawn else [])]
-        return [f"validate/{name}" for name in names]
+        drawn = ["summaries", *self.quantities] if self.num_drawn else []
+        return [f"validate/{name}" for name in ("loss", *drawn)]
 
     @property
     def quantities(self) -> list[str]:
@@ -278,7 +280,10 @@ class Summariser(Tokenized, System):
     def _log_evaluation(self, stage: str) -> None:
         total, num = self.sum_over_ranks(self.evaluation).tolist()
         row = {"loss": total / num} if num else {}
-        row |= self.means.row(self.sum_over_ranks(self.means.sums))
+        found = self.means.row(self.sum_over_ranks(self.means.sums))
+        counts = [value for name, value in found.items() if name.endswith(COUNT)]
+        row |= {name: value for name, value in found.items() if not name.endswith(COUNT)}
+        row |= {"summaries": max(counts)} if counts else {}
         self.report({f"{stage}/{name}": value for name, value in row.items()})
 
     # Summaries
