@@ -71,6 +71,37 @@ class WarmupLinear(LambdaLR):
         super().__init__(optimizer, share)
 
 
+class WarmupStableDecay(LambdaLR):
+    """Linear warm-up, the full rate, then a straight line down to a floor.
+
+    Args:
+        optimizer: Its learning rates are the peaks.
+        total_steps: Optimizer steps until the floor is reached.
+        warmup_steps: Optimizer steps until the peak is reached.
+        decay: Share of the steps that the rate falls in, at the end.
+        floor: Share of the peak that is kept at the end.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        total_steps: int,
+        warmup_steps: int = 0,
+        decay: float = 0.5,
+        floor: float = 0.0,
+    ):
+        check_steps(warmup_steps, total_steps)
+        if not 0 <= decay <= 1:
+            raise ValueError(f"decay must lie in [0, 1], got {decay}")
+        start = max(warmup_steps, round((1 - decay) * total_steps))
+
+        def share(step: int) -> float:
+            left = 1 - progress(step, start, total_steps)
+            return warm_up(step, warmup_steps) * (floor + (1 - floor) * left)
+
+        super().__init__(optimizer, share)
+
+
 class WarmupConstant(LambdaLR):
     """Linear warm-up, then the full rate.
 

@@ -1,9 +1,15 @@
+from functools import partial
 from math import cos, pi
 
 import pytest
 import torch
 
-from engine.optim.schedules import WarmupConstant, WarmupCosine, WarmupLinear
+from engine.optim.schedules import (
+    WarmupConstant,
+    WarmupCosine,
+    WarmupLinear,
+    WarmupStableDecay,
+)
 
 
 def rates(make, num_steps):
@@ -32,6 +38,14 @@ def test_cosine_is_the_formula():
 def test_linear_goes_straight_to_its_floor():
     expected = [2.0, 1.5, 1.0, 0.5, 0.0, 0.0]
     assert rates(lambda o: WarmupLinear(o, 4), 6) == pytest.approx(expected)
+
+
+def test_stable_decay_stays_and_then_goes_straight_to_its_floor():
+    expected = [1.0, 2.0, 2.0, 2.0, 1.75, 1.5, 1.25, 1.0, 1.0]
+    schedule = partial(WarmupStableDecay, total_steps=7, warmup_steps=1, decay=4 / 7, floor=0.5)
+    assert rates(schedule, 9) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="decay must lie in"):
+        rates(partial(WarmupStableDecay, total_steps=7, decay=1.5), 1)
 
 
 def test_constant_stays():
