@@ -142,8 +142,16 @@ class Summariser(Tokenized, System):
     # Training
 
     def training_step(self, batch: ArticleBatch, batch_idx: int) -> Tensor:
-        """Cross-entropy of the summaries' tokens, averaged over those of the whole step (eq. 1)."""
-        draws, num = self.noising.draws, batch["num_targets"]
+        """Cross-entropy of the summaries' tokens, averaged over those of the whole step."""
+        total, num = self.training_loss(batch), batch["num_targets"]
+        kind = "positions" if self.learn_padding else "tokens"
+        self.meter.add("loss", total, num[kind])
+        self.meter.num_targets += num["articles"]
+        return self.step_mean(total, batch["step_targets"][kind])
+
+    def training_loss(self, batch: ArticleBatch) -> Tensor:
+        """Sum over the tokens of the batch, each averaged over its noised copies (sec. 3.1)."""
+        draws = self.noising.draws
         token_BS = batch["summary_BS"].repeat_interleave(draws, 0)
         steps = (len(token_BS), self.schedule.num_steps, self.noising.power)
         step_B = draw_steps(*steps, device=self.device)
@@ -152,11 +160,7 @@ class Summariser(Tokenized, System):
         context = self.denoiser.repeat(context, draws)
         use = bool(torch.rand(()) < self.self_conditioning.probability)
         logits_BSV = self.predict_tokens(token_BS, noise_BSV, step_B, context, use)
-        total = token_loss(logits_BSV, token_BS, self.counted(batch, draws)) / draws
-        kind = "positions" if self.learn_padding else "tokens"
-        self.meter.add("loss", total, num[kind])
-        self.meter.num_targets += num["articles"]
-        return self.step_mean(total, batch["step_targets"][kind])
+        return token_loss(logits_BSV, token_BS, self.counted(batch, draws)) / draws
 
     def noise(self, token_BS: Tensor) -> Tensor:
         """Standard normal noise for simplexes, [B, S, V]."""

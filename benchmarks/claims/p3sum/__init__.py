@@ -1,0 +1,1 @@
+"""P^3Sum's claims at laptop scale."""
