@@ -126,6 +126,13 @@ class StanceKept:
         read = dict(zip(unknown, self.probabilities(texts).argmax(-1).tolist(), strict=True))
         return [read[n] if n in read else self.classes.index(names[n]) for n in range(len(names))]
 
+    def named(self, texts: Sequence[str]) -> list[dict[str, float]]:
+        """Probability of each stance of each text, by name."""
+        rows = self.probabilities(texts).tolist()
+        return [
+            {name: round(p, 4) for name, p in zip(self.classes, row, strict=True)} for row in rows
+        ]
+
     @torch.inference_mode()
     def probabilities(self, texts: Sequence[str]) -> Tensor:
         """Probabilities of the stances, [N, K], of the beginning of each text."""

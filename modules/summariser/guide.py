@@ -101,6 +101,15 @@ class OpenGuide:
         classes = self.guide.classes or []
         return torch.full_like(asked_B, classes.index(self.guide.target))
 
+    def read(self, token_BC: Tensor, mask_BC: Tensor) -> Tensor:
+        """Log-probabilities of the classes of plain texts, [B, K].
+
+        Args:
+            token_BC: Tokens of the summaries' tokenizer, marks included.
+            mask_BC: True where one is real.
+        """
+        return self.network(self.index_V[token_BC], mask_BC).float().log_softmax(-1)
+
     def log_p(self, share_BSV: Tensor, article_BC: Tensor, mask_BC: Tensor) -> Tensor:
         """Log-probabilities of the classes, [B, K], differentiable in the shares.
 

@@ -21,7 +21,9 @@ from modules.nn.builder import Builder
 from modules.nn.generators import generator_of
 from modules.summariser.batch import ArticleBatch
 from modules.summariser.control import Control, Steering
+from modules.summariser.evaluate import StanceKept
 from modules.summariser.generate import Generation, SummarySampler
+from modules.summariser.guide import OpenGuide
 from modules.summariser.loss import token_loss
 from modules.summariser.marks import Marks
 from modules.summariser.network.denoiser import Denoiser
@@ -30,6 +32,8 @@ from modules.summariser.times import draw_steps, own_steps
 
 COUNT = "_count"
 """Ending of the names of numbers of summaries that have a quantity."""
+QUESTION = ("id", "article", "stance", "asked")
+"""What measures know of a summary besides its text and its reference."""
 LENGTHS = ("article_length", "summary_length")
 """Options of the data that the network must have positions for."""
 
@@ -245,24 +249,12 @@ class Summariser(Tokenized, System):
         """Draw the summaries of a batch and measure them."""
         if not batch["id_B"]:
             return
-        texts = self.texts(batch)
-        stance, asked = (self.names(batch[key]) for key in ("stance_B", "asked_B"))
-        answers = [
-            Answered(
-                {"id": id, "article": article, "stance": own, "asked": wanted},
-                text,
-                [reference] if reference else [],
-            )
-            for id, article, own, wanted, text, reference in zip(
-                batch["id_B"],
-                batch["article_B"],
-                stance,
-                asked,
-                texts,
-                batch["reference_B"],
-                strict=True,
-            )
-        ]
+        asked_B = self.wanted(batch)
+        texts, names = self.texts(self.draw(batch, asked_B)), self.names
+        columns = (batch["id_B"], batch["article_B"], names(batch["stance_B"]), names(asked_B))
+        questions = [dict(zip(QUESTION, row, strict=True)) for row in zip(*columns, strict=True)]
+        known = [[one] if one else [] for one in batch["reference_B"]]
+        answers = [Answered(*one) for one in zip(questions, texts, known, strict=True)]
         scores = [measure.score(answers) for measure in self.measures]
         self.means.add({name: values for one in scores for name, values in one.items()})
 
@@ -307,11 +299,28 @@ class Summariser(Tokenized, System):
             self._steering = Steering(self.control, [one.to(self.device) for one in guides])
         return self._steering
 
-    def texts(self, batch: ArticleBatch) -> list[str]:
-        """Summaries of a batch."""
-        draws = self.summaries(batch["summary_BS"].shape[1])
+    def wanted(self, batch: ArticleBatch) -> Tensor:
+        """Stance that each summary shall have; where none is known, what the guide reads, [B]."""
+        asked_B, guide = batch["asked_B"], self.stance_guide
+        if guide is None or not bool((asked_B < 0).any()):
+            return asked_B
+        read_B = guide.read(batch["article_BC"], batch["article_mask_BC"]).argmax(-1)
+        return torch.where(asked_B < 0, read_B, asked_B)
+
+    @property
+    def stance_guide(self) -> OpenGuide | None:
+        """The first guide that reads stances."""
+        guides = self.steering.guides if self.steering else []
+        return next((one for one in guides if one.guide.target is None), None)
+
+    def draw(self, batch: ArticleBatch, asked_B: Tensor) -> Tensor:
+        """Tokens of the summaries of a batch, [B, S]."""
+        sampler = self.summaries(batch["summary_BS"].shape[1])
         article = batch["article_BC"], batch["article_mask_BC"]
-        token_BS = draws.draw(*article, batch["asked_B"], batch["id_B"])
+        return sampler.draw(*article, asked_B, batch["id_B"])
+
+    def texts(self, token_BS: Tensor) -> list[str]:
+        """Summaries as texts."""
         return [self.marks.text(self.tokenizer, row) for row in token_BS.tolist()]
 
     def names(self, stance_B: Tensor) -> list[str]:
@@ -319,16 +328,22 @@ class Summariser(Tokenized, System):
         return ["" if one < 0 else self.stances[one] for one in stance_B.tolist()]
 
     def predict_step(self, batch: ArticleBatch, batch_idx: int) -> list[dict[str, Any]]:
-        """Summarise articles; one record each."""
+        """Summarise articles; one record each, with what guide and judges read before and after."""
         if not batch["id_B"]:
             return []
-        columns = {
+        asked_B = self.wanted(batch)
+        texts = self.texts(self.draw(batch, asked_B))
+        columns: dict[str, Sequence[Any]] = {
             "id": batch["id_B"],
             "article": batch["article_B"],
             "stance": self.names(batch["stance_B"]),
-            "asked": self.names(batch["asked_B"]),
-            "summary": self.texts(batch),
+            "asked": self.names(asked_B),
+            "summary": texts,
         }
+        readers = {one.name: one for one in self.measures if isinstance(one, StanceKept)}
+        for name, reader in readers.items():
+            columns[f"{name}_article"] = reader.named(batch["article_B"])
+            columns[f"{name}_summary"] = reader.named(texts)
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
