@@ -1,7 +1,6 @@
 """The simplex-diffusion summariser as a Lightning system (P^3Sum: Liu et al., 2024)."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from typing_extensions import override
 
 from modules.base.system import System, constant
 from modules.base.tokenized import Tokenized
+from modules.causal_lm.tokens.padding import padded
 from modules.causal_lm.tokens.same_tokens import check_own_tokens
 from modules.causal_lm.tokens.vocabulary import vocabulary_size
 from modules.decoding.evaluate import Answered, Measure
@@ -28,35 +28,18 @@ from modules.summariser.loss import token_loss
 from modules.summariser.marks import Marks
 from modules.summariser.network.denoiser import Denoiser
 from modules.summariser.simplex import SelfConditioning, Simplex, Tokens
-from modules.summariser.times import draw_steps, own_steps
+from modules.summariser.times import Noising, draw_steps, own_steps
 
+UNKNOWN = -100
+"""A stance that nobody knows."""
+LONGEST = 100
+"""Tokens of what is summarised without data, where the network says nothing."""
 COUNT = "_count"
 """Ending of the names of numbers of summaries that have a quantity."""
 QUESTION = ("id", "article", "stance", "asked")
 """What measures know of a summary besides its text and its reference."""
 LENGTHS = ("article_length", "summary_length")
 """Options of the data that the network must have positions for."""
-
-
-@dataclass(frozen=True)
-class Noising:
-    """How the summaries of a training batch are noised.
-
-    Attributes:
-        power: Of the uniform number that gives the step; 1 is the paper's uniform t, below 1 there
-            is more noise: our choice for small networks.
-        draws: Noised copies of each summary a step; the article is read once for all of them.
-    """
-
-    power: float = 1.0
-    draws: int = 1
-
-    def __post_init__(self) -> None:
-        """Refuse what draws nothing."""
-        if self.power <= 0:
-            raise ValueError(f"power must be above 0, got {self.power}")
-        if self.draws < 1:
-            raise ValueError(f"draws must be at least 1, got {self.draws}")
 
 
 class Summariser(Tokenized, System):
@@ -136,12 +119,10 @@ class Summariser(Tokenized, System):
         return Marks.of(self.tokenizer)
 
     @override
-    def setup(self, stage: str) -> None:
+    def on_fit_start(self) -> None:
         """Refuse lengths that the network has no positions for, before the first step."""
-        data = getattr(self.trainer, "datamodule", None)
-        article, summary = (getattr(data, name, None) for name in LENGTHS)
-        if self.network is not None and isinstance(article, int) and isinstance(summary, int):
-            self.denoiser.check_lengths(article, summary)
+        super().on_fit_start()
+        self.denoiser.check_lengths(*self.lengths())
 
     # Training
 
@@ -322,6 +303,29 @@ class Summariser(Tokenized, System):
     def texts(self, token_BS: Tensor) -> list[str]:
         """Summaries as texts."""
         return [self.marks.text(self.tokenizer, row) for row in token_BS.tolist()]
+
+    def sample(self, prompts: list[str]) -> list[str]:
+        """Articles with their summaries, each in the stance that the guide reads in the article.
+
+        Args:
+            prompts: The articles; they are cut as the data cut theirs.
+        """
+        marks, (longest, length) = self.marks, self.lengths()
+        found = self.tokenizer(prompts, add_special_tokens=False)["input_ids"]
+        rows = [[marks.start, *row[: longest - 2], marks.end] for row in found]
+        article_BC, mask_BC = padded(rows, left=False, device=self.device, pad=marks.pad)
+        asked_B = torch.full((len(rows),), UNKNOWN, device=self.device)
+        if (guide := self.stance_guide) is not None:
+            asked_B = guide.read(article_BC, mask_BC.bool()).argmax(-1)
+        sampler = self.summaries(length)
+        texts = self.texts(sampler.draw(article_BC, mask_BC.bool(), asked_B, prompts))
+        return [f"{prompt}\n\n{text}" for prompt, text in zip(prompts, texts, strict=True)]
+
+    def lengths(self) -> tuple[int, int]:
+        """Most tokens of an article and positions of a summary, as the data have them."""
+        data = getattr(self.trainer, "datamodule", None)
+        article, summary = (getattr(data, name, None) for name in LENGTHS)
+        return int(article or LONGEST), int(summary or self.denoiser.longest_summary or LONGEST)
 
     def names(self, stance_B: Tensor) -> list[str]:
         """Names of stances; empty where unknown."""

@@ -1,9 +1,31 @@
 """Steps of the noise of summaries in training. N = noised summaries."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Noising:
+    """How the summaries of a training batch are noised.
+
+    Attributes:
+        power: Of the uniform number that gives the step; 1 is the paper's uniform t, below 1 there
+            is more noise: our choice for small networks.
+        draws: Noised copies of each summary a step; the article is read once for all of them.
+    """
+
+    power: float = 1.0
+    draws: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what draws nothing."""
+        if self.power <= 0:
+            raise ValueError(f"power must be above 0, got {self.power}")
+        if self.draws < 1:
+            raise ValueError(f"draws must be at least 1, got {self.draws}")
 
 
 def draw_steps(
