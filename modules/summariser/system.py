@@ -77,7 +77,7 @@ class Summariser(Tokenized, System):
         simplex: Simplex = Simplex(),  # noqa: B008 - frozen
         schedule: Schedule = CosineSchedule(5000, offset=1e-4, max_beta=1.0),  # noqa: B008 - frozen
         self_conditioning: SelfConditioning = SelfConditioning(),  # noqa: B008 - frozen
-        noising: Noising = Noising(),
+        noising: Noising = Noising(),  # noqa: B008 - frozen
         learn_padding: bool = True,
         generation: Generation = Generation(),  # noqa: B008 - frozen
         control: Control = Control(),  # noqa: B008 - frozen
