@@ -140,7 +140,8 @@ def cheap_steps(config: Path) -> list[str]:
     if not loaded.trainer.get("accumulate_grad_batches"):
         return []
     flags = ["--trainer.accumulate_grad_batches=2", "--data.init_args.num_workers=0"]
-    return [*flags, "--data.init_args.row_length=512"]
+    has_rows = "row_length" in loaded.data.init_args
+    return [*flags, *(["--data.init_args.row_length=512"] if has_rows else [])]
 
 
 def few(config: Path) -> list[str]:
