@@ -151,7 +151,7 @@ def test_a_step_of_one_batch_is_a_step_of_its_articles_one_at_a_time(
             share = whole.training_step(batch(part, range(NUM)), 0) / len(parts)  # as Lightning
             share.backward()
             total += share.item()
-        assert total == pytest.approx(float(loss), rel=1e-4)
+        assert total == pytest.approx(loss.item(), rel=1e-4)
         for one, grad in zip(whole.parameters(), expected, strict=True):
             torch.testing.assert_close(one.grad, grad, rtol=1e-3, atol=1e-6)
         whole.zero_grad()
