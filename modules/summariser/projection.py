@@ -12,8 +12,11 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from modules.diffusion.schedule import widest
 from modules.summariser.simplex import Tokens
 
+TRIES = 8
+"""Draws from all tokens before the nucleus is sorted after all."""
 FIRST = 64
 """Most likely tokens that are sorted before it is known how many the nucleus has."""
 
@@ -44,6 +47,9 @@ class Greedy(Projection):
 class TopP(Projection):
     """One token, drawn from the nucleus: the fewest tokens whose probabilities reach p.
 
+    A token is drawn from all and kept if it is in the nucleus, which shows without sorting: the
+    tokens before it hold less than p. What is not kept, a share of 1 - p, is drawn again.
+
     Attributes:
         p: Probability of the nucleus.
     """
@@ -56,12 +62,23 @@ class TopP(Projection):
 
     @override
     def project(self, logits_BSV: Tensor, generators: Sequence[torch.Generator]) -> Tokens:
-        id_BSM, share_BSM = nucleus(logits_BSV, self.p)
-        sum_BSM = share_BSM.cumsum(-1)
-        u_BS1 = uniforms(generators, sum_BSM.shape[1], sum_BSM.device, sum_BSM.dtype)[..., None]
-        place = torch.searchsorted(sum_BSM, u_BS1 * sum_BSM[..., -1:], right=True)
-        place = place.clamp(max=id_BSM.shape[-1] - 1)
-        return Tokens.one(id_BSM.gather(-1, place)[..., 0])
+        batch, num, _ = logits_BSV.shape
+        logits_NV = logits_BSV.flatten(0, 1).float()
+        u_NT = uniforms(generators, num * (TRIES + 1), logits_NV.device).view(batch * num, -1)
+        token_N = torch.zeros(len(logits_NV), dtype=torch.int64, device=logits_NV.device)
+        left_N = torch.arange(len(logits_NV), device=logits_NV.device)
+        for attempt in range(TRIES):
+            rows_NV = logits_NV if len(left_N) == len(logits_NV) else logits_NV[left_N]
+            drawn_N = draw(rows_NV.softmax(-1), u_NT[left_N, attempt])
+            is_in_N = are_in_nucleus(rows_NV, drawn_N, self.p)
+            token_N[left_N] = drawn_N
+            left_N = left_N[~is_in_N]
+            if not len(left_N):
+                return Tokens.one(token_N.view(batch, num))
+        id_BSM, share_BSM = nucleus(logits_NV[None, left_N], self.p)
+        place_N = draw(share_BSM[0], u_NT[left_N, TRIES])
+        token_N[left_N] = id_BSM[0].gather(1, place_N[:, None])[:, 0]
+        return Tokens.one(token_N.view(batch, num))
 
 
 @dataclass(frozen=True)
@@ -127,13 +144,43 @@ def in_order(top_BSM: Tensor, id_BSM: Tensor) -> Tensor:
     return rising_BSM.gather(-1, again_BSM)
 
 
-def uniforms(
-    generators: Sequence[torch.Generator], num: int, device: torch.device, dtype: torch.dtype
-) -> Tensor:
-    """Numbers in [0, 1), [B, num]: each row from its own generator."""
+def draw(share_NV: Tensor, u_N: Tensor) -> Tensor:
+    """Tokens [N] by the inverse of the cumulated shares, whose total need not be 1.
+
+    Args:
+        share_NV: Not negative.
+        u_N: Numbers in [0, 1).
+    """
+    sum_NV = share_NV.cumsum(-1, dtype=widest(share_NV.device))
+    at_N1 = u_N[:, None].to(sum_NV.dtype) * sum_NV[:, -1:]
+    place_N1 = torch.searchsorted(sum_NV, at_N1, right=True)
+    return place_N1[:, 0].clamp(max=share_NV.shape[-1] - 1)
+
+
+def are_in_nucleus(logits_NV: Tensor, token_N: Tensor, p: float) -> Tensor:
+    """Whether the tokens before each one, of equal ones those of lower ids, hold less than p, [N].
+
+    Args:
+        logits_NV: Logits.
+        token_N: A token of each row.
+        p: As of `nucleus`.
+    """
+    if p == 1:
+        return torch.ones_like(token_N, dtype=torch.bool)
+    own_N1 = logits_NV.gather(1, token_N[:, None])
+    share_NV = (logits_NV - logits_NV.logsumexp(-1, keepdim=True)).exp_()
+    before_N = share_NV.where(logits_NV > own_N1, 0).sum(-1)
+    equals_NV = logits_NV == own_N1
+    if bool((equals_NV.sum(-1) > 1).any()):
+        id_V = torch.arange(logits_NV.shape[1], device=logits_NV.device)
+        before_N = before_N + share_NV.where(equals_NV & (id_V < token_N[:, None]), 0).sum(-1)
+    return before_N < p
+
+
+def uniforms(generators: Sequence[torch.Generator], num: int, device: torch.device) -> Tensor:
+    """Numbers in [0, 1), [B, num], in single precision: each row from its own generator."""
     rows = [torch.rand(num, generator=one, dtype=torch.float32) for one in generators]
-    found = torch.stack(rows) if rows else torch.zeros(0, num)
-    return found.to(device, dtype)
+    return (torch.stack(rows) if rows else torch.zeros(0, num)).to(device)
 
 
 def check_p(p: float) -> None:
