@@ -64,17 +64,19 @@ class TopP(Projection):
     def project(self, logits_BSV: Tensor, generators: Sequence[torch.Generator]) -> Tokens:
         batch, num, _ = logits_BSV.shape
         logits_NV = logits_BSV.flatten(0, 1).float()
-        u_NT = uniforms(generators, num * (TRIES + 1), logits_NV.device).view(batch * num, -1)
+        u_NT = uniforms(generators, num * (TRIES + 1), logits_NV.device).view(
+            batch * num, TRIES + 1
+        )
         token_N = torch.zeros(len(logits_NV), dtype=torch.int64, device=logits_NV.device)
         left_N = torch.arange(len(logits_NV), device=logits_NV.device)
         for attempt in range(TRIES):
+            if not len(left_N):
+                return Tokens.one(token_N.view(batch, num))
             rows_NV = logits_NV if len(left_N) == len(logits_NV) else logits_NV[left_N]
             drawn_N = draw(rows_NV.softmax(-1), u_NT[left_N, attempt])
             is_in_N = are_in_nucleus(rows_NV, drawn_N, self.p)
             token_N[left_N] = drawn_N
             left_N = left_N[~is_in_N]
-            if not len(left_N):
-                return Tokens.one(token_N.view(batch, num))
         id_BSM, share_BSM = nucleus(logits_NV[None, left_N], self.p)
         place_N = draw(share_BSM[0], u_NT[left_N, TRIES])
         token_N[left_N] = id_BSM[0].gather(1, place_N[:, None])[:, 0]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from modules.nn.generators import generator_of
-from modules.summariser.projection import FIRST, Greedy, MultiHot, TopP, nucleus
+from modules.summariser.projection import FIRST, Greedy, MultiHot, TopP, are_in_nucleus, nucleus
 
 PAPER = 50_265
 """RoBERTa's vocabulary."""
@@ -39,6 +39,16 @@ def made(kind, num, size):
     return (3 * torch.randn(num, size)).bfloat16()  # bf16: few values, so many ties
 
 
+@pytest.mark.parametrize("kind", ["random", "flat", "peaked", "tied", "bf16"])
+@pytest.mark.parametrize("p", [0.3, 0.95])
+def test_a_token_is_known_to_be_in_the_nucleus_without_sorting(kind, p):
+    logits = made(kind, 1, 300)
+    kept, _ = plain_nucleus(logits[0], p)
+    rows = logits.float().expand(300, -1)
+    found = are_in_nucleus(rows, torch.arange(300), p)
+    assert found.nonzero()[:, 0].tolist() == sorted(kept)
+
+
 @pytest.mark.parametrize("size", [5, FIRST, FIRST + 1, 1000, PAPER])
 @pytest.mark.parametrize("kind", ["random", "flat", "peaked", "tied", "bf16"])
 def test_the_nucleus_is_the_fewest_most_likely_tokens(kind, size):
@@ -65,17 +75,20 @@ def test_all_of_the_probability_is_all_tokens(kind, size):
     assert hot.id_BSM.sort(-1).values.eq(torch.arange(size)).all()
 
 
-def test_frequencies_of_draws_are_the_probabilities_within_the_nucleus():
+@pytest.mark.parametrize("kind", ["spread", "tied"])
+@pytest.mark.parametrize("p", [0.1, 0.3, 0.8, 0.95, 1.0])  # below 0.5 many draws are not kept
+def test_frequencies_of_draws_are_the_probabilities_within_the_nucleus(p, kind):
     torch.manual_seed(0)
     row, num = 1.5 * torch.randn(12), 20_000
-    drawn = TopP(0.8).project(row.expand(4, num // 4, 12), [generator_of(0, n) for n in range(4)])
-    kept, share = plain_nucleus(row, 0.8)
+    row = row.round() if kind == "tied" else row
+    drawn = TopP(p).project(row.expand(4, num // 4, 12), [generator_of(0, n) for n in range(4)])
+    kept, share = plain_nucleus(row, p)
     counts = torch.bincount(drawn.id_BSM.flatten(), minlength=12).numpy()
     assert counts.sum() == num
     assert set(np.flatnonzero(counts)) == set(kept)
     expected = share[kept] / share[kept].sum()
     error = np.sqrt(expected * (1 - expected) / num)
-    assert (np.abs(counts[kept] / num - expected) < 4 * error).all()
+    assert (np.abs(counts[kept] / num - expected) <= 4 * error).all()
 
 
 def test_many_seeds_draw_each_token_as_often_as_many_positions_do():
