@@ -56,12 +56,12 @@ class Demonstrations:
         """The text of a question, made by the template that makes the prompts.
 
         Raises:
-            ValueError: The question lacks a field of the template; names it and those it has.
+            ValueError: The question lacks a field; names the template, the field and those it has.
         """
         try:
             return self._prompt.fill(dict(fields)).strip()
         except BadSampleError as error:
-            raise ValueError(f"the question of {dict(fields)!r:.80}: {error}.") from error
+            raise ValueError(f"the prompt {self._prompt.pattern!r}: {error}") from error
 
 
 class FileDemonstrations(Demonstrations):

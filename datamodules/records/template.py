@@ -30,6 +30,7 @@ class Template:
                 raise ValueError(
                     f"template {name!r}: a gap is the name of a column in braces, got {pattern!r}."
                 )
+        self.pattern = pattern
         self.pieces = [(before, column) for before, column, _, _ in pieces]
 
     @property

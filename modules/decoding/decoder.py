@@ -23,14 +23,10 @@ from modules.decoding.branches.branches import Branch, Branches
 from modules.decoding.branches.generate import generate
 from modules.decoding.branches.likelihood import Likelihood, loglikelihood
 from modules.decoding.branches.rows import CacheKind
-from modules.decoding.fitting import Fitted, fit, prompts_of, without_end
+from modules.decoding.fitting import Asked, Fitted, fields_of, fit, name_of, prompts_of, without_end
+from modules.decoding.naming import naming
 from modules.decoding.options import ANSWERED, refuse, strings
 from modules.nn.generators import generator_of, seed_of
-from modules.prompting.question import Question
-
-Asked = Question | Fitted | str
-"""What is asked: a question that may still be cut, its field `question` alone, or one that was
-already fitted."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +81,12 @@ class Decoder:
 
     # Prompts
 
-    def fit(self, questions: Sequence[Asked], num_new: int | Sequence[int]) -> list[Fitted]:
+    def fit(
+        self,
+        questions: Sequence[Asked],
+        num_new: int | Sequence[int],
+        names: Sequence[str] | None = None,
+    ) -> list[Fitted]:
         """Questions with their prompts, cut to the models' contexts.
 
         A question that was already fitted is left unchanged and not counted again.
@@ -93,12 +94,15 @@ class Decoder:
         Args:
             questions: What is asked.
             num_new: Maximum tokens that may follow; one number, or one per question.
+            names: Of the questions, for messages.
 
         Raises:
             ValueError: A field is missing; or a question is too long however short its context.
+                Names the question.
         """
         rooms = [num_new] * len(questions) if isinstance(num_new, int) else num_new
-        found = [self._fit(one, room) for one, room in zip(questions, rooms, strict=True)]
+        known = [None] * len(questions) if names is None else names
+        found = [self._fit(*one) for one in zip(questions, rooms, known, strict=True)]
         pairs = zip(questions, found, strict=True)
         num_cut = sum(one is not given and one.num_cut > 0 for given, one in pairs)
         self.num_cut += num_cut
@@ -111,15 +115,16 @@ class Decoder:
             )
         return found
 
-    def _fit(self, question: Asked, num_new: int) -> Fitted:
+    def _fit(self, question: Asked, num_new: int, name: str | None) -> Fitted:
         if isinstance(question, Fitted):
             return question
-        return fit(
-            self.branches,
-            fields_of(question),
-            num_new,
-            lambda one, num: without_end(one, self.cut_field, num, self.tokenizer),
-        )
+        with naming(name):
+            return fit(
+                self.branches,
+                fields_of(question),
+                num_new,
+                lambda one, num: without_end(one, self.cut_field, num, self.tokenizer),
+            )
 
     def prompts(self, questions: Sequence[Asked], num_new: int) -> list[list[list[int]]]:
         """Token ids of the prompts of `fit`, by branch and question."""
@@ -167,8 +172,8 @@ class Decoder:
         refuse(arguments, ANSWERED)
         if not questions:
             return []
+        asked = self.fit(questions, max_new_tokens, names)
         names = [name_of(one) for one in questions] if names is None else names
-        asked = self.fit(questions, max_new_tokens)
         over = self.ends(arguments.pop("eos_token_id", None)) | token_ids(ends, self.tokenizer)
         stop_strings = [*strings(stop), *strings(arguments.pop("stop_strings", None))]
         stops = StopStrings(self.tokenizer, stop_strings)
@@ -279,18 +284,6 @@ class Decoder:
         if not ids:
             raise ValueError(f"the continuation {text!r} has no token")
         return list(ids)
-
-
-def fields_of(asked: Asked) -> Question:
-    """The texts of a question, by field."""
-    if isinstance(asked, Fitted):
-        return asked.question
-    return {"question": asked} if isinstance(asked, str) else asked
-
-
-def name_of(asked: Asked) -> str:
-    """The name of a question without an id: its texts."""
-    return repr(sorted(fields_of(asked).items()))
 
 
 def own_ends(branch: Branch) -> set[int]:

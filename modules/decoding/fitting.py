@@ -81,6 +81,23 @@ class Fitted:
     num_cut: int = 0
 
 
+Asked = Question | Fitted | str
+"""What is asked: a question that may still be cut, its field `question` alone, or one that was
+already fitted."""
+
+
+def fields_of(asked: Asked) -> Question:
+    """The texts of a question, by field."""
+    if isinstance(asked, Fitted):
+        return asked.question
+    return {"question": asked} if isinstance(asked, str) else asked
+
+
+def name_of(asked: Asked) -> str:
+    """The name of a question without an id: its texts."""
+    return repr(sorted(fields_of(asked).items()))
+
+
 def fit(
     branches: Branches,
     question: Question,

@@ -1,7 +1,6 @@
 """Records of answers: one per question, and the totals of many."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from glob import glob
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -12,7 +11,6 @@ from modules.decoding.answers import Record, parsed
 from modules.decoding.branches.likelihood import Likelihood
 from modules.decoding.decoder import Decoder, Written
 from modules.decoding.fitting import Fitted
-from modules.endpoint.client import EndpointError
 from modules.prompting.question import Question
 
 
@@ -128,14 +126,3 @@ def gathered(records: Iterable[Record]) -> list[Record]:
     parts: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(parts, own)
     return [one for part in parts for one in part]
-
-
-@contextmanager
-def naming(question: str) -> Iterator[None]:
-    """Prefix exceptions raised in this context with the question id."""
-    try:
-        yield
-    except EndpointError as error:
-        raise EndpointError(f"question {question!r}: {error}") from None
-    except ValueError as error:
-        raise ValueError(f"question {question!r}: {error}") from error

@@ -13,16 +13,17 @@ from typing_extensions import override
 
 from modules.causal_lm.generate import Generation
 from modules.decoding.answers import Record
-from modules.decoding.decoder import Asked, Decoder, Written
+from modules.decoding.decoder import Decoder, Written
 from modules.decoding.evaluate import Answered, Measure
+from modules.decoding.fitting import Asked
 from modules.decoding.methods import DecodingMethod
+from modules.decoding.naming import naming
 from modules.decoding.records import (
     QuestionAnswerer,
     Totals,
     by_token,
     earlier,
     gathered,
-    naming,
     right_choices,
 )
 from modules.endpoint.client import at_once
@@ -124,7 +125,7 @@ class Decoding(L.LightningModule):
     def predict_step(self, batch: QuestionBatch, batch_idx: int) -> list[dict[str, Any]]:
         """Answer questions; one record each."""
         assert self.decoder is not None
-        asked = self.decoder.fit(batch["question"], self.generation.max_new_tokens)
+        asked = self.decoder.fit(batch["question"], self.generation.max_new_tokens, batch["id"])
         written = self.answers(asked, batch["id"])
         token_records = by_token(self.decoder, written) if self.per_token else []
         records = []
@@ -156,7 +157,7 @@ class Decoding(L.LightningModule):
         if not batch["id"]:
             return
         assert self.decoder is not None
-        asked = self.decoder.fit(batch["question"], self.rooms(batch))
+        asked = self.decoder.fit(batch["question"], self.rooms(batch), batch["id"])
         right = right_choices(self.decoder, asked, batch["choices"], batch["answer"])
         found = {"choice_accuracy": right, "cut": [float(one.num_cut > 0) for one in asked]}
         if self.measures:
@@ -172,14 +173,15 @@ class Decoding(L.LightningModule):
 
         Answer and choices of a question follow the same prompt.
         """
-        assert self.decoder is not None
         least = self.generation.max_new_tokens if self.measures else 0
-        ids = self.decoder.continuation_ids
-        pairs = zip(batch["question"], batch["choices"], strict=True)
-        return [
-            max([least, *(len(ids(question, one)) for one in choices)])
-            for question, choices in pairs
-        ]
+        columns = zip(batch["id"], batch["question"], batch["choices"], strict=True)
+        return [max([least, *self._lengths(*one)]) for one in columns]
+
+    def _lengths(self, name: str, question: Question, choices: Sequence[str]) -> list[int]:
+        """Tokens of each choice."""
+        assert self.decoder is not None
+        with naming(name):
+            return [len(self.decoder.continuation_ids(question, one)) for one in choices]
 
     def first_answers(self, asked: Sequence[Asked], names: Sequence[str]) -> list[str]:
         """The first answer to each question."""

@@ -11,13 +11,11 @@ def fill_in(text: str, question: Question) -> str:
     """A text in which names in braces are replaced by the question's fields.
 
     Raises:
-        ValueError: The question lacks a field; names it and those it has.
+        ValueError: The question lacks a field; names the text, the field and those it has.
     """
     for name in names_in(text):
         if name not in question:
-            raise ValueError(
-                f"a prompt wants the field {name!r}, but the question has {sorted(question)}"
-            )
+            raise ValueError(f"the prompt {text!r}: no {name!r} among {', '.join(question)}")
     return text.format_map(question)
 
 

@@ -171,8 +171,21 @@ def test_questions_that_fit_are_not_warned_of():
 
 
 def test_a_missing_field_is_named_with_those_there_are():
-    with pytest.raises(ValueError, match=r"field 'article', but the question has \['context', "):
-        fill_in("{article}", ASKED[0])
+    message = r"the prompt 'So: {article}': no 'article' among context, question$"
+    with pytest.raises(ValueError, match=message):
+        fill_in("So: {article}", ASKED[0])
+
+
+def test_a_question_whose_prompt_cannot_be_made_is_named():
+    model = tiny("llama")
+    decoder = Decoder(cad(model))
+    asked = [ASKED[0], {"context": "1"}]
+    with pytest.raises(ValueError, match=r"^question 'q2': the prompt .*: no 'question' among"):
+        decoder.fit(asked, 4, names=["q1", "q2"])
+    with pytest.raises(ValueError, match=r"^question 'q2': the prompt .*: no 'question' among"):
+        decoder.generate(asked, max_new_tokens=1, names=["q1", "q2"])
+    with pytest.raises(ValueError, match=r"^the prompt "):
+        decoder.fit(asked, 4)
 
 
 def test_braces_in_a_field_are_text():
