@@ -5,7 +5,6 @@ from typing import Any
 
 Bound = tuple[Callable[[Any], bool], str]
 
-POSITIVE: Bound = (lambda value: value > 0, "must be positive")
 NOT_NEGATIVE: Bound = (lambda value: value >= 0, "must not be negative")
 AT_LEAST_ONE: Bound = (lambda value: value >= 1, "must be at least 1")
 SHARE_OR_NUMBER: Bound = (

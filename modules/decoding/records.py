@@ -7,11 +7,14 @@ from typing import Any, NamedTuple, Protocol
 
 import torch.distributed as dist
 
-from modules.decoding.answers import Record, parsed
+from engine.disk.jsonl import parsed
 from modules.decoding.branches.likelihood import Likelihood
 from modules.decoding.decoder import Decoder, Written
 from modules.decoding.fitting import Fitted
 from modules.prompting.question import Question
+
+Record = dict[str, Any]
+"""The answer to a question, ready for JSON."""
 
 
 class Totals(NamedTuple):

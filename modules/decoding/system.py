@@ -12,7 +12,6 @@ from torch import nn
 from typing_extensions import override
 
 from modules.causal_lm.generate import Generation
-from modules.decoding.answers import Record
 from modules.decoding.decoder import Decoder, Written
 from modules.decoding.evaluate import Answered, Measure
 from modules.decoding.fitting import Asked
@@ -20,6 +19,7 @@ from modules.decoding.methods import DecodingMethod
 from modules.decoding.naming import naming
 from modules.decoding.records import (
     QuestionAnswerer,
+    Record,
     Totals,
     by_token,
     earlier,

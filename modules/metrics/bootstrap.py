@@ -95,11 +95,6 @@ class Resamples:
             yield weight_RN
 
 
-def resample(cluster_N: NDArray[Any], num_resamples: int = NUM_RESAMPLES, seed: int = 0) -> Weights:
-    """All of `Resamples` at once, [1 + num_resamples, N], for few texts."""
-    return np.concatenate(list(Resamples(cluster_N, num_resamples, seed).parts()))
-
-
 def part_by_part(
     weights: Resamples | Weights, quantity: Callable[[Weights], NDArray[np.float64]]
 ) -> NDArray[np.float64]:

@@ -24,6 +24,7 @@ from modules.transfer.summary import (
 from modules.transfer.under_attack import Attacked, lost, under_attack
 
 RATES = (accuracy, auroc, true_positive_rate)
+"""Quantities of every matrix, in the order of the first fields of `Findings`."""
 Seeds = Mapping[str, Attacked]
 """Scores of one row of the matrix, by seed and attack."""
 
@@ -97,9 +98,7 @@ def findings(rows: Mapping[str, Seeds], num_resamples: int = NUM_RESAMPLES) -> F
     texts = next(iter(every.values()))[0]
     weights = Resamples(texts.pair_id, num_resamples)
     columns = in_order(texts.generators, every)
-    rates = [
-        measured(every, rate, weights, columns) for rate in (accuracy, auroc, true_positive_rate)
-    ]
+    rates = [measured(every, rate, weights, columns) for rate in RATES]
     return Findings(
         accuracy=rates[0],
         auroc=rates[1],

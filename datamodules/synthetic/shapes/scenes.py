@@ -75,11 +75,6 @@ class Shape:
     size: str
     place: str
 
-    @property
-    def is_held_out(self) -> bool:
-        """Whether training never shows this colour in this form."""
-        return (self.colour, self.form) in HELD_OUT
-
 
 @dataclass(frozen=True)
 class Scene:

@@ -30,18 +30,6 @@ def codes_to_text(code_N: Codes) -> str:
     return "".join(chr(FIRST + code) for code in code_N.tolist())
 
 
-def text_to_codes(text: str) -> Codes:
-    """The codes that a text stands for.
-
-    Raises:
-        ValueError: A character stands for no code.
-    """
-    wrong = next((c for c in text if not 0 <= ord(c) - FIRST < MOST), None)
-    if wrong is not None:
-        raise ValueError(f"{wrong!r} stands for no code.")
-    return np.array([ord(character) - FIRST for character in text], np.int64)
-
-
 def pack(code_N: Codes, num_kinds: int) -> bytes:
     """Codes as bytes.
 

@@ -189,13 +189,3 @@ class JpegGrammar(ByteGrammar[JpegState]):
         for size in reversed(sizes[1:]):
             costs.append(2 + self.scan.cost(0, size) + costs[-1])
         return costs
-
-    # Whole files
-
-    def forced_run(self, state: JpegState) -> tuple[bytes, JpegState]:
-        """The bytes that must come next, and the state after them."""
-        run = bytearray()
-        while (byte := self.forced(state)) is not None:
-            run.append(byte)
-            state = self.advance(state, byte)
-        return bytes(run), state

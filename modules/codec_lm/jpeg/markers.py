@@ -8,8 +8,6 @@ RST0 = 0xD0
 """The first of the eight restart markers, which are used in turn."""
 BARE = frozenset({SOI, EOI, 0x01, *range(RST0, RST0 + 8)})
 """Markers without a length field."""
-FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-"""Start-of-frame markers; each stands for a coding process."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ Shape legend: K = tokens seen, V = vocabulary.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -109,11 +109,6 @@ class Continuation(NamedTuple):
     def is_certain(self) -> bool:
         """Whether a greedy text is that of the base's full distribution."""
         return self.ended != "unknown" and all(one.certain for one in self.tokens)
-
-    def record(self) -> dict[str, Any]:
-        """Everything, ready for JSON (`modules.decoding.answers`)."""
-        tokens = [one._asdict() for one in self.tokens]
-        return {**self._asdict(), "tokens": tokens, "certain": self.is_certain}
 
 
 class BlackBox:

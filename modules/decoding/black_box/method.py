@@ -10,7 +10,6 @@ from torch import Tensor
 
 from modules.causal_lm.tokens.ends import ends_of
 from modules.causal_lm.tokens.prompts import prompt_ids
-from modules.decoding.answers import Record
 from modules.decoding.black_box.choices import choose
 from modules.decoding.black_box.decode import BlackBox, ProxySampling
 from modules.decoding.black_box.offsets import LocalOffsets, Offsets
@@ -23,7 +22,7 @@ from modules.decoding.branches.vocabulary import check_same
 from modules.decoding.fitting import fitted, num_tokens, without_end
 from modules.decoding.methods import Wording, branches_of, worded
 from modules.decoding.pretrained import Pretrained
-from modules.decoding.records import Totals
+from modules.decoding.records import Record, Totals
 from modules.endpoint.client import Endpoint, Patience
 from modules.prompting.question import Question
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from modules.decoding.answers import Record
 from modules.decoding.black_box.choices import Answer, accuracy
 from modules.decoding.black_box.decode import Continuation
-from modules.decoding.records import Totals
+from modules.decoding.records import Record, Totals
 
 
 def written(found: Continuation, per_token: bool) -> Record:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from modules.decoding.answers import Record
 from modules.decoding.judging.judge import RULES, LocalJudge
 from modules.decoding.judging.verdicts import (
     HEAD,
@@ -16,7 +15,7 @@ from modules.decoding.judging.verdicts import (
     win_interval,
 )
 from modules.decoding.pretrained import Pretrained
-from modules.decoding.records import Totals
+from modules.decoding.records import Record, Totals
 from modules.prompting.question import Question
 
 

@@ -3,13 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from modules.metrics.bootstrap import interval, resample
+from modules.metrics.bootstrap import interval
 from modules.metrics.classification import accuracy
 from modules.transfer.findings import findings
 from modules.transfer.matrix import Matrix, acc_gap, arrows, measured
 from modules.transfer.summary import by_size, left_out, left_out_minus, minus_own
 from modules.transfer.under_attack import lost, under_attack
-from tests.fixtures.simulated_scores import GENERATORS, detector, texts
+from tests.fixtures.simulated_scores import GENERATORS, detector, resample, texts
 
 TEXTS = texts(60)
 WEIGHT = resample(TEXTS.pair_id, 200)

@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modules.metrics.bootstrap import Resamples, interval, part_by_part, resample
+from modules.metrics.bootstrap import Resamples, interval, part_by_part
 from modules.metrics.classification import accuracy, auroc
 from modules.transfer.matrix import measured
-from tests.fixtures.simulated_scores import GENERATORS, detector, texts
+from tests.fixtures.simulated_scores import GENERATORS, detector, resample, texts
 
 
 def test_the_first_row_is_the_texts_themselves_and_every_other_one_draws_whole_clusters():

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, roc_auc_score, roc_curve
 
-from modules.metrics.bootstrap import resample
 from modules.metrics.classification import accuracy, auroc, true_positive_rate
+from tests.fixtures.simulated_scores import resample
 
 
 def some(num=60, seed=0, digits=1):

@@ -7,11 +7,6 @@ def unsigned(number: int) -> str:
     return "0" * (len(word) - 1) + word
 
 
-def signed(number: int) -> str:
-    """Signed Exp-Golomb code, se(v): the index in 0, 1, -1, 2, -2 and so on."""
-    return unsigned(2 * number - 1 if number > 0 else -2 * number)
-
-
 def fixed(number: int, width: int) -> str:
     """An unsigned number in `width` bits, u(n)."""
     return f"{number:0{width}b}" if width else ""

@@ -3,8 +3,6 @@
 import pytest
 import torch
 
-from modules.decoding.answers import answer_all, answered
-from modules.endpoint.client import EndpointError
 from tests.fixtures.endpoint import PROMPT, serving
 
 
@@ -134,30 +132,3 @@ def test_an_endpoint_of_which_nothing_is_known_ends_the_text(parts, box):
         written = box(served).write(PROMPT)
     assert written == ("", [], "unknown")
     assert not written.is_certain
-
-
-def test_a_run_that_breaks_down_goes_on_without_asking_twice(parts, box, tmp_path):
-    questions = [{"id": n, "prompt": text} for n, text in enumerate(("the", "a question", "Der"))]
-    refusals = [(400, {}, {})]
-    asked = []
-    with serving(model=parts[2], tokenizer=parts[0], as_ids=True) as served:
-        made = box(served, max_new_tokens=2)
-        wanted = [
-            {"id": question["id"], **made.write(question["prompt"]).record()}
-            for question in questions
-        ]
-
-        def answer(question):
-            asked.append(question["id"])
-            if question["id"] == 1 and refusals:
-                served.script.append(refusals.pop())
-            return made.write(question["prompt"]).record()
-
-        path = tmp_path / "texts.jsonl"
-        with pytest.raises(EndpointError, match="status 400"):
-            answer_all(path, "id", questions, answer)
-        path.write_text(path.read_text() + '{"id": 1, "te')  # as after a kill
-        with pytest.warns(UserWarning, match="breaks off"):
-            assert answer_all(path, "id", questions, answer) == wanted
-    assert asked == [0, 1, 1, 2]
-    assert list(answered(path, "id").values()) == wanted

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.codec_lm.h264.bitstream.exp_golomb import BitReader, fixed, signed, unsigned
+from modules.codec_lm.h264.bitstream.exp_golomb import BitReader, fixed, unsigned
 from modules.codec_lm.h264.bitstream.nal import FIRST, START, Unit, escape, join, unescape, units
 
 ROUGH = st.lists(st.sampled_from([0, 0, 0, 1, 2, 3, 4, 255]), max_size=60).map(bytes)
@@ -44,6 +44,11 @@ def test_units_come_back_from_their_stream(payloads):
     assert units(stream) == [unit for frame in frames for unit in frame]
     assert stream.count(FIRST) == len(frames)
     assert stream.count(START) == sum(map(len, frames))
+
+
+def signed(number: int) -> str:
+    """Signed Exp-Golomb code, se(v): the index in 0, 1, -1, 2, -2 and so on."""
+    return unsigned(2 * number - 1 if number > 0 else -2 * number)
 
 
 @given(st.integers(0, 100_000), st.integers(-50_000, 50_000), st.integers(0, 12))
