@@ -38,7 +38,7 @@ class Leak:
         is_human = first.is_human or first.pair_id == second.pair_id
         begin = " ".join(first.text.split())[:60]
         return (
-            f'the {"human text" if is_human else "text"} {first.pair_id} ("{begin}...") stands in '
+            f'the {"human text" if is_human else "text"} {first.pair_id} ("{begin}...") occurs in '
             f"two splits: {first.split} ({first.origin}) and {second.split} ({second.origin})"
         )
 
@@ -64,7 +64,7 @@ def check_splits(rows: Sequence[LabelledRow], splits: Collection[str]) -> None:
         return
     told = "; ".join(map(str, found[:NUM_SHOWN]))
     more = f"; and {len(found) - NUM_SHOWN} more" if len(found) > NUM_SHOWN else ""
-    count = "a text stands" if len(found) == 1 else f"{len(found)} texts stand"
+    count = "1 text occurs" if len(found) == 1 else f"{len(found)} texts occur"
     raise ValueError(
         f"{count} in more than one split: {told}{more}. `data.init_args.leaks: drop` leaves such "
         "rows out of training, and out of validation where they are tested."

@@ -290,7 +290,7 @@ class System(L.LightningModule):
                 for name in (source, self.frozen_source)
             )
             raise ValueError(
-                f"{self.checkpoint_name()} was trained beside {theirs}, but the config has {ours}: "
+                f"{self.checkpoint_name()} was trained with {theirs}, but the config has {ours}: "
                 "it is the checkpoint of another config, or their source has changed"
             )
         options = checkpoint.get("hyper_parameters", {})

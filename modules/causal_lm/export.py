@@ -15,7 +15,7 @@ from modules.weights.same_weights import refuse_other_weights
 
 NUM_ROWS = 2
 NUM_TOKENS = 32
-"""Size of what an exported folder is asked, at most."""
+"""Rows and maximum length of `probe_tokens`."""
 
 
 def write_folder(model: Any, folder: Path, tokenizer: Any) -> None:
@@ -89,7 +89,7 @@ def tie_equal(model: Any) -> None:
 # Comparison
 
 
-def questions(vocab_size: int, context: int | None, device: torch.device) -> Tensor:
+def probe_tokens(vocab_size: int, context: int | None, device: torch.device) -> Tensor:
     """Token ids [B, L] that spread over the vocabulary, the same at every call."""
     generator = torch.Generator().manual_seed(0)
     length = NUM_TOKENS if context is None else min(NUM_TOKENS, context)

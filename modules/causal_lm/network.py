@@ -23,7 +23,7 @@ from modules.causal_lm.architecture.options import (
     own_ids,
     thaw,
 )
-from modules.causal_lm.export import logits_of_folder, merged, questions, write_folder
+from modules.causal_lm.export import logits_of_folder, merged, probe_tokens, write_folder
 from modules.causal_lm.lora import Lora, adapt, add_rows
 from modules.causal_lm.loss import IGNORE, Losses, chunked_next_token_loss, next_token_loss
 from modules.causal_lm.probe.admission import Limits, admit
@@ -173,22 +173,22 @@ class LanguageModel(nn.Module):
         self.model = merged(self.model)
 
     @torch.no_grad()
-    def answers(self) -> Tensor:
-        """Logits [B, L, V] of `questions`, on the way that training takes."""
+    def probe_logits(self) -> Tensor:
+        """Logits [B, L, V] of `probe_tokens`, on the way that training takes."""
         if self.attention == "flash_attention_2":
             self.model.set_attn_implementation("sdpa")  # the other needs a GPU
-        token_BL = questions(self.vocab_size, self.readable, self.model.device)
+        token_BL = probe_tokens(self.vocab_size, self.readable, self.model.device)
         B, L = token_BL.shape
         position_BL = torch.arange(L, device=token_BL.device).expand(B, L)
         return cast(Tensor, self(token_BL, position_BL, [L] * B))
 
-    def answers_of(self, folder: Path) -> Tensor:
+    def probe_logits_of(self, folder: Path) -> Tensor:
         """The same of an exported folder, on the way that others take.
 
         Raises:
             ValueError: A weight of the folder is not the one here.
         """
-        token_BL = questions(self.vocab_size, self.readable, self.model.device)
+        token_BL = probe_tokens(self.vocab_size, self.readable, self.model.device)
         return logits_of_folder(folder, self.model, token_BL)
 
 

@@ -230,11 +230,11 @@ class CausalLM(Tokenized, System):
 
     def outputs(self) -> Tensor:
         """Logits of a few rows, as in training."""
-        return self.language_model.answers()
+        return self.language_model.probe_logits()
 
     def outputs_of(self, folder: Path) -> Tensor:
         """The same of an exported folder, as others load it."""
-        return self.language_model.answers_of(folder)
+        return self.language_model.probe_logits_of(folder)
 
 
 def repeats(prompts: Iterable[str]) -> list[int]:

@@ -17,7 +17,7 @@ from modules.causal_lm.architecture.options import (
     check_vocabulary,
     make_config,
 )
-from modules.causal_lm.export import questions
+from modules.causal_lm.export import probe_tokens
 from modules.classifier.heads import order_of, own_classes
 from modules.nn.activations import checkpoint_activations
 from modules.weights.origin import read, read_model
@@ -119,13 +119,13 @@ class ClassifierNetwork(nn.Module):
         tokenizer.save_pretrained(folder)
 
     @torch.no_grad()
-    def answers(self) -> Tensor:
+    def probe_logits(self) -> Tensor:
         """Logits [W, C] of a few windows, one of them padded, as in training."""
-        token_WL, mask_WL = self._questions()
+        token_WL, mask_WL = self._probe_windows()
         return self(token_WL, mask_WL)
 
     @torch.no_grad()
-    def answers_of(self, folder: Path) -> Tensor:
+    def probe_logits_of(self, folder: Path) -> Tensor:
         """The same of an exported folder, as others load it.
 
         Raises:
@@ -137,12 +137,12 @@ class ClassifierNetwork(nn.Module):
         refuse_other_weights(self.model.state_dict(), fresh.state_dict())
         if fresh.config.id2label != self.model.config.id2label:
             raise ValueError(f"the folder names its classes {fresh.config.id2label}")
-        token_WL, mask_WL = (values.cpu() for values in self._questions())
+        token_WL, mask_WL = (values.cpu() for values in self._probe_windows())
         logits: Tensor = fresh.eval()(input_ids=token_WL, attention_mask=mask_WL.long()).logits
         return self.by_class(logits)
 
-    def _questions(self) -> tuple[Tensor, Tensor]:
-        token_WL = questions(self.model.config.vocab_size, self.context, self.model.device)
+    def _probe_windows(self) -> tuple[Tensor, Tensor]:
+        token_WL = probe_tokens(self.model.config.vocab_size, self.context, self.model.device)
         mask_WL = torch.ones_like(token_WL, dtype=torch.bool)
         mask_WL[1, -(token_WL.shape[1] // 4) :] = False
         return token_WL, mask_WL

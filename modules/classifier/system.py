@@ -292,8 +292,8 @@ class TextClassifier(Tokenized, EvaluatedClassifier):
 
     def outputs(self) -> Tensor:
         """Logits of a few windows, as in training."""
-        return self.classifier.answers()
+        return self.classifier.probe_logits()
 
     def outputs_of(self, folder: Path) -> Tensor:
         """The same of an exported folder, as others load it."""
-        return self.classifier.answers_of(folder)
+        return self.classifier.probe_logits_of(folder)

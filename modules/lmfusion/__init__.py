@@ -1,1 +1,1 @@
-"""LMFusion: image experts beside a frozen language model."""
+"""LMFusion: image experts added to a frozen language model."""

@@ -12,7 +12,7 @@ class ImageTextBatch(TypedDict):
 
     T = text positions, I = images, n = patches of an image, P = I * n, S = T + P, N = runs. Text
     is ordered: first all prefix text (before the first image of its document; the whole of a
-    document without images), document by document, then all later text. Every image stands between
+    document without images), document by document, then all later text. Every image is enclosed by
     -1 and -2; a -2 at a document's end is left out. Numbers are plain Python.
 
     Attributes:

@@ -66,8 +66,8 @@ class LMFusion(Tokenized, System):
     """
 
     no_export = (
-        "no format of others holds image experts beside a language model; the checkpoint holds all "
-        "that was trained, and the language model stays what its folder holds"
+        "no other library has a format for image experts in a language model; the checkpoint holds "
+        "all trained weights, and the language model is unchanged"
     )
 
     def __init__(

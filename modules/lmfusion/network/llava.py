@@ -169,7 +169,7 @@ def load_llava(source: str, revision: str, text_dtype: TextType) -> Any:
     check_source(source)
     kind = read(AutoConfig, source, revision=revision).model_type
     if kind not in ("llava", "llava_next"):
-        raise ValueError(f"{source} is a {kind}, no LLaVA; beside other models use BesideLlama")
+        raise ValueError(f"{source} is a {kind}, not a LLaVA; for other models use BesideLlama")
     return read_model(
         AutoModelForImageTextToText, source, revision=revision, dtype=weight_dtype(text_dtype)
     )

@@ -21,7 +21,7 @@ def test_a_human_text_that_stands_in_two_splits_is_refused_and_named(number, kee
     if split == first["split"]:
         check_splits(moved, {"train", "val", "test"})
         return
-    with pytest.raises(ValueError, match=f"human text {first['pair_id']}.* stands in two splits"):
+    with pytest.raises(ValueError, match=f"human text {first['pair_id']}.* occurs in two splits"):
         check_splits(moved, {"train", "val", "test"})
     check_splits(moved, {first["split"]})
 
@@ -32,10 +32,10 @@ def test_all_texts_in_two_splits_are_counted_and_the_first_are_named():
     moved = as_rows([*rows, *({**row, "split": "test"} for row in firsts)])
     num = len({row["pair_id"] for row in firsts})
     with pytest.raises(
-        ValueError, match=f"{num} texts stand in more than one split.*drop"
+        ValueError, match=f"{num} texts occur in more than one split.*drop"
     ) as raised:
         check_splits(moved, {"train", "test"})
-    assert str(raised.value).count("stands in two splits") == 20
+    assert str(raised.value).count("occurs in two splits") == 20
     assert f"and {num - 20} more" in str(raised.value)
 
 
@@ -43,7 +43,7 @@ def test_texts_in_two_splits_are_left_out_where_that_is_asked_for(data):
     rows = made_up()
     moved = [{**row, "split": "test"} for row in rows if row["split"] == "train"][:8]
     moved += [{**row, "split": "val"} for row in rows if row["split"] == "train"][-4:]
-    with pytest.raises(ValueError, match="stand in more than one split"):
+    with pytest.raises(ValueError, match="occur in more than one split"):
         data([*rows, *moved]).setup("fit")
     datamodule = data([*rows, *moved], leaks="drop")
     with pytest.warns(UserWarning, match="12 rows of train are left out"):

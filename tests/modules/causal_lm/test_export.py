@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cli import main
-from modules.causal_lm.export import questions
+from modules.causal_lm.export import probe_tokens
 from modules.causal_lm.lora import Lora, adapt
 from modules.causal_lm.network import FromConfig
 from tests.fixtures.runs import fit, write_config
@@ -46,26 +46,26 @@ def test_adapters_of_tied_matrices_are_written_as_they_were_trained(
     make_network, tokenizer, tmp_path, targets, is_tied, dtype
 ):
     network = adapted(make_network(options=TIED), targets).to(dtype)
-    wanted = network.answers()
+    wanted = network.probe_logits()
     network.export(tmp_path, tokenizer)
     fresh = AutoModelForCausalLM.from_pretrained(tmp_path)
     assert fresh.dtype == dtype
     assert (fresh.lm_head.weight is fresh.model.embed_tokens.weight) == is_tied
     assert fresh.config.tie_word_embeddings == is_tied
     with torch.no_grad():
-        logits = fresh(input_ids=questions(300, 128, "cpu")).logits
+        logits = fresh(input_ids=probe_tokens(300, 128, "cpu")).logits
     error = (logits - wanted).float().std() / wanted.float().std()
     assert error < (1e-5 if dtype == torch.float32 else 0.02)
-    torch.testing.assert_close(network.answers_of(tmp_path), logits, rtol=0, atol=0)
+    torch.testing.assert_close(network.probe_logits_of(tmp_path), logits, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("targets", [["c_attn", "lm_head"], ["wte", "c_fc"], ["attn.c_proj"]])
 def test_a_tied_gpt2_is_written_as_it_was_trained(tokenizer, tmp_path, targets):
     torch.manual_seed(0)
     network = adapted(FromConfig(300, GPT2, "gpt2").eval(), targets)
-    wanted = network.answers()
+    wanted = network.probe_logits()
     network.export(tmp_path, tokenizer)
-    torch.testing.assert_close(network.answers_of(tmp_path), wanted, rtol=0, atol=1e-5)
+    torch.testing.assert_close(network.probe_logits_of(tmp_path), wanted, rtol=0, atol=1e-5)
 
 
 @pytest.fixture

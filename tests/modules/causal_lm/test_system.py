@@ -105,7 +105,7 @@ def test_only_adapters_are_saved_and_the_source_is_remembered(config, pretrained
     changed["model.norm.weight"] += 1
     save_file(changed, file, metadata={"format": "pt"})
     last = f"--ckpt_path={run / 'checkpoints' / 'last.ckpt'}"
-    with refused(r"last\.ckpt was trained beside frozen weights"):
+    with refused(r"last\.ckpt was trained with frozen weights"):
         fit(config, with_adapters(pretrained), last)
 
 

@@ -89,7 +89,7 @@ def test_an_export_writes_the_true_meaning_of_its_outputs(published, tmp_path):
     assert written["id2label"] == {"0": "machine", "1": "human"}
     assert torch.allclose(raw(tmp_path), raw(source))
     assert torch.allclose(said(build(str(tmp_path))), said(network))
-    assert torch.allclose(network.answers_of(tmp_path), network.answers(), atol=1e-6)
+    assert torch.allclose(network.probe_logits_of(tmp_path), network.probe_logits(), atol=1e-6)
 
 
 def test_names_that_say_nothing_must_be_told_and_are_then_taken(published):

@@ -73,7 +73,7 @@ def test_checkpoints_leave_frozen_weights_out_and_reload_exactly(config, llama):
     with pytest.raises(ValueError, match=r"1 missing: network\.mark"):
         LMFusion.load_from_checkpoint(path)
     write_llama(llama, seed=2)
-    with refused(r"trained beside frozen weights .* but the config has"):
+    with refused(r"trained with frozen weights .* but the config has"):
         fit(config, last(run), steps(6))
 
 

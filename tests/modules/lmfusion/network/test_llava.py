@@ -157,5 +157,5 @@ def test_features_without_a_place_are_refused(pair):
 
 def test_a_model_that_does_not_see_is_refused(tmp_path):
     llama().save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="is a llama, no LLaVA"):
+    with pytest.raises(ValueError, match="not a LLaVA; for other models use"):
         BesideLlava(str(tmp_path), lambda width: LinearPatchifier(width, 8, 3, 2))
