@@ -13,10 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from modules.causal_lm.tokens.same_tokens import own_tokenizer
 from modules.classifier.network import Pretrained
 from modules.decoding.evaluate import Answered
-from modules.summariser.guide import trained_classifier
+from modules.summariser.guide import tokenizer_beside, trained_classifier
 from modules.summariser.marks import Marks
 
 WORD = re.compile(r"\w+|[^\w\s]")
@@ -134,6 +133,7 @@ class StanceKept:
         ]
 
     @torch.inference_mode()
+    @torch.autocast("cpu", enabled=False)  # the same whatever the precision of a run
     def probabilities(self, texts: Sequence[str]) -> Tensor:
         """Probabilities of the stances, [N, K], of the beginning of each text."""
         tokenizer, network = self.opened()
@@ -154,12 +154,11 @@ class StanceKept:
         """Tokenizer and classifier, loaded when first needed.
 
         Raises:
-            ValueError: There is no tokenizer beside the weights.
+            FileNotFoundError: The local folder does not exist.
+            ValueError: There is no tokenizer beside the weights, or its classes are others.
         """
         if self._opened is None:
-            tokenizer = own_tokenizer(self.source)
-            if tokenizer is None:
-                raise ValueError(f"{self.source} holds no tokenizer, so it cannot read texts")
+            tokenizer = tokenizer_beside(self.source)
             network = trained_classifier(self.source, tokenizer, self.classes, self.labels)
             self._opened = tokenizer, network
         return self._opened

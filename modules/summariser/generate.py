@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from modules.diffusion.noise import gaussian
-from modules.diffusion.schedule import Schedule
+from modules.diffusion.schedule import Schedule, widest
 from modules.diffusion.timesteps import Spacing, spaced
 from modules.nn.generators import generator_of, seed_of
 from modules.summariser.control import Steering
@@ -141,11 +141,11 @@ class SummarySampler:
         for number, (step, after) in enumerate(pairwise(self.path)):
             share_BSV = self.self_conditioning.input(simplex_BSV, before)
             time = step / self.schedule.num_steps
-            time_B = torch.full((num,), time, device=device)
+            time_B = torch.full((num,), time, device=device, dtype=torch.float32)
             logits_BSV = self.network(share_BSV, time_B, context).float()
             self.cost.denoiser += num
             before = logits_BSV
-            if self.steering and self.steering.control.is_due(number, time):
+            if num and self.steering and self.steering.control.is_due(number, time):
                 moved = self.steering.steer(logits_BSV, asked_B, article_BC, mask_BC)
                 logits_BSV = moved.logits_BSV
                 self.cost.guide += moved.num_passes
@@ -157,5 +157,5 @@ class SummarySampler:
             yield Denoised(step, logits_BSV, tokens)
             if after:
                 noise_BSV = gaussian(shape, generators, device)
-                abar_B = torch.full((num,), self.signals[number + 1], device=device)
-                simplex_BSV = self.simplex.noised(tokens, noise_BSV, abar_B)
+                abar_B = torch.full((num,), self.signals[number + 1], dtype=widest(device))
+                simplex_BSV = self.simplex.noised(tokens, noise_BSV, abar_B.to(device))

@@ -10,11 +10,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from modules.causal_lm.architecture.options import check_source
 from modules.causal_lm.tokens.same_tokens import own_tokenizer, strings
 from modules.causal_lm.tokens.vocabulary import vocabulary_size
 from modules.classifier.network import ClassifierNetwork, Pretrained
-from modules.summariser.beside import Beside
 from modules.summariser.marks import Marks
+from modules.summariser.network.beside import Beside
 from modules.weights.origin import source_of
 
 Sees = Literal["summary", "article_and_summary"]
@@ -53,7 +54,9 @@ class Guide:
             stances: Names of the stances, by index.
 
         Raises:
-            ValueError: Its classes are others, or a token of the summaries has no counterpart.
+            FileNotFoundError: The local folder does not exist.
+            ValueError: Its classes are others, it has no tokenizer, or a token of the summaries has
+                no counterpart.
         """
         classes = list(self.classes or stances)
         if self.target is not None and self.target not in classes:
@@ -63,7 +66,7 @@ class Guide:
                 f"the classes of the guide {self.source} are {', '.join(classes)}, not the stances "
                 f"{', '.join(stances)}: say which is wanted by `target`"
             )
-        theirs = own_tokenizer(self.source, self.revision) or tokenizer
+        theirs = tokenizer_beside(self.source, self.revision)
         network = trained_classifier(self.source, theirs, classes, self.labels, self.revision)
         index_V = counterparts(tokenizer, theirs, self.source)
         return OpenGuide(self, network, index_V, Marks.of(tokenizer), Marks.of(theirs).start)
@@ -102,13 +105,41 @@ class OpenGuide:
         return torch.full_like(asked_B, classes.index(self.guide.target))
 
     def read(self, token_BC: Tensor, mask_BC: Tensor) -> Tensor:
-        """Log-probabilities of the classes of plain texts, [B, K].
+        """Log-probabilities of the classes of plain texts, [B, K]; of what the classifier can read.
 
         Args:
             token_BC: Tokens of the summaries' tokenizer, marks included.
             mask_BC: True where one is real.
         """
+        token_BC, mask_BC = self.beginning(token_BC, mask_BC)
         return self.network(self.index_V[token_BC], mask_BC).float().log_softmax(-1)
+
+    def beginning(self, token_BC: Tensor, mask_BC: Tensor) -> tuple[Tensor, Tensor]:
+        """Texts cut to the classifier's positions, their end mark kept."""
+        longest = self.network.context or token_BC.shape[1]
+        is_cut_B = mask_BC[:, longest:].any(1)
+        token_BC = token_BC[:, :longest].clone()
+        token_BC[is_cut_B, -1] = self.marks.end
+        return token_BC, mask_BC[:, :longest]
+
+    def check_lengths(self, article: int, summary: int) -> None:
+        """Refuse summaries, with their articles where it sees these, that it cannot read whole.
+
+        Args:
+            article: Most tokens of an article.
+            summary: Positions of a summary.
+
+        Raises:
+            ValueError: They are too long; names the options of the data.
+        """
+        alone, longest = self.guide.sees == "summary", self.network.context
+        num = summary + (1 if alone else article)  # a mark comes before a summary alone
+        if longest is not None and num > longest:
+            what = "summary_length" if alone else "article_length and summary_length"
+            raise ValueError(
+                f"the guide {self.guide.source} reads {longest} tokens, but is to read {num}: "
+                f"lower data.init_args.{what}"
+            )
 
     def log_p(self, share_BSV: Tensor, article_BC: Tensor, mask_BC: Tensor) -> Tensor:
         """Log-probabilities of the classes, [B, K], differentiable in the shares.
@@ -132,6 +163,20 @@ class OpenGuide:
         beside = Beside.of(mask_BC, is_text_BS)
         x = beside.joined(before_BCD, summary_BSD)
         return self.network.logits_of(x, beside.mask_BL).float().log_softmax(-1)
+
+
+def tokenizer_beside(source: str, revision: str = "main") -> Any:
+    """The tokenizer of a classifier, without which its ids mean nothing.
+
+    Raises:
+        FileNotFoundError: The local folder does not exist.
+        ValueError: There is none beside the weights.
+    """
+    check_source(source)
+    tokenizer = own_tokenizer(source, revision)
+    if tokenizer is None:
+        raise ValueError(f"{source} holds no tokenizer, so it cannot read texts")
+    return tokenizer
 
 
 def trained_classifier(

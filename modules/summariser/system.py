@@ -8,9 +8,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 from typing_extensions import override
 
-from modules.base.system import System, constant
-from modules.base.tokenized import Tokenized
-from modules.causal_lm.tokens.padding import padded
+from modules.base.system import constant
 from modules.causal_lm.tokens.same_tokens import check_own_tokens
 from modules.causal_lm.tokens.vocabulary import vocabulary_size
 from modules.decoding.evaluate import Answered, Measure
@@ -20,29 +18,21 @@ from modules.metrics.means import Means
 from modules.nn.builder import Builder
 from modules.nn.generators import generator_of
 from modules.summariser.batch import ArticleBatch
-from modules.summariser.control import Control, Steering
-from modules.summariser.evaluate import StanceKept
-from modules.summariser.generate import Generation, SummarySampler
-from modules.summariser.guide import OpenGuide
+from modules.summariser.control import Control
+from modules.summariser.generate import Generation
 from modules.summariser.loss import token_loss
-from modules.summariser.marks import Marks
 from modules.summariser.network.denoiser import Denoiser
 from modules.summariser.simplex import SelfConditioning, Simplex, Tokens
+from modules.summariser.summarise import SummarisingSystem
 from modules.summariser.times import Noising, draw_steps, own_steps
 
-UNKNOWN = -100
-"""A stance that nobody knows."""
-LONGEST = 100
-"""Tokens of what is summarised without data, where the network says nothing."""
 COUNT = "_count"
 """Ending of the names of numbers of summaries that have a quantity."""
 QUESTION = ("id", "article", "stance", "asked")
 """What measures know of a summary besides its text and its reference."""
-LENGTHS = ("article_length", "summary_length")
-"""Options of the data that the network must have positions for."""
 
 
-class Summariser(Tokenized, System):
+class Summariser(SummarisingSystem):
     """Train a network to denoise summaries, and draw them towards a stance.
 
     Args:
@@ -98,7 +88,7 @@ class Summariser(Tokenized, System):
         self.generation, self.control = generation, control
         self.measures = measures or []
         self.num_drawn = num_drawn
-        self._steering: Steering | None = None
+        self.check_measures()
         self.meter.unit = "articles"
 
     @override
@@ -106,23 +96,6 @@ class Summariser(Tokenized, System):
         network = self.make_network(vocabulary_size(self.tokenizer))
         check_own_tokens(self.tokenizer, network)
         return network
-
-    @property
-    def denoiser(self) -> Denoiser[Any]:
-        """The network, once it is built."""
-        assert isinstance(self.network, Denoiser)
-        return self.network
-
-    @property
-    def marks(self) -> Marks:
-        """Marks of the tokenizer."""
-        return Marks.of(self.tokenizer)
-
-    @override
-    def on_fit_start(self) -> None:
-        """Refuse lengths that the network has no positions for, before the first step."""
-        super().on_fit_start()
-        self.denoiser.check_lengths(*self.lengths())
 
     # Training
 
@@ -143,14 +116,25 @@ class Summariser(Tokenized, System):
         noise_BSV = self.noise(token_BS)
         context = self.denoiser.read(batch["article_BC"], batch["article_mask_BC"])
         context = self.denoiser.repeat(context, draws)
-        use = bool(torch.rand(()) < self.self_conditioning.probability)
+        use = self.sees_itself()
         logits_BSV = self.predict_tokens(token_BS, noise_BSV, step_B, context, use)
         return token_loss(logits_BSV, token_BS, self.counted(batch, draws)) / draws
 
     def noise(self, token_BS: Tensor) -> Tensor:
         """Standard normal noise for simplexes, [B, S, V]."""
         shape = (*token_BS.shape, self.denoiser.vocabulary)
-        return torch.randn(shape, device=token_BS.device)
+        return torch.randn(shape, device=token_BS.device, dtype=torch.float32)
+
+    def sees_itself(self) -> bool:
+        """Whether the network is shown a prediction in this step, by chance.
+
+        All ranks decide alike, though each has random numbers of its own: where they share the
+        weights, they can only compute together.
+        """
+        u = torch.rand((), dtype=torch.float32)
+        if self.num_ranks > 1:
+            u = self.sum_over_ranks(u) % 1  # as uniform as each of them
+        return bool(u < self.self_conditioning.probability)
 
     def counted(self, batch: ArticleBatch, draws: int = 1) -> Tensor | None:
         """Positions that count in the loss; None for all."""
@@ -170,7 +154,7 @@ class Summariser(Tokenized, System):
             context: Of the articles.
             conditioned: Whether the network also sees what it predicts without seeing it.
         """
-        abar_B, time_B = self.schedule.signal(step_B), step_B / self.schedule.num_steps
+        abar_B, time_B = self.schedule.signal(step_B), step_B.float() / self.schedule.num_steps
         simplex_BSV = self.simplex.noised(Tokens.one(token_BS), noise_BSV, abar_B)
         before: Tensor | None = None
         if conditioned:
@@ -185,13 +169,8 @@ class Summariser(Tokenized, System):
 
     @override
     def validated(self) -> Collection[str]:
-        drawn = ["summaries", *self.quantities] if self.num_drawn else []
+        drawn = ["summaries", *self.quantities] if self.num_drawn and self.measures else []
         return [f"validate/{name}" for name in ("loss", *drawn)]
-
-    @property
-    def quantities(self) -> list[str]:
-        """Names of what is measured of drawn summaries, in order."""
-        return [name for one in self.measures for name in one.names]
 
     def on_validation_epoch_start(self) -> None:
         """Start the sums."""
@@ -208,9 +187,10 @@ class Summariser(Tokenized, System):
             self.measure(some)
 
     def add_loss(self, batch: ArticleBatch) -> None:
-        """Add the loss of a batch, which depends neither on its other articles nor on ranks."""
-        if not batch["id_B"]:
-            return
+        """Add the loss of a batch, which depends neither on its other articles nor on ranks.
+
+        Of no articles too: ranks that share the weights compute together.
+        """
         token_BS = batch["summary_BS"]
         generators = [generator_of(0, "validation", name) for name in batch["id_B"]]
         steps = (self.schedule.num_steps, self.noising.power)
@@ -227,12 +207,15 @@ class Summariser(Tokenized, System):
         self.evaluation[1] += counts_BS.sum()
 
     def measure(self, batch: ArticleBatch) -> None:
-        """Draw the summaries of a batch and measure them."""
-        if not batch["id_B"]:
+        """Draw the summaries of a batch, and measure them by what is asked, not what a guide read.
+
+        So measures are the same with and without guides.
+        """
+        texts, names = self.draw(batch, self.wanted(batch)), self.names
+        if not texts:
             return
-        asked_B = self.wanted(batch)
-        texts, names = self.texts(self.draw(batch, asked_B)), self.names
-        columns = (batch["id_B"], batch["article_B"], names(batch["stance_B"]), names(asked_B))
+        asked = names(batch["asked_B"])
+        columns = (batch["id_B"], batch["article_B"], names(batch["stance_B"]), asked)
         questions = [dict(zip(QUESTION, row, strict=True)) for row in zip(*columns, strict=True)]
         known = [[one] if one else [] for one in batch["reference_B"]]
         answers = [Answered(*one) for one in zip(questions, texts, known, strict=True)]
@@ -262,93 +245,6 @@ class Summariser(Tokenized, System):
         row |= {name: value for name, value in found.items() if not name.endswith(COUNT)}
         row |= {"summaries": max(counts)} if counts else {}
         self.report({f"{stage}/{name}": value for name, value in row.items()})
-
-    # Summaries
-
-    def summaries(self, length: int) -> SummarySampler:
-        """What draws summaries of a length with this system's options."""
-        how = self.simplex, self.schedule, self.self_conditioning, self.generation
-        return SummarySampler(self.denoiser, *how, length, self.steering)
-
-    @property
-    def steering(self) -> Steering | None:
-        """Control with its classifiers, loaded when first needed; None without guides."""
-        if not self.control.is_on:
-            return None
-        if self._steering is None or self._steering.control is not self.control:
-            guides = [one.open(self.tokenizer, self.stances) for one in self.control.guides]
-            self._steering = Steering(self.control, [one.to(self.device) for one in guides])
-        return self._steering
-
-    def wanted(self, batch: ArticleBatch) -> Tensor:
-        """Stance that each summary shall have; where none is known, what the guide reads, [B]."""
-        asked_B, guide = batch["asked_B"], self.stance_guide
-        if guide is None or not bool((asked_B < 0).any()):
-            return asked_B
-        read_B = guide.read(batch["article_BC"], batch["article_mask_BC"]).argmax(-1)
-        return torch.where(asked_B < 0, read_B, asked_B)
-
-    @property
-    def stance_guide(self) -> OpenGuide | None:
-        """The first guide that reads stances."""
-        guides = self.steering.guides if self.steering else []
-        return next((one for one in guides if one.guide.target is None), None)
-
-    def draw(self, batch: ArticleBatch, asked_B: Tensor) -> Tensor:
-        """Tokens of the summaries of a batch, [B, S]."""
-        sampler = self.summaries(batch["summary_BS"].shape[1])
-        article = batch["article_BC"], batch["article_mask_BC"]
-        return sampler.draw(*article, asked_B, batch["id_B"])
-
-    def texts(self, token_BS: Tensor) -> list[str]:
-        """Summaries as texts."""
-        return [self.marks.text(self.tokenizer, row) for row in token_BS.tolist()]
-
-    def sample(self, prompts: list[str]) -> list[str]:
-        """Articles with their summaries, each in the stance that the guide reads in the article.
-
-        Args:
-            prompts: The articles; they are cut as the data cut theirs.
-        """
-        marks, (longest, length) = self.marks, self.lengths()
-        found = self.tokenizer(prompts, add_special_tokens=False)["input_ids"]
-        rows = [[marks.start, *row[: longest - 2], marks.end] for row in found]
-        article_BC, mask_BC = padded(rows, left=False, device=self.device, pad=marks.pad)
-        asked_B = torch.full((len(rows),), UNKNOWN, device=self.device)
-        if (guide := self.stance_guide) is not None:
-            asked_B = guide.read(article_BC, mask_BC.bool()).argmax(-1)
-        sampler = self.summaries(length)
-        texts = self.texts(sampler.draw(article_BC, mask_BC.bool(), asked_B, prompts))
-        return [f"{prompt}\n\n{text}" for prompt, text in zip(prompts, texts, strict=True)]
-
-    def lengths(self) -> tuple[int, int]:
-        """Most tokens of an article and positions of a summary, as the data have them."""
-        data = getattr(self.trainer, "datamodule", None)
-        article, summary = (getattr(data, name, None) for name in LENGTHS)
-        return int(article or LONGEST), int(summary or self.denoiser.longest_summary or LONGEST)
-
-    def names(self, stance_B: Tensor) -> list[str]:
-        """Names of stances; empty where unknown."""
-        return ["" if one < 0 else self.stances[one] for one in stance_B.tolist()]
-
-    def predict_step(self, batch: ArticleBatch, batch_idx: int) -> list[dict[str, Any]]:
-        """Summarise articles; one record each, with what guide and judges read before and after."""
-        if not batch["id_B"]:
-            return []
-        asked_B = self.wanted(batch)
-        texts = self.texts(self.draw(batch, asked_B))
-        columns: dict[str, Sequence[Any]] = {
-            "id": batch["id_B"],
-            "article": batch["article_B"],
-            "stance": self.names(batch["stance_B"]),
-            "asked": self.names(asked_B),
-            "summary": texts,
-        }
-        readers = {one.name: one for one in self.measures if isinstance(one, StanceKept)}
-        for name, reader in readers.items():
-            columns[f"{name}_article"] = reader.named(batch["article_B"])
-            columns[f"{name}_summary"] = reader.named(texts)
-        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def cut(batch: ArticleBatch, num: int) -> ArticleBatch:

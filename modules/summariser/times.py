@@ -39,14 +39,14 @@ def draw_steps(
         power: Of the uniform number; 1 is the paper's uniform t, below 1 there is more noise.
         device: Where the steps are needed.
     """
-    offset = torch.rand(num, device=device)
+    offset = torch.rand(num, device=device, dtype=torch.float32)  # 5000 steps need its digits
     stratum = torch.randperm(num, device=device)
     return steps_of((stratum + offset) / max(1, num), num_steps, power)
 
 
 def own_steps(generators: Sequence[torch.Generator], num_steps: int, power: float) -> Tensor:
     """One step for each summary, each from its own generator, on the CPU."""
-    u = [torch.rand(1, generator=one) for one in generators]
+    u = [torch.rand(1, generator=one, dtype=torch.float32) for one in generators]
     return steps_of(torch.cat(u) if u else torch.zeros(0), num_steps, power)
 
 

@@ -20,7 +20,7 @@ from modules.causal_lm.architecture.options import (
     make_config,
 )
 from modules.nn.activations import checkpoint_activations
-from modules.summariser.beside import Beside
+from modules.summariser.network.beside import Beside
 from modules.summariser.network.denoiser import Denoiser
 from modules.weights.origin import read, read_model
 
@@ -93,6 +93,15 @@ class MaskedLM(Denoiser[ReadArticle]):
 
     @override
     def forward(self, share_BSV: Tensor, time_B: Tensor, context: ReadArticle) -> Tensor:
+        if len(share_BSV):
+            return self.logits(share_BSV, time_B, context)
+        # a model of transformers takes no empty batch: one of zeros stands for it
+        share_1SV, time_1 = share_BSV.new_zeros(1, *share_BSV.shape[1:]), time_B.new_zeros(1)
+        token_11 = context.token_BC.new_zeros(1, 1)
+        return self.logits(share_1SV, time_1, ReadArticle(token_11, token_11 == 0))[:0]
+
+    def logits(self, share_BSV: Tensor, time_B: Tensor, context: ReadArticle) -> Tensor:
+        """Logits of one summary or more."""
         words = self.model.get_input_embeddings()
         weight = words.weight if self.share_embedding is None else self.share_embedding
         noised = share_BSV.to(weight.dtype) @ weight

@@ -145,7 +145,7 @@ class PrefixBlock(nn.Module):
         """Attention over the prefix and these positions, [B, L, D], and their keys and values."""
         x = x + self.mixed(x * mask_BL[..., None])
         batch, length, width = x.shape
-        split = self.query_key_value(x).view(batch, length, 3, self.heads, -1)
+        split = self.query_key_value(x).view(batch, length, 3, self.heads, width // self.heads)
         query, key, value = split.permute(2, 0, 3, 1, 4)
         query, key = rotated(self.query_norm(query)), rotated(self.key_norm(key))
         keys, values, mask = key, value, mask_BL
@@ -176,6 +176,7 @@ def rotated(x: Tensor) -> Tensor:
 
 def waves(time_B: Tensor) -> Tensor:
     """Sines and cosines of the time, [B, 2 NUM_FREQUENCIES], from half a turn upwards."""
-    rate = torch.pi * 1.3 ** torch.arange(NUM_FREQUENCIES, device=time_B.device)
+    power = torch.arange(NUM_FREQUENCIES, device=time_B.device, dtype=torch.float32)
+    rate = torch.pi * 1.3**power
     angle = time_B.float()[:, None] * rate
     return torch.cat([angle.sin(), angle.cos()], -1)

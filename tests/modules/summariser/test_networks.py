@@ -94,6 +94,13 @@ def test_time_article_and_every_summary_position_matter(prefix, family):
     assert moved(base, turned).all()
 
 
+@pytest.mark.parametrize("family", ["prefix", *FAMILIES])
+def test_no_articles_have_no_logits(prefix, family):
+    """A rank without articles still computes with the others."""
+    article, mask, share, time = (one[:0] for one in batch())
+    assert predicted(every(prefix, family), article, mask, share, time).shape == (0, S, V)
+
+
 def moved(a, b):
     """Which rows differ by more than rounding."""
     return (a - b).abs().flatten(1).amax(1) > 1e-4

@@ -1,0 +1,102 @@
+"""Small runs of the summariser through the command line: on two ranks, and resumed."""
+
+import csv
+
+import pytest
+import torch
+
+from cli import main
+from tests.fixtures.runs import (
+    fit,
+    fit_on_ranks,
+    last,
+    losses,
+    newest_run,
+    weights,
+    write_small_run,
+)
+
+WORDS, GUIDE = "assets/newsroom_words", "assets/newsroom_guide"
+NEWS = "datamodules.synthetic.newsroom.source.NewsroomArticles"
+
+
+def source(num, seed):
+    return {"class_path": NEWS, "init_args": {"num": num, "seed": seed}}
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Five articles in batches of two: on two ranks, one has an empty batch at the end."""
+    network = {
+        "class_path": "modules.summariser.network.prefix.PrefixDenoiser",
+        "init_args": {"summary_length": 16, "width": 16, "depth": 2, "heads": 2, "inner": 16},
+    }
+    judge = {
+        "class_path": "modules.summariser.evaluate.StanceKept",
+        "init_args": {"source": GUIDE, "name": "guide"},
+    }
+    reader = {"class_path": "datamodules.synthetic.newsroom.reader.NewsroomMeasures"}
+    model = {
+        "class_path": "modules.summariser.system.Summariser",
+        "init_args": {
+            "tokenizer": WORDS,
+            "network": network,
+            "control": {"guides": [{"source": GUIDE}], "strength": 300.0},
+            "generation": {"num_steps": 2},
+            "measures": [reader, judge],
+            "optimizer": {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.01}},
+        },
+    }
+    data = {
+        "class_path": "datamodules.articles.datamodule.ArticleData",
+        "init_args": {
+            "tokenizer": WORDS,
+            "train": [source(40, 0)],
+            "validate": [source(5, 1)],
+            "test": [source(5, 2)],
+            "article_length": 56,
+            "summary_length": 16,
+            "batch_size": 4,
+            "eval_batch_size": 2,
+            "cache": str(tmp_path / "cache"),
+        },
+    }
+    return write_small_run(tmp_path, {"model": model, "data": data})
+
+
+def measured(run, stage):
+    """The quantities of an evaluation."""
+    with (run / "metrics.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row.get(f"{stage}/loss")]
+    [row] = rows
+    return {name: float(value) for name, value in row.items() if name.startswith(stage) and value}
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_two_ranks_test_as_one_process_though_one_runs_out_of_articles(config, strategy):
+    trained = last(fit(config))
+    main(["test", f"--config={config}", trained])
+    alone = measured(newest_run(config), "test")
+    layer = f"--config=configs/strategy/{strategy}.yaml"
+    together = measured(fit_on_ranks(config, 2, layer, trained, command="test"), "test")
+    assert together == pytest.approx(alone, rel=1e-5)
+    assert together["test/summaries"] == 5
+
+
+def test_ranks_that_share_the_weights_train_and_validate_as_ranks_that_each_have_all(config):
+    """Both see their predictions in the same steps, though each has noise of its own."""
+    how = ["--trainer.max_steps=6", "--trainer.val_check_interval=3"]
+    shared, whole = (
+        fit_on_ranks(config, 2, f"--config=configs/strategy/{name}.yaml", *how)
+        for name in ("fsdp2", "ddp")
+    )
+    assert losses(shared) == pytest.approx(losses(whole), rel=1e-4)
+
+
+def test_a_resumed_run_is_the_uninterrupted_one(config):
+    whole = fit(config, "--trainer.max_steps=6")
+    first = fit(config, "--trainer.max_steps=3")
+    resumed = fit(config, "--trainer.max_steps=6", last(first))
+    assert losses(resumed) == losses(whole)[3:]
+    expected, found = weights(whole), weights(resumed)
+    assert all(torch.equal(value, found[name]) for name, value in expected.items())
