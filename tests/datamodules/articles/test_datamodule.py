@@ -1,108 +1,21 @@
 """Articles as batches."""
 
-import json
 from itertools import islice
 
-import lightning as L
-import pytest
 import torch
 
 from datamodules.articles.datamodule import ArticleData
-from datamodules.articles.source import Article, ArticleSource
-from datamodules.records.document import BadSample
-
-STANCES = ["left", "center", "right"]
-LONG = 12
-"""Tokens of an article in most tests, marks included."""
-SHORT = 6
-"""Positions of a summary in most tests."""
-
-
-class Given(ArticleSource):
-    """Articles as they are given."""
-
-    def __init__(self, *articles: Article | BadSample, name: str = "given"):
-        self.given = articles
-        self.title = name
-        self.times = 0
-
-    @property
-    def name(self) -> str:
-        return self.title
-
-    def articles(self):
-        self.times += 1
-        yield from self.given
-
-
-class Reads(L.LightningModule):
-    """Remembers the batches of every command."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer = torch.nn.Linear(1, 1)
-        self.seen = []
-
-    def training_step(self, batch, batch_idx):
-        self.seen.append(batch)
-        return self.layer(torch.ones(1, 1)).sum()
-
-    def validation_step(self, batch, batch_idx):
-        self.seen.append(batch)
-
-    def predict_step(self, batch, batch_idx):
-        self.seen.append(batch)
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), 0.1)
-
-
-def story(number: int, num_words: int = 5, **more) -> Article:
-    words = " ".join(f"word{number + n}" for n in range(num_words))
-    facts = {"summary": f"sum {number}", "stance": STANCES[number % 3]} | more
-    return Article(f"a{number}", f"f:{number + 1}", f"{words}.", **facts)
-
-
-def stories(num: int) -> list[Article]:
-    return [story(n, num_words=2 + 3 * n % 11) for n in range(num)]
-
-
-@pytest.fixture
-def data(tmp_path, tokenizer_folder):
-    """Data over given articles."""
-
-    def build(*articles, **more):
-        sources = {part: [Given(*articles)] for part in ("train", "validate", "test")}
-        sizes = {"article_length": LONG, "summary_length": SHORT, "batch_size": 4}
-        given = {**sources, **sizes, "cache": str(tmp_path / "cache"), **more}
-        return ArticleData(tokenizer_folder, **given)
-
-    return build
-
-
-def batches(data, command="test"):
-    data.setup(command)
-    loaders = {"test": data.test_dataloader, "predict": data.predict_dataloader}
-    return list((loaders | {"validate": data.val_dataloader})[command]())
-
-
-def told(data, command="test", *keys):
-    """The values under some keys of every item."""
-    found = batches(data, command)
-    return [row for b in found for row in zip(*(listed(b[key]) for key in keys), strict=True)]
-
-
-def listed(values):
-    return values.tolist() if isinstance(values, torch.Tensor) else values
-
-
-def trainer(folder=None, **more) -> L.Trainer:
-    from lightning.pytorch.loggers import CSVLogger
-
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False}
-    logger = False if folder is None else CSVLogger(folder, name="", version="")
-    return L.Trainer(accelerator="cpu", logger=logger, enable_checkpointing=False, **quiet, **more)
-
+from tests.fixtures.articles import (
+    LONG,
+    SHORT,
+    Given,
+    Reads,
+    batches,
+    rows_of,
+    stories,
+    story,
+    trainer,
+)
 
 # What a batch holds
 
@@ -255,7 +168,7 @@ def test_texts_are_tokenised_once_and_read_once(data, monkeypatch):
 def test_the_limit_is_of_each_source_and_not_of_training(data):
     one, two = Given(*stories(4)), Given(*(story(n) for n in range(10, 14)))
     found = data(*stories(4), test=[one, two], limit=2)
-    assert told(found, "test", "id_B") == [("a0",), ("a1",), ("a10",), ("a11",)]
+    assert rows_of(found, "test", "id_B") == [("a0",), ("a1",), ("a10",), ("a11",)]
     found.setup("fit")
     assert len(found.articles("train")) == 4
     assert len(found.articles("validate")) == 2
@@ -265,15 +178,17 @@ def test_the_limit_is_of_each_source_and_not_of_training(data):
 
 
 def test_every_article_comes_once_for_each_stance_that_is_asked_for(data):
-    found = told(data(*stories(2), asked=["right", "left"]), "test", "id_B", "stance_B", "asked_B")
+    found = rows_of(
+        data(*stories(2), asked=["right", "left"]), "test", "id_B", "stance_B", "asked_B"
+    )
     assert found == [("a0", 0, 2), ("a0", 0, 0), ("a1", 1, 2), ("a1", 1, 0)]
 
 
 def test_an_article_that_names_its_own_stances_comes_for_those(data):
     articles = [story(0, asked=("center",)), story(1), story(2, asked=("left", "right", "left"))]
     keys = ("id_B", "asked_B")
-    assert told(data(*articles), "test", *keys) == [("a0", 1), ("a1", 1), ("a2", 0), ("a2", 2)]
-    both = told(data(*articles, asked=["left", "right"]), "validate", *keys)
+    assert rows_of(data(*articles), "test", *keys) == [("a0", 1), ("a1", 1), ("a2", 0), ("a2", 2)]
+    both = rows_of(data(*articles, asked=["left", "right"]), "validate", *keys)
     assert both == [("a0", 1), ("a1", 0), ("a1", 2), ("a2", 0), ("a2", 2)]
 
 
@@ -284,84 +199,6 @@ def test_training_asks_for_the_stance_of_the_article_whatever_a_user_asks_for(da
     [batch] = list(found.train_dataloader())
     assert torch.equal(batch["asked_B"], batch["stance_B"])
     assert sorted(batch["id_B"]) == ["a0", "a1", "a2", "a3"]
-
-
-# What cannot be used
-
-
-def test_long_articles_are_cut_counted_and_told_in_one_line(data, capsys):
-    short = Article("a1", "f:2", "to be", "is", "center")
-    found = data(story(0, num_words=40), short, story(2, summary="one " * 9))
-    [batch] = batches(found)
-    assert batch["cut_B"][0] > 100
-    assert batch["cut_B"][1] == 0
-    assert batch["article_B"][0] == found.articles("test")[0].text
-    [line] = capsys.readouterr().out.splitlines()
-    assert line.startswith("test: 3 articles (1 left, 1 center, 1 right); 2 are longer than 12 tok")
-    assert "1 have a summary longer than 6 tokens, which is cut" in line
-    share = sum(batch["cut_B"]) / sum(len(one) for one in found._items["test"].tokens)
-    assert f"({share:.1%} of all tokens)" in line
-
-
-def test_empty_articles_and_in_training_empty_summaries_are_bad_and_listed(data, tmp_path):
-    articles = [*stories(6), story(6, summary=""), Article("b", "f:8", " \n"), story(8)]
-    found = data(*articles, max_bad_rate=0.5)
-    with pytest.warns(UserWarning, match=r"2 of 9 documents are bad .*f:7 \(the summary is empty"):
-        trainer(tmp_path, max_steps=1, limit_val_batches=0).fit(Reads(), found)
-    assert len(found.articles("train")) == 7
-    assert len(found.articles("validate")) == 8
-    lines = [json.loads(line) for line in (tmp_path / "bad_samples.jsonl").open()]
-    assert [(row["stage"], row["origin"], row["reason"]) for row in lines] == [
-        ("train", "f:7", "the summary is empty"),
-        ("train", "f:8", "the article is empty"),
-        ("validate", "f:8", "the article is empty"),
-    ]
-    with pytest.raises(ValueError, match=r"given: 2 of 9 documents are bad .*f:8 \(the article"):
-        data(*articles).setup("fit")
-
-
-def test_a_stance_that_is_not_known_is_named_with_those_that_are(data):
-    with pytest.raises(ValueError, match=r"f:2: the stance 'green' is none of left, center, right"):
-        data(story(0), story(1, stance="green")).setup("test")
-    with pytest.raises(ValueError, match=r"f:1 asks for the stance 'rihgt', which is none of left"):
-        data(story(0, asked=("rihgt",))).setup("test")
-    with pytest.raises(ValueError, match=r"asked: the stance 'rihgt' is none of left, center, rig"):
-        data(asked=["left", "rihgt"])
-    for asked in ([], ["left", "left"]):
-        with pytest.raises(ValueError, match="asked must name each stance once"):
-            data(asked=asked)
-    with pytest.raises(ValueError, match="two or more different names, got left, left"):
-        data(stances=["left", "left"])
-
-
-def test_two_articles_of_one_id_are_refused_with_both_origins(data):
-    with pytest.raises(ValueError, match=r"two articles have the id 'a1' \(f:2 and f:9\)"):
-        data(*stories(3), Article("a1", "f:9", "some words")).setup("test")
-
-
-def test_what_has_no_source_is_named(data):
-    for part, command in {"train": "fit", "validate": "validate", "test": "test"}.items():
-        with pytest.raises(ValueError, match=rf"no {part} articles: give data\.init_args\.{part}"):
-            data(story(0), **{part: None}).setup(command)
-    without = data(story(0), validate=None)
-    without.setup("fit")
-    assert without.val_dataloader() == []
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"article_length": 2},
-        {"summary_length": 1},
-        {"batch_size": 0},
-        {"limit": 0},
-        {"max_bad_rate": 1.5},
-        {"pool_size": 0},
-    ],
-)
-def test_a_number_out_of_bounds_is_named(data, wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        data(**wrong)
 
 
 def test_a_tokenizer_may_be_trained_on_the_training_articles_and_their_summaries(data):
