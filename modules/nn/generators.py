@@ -67,6 +67,16 @@ def draw(p_SV: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         total = float(total_S1[row])
         raise ValueError(f"nothing can be drawn for sequence {row}: its shares sum to {total}")
     u = [torch.rand(1, generator=one, dtype=torch.float64) for one in generators]
-    u_S1 = torch.stack(u).to(p_SV.device, exact)
-    place_S1 = torch.searchsorted(sum_SV.contiguous(), u_S1 * total_S1, right=True)
-    return place_S1[:, 0].clamp(max=p_SV.shape[-1] - 1)
+    return inverse(sum_SV, torch.cat(u).to(p_SV.device, exact))
+
+
+def inverse(sum_SV: Tensor, u_S: Tensor) -> Tensor:
+    """The first token of each row whose cumulated share exceeds u times the total, [S].
+
+    Args:
+        sum_SV: Cumulated shares; their total need not be 1.
+        u_S: Numbers in [0, 1).
+    """
+    at_S1 = u_S[:, None].to(sum_SV.dtype) * sum_SV[:, -1:]
+    place_S1 = torch.searchsorted(sum_SV.contiguous(), at_S1, right=True)
+    return place_S1[:, 0].clamp(max=sum_SV.shape[-1] - 1)

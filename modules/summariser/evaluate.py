@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from modules.causal_lm.tokens.padding import padded
 from modules.classifier.network import Pretrained
 from modules.decoding.evaluate import Answered
 from modules.summariser.guide import tokenizer_beside, trained_classifier
@@ -144,9 +145,7 @@ class StanceKept:
             marks = Marks.of(tokenizer)
             ids = tokenizer(part, add_special_tokens=False)["input_ids"]
             rows = [[marks.start, *one[: longest - 2], marks.end] for one in ids]
-            length = max(map(len, rows))
-            token = torch.tensor([row + [marks.pad] * (length - len(row)) for row in rows])
-            mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in rows])
+            token, mask = padded(rows, left=False, pad=marks.pad)
             found.append(network(token, mask.bool()).float().softmax(-1))
         return torch.cat(found)
 

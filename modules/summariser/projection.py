@@ -13,6 +13,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from modules.diffusion.schedule import widest
+from modules.nn.generators import inverse
 from modules.summariser.simplex import Tokens
 
 TRIES = 8
@@ -147,16 +148,8 @@ def in_order(top_BSM: Tensor, id_BSM: Tensor) -> Tensor:
 
 
 def draw(share_NV: Tensor, u_N: Tensor) -> Tensor:
-    """Tokens [N] by the inverse of the cumulated shares, whose total need not be 1.
-
-    Args:
-        share_NV: Not negative.
-        u_N: Numbers in [0, 1).
-    """
-    sum_NV = share_NV.cumsum(-1, dtype=widest(share_NV.device))
-    at_N1 = u_N[:, None].to(sum_NV.dtype) * sum_NV[:, -1:]
-    place_N1 = torch.searchsorted(sum_NV, at_N1, right=True)
-    return place_N1[:, 0].clamp(max=share_NV.shape[-1] - 1)
+    """Tokens [N] by the inverse of the cumulated shares; arguments as of `inverse`."""
+    return inverse(share_NV.cumsum(-1, dtype=widest(share_NV.device)), u_N)
 
 
 def are_in_nucleus(logits_NV: Tensor, token_N: Tensor, p: float) -> Tensor:

@@ -25,6 +25,7 @@ from benchmarks.claims.p3sum.causal import CausalSummariser
 from benchmarks.claims.training import bare, fit
 from datamodules.synthetic.newsroom.reader import NewsroomMeasures
 from engine.measure.flops import FlopCounter
+from modules.causal_lm.tokens.padding import padded
 from modules.summariser.batch import ArticleBatch
 from modules.summariser.control import Control, Steering
 from modules.summariser.generate import SummarySampler
@@ -180,9 +181,8 @@ class Drawn:
         known, marks = self.system.tokenizer, self.system.marks
         rows = [known(text, add_special_tokens=False)["input_ids"] for text in texts]
         rows = [[marks.start, *row, marks.end] for row in rows]
-        length = max(map(len, rows))
-        token = torch.tensor([row + [marks.pad] * (length - len(row)) for row in rows])
-        log_p_BK = guide.network(token, token != marks.pad).log_softmax(-1)
+        token, mask = padded(rows, left=False, pad=marks.pad)
+        log_p_BK = guide.network(token, mask.bool()).log_softmax(-1)
         found: Tensor = log_p_BK.gather(1, self.asked_B[:, None])[:, 0]
         return found
 
