@@ -70,7 +70,7 @@ class CausalSummariser:
         self.model.eval()
         spent = steps * counter.total / 1e12
         minutes = (monotonic() - start) / 60
-        return {"steps": steps, "minutes": minutes, "tera_flops": spent, "loss": float(loss)}
+        return {"steps": steps, "minutes": minutes, "tera_flops": spent, "loss": loss.item()}
 
     def loss(self, batch: ArticleBatch) -> Tensor:
         """Mean cross-entropy of the summaries' tokens and ends."""

@@ -1,0 +1,191 @@
+"""What the parts share: trained summarisers, summaries in many ways, and what is read of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.bench.harness import Bench
+from benchmarks.claims.training import bare, fit
+from datamodules.synthetic.newsroom.reader import NewsroomMeasures
+from engine.measure.flops import FlopCounter
+from modules.causal_lm.tokens.padding import padded
+from modules.summariser.batch import ArticleBatch
+from modules.summariser.control import Control, Steering
+from modules.summariser.generate import SummarySampler
+from modules.summariser.system import Summariser
+
+CONFIG = Path(__file__).parents[3] / "configs" / "p3sum" / "tiny.yaml"
+QUANTITIES = {
+    "facts": "facts right",
+    "exact": "known sentence and every fact right",
+    "kept": "stance kept (Suc)",
+    "both": "exact and stance kept",
+}
+"""What the reader's measures are called in the table."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is trained and drawn.
+
+    Attributes:
+        num_steps: Steps of the summariser; None takes the config's own.
+        num_articles: Held-out articles.
+        seeds: Of generation.
+        most: Largest n of best of n.
+    """
+
+    num_steps: int | None
+    num_articles: int
+    seeds: tuple[int, ...]
+    most: int
+
+
+FULL = Scale(None, 256, (0, 1, 2), 8)
+QUICK = Scale(2, 4, (0,), 2)
+Rates = dict[str, float]
+"""Means of the reader's measures, and `gigaflops` a summary."""
+
+
+class Claims:
+    """What the parts work with.
+
+    Args:
+        bench: Receives the rows.
+    """
+
+    def __init__(self, bench: Bench):
+        self.bench = bench
+        self.scale = QUICK if bench.quick else FULL
+        self.frontier: dict[str, Rates] = {}
+        bench.details["frontier"] = self.frontier
+        self.trained: dict[str, Any] = {}
+        bench.details["training"] = {}
+
+    def summariser(self) -> Any:
+        """What tiny.yaml describes, fitted; the same for all parts of a run."""
+        return self.trained.get("summariser") or self.train("summariser")
+
+    def train(self, name: str, *overrides: str) -> Any:
+        """Fit tiny.yaml, changed, as the command line would."""
+        self.bench.say(f"training {name}")
+        built = bare(CONFIG, self.scale.num_steps, "--model.init_args.num_drawn=0", *overrides)
+        minutes, losses = fit(built)
+        batch = next(iter(built.datamodule.train_dataloader()))
+        with FlopCounter() as counter:
+            built.model.training_loss(batch).backward()
+        built.model.zero_grad()
+        steps = built.trainer.global_step
+        self.bench.details["training"][name] = {
+            "steps": steps,
+            "minutes": minutes,
+            "tera_flops": steps * counter.total / 1e12,
+            "loss": losses["loss"],
+        }
+        self.trained[name] = built
+        return built
+
+    def articles(self, built: Any) -> ArticleBatch:
+        """Held-out articles in one batch."""
+        data = built.datamodule
+        data.setup("test")
+        data.limit = self.scale.num_articles
+        data.eval_batch_size = self.scale.num_articles
+        batch: ArticleBatch = next(iter(data.test_dataloader()))
+        return batch
+
+    def note(self, name: str, rates: Rates) -> Rates:
+        """Keep and show one point of the frontier."""
+        self.frontier[name] = rates
+        shown = ", ".join(f"{key} {rates[key]:.3f}" for key in (*QUANTITIES, "gigaflops"))
+        self.bench.say(f"{name}: {shown}")
+        return rates
+
+
+class Drawn:
+    """Draws summaries of the same articles in many ways.
+
+    Args:
+        system: The summariser.
+        batch: The articles.
+        asked_B: Stance that is wanted of each.
+    """
+
+    def __init__(self, system: Summariser, batch: ArticleBatch, asked_B: Tensor):
+        self.system, self.batch, self.asked_B = system, batch, asked_B
+        self.steering = system.steering
+        assert self.steering is not None
+
+    def texts(self, control: Control | None, seed: int) -> tuple[list[str], float]:
+        """Summaries under a control, None for none, and gigaflops a summary."""
+        system, batch = self.system, self.batch
+        steering = None if control is None else Steering(control, self.guides)
+        how = replace(system.generation, seed=seed)
+        fixed = system.simplex, system.schedule, system.self_conditioning, how
+        sampler = SummarySampler(system.denoiser, *fixed, batch["summary_BS"].shape[1], steering)
+        with FlopCounter() as counter:
+            token_BS = sampler.draw(
+                batch["article_BC"], batch["article_mask_BC"], self.asked_B, batch["id_B"]
+            )
+        texts = [system.marks.text(system.tokenizer, row) for row in token_BS.tolist()]
+        return texts, counter.total / len(texts) / 1e9
+
+    @property
+    def guides(self) -> Any:
+        """The classifiers of the config."""
+        assert self.steering is not None
+        return self.steering.guides
+
+    def rates(self, control: Control | None, seeds: Sequence[int]) -> Rates:
+        """Means over seeds of generation."""
+        drawn = [self.texts(control, seed) for seed in seeds]
+        rows = [self.read(texts) | {"gigaflops": cost} for texts, cost in drawn]
+        return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+
+    def read(self, texts: Sequence[str]) -> Rates:
+        """What the exact reader says of summaries."""
+        names = self.system.names(self.asked_B)
+        found = NewsroomMeasures().score(
+            [
+                SimpleNamespace(question={"article": article, "asked": asked}, text=text)
+                for article, asked, text in zip(self.batch["article_B"], names, texts, strict=True)
+            ]
+        )
+        return {name: sum(some) / len(some) for name, some in found.items() if some}
+
+    def best_of(self, drawn: Sequence[Sequence[str]], costs: Sequence[float]) -> Rates:
+        """The summaries that the guide thinks most likely of the wanted stance."""
+        score_NB = torch.stack([self.wanted(texts) for texts in drawn])
+        best_B = score_NB.argmax(0).tolist()
+        texts = [drawn[n][b] for b, n in enumerate(best_B)]
+        return self.read(texts) | {"gigaflops": sum(costs)}
+
+    @torch.no_grad()
+    def wanted(self, texts: Sequence[str]) -> Tensor:
+        """Log-probability of the wanted stance of each text, by the guide, [B]."""
+        [guide] = self.guides
+        known, marks = self.system.tokenizer, self.system.marks
+        rows = [known(text, add_special_tokens=False)["input_ids"] for text in texts]
+        rows = [[marks.start, *row, marks.end] for row in rows]
+        token, mask = padded(rows, left=False, pad=marks.pad)
+        log_p_BK = guide.network(token, mask.bool()).log_softmax(-1)
+        found: Tensor = log_p_BK.gather(1, self.asked_B[:, None])[:, 0]
+        return found
+
+
+def best_of_n(
+    claims: Claims, name: str, drawn: Drawn, draw: Callable[[int], tuple[list[str], float]]
+) -> list[Rates]:
+    """Best of 1, 2, 4, ... by the guide."""
+    made = [draw(100 + seed) for seed in range(claims.scale.most)]
+    found, num = list[Rates](), 1
+    while num <= claims.scale.most:
+        texts, costs = zip(*made[:num], strict=True)
+        found.append(claims.note(f"{name} {num}", drawn.best_of(texts, costs)))
+        num *= 2
+    return found
