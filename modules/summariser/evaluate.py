@@ -8,7 +8,7 @@ text is the summary.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -72,6 +72,27 @@ def shared(a: Sequence[str], b: Sequence[str]) -> int:
     return next(apart, min(len(a), len(b)))
 
 
+@runtime_checkable
+class StanceReader(Protocol):
+    """A measure that reads the stance of any text, such as a classifier or an exact reader.
+
+    Attributes:
+        name: What it is called in records, tables and pictures.
+        classes: Names of the stances, by index.
+    """
+
+    name: str
+    classes: list[str]
+
+    def read(self, texts: Sequence[str]) -> list[int]:
+        """Index of the stance of each text; -1 where it has none, or several."""
+        ...
+
+    def named(self, texts: Sequence[str]) -> list[dict[str, float]]:
+        """Share of each stance in each text, such as its probability, by name."""
+        ...
+
+
 class StanceKept:
     """Whether a classifier reads the wanted stance in a summary (P^3Sum, sec. 4: Suc and Dist).
 
@@ -109,7 +130,7 @@ class StanceKept:
     def score(self, answers: Sequence[Answered]) -> dict[str, list[float]]:
         """The quantities of each summary."""
         wanted = self.wanted(answers)
-        read_N = self.probabilities([one.text for one in answers]).argmax(-1).tolist()
+        read_N = self.read([one.text for one in answers])
         far = [abs(a - b) for a, b in zip(wanted, read_N, strict=True)]
         kept, distance, share = self.names
         return {
@@ -123,8 +144,13 @@ class StanceKept:
         names = [one.question.get("asked") or one.question.get("stance", "") for one in answers]
         unknown = [n for n, name in enumerate(names) if name not in self.classes]
         texts = [answers[n].question["article"] for n in unknown]
-        read = dict(zip(unknown, self.probabilities(texts).argmax(-1).tolist(), strict=True))
+        read = dict(zip(unknown, self.read(texts), strict=True))
         return [read[n] if n in read else self.classes.index(names[n]) for n in range(len(names))]
+
+    def read(self, texts: Sequence[str]) -> list[int]:
+        """Index of the most likely stance of each text."""
+        found: list[int] = self.probabilities(texts).argmax(-1).tolist()
+        return found
 
     def named(self, texts: Sequence[str]) -> list[dict[str, float]]:
         """Probability of each stance of each text, by name."""

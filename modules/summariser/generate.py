@@ -6,7 +6,7 @@ stance, projects them onto tokens, and noises those to the next step.
 Shape legend: B = summaries, C = article positions, S = positions, V = vocabulary.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal
@@ -111,7 +111,12 @@ class SummarySampler:
 
     @torch.no_grad()
     def draw(
-        self, article_BC: Tensor, mask_BC: Tensor, asked_B: Tensor, names: Sequence[str]
+        self,
+        article_BC: Tensor,
+        mask_BC: Tensor,
+        asked_B: Tensor,
+        names: Sequence[str],
+        watch: Callable[[Denoised], None] | None = None,
     ) -> Tensor:
         """Tokens of the summaries, [B, S].
 
@@ -120,9 +125,12 @@ class SummarySampler:
             mask_BC: True where a token is real.
             asked_B: Stance that is wanted; -100 where none is.
             names: What each summary's noise is seeded with, such as the article's id.
+            watch: Sees what stands after each step, and changes nothing.
         """
         for state in self.states(article_BC, mask_BC, asked_B, names):
             last = state
+            if watch is not None:
+                watch(state)
         return last.tokens.id_BSM[..., 0]
 
     @torch.no_grad()

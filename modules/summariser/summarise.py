@@ -15,7 +15,7 @@ from modules.decoding.evaluate import Measure
 from modules.diffusion.schedule import Schedule
 from modules.summariser.batch import ArticleBatch
 from modules.summariser.control import Control, Steering
-from modules.summariser.evaluate import StanceKept
+from modules.summariser.evaluate import StanceKept, StanceReader
 from modules.summariser.generate import Generation, SummarySampler
 from modules.summariser.guide import OpenGuide
 from modules.summariser.marks import Marks
@@ -69,9 +69,9 @@ class SummarisingSystem(Tokenized, System):
         return [name for one in self.measures for name in one.names]
 
     @property
-    def readers(self) -> list[StanceKept]:
+    def readers(self) -> list[StanceReader]:
         """The measures that read stances."""
-        return [one for one in self.measures if isinstance(one, StanceKept)]
+        return [one for one in self.measures if isinstance(one, StanceReader)]
 
     # What is refused before anything is computed
 
@@ -106,8 +106,9 @@ class SummarisingSystem(Tokenized, System):
         sampler = self.summaries(lengths[1])
         for guide in sampler.steering.guides if sampler.steering else []:
             guide.check_lengths(*lengths)
-        for reader in self.readers:
-            reader.opened()
+        for reader in self.measures:
+            if isinstance(reader, StanceKept):
+                reader.opened()
 
     def check_stances(self) -> None:
         """Refuse other stances than those of the data, or of measures that read them."""

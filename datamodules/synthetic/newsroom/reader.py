@@ -188,9 +188,11 @@ class NewsroomMeasures:
     - `empty`: there is no text.
     - `unread`: the article is none of the newsroom's; such a summary has no other measure.
 
-    A summary whose wanted stance is not known has no `kept`, `distance` and `both`.
+    A summary whose wanted stance is not known has no `kept`, `distance` and `both`. It reads the
+    stance of any text as well, and so stands beside classifiers of stances.
     """
 
+    name, classes = "newsroom", list(STANCES)
     names = ("facts", "exact", "kept", "distance", "pure", "both", "empty", "unread")
 
     def score(self, answers: Sequence[Summarised]) -> dict[str, list[float]]:
@@ -200,6 +202,18 @@ class NewsroomMeasures:
             for name, value in measures(answer).items():
                 found[name].append(float(value))
         return found
+
+    def read(self, texts: Sequence[str]) -> list[int]:
+        """Index of the stance of each text; -1 without a stance, or where none has a majority."""
+        found = map(stance_of, texts)
+        return [STANCES.index(one) if one in STANCES else -1 for one in found]
+
+    def named(self, texts: Sequence[str]) -> list[dict[str, float]]:
+        """Share of each stance among the words of each text that carry one; 0 without any."""
+        counts = map(stance_counts, texts)
+        return [
+            {name: round(one[name] / max(1, one.total()), 4) for name in STANCES} for one in counts
+        ]
 
 
 def measures(answer: Summarised) -> dict[str, float]:

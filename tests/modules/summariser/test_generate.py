@@ -86,6 +86,15 @@ def test_batches_of_1_3_and_8_give_equal_tokens(projection, is_steered):
     assert len({tuple(row) for row in found[0].tolist()}) > 1
 
 
+def test_who_watches_sees_every_step_and_changes_nothing():
+    net, seen = network(), []
+    which = sampler(net, likes(strength=3.0))
+    found = which.draw(*articles(), ASKED, NAMES, seen.append)
+    assert torch.equal(found, draw(sampler(net, likes(strength=3.0)), list(range(NUM))))
+    assert [one.step for one in seen] == which.path[:-1]
+    assert torch.equal(seen[-1].tokens.id_BSM[..., 0], found)
+
+
 def test_the_order_of_articles_does_not_matter():
     net, order = network(), [3, 0, 7, 5, 1, 2, 6, 4]
     whole = draw(sampler(net), list(range(NUM)))

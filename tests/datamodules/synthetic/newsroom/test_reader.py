@@ -11,6 +11,7 @@ from datamodules.synthetic.newsroom.reader import (
     stance_of,
 )
 from modules.decoding.evaluate import Answered, Measure
+from modules.summariser.evaluate import StanceReader
 
 EVENT = Event("Mercer", "sell", "harbour", "Saltmere", "Monday", "60m")
 ARTICLE = (
@@ -173,3 +174,18 @@ def test_a_config_may_name_the_measures_beside_those_of_the_models():
     path = "datamodules.synthetic.newsroom.reader.NewsroomMeasures"
     told = parser.parse_args([f"--measure={path}"])
     assert isinstance(parser.instantiate(told).measure, NewsroomMeasures)
+
+
+def test_it_reads_stances_of_any_text_as_classifiers_do():
+    left, mixed = "He gutted the school, citing fairness.", "The Oak Party gutted it."
+    texts = [RIGHT, left, mixed, "Rain.", ""]
+    reader = NewsroomMeasures()
+    assert isinstance(reader, StanceReader)
+    assert reader.classes == ["left", "center", "right"]
+    assert reader.read(texts) == [2, 0, -1, -1, -1]
+    assert reader.named(texts) == [
+        {"left": 0, "center": 0, "right": 1},
+        {"left": 1, "center": 0, "right": 0},
+        {"left": 0.5, "center": 0, "right": 0.5},
+        *[{"left": 0, "center": 0, "right": 0}] * 2,
+    ]
