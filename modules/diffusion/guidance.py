@@ -47,7 +47,10 @@ class Guidance:
 
     def _both(self, predict: Predict, x_t: Tensor, t_B: Tensor) -> Tensor:
         both = predict(torch.cat([x_t, x_t]), torch.cat([t_B, t_B]))
-        conditional, free = both.chunk(2)
+        return self.combined(*both.chunk(2))
+
+    def combined(self, conditional: Tensor, free: Tensor) -> Tensor:
+        """The guided prediction of one with and one without the condition."""
         guided = guide(conditional, free, self.scale)
         return rescaled(guided, conditional, self.rescale) if self.rescale else guided
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from modules.diffusion.guidance import Guidance
 from modules.diffusion.noise import gaussian
 from modules.diffusion.schedule import Schedule, widest
 from modules.diffusion.timesteps import Spacing, spaced
@@ -22,6 +23,7 @@ from modules.summariser.control import Steering
 from modules.summariser.network.denoiser import Denoiser
 from modules.summariser.projection import Greedy, Projection, TopP
 from modules.summariser.simplex import SelfConditioning, Simplex, Tokens
+from modules.summariser.stance_token import Predictor
 
 Carried = Literal["unguided", "guided"]
 """Which logits self-conditioning shows at the next step: P^3Sum's, or TESS-2's."""
@@ -36,7 +38,7 @@ class Generation:
         spacing: Which of the schedule's steps these are.
         projection: Which tokens stand after a step.
         last_greedy: Whether the last step takes the most likely tokens, whatever the projection.
-        carried: Which logits self-conditioning shows.
+        carried: Which logits self-conditioning shows: before all guidance or after it.
         seed: Of all noise; a summary's noise depends on it and on the article's id alone.
     """
 
@@ -89,6 +91,7 @@ class SummarySampler:
         generation: Options.
         length: S.
         steering: Control with its classifiers; None leaves summaries as they come.
+        guidance: Of a network that is told stances; None for one that is not.
     """
 
     def __init__(
@@ -100,10 +103,11 @@ class SummarySampler:
         generation: Generation,
         length: int,
         steering: Steering | None = None,
+        guidance: Guidance | None = None,
     ):
         self.network, self.simplex, self.schedule = network, simplex, schedule
         self.self_conditioning, self.generation = self_conditioning, generation
-        self.length = length
+        self.length, self.guidance = length, guidance
         self.steering = steering if steering is not None and steering.control.is_on else None
         self.path = spaced(generation.num_steps, generation.spacing, schedule.num_steps)
         self.signals: list[float] = schedule.signal(torch.tensor(self.path)).tolist()
@@ -142,7 +146,7 @@ class SummarySampler:
         seed = self.generation.seed
         generators = [torch.Generator(device).manual_seed(seed_of(seed, name)) for name in names]
         choices = [generator_of(seed, name, "tokens") for name in names]
-        context = self.network.read(article_BC, mask_BC)
+        predict = Predictor(self.network, article_BC, mask_BC, asked_B, self.guidance)
         shape = (num, self.length, self.network.vocabulary)
         simplex_BSV = gaussian(shape, generators, device).mul_(self.simplex.scale)
         before: Tensor | None = None
@@ -150,15 +154,15 @@ class SummarySampler:
             share_BSV = self.self_conditioning.input(simplex_BSV, before)
             time = step / self.schedule.num_steps
             time_B = torch.full((num,), time, device=device, dtype=torch.float32)
-            logits_BSV = self.network(share_BSV, time_B, context).float()
-            self.cost.denoiser += num
-            before = logits_BSV
+            predicted = predict(share_BSV, time_B)
+            self.cost.denoiser += predicted.num_passes
+            before, logits_BSV = predicted.own_BSV, predicted.guided_BSV
             if num and self.steering and self.steering.control.is_due(number, time):
                 moved = self.steering.steer(logits_BSV, asked_B, article_BC, mask_BC)
                 logits_BSV = moved.logits_BSV
                 self.cost.guide += moved.num_passes
                 self.cost.num_broken += int(moved.is_broken_B.sum())
-                before = logits_BSV if self.generation.carried == "guided" else before
+            before = logits_BSV if self.generation.carried == "guided" else before
             is_last = after == 0 and self.generation.last_greedy
             projection = Greedy() if is_last else self.generation.projection
             tokens = projection.project(logits_BSV, choices)

@@ -21,6 +21,7 @@ from modules.summariser.guide import OpenGuide
 from modules.summariser.marks import Marks
 from modules.summariser.network.denoiser import Denoiser
 from modules.summariser.simplex import SelfConditioning, Simplex
+from modules.summariser.stance_token import StanceToken, Teller
 
 UNKNOWN = -100
 """A stance that nobody knows."""
@@ -40,6 +41,7 @@ class SummarisingSystem(Tokenized, System):
         self_conditioning: What the network sees of its last prediction.
         generation: How summaries are drawn.
         control: Classifiers that steer them.
+        stance_token: How the network is told stances; None where it is not.
         measures: What is computed of them; records hold what its classifiers of stances read.
     """
 
@@ -49,8 +51,10 @@ class SummarisingSystem(Tokenized, System):
     self_conditioning: SelfConditioning
     generation: Generation
     control: Control
+    stance_token: StanceToken | None
     measures: Sequence[Measure]
     _steering: Steering | None = None
+    _teller: Teller | None = None
 
     @property
     def denoiser(self) -> Denoiser[Any]:
@@ -104,6 +108,7 @@ class SummarisingSystem(Tokenized, System):
         lengths = self.lengths()
         self.denoiser.check_lengths(*lengths)
         sampler = self.summaries(lengths[1])
+        self.stance_guide  # noqa: B018 - loaded here
         for guide in sampler.steering.guides if sampler.steering else []:
             guide.check_lengths(*lengths)
         for reader in self.measures:
@@ -138,7 +143,8 @@ class SummarisingSystem(Tokenized, System):
     def summaries(self, length: int) -> SummarySampler:
         """What draws summaries of a length with this system's options."""
         how = self.simplex, self.schedule, self.self_conditioning, self.generation
-        return SummarySampler(self.denoiser, *how, length, self.steering)
+        guidance = None if self.stance_token is None else self.stance_token.guidance
+        return SummarySampler(self.denoiser, *how, length, self.steering, guidance)
 
     @property
     def steering(self) -> Steering | None:
@@ -151,9 +157,18 @@ class SummarisingSystem(Tokenized, System):
         return self._steering
 
     @property
+    def teller(self) -> Teller | None:
+        """The stance token, its classifier loaded when first needed; None without one."""
+        if self.stance_token is not None and self._teller is None:
+            guide = self.stance_token.guide.open(self.tokenizer, self.stances)
+            self._teller = Teller(self.stance_token, guide.to(self.device))
+        return self._teller
+
+    @property
     def stance_guide(self) -> OpenGuide | None:
-        """The first guide that reads stances."""
+        """The first guide that reads stances; the one of the stance token where none steers."""
         guides = self.steering.guides if self.steering else []
+        guides = guides + ([self.teller.guide] if self.teller else [])
         return next((one for one in guides if one.guide.target is None), None)
 
     def wanted(self, batch: ArticleBatch) -> Tensor:

@@ -23,6 +23,7 @@ from modules.summariser.generate import Generation
 from modules.summariser.loss import token_loss
 from modules.summariser.network.denoiser import Denoiser
 from modules.summariser.simplex import SelfConditioning, Simplex, Tokens
+from modules.summariser.stance_token import StanceToken
 from modules.summariser.summarise import SummarisingSystem
 from modules.summariser.times import Noising, draw_steps, own_steps
 
@@ -47,6 +48,7 @@ class Summariser(SummarisingSystem):
         learn_padding: Whether padding counts in the loss, so that the network decides the length.
         generation: How summaries are drawn.
         control: Classifiers that steer them; none where it has no guides.
+        stance_token: How the network is told the stance of its summary; None tells it nothing.
         measures: What validation and test compute of drawn summaries.
         num_drawn: Articles of a validation that are summarised, on each rank; 0 for the loss alone.
             A test summarises all.
@@ -71,6 +73,7 @@ class Summariser(SummarisingSystem):
         learn_padding: bool = True,
         generation: Generation = Generation(),  # noqa: B008 - frozen
         control: Control = Control(),  # noqa: B008 - frozen
+        stance_token: StanceToken | None = None,
         measures: list[Measure] | None = None,
         num_drawn: int = 64,
         optimizer: OptimizerCallable = torch.optim.AdamW,
@@ -86,6 +89,7 @@ class Summariser(SummarisingSystem):
         self.self_conditioning, self.noising = self_conditioning, noising
         self.learn_padding = learn_padding
         self.generation, self.control = generation, control
+        self.stance_token = stance_token
         self.measures = measures or []
         self.num_drawn = num_drawn
         self.check_measures()
@@ -95,6 +99,8 @@ class Summariser(SummarisingSystem):
     def build(self) -> Denoiser[Any]:
         network = self.make_network(vocabulary_size(self.tokenizer))
         check_own_tokens(self.tokenizer, network)
+        if self.stance_token is not None:
+            network.listen(len(self.stances))
         return network
 
     # Training
@@ -114,11 +120,18 @@ class Summariser(SummarisingSystem):
         steps = (len(token_BS), self.schedule.num_steps, self.noising.power)
         step_B = draw_steps(*steps, device=self.device)
         noise_BSV = self.noise(token_BS)
-        context = self.denoiser.read(batch["article_BC"], batch["article_mask_BC"])
-        context = self.denoiser.repeat(context, draws)
+        context = self.denoiser.repeat(self.read(batch, is_training=True), draws)
         use = self.sees_itself()
         logits_BSV = self.predict_tokens(token_BS, noise_BSV, step_B, context, use)
         return token_loss(logits_BSV, token_BS, self.counted(batch, draws)) / draws
+
+    def read(self, batch: ArticleBatch, is_training: bool = False) -> Any:
+        """The articles, told the stances of their own summaries, not all of them in training."""
+        articles = batch["article_BC"], batch["article_mask_BC"]
+        if self.teller is None:
+            return self.denoiser.read(*articles)
+        told_B = self.teller.learnt(batch)
+        return self.denoiser.read(*articles, self.teller.dropped(told_B) if is_training else told_B)
 
     def noise(self, token_BS: Tensor) -> Tensor:
         """Standard normal noise for simplexes, [B, S, V]."""
@@ -197,7 +210,7 @@ class Summariser(SummarisingSystem):
         step_B = own_steps(generators, *steps).to(self.device)
         shape = (*token_BS.shape, self.denoiser.vocabulary)
         noise_BSV = gaussian(shape, generators, self.device)
-        context = self.denoiser.read(batch["article_BC"], batch["article_mask_BC"])
+        context = self.read(batch)
         use = self.self_conditioning.is_on
         logits_BSV = self.predict_tokens(token_BS, noise_BSV, step_B, context, use)
         counts_BS = batch["summary_mask_BS"]

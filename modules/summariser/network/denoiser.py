@@ -1,11 +1,13 @@
 """What a summariser asks of its network.
 
-Shape legend: B = summaries, C = article positions, S = summary positions, V = vocabulary.
+Shape legend: B = summaries, C = article positions, S = summary positions, V = vocabulary,
+D = width.
 """
 
 from abc import abstractmethod
 from typing import Any, Generic, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 Context = TypeVar("Context")
@@ -19,20 +21,49 @@ class Denoiser(nn.Module, Generic[Context]):
         vocabulary: V, at least the size of the tokenizer.
         longest_summary: Largest S; None where any will do.
         longest_article: Largest C; None where any will do.
+        width: D, of the embeddings of tokens.
+        told: Embedding of each stance that a summary is told to have, the last of "not told"; None
+            in a network that is told nothing.
     """
 
     vocabulary: int
     longest_summary: int | None = None
     longest_article: int | None = None
+    width: int
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: nn.Embedding | None = None
 
     @abstractmethod
-    def read(self, article_BC: Tensor, mask_BC: Tensor) -> Context:
+    def read(self, article_BC: Tensor, mask_BC: Tensor, told_B: Tensor | None = None) -> Context:
         """What is computed of articles once, whatever the step.
 
         Args:
             article_BC: Token ids.
             mask_BC: True where a token is real; each row padded on the right.
+            told_B: Stance that each summary is told to have, negative where it is not told; None
+                tells nothing. Matters only after `listen`.
         """
+
+    def listen(self, num: int) -> None:
+        """Make the network one that is told stances; as long as nothing is learnt it ignores them.
+
+        Args:
+            num: Number of stances.
+        """
+        self.told = nn.Embedding(num + 1, self.width)
+        nn.init.zeros_(self.told.weight)
+
+    def hinted(self, article_BCD: Tensor, told_B: Tensor | None) -> Tensor:
+        """Embeddings of articles with what their summaries are told, after `listen`."""
+        if self.told is None:
+            return article_BCD
+        last = self.told.num_embeddings - 1
+        if told_B is None:
+            told_B = torch.full((len(article_BCD),), last, device=article_BCD.device)
+        vector_BD = self.told(told_B.where(told_B >= 0, last))
+        return article_BCD + vector_BD[:, None].to(article_BCD.dtype)
 
     @abstractmethod
     def repeat(self, context: Context, num: int) -> Context:

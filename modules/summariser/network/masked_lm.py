@@ -32,10 +32,12 @@ class ReadArticle:
     Attributes:
         token_BC: Token ids.
         mask_BC: True where a token is real.
+        told_B: Stance that each summary is told to have; None where nothing is told.
     """
 
     token_BC: Tensor
     mask_BC: Tensor
+    told_B: Tensor | None = None
 
 
 class MaskedLM(Denoiser[ReadArticle]):
@@ -58,7 +60,7 @@ class MaskedLM(Denoiser[ReadArticle]):
         super().__init__()
         self.model = cast(Any, model)
         words = self.model.get_input_embeddings().weight
-        self.vocabulary = words.shape[0]
+        self.vocabulary, self.width = words.shape
         self.share_embedding = nn.Parameter(words.detach().clone()) if own_embedding else None
         self.time = nn.Linear(1, words.shape[1], dtype=words.dtype)
         if activation_checkpointing:
@@ -82,13 +84,19 @@ class MaskedLM(Denoiser[ReadArticle]):
             )
 
     @override
-    def read(self, article_BC: Tensor, mask_BC: Tensor) -> ReadArticle:
-        return ReadArticle(article_BC, mask_BC)
+    def read(
+        self, article_BC: Tensor, mask_BC: Tensor, told_B: Tensor | None = None
+    ) -> ReadArticle:
+        return ReadArticle(article_BC, mask_BC, told_B)
 
     @override
     def repeat(self, context: ReadArticle, num: int) -> ReadArticle:
+        token_BC, mask_BC = (
+            one.repeat_interleave(num, 0) for one in (context.token_BC, context.mask_BC)
+        )
+        told_B = context.told_B
         return ReadArticle(
-            context.token_BC.repeat_interleave(num, 0), context.mask_BC.repeat_interleave(num, 0)
+            token_BC, mask_BC, None if told_B is None else told_B.repeat_interleave(num, 0)
         )
 
     @override
@@ -108,7 +116,8 @@ class MaskedLM(Denoiser[ReadArticle]):
         noised = noised + self.time(time_B.to(noised.dtype)[:, None])[:, None]
         mask_BS = context.mask_BC.new_ones(noised.shape[:2])
         beside = Beside.of(context.mask_BC, mask_BS)
-        x = beside.joined(words(context.token_BC), noised)
+        article = self.hinted(words(context.token_BC), context.told_B)
+        x = beside.joined(article, noised)
         with self._head_at(beside):
             out = self.model(inputs_embeds=x, attention_mask=beside.mask_BL.long())
         logits: Tensor = out.logits

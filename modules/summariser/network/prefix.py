@@ -70,6 +70,7 @@ class PrefixDenoiser(Denoiser[Prefix]):
             raise ValueError(f"kernel must be odd, got {kernel}")
         self.vocabulary = tokenizer_size
         self.longest_summary = summary_length
+        self.width = width
         self.embedding = nn.Embedding(tokenizer_size, width)
         self.position = nn.Embedding(summary_length, width)
         self.segment = nn.Embedding(2, width)
@@ -81,8 +82,9 @@ class PrefixDenoiser(Denoiser[Prefix]):
             nn.init.normal_(table.weight, std=width**-0.5)
 
     @override
-    def read(self, article_BC: Tensor, mask_BC: Tensor) -> Prefix:
+    def read(self, article_BC: Tensor, mask_BC: Tensor, told_B: Tensor | None = None) -> Prefix:
         x = self.embedding(article_BC) + self.segment.weight[0]
+        x = self.hinted(x, told_B)
         key_value = []
         for block in self.blocks:
             x, pair = cast(PrefixBlock, block)(x, mask_BC, None)

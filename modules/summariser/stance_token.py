@@ -1,0 +1,129 @@
+"""A network that is told the stance of the summary, and guidance without a classifier.
+
+In training each example is told the stance of its own reference summary, or, by chance, nothing. A
+step of generation then asks twice, once told and once not, and goes beyond what is told by w
+(Ho & Salimans, 2022).
+
+Shape legend: B = summaries, C = article positions, S = summary positions, V = vocabulary.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from modules.diffusion.guidance import Guidance
+from modules.summariser.batch import ArticleBatch
+from modules.summariser.guide import Guide, OpenGuide
+from modules.summariser.network.denoiser import Denoiser
+
+UNTOLD = -100
+"""A stance that a network is not told."""
+
+
+@dataclass(frozen=True)
+class StanceToken:
+    """How a network is told stances.
+
+    Attributes:
+        guide: Classifier that reads the stance of a training summary.
+        dropped: Share of training examples that are told nothing.
+        guidance: How far generation goes beyond what is told: w = 1 asks the network that is told
+            alone, w = 0 the one that is not, any other asks both.
+    """
+
+    guide: Guide
+    dropped: float = 0.1
+    guidance: Guidance = field(default_factory=Guidance)
+
+    def __post_init__(self) -> None:
+        """Refuse what is no share, and a guide that reads no stances."""
+        if not 0 <= self.dropped <= 1:
+            raise ValueError(f"dropped must lie in [0, 1], got {self.dropped}")
+        if self.guide.target is not None:
+            raise ValueError("the guide of a stance token reads stances: leave out its target")
+
+
+class Teller:
+    """A stance token with its classifier loaded.
+
+    Args:
+        token: The options.
+        guide: Its classifier.
+    """
+
+    def __init__(self, token: StanceToken, guide: OpenGuide):
+        self.token, self.guide = token, guide
+
+    @torch.no_grad()
+    def learnt(self, batch: ArticleBatch) -> Tensor:
+        """Stance of each reference summary as the classifier reads it, `UNTOLD` without one, [B].
+
+        Args:
+            batch: Articles with their summaries.
+        """
+        token_BS, mask_BS = batch["summary_BS"], batch["summary_mask_BS"]
+        start_B1 = torch.full_like(token_BS[:, :1], self.guide.marks.start)
+        mask_BL = torch.cat([torch.ones_like(mask_BS[:, :1]), mask_BS], 1)
+        log_p_BK = self.guide.read(torch.cat([start_B1, token_BS], 1), mask_BL)
+        return log_p_BK.argmax(-1).where(mask_BS.any(1), UNTOLD)
+
+    def dropped(self, stance_B: Tensor) -> Tensor:
+        """Stances of which some are not told, each by a chance of its own, [B]."""
+        u_B = torch.rand(len(stance_B), device=stance_B.device, dtype=torch.float32)
+        return stance_B.where(u_B >= self.token.dropped, UNTOLD)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What a network predicts of the tokens at one step.
+
+    Attributes:
+        own_BSV: Logits of the network that is told what it is told.
+        guided_BSV: Those beyond them; the same without guidance.
+        num_passes: Forward passes of the network, one a summary.
+    """
+
+    own_BSV: Tensor
+    guided_BSV: Tensor
+    num_passes: int
+
+
+class Predictor:
+    """A network with the articles that it summarises.
+
+    Args:
+        network: Predicts tokens.
+        article_BC: Token ids of articles, padded on the right.
+        mask_BC: True where a token is real.
+        told_B: Stance that is wanted of each summary; negative where none is.
+        guidance: Of a stance token; None for a network that is told nothing.
+    """
+
+    def __init__(
+        self,
+        network: Denoiser[Any],
+        article_BC: Tensor,
+        mask_BC: Tensor,
+        told_B: Tensor,
+        guidance: Guidance | None,
+    ):
+        self.network, self.guidance = network, guidance
+        self.free: Any = None
+        if guidance is None:
+            self.context = network.read(article_BC, mask_BC)
+            return
+        is_told = guidance.scale != 0
+        self.context = network.read(article_BC, mask_BC, told_B if is_told else None)
+        if is_told and guidance.is_on:
+            self.free = network.read(article_BC, mask_BC)
+
+    def __call__(self, share_BSV: Tensor, time_B: Tensor) -> Predicted:
+        """Logits in single precision; arguments as of `Denoiser.forward`."""
+        own_BSV = self.network(share_BSV, time_B, self.context).float()
+        if self.guidance is None or self.free is None:
+            return Predicted(own_BSV, own_BSV, len(own_BSV))
+        free_BSV = self.network(share_BSV, time_B, self.free).float()
+        guided_BSV = self.guidance.combined(own_BSV, free_BSV)
+        return Predicted(own_BSV, guided_BSV, 2 * len(own_BSV))
