@@ -100,3 +100,15 @@ def test_a_resumed_run_is_the_uninterrupted_one(config):
     assert losses(resumed) == losses(whole)[3:]
     expected, found = weights(whole), weights(resumed)
     assert all(torch.equal(value, found[name]) for name, value in expected.items())
+
+
+def test_a_network_is_told_stances_in_training_and_asked_with_and_without_them(config):
+    """Every row of its table is learnt; the checkpoint is tested at another w."""
+    token = [f"--model.init_args.stance_token.guide.source={GUIDE}"]
+    trained = fit(config, *token, "--model.init_args.stance_token.dropped=0.5")
+    told = weights(trained)["network.told.weight"]
+    assert told.shape == (4, 16)
+    assert (told != 0).any(1).all()
+    guided = "--model.init_args.stance_token.guidance.scale=3"
+    main(["test", f"--config={config}", last(trained), *token, guided])
+    assert measured(newest_run(config), "test")["test/summaries"] == 5
