@@ -1,0 +1,1 @@
+"""What is found out about summaries: measures, tables, traces, pictures."""
