@@ -22,6 +22,7 @@ from benchmarks.bench.timing import Measure
 from modules.classifier.network import FromConfig as Classifier
 from modules.diffusion.schedule import CosineSchedule
 from modules.summariser.control import Control, Steering
+from modules.summariser.diffusion import Diffusion
 from modules.summariser.generate import Generation, SummarySampler
 from modules.summariser.guide import Guide, OpenGuide
 from modules.summariser.marks import Marks
@@ -65,9 +66,10 @@ class Steps:
 
     def ours(self, steering: Steering | None) -> None:
         """Steps as `predict` takes them."""
-        how = SelfConditioning(), Generation(NUM_STEPS)
         schedule = CosineSchedule(5000, offset=1e-4, max_beta=1.0)
-        sampler = SummarySampler(self.network, Simplex(), schedule, *how, SUMMARY, steering)
+        diffusion = Diffusion(Simplex(), schedule, SelfConditioning(), MARKS)
+        how = diffusion, Generation(NUM_STEPS)
+        sampler = SummarySampler(self.network, *how, SUMMARY, steering)
         sampler.draw(self.article_BC, self.mask_BC, torch.zeros(1, dtype=torch.long), ["0"])
 
     @torch.no_grad()

@@ -1,9 +1,11 @@
-"""Summaries from noise: the steps of simplex diffusion, steered (P^3Sum, sec. 3.2).
+"""Summaries from noise: the steps of diffusion, steered (P^3Sum, sec. 3.2).
 
-Each step predicts the tokens from the noised simplexes, moves the predicted logits towards the
-stance, projects them onto tokens, and noises those to the next step.
+Each step predicts the tokens from what the process shows of its state, moves the predicted logits
+towards the stance, projects them onto tokens, and takes the process one step on. Blocks are written
+one after the other, each with all its steps, up to the one that ends its summary.
 
-Shape legend: B = summaries, C = article positions, S = positions, V = vocabulary.
+Shape legend: B = summaries, C = article positions, S = positions, K = positions of a block,
+V = vocabulary, R = summaries that have not ended.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,14 +17,16 @@ import torch
 from torch import Tensor
 
 from modules.diffusion.guidance import Guidance
-from modules.diffusion.noise import gaussian
-from modules.diffusion.schedule import Schedule, widest
+from modules.diffusion.schedule import widest
 from modules.diffusion.timesteps import Spacing, spaced
 from modules.nn.generators import generator_of, seed_of
+from modules.summariser.blocks import check_size, spans
 from modules.summariser.control import Steering
+from modules.summariser.diffusion import Diffusion
+from modules.summariser.masked import NEVER
 from modules.summariser.network.denoiser import Denoiser
-from modules.summariser.projection import Greedy, Projection, TopP
-from modules.summariser.simplex import SelfConditioning, Simplex, Tokens
+from modules.summariser.process import Tokens
+from modules.summariser.projection import Greedy, MultiHot, Projection, TopP
 from modules.summariser.stance_token import Predictor
 
 Carried = Literal["unguided", "guided"]
@@ -34,7 +38,7 @@ class Generation:
     """How summaries are drawn.
 
     Attributes:
-        num_steps: Steps of diffusion, each a pass of the network.
+        num_steps: Steps of diffusion, each a pass of the network; of each block.
         spacing: Which of the schedule's steps these are.
         projection: Which tokens stand after a step.
         last_greedy: Whether the last step takes the most likely tokens, whatever the projection.
@@ -73,11 +77,43 @@ class Denoised:
         step: t, before the step.
         logits_BSV: Predicted logits, steered.
         tokens: Tokens that they were projected onto.
+        token_BS: All summaries as they would read now; of several tokens the most likely.
     """
 
     step: int
     logits_BSV: Tensor
     tokens: Tokens
+    token_BS: Tensor
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What is to be summarised.
+
+    Attributes:
+        article_BC: Token ids of articles, padded on the right.
+        mask_BC: True where a token is real.
+        asked_B: Stance that is wanted; -100 where none is.
+        noise: Where the noise of each summary comes from.
+        choices: Where the choice of its tokens comes from.
+    """
+
+    article_BC: Tensor
+    mask_BC: Tensor
+    asked_B: Tensor
+    noise: list[torch.Generator]
+    choices: list[torch.Generator]
+
+    def rows(self, row_R: Tensor) -> "Orders":
+        """Some of them."""
+        rows = row_R.tolist()
+        return Orders(
+            self.article_BC[row_R],
+            self.mask_BC[row_R],
+            self.asked_B[row_R],
+            [self.noise[n] for n in rows],
+            [self.choices[n] for n in rows],
+        )
 
 
 class SummarySampler:
@@ -85,32 +121,36 @@ class SummarySampler:
 
     Args:
         network: Predicts tokens.
-        simplex: As in training.
-        schedule: As in training.
-        self_conditioning: As in training.
+        diffusion: As in training.
         generation: Options.
         length: S.
         steering: Control with its classifiers; None leaves summaries as they come.
         guidance: Of a network that is told stances; None for one that is not.
+
+    Raises:
+        ValueError: Options that cannot be combined, or too many steps.
     """
 
     def __init__(
         self,
         network: Denoiser[Any],
-        simplex: Simplex,
-        schedule: Schedule,
-        self_conditioning: SelfConditioning,
+        diffusion: Diffusion,
         generation: Generation,
         length: int,
         steering: Steering | None = None,
         guidance: Guidance | None = None,
     ):
-        self.network, self.simplex, self.schedule = network, simplex, schedule
-        self.self_conditioning, self.generation = self_conditioning, generation
+        self.network, self.diffusion, self.generation = network, diffusion, generation
         self.length, self.guidance = length, guidance
+        self.alphabet = diffusion.alphabet(network.vocabulary)
         self.steering = steering if steering is not None and steering.control.is_on else None
-        self.path = spaced(generation.num_steps, generation.spacing, schedule.num_steps)
-        self.signals: list[float] = schedule.signal(torch.tensor(self.path)).tolist()
+        check_size(length, diffusion.block_size)
+        averages_logits = diffusion.self_conditioning.averages_logits
+        diffusion.process.check(isinstance(generation.projection, MultiHot), averages_logits)
+        num_steps = diffusion.schedule.num_steps
+        self.path = spaced(generation.num_steps, generation.spacing, num_steps)
+        signals: list[float] = diffusion.schedule.signal(torch.tensor(self.path)).tolist()
+        self.signals = signals
         self.cost = Cost()
 
     @torch.no_grad()
@@ -135,39 +175,74 @@ class SummarySampler:
             last = state
             if watch is not None:
                 watch(state)
-        return last.tokens.id_BSM[..., 0]
+        return last.token_BS
 
     @torch.no_grad()
     def states(
         self, article_BC: Tensor, mask_BC: Tensor, asked_B: Tensor, names: Sequence[str]
     ) -> Iterator[Denoised]:
-        """What stands after each step; arguments as of `draw`."""
-        device, num = article_BC.device, len(article_BC)
-        seed = self.generation.seed
-        generators = [torch.Generator(device).manual_seed(seed_of(seed, name)) for name in names]
+        """What stands after each step; arguments as of `draw`.
+
+        Blocks come one after the other; a summary that has ended takes no part in later ones.
+        """
+        device, seed, marks = article_BC.device, self.generation.seed, self.diffusion.marks
+        noise = [torch.Generator(device).manual_seed(seed_of(seed, name)) for name in names]
         choices = [generator_of(seed, name, "tokens") for name in names]
-        predict = Predictor(self.network, article_BC, mask_BC, asked_B, self.guidance)
-        shape = (num, self.length, self.network.vocabulary)
-        simplex_BSV = gaussian(shape, generators, device).mul_(self.simplex.scale)
+        orders = Orders(article_BC, mask_BC, asked_B, noise, choices)
+        token_BS = article_BC.new_full((len(article_BC), self.length), marks.pad)
+        row_R = torch.arange(len(article_BC), device=device)
+        for span in spans(self.length, self.diffusion.block_size):
+            written_RW = token_BS[row_R, : span.start]
+            for step, logits, tokens in self.block(orders.rows(row_R), written_RW, span):
+                token_BS = token_BS.clone()
+                token_BS[row_R, span] = tokens.first
+                yield Denoised(step, logits, tokens, token_BS)
+            row_R = row_R[~marks.are_over(token_BS[row_R, span]).any(1)]
+
+    def block(
+        self, orders: Orders, written_BW: Tensor, span: slice
+    ) -> Iterator[tuple[int, Tensor, Tokens]]:
+        """Steps, predicted logits [B, K, V] and tokens of one block, behind what is written.
+
+        With no summary left it goes through all steps as well: ranks that share the weights
+        compute together.
+        """
+        process, generation, device = self.diffusion.process, self.generation, written_BW.device
+        num, shape = len(written_BW), (len(written_BW), span.stop - span.start)
+        articles = orders.article_BC, orders.mask_BC, orders.asked_B
+        predict = Predictor(self.network, *articles, self.guidance, written_BW)
+        state = process.start(process.noise(shape, self.alphabet, orders.noise, device))
         before: Tensor | None = None
         for number, (step, after) in enumerate(pairwise(self.path)):
-            share_BSV = self.self_conditioning.input(simplex_BSV, before)
-            time = step / self.schedule.num_steps
+            time = step / self.diffusion.schedule.num_steps
             time_B = torch.full((num,), time, device=device, dtype=torch.float32)
-            predicted = predict(share_BSV, time_B)
+            predicted = predict(self.diffusion.seen(state, before, self.alphabet), time_B)
             self.cost.denoiser += predicted.num_passes
-            before, logits_BSV = predicted.own_BSV, predicted.guided_BSV
+            before = process.predicted(predicted.own_BSV, state, self.alphabet)
+            logits_BKV = process.predicted(predicted.guided_BSV, state, self.alphabet)
             if num and self.steering and self.steering.control.is_due(number, time):
-                moved = self.steering.steer(logits_BSV, asked_B, article_BC, mask_BC)
-                logits_BSV = moved.logits_BSV
-                self.cost.guide += moved.num_passes
-                self.cost.num_broken += int(moved.is_broken_B.sum())
-            before = logits_BSV if self.generation.carried == "guided" else before
-            is_last = after == 0 and self.generation.last_greedy
-            projection = Greedy() if is_last else self.generation.projection
-            tokens = projection.project(logits_BSV, choices)
-            yield Denoised(step, logits_BSV, tokens)
+                logits_BKV = self.steered(self.steering, orders, logits_BKV, written_BW)
+            before = logits_BKV if generation.carried == "guided" else before
+            is_last = after == 0 and generation.last_greedy
+            projection = Greedy() if is_last else generation.projection
+            tokens = projection.project(logits_BKV, orders.choices)
+            yield step, logits_BKV, tokens
             if after:
-                noise_BSV = gaussian(shape, generators, device)
-                abar_B = torch.full((num,), self.signals[number + 1], dtype=widest(device))
-                simplex_BSV = self.simplex.noised(tokens, noise_BSV, abar_B.to(device))
+                noise = process.noise(shape, self.alphabet, orders.noise, device)
+                left_B, after_B = (
+                    torch.full((num,), self.signals[n], dtype=widest(device)).to(device)
+                    for n in (number, number + 1)
+                )
+                state = process.step(state, tokens, noise, left_B, after_B)
+
+    def steered(
+        self, steering: Steering, orders: Orders, logits_BKV: Tensor, written_BW: Tensor
+    ) -> Tensor:
+        """Logits after control, whose classifiers read what is written before as well."""
+        size = (*written_BW.shape, self.alphabet.size)
+        written_BWV = logits_BKV.new_full(size, NEVER).scatter_(-1, written_BW[..., None], 0.0)
+        whole_BSV = torch.cat([written_BWV, logits_BKV], 1) if size[1] else logits_BKV
+        moved = steering.steer(whole_BSV, orders.asked_B, orders.article_BC, orders.mask_BC)
+        self.cost.guide += moved.num_passes
+        self.cost.num_broken += int(moved.is_broken_B.sum())
+        return moved.logits_BSV[:, size[1] :]

@@ -4,20 +4,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 
 @dataclass(frozen=True)
 class Marks:
-    """Token ids that surround a text.
+    """Token ids that surround a text, or stand for a part of it.
 
     Attributes:
         start: Before it; the tokenizer's bos, or cls, or else its end.
         end: Behind it; the tokenizer's eos, or sep, or else its bos.
         pad: Behind that; the tokenizer's pad, or else its end.
+        mask: In the place of a hidden token; None where the tokenizer has none.
     """
 
     start: int
     end: int
     pad: int
+    mask: int | None = None
 
     @classmethod
     def of(cls, tokenizer: Any) -> "Marks":
@@ -33,7 +37,11 @@ class Marks:
             raise ValueError(f"the tokenizer {tokenizer.name_or_path} marks no start and no end")
         start = next(one for one in (bos, cls_, end) if one is not None)
         pad = end if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-        return cls(int(start), int(end), int(pad))
+        return cls(int(start), int(end), int(pad), tokenizer.mask_token_id)
+
+    def are_over(self, token_BS: Tensor) -> Tensor:
+        """Which tokens end a text: the end, or padding."""
+        return (token_BS == self.end) | (token_BS == self.pad)
 
     def text(self, tokenizer: Any, token_S: Sequence[int]) -> str:
         """Text up to the first end or padding."""

@@ -3,38 +3,26 @@
 A token w of a vocabulary of V is the point S_0 with +K at w and -K everywhere else (Han et al.,
 2023, eq. 5). Noise is N(0, K^2 I), so S_t = sqrt(abar) S_0 + sqrt(1 - abar) K eps.
 
-Shape legend: B = summaries, S = positions, V = vocabulary, M = tokens that a position may hold.
+Shape legend: B = summaries, S = positions, V = vocabulary.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
+from typing_extensions import override
 
+from modules.diffusion.noise import Generators, gaussian
 from modules.diffusion.process import amplitudes
+from modules.summariser.process import Alphabet, Process, Tokens
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """What stands at each position: one token, or several at once.
+class Simplex(Process):
+    """Diffusion in the logit simplex of a vocabulary, the paper's; a state is S_t, [B, S, V].
 
-    Attributes:
-        id_BSM: Token ids.
-        is_hot_BSM: Which of them count; None for all.
-    """
-
-    id_BSM: Tensor
-    is_hot_BSM: Tensor | None = None
-
-    @classmethod
-    def one(cls, token_BS: Tensor) -> "Tokens":
-        """One token a position."""
-        return cls(token_BS[..., None])
-
-
-@dataclass(frozen=True)
-class Simplex:
-    """The simplex of a vocabulary.
+    A step of generation noises the predicted tokens anew, whatever stood there before (eq. 6).
 
     Attributes:
         scale: K, the magnitude of logits and of noise.
@@ -46,6 +34,34 @@ class Simplex:
         """Refuse a simplex without extent."""
         if self.scale <= 0:
             raise ValueError(f"scale must be positive, got {self.scale}")
+
+    @override
+    def noise(
+        self,
+        shape_BS: tuple[int, int],
+        alphabet: Alphabet,
+        generators: Generators,
+        device: torch.device,
+    ) -> Tensor:
+        return gaussian((*shape_BS, alphabet.size), generators, device)
+
+    @override
+    def start(self, noise: Tensor) -> Tensor:
+        return noise.mul_(self.scale)
+
+    @override
+    def corrupted(self, token_BS: Tensor, noise: Tensor, left_B: Tensor) -> Tensor:
+        return self.noised(Tokens.one(token_BS), noise, left_B)
+
+    @override
+    def shown(self, state: Tensor, alphabet: Alphabet) -> Tensor:
+        return state
+
+    @override
+    def step(
+        self, state: Tensor, tokens: Tokens, noise: Tensor, left_B: Tensor, after_B: Tensor
+    ) -> Tensor:
+        return self.noised(tokens, noise, after_B)
 
     def noised(self, tokens: Tokens, noise_BSV: Tensor, abar_B: Tensor) -> Tensor:
         """S_t = sqrt(abar) S_0 + sqrt(1 - abar) K eps, in the memory of the noise.
@@ -89,6 +105,11 @@ class SelfConditioning:
     def is_on(self) -> bool:
         """Whether predictions are used at all."""
         return self.probability > 0
+
+    @property
+    def averages_logits(self) -> bool:
+        """Whether predictions are averaged with a simplex before the softmax."""
+        return self.is_on and self.form == "logits"
 
     def input(self, simplex_BSV: Tensor, before_BSV: Tensor | None) -> Tensor:
         """Shares of all tokens, [B, S, V], as the network sees them.

@@ -99,6 +99,7 @@ class Predictor:
         mask_BC: True where a token is real.
         told_B: Stance that is wanted of each summary; negative where none is.
         guidance: Of a stance token; None for a network that is told nothing.
+        written_BW: Tokens of the summaries that are written already, all of one length.
     """
 
     def __init__(
@@ -108,16 +109,19 @@ class Predictor:
         mask_BC: Tensor,
         told_B: Tensor,
         guidance: Guidance | None,
+        written_BW: Tensor,
     ):
         self.network, self.guidance = network, guidance
-        self.free: Any = None
-        if guidance is None:
-            self.context = network.read(article_BC, mask_BC)
-            return
-        is_told = guidance.scale != 0
-        self.context = network.read(article_BC, mask_BC, told_B if is_told else None)
-        if is_told and guidance.is_on:
-            self.free = network.read(article_BC, mask_BC)
+
+        def read(told_B: Tensor | None) -> Any:
+            context = network.read(article_BC, mask_BC, told_B)
+            if not written_BW.shape[1]:
+                return context
+            return network.behind(context, written_BW, torch.ones_like(written_BW).bool())
+
+        is_told = guidance is not None and guidance.scale != 0
+        self.context = read(told_B if is_told else None)
+        self.free = read(None) if is_told and guidance is not None and guidance.is_on else None
 
     def __call__(self, share_BSV: Tensor, time_B: Tensor) -> Predicted:
         """Logits in single precision; arguments as of `Denoiser.forward`."""

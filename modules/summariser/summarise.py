@@ -15,12 +15,14 @@ from modules.decoding.evaluate import Measure
 from modules.diffusion.schedule import Schedule
 from modules.summariser.batch import ArticleBatch
 from modules.summariser.control import Control, Steering
+from modules.summariser.diffusion import Diffusion
 from modules.summariser.evaluate import StanceKept, StanceReader
 from modules.summariser.generate import Generation, SummarySampler
 from modules.summariser.guide import OpenGuide
 from modules.summariser.marks import Marks
 from modules.summariser.network.denoiser import Denoiser
-from modules.summariser.simplex import SelfConditioning, Simplex
+from modules.summariser.process import Alphabet, Process
+from modules.summariser.simplex import SelfConditioning
 from modules.summariser.stance_token import StanceToken, Teller
 
 UNKNOWN = -100
@@ -36,9 +38,10 @@ class SummarisingSystem(Tokenized, System):
 
     Attributes:
         stances: Names of the stances, by index.
-        simplex: Magnitude of logits and noise.
+        process: What a summary becomes at a step, and how generation goes back.
         schedule: Signal left at each diffusion step.
         self_conditioning: What the network sees of its last prediction.
+        block_size: Positions that are written together; None for the whole summary.
         generation: How summaries are drawn.
         control: Classifiers that steer them.
         stance_token: How the network is told stances; None where it is not.
@@ -46,9 +49,10 @@ class SummarisingSystem(Tokenized, System):
     """
 
     stances: list[str]
-    simplex: Simplex
+    process: Process
     schedule: Schedule
     self_conditioning: SelfConditioning
+    block_size: int | None
     generation: Generation
     control: Control
     stance_token: StanceToken | None
@@ -66,6 +70,17 @@ class SummarisingSystem(Tokenized, System):
     def marks(self) -> Marks:
         """Marks of the tokenizer."""
         return Marks.of(self.tokenizer)
+
+    @property
+    def diffusion(self) -> Diffusion:
+        """What training and generation have in common."""
+        how = self.process, self.schedule, self.self_conditioning
+        return Diffusion(*how, self.marks, self.block_size)
+
+    @property
+    def alphabet(self) -> Alphabet:
+        """The tokens of the network."""
+        return self.diffusion.alphabet(self.denoiser.vocabulary)
 
     @property
     def quantities(self) -> list[str]:
@@ -142,9 +157,9 @@ class SummarisingSystem(Tokenized, System):
 
     def summaries(self, length: int) -> SummarySampler:
         """What draws summaries of a length with this system's options."""
-        how = self.simplex, self.schedule, self.self_conditioning, self.generation
         guidance = None if self.stance_token is None else self.stance_token.guidance
-        return SummarySampler(self.denoiser, *how, length, self.steering, guidance)
+        how = self.diffusion, self.generation, length, self.steering, guidance
+        return SummarySampler(self.denoiser, *how)
 
     @property
     def steering(self) -> Steering | None:

@@ -1,5 +1,6 @@
 """The simplex-diffusion summariser as a Lightning system (P^3Sum: Liu et al., 2024)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,17 +12,20 @@ from modules.base.system import constant
 from modules.causal_lm.tokens.same_tokens import check_own_tokens
 from modules.causal_lm.tokens.vocabulary import vocabulary_size
 from modules.decoding.evaluate import Measure
-from modules.diffusion.noise import gaussian
+from modules.diffusion.noise import Generators
 from modules.diffusion.schedule import CosineSchedule, Schedule
 from modules.nn.builder import Builder
 from modules.nn.generators import generator_of
 from modules.summariser.batch import ArticleBatch
+from modules.summariser.blocks import Part
 from modules.summariser.control import Control
 from modules.summariser.findings.evaluation import EvaluatingSystem
 from modules.summariser.generate import Generation
 from modules.summariser.loss import token_loss
 from modules.summariser.network.denoiser import Denoiser
-from modules.summariser.simplex import SelfConditioning, Simplex, Tokens
+from modules.summariser.process import Process
+from modules.summariser.projection import uniforms
+from modules.summariser.simplex import SelfConditioning, Simplex
 from modules.summariser.stance_token import StanceToken
 from modules.summariser.times import Noising, draw_steps, own_steps
 
@@ -34,9 +38,11 @@ class Summariser(EvaluatingSystem):
             strategy's own context.
         tokenizer: Local folder or hub id; the same as the data's.
         stances: Names of the stances, by index; the same as the data's.
-        simplex: Magnitude of logits and noise.
+        process: What a summary becomes at a step, and how generation goes back.
         schedule: Signal left at each diffusion step.
         self_conditioning: What the network sees of its last prediction.
+        block_size: Positions that are written together, block behind block; None for the whole
+            summary at once.
         noising: Steps and noise in training.
         learn_padding: Whether padding counts in the loss, so that the network decides the length.
         generation: How summaries are drawn.
@@ -59,9 +65,10 @@ class Summariser(EvaluatingSystem):
         network: Builder[[int], Denoiser[Any]],
         tokenizer: str,
         stances: list[str] = ["left", "center", "right"],  # noqa: B006 - never changed
-        simplex: Simplex = Simplex(),  # noqa: B008 - frozen
+        process: Process = Simplex(),  # noqa: B008 - frozen
         schedule: Schedule = CosineSchedule(5000, offset=1e-4, max_beta=1.0),  # noqa: B008 - frozen
         self_conditioning: SelfConditioning = SelfConditioning(),  # noqa: B008 - frozen
+        block_size: int | None = None,
         noising: Noising = Noising(),  # noqa: B008 - frozen
         learn_padding: bool = True,
         generation: Generation = Generation(),  # noqa: B008 - frozen
@@ -78,8 +85,9 @@ class Summariser(EvaluatingSystem):
         self.make_network = network
         self.tokenizer_source = tokenizer
         self.stances = list(stances)
-        self.simplex, self.schedule = simplex, schedule
+        self.process, self.schedule = process, schedule
         self.self_conditioning, self.noising = self_conditioning, noising
+        self.block_size = block_size
         self.learn_padding = learn_padding
         self.generation, self.control = generation, control
         self.stance_token = stance_token
@@ -112,11 +120,13 @@ class Summariser(EvaluatingSystem):
         token_BS = batch["summary_BS"].repeat_interleave(draws, 0)
         steps = (len(token_BS), self.schedule.num_steps, self.noising.power)
         step_B = draw_steps(*steps, device=self.device)
-        noise_BSV = self.noise(token_BS)
+        mask_BS = batch["summary_mask_BS"].repeat_interleave(draws, 0)
+        part = self.part(token_BS, mask_BS, None if self.learn_padding else mask_BS)
+        noise = self.noise(part.token_BK)
         context = self.denoiser.repeat(self.read(batch, is_training=True), draws)
-        use = self.sees_itself()
-        logits_BSV = self.predict_tokens(token_BS, noise_BSV, step_B, context, use)
-        return token_loss(logits_BSV, token_BS, self.counted(batch, draws)) / draws
+        context = self.behind(context, token_BS, part)
+        part, logits_BKV = self.predict_tokens(part, noise, step_B, context, self.sees_itself())
+        return token_loss(logits_BKV, part.token_BK, part.weight_BK) / draws
 
     def read(self, batch: ArticleBatch, is_training: bool = False) -> Any:
         """The articles, told the stances of their own summaries, not all of them in training."""
@@ -126,10 +136,34 @@ class Summariser(EvaluatingSystem):
         told_B = self.teller.learnt(batch)
         return self.denoiser.read(*articles, self.teller.dropped(told_B) if is_training else told_B)
 
-    def noise(self, token_BS: Tensor) -> Tensor:
-        """Standard normal noise for simplexes, [B, S, V]."""
-        shape = (*token_BS.shape, self.denoiser.vocabulary)
-        return torch.randn(shape, device=token_BS.device, dtype=torch.float32)
+    def part(
+        self,
+        token_BS: Tensor,
+        mask_BS: Tensor,
+        counts_BS: Tensor | None,
+        generators: Sequence[torch.Generator] | None = None,
+    ) -> Part:
+        """What of summaries is noised, and how much of it counts.
+
+        Args:
+            token_BS: Clean tokens.
+            mask_BS: True on tokens and the end.
+            counts_BS: Positions that count in the loss; None for all.
+            generators: Where the choice of a block comes from, one a summary; None for torch's own.
+        """
+        whole = Part(token_BS, None if counts_BS is None else counts_BS.float())
+        if self.block_size is None:
+            return whole
+        if generators is None:
+            u_B = torch.rand(len(token_BS), device=self.device, dtype=torch.float32)
+        else:
+            u_B = uniforms(generators, 1, self.device)[:, 0]
+        return whole.block(mask_BS, self.block_size, u_B)
+
+    def noise(self, token_BS: Tensor, generators: Generators = None) -> Tensor:
+        """Random numbers for the corruption of summaries."""
+        shape = (token_BS.shape[0], token_BS.shape[1])
+        return self.process.noise(shape, self.alphabet, generators, self.device)
 
     def sees_itself(self) -> bool:
         """Whether the network is shown a prediction in this step, by chance.
@@ -142,34 +176,46 @@ class Summariser(EvaluatingSystem):
             u = self.sum_over_ranks(u) % 1  # as uniform as each of them
         return bool(u < self.self_conditioning.probability)
 
-    def counted(self, batch: ArticleBatch, draws: int = 1) -> Tensor | None:
-        """Positions that count in the loss; None for all."""
-        if self.learn_padding:
-            return None
-        return batch["summary_mask_BS"].repeat_interleave(draws, 0)
+    def behind(self, context: Any, token_BS: Tensor, part: Part) -> Any:
+        """The context of a part: of the articles, and of what is written before it."""
+        if part.written_BS is None:
+            return context
+        return self.denoiser.behind(context, token_BS, part.written_BS)
 
     def predict_tokens(
-        self, token_BS: Tensor, noise_BSV: Tensor, step_B: Tensor, context: Any, conditioned: bool
-    ) -> Tensor:
-        """Logits of the clean tokens, [B, S, V], from summaries noised to their steps.
+        self, part: Part, noise: Tensor, step_B: Tensor, context: Any, conditioned: bool
+    ) -> tuple[Part, Tensor]:
+        """Logits of the clean tokens, [B, K, V], from parts noised to their steps.
 
         Args:
-            token_BS: Clean tokens.
-            noise_BSV: Standard normal noise; overwritten.
+            part: What is noised.
+            noise: From `noise`; may be overwritten.
             step_B: Steps t.
-            context: Of the articles.
+            context: Of the articles and of what is written.
             conditioned: Whether the network also sees what it predicts without seeing it.
+
+        Returns:
+            The part with the process's weights, and the logits.
         """
-        abar_B, time_B = self.schedule.signal(step_B), step_B.float() / self.schedule.num_steps
-        simplex_BSV = self.simplex.noised(Tokens.one(token_BS), noise_BSV, abar_B)
+        schedule = self.schedule
+        left_B, time_B = schedule.signal(step_B), step_B.float() / schedule.num_steps
+        state = self.process.corrupted(part.token_BK, noise, left_B)
         before: Tensor | None = None
         if conditioned:
             with torch.no_grad():
-                share_BSV = self.self_conditioning.input(simplex_BSV, None)
-                before = self.denoiser(share_BSV, time_B, context)
-        share_BSV = self.self_conditioning.input(simplex_BSV, before)
-        logits: Tensor = self.denoiser(share_BSV, time_B, context)
-        return logits
+                before = self.predicted(state, None, time_B, context)
+        logits_BKV = self.predicted(state, before, time_B, context)
+        chance_B = self.noising.chance(step_B, schedule.num_steps)
+        weight_BK = self.process.weights(state, left_B, schedule.signal(step_B - 1), chance_B)
+        return part.weighted(weight_BK), logits_BKV
+
+    def predicted(
+        self, state: Tensor, before_BKV: Tensor | None, time_B: Tensor, context: Any
+    ) -> Tensor:
+        """What the network predicts of a state, having predicted something before or not."""
+        share_BKV = self.diffusion.seen(state, before_BKV, self.alphabet)
+        logits: Tensor = self.denoiser(share_BKV, time_B, context)
+        return self.process.predicted(logits, state, self.alphabet)
 
     # Evaluation
 
@@ -179,13 +225,13 @@ class Summariser(EvaluatingSystem):
         generators = [generator_of(0, "validation", name) for name in batch["id_B"]]
         steps = (self.schedule.num_steps, self.noising.power)
         step_B = own_steps(generators, *steps).to(self.device)
-        shape = (*token_BS.shape, self.denoiser.vocabulary)
-        noise_BSV = gaussian(shape, generators, self.device)
-        context = self.read(batch)
-        use = self.self_conditioning.is_on
-        logits_BSV = self.predict_tokens(token_BS, noise_BSV, step_B, context, use)
-        counts_BS = batch["summary_mask_BS"]
+        mask_BS = counts_BS = batch["summary_mask_BS"]
         if self.learn_padding:  # but for articles without a summary
-            counts_BS = counts_BS.any(1, keepdim=True).expand_as(counts_BS)
-        self.evaluation[0] += token_loss(logits_BSV, token_BS, counts_BS)
+            counts_BS = mask_BS.any(1, keepdim=True).expand_as(mask_BS)
+        part = self.part(token_BS, mask_BS, counts_BS, generators)
+        noise = self.noise(part.token_BK, generators)
+        context = self.behind(self.read(batch), token_BS, part)
+        use = self.self_conditioning.is_on
+        part, logits_BKV = self.predict_tokens(part, noise, step_B, context, use)
+        self.evaluation[0] += token_loss(logits_BKV, part.token_BK, part.weight_BK)
         self.evaluation[1] += counts_BS.sum()

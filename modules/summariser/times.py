@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from modules.diffusion.schedule import widest
+
 
 @dataclass(frozen=True)
 class Noising:
@@ -26,6 +28,12 @@ class Noising:
             raise ValueError(f"power must be above 0, got {self.power}")
         if self.draws < 1:
             raise ValueError(f"draws must be at least 1, got {self.draws}")
+
+    def chance(self, step_N: Tensor, num_steps: int) -> Tensor:
+        """Probability of each step, [N], in double precision."""
+        last_N = step_N.to(widest(step_N.device)) / num_steps
+        first_N = (last_N - 1 / num_steps).clamp(min=0)
+        return last_N ** (1 / self.power) - first_N ** (1 / self.power)
 
 
 def draw_steps(

@@ -126,7 +126,7 @@ class Drawn:
         system, batch = self.system, self.batch
         steering = None if control is None else Steering(control, self.guides)
         how = replace(system.generation, seed=seed)
-        fixed = system.simplex, system.schedule, system.self_conditioning, how
+        fixed = system.diffusion, how
         sampler = SummarySampler(system.denoiser, *fixed, batch["summary_BS"].shape[1], steering)
         with FlopCounter() as counter:
             token_BS = sampler.draw(

@@ -70,13 +70,25 @@ class Denoiser(nn.Module, Generic[Context]):
         """Each article `num` times in a row: 0, 0, 1, 1, ..."""
 
     @abstractmethod
+    def behind(self, context: Context, token_BW: Tensor, mask_BW: Tensor) -> Context:
+        """What is computed of articles and of what is written of their summaries, clean.
+
+        What is denoised next stands behind it.
+
+        Args:
+            context: Of the articles alone, from `read`.
+            token_BW: Token ids of the beginnings of summaries.
+            mask_BW: True where a token is written; each row padded on the right.
+        """
+
+    @abstractmethod
     def forward(self, share_BSV: Tensor, time_B: Tensor, context: Context) -> Tensor:
         """Logits of the clean tokens, [B, S, V], at summary positions only.
 
         Args:
             share_BSV: Shares of all tokens at each position; they sum to 1.
             time_B: t / T, in [0, 1].
-            context: Of the articles, from `read`.
+            context: From `read`, or from `behind` it.
         """
 
     def check_lengths(self, article: int, summary: int) -> None:

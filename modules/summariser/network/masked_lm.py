@@ -100,6 +100,13 @@ class MaskedLM(Denoiser[ReadArticle]):
         )
 
     @override
+    def behind(self, context: ReadArticle, token_BW: Tensor, mask_BW: Tensor) -> ReadArticle:
+        beside = Beside.of(context.mask_BC, mask_BW)
+        both = torch.cat([context.token_BC, token_BW], 1)
+        token_BC = both.gather(1, beside.place_BL)
+        return ReadArticle(token_BC, beside.mask_BL, context.told_B)
+
+    @override
     def forward(self, share_BSV: Tensor, time_B: Tensor, context: ReadArticle) -> Tensor:
         if len(share_BSV):
             return self.logits(share_BSV, time_B, context)

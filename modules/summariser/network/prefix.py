@@ -25,12 +25,15 @@ class Prefix:
     """Articles as the summary's attention sees them.
 
     Attributes:
-        key_value: Keys and values of each block, [B, H, C, K].
+        key_value: Keys and values of each block, [B, H, C, K]; behind the article's, those of what
+            is written of the summary.
         mask_BC: True where a token is real.
+        num_written_B: Tokens that are written of each summary; None where none are of any.
     """
 
     key_value: list[tuple[Tensor, Tensor]]
     mask_BC: Tensor
+    num_written_B: Tensor | None = None
 
 
 class PrefixDenoiser(Denoiser[Prefix]):
@@ -97,18 +100,49 @@ class PrefixDenoiser(Denoiser[Prefix]):
             (key.repeat_interleave(num, 0), value.repeat_interleave(num, 0))
             for key, value in context.key_value
         ]
-        return Prefix(pairs, context.mask_BC.repeat_interleave(num, 0))
+        written_B = context.num_written_B
+        if written_B is not None:
+            written_B = written_B.repeat_interleave(num, 0)
+        return Prefix(pairs, context.mask_BC.repeat_interleave(num, 0), written_B)
+
+    @override
+    def behind(self, context: Prefix, token_BW: Tensor, mask_BW: Tensor) -> Prefix:
+        x = self.embedding(token_BW) + self.segment.weight[1]
+        x, key_value = self.through(self.placed(x, None), mask_BW, context)
+        pairs = [
+            (torch.cat([key, more_key], 2), torch.cat([value, more_value], 2))
+            for (key, value), (more_key, more_value) in zip(
+                context.key_value, key_value, strict=True
+            )
+        ]
+        return Prefix(pairs, torch.cat([context.mask_BC, mask_BW], 1), mask_BW.sum(1))
 
     @override
     def forward(self, share_BSV: Tensor, time_B: Tensor, context: Prefix) -> Tensor:
         weight = self.embedding.weight
         x = share_BSV.to(weight.dtype) @ weight
-        x = x + self.segment.weight[1] + self.position.weight[: x.shape[1]]
+        x = self.placed(x + self.segment.weight[1], context.num_written_B)
         x = x + self.time(waves(time_B).to(x.dtype))[:, None]
-        mask_BS = x.new_ones(x.shape[:2], dtype=torch.bool)
-        for block, pair in zip(self.blocks, context.key_value, strict=True):
-            x, _ = block(x, mask_BS, (*pair, context.mask_BC))
+        x, _ = self.through(x, x.new_ones(x.shape[:2], dtype=torch.bool), context)
         return F.linear(self.norm(x), weight, self.bias)
+
+    def placed(self, x: Tensor, start_B: Tensor | None) -> Tensor:
+        """Positions of a summary [B, S, D] with what is learnt of their places, from a start on."""
+        if start_B is None:
+            return x + self.position.weight[: x.shape[1]]
+        place_BS = start_B[:, None] + torch.arange(x.shape[1], device=x.device)
+        return x + self.position(place_BS)
+
+    def through(
+        self, x: Tensor, mask_BS: Tensor, context: Prefix
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """All blocks over positions of a summary: their output, and keys and values of each."""
+        key_value = []
+        for block, pair in zip(self.blocks, context.key_value, strict=True):
+            prefix = (*pair, context.mask_BC)
+            x, own = cast(PrefixBlock, block)(x, mask_BS, prefix, context.num_written_B)
+            key_value.append(own)
+        return x, key_value
 
 
 class PrefixBlock(nn.Module):
@@ -128,7 +162,11 @@ class PrefixBlock(nn.Module):
             nn.init.zeros_(last.weight)
 
     def forward(
-        self, x: Tensor, mask_BL: Tensor, prefix: tuple[Tensor, Tensor, Tensor] | None
+        self,
+        x: Tensor,
+        mask_BL: Tensor,
+        prefix: tuple[Tensor, Tensor, Tensor] | None,
+        start_B: Tensor | None = None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """The block's output [B, L, D], and its keys and values [B, H, L, K].
 
@@ -136,20 +174,26 @@ class PrefixBlock(nn.Module):
             x: Input.
             mask_BL: True where a position is real.
             prefix: Keys, values [B, H, C, K] and mask [B, C] of what comes before, if anything.
+            start_B: Place of each row's first position in its text; None for 0.
         """
-        attended, pair = self.attend(self.before_attention(x), mask_BL, prefix)
+        attended, pair = self.attend(self.before_attention(x), mask_BL, prefix, start_B)
         x = x + self.out(attended)
         return x + self.down(F.gelu(self.up(self.before_inner(x)))), pair
 
     def attend(
-        self, x: Tensor, mask_BL: Tensor, prefix: tuple[Tensor, Tensor, Tensor] | None
+        self,
+        x: Tensor,
+        mask_BL: Tensor,
+        prefix: tuple[Tensor, Tensor, Tensor] | None,
+        start_B: Tensor | None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Attention over the prefix and these positions, [B, L, D], and their keys and values."""
         x = x + self.mixed(x * mask_BL[..., None])
         batch, length, width = x.shape
         split = self.query_key_value(x).view(batch, length, 3, self.heads, width // self.heads)
         query, key, value = split.permute(2, 0, 3, 1, 4)
-        query, key = rotated(self.query_norm(query)), rotated(self.key_norm(key))
+        query = rotated(self.query_norm(query), start_B)
+        key = rotated(self.key_norm(key), start_B)
         keys, values, mask = key, value, mask_BL
         if prefix is not None:
             keys, values = torch.cat([prefix[0], key], 2), torch.cat([prefix[1], value], 2)
@@ -165,12 +209,19 @@ class PrefixBlock(nn.Module):
         return torch.stack(shifts).sum(0)
 
 
-def rotated(x: Tensor) -> Tensor:
-    """Queries or keys [B, H, L, K], turned by their positions from 0 on (Su et al., 2021)."""
+def rotated(x: Tensor, start_B: Tensor | None = None) -> Tensor:
+    """Queries or keys [B, H, L, K], turned by their places in a text (Su et al., 2021).
+
+    Args:
+        x: Queries or keys.
+        start_B: Place of each row's first position; None for 0.
+    """
     half = x.shape[-1] // 2
     rate = LONGEST_PERIOD ** -(torch.arange(half, device=x.device, dtype=torch.float32) / half)
     place = torch.arange(x.shape[-2], device=x.device, dtype=torch.float32)
-    angle = place[:, None] * rate
+    if start_B is not None:
+        place = place + start_B.view(-1, 1, 1)
+    angle = place[..., None] * rate
     cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
     first, second = x[..., :half], x[..., half:]
     return torch.cat([first * cos - second * sin, second * cos + first * sin], -1)

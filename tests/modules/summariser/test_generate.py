@@ -10,16 +10,20 @@ from modules.diffusion.noise import gaussian
 from modules.diffusion.schedule import CosineSchedule
 from modules.nn.generators import seed_of
 from modules.summariser.control import Control, Steering
+from modules.summariser.diffusion import Diffusion
 from modules.summariser.generate import Generation, SummarySampler
 from modules.summariser.guide import Guide
 from modules.summariser.loss import token_loss
+from modules.summariser.marks import Marks
 from modules.summariser.network.denoiser import Denoiser
 from modules.summariser.network.prefix import PrefixDenoiser
+from modules.summariser.process import Tokens
 from modules.summariser.projection import MultiHot, Projection, TopP
-from modules.summariser.simplex import SelfConditioning, Simplex, Tokens
+from modules.summariser.simplex import SelfConditioning, Simplex
 
 V, S, C = 24, 5, 7
 NUM = 8
+MARKS = Marks(start=0, end=2, pad=1)
 NAMES = [f"article {n}" for n in range(NUM)]
 SCHEDULE = CosineSchedule(200, offset=1e-4, max_beta=1.0)
 
@@ -62,7 +66,8 @@ def likes(**options):
 def sampler(net, steering=None, conditioning=None, **options):
     how = Generation(**{"num_steps": 6, **options})
     conditioning = conditioning or SelfConditioning()
-    return SummarySampler(net, Simplex(), SCHEDULE, conditioning, how, S, steering)
+    diffusion = Diffusion(Simplex(), SCHEDULE, conditioning, MARKS)
+    return SummarySampler(net, diffusion, how, S, steering)
 
 
 def draw(which, rows, article=None, names=None):
@@ -131,12 +136,15 @@ class Records(Denoiser[Tensor]):
         self.shares: list[Tensor] = []
         self.num_read = 0
 
-    def read(self, article_BC: Tensor, mask_BC: Tensor) -> Tensor:
+    def read(self, article_BC: Tensor, mask_BC: Tensor, told_B=None) -> Tensor:
         self.num_read += 1
         return article_BC
 
     def repeat(self, context: Tensor, num: int) -> Tensor:
         return context.repeat_interleave(num, 0)
+
+    def behind(self, context: Tensor, token_BW: Tensor, mask_BW: Tensor) -> Tensor:
+        return context
 
     def forward(self, share_BSV: Tensor, time_B: Tensor, context: Tensor) -> Tensor:
         self.times.append(float(time_B[0]))

@@ -104,7 +104,7 @@ def test_cross_entropy_is_a_plain_sum_over_the_positions_that_count():
 def own_noise(monkeypatch):
     """Each article's noise and step by its tokens, so that they are the same in every batch."""
 
-    def noise(self, token_BS):
+    def noise(self, token_BS, generators=None):
         rows = [
             torch.randn(
                 (S, self.denoiser.vocabulary),
@@ -166,13 +166,14 @@ def test_padding_counts_in_the_loss_or_not(folder, own_noise, learn_padding):
     loss = float(whole.training_step(given, 0))
     token, mask = given["summary_BS"], given["summary_mask_BS"]
     context = whole.denoiser.read(given["article_BC"], given["article_mask_BC"])
+    part = whole.part(token, mask, None if learn_padding else mask)
     with torch.no_grad():
-        logits = whole.predict_tokens(token, whole.noise(token), STEPS, context, False)
+        part, logits = whole.predict_tokens(part, whole.noise(token), STEPS, context, False)
     nats = -logits.log_softmax(-1).gather(-1, token[..., None])[..., 0]
     expected = nats.mean() if learn_padding else nats[mask].mean()
     assert loss == pytest.approx(float(expected), rel=1e-5)
     logits = torch.zeros_like(logits, requires_grad=True)
-    token_loss(logits, token, whole.counted(given)).backward()
+    token_loss(logits, token, part.weight_BK).backward()
     touched = logits.grad.abs().sum(-1) > 0
     assert torch.equal(touched, torch.ones_like(mask) if learn_padding else mask)
 

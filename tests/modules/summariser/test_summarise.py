@@ -7,6 +7,7 @@ import torch
 
 from modules.diffusion.schedule import CosineSchedule
 from modules.metrics.means import Means
+from modules.summariser.blocks import Part
 from modules.summariser.control import Control, Steering
 from modules.summariser.evaluate import Extractive, StanceKept
 from modules.summariser.generate import Generation
@@ -190,7 +191,8 @@ def numbers(whole):
     given = batch([0, 1, 2])
     noise, step = whole.noise(given["summary_BS"]), torch.tensor([1, 50, 99])
     context = whole.denoiser.read(given["article_BC"], given["article_mask_BC"])
-    logits = whole.predict_tokens(given["summary_BS"], noise.clone(), step, context, True)
+    part = Part(given["summary_BS"])
+    _, logits = whole.predict_tokens(part, noise.clone(), step, context, True)
     return noise, logits, whole.draw(given, given["asked_B"])
 
 
