@@ -9,18 +9,22 @@ training summaries change the stance of their article.
    and the first two sentences.
 2. It is steered to a stance that the article does not have.
 3. Without self-conditioning it is worse (the paper's ablation).
+4. What else could tell a model the stance: a stance token with classifier-free guidance, and a
+   causal language model with stance experts.
 """
 
 from collections.abc import Callable
 
 from benchmarks.bench.harness import Bench, run
 from benchmarks.claims.p3sum.conditioning import without_conditioning
+from benchmarks.claims.p3sum.frontier import frontier
 from benchmarks.claims.p3sum.rates import Claims
 from benchmarks.claims.p3sum.stance import kept_stance
 
 PARTS: dict[str, Callable[[Claims], None]] = {
     "stance": kept_stance,
     "conditioning": without_conditioning,
+    "frontier": frontier,
 }
 """What may run alone; a part is a function that adds its rows."""
 

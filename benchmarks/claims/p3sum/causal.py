@@ -1,5 +1,6 @@
 """A causal language model of the summariser's size: article, end, summary, end."""
 
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
@@ -11,6 +12,8 @@ from engine.measure.flops import FlopCounter
 from engine.optim.muon import MuonAdamW
 from engine.optim.schedules import WarmupStableDecay
 from modules.base.optimizers import decayed_or_not
+from modules.decoding.branches.branches import Branches
+from modules.decoding.branches.generate import CombinedDecoding
 from modules.summariser.batch import ArticleBatch
 from modules.summariser.marks import Marks
 
@@ -42,15 +45,24 @@ class CausalSummariser:
         ends = {"bos_token_id": marks.start, "eos_token_id": marks.end, "pad_token_id": marks.pad}
         self.model: Any = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **ends, **SIZES))
 
-    def train(self, data: Any, budget: float, num_steps: int | None) -> dict[str, float]:
+    def train(
+        self,
+        data: Any,
+        budget: float,
+        num_steps: int | None,
+        lr: float = LR,
+        chosen: Callable[[ArticleBatch], ArticleBatch] = lambda batch: batch,
+    ) -> dict[str, float]:
         """Train until as many operations are spent; steps, minutes and operations.
 
         Args:
             data: Gives the batches that the summariser is trained on.
             budget: Floating-point operations.
             num_steps: Steps instead of those that fit into the budget.
+            lr: Learning rate.
+            chosen: Part of each batch that is trained on.
         """
-        batches = endless(data)
+        batches = map(chosen, endless(data))
         start = monotonic()
         with FlopCounter() as counter:
             self.loss(next(batches)).backward()
@@ -58,7 +70,7 @@ class CausalSummariser:
         steps = num_steps or max(1, round(budget / counter.total))
         hidden = list(self.model.model.layers.parameters())
         groups = decayed_or_not(list(self.model.parameters()), hidden)
-        optimizer = MuonAdamW(groups, lr=LR, adamw_ratio=RATIO, weight_decay=0.0)
+        optimizer = MuonAdamW(groups, lr=lr, adamw_ratio=RATIO, weight_decay=0.0)
         schedule = WarmupStableDecay(optimizer, steps, WARMUP)
         for _ in range(steps):
             optimizer.zero_grad()
@@ -90,19 +102,31 @@ class CausalSummariser:
         return (nats * counts).sum() / counts.sum()
 
     @torch.no_grad()
-    def draw(self, batch: ArticleBatch, seed: int | None) -> tuple[list[str], float]:
-        """Summaries, greedy without a seed, else by top-p; and gigaflops a summary."""
+    def draw(
+        self, batch: ArticleBatch, seed: int | None, branches: Branches | None = None
+    ) -> tuple[list[str], float]:
+        """Summaries, greedy without a seed, else by top-p; and gigaflops a summary.
+
+        Args:
+            batch: Articles.
+            seed: Of all of them.
+            branches: Models whose logits are summed, this one first; this one alone without.
+        """
         torch.manual_seed(0 if seed is None else seed)
         sampled = {"do_sample": True, "top_p": TOP_P, "top_k": 0}
-        how = {"do_sample": False} if seed is None else sampled
+        how: dict[str, Any] = {"do_sample": False} if seed is None else sampled
         token_BC, mask_BC = left(batch["article_BC"], batch["article_mask_BC"])
         length = batch["summary_BS"].shape[1]
+        if branches is not None:
+            rows = [row[own].tolist() for row, own in zip(token_BC, mask_BC, strict=True)]
+            prompts = [rows] * len(branches.branches)
+            how |= {"custom_generate": CombinedDecoding(branches, prompts, mask_BL=mask_BC)}
         with FlopCounter() as counter:
             out = self.model.generate(
                 token_BC, attention_mask=mask_BC.long(), max_new_tokens=length, **how
             )
-        rows = out[:, token_BC.shape[1] :].tolist()
-        texts = [self.marks.text(self.tokenizer, row) for row in rows]
+        made = out[:, token_BC.shape[1] :].tolist()
+        texts = [self.marks.text(self.tokenizer, row) for row in made]
         return texts, counter.total / len(texts) / 1e9
 
 

@@ -14,6 +14,7 @@ from benchmarks.claims.training import bare, fit
 from datamodules.synthetic.newsroom.reader import NewsroomMeasures
 from engine.measure.flops import FlopCounter
 from modules.causal_lm.tokens.padding import padded
+from modules.diffusion.guidance import Guidance
 from modules.summariser.batch import ArticleBatch
 from modules.summariser.control import Control, Steering
 from modules.summariser.generate import SummarySampler
@@ -121,13 +122,23 @@ class Drawn:
         self.steering = system.steering
         assert self.steering is not None
 
-    def texts(self, control: Control | None, seed: int) -> tuple[list[str], float]:
-        """Summaries under a control, None for none, and gigaflops a summary."""
+    def texts(
+        self, control: Control | None, seed: int, guidance: Guidance | None = None
+    ) -> tuple[list[str], float]:
+        """Summaries under a control, None for none, and gigaflops a summary.
+
+        Args:
+            control: How a classifier steers them.
+            seed: Of generation.
+            guidance: Of a network that is told stances; None tells nothing.
+        """
         system, batch = self.system, self.batch
         steering = None if control is None else Steering(control, self.guides)
         how = replace(system.generation, seed=seed)
-        fixed = system.diffusion, how
-        sampler = SummarySampler(system.denoiser, *fixed, batch["summary_BS"].shape[1], steering)
+        length = batch["summary_BS"].shape[1]
+        sampler = SummarySampler(
+            system.denoiser, system.diffusion, how, length, steering, guidance
+        )
         with FlopCounter() as counter:
             token_BS = sampler.draw(
                 batch["article_BC"], batch["article_mask_BC"], self.asked_B, batch["id_B"]
@@ -141,9 +152,11 @@ class Drawn:
         assert self.steering is not None
         return self.steering.guides
 
-    def rates(self, control: Control | None, seeds: Sequence[int]) -> Rates:
-        """Means over seeds of generation."""
-        drawn = [self.texts(control, seed) for seed in seeds]
+    def rates(
+        self, control: Control | None, seeds: Sequence[int], guidance: Guidance | None = None
+    ) -> Rates:
+        """Means over seeds of generation; arguments as of `texts`."""
+        drawn = [self.texts(control, seed, guidance) for seed in seeds]
         rows = [self.read(texts) | {"gigaflops": cost} for texts, cost in drawn]
         return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
