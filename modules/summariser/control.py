@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from modules.diffusion.guidance import gradient
-from modules.summariser.guide import Guide, OpenGuide
+from modules.summariser.guide import ArticleLogits, Guide, OpenGuide
 
 Objective = Literal["log_probability", "margin"]
 """What rises: the paper's log-probability of the wanted class, or its logit above the best other,
@@ -106,8 +106,18 @@ class Steering:
         self.control = control
         self.guides = list(guides)
 
+    @property
+    def sees_predictions(self) -> bool:
+        """Whether a guide reads what the network predicts of articles."""
+        return any(one.guide.sees == "predicted" for one in self.guides)
+
     def steer(
-        self, logits_BSV: Tensor, asked_B: Tensor, article_BC: Tensor, mask_BC: Tensor
+        self,
+        logits_BSV: Tensor,
+        asked_B: Tensor,
+        article_BC: Tensor,
+        mask_BC: Tensor,
+        predicted: ArticleLogits | None = None,
     ) -> Steered:
         """Move logits towards the stance that is asked of each summary.
 
@@ -116,14 +126,17 @@ class Steering:
             asked_B: Stance that is wanted; -100 leaves a summary alone.
             article_BC: Tokens of the articles.
             mask_BC: True where one is real.
+            predicted: What the network predicts of them, where a guide sees it.
         """
+        article = article_BC, mask_BC
+        shown = [[*article, *mixture(one, predicted)] for one in self.guides]
         right = list[Tensor]()
 
         def score(z_BSV: Tensor) -> Tensor:
             share_BSV, total_B = z_BSV.softmax(-1), z_BSV.new_zeros(len(z_BSV))
-            for guide in self.guides:
+            for guide, before in zip(self.guides, shown, strict=True):
                 target_B = guide.targets(asked_B)
-                log_p_BK = guide.log_p(share_BSV, article_BC, mask_BC)
+                log_p_BK = guide.log_p(share_BSV, *before)
                 right.append((log_p_BK.argmax(-1) == target_B) | (target_B < 0))
                 total_B = total_B + guide.guide.weight * raised(
                     log_p_BK, target_B, self.control.objective
@@ -151,6 +164,19 @@ class Steering:
         if self.control.divergence is None:
             return z_BSV.new_full((len(z_BSV),), self.control.strength)
         return step_of(z_BSV, rise_BSV, self.control.divergence)
+
+
+def mixture(guide: OpenGuide, predicted: ArticleLogits | None) -> list[Tensor]:
+    """What a guide reads at the positions of articles, if it sees what is predicted of them.
+
+    Raises:
+        ValueError: Nothing is.
+    """
+    if guide.guide.sees != "predicted":
+        return []
+    if predicted is None:
+        raise ValueError(f"the guide {guide.guide.source} sees `predicted`, but nothing is")
+    return [guide.mixtures(predicted())]
 
 
 def raised(log_p_BK: Tensor, target_B: Tensor, objective: Objective) -> Tensor:

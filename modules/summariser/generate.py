@@ -23,6 +23,7 @@ from modules.nn.generators import generator_of, seed_of
 from modules.summariser.blocks import check_size, spans
 from modules.summariser.control import Steering
 from modules.summariser.diffusion import Diffusion
+from modules.summariser.guide import ArticleLogits
 from modules.summariser.masked import NEVER
 from modules.summariser.network.denoiser import Denoiser
 from modules.summariser.process import Tokens
@@ -128,7 +129,8 @@ class SummarySampler:
         guidance: Of a network that is told stances; None for one that is not.
 
     Raises:
-        ValueError: Options that cannot be combined, or too many steps.
+        ValueError: Options that cannot be combined, or too many steps; or a guide sees what the
+            network predicts of articles, and it predicts nothing.
     """
 
     def __init__(
@@ -148,6 +150,12 @@ class SummarySampler:
         averages_logits = diffusion.self_conditioning.averages_logits
         diffusion.process.check(isinstance(generation.projection, MultiHot), averages_logits)
         num_steps = diffusion.schedule.num_steps
+        self.sees_predictions = self.steering is not None and self.steering.sees_predictions
+        if self.sees_predictions and not network.predicts_articles:
+            raise ValueError(
+                f"a guide sees `predicted`, but {type(network).__name__} predicts no tokens of "
+                "articles: let it see `summary` or `article_and_summary`"
+            )
         self.path = spaced(generation.num_steps, generation.spacing, num_steps)
         signals: list[float] = diffusion.schedule.signal(torch.tensor(self.path)).tolist()
         self.signals = signals
@@ -210,7 +218,8 @@ class SummarySampler:
         process, generation, device = self.diffusion.process, self.generation, written_BW.device
         num, shape = len(written_BW), (len(written_BW), span.stop - span.start)
         articles = orders.article_BC, orders.mask_BC, orders.asked_B
-        predict = Predictor(self.network, *articles, self.guidance, written_BW)
+        how = self.guidance, written_BW, self.sees_predictions
+        predict = Predictor(self.network, *articles, *how)
         state = process.start(process.noise(shape, self.alphabet, orders.noise, device))
         before: Tensor | None = None
         for number, (step, after) in enumerate(pairwise(self.path)):
@@ -221,7 +230,8 @@ class SummarySampler:
             before = process.predicted(predicted.own_BSV, state, self.alphabet)
             logits_BKV = process.predicted(predicted.guided_BSV, state, self.alphabet)
             if num and self.steering and self.steering.control.is_due(number, time):
-                logits_BKV = self.steered(self.steering, orders, logits_BKV, written_BW)
+                behind = written_BW, predict.article_logits
+                logits_BKV = self.steered(self.steering, orders, logits_BKV, *behind)
             before = logits_BKV if generation.carried == "guided" else before
             is_last = after == 0 and generation.last_greedy
             projection = Greedy() if is_last else generation.projection
@@ -236,13 +246,19 @@ class SummarySampler:
                 state = process.step(state, tokens, noise, left_B, after_B)
 
     def steered(
-        self, steering: Steering, orders: Orders, logits_BKV: Tensor, written_BW: Tensor
+        self,
+        steering: Steering,
+        orders: Orders,
+        logits_BKV: Tensor,
+        written_BW: Tensor,
+        predicted: ArticleLogits,
     ) -> Tensor:
         """Logits after control, whose classifiers read what is written before as well."""
         size = (*written_BW.shape, self.alphabet.size)
         written_BWV = logits_BKV.new_full(size, NEVER).scatter_(-1, written_BW[..., None], 0.0)
         whole_BSV = torch.cat([written_BWV, logits_BKV], 1) if size[1] else logits_BKV
-        moved = steering.steer(whole_BSV, orders.asked_B, orders.article_BC, orders.mask_BC)
+        given = orders.asked_B, orders.article_BC, orders.mask_BC, predicted
+        moved = steering.steer(whole_BSV, *given)
         self.cost.guide += moved.num_passes
         self.cost.num_broken += int(moved.is_broken_B.sum())
         return moved.logits_BSV[:, size[1] :]

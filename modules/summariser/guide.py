@@ -4,6 +4,7 @@ Shape legend: B = summaries, C = article positions, S = summary positions, V = v
 K = classes, D = width of the classifier.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,8 +19,11 @@ from modules.summariser.marks import Marks
 from modules.summariser.network.beside import Beside
 from modules.weights.origin import source_of
 
-Sees = Literal["summary", "article_and_summary"]
-"""What a guide reads: the summary alone, or behind the tokens of its article."""
+Sees = Literal["summary", "article_and_summary", "predicted"]
+"""What a guide reads: the summary alone, behind the tokens of its article, or behind what the
+network itself predicts at the article's positions, as P^3Sum's does."""
+ArticleLogits = Callable[[], Iterator[Tensor]]
+"""Gives the network's logits at the positions of articles, some positions [B, N, V] at a time."""
 SHOWN = 3
 """Tokens without a counterpart that a message shows."""
 
@@ -141,7 +145,24 @@ class OpenGuide:
                 f"lower data.init_args.{what}"
             )
 
-    def log_p(self, share_BSV: Tensor, article_BC: Tensor, mask_BC: Tensor) -> Tensor:
+    @torch.no_grad()
+    def mixtures(self, chunks: Iterator[Tensor]) -> Tensor:
+        """Embeddings of predicted logits, [B, C, D], as constants: their gradient moves nothing.
+
+        Args:
+            chunks: Logits of the positions, some at a time.
+        """
+        weight_VD = self.network.embeddings()[self.index_V]
+        shares = (one.float().softmax(-1)[..., : len(weight_VD)] for one in chunks)
+        return torch.cat([one.to(weight_VD.dtype) @ weight_VD for one in shares], 1)
+
+    def log_p(
+        self,
+        share_BSV: Tensor,
+        article_BC: Tensor,
+        mask_BC: Tensor,
+        mixture_BCD: Tensor | None = None,
+    ) -> Tensor:
         """Log-probabilities of the classes, [B, K], differentiable in the shares.
 
         Positions at which padding is most likely are left out, whatever else may stand there: that
@@ -151,6 +172,7 @@ class OpenGuide:
             share_BSV: Shares of the summary's tokens.
             article_BC: Tokens of the articles.
             mask_BC: True where one is real.
+            mixture_BCD: What stands at the positions of the articles instead.
         """
         words = self.network.embeddings()
         weight_VD = words[self.index_V]
@@ -158,8 +180,9 @@ class OpenGuide:
         is_text_BS = share_BSV.argmax(-1) != self.marks.pad
         if self.guide.sees == "summary":
             article_BC, mask_BC = article_BC[:, :1], torch.ones_like(mask_BC[:, :1])
-        before_BCD = weight_VD[article_BC]
-        before_BCD[:, 0] = words[self.start]  # one mark of ours may be both start and end
+        before_BCD = weight_VD[article_BC] if mixture_BCD is None else mixture_BCD
+        if mixture_BCD is None:
+            before_BCD[:, 0] = words[self.start]  # one mark of ours may be both start and end
         beside = Beside.of(mask_BC, is_text_BS)
         x = beside.joined(before_BCD, summary_BSD)
         return self.network.logits_of(x, beside.mask_BL).float().log_softmax(-1)

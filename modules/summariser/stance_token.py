@@ -7,6 +7,7 @@ step of generation then asks twice, once told and once not, and goes beyond what
 Shape legend: B = summaries, C = article positions, S = summary positions, V = vocabulary.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,8 @@ from modules.summariser.network.denoiser import Denoiser
 
 UNTOLD = -100
 """A stance that a network is not told."""
+POSITIONS = 32
+"""Of articles whose predictions are held at a time."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ class Predictor:
         told_B: Stance that is wanted of each summary; negative where none is.
         guidance: Of a stance token; None for a network that is told nothing.
         written_BW: Tokens of the summaries that are written already, all of one length.
+        remembers: Whether `article_logits` is asked for.
     """
 
     def __init__(
@@ -110,8 +114,10 @@ class Predictor:
         told_B: Tensor,
         guidance: Guidance | None,
         written_BW: Tensor,
+        remembers: bool = False,
     ):
         self.network, self.guidance = network, guidance
+        self.num_positions = article_BC.shape[1]
 
         def read(told_B: Tensor | None) -> Any:
             context = network.read(article_BC, mask_BC, told_B)
@@ -121,6 +127,8 @@ class Predictor:
 
         is_told = guidance is not None and guidance.scale != 0
         self.context = read(told_B if is_told else None)
+        if remembers:
+            self.context = network.remember(self.context)
         self.free = read(None) if is_told and guidance is not None and guidance.is_on else None
 
     def __call__(self, share_BSV: Tensor, time_B: Tensor) -> Predicted:
@@ -131,3 +139,11 @@ class Predictor:
         free_BSV = self.network(share_BSV, time_B, self.free).float()
         guided_BSV = self.guidance.combined(own_BSV, free_BSV)
         return Predicted(own_BSV, guided_BSV, 2 * len(own_BSV))
+
+    def article_logits(self) -> Iterator[Tensor]:
+        """What the network, told what it is told, predicts of the articles, some positions a time.
+
+        Each is [B, N, V]; N is at most `POSITIONS`, so that none of a whole article is held.
+        """
+        for first in range(0, self.num_positions, POSITIONS):
+            yield self.network.article_logits(self.context, first, POSITIONS)

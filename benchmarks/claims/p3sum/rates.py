@@ -136,9 +136,7 @@ class Drawn:
         steering = None if control is None else Steering(control, self.guides)
         how = replace(system.generation, seed=seed)
         length = batch["summary_BS"].shape[1]
-        sampler = SummarySampler(
-            system.denoiser, system.diffusion, how, length, steering, guidance
-        )
+        sampler = SummarySampler(system.denoiser, system.diffusion, how, length, steering, guidance)
         with FlopCounter() as counter:
             token_BS = sampler.draw(
                 batch["article_BC"], batch["article_mask_BC"], self.asked_B, batch["id_B"]

@@ -22,6 +22,7 @@ class Denoiser(nn.Module, Generic[Context]):
         longest_summary: Largest S; None where any will do.
         longest_article: Largest C; None where any will do.
         width: D, of the embeddings of tokens.
+        predicts_articles: Whether it has `article_logits`.
         told: Embedding of each stance that a summary is told to have, the last of "not told"; None
             in a network that is told nothing.
     """
@@ -30,6 +31,7 @@ class Denoiser(nn.Module, Generic[Context]):
     longest_summary: int | None = None
     longest_article: int | None = None
     width: int
+    predicts_articles = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,6 +92,24 @@ class Denoiser(nn.Module, Generic[Context]):
             time_B: t / T, in [0, 1].
             context: From `read`, or from `behind` it.
         """
+
+    def remember(self, context: Context) -> Context:
+        """The same articles, of which each pass keeps what `article_logits` needs.
+
+        Only for networks that predict articles.
+        """
+        raise NotImplementedError(f"{type(self).__name__} predicts no tokens of articles")
+
+    def article_logits(self, context: Context, first: int, num: int) -> Tensor:
+        """What the last pass predicts at positions of the article, [B, num, V], without gradients.
+
+        Args:
+            context: From `remember`.
+            first: First of the positions.
+            num: How many, so that nobody holds those of a whole article; fewer at its end. What
+                stands at padding is undefined.
+        """
+        raise NotImplementedError(f"{type(self).__name__} predicts no tokens of articles")
 
     def check_lengths(self, article: int, summary: int) -> None:
         """Refuse lengths that the network has no positions for.

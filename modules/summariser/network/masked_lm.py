@@ -6,7 +6,7 @@ V = vocabulary.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -33,11 +33,13 @@ class ReadArticle:
         token_BC: Token ids.
         mask_BC: True where a token is real.
         told_B: Stance that each summary is told to have; None where nothing is told.
+        last: Where a pass leaves its hidden states [B, C, D] of the article; None for nowhere.
     """
 
     token_BC: Tensor
     mask_BC: Tensor
     told_B: Tensor | None = None
+    last: list[Tensor] | None = None
 
 
 class MaskedLM(Denoiser[ReadArticle]):
@@ -53,6 +55,8 @@ class MaskedLM(Denoiser[ReadArticle]):
             as in the authors' code; else they use the words'.
         activation_checkpointing: Whether blocks are computed again in backward.
     """
+
+    predicts_articles = True
 
     def __init__(
         self, model: nn.Module, own_embedding: bool = True, activation_checkpointing: bool = False
@@ -125,16 +129,18 @@ class MaskedLM(Denoiser[ReadArticle]):
         beside = Beside.of(context.mask_BC, mask_BS)
         article = self.hinted(words(context.token_BC), context.told_B)
         x = beside.joined(article, noised)
-        with self._head_at(beside):
+        with self._head_at(beside, context):
             out = self.model(inputs_embeds=x, attention_mask=beside.mask_BL.long())
         logits: Tensor = out.logits
         return logits
 
     @contextmanager
-    def _head_at(self, beside: Beside) -> Iterator[None]:
+    def _head_at(self, beside: Beside, context: ReadArticle) -> Iterator[None]:
         """Context in which the head sees the summary's positions alone, whatever it is made of."""
 
         def cut(module: nn.Module, args: Any, out: Any) -> Any:
+            if context.last is not None:  # articles stand first in their rows
+                context.last[:] = [out.last_hidden_state[:, : context.token_BC.shape[1]].detach()]
             out.last_hidden_state = beside.summary(out.last_hidden_state)
             return out
 
@@ -143,6 +149,34 @@ class MaskedLM(Denoiser[ReadArticle]):
             yield
         finally:
             handle.remove()
+
+    @override
+    def remember(self, context: ReadArticle) -> ReadArticle:
+        return replace(context, last=[])
+
+    @override
+    @torch.no_grad()
+    def article_logits(self, context: ReadArticle, first: int, num: int) -> Tensor:
+        assert context.last is not None
+        [hidden_BCD] = context.last
+        with self._computed(hidden_BCD[:, first : first + num]) as hidden_BND:
+            logits: Tensor = self.model(inputs_embeds=hidden_BND).logits
+        return logits
+
+    @contextmanager
+    def _computed(self, hidden_BND: Tensor) -> Iterator[Tensor]:
+        """Context in which the model is its head: hidden states are there instead of computed."""
+        from transformers.modeling_outputs import BaseModelOutput
+
+        base = self.model.base_model
+        kept = vars(base).get("forward")  # its own, such as a compiled one
+        base.forward = lambda *args, **given: BaseModelOutput(last_hidden_state=hidden_BND)
+        try:
+            yield hidden_BND
+        finally:
+            del base.forward
+            if kept is not None:
+                base.forward = kept
 
 
 class FromConfig(MaskedLM):

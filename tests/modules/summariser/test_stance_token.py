@@ -7,8 +7,10 @@ from datamodules.synthetic.newsroom.reader import stance_of
 from datamodules.synthetic.newsroom.source import NewsroomArticles
 from modules.diffusion.guidance import Guidance
 from modules.diffusion.schedule import CosineSchedule
+from modules.summariser.diffusion import Diffusion
 from modules.summariser.generate import Generation, SummarySampler
 from modules.summariser.guide import Guide
+from modules.summariser.marks import Marks
 from modules.summariser.network.masked_lm import FromConfig
 from modules.summariser.network.prefix import PrefixDenoiser
 from modules.summariser.simplex import SelfConditioning, Simplex
@@ -17,6 +19,8 @@ from tests.fixtures.summarisers import FAMILIES, STANCES, options
 
 V, S, C, NUM = 24, 5, 7, 8
 TOLD = torch.tensor([0, 1, 2, 0, UNTOLD, 1, 2, 0])
+NOTHING = torch.zeros(NUM, 0, dtype=torch.int64)
+"""Of the summaries is written before."""
 GUIDE = "assets/newsroom_guide"
 
 
@@ -94,7 +98,7 @@ def test_a_masked_language_model_sees_it_in_the_embeddings_of_the_article_alone(
 @pytest.mark.parametrize("scale", [-1.0, 0.5, 3.0])
 def test_guided_logits_go_from_the_untold_ones_w_times_the_way(family, scale):
     made, (article, mask, share, time) = network(family), articles()
-    predict = Predictor(made, article, mask, TOLD, Guidance(scale))
+    predict = Predictor(made, article, mask, TOLD, Guidance(scale), NOTHING)
     found = predict(share, time)
     own = made(share, time, made.read(article, mask, TOLD))
     free = made(share, time, made.read(article, mask, torch.full((NUM,), UNTOLD)))
@@ -108,7 +112,7 @@ def test_guided_logits_go_from_the_untold_ones_w_times_the_way(family, scale):
 @pytest.mark.parametrize(("scale", "told"), [(1.0, TOLD), (0.0, torch.full((NUM,), UNTOLD))])
 def test_one_pass_is_enough_where_only_one_of_both_counts(scale, told):
     made, (article, mask, share, time) = network(), articles()
-    found = Predictor(made, article, mask, TOLD, Guidance(scale))(share, time)
+    found = Predictor(made, article, mask, TOLD, Guidance(scale), NOTHING)(share, time)
     assert torch.equal(found.guided_BSV, made(share, time, made.read(article, mask, told)))
     assert found.num_passes == NUM
 
@@ -116,7 +120,8 @@ def test_one_pass_is_enough_where_only_one_of_both_counts(scale, told):
 def sampler(made, **more):
     how = Generation(num_steps=5, carried=more.pop("carried", "unguided"))
     schedule = CosineSchedule(200, offset=1e-4, max_beta=1.0)
-    return SummarySampler(made, Simplex(), schedule, SelfConditioning(), how, S, **more)
+    diffusion = Diffusion(Simplex(), schedule, SelfConditioning(), Marks(0, 2, 1))
+    return SummarySampler(made, diffusion, how, S, **more)
 
 
 def draw(which, rows=range(NUM), told=TOLD):
