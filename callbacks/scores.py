@@ -31,11 +31,11 @@ class Scores(L.Callback):
 
     @override
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        has_folder = trainer.logger is not None and trainer.log_dir  # all ranks hear rank 0's
-        if not has_folder or not trainer.is_global_zero:
+        folder = trainer.log_dir if trainer.logger is not None else None  # all ranks hear rank 0's
+        if not folder or not trainer.is_global_zero:
             return
         assert isinstance(pl_module, Scoring)
-        path = Path(str(trainer.log_dir)) / "scores.parquet"
+        path = Path(folder) / "scores.parquet"
         write_table(pl_module.scores(), path)
         trainer.print(f"scores       {path}")
 

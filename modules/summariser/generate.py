@@ -161,6 +161,11 @@ class SummarySampler:
         self.signals = signals
         self.cost = Cost()
 
+    @property
+    def num_steps(self) -> int:
+        """Steps from noise to a whole summary, those of all blocks."""
+        return (len(self.path) - 1) * len(spans(self.length, self.diffusion.block_size))
+
     @torch.no_grad()
     def draw(
         self,

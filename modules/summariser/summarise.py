@@ -17,6 +17,8 @@ from modules.summariser.batch import ArticleBatch
 from modules.summariser.control import Control, Steering
 from modules.summariser.diffusion import Diffusion
 from modules.summariser.evaluate import StanceKept, StanceReader
+from modules.summariser.findings.trace import Following, Record, Trace, Tracer
+from modules.summariser.findings.trace_picture import pictures
 from modules.summariser.generate import Generation, SummarySampler
 from modules.summariser.guide import OpenGuide
 from modules.summariser.marks import Marks
@@ -25,6 +27,8 @@ from modules.summariser.process import Alphabet, Process
 from modules.summariser.simplex import SelfConditioning
 from modules.summariser.stance_token import StanceToken, Teller
 
+FOLLOWED = ("id", "stance", "asked", "summary")
+"""What a trace says of a summary besides how it settled."""
 UNKNOWN = -100
 """A stance that nobody knows."""
 LONGEST = 100
@@ -45,6 +49,7 @@ class SummarisingSystem(Tokenized, System):
         generation: How summaries are drawn.
         control: Classifiers that steer them.
         stance_token: How the network is told stances; None where it is not.
+        trace: Which summaries are followed while they are drawn; None where none are.
         measures: What is computed of them; records hold what its classifiers of stances read.
     """
 
@@ -56,7 +61,10 @@ class SummarisingSystem(Tokenized, System):
     generation: Generation
     control: Control
     stance_token: StanceToken | None
+    trace: Trace | None
     measures: Sequence[Measure]
+    tracer: Tracer | None = None
+    traced: Sequence[Record] = ()
     _steering: Steering | None = None
     _teller: Teller | None = None
 
@@ -107,22 +115,24 @@ class SummarisingSystem(Tokenized, System):
     def on_test_start(self) -> None:
         """The same before the first article."""
         self.check()
+        self.tracer = self.new_tracer()
 
-    def on_predict_start(self) -> None:
-        """The same before the first article."""
-        self.check()
+    on_predict_start = on_test_start
 
     def check(self) -> None:
         """Refuse options that no summary can be drawn or measured with, and load classifiers.
 
         Raises:
-            ValueError: The network, a guide or the schedule has too few positions or steps; the
-                stances are not those of the data or of a classifier; or one cannot be loaded.
+            ValueError: The network, a guide or the schedule has too few positions or steps, or
+                generation no step that a trace names; the stances are not those of the data or of
+                a classifier; or one cannot be loaded.
         """
         self.check_stances()
         lengths = self.lengths()
         self.denoiser.check_lengths(*lengths)
         sampler = self.summaries(lengths[1])
+        if self.trace is not None:
+            self.trace.kept(sampler.num_steps)
         self.stance_guide  # noqa: B018 - loaded here
         for guide in sampler.steering.guides if sampler.steering else []:
             guide.check_lengths(*lengths)
@@ -195,21 +205,28 @@ class SummarisingSystem(Tokenized, System):
         return torch.where(asked_B < 0, read_B, asked_B)
 
     def draw(self, batch: ArticleBatch, asked_B: Tensor) -> list[str]:
-        """Summaries of a batch, steered to stances."""
+        """Summaries of a batch, steered to stances; the first ones are followed, if at all."""
+        sampler = self.summaries(batch["summary_BS"].shape[1])
+        found = self.tracer.follow(sampler, batch) if self.tracer else None
         article = batch["article_BC"], batch["article_mask_BC"]
-        return self.drawn(*article, asked_B, batch["id_B"], batch["summary_BS"].shape[1])
+        texts = self.drawn(sampler, *article, asked_B, batch["id_B"], found)
+        if self.tracer and found:
+            names = self.names(batch["stance_B"]), self.names(asked_B)
+            columns = zip(batch["id_B"], *names, texts, strict=True)
+            self.tracer.add(found, [dict(zip(FOLLOWED, one, strict=True)) for one in columns])
+        return texts
 
     def drawn(
         self,
+        sampler: SummarySampler,
         article_BC: Tensor,
         mask_BC: Tensor,
         asked_B: Tensor,
         names: Sequence[str],
-        length: int,
+        watch: Following | None = None,
     ) -> list[str]:
         """Summaries of articles; steps that could not be steered are counted in a warning."""
-        sampler = self.summaries(length)
-        token_BS = sampler.draw(article_BC, mask_BC, asked_B, names)
+        token_BS = sampler.draw(article_BC, mask_BC, asked_B, names, watch)
         if sampler.cost.num_broken:
             warnings.warn(
                 f"{sampler.cost.num_broken} steps of {len(names)} summaries were not steered: the "
@@ -217,6 +234,26 @@ class SummarisingSystem(Tokenized, System):
                 stacklevel=2,
             )
         return [self.marks.text(self.tokenizer, row) for row in token_BS.tolist()]
+
+    def new_tracer(self) -> Tracer | None:
+        """What follows the first summaries of a command; None without `trace`."""
+        if self.trace is None:
+            return None
+        return Tracer(self.trace, self.tokenizer, self.readers, self.stances)
+
+    def gather(self) -> None:
+        """Gather what was found out on all ranks."""
+        self.traced = self.tracer.gathered() if self.tracer else []
+
+    def on_predict_epoch_end(self) -> None:
+        """The same at the end of a prediction."""
+        self.gather()
+
+    def findings(self) -> dict[str, Any]:
+        """Files of the run folder by their names: what was followed, and pictures of it."""
+        if self.trace is None or not self.traced:
+            return {}
+        return {"traces.jsonl": self.traced} | pictures(self.traced, self.trace)
 
     def sample(self, prompts: list[str]) -> list[str]:
         """Articles with their summaries, each in the stance that the guide reads in the article.
@@ -231,7 +268,8 @@ class SummarisingSystem(Tokenized, System):
         asked_B = torch.full((len(rows),), UNKNOWN, device=self.device)
         if (guide := self.stance_guide) is not None:
             asked_B = guide.read(article_BC, mask_BC.bool()).argmax(-1)
-        texts = self.drawn(article_BC, mask_BC.bool(), asked_B, prompts, length)
+        sampler = self.summaries(length)
+        texts = self.drawn(sampler, article_BC, mask_BC.bool(), asked_B, prompts)
         return [f"{prompt}\n\n{text}" for prompt, text in zip(prompts, texts, strict=True)]
 
     # Records

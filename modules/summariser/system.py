@@ -20,6 +20,7 @@ from modules.summariser.batch import ArticleBatch
 from modules.summariser.blocks import Part
 from modules.summariser.control import Control
 from modules.summariser.findings.evaluation import EvaluatingSystem
+from modules.summariser.findings.trace import Trace
 from modules.summariser.generate import Generation
 from modules.summariser.loss import token_loss
 from modules.summariser.network.denoiser import Denoiser
@@ -48,6 +49,8 @@ class Summariser(EvaluatingSystem):
         generation: How summaries are drawn.
         control: Classifiers that steer them; none where it has no guides.
         stance_token: How the network is told the stance of its summary; None tells it nothing.
+        trace: Which summaries of a test or prediction are followed while they are drawn, written as
+            JSON lines and pictures; None follows none.
         measures: What validation and test compute of drawn summaries.
         num_drawn: Articles of a validation that are summarised, on each rank; 0 for the loss alone.
             A test summarises all.
@@ -74,6 +77,7 @@ class Summariser(EvaluatingSystem):
         generation: Generation = Generation(),  # noqa: B008 - frozen
         control: Control = Control(),  # noqa: B008 - frozen
         stance_token: StanceToken | None = None,
+        trace: Trace | None = None,
         measures: list[Measure] | None = None,
         num_drawn: int = 64,
         optimizer: OptimizerCallable = torch.optim.AdamW,
@@ -91,6 +95,7 @@ class Summariser(EvaluatingSystem):
         self.learn_padding = learn_padding
         self.generation, self.control = generation, control
         self.stance_token = stance_token
+        self.trace = trace
         self.measures = measures or []
         self.num_drawn = num_drawn
         self.check_measures()

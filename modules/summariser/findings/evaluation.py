@@ -86,6 +86,7 @@ class EvaluatingSystem(SummarisingSystem):
     def on_test_epoch_end(self) -> None:
         """Log the exact means over all ranks."""
         self._log_evaluation("test")
+        self.gather()
 
     def _log_evaluation(self, stage: str) -> None:
         total, num = self.sum_over_ranks(self.evaluation).tolist()

@@ -1,9 +1,11 @@
 """Small runs of the summariser through the command line: on two ranks, and resumed."""
 
 import csv
+import json
 
 import pytest
 import torch
+import yaml
 
 from cli import main
 from tests.fixtures.runs import (
@@ -44,6 +46,7 @@ def config(tmp_path):
             "control": {"guides": [{"source": GUIDE}], "strength": 300.0},
             "generation": {"num_steps": 2},
             "measures": [reader, judge],
+            "trace": {"num_summaries": 3, "num_steps": 2},
             "optimizer": {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.01}},
         },
     }
@@ -61,7 +64,11 @@ def config(tmp_path):
             "cache": str(tmp_path / "cache"),
         },
     }
-    return write_small_run(tmp_path, {"model": model, "data": data})
+    path = write_small_run(tmp_path, {"model": model, "data": data})
+    added = [{"class_path": "callbacks.findings.FindingFiles"}]
+    whole = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump(whole | {"trainer": whole["trainer"] | {"callbacks+": added}}))
+    return path
 
 
 def measured(run, stage):
@@ -72,13 +79,24 @@ def measured(run, stage):
     return {name: float(value) for name, value in row.items() if name.startswith(stage) and value}
 
 
+def settled(run):
+    """Id, and texts at the kept steps, of the summaries that were followed."""
+    records = [json.loads(line) for line in (run / "traces.jsonl").read_text().splitlines()]
+    assert len(records) == 3
+    assert (run / "traces" / "000.png").exists()
+    return [(one["id"], one["summary"], [step["text"] for step in one["steps"]]) for one in records]
+
+
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
 def test_two_ranks_test_as_one_process_though_one_runs_out_of_articles(config, strategy):
     trained = last(fit(config))
     main(["test", f"--config={config}", trained])
-    alone = measured(newest_run(config), "test")
+    single = newest_run(config)
+    alone = measured(single, "test")
     layer = f"--config=configs/strategy/{strategy}.yaml"
-    together = measured(fit_on_ranks(config, 2, layer, trained, command="test"), "test")
+    several = fit_on_ranks(config, 2, layer, trained, command="test")
+    together = measured(several, "test")
+    assert settled(several) == settled(single)
     assert together == pytest.approx(alone, rel=1e-5)
     assert together["test/summaries"] == 5
 
