@@ -59,6 +59,29 @@ class Labelled:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """What a judge reads in texts of which a class was wanted.
+
+    Attributes:
+        wanted_N: Index of that class.
+        read_N: Index of the class that is read.
+        group_N: Name of what is drawn together, such as the article that texts are about.
+        is_met_N: Whether another reader, such as the guide, reads the wanted class.
+    """
+
+    wanted_N: NDArray[np.int64]
+    read_N: NDArray[np.int64]
+    group_N: NDArray[Any]
+    is_met_N: NDArray[np.bool_]
+
+    def counts(self, num_classes: int, num: int = NUM_RESAMPLES) -> NDArray[np.float64]:
+        """Texts by wanted and read class, and by whether the other met it, [R, W, K, 2]."""
+        cell_N = (self.wanted_N * num_classes + self.read_N) * 2 + self.is_met_N
+        found = resampled(cell_N, self.group_N, 2 * num_classes**2, num)
+        return found.reshape(-1, num_classes, num_classes, 2)
+
+
+@dataclass(frozen=True)
 class Met:
     """How often a wanted class was met.
 
@@ -69,6 +92,26 @@ class Met:
 
     share: Interval
     distance: Interval
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a judge's readings come to.
+
+    Attributes:
+        accuracy: Of the judge, on labelled texts.
+        read: How often the wanted class is read.
+        met: How often it was met, corrected; None where the judge errs too much to tell.
+        excess: Share in which the other reader reads it, less that of `read`: flattery, where the
+            other is the guide that texts were steered by.
+        true_excess: The same, less that of `met`.
+    """
+
+    accuracy: Interval
+    read: Met
+    met: Met | None
+    excess: Interval
+    true_excess: Interval | None
 
 
 def resampled(
@@ -100,6 +143,30 @@ def resampled(
     rng = np.random.default_rng(seed)
     drawn_RS = rng.multinomial(len(names), often_S / len(names), num)
     return np.concatenate([often_S[None], drawn_RS]) @ sort_SC
+
+
+def verdict(
+    judged: Judged, labelled: Labelled, num_classes: int, num: int = NUM_RESAMPLES
+) -> Verdict:
+    """What a judge reads, and what of it is true.
+
+    Args:
+        judged: The texts, at least one.
+        labelled: What the judge reads in labelled texts.
+        num_classes: K.
+        num: Number of resamples.
+    """
+    count_RWK2 = judged.counts(num_classes, num)
+    labelled_RKK = labelled.counts(num_classes, num)
+    other_R = count_RWK2[..., 1].sum((1, 2)) / count_RWK2.sum((1, 2, 3))
+    share_RWK = count_RWK2.sum(3) / count_RWK2.sum((1, 2, 3))[:, None, None]
+    true_RWK = met_shares(share_RWK, labelled_RKK)
+    accuracy = interval(accuracy_of(labelled_RKK))
+    excess = interval(other_R - share_RWK.trace(axis1=1, axis2=2))
+    if true_RWK is None:
+        return Verdict(accuracy, met(share_RWK), None, excess, None)
+    true_excess = interval(other_R - true_RWK.trace(axis1=1, axis2=2))
+    return Verdict(accuracy, met(share_RWK), met(true_RWK), excess, true_excess)
 
 
 def accuracy_of(labelled_RKK: Counts) -> NDArray[np.float64]:

@@ -11,6 +11,10 @@ training summaries change the stance of their article.
 3. Without self-conditioning it is worse (the paper's ablation).
 4. What else could tell a model the stance: a stance token with classifier-free guidance, and a
    causal language model with stance experts.
+5. It keeps the stance of longer articles by a guide that errs, over three seeds of training.
+6. It is steered to a stance that the article does not have, by that guide and by one without
+   errors.
+7. What a judge reads that errs as well is the exact reader's figure, once it is corrected.
 """
 
 from collections.abc import Callable
@@ -18,6 +22,7 @@ from collections.abc import Callable
 from benchmarks.bench.harness import Bench, run
 from benchmarks.claims.p3sum.conditioning import without_conditioning
 from benchmarks.claims.p3sum.frontier import frontier
+from benchmarks.claims.p3sum.hard import hard
 from benchmarks.claims.p3sum.rates import Claims
 from benchmarks.claims.p3sum.stance import kept_stance
 
@@ -25,6 +30,7 @@ PARTS: dict[str, Callable[[Claims], None]] = {
     "stance": kept_stance,
     "conditioning": without_conditioning,
     "frontier": frontier,
+    "hard": hard,
 }
 """What may run alone; a part is a function that adds its rows."""
 

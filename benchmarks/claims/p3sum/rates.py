@@ -91,13 +91,13 @@ class Claims:
         self.trained[name] = built
         return built
 
-    def articles(self, built: Any) -> ArticleBatch:
-        """Held-out articles in one batch."""
+    def articles(self, built: Any, stage: str = "test", most: int = 512) -> ArticleBatch:
+        """Held-out articles in one batch, of the test or to `validate` choices."""
         data = built.datamodule
-        data.setup("test")
-        data.limit = self.scale.num_articles
-        data.eval_batch_size = self.scale.num_articles
-        batch: ArticleBatch = next(iter(data.test_dataloader()))
+        data.setup(stage)
+        data.limit = data.eval_batch_size = min(most, self.scale.num_articles)
+        loader = data.test_dataloader() if stage == "test" else data.val_dataloader()
+        batch: ArticleBatch = next(iter(loader))
         return batch
 
     def note(self, name: str, rates: Rates) -> Rates:

@@ -1,0 +1,222 @@
+"""Claims 5 to 7: longer articles, a guide that errs, and a judge that errs otherwise.
+
+Guide and judge saw texts of other halves of the words. How summaries are steered is chosen on
+validation articles of the first seed of training; all figures are of held-out articles.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from json import dumps
+from pathlib import Path
+from statistics import fmean
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from benchmarks.claims.p3sum.rates import QUANTITIES, Claims, Drawn, Rates
+from benchmarks.claims.p3sum.readers import STANCES, Lexicon, train_reader
+from benchmarks.claims.p3sum.stance import others
+from modules.metrics.misread import Judged, Labelled, Verdict, accuracy_of, verdict
+from modules.summariser.control import Control
+from modules.summariser.evaluate import StanceKept
+from modules.summariser.guide import Guide
+
+SEEDS = (0, 1, 2)
+"""Of training."""
+AIMS = {"exact": 0.95, "both": 0.93}
+TRUE_GUIDE = "assets/newsroom_guide"
+NUM_TRIED = 48
+"""Validation articles on which ways of steering are compared."""
+GUIDE, JUDGE = Lexicon(0.0, 0.55, 1), Lexicon(0.45, 1.0, 11)
+NEWS = "datamodules.synthetic.newsroom.source.NewsroomArticles"
+SIZES = {
+    "train": (40_000, 0, "seen"),
+    "validate": (256, 1, "held_out"),
+    "test": (512, 2, "held_out"),
+}
+LONGEST, NUM_STEPS = 112, 1200
+"""Tokens of an article, and steps of training."""
+WAYS: dict[str, dict[str, Any]] = {
+    "lambda 300": {"strength": 300.0},
+    "lambda 300, late half": {"strength": 300.0, "window": (0.0, 0.5)},
+    "lambda 3000, late half": {"strength": 3000.0, "window": (0.0, 0.5)},
+    "margin 30": {"strength": 30.0, "objective": "margin"},
+    "margin 30, late half": {"strength": 30.0, "objective": "margin", "window": (0.0, 0.5)},
+    "margin 100, late half": {"strength": 100.0, "objective": "margin", "window": (0.0, 0.5)},
+    "margin 300, late half": {"strength": 300.0, "objective": "margin", "window": (0.0, 0.5)},
+}
+"""Ways of steering that are tried."""
+
+
+@dataclass(frozen=True)
+class Readers:
+    """Classifiers that err, and what they read in labelled texts.
+
+    Attributes:
+        folder: Holds `guide` and `judge`.
+        labelled: What each reads, by name.
+    """
+
+    folder: Path
+    labelled: Mapping[str, Labelled]
+
+    @classmethod
+    def trained(cls, claims: Claims, folder: Path) -> "Readers":
+        """Guide and judge, trained on texts of different words."""
+        labelled = dict[str, Labelled]()
+        for name, lexicon in (("guide", GUIDE), ("judge", JUDGE)):
+            labelled[name] = train_reader(lexicon, folder / name, claims.scale.num_steps)
+            found = float(accuracy_of(labelled[name].counts(len(STANCES), 1))[0])
+            claims.bench.details.setdefault("accuracy", {})[name] = found
+            claims.bench.say(f"{name}: accuracy {found:.3f} on held-out summaries")
+        return cls(folder, labelled)
+
+    def source(self, name: str) -> str:
+        """Folder of one."""
+        return str(self.folder / name)
+
+    def verdict(self, drawn: Drawn, texts: Sequence[str]) -> Verdict:
+        """What the judge reads in summaries, corrected, and how the guide flatters itself."""
+        read = {name: StanceKept(self.source(name)).read(texts) for name in self.labelled}
+        wanted_N = drawn.asked_B.numpy()
+        is_met_N = np.asarray(read["guide"]) == wanted_N
+        judged = Judged(
+            wanted_N, np.asarray(read["judge"]), np.asarray(drawn.batch["id_B"]), is_met_N
+        )
+        return verdict(judged, self.labelled["judge"], len(STANCES))
+
+
+class Trial:
+    """One summariser after the other, steered in the same ways.
+
+    Args:
+        claims: Receives what is found.
+        readers: Guide and judge.
+    """
+
+    def __init__(self, claims: Claims, readers: Readers):
+        self.claims, self.readers = claims, readers
+        self.ways: dict[str, str] = {}
+
+    def of_seed(self, seed: int) -> dict[str, Rates]:
+        """Rates of a summariser, by what was asked of it and by which guide."""
+        built = self.trained(seed)
+        steered = self.by_guide(built, self.readers.source("guide"))
+        self.ways = self.ways or self.chosen(built)
+        batch = self.claims.articles(built)
+        asked = {"own": batch["stance_B"], "other": others(batch["stance_B"])}
+        drawn = {name: Drawn(built.model, batch, asked_B) for name, asked_B in asked.items()}
+        found = {"unguided": self.rates(seed, "unguided", drawn["own"], None)}
+        for name, one in drawn.items():
+            way = replace(steered, **WAYS[self.ways[name]])
+            found[name] = self.rates(seed, f"{name} stance", one, way)
+        perfect = self.by_guide(built, TRUE_GUIDE)
+        way = replace(perfect, **WAYS[self.ways["other"]])
+        turned = Drawn(built.model, batch, asked["other"])
+        found["other, true"] = self.rates(seed, "other stance, guide without errors", turned, way)
+        return found
+
+    def trained(self, seed: int) -> Any:
+        """A summariser of long articles."""
+        num_steps = self.claims.scale.num_steps or NUM_STEPS
+        data = [f"--data.init_args.{name}={dumps([one])}" for name, one in sources().items()]
+        length = f"--data.init_args.article_length={LONGEST}"
+        own = f"--trainer.max_steps={num_steps}", f"--seed_everything={seed}"
+        built = self.claims.train(f"seed {seed}", *data, length, *own)
+        del self.claims.trained[f"seed {seed}"]
+        return built
+
+    def by_guide(self, built: Any, source: str) -> Control:
+        """Have a summariser steered by a guide."""
+        built.model.control = replace(built.model.control, guides=[Guide(source)])
+        control: Control = built.model.control
+        return control
+
+    def chosen(self, built: Any) -> dict[str, str]:
+        """The way of steering with most summaries that are exact and of the stance, for each."""
+        batch = self.claims.articles(built, "validate", NUM_TRIED)
+        tried = {}
+        for name, asked_B in (("own", batch["stance_B"]), ("other", others(batch["stance_B"]))):
+            drawn = Drawn(built.model, batch, asked_B)
+            some = list(WAYS)[: 2 if self.claims.bench.quick else None]
+            controls = {way: replace(built.model.control, **WAYS[way]) for way in some}
+            both = {way: drawn.rates(one, (0,))["both"] for way, one in controls.items()}
+            self.claims.bench.say(f"{name} stance, exact and kept of each way: {both}")
+            tried[name] = both
+        self.claims.bench.details["tried"] = tried
+        best = {name: max(both, key=both.__getitem__) for name, both in tried.items()}
+        self.claims.bench.details["chosen"] = best
+        return best
+
+    def rates(self, seed: int, what: str, drawn: Drawn, control: Control | None) -> Rates:
+        """Rates by the exact reader, and the judge's verdict beside them."""
+        texts, cost = drawn.texts(control, seed)
+        rates = drawn.read(texts) | {"gigaflops": cost}
+        verdicts = self.claims.bench.details.setdefault("verdicts", {})
+        verdicts[f"seed {seed}, {what}"] = asdict(self.readers.verdict(drawn, texts))
+        return self.claims.note(f"seed {seed}, {what}", rates)
+
+
+def sources() -> dict[str, Any]:
+    """Long articles for training, validation and test."""
+    return {
+        stage: {
+            "class_path": NEWS,
+            "init_args": {"num": num, "seed": seed, "part": part, "is_long": True},
+        }
+        for stage, (num, seed, part) in SIZES.items()
+    }
+
+
+def hard(claims: Claims) -> None:
+    """Claims 5 to 7, over seeds of training; 30 minutes of a core."""
+    with TemporaryDirectory() as folder:
+        trial = Trial(claims, Readers.trained(claims, Path(folder)))
+        runs = [trial.of_seed(seed) for seed in SEEDS[: 1 if claims.bench.quick else None]]
+    steered(claims, runs)
+    turned(claims, runs)
+    judged(claims)
+
+
+def steered(claims: Claims, runs: Sequence[Mapping[str, Rates]]) -> None:
+    """Claim 5: the article's stance, by a guide that errs."""
+    own, free = mean_of(runs, "own"), mean_of(runs, "unguided")
+    for name, aim in AIMS.items():
+        spread = [run["own"][name] for run in runs]
+        claims.bench.say(f"{name}, of each seed: {spread}")
+        what = f"{QUANTITIES[name]}, long articles, guide that errs"
+        claims.bench.row(5, what, own[name], aim, peer=free[name], at_least=True)
+    lost = "facts lost by steering, long articles, guide that errs"
+    claims.bench.row(5, lost, free["facts"] - own["facts"], 0.01)
+
+
+def turned(claims: Claims, runs: Sequence[Mapping[str, Rates]]) -> None:
+    """Claim 6: a stance that the article does not have."""
+    for name, guide in (("other", "guide that errs"), ("other, true", "guide without errors")):
+        found = mean_of(runs, name)
+        what = f"stance that the article does not have, {guide}"
+        claims.bench.row(6, what, found["kept"], 0.85, at_least=True)
+        claims.bench.row(6, f"exact and that stance, {guide}", found["both"], 0.85, at_least=True)
+
+
+def judged(claims: Claims) -> None:
+    """Claim 7: the judge's figure, corrected, is the exact reader's."""
+    found = claims.bench.details["verdicts"]
+    true = {name: claims.frontier[name]["kept"] for name in found}
+    plain, corrected = (
+        fmean(holds(one[which], true[name]) for name, one in found.items())
+        for which in ("read", "met")
+    )
+    what = "corrected intervals of the judge's Suc that hold the true one (others: as read)"
+    claims.bench.row(7, what, corrected, 0.95, peer=plain, at_least=True)
+
+
+def holds(met: dict[str, Any] | None, true: float) -> bool:
+    """Whether the interval of a share holds the true one."""
+    return met is not None and bool(met["share"]["low"] <= true <= met["share"]["high"])
+
+
+def mean_of(runs: Sequence[Mapping[str, Rates]], name: str) -> Rates:
+    """Means over seeds of training."""
+    return {key: fmean(run[name][key] for run in runs) for key in runs[0][name]}
