@@ -102,16 +102,13 @@ class Verdict:
         accuracy: Of the judge, on labelled texts.
         read: How often the wanted class is read.
         met: How often it was met, corrected; None where the judge errs too much to tell.
-        excess: Share in which the other reader reads it, less that of `read`: flattery, where the
-            other is the guide that texts were steered by.
-        true_excess: The same, less that of `met`.
+        excess: Share in which the other reader reads it, less that of `met`.
     """
 
     accuracy: Interval
     read: Met
     met: Met | None
-    excess: Interval
-    true_excess: Interval | None
+    excess: Interval | None
 
 
 def resampled(
@@ -162,11 +159,28 @@ def verdict(
     share_RWK = count_RWK2.sum(3) / count_RWK2.sum((1, 2, 3))[:, None, None]
     true_RWK = met_shares(share_RWK, labelled_RKK)
     accuracy = interval(accuracy_of(labelled_RKK))
-    excess = interval(other_R - share_RWK.trace(axis1=1, axis2=2))
     if true_RWK is None:
-        return Verdict(accuracy, met(share_RWK), None, excess, None)
-    true_excess = interval(other_R - true_RWK.trace(axis1=1, axis2=2))
-    return Verdict(accuracy, met(share_RWK), met(true_RWK), excess, true_excess)
+        return Verdict(accuracy, met(share_RWK), None, None)
+    excess = interval(other_R - true_RWK.trace(axis1=1, axis2=2))
+    return Verdict(accuracy, met(share_RWK), met(true_RWK), excess)
+
+
+def flattery(
+    guide_N: NDArray[np.bool_],
+    judge_N: NDArray[np.bool_],
+    group_N: NDArray[Any],
+    num: int = NUM_RESAMPLES,
+) -> Interval:
+    """Share of texts in which a guide reads the wanted class, less that of a judge, paired.
+
+    Args:
+        guide_N: Whether the classifier that texts were steered by reads it.
+        judge_N: Whether one that steered nothing does.
+        group_N: Name of what is drawn together.
+        num: Number of resamples.
+    """
+    count_RC = resampled(guide_N.astype(int) - judge_N.astype(int) + 1, group_N, 3, num)
+    return interval((count_RC[:, 2] - count_RC[:, 0]) / count_RC.sum(1))
 
 
 def accuracy_of(labelled_RKK: Counts) -> NDArray[np.float64]:

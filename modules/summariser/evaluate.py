@@ -8,14 +8,17 @@ text is the summary.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from modules.causal_lm.tokens.padding import padded
+from modules.classifier.labelled import read_labelled
 from modules.classifier.network import Pretrained
 from modules.decoding.evaluate import Answered
+from modules.metrics.misread import Labelled
 from modules.summariser.guide import tokenizer_beside, trained_classifier
 from modules.summariser.marks import Marks
 
@@ -99,6 +102,10 @@ class StanceKept:
     Stances are -1, 0, 1 in the order of the classes. The wanted one is that which was asked for or
     the article's own; where neither is known, that which the classifier reads in the article.
 
+    A judge misreads. With what it read in labelled texts, which a `test` of the classifier writes,
+    a test of summaries gives its figure corrected for that (`findings.judging.Judging`). The texts
+    should be like the summaries, but none of those that the judge was trained on.
+
     Args:
         source: Folder or hub id of a Hugging Face classifier with its tokenizer.
         name: What it is called in the names of quantities: `guide`, or `judge` for an independent
@@ -107,6 +114,8 @@ class StanceKept:
         labels: Class of each of its outputs, where their names do not say it.
         max_length: Tokens of a text, at most; fewer where the classifier reads fewer.
         batch_size: Texts that are read together.
+        labelled: The table `scores.parquet` of a test of this classifier.
+        domain: Domain of the texts of that table that count, such as `summaries`; all where None.
     """
 
     def __init__(
@@ -117,9 +126,13 @@ class StanceKept:
         labels: dict[str, str] | None = None,
         max_length: int = 512,
         batch_size: int = 64,
+        labelled: str | None = None,
+        domain: str | None = None,
     ):
         self.source, self.name, self.classes, self.labels = source, name, list(classes), labels
         self.max_length, self.batch_size = max_length, batch_size
+        self.labelled, self.domain = labelled, domain
+        self.in_labelled: Labelled | None = None
         self._opened: tuple[Any, Pretrained] | None = None
 
     @property
@@ -129,7 +142,7 @@ class StanceKept:
 
     def score(self, answers: Sequence[Answered]) -> dict[str, list[float]]:
         """The quantities of each summary."""
-        wanted = self.wanted(answers)
+        wanted = wanted_of(self, answers)
         read_N = self.read([one.text for one in answers])
         far = [abs(a - b) for a, b in zip(wanted, read_N, strict=True)]
         kept, distance, share = self.names
@@ -138,14 +151,6 @@ class StanceKept:
             distance: [float(one) for one in far],
             share: [one / (len(self.classes) - 1) for one in far],
         }
-
-    def wanted(self, answers: Sequence[Answered]) -> list[int]:
-        """Index of the wanted stance of each summary."""
-        names = [one.question.get("asked") or one.question.get("stance", "") for one in answers]
-        unknown = [n for n, name in enumerate(names) if name not in self.classes]
-        texts = [answers[n].question["article"] for n in unknown]
-        read = dict(zip(unknown, self.read(texts), strict=True))
-        return [read[n] if n in read else self.classes.index(names[n]) for n in range(len(names))]
 
     def read(self, texts: Sequence[str]) -> list[int]:
         """Index of the most likely stance of each text."""
@@ -176,14 +181,27 @@ class StanceKept:
         return torch.cat(found)
 
     def opened(self) -> tuple[Any, Pretrained]:
-        """Tokenizer and classifier, loaded when first needed.
+        """Tokenizer and classifier, loaded when first needed, as is what it read in labelled texts.
 
         Raises:
-            FileNotFoundError: The local folder does not exist.
-            ValueError: There is no tokenizer beside the weights, or its classes are others.
+            FileNotFoundError: The local folder or the table does not exist.
+            ValueError: There is no tokenizer beside the weights, or its classes are others, as may
+                be those of the table.
         """
         if self._opened is None:
+            if self.labelled is not None:
+                table = Path(self.labelled), self.classes, self.domain
+                self.in_labelled = read_labelled(*table)
             tokenizer = tokenizer_beside(self.source)
             network = trained_classifier(self.source, tokenizer, self.classes, self.labels)
             self._opened = tokenizer, network
         return self._opened
+
+
+def wanted_of(reader: StanceReader, answers: Sequence[Answered]) -> list[int]:
+    """Index of the wanted stance of each summary; where none is known, that of its article."""
+    names = [one.question.get("asked") or one.question.get("stance", "") for one in answers]
+    unknown = [n for n, name in enumerate(names) if name not in reader.classes]
+    texts = [answers[n].question["article"] for n in unknown]
+    read = dict(zip(unknown, reader.read(texts), strict=True))
+    return [read[n] if n in read else reader.classes.index(names[n]) for n in range(len(names))]

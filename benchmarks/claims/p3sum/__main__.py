@@ -12,9 +12,9 @@ training summaries change the stance of their article.
 4. What else could tell a model the stance: a stance token with classifier-free guidance, and a
    causal language model with stance experts.
 5. It keeps the stance of longer articles by a guide that errs, over three seeds of training.
-6. It is steered to a stance that the article does not have, by that guide and by one without
+7. It is steered to a stance that the article does not have, by that guide and by one without
    errors.
-7. What a judge reads that errs as well is the exact reader's figure, once it is corrected.
+8. What a judge reads that errs as well is the exact reader's figure, once it is corrected.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Claims 5 to 7: longer articles, a guide that errs, and a judge that errs otherwise.
+"""Claims 5, 7 and 8: longer articles, a guide that errs, and a judge that errs otherwise.
 
 Guide and judge saw texts of other halves of the words. How summaries are steered is chosen on
 validation articles of the first seed of training; all figures are of held-out articles.
@@ -170,7 +170,7 @@ def sources() -> dict[str, Any]:
 
 
 def hard(claims: Claims) -> None:
-    """Claims 5 to 7, over seeds of training; 30 minutes of a core."""
+    """Claims 5, 7 and 8, over seeds of training; 30 minutes of a core."""
     with TemporaryDirectory() as folder:
         trial = Trial(claims, Readers.trained(claims, Path(folder)))
         runs = [trial.of_seed(seed) for seed in SEEDS[: 1 if claims.bench.quick else None]]
@@ -192,16 +192,16 @@ def steered(claims: Claims, runs: Sequence[Mapping[str, Rates]]) -> None:
 
 
 def turned(claims: Claims, runs: Sequence[Mapping[str, Rates]]) -> None:
-    """Claim 6: a stance that the article does not have."""
+    """Claim 7: a stance that the article does not have."""
     for name, guide in (("other", "guide that errs"), ("other, true", "guide without errors")):
         found = mean_of(runs, name)
         what = f"stance that the article does not have, {guide}"
-        claims.bench.row(6, what, found["kept"], 0.85, at_least=True)
-        claims.bench.row(6, f"exact and that stance, {guide}", found["both"], 0.85, at_least=True)
+        claims.bench.row(7, what, found["kept"], 0.85, at_least=True)
+        claims.bench.row(7, f"exact and that stance, {guide}", found["both"], 0.85, at_least=True)
 
 
 def judged(claims: Claims) -> None:
-    """Claim 7: the judge's figure, corrected, is the exact reader's."""
+    """Claim 8: the judge's figure, corrected, is the exact reader's."""
     found = claims.bench.details["verdicts"]
     true = {name: claims.frontier[name]["kept"] for name in found}
     plain, corrected = (
@@ -209,7 +209,7 @@ def judged(claims: Claims) -> None:
         for which in ("read", "met")
     )
     what = "corrected intervals of the judge's Suc that hold the true one (others: as read)"
-    claims.bench.row(7, what, corrected, 0.95, peer=plain, at_least=True)
+    claims.bench.row(8, what, corrected, 0.95, peer=plain, at_least=True)
 
 
 def holds(met: dict[str, Any] | None, true: float) -> bool:

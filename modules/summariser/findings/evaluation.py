@@ -11,6 +11,7 @@ from typing_extensions import override
 from modules.decoding.evaluate import Answered
 from modules.metrics.means import Means
 from modules.summariser.batch import ArticleBatch
+from modules.summariser.findings.judging import Judging
 from modules.summariser.summarise import SummarisingSystem
 
 COUNT = "_count"
@@ -56,14 +57,14 @@ class EvaluatingSystem(SummarisingSystem):
             self.num_left -= len(some["id_B"])
             self.measure(some)
 
-    def measure(self, batch: ArticleBatch) -> None:
+    def measure(self, batch: ArticleBatch) -> list[Answered]:
         """Draw the summaries of a batch, and measure them by what is asked, not what a guide read.
 
         So measures are the same with and without guides.
         """
         texts, names = self.draw(batch, self.wanted(batch)), self.names
         if not texts:
-            return
+            return []
         asked = names(batch["asked_B"])
         columns = (batch["id_B"], batch["article_B"], names(batch["stance_B"]), asked)
         questions = [dict(zip(QUESTION, row, strict=True)) for row in zip(*columns, strict=True)]
@@ -71,31 +72,35 @@ class EvaluatingSystem(SummarisingSystem):
         answers = [Answered(*one) for one in zip(questions, texts, known, strict=True)]
         scores = [measure.score(answers) for measure in self.measures]
         self.means.add({name: values for one in scores for name, values in one.items()})
+        return answers
 
     def on_validation_epoch_end(self) -> None:
         """Log the exact means over all ranks."""
-        self._log_evaluation("validate")
+        self._log_evaluation("validate", {})
 
-    on_test_epoch_start = on_validation_epoch_start
+    def on_test_epoch_start(self) -> None:
+        """Start the sums, and what judges read."""
+        self.on_validation_epoch_start()
+        self.judging = Judging(self.readers, {one.source for one in self.control.guides})
 
     def test_step(self, batch: ArticleBatch, batch_idx: int) -> None:
-        """Add the loss of a batch, and measure all its summaries."""
+        """Add the loss of a batch, and measure and judge all its summaries."""
         self.add_loss(batch)
-        self.measure(batch)
+        self.judging.add(self.measure(batch))
 
     def on_test_epoch_end(self) -> None:
-        """Log the exact means over all ranks."""
-        self._log_evaluation("test")
+        """Log the exact means over all ranks, and what judges say of all summaries."""
+        self._log_evaluation("test", self.judging.row())
         self.gather()
 
-    def _log_evaluation(self, stage: str) -> None:
+    def _log_evaluation(self, stage: str, more: dict[str, float]) -> None:
         total, num = self.sum_over_ranks(self.evaluation).tolist()
         row = {"loss": total / num} if num else {}
         found = self.means.row(self.sum_over_ranks(self.means.sums))
         counts = [value for name, value in found.items() if name.endswith(COUNT)]
         row |= {name: value for name, value in found.items() if not name.endswith(COUNT)}
         row |= {"summaries": max(counts)} if counts else {}
-        self.report({f"{stage}/{name}": value for name, value in row.items()})
+        self.report({f"{stage}/{name}": value for name, value in (row | more).items()})
 
 
 def cut(batch: ArticleBatch, num: int) -> ArticleBatch:

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cli import main
+from modules.classifier.labelled import read_labelled
 from tests.fixtures.systems.classifier import few
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -37,6 +38,8 @@ def test_stances_of_news_are_trained_tested_and_predicted(command):
     scores = pq.read_table(tested / "scores.parquet").to_pydict()
     assert {*scores["domain"]} == {"summaries"}
     assert len(scores["label"]) == 40
+    known = read_labelled(tested / "scores.parquet", ["left", "center", "right"], "summaries")
+    assert known.label_N.tolist() == scores["label"]
     texts = '--data.init_args.texts=["Mercer freed the harbour in Saltmere, citing thrift."]'
     lines = (command("predict", checkpoint, texts) / "predictions.jsonl").read_text()
     assert json.loads(lines)["label"] in ("left", "center", "right")

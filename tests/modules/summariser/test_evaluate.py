@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from modules.decoding.evaluate import Answered
-from modules.summariser.evaluate import Extractive, StanceKept, fragments
+from modules.summariser.evaluate import Extractive, StanceKept, fragments, wanted_of
 from tests.fixtures.summarisers import ROBERTA, STANCES, WORDS, save_classifier, words
 
 
@@ -142,7 +142,7 @@ def test_the_stance_that_is_asked_for_counts_before_the_articles_own_and_that_be
         for asked, own in cases
     ]
     measure = StanceKept(folder)
-    assert measure.wanted(answers) == [0, 1, 2, 2, 2]
+    assert wanted_of(measure, answers) == [0, 1, 2, 2, 2]
     assert measure.score(answers)["judge_distance"] == [2, 1, 0, 0, 0]
 
 
