@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 from torch.nn import functional as F
 
 from engine.measure.flops import FlopCounter
@@ -68,8 +69,7 @@ class CausalSummariser:
             self.loss(next(batches)).backward()
         self.model.zero_grad()
         steps = num_steps or max(1, round(budget / counter.total))
-        hidden = list(self.model.model.layers.parameters())
-        groups = decayed_or_not(list(self.model.parameters()), hidden)
+        groups = decayed_or_not(list(self.model.parameters()), self.hidden())
         optimizer = MuonAdamW(groups, lr=lr, adamw_ratio=RATIO, weight_decay=0.0)
         schedule = WarmupStableDecay(optimizer, steps, WARMUP)
         for _ in range(steps):
@@ -83,6 +83,10 @@ class CausalSummariser:
         spent = steps * counter.total / 1e12
         minutes = (monotonic() - start) / 60
         return {"steps": steps, "minutes": minutes, "tera_flops": spent, "loss": loss.item()}
+
+    def hidden(self) -> list[Parameter]:
+        """Weights within the layers."""
+        return list(self.model.model.layers.parameters())
 
     def loss(self, batch: ArticleBatch) -> Tensor:
         """Mean cross-entropy of the summaries' tokens and ends."""

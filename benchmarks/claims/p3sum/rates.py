@@ -77,15 +77,11 @@ class Claims:
         self.bench.say(f"training {name}")
         built = bare(CONFIG, self.scale.num_steps, "--model.init_args.num_drawn=0", *overrides)
         minutes, losses = fit(built)
-        batch = next(iter(built.datamodule.train_dataloader()))
-        with FlopCounter() as counter:
-            built.model.training_loss(batch).backward()
-        built.model.zero_grad()
         steps = built.trainer.global_step
         self.bench.details["training"][name] = {
             "steps": steps,
             "minutes": minutes,
-            "tera_flops": steps * counter.total / 1e12,
+            "tera_flops": steps * flops_a_step(built) / 1e12,
             "loss": losses["loss"],
         }
         self.trained[name] = built
@@ -106,6 +102,15 @@ class Claims:
         shown = ", ".join(f"{key} {rates[key]:.3f}" for key in (*QUANTITIES, "gigaflops"))
         self.bench.say(f"{name}: {shown}")
         return rates
+
+
+def flops_a_step(built: Any) -> int:
+    """Operations of forward and backward of a batch of training."""
+    batch = next(iter(built.datamodule.train_dataloader()))
+    with FlopCounter() as counter:
+        built.model.training_loss(batch).backward()
+    built.model.zero_grad()
+    return counter.total
 
 
 class Drawn:
