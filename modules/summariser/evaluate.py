@@ -24,6 +24,8 @@ from modules.summariser.marks import Marks
 
 WORD = re.compile(r"\w+|[^\w\s]")
 """Words and single punctuation marks."""
+REMEMBERED = 4096
+"""Texts whose reading is kept; once there are more, all are forgotten."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ class StanceKept:
         self.labelled, self.domain = labelled, domain
         self.in_labelled: Labelled | None = None
         self._opened: tuple[Any, Pretrained] | None = None
+        self._known = dict[str, Tensor]()
 
     @property
     def names(self) -> list[str]:
@@ -164,10 +167,23 @@ class StanceKept:
             {name: round(p, 4) for name, p in zip(self.classes, row, strict=True)} for row in rows
         ]
 
+    def probabilities(self, texts: Sequence[str]) -> Tensor:
+        """Probabilities of the stances, [N, K], of the beginning of each text.
+
+        Texts that were read before are not read again: a summary is asked for by several measures,
+        an article by each of its requests.
+        """
+        if len(self._known) > REMEMBERED:
+            self._known.clear()
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        self._known |= dict(zip(new, self.computed(new), strict=True))
+        found = [self._known[text] for text in texts]
+        return torch.stack(found) if found else torch.zeros(0, len(self.classes))
+
     @torch.inference_mode()
     @torch.autocast("cpu", enabled=False)  # the same whatever the precision of a run
-    def probabilities(self, texts: Sequence[str]) -> Tensor:
-        """Probabilities of the stances, [N, K], of the beginning of each text."""
+    def computed(self, texts: Sequence[str]) -> Tensor:
+        """The same, by the classifier."""
         tokenizer, network = self.opened()
         longest = min(self.max_length, network.context or self.max_length)
         found = [torch.zeros(0, len(self.classes))]

@@ -24,6 +24,7 @@ def heat_map(
     low: float,
     high: float,
     digits: int = 3,
+    labels: Sequence[Sequence[str]] | None = None,
 ) -> Image.Image:
     """Draw a matrix; what lies outside of the range takes the colour of its end.
 
@@ -35,6 +36,7 @@ def heat_map(
         low: Value of the palest colour.
         high: Value of the darkest.
         digits: Behind the point.
+        labels: What stands in the cells instead of their numbers.
 
     Raises:
         ValueError: The names do not fit the numbers, or the range is empty.
@@ -59,23 +61,23 @@ def heat_map(
         brush.text((left - MARGIN, y + CELL[1] // 2), name, "black", font, anchor="rm")
         for g in range(len(columns)):
             square = (left + g * wide, y, left + (g + 1) * wide - 2, y + CELL[1] - 2)
-            paint(brush, square, float(value_DG[d, g]), (low, high), digits, font)
+            value = float(value_DG[d, g])
+            text = labels[d][g] if labels else "-" if np.isnan(value) else f"{value:.{digits}f}"
+            paint(brush, square, (value - low) / (high - low), text, font)
     return image
 
 
 def paint(
     brush: ImageDraw.ImageDraw,
     square: tuple[int, int, int, int],
-    value: float,
-    ends: tuple[float, float],
-    digits: int,
+    share: float,
+    text: str,
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
 ) -> None:
-    """Fill a square and write the number into it, pale on dark and dark on pale."""
-    fill = MISSING if np.isnan(value) else colour((value - ends[0]) / (ends[1] - ends[0]))
+    """Fill a square by how far from low to high it is; its text is pale on dark, dark on pale."""
+    fill = MISSING if np.isnan(share) else colour(share)
     brush.rectangle(square, fill)
     ink = "white" if sum(fill) < 3 * 128 else "black"
-    text = "-" if np.isnan(value) else f"{value:.{digits}f}"
     middle = (square[0] + square[2]) // 2, (square[1] + square[3]) // 2
     brush.text(middle, text, ink, font, anchor="mm")
 

@@ -115,6 +115,22 @@ def test_probabilities_ignore_the_batch(judge):
     assert StanceKept(folder).probabilities([]).shape == (0, 3)
 
 
+def test_a_text_is_read_once(judge, monkeypatch):
+    folder, read = judge
+    measure, asked, computed = StanceKept(folder), [], StanceKept.computed
+    monkeypatch.setattr(
+        StanceKept, "computed", lambda self, texts: asked.extend(texts) or computed(self, texts)
+    )
+    some = list(read)[:4]
+    first = measure.probabilities([*some, *some])
+    torch.testing.assert_close(first[:4], first[4:], rtol=0, atol=0)
+    assert measure.read([some[2], "the moon"])[0] == read[some[2]]
+    assert asked == [*some, "the moon"]
+    monkeypatch.setattr("modules.summariser.evaluate.REMEMBERED", 4)
+    measure.read(some)
+    assert asked == [*some, "the moon", *some]
+
+
 def test_kept_and_distance_are_those_of_labels_made_by_hand(judge):
     folder, read = judge
     text = {stance: texts_of(read, number)[0] for number, stance in enumerate(STANCES)}

@@ -90,15 +90,18 @@ def settled(run):
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
 def test_two_ranks_test_as_one_process_though_one_runs_out_of_articles(config, strategy):
     trained = last(fit(config))
-    main(["test", f"--config={config}", trained])
+    asked = "--data.init_args.asked=[left,right]"
+    main(["test", f"--config={config}", trained, asked])
     single = newest_run(config)
     alone = measured(single, "test")
     layer = f"--config=configs/strategy/{strategy}.yaml"
-    several = fit_on_ranks(config, 2, layer, trained, command="test")
+    several = fit_on_ranks(config, 2, layer, trained, asked, command="test")
     together = measured(several, "test")
     assert settled(several) == settled(single)
+    for name in ("stance_matrix.csv", "stance_shifts.csv", "request_pairs.csv"):
+        assert (several / name).read_text() == (single / name).read_text()
     assert together == pytest.approx(alone, rel=1e-5)
-    assert together["test/summaries"] == 5
+    assert together["test/summaries"] == 10
 
 
 def test_ranks_that_share_the_weights_train_and_validate_as_ranks_that_each_have_all(config):
