@@ -16,6 +16,9 @@ from engine.disk.whole import whole
 COLOURS = 128
 """Of a picture; text and plain areas look no different with more."""
 
+WIDTH = 13
+"""Characters of the names on the terminal."""
+
 
 @runtime_checkable
 class FindsOut(Protocol):
@@ -62,7 +65,7 @@ class FindingFiles(L.Callback):
         for name, content in pl_module.findings().items():
             path = Path(folder) / name
             write(content, path)
-            trainer.print(f"{path.stem:12} {path}")
+            trainer.print(f"{Path(Path(name).parts[0]).stem:<{WIDTH}} {path}")
 
 
 def write(content: Any, path: Path) -> None:

@@ -122,8 +122,9 @@ def matrices(rows: Sequence[Row], reader: str, classes: list[str]) -> list[Stanc
         pairs.append((asked, "generated", "asked", "summary"))
     found = []
     for some, texts, given, read in pairs:
-        columns = ([row[f"{reader}_{name}"] for row in some] for name in (given, read))
-        found.append(StanceMatrix(reader, texts, given, classes, counted(*columns, classes)))
+        before, after = ([row[f"{reader}_{name}"] for row in some] for name in (given, read))
+        counts = counted(before, after, classes)
+        found.append(StanceMatrix(reader, texts, given, classes, counts))
     return [one for one in found if one.counts.any()]
 
 

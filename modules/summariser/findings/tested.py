@@ -11,6 +11,8 @@ from modules.summariser.evaluate import StanceReader
 Row = dict[str, Any]
 NONE = "none"
 """What a reader says of a text without a stance, or of several."""
+DIGITS = 6
+"""Of a quantity, behind the point."""
 
 
 @dataclass
@@ -45,8 +47,8 @@ class SummaryRows:
             for row, found in zip(rows, readings(reader, answers), strict=True):
                 row |= {f"{reader.name}_{name}": stance for name, stance in found.items()}
         for measure, values in zip(self.measures, scores, strict=True):
-            for row, found in zip(rows, each(measure, answers, values), strict=True):
-                row |= found
+            for row, quantities in zip(rows, each(measure, answers, values), strict=True):
+                row |= quantities
         keys = ((self.num_batches, rank(), n) for n in range(len(rows)))
         self.rows += zip(keys, rows, strict=True)
 
@@ -90,7 +92,9 @@ def each(
     measure: Measure, answers: Sequence[Answered], found: Mapping[str, list[float]]
 ) -> list[dict[str, float]]:
     """The quantities of each summary; a measure that leaves some out is asked one by one."""
+    alone: list[Mapping[str, list[float]]]
     if all(len(values) == len(answers) for values in found.values()):
-        return [{name: values[n] for name, values in found.items()} for n in range(len(answers))]
-    alone = (measure.score([one]) for one in answers)
-    return [{name: values[0] for name, values in one.items() if values} for one in alone]
+        alone = [{k: [v[n]] for k, v in found.items()} for n in range(len(answers))]
+    else:
+        alone = [measure.score([one]) for one in answers]
+    return [{k: round(float(v[0]), DIGITS) for k, v in one.items() if v} for one in alone]

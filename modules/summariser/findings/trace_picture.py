@@ -161,7 +161,7 @@ def axis(sheet: Sheet, y: int) -> None:
         x = across(done)
         sheet.line([(x, y), (x, y + 4)], DARK)
         sheet.text((x, y + 13), f"{done:.0%}", "mm", FADED)
-    sheet.text((MARGIN + LEFT - 12, y + 13), "steps done, noise to clean", "rm", FADED)
+    sheet.text((MARGIN + LEFT - 24, y + 13), "steps done, noise to clean", "rm", FADED)
 
 
 def write_texts(sheet: Sheet, beside: Sequence[tuple[str, float, list[str]]], top: int) -> None:
