@@ -24,6 +24,7 @@ from benchmarks.claims.p3sum.conditioning import without_conditioning
 from benchmarks.claims.p3sum.encoder_decoder import encoder_decoder
 from benchmarks.claims.p3sum.frontier import frontier
 from benchmarks.claims.p3sum.hard import hard
+from benchmarks.claims.p3sum.judge import judge
 from benchmarks.claims.p3sum.rates import Claims
 from benchmarks.claims.p3sum.stance import kept_stance
 
@@ -32,6 +33,7 @@ PARTS: dict[str, Callable[[Claims], None]] = {
     "encoder_decoder": encoder_decoder,
     "conditioning": without_conditioning,
     "frontier": frontier,
+    "judge": judge,
     "hard": hard,
 }
 """What may run alone; a part is a function that adds its rows."""

@@ -5,7 +5,7 @@ validation articles of the first seed of training; all figures are of held-out a
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from json import dumps
 from pathlib import Path
 from statistics import fmean
@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.claims.p3sum.rates import QUANTITIES, Claims, Drawn, Rates
-from benchmarks.claims.p3sum.readers import STANCES, Lexicon, train_reader
+from benchmarks.claims.p3sum.readers import STANCES, Readers
 from benchmarks.claims.p3sum.stance import others
-from modules.metrics.misread import Judged, Labelled, Verdict, accuracy_of, verdict
+from modules.metrics.misread import Judged, flattery, verdict
 from modules.summariser.control import Control
-from modules.summariser.evaluate import StanceKept
 from modules.summariser.guide import Guide
 
 SEEDS = (0, 1, 2)
@@ -28,7 +27,6 @@ AIMS = {"exact": 0.95, "both": 0.93}
 TRUE_GUIDE = "assets/newsroom_guide"
 NUM_TRIED = 48
 """Validation articles on which ways of steering are compared."""
-GUIDE, JUDGE = Lexicon(0.0, 0.55, 1), Lexicon(0.45, 1.0, 11)
 NEWS = "datamodules.synthetic.newsroom.source.NewsroomArticles"
 SIZES = {
     "train": (40_000, 0, "seen"),
@@ -47,44 +45,6 @@ WAYS: dict[str, dict[str, Any]] = {
     "margin 300, late half": {"strength": 300.0, "objective": "margin", "window": (0.0, 0.5)},
 }
 """Ways of steering that are tried."""
-
-
-@dataclass(frozen=True)
-class Readers:
-    """Classifiers that err, and what they read in labelled texts.
-
-    Attributes:
-        folder: Holds `guide` and `judge`.
-        labelled: What each reads, by name.
-    """
-
-    folder: Path
-    labelled: Mapping[str, Labelled]
-
-    @classmethod
-    def trained(cls, claims: Claims, folder: Path) -> "Readers":
-        """Guide and judge, trained on texts of different words."""
-        labelled = dict[str, Labelled]()
-        for name, lexicon in (("guide", GUIDE), ("judge", JUDGE)):
-            labelled[name] = train_reader(lexicon, folder / name, claims.scale.num_steps)
-            found = float(accuracy_of(labelled[name].counts(len(STANCES), 1))[0])
-            claims.bench.details.setdefault("accuracy", {})[name] = found
-            claims.bench.say(f"{name}: accuracy {found:.3f} on held-out summaries")
-        return cls(folder, labelled)
-
-    def source(self, name: str) -> str:
-        """Folder of one."""
-        return str(self.folder / name)
-
-    def verdict(self, drawn: Drawn, texts: Sequence[str]) -> Verdict:
-        """What the judge reads in summaries, corrected, and how the guide flatters itself."""
-        read = {name: StanceKept(self.source(name)).read(texts) for name in self.labelled}
-        wanted_N = drawn.asked_B.numpy()
-        is_met_N = np.asarray(read["guide"]) == wanted_N
-        judged = Judged(
-            wanted_N, np.asarray(read["judge"]), np.asarray(drawn.batch["id_B"]), is_met_N
-        )
-        return verdict(judged, self.labelled["judge"], len(STANCES))
 
 
 class Trial:
@@ -154,8 +114,18 @@ class Trial:
         texts, cost = drawn.texts(control, seed)
         rates = drawn.read(texts) | {"gigaflops": cost}
         verdicts = self.claims.bench.details.setdefault("verdicts", {})
-        verdicts[f"seed {seed}, {what}"] = asdict(self.readers.verdict(drawn, texts))
+        verdicts[f"seed {seed}, {what}"] = self.judged(drawn, texts)
         return self.claims.note(f"seed {seed}, {what}", rates)
+
+    def judged(self, drawn: Drawn, texts: Sequence[str]) -> dict[str, Any]:
+        """What the judge reads in summaries, corrected, and how the guide flatters itself."""
+        read, wanted_N = self.readers.read(texts), drawn.asked_B.numpy()
+        own = wanted_N, read["judge"], np.asarray(drawn.batch["id_B"])
+        found = verdict(
+            Judged(*own, read["guide"] == wanted_N), self.readers.labelled["judge"], len(STANCES)
+        )
+        by_guide = flattery(read["guide"] == wanted_N, read["judge"] == wanted_N, own[2])
+        return asdict(found) | {"flattery": asdict(by_guide)}
 
 
 def sources() -> dict[str, Any]:

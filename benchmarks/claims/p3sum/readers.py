@@ -1,15 +1,21 @@
 """Classifiers of stances that err: trained on texts that use a part of the words."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from json import dumps
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from benchmarks.bench.from_config import configured
+from benchmarks.claims.p3sum.rates import Claims
 from benchmarks.claims.training import NEVER
 from callbacks.scores import write_table
 from modules.classifier.labelled import read_labelled
-from modules.metrics.misread import Labelled
+from modules.metrics.misread import Labelled, accuracy_of
+from modules.summariser.evaluate import StanceKept
 
 CONFIG = Path(__file__).parents[3] / "configs" / "classifier" / "newsroom.yaml"
 TEXTS = "datamodules.synthetic.newsroom.source.NewsroomTexts"
@@ -29,6 +35,43 @@ class Lexicon:
     start: float
     end: float
     seed: int
+
+
+GUIDE, JUDGE = Lexicon(0.0, 0.55, 1), Lexicon(0.45, 1.0, 11)
+
+
+@dataclass(frozen=True)
+class Readers:
+    """Classifiers that err, and what they read in labelled texts.
+
+    Attributes:
+        folder: Holds `guide` and `judge`.
+        labelled: What each reads, by name.
+    """
+
+    folder: Path
+    labelled: Mapping[str, Labelled]
+
+    @classmethod
+    def trained(cls, claims: Claims, folder: Path) -> "Readers":
+        """Guide and judge, trained on texts of different words."""
+        labelled = dict[str, Labelled]()
+        for name, lexicon in (("guide", GUIDE), ("judge", JUDGE)):
+            labelled[name] = train_reader(lexicon, folder / name, claims.scale.num_steps)
+            found = float(accuracy_of(labelled[name].counts(len(STANCES), 1))[0])
+            claims.bench.details.setdefault("accuracy", {})[name] = found
+            claims.bench.say(f"{name}: accuracy {found:.3f} on held-out summaries")
+        return cls(folder, labelled)
+
+    def source(self, name: str) -> str:
+        """Folder of one."""
+        return str(self.folder / name)
+
+    def read(self, texts: Sequence[str]) -> dict[str, NDArray[np.int64]]:
+        """Index of the stance that each reads in texts."""
+        return {
+            name: np.asarray(StanceKept(self.source(name)).read(texts)) for name in self.labelled
+        }
 
 
 def train_reader(lexicon: Lexicon, folder: Path, num_steps: int | None) -> Labelled:
