@@ -107,6 +107,28 @@ class LinearSchedule(Schedule):
 
 
 @dataclass(frozen=True)
+class EvenSchedule(Schedule):
+    """Signal that falls by the same amount at each step, abar_t = 1 - t / T.
+
+    The log-linear schedule of masked diffusion (Sahoo et al., 2024, app. E.1), in which each step
+    hides the same share of the tokens.
+
+    Attributes:
+        num_steps: T.
+    """
+
+    num_steps: int = 1000
+
+    def __post_init__(self) -> None:
+        """Refuse what is no schedule."""
+        require_steps(self.num_steps)
+
+    def signal(self, step: Tensor) -> Tensor:
+        """Signal left, abar_t."""
+        return 1 - step.to(widest(step.device)) / self.num_steps
+
+
+@dataclass(frozen=True)
 class ShiftedSchedule(Schedule):
     """Another schedule, its log-SNR moved (Hoogeboom et al., 2023, sec. 3.1) and drawn together.
 

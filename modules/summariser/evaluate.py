@@ -77,6 +77,30 @@ def shared(a: Sequence[str], b: Sequence[str]) -> int:
     return next(apart, min(len(a), len(b)))
 
 
+@dataclass(frozen=True)
+class Length:
+    """How far a summary's length is from its reference's, in words and punctuation marks.
+
+    Attributes:
+        words: Regular expression of a word.
+    """
+
+    words: str = WORD.pattern
+    names = ("length_error", "length_empty")
+
+    def score(self, answers: Sequence[Answered]) -> dict[str, list[float]]:
+        """Distance to the nearest reference, if there is any; and whether a summary is empty."""
+        num = [self.count(one.text) for one in answers]
+        wanted = [[self.count(text) for text in one.references] for one in answers]
+        both = list(zip(num, wanted, strict=True))
+        far = [float(min(abs(n - one) for one in some)) for n, some in both if some]
+        return {"length_error": far, "length_empty": [float(n == 0) for n in num]}
+
+    def count(self, text: str) -> int:
+        """Words of a text."""
+        return len(re.findall(self.words, text))
+
+
 @runtime_checkable
 class StanceReader(Protocol):
     """A measure that reads the stance of any text, such as a classifier or an exact reader.

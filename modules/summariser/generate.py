@@ -24,6 +24,7 @@ from modules.summariser.blocks import check_size, spans
 from modules.summariser.control import Steering
 from modules.summariser.diffusion import Diffusion
 from modules.summariser.guide import ArticleLogits
+from modules.summariser.marks import Marks
 from modules.summariser.masked import NEVER
 from modules.summariser.network.denoiser import Denoiser
 from modules.summariser.process import Tokens
@@ -43,6 +44,8 @@ class Generation:
         spacing: Which of the schedule's steps these are.
         projection: Which tokens stand after a step.
         last_greedy: Whether the last step takes the most likely tokens, whatever the projection.
+        pads_after_end: Whether padding takes the place of what is projected behind the first end
+            mark, for networks that did not learn padding.
         carried: Which logits self-conditioning shows: before all guidance or after it.
         seed: Of all noise; a summary's noise depends on it and on the article's id alone.
     """
@@ -51,6 +54,7 @@ class Generation:
     spacing: Spacing = "trailing"
     projection: Projection = field(default_factory=TopP)
     last_greedy: bool = True
+    pads_after_end: bool = False
     carried: Carried = "unguided"
     seed: int = 0
 
@@ -241,6 +245,8 @@ class SummarySampler:
             is_last = after == 0 and generation.last_greedy
             projection = Greedy() if is_last else generation.projection
             tokens = projection.project(logits_BKV, orders.choices)
+            if generation.pads_after_end:
+                tokens = closed(tokens, self.diffusion.marks)
             yield step, logits_BKV, tokens
             if after:
                 noise = process.noise(shape, self.alphabet, orders.noise, device)
@@ -267,3 +273,13 @@ class SummarySampler:
         self.cost.guide += moved.num_passes
         self.cost.num_broken += int(moved.is_broken_B.sum())
         return moved.logits_BSV[:, size[1] :]
+
+
+def closed(tokens: Tokens, marks: Marks) -> Tokens:
+    """Tokens with padding behind the first end mark; of several tokens the most likely decides."""
+    is_text_BS1 = marks.are_read(tokens.first)[..., None]
+    id_BSM = tokens.id_BSM.where(is_text_BS1, marks.pad)
+    if tokens.is_hot_BSM is None:
+        return Tokens(id_BSM)
+    is_first_M = torch.arange(id_BSM.shape[-1], device=id_BSM.device) == 0
+    return Tokens(id_BSM, tokens.is_hot_BSM.where(is_text_BS1, is_first_M))

@@ -165,8 +165,9 @@ class OpenGuide:
     ) -> Tensor:
         """Log-probabilities of the classes, [B, K], differentiable in the shares.
 
-        Positions at which padding is most likely are left out, whatever else may stand there: that
-        choice has no gradient.
+        It reads what would become the text, and the end mark: the first position at which padding
+        is most likely is left out with all behind it, and all behind the first at which the end is,
+        whatever else may stand there. That choice has no gradient.
 
         Args:
             share_BSV: Shares of the summary's tokens.
@@ -177,7 +178,7 @@ class OpenGuide:
         words = self.network.embeddings()
         weight_VD = words[self.index_V]
         summary_BSD = share_BSV[..., : len(weight_VD)].to(weight_VD.dtype) @ weight_VD
-        is_text_BS = share_BSV.argmax(-1) != self.marks.pad
+        is_text_BS = self.marks.are_read(share_BSV.argmax(-1))
         if self.guide.sees == "summary":
             article_BC, mask_BC = article_BC[:, :1], torch.ones_like(mask_BC[:, :1])
         before_BCD = weight_VD[article_BC] if mixture_BCD is None else mixture_BCD

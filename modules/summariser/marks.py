@@ -43,6 +43,12 @@ class Marks:
         """Which tokens end a text: the end, or padding."""
         return (token_BS == self.end) | (token_BS == self.pad)
 
+    def are_read(self, token_BS: Tensor) -> Tensor:
+        """Which tokens a reader sees: those of the text (`text`), and the end mark behind it."""
+        is_over_BS = self.are_over(token_BS)
+        is_behind_BS = is_over_BS.cumsum(1) - is_over_BS.long() > 0
+        return (token_BS != self.pad) & ~is_behind_BS
+
     def text(self, tokenizer: Any, token_S: Sequence[int]) -> str:
         """Text up to the first end or padding."""
         over = (n for n, token in enumerate(token_S) if token in (self.end, self.pad))

@@ -3,7 +3,7 @@
 At step t each token is hidden with probability 1 - alpha_t, independently of the others, where
 alpha_t is the signal left. Generation starts with all hidden. From t to s < t a hidden token is
 shown with probability (alpha_s - alpha_t) / (1 - alpha_t), drawn from the network's prediction, and
-what is shown stays (eq. 7).
+what is shown stays (sec. 3).
 
 Shape legend: B = summaries, S = positions, V = vocabulary.
 """
@@ -33,7 +33,7 @@ class Masked(Process):
 
     Attributes:
         is_bound: Whether positions are weighted so that the loss is the bound on the negative
-            log-likelihood (eq. 10, in T steps); else each hidden token counts the same.
+            log-likelihood, in T steps; else each hidden token counts the same.
     """
 
     is_bound: bool = True
@@ -70,7 +70,7 @@ class Masked(Process):
 
     @override
     def predicted(self, logits_BSV: Tensor, state: Tensor, alphabet: Alphabet) -> Tensor:
-        """No token is predicted to be hidden, and one that is shown to be another (sec. 3.2.3)."""
+        """No token is predicted to be hidden, and one that is shown to be another."""
         logits_BSV = logits_BSV.float()
         if alphabet.mask is not None:
             is_mask_V = torch.arange(alphabet.size, device=state.device) == alphabet.mask

@@ -146,4 +146,5 @@ class Predictor:
         Each is [B, N, V]; N is at most `POSITIONS`, so that none of a whole article is held.
         """
         for first in range(0, self.num_positions, POSITIONS):
-            yield self.network.article_logits(self.context, first, POSITIONS)
+            num = min(POSITIONS, self.num_positions - first)  # behind them may be what is written
+            yield self.network.article_logits(self.context, first, num)

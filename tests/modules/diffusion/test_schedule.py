@@ -4,7 +4,13 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
-from modules.diffusion.schedule import CosineSchedule, LinearSchedule, ShiftedSchedule, log_snr
+from modules.diffusion.schedule import (
+    CosineSchedule,
+    EvenSchedule,
+    LinearSchedule,
+    ShiftedSchedule,
+    log_snr,
+)
 
 
 def formula(t: int, num_steps: int, s: float) -> float:
@@ -112,3 +118,11 @@ def test_a_shift_by_one_changes_nothing_and_by_zero_is_refused():
         ShiftedSchedule(LinearSchedule(), 0)
     with pytest.raises(ValueError, match="spread must be above 0, got -1"):
         ShiftedSchedule(LinearSchedule(), 1, -1)
+
+
+def test_even_signal_falls_by_the_same_amount_at_each_step():
+    found = EvenSchedule(8).signal(torch.arange(9))
+    assert found.tolist() == [1 - t / 8 for t in range(9)]
+    assert EvenSchedule(8).signal(torch.tensor(0.5)).item() == 1 - 1 / 16
+    with pytest.raises(ValueError, match="num_steps"):
+        EvenSchedule(0)

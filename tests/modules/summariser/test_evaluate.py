@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from modules.decoding.evaluate import Answered
-from modules.summariser.evaluate import Extractive, StanceKept, fragments, wanted_of
+from modules.summariser.evaluate import Extractive, Length, StanceKept, fragments, wanted_of
 from tests.fixtures.summarisers import ROBERTA, STANCES, WORDS, save_classifier, words
 
 
@@ -189,3 +189,18 @@ def test_no_answers_have_no_scores(judge):
         "judge_distance": [],
         "judge_distance_share": [],
     }
+
+
+def test_the_error_of_a_length_is_in_words_to_the_nearest_reference():
+    known = ["The cat sat.", "A dog ran on and on."]
+    answers = [
+        Answered({}, "The cat sat on the mat.", known),  # 7 to 4 or 7
+        Answered({}, "The cat", known[:1]),
+        Answered({}, "", known),
+        Answered({}, "The cat", []),
+    ]
+    found = Length().score(answers)
+    assert found == {"length_error": [0, 2, 4], "length_empty": [0, 0, 1, 0]}
+    assert list(Length.names) == list(found)
+    letters = Length(words="[a-z]").score(answers[:1])
+    assert letters["length_error"] == [3]  # 16 small letters, to 8 or 13

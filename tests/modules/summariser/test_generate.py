@@ -11,7 +11,7 @@ from modules.diffusion.schedule import CosineSchedule
 from modules.nn.generators import seed_of
 from modules.summariser.control import Control, Steering
 from modules.summariser.diffusion import Diffusion
-from modules.summariser.generate import Generation, SummarySampler
+from modules.summariser.generate import Generation, SummarySampler, closed
 from modules.summariser.guide import Guide
 from modules.summariser.loss import token_loss
 from modules.summariser.marks import Marks
@@ -200,6 +200,32 @@ def test_the_last_step_may_take_the_most_likely_tokens(last_greedy, token):
     assert all((one.tokens.id_BSM == 4).all() for one in states[:-1])
     assert (states[-1].tokens.id_BSM == token).all()
     assert [one.step for one in states] == which.path[:-1]
+
+
+class Once(Projection):
+    """An end mark in the middle, and words behind it."""
+
+    def project(self, logits_BSV: Tensor, generators) -> Tokens:
+        return Tokens.one(torch.tensor([4, 5, 2, 6, 2]).expand(logits_BSV.shape[:2]))
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_padding_may_take_the_place_of_what_stands_behind_the_end(is_closed):
+    net = Records()
+    off = SelfConditioning(probability=0)
+    how = {"projection": Once(), "last_greedy": False, "pads_after_end": is_closed}
+    which = sampler(net, conditioning=off, num_steps=20, **how)
+    states = list(which.states(*articles(), ASKED, NAMES))
+    expected = [4, 5, 2, 1, 1] if is_closed else [4, 5, 2, 6, 2]
+    assert all((one.tokens.first == torch.tensor(expected)).all() for one in states)
+    assert (net.shares[-1].argmax(-1) == torch.tensor(expected)).all()
+
+
+def test_of_several_tokens_the_most_likely_says_where_the_end_is():
+    token = torch.tensor([[[4, 2], [2, 5], [6, 7]]])
+    found = closed(Tokens(token, torch.ones_like(token).bool()), MARKS)
+    assert found.id_BSM.tolist() == [[[4, 2], [2, 5], [1, 1]]]
+    assert found.is_hot_BSM.tolist() == [[[True, True], [True, True], [True, False]]]
 
 
 def test_passes_of_network_and_guides_are_counted():

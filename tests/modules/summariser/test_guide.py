@@ -52,6 +52,29 @@ def test_one_hot_shares_are_read_as_the_classifier_reads_the_tokens(tmp_path, fa
     assert len({tuple(row.tolist()) for row in found}) == 3
 
 
+@pytest.mark.parametrize("sees", ["summary", "article_and_summary"])
+def test_a_guide_reads_the_end_mark_and_nothing_behind_it_as_the_text_has_nothing(tmp_path, sees):
+    tokenizer = words(tmp_path, ROBERTA)
+    save_classifier(tmp_path, tokenizer)
+    opened = Guide(str(tmp_path), sees=sees).open(tokenizer, STANCES)
+    token, share = texts(tokenizer)
+    article = articles(tokenizer)
+    expected = opened.log_p(share, *article)
+    marks = Marks.of(tokenizer)
+    for b, end in enumerate((5, 3, 1)):
+        for behind in ([7, marks.end, 9, 8, 7], [marks.pad, 7, 8, 9, 7]):
+            token[b, end + 1 :] = torch.tensor(behind)[: 5 - end]
+        assert marks.text(tokenizer, token[b]) == marks.text(tokenizer, token[b, :end])
+    other = F.one_hot(token, len(tokenizer)).float()
+    assert not torch.equal(other, share)
+    found = opened.log_p(other, *article)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    mixed = (3 * other + torch.rand(other.shape)).requires_grad_()
+    opened.log_p(mixed, *article).sum().backward()
+    touched = mixed.grad.abs().sum(-1) > 0
+    assert touched.tolist() == [[s <= end for s in range(6)] for end in (5, 3, 1)]
+
+
 def renamed(source, target, ours, theirs, pairs):
     """The same classifier with the vocabulary of another tokenizer."""
     model = save_classifier(source, ours)

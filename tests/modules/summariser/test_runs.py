@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 
 import pytest
 import torch
@@ -114,10 +115,19 @@ def test_ranks_that_share_the_weights_train_and_validate_as_ranks_that_each_have
     assert losses(shared) == pytest.approx(losses(whole), rel=1e-4)
 
 
-def test_a_resumed_run_is_the_uninterrupted_one(config):
-    whole = fit(config, "--trainer.max_steps=6")
-    first = fit(config, "--trainer.max_steps=3")
-    resumed = fit(config, "--trainer.max_steps=6", last(first))
+MODEL = "--model.init_args"
+BLOCKS = (f"{MODEL}.block_size=4",)
+MASKED = (
+    f"{MODEL}.process=modules.summariser.masked.Masked",
+    f"{MODEL}.schedule=modules.diffusion.schedule.EvenSchedule",
+)
+
+
+@pytest.mark.parametrize("options", [(), (*BLOCKS, *MASKED)])
+def test_a_resumed_run_is_the_uninterrupted_one(config, options):
+    whole = fit(config, "--trainer.max_steps=6", *options)
+    first = fit(config, "--trainer.max_steps=3", *options)
+    resumed = fit(config, "--trainer.max_steps=6", *options, last(first))
     assert losses(resumed) == losses(whole)[3:]
     expected, found = weights(whole), weights(resumed)
     assert all(torch.equal(value, found[name]) for name, value in expected.items())
@@ -133,3 +143,11 @@ def test_a_network_is_told_stances_in_training_and_asked_with_and_without_them(c
     guided = "--model.init_args.stance_token.guidance.scale=3"
     main(["test", f"--config={config}", last(trained), *token, guided])
     assert measured(newest_run(config), "test")["test/summaries"] == 5
+
+
+def test_blocks_train_three_steps_and_summaries_are_drawn_and_measured(config):
+    run = fit(config, "--trainer.max_steps=3", *BLOCKS)
+    assert len(losses(run)) == 3
+    found = measured(run, "validate")
+    assert found["validate/summaries"] == 5
+    assert math.isfinite(found["validate/loss"])
