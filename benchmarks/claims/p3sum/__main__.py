@@ -12,6 +12,7 @@ training summaries change the stance of their article.
 4. What else could tell a model the stance: a stance token with classifier-free guidance, and a
    causal language model with stance experts.
 5. It keeps the stance of longer articles by a guide that errs, over three seeds of training.
+6. What each option of training and generation changes: no claim of the paper's.
 7. It is steered to a stance that the article does not have, by that guide and by one without
    errors.
 8. What a judge reads that errs as well is the exact reader's figure, once it is corrected.
@@ -27,6 +28,7 @@ from benchmarks.claims.p3sum.hard import hard
 from benchmarks.claims.p3sum.judge import judge
 from benchmarks.claims.p3sum.rates import Claims
 from benchmarks.claims.p3sum.stance import kept_stance
+from benchmarks.claims.p3sum.switches import switches
 
 PARTS: dict[str, Callable[[Claims], None]] = {
     "stance": kept_stance,
@@ -35,6 +37,7 @@ PARTS: dict[str, Callable[[Claims], None]] = {
     "frontier": frontier,
     "judge": judge,
     "hard": hard,
+    "switches": switches,
 }
 """What may run alone; a part is a function that adds its rows."""
 
