@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from modules.metrics.text.answer_match import RULES
 from modules.metrics.text.bert_score import BertScore
@@ -41,6 +41,14 @@ class Measure(Protocol):
         The answers are a sequence of `Answered`. Parameters must match exactly where a config names
         a class for a protocol: a class of the data, which imports no model, can only match Any.
         """
+
+
+@runtime_checkable
+class Loads(Protocol):
+    """A measure, or what one is made of, that computes with a model."""
+
+    def load(self) -> None:
+        """Load it, so that a fault shows before anything else is computed."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +115,10 @@ class BertPrecision:
         self.scorer = BertScore(path, layer)
         self.field = field
 
+    def load(self) -> None:
+        """Load the encoder and its tokenizer."""
+        self.scorer.model, self.scorer.tokenizer  # noqa: B018 - loaded here
+
     def score(self, answers: Sequence[Answered]) -> dict[str, list[float]]:
         """Of each answer, 0 if empty; which are empty; and truncated texts per pair, on average."""
         texts = [one.question[self.field] for one in answers]
@@ -130,6 +142,11 @@ class Faithful:
     def __init__(self, scorer: FactualityScorer, field: str = "article"):
         self.scorer = scorer
         self.field = field
+
+    def load(self) -> None:
+        """Load what the scorer computes with, if it is known how."""
+        if isinstance(self.scorer, Loads):
+            self.scorer.load()
 
     def score(self, answers: Sequence[Answered]) -> dict[str, list[float]]:
         """Of each answer, 0 if empty; and which are empty."""

@@ -220,6 +220,10 @@ class StanceKept:
             found.append(network(token, mask.bool()).float().softmax(-1))
         return torch.cat(found)
 
+    def load(self) -> None:
+        """Load all that is read with."""
+        self.opened()
+
     def opened(self) -> tuple[Any, Pretrained]:
         """Tokenizer and classifier, loaded when first needed, as is what it read in labelled texts.
 

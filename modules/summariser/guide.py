@@ -16,12 +16,13 @@ from modules.causal_lm.tokens.same_tokens import own_tokenizer, strings
 from modules.causal_lm.tokens.vocabulary import vocabulary_size
 from modules.classifier.network import ClassifierNetwork, Pretrained
 from modules.summariser.marks import Marks
-from modules.summariser.network.beside import Beside
+from modules.summariser.network.beside import Beside, one_behind_the_other
 from modules.weights.origin import source_of
 
-Sees = Literal["summary", "article_and_summary", "predicted"]
-"""What a guide reads: the summary alone, behind the tokens of its article, or behind what the
-network itself predicts at the article's positions, as P^3Sum's does."""
+Sees = Literal["summary", "article_and_summary", "predicted", "summary_and_article"]
+"""What a guide reads: the summary alone, behind the tokens of its article, behind what the network
+itself predicts at the article's positions, as P^3Sum's does, or as the first text of a pair, as
+classifiers of facts do."""
 ArticleLogits = Callable[[], Iterator[Tensor]]
 """Gives the network's logits at the positions of articles, some positions [B, N, V] at a time."""
 SHOWN = 3
@@ -40,6 +41,7 @@ class Guide:
         sees: What it reads.
         labels: Class of each of its outputs, where their names do not say it.
         revision: Branch, tag or commit on the hub.
+        tokenizer: Folder or hub id of its tokenizer; the one beside it where None.
     """
 
     source: str
@@ -49,6 +51,7 @@ class Guide:
     sees: Sees = "summary"
     labels: dict[str, str] | None = None
     revision: str = "main"
+    tokenizer: str | None = None
 
     def open(self, tokenizer: Any, stances: list[str]) -> "OpenGuide":
         """The classifier, loaded and frozen.
@@ -59,8 +62,8 @@ class Guide:
 
         Raises:
             FileNotFoundError: The local folder does not exist.
-            ValueError: Its classes are others, it has no tokenizer, or a token of the summaries has
-                no counterpart.
+            ValueError: Its classes are others, it has no tokenizer, a token of the summaries has
+                no counterpart, or it is to read pairs, which it tells apart by types of tokens.
         """
         classes = list(self.classes or stances)
         if self.target is not None and self.target not in classes:
@@ -70,10 +73,16 @@ class Guide:
                 f"the classes of the guide {self.source} are {', '.join(classes)}, not the stances "
                 f"{', '.join(stances)}: say which is wanted by `target`"
             )
-        theirs = tokenizer_beside(self.source, self.revision)
+        known = (self.source, self.revision) if self.tokenizer is None else (self.tokenizer,)
+        theirs = tokenizer_beside(*known)
         network = trained_classifier(self.source, theirs, classes, self.labels, self.revision)
         index_V = counterparts(tokenizer, theirs, self.source)
-        return OpenGuide(self, network, index_V, Marks.of(tokenizer), Marks.of(theirs).start)
+        if self.sees == "summary_and_article":
+            check_pairs(network, self.source)
+        between = theirs.num_special_tokens_to_add(pair=True) > 3
+        return OpenGuide(
+            self, network, index_V, Marks.of(tokenizer), Marks.of(theirs).start, between
+        )
 
 
 @dataclass
@@ -86,6 +95,7 @@ class OpenGuide:
         index_V: Its id of each token of the summaries.
         marks: Marks of the summaries' tokenizer.
         start: Its id of the mark before a text.
+        has_mark_between: Whether a pair has a mark before its second text, too.
     """
 
     guide: Guide
@@ -93,6 +103,7 @@ class OpenGuide:
     index_V: Tensor
     marks: Marks
     start: int
+    has_mark_between: bool = False
 
     def to(self, device: torch.device) -> "OpenGuide":
         """The same on a device."""
@@ -137,7 +148,8 @@ class OpenGuide:
             ValueError: They are too long; names the options of the data.
         """
         alone, longest = self.guide.sees == "summary", self.network.context
-        num = summary + (1 if alone else article)  # a mark comes before a summary alone
+        comes_first = self.guide.sees in ("summary", "summary_and_article")
+        num = comes_first + summary + (0 if alone else article)  # a mark comes before a summary
         if longest is not None and num > longest:
             what = "summary_length" if alone else "article_length and summary_length"
             raise ValueError(
@@ -179,6 +191,9 @@ class OpenGuide:
         weight_VD = words[self.index_V]
         summary_BSD = share_BSV[..., : len(weight_VD)].to(weight_VD.dtype) @ weight_VD
         is_text_BS = self.marks.are_read(share_BSV.argmax(-1))
+        if self.guide.sees == "summary_and_article":
+            x, mask_BL = self.pair(summary_BSD, is_text_BS, weight_VD[article_BC], mask_BC)
+            return self.network.logits_of(x, mask_BL).float().log_softmax(-1)
         if self.guide.sees == "summary":
             article_BC, mask_BC = article_BC[:, :1], torch.ones_like(mask_BC[:, :1])
         before_BCD = weight_VD[article_BC] if mixture_BCD is None else mixture_BCD
@@ -187,6 +202,32 @@ class OpenGuide:
         beside = Beside.of(mask_BC, is_text_BS)
         x = beside.joined(before_BCD, summary_BSD)
         return self.network.logits_of(x, beside.mask_BL).float().log_softmax(-1)
+
+    def pair(
+        self, summary_BSD: Tensor, is_text_BS: Tensor, article_BCD: Tensor, mask_BC: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Embeddings of a summary and its article as a pair, and where something stands.
+
+        The summary is expected to end with its mark; the article has another before it, or none.
+        """
+        words, batch = self.network.embeddings(), len(mask_BC)
+        start_B1D = words[self.start].expand(batch, 1, -1)
+        article_BCD[:, 0] = words[self.index_V[self.marks.end]]
+        stands_BC = mask_BC.clone()
+        stands_BC[:, 0] = self.has_mark_between
+        return one_behind_the_other(
+            [start_B1D, summary_BSD, article_BCD],
+            [torch.ones_like(mask_BC[:, :1]), is_text_BS, stands_BC],
+        )
+
+
+def check_pairs(network: Pretrained, source: str) -> None:
+    """Refuse classifiers that tell the texts of a pair apart by types of tokens."""
+    if getattr(network.model.config, "type_vocab_size", 0) > 1:
+        raise ValueError(
+            f"the guide {source} tells two texts apart by types of tokens, which mixtures do not "
+            "have: let it see `article_and_summary`"
+        )
 
 
 def tokenizer_beside(source: str, revision: str = "main") -> Any:

@@ -11,12 +11,12 @@ from torch import Tensor
 from modules.base.system import System
 from modules.base.tokenized import Tokenized
 from modules.causal_lm.tokens.padding import padded
-from modules.decoding.evaluate import Measure
+from modules.decoding.evaluate import Loads, Measure
 from modules.diffusion.schedule import Schedule
 from modules.summariser.batch import ArticleBatch
 from modules.summariser.control import Control, Steering
 from modules.summariser.diffusion import Diffusion
-from modules.summariser.evaluate import StanceKept, StanceReader
+from modules.summariser.evaluate import StanceReader
 from modules.summariser.findings.trace import Following, Record, Trace, Tracer
 from modules.summariser.findings.trace_picture import pictures
 from modules.summariser.generate import Generation, SummarySampler
@@ -136,9 +136,9 @@ class SummarisingSystem(Tokenized, System):
         self.stance_guide  # noqa: B018 - loaded here
         for guide in sampler.steering.guides if sampler.steering else []:
             guide.check_lengths(*lengths)
-        for reader in self.measures:
-            if isinstance(reader, StanceKept):
-                reader.opened()
+        for one in self.measures:
+            if isinstance(one, Loads):
+                one.load()
 
     def check_stances(self) -> None:
         """Refuse other stances than those of the data, or of measures that read them."""

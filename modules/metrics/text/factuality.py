@@ -133,6 +133,10 @@ class Classifier:
             raise ValueError(f"{self.path} has {num} classes: label {self.label} says nothing.")
         return model.to(self.device).eval()
 
+    def load(self) -> None:
+        """Load the classifier and its tokenizer."""
+        self.model, self.tokenizer  # noqa: B018 - loaded here
+
     @torch.no_grad()
     def score(self, documents: Sequence[str], summaries: Sequence[str]) -> list[float]:
         """Probability that each summary is true to its document; see `factuality` for empty ones.

@@ -5,6 +5,7 @@ Padding comes last, so that positions, and with them what a network computes, ig
 Shape legend: B = rows, C = article positions, S = summary positions, L = C + S, D = width.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -47,3 +48,18 @@ class Beside:
     def summary(self, x_BLD: Tensor) -> Tensor:
         """What a network computed at the summary's positions, [B, S, D]."""
         return x_BLD.gather(1, self.summary_BS[..., None].expand(-1, -1, x_BLD.shape[-1]))
+
+
+def one_behind_the_other(
+    part_BLD: Sequence[Tensor], mask_BL: Sequence[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Parts in one row without gaps, [B, L, D], and where something stands.
+
+    Args:
+        part_BLD: The parts, each with its own number of positions.
+        mask_BL: True where something stands in each.
+    """
+    x_BLD, stands_BL = torch.cat([*part_BLD], 1), torch.cat([*mask_BL], 1)
+    order_BL = stands_BL.long().argsort(dim=1, descending=True, stable=True)
+    x_BLD = x_BLD.gather(1, order_BL[..., None].expand_as(x_BLD))
+    return x_BLD, stands_BL.gather(1, order_BL)

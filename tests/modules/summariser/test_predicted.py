@@ -1,7 +1,8 @@
-"""Guides that read what the network itself predicts of the article, as P^3Sum's does."""
+"""Guides that read what the network itself predicts of the article, or a pair of texts."""
 
 import pytest
 import torch
+from tokenizers.processors import RobertaProcessing
 from torch.nn import functional as F
 
 from modules.diffusion.schedule import CosineSchedule
@@ -159,3 +160,49 @@ def test_a_network_that_predicts_nothing_of_articles_is_refused(folder, tokenize
     network = PrefixDenoiser(len(tokenizer), S, width=16, depth=1, heads=2, inner=24)
     with pytest.raises(ValueError, match="PrefixDenoiser predicts no tokens of articles: let it"):
         sampler(network, folder, tokenizer)
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """A classifier of pairs as FactKB is one: RoBERTa's marks, and its tokenizer elsewhere."""
+    tokenizer = words(tmp_path / "roberta", ROBERTA)
+    ends = [(one, tokenizer.convert_tokens_to_ids(one)) for one in ("</s>", "<s>")]
+    tokenizer._tokenizer.post_processor = RobertaProcessing(*ends, add_prefix_space=False)
+    tokenizer.save_pretrained(tmp_path / "roberta")
+    (tmp_path / "facts").mkdir()
+    model = save_classifier(tmp_path / "both", tokenizer, labels=["wrong", "true"])
+    model.save_pretrained(tmp_path / "facts")
+    guide = {"classes": ["wrong", "true"], "target": "true", "sees": "summary_and_article"}
+    return tmp_path, tokenizer, model, guide
+
+
+def test_a_pair_is_read_as_the_tokenizer_writes_it(pairs):
+    path, tokenizer, model, options = pairs
+    guide = Guide(str(path / "facts"), tokenizer=str(path / "roberta"), **options)
+    opened = guide.open(tokenizer, STANCES)
+    marks = Marks.of(tokenizer)
+    summary = [["cat", "sat", "the"], ["dog"]]
+    article = [["moon", "ran"], ["hill", "saw", "a", "red", "mat"]]
+    token = torch.full((2, 5), marks.pad)
+    given = torch.full((2, 7), marks.pad)
+    for b in range(2):
+        rows = (tokenizer.convert_tokens_to_ids(one) for one in (summary[b], article[b]))
+        first, second = ([*row, marks.end] for row in rows)
+        token[b, : len(first)] = torch.tensor(first)
+        given[b, : len(second) + 1] = torch.tensor([marks.start, *second])
+    share = F.one_hot(token, len(tokenizer)).float()
+    found = opened.log_p(share, given, given != marks.pad)
+    for b in range(2):
+        both = tokenizer(" ".join(summary[b]), " ".join(article[b]), return_tensors="pt")
+        logits = model(input_ids=both["input_ids"]).logits
+        torch.testing.assert_close(found[b], logits.log_softmax(-1)[0], rtol=1e-4, atol=1e-5)
+    opened.check_lengths(41, 20)
+    with pytest.raises(ValueError, match="reads 62 tokens, but is to read 63"):
+        opened.check_lengths(42, 20)
+
+
+def test_a_classifier_that_tells_texts_apart_by_types_is_refused(pairs):
+    path, tokenizer, _, options = pairs
+    save_classifier(path / "bert", tokenizer, "bert", ["wrong", "true"])
+    with pytest.raises(ValueError, match="tells two texts apart by types of tokens"):
+        Guide(str(path / "bert"), **options).open(tokenizer, STANCES)

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 import yaml
+from transformers import RobertaConfig, RobertaForSequenceClassification
 
 from cli import main
 from tests.fixtures.runs import (
@@ -151,3 +152,30 @@ def test_blocks_train_three_steps_and_summaries_are_drawn_and_measured(config):
     found = measured(run, "validate")
     assert found["validate/summaries"] == 5
     assert math.isfinite(found["validate/loss"])
+
+
+def test_guides_of_stance_and_of_facts_steer_at_once_each_by_its_weight(config, tmp_path):
+    """The second reads pairs, and its tokenizer lies elsewhere, as FactKB's does."""
+    facts = {"source": save_facts(tmp_path / "facts"), "tokenizer": WORDS, "weight": 0.5}
+    facts |= {"classes": ["wrong", "right"], "target": "right", "sees": "summary_and_article"}
+    scorer = {"class_path": "modules.metrics.text.factuality.Classifier", "init_args": {}}
+    scorer["init_args"] |= {"path": facts["source"], "tokenizer": WORDS}
+    measure = {"class_path": "modules.decoding.evaluate.Faithful", "init_args": {"scorer": scorer}}
+    trained = last(fit(config, "--trainer.max_steps=1"))
+    guides = f"--model.init_args.control.guides={json.dumps([{'source': GUIDE}, facts])}"
+    measures = f"--model.init_args.measures={json.dumps([measure])}"
+    main(["test", f"--config={config}", trained, guides, measures])
+    found = measured(newest_run(config), "test")
+    assert found["test/summaries"] == 5
+    assert 0 < found["test/factuality"] < 1
+
+
+def save_facts(folder):
+    """A classifier of two classes with the words of the news, without a tokenizer; its folder."""
+    torch.manual_seed(0)
+    size = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    more = {"num_attention_heads": 2, "vocab_size": 512, "type_vocab_size": 1, "num_labels": 2}
+    named = {"id2label": {0: "wrong", 1: "right"}, "label2id": {"wrong": 0, "right": 1}}
+    config = RobertaConfig(max_position_embeddings=90, **size, **more, **named)
+    RobertaForSequenceClassification(config).save_pretrained(folder)
+    return str(folder)

@@ -5,8 +5,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from modules.decoding.evaluate import Faithful
 from modules.diffusion.schedule import CosineSchedule
 from modules.metrics.means import Means
+from modules.metrics.text.factuality import Classifier
 from modules.summariser.blocks import Part
 from modules.summariser.control import Control, Steering
 from modules.summariser.evaluate import Extractive, StanceKept
@@ -79,6 +81,7 @@ BAD = {
     "stances": ({"stances": ["left", "right"]}, {}, "data.init_args.stances are left, right, not"),
     "guide": ({}, {"control": Control([Guide("/tmp/none/such")])}, "no model folder /tmp/none/suc"),
     "judge": ({}, {"measures": [StanceKept("/tmp/none/such")]}, "no model folder /tmp/none/such"),
+    "facts": ({}, {"measures": [Faithful(Classifier("/tmp/none/such"))]}, "/tmp/none/such"),
     "classes": ({}, {"measures": [StanceKept("x", classes=["a", "b"])]}, "measure judge are a, b"),
 }
 
