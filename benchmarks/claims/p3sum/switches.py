@@ -84,23 +84,18 @@ def switches(claims: Claims) -> None:
     base = Switch(claims, "whole", AVERAGED)
     plain = base.rates("steered")
     free = base.drawn("unsteered", None)
-    compare(
-        claims,
-        "both",
-        "self-conditioning from unguided minus guided logits",
-        plain,
-        base.rates("conditioned on guided logits", carried="guided"),
-    )
-    both = base.rates("guide sees the article too", sees="article_and_summary")
-    compare(claims, "both", "guide sees the summary alone minus the article too", plain, both)
-    steps(claims, base, plain)
+    found = base.rates("conditioned on guided logits", carried="guided")
+    compare(claims, "both", "conditioned on unguided minus guided logits", plain, found)
+    found = base.rates("guide sees the article too", sees="article_and_summary")
+    compare(claims, "both", "guide sees the summary alone minus the article too", plain, found)
     averaged(claims, base, plain)
+    masked(claims, plain, free)
+    blocks(claims, plain)
     lengths(claims, plain)
     other = Switch(claims, "logits averaged", f"{MODEL}.self_conditioning.form=logits")
     found = other.rates("steered")
     compare(claims, "both", "averaged probabilities minus averaged logits", plain, found)
-    blocks(claims, plain)
-    masked(claims, plain, free)
+    steps(claims, base, plain)
 
 
 def compare(claims: Claims, name: str, what: str, ours: Rates, others: Rates) -> None:

@@ -147,7 +147,8 @@ def test_a_network_is_told_stances_in_training_and_asked_with_and_without_them(c
 
 
 def test_blocks_train_three_steps_and_summaries_are_drawn_and_measured(config):
-    run = fit(config, "--trainer.max_steps=3", *BLOCKS)
+    how = ["--trainer.max_steps=3", "--trainer.val_check_interval=3"]
+    run = fit(config, *how, *BLOCKS)
     assert len(losses(run)) == 3
     found = measured(run, "validate")
     assert found["validate/summaries"] == 5
