@@ -28,6 +28,7 @@ NAMES = {"/folder_of_data": "${DATA}", "/folder_of_models": "${MODELS}"}
 LAYERS = {
     "debug": "causal_lm/tiny",
     "decoding/models/llama2_13b_chat": "decoding/proxy_tuning",
+    "p3sum/data/swap": "p3sum/tiny",
     "strategy/ddp": "causal_lm/tiny",
     "strategy/deepspeed_zero2": "causal_lm/llama3_8b_lora",
     "strategy/deepspeed_zero3": "causal_lm/llama3_8b_lora",
@@ -60,7 +61,7 @@ class Case:
     def file(self) -> Path:
         """Where the outcome is kept."""
         folder, _, run = self.name.replace("decoding/models", "decoding").rpartition("/")
-        return FROZEN / f"{folder or 'layer'}_{run}.yaml"
+        return FROZEN / f"{folder.replace('/', '_') or 'layer'}_{run}.yaml"
 
 
 CASES = [Case(str(path.relative_to(CONFIGS).with_suffix(""))) for path in runs("**/*.yaml")]

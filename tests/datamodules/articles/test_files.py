@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from datamodules.articles.datamodule import ArticleData
 from datamodules.articles.files import ArticleFiles, ArticleHub
@@ -212,3 +213,31 @@ def test_three_sides_of_one_event_are_three_sources_with_their_stances(tmp_path,
         for pair in zip(b["id_B"], b["asked_B"].tolist(), strict=True)
     ]
     assert len(found) == len(set(found)) == 3 * 4 * 3
+
+
+def test_the_swap_layer_reads_three_articles_of_an_event_and_never_its_neutral_text(
+    tmp_path, monkeypatch
+):
+    """Sides that an event lacks are left out."""
+    sides = {"left": ["lean left", "left"], "center": ["center", ""], "right": ["", "lean right"]}
+    rows = [
+        {"id": 7 + n, "roundup": "The neutral text."}
+        | {f"{side}_lean": leans[n] for side, leans in sides.items()}
+        | {f"{side}_text": f"{side} words" if leans[n] else "" for side, leans in sides.items()}
+        | {f"{side}_title": f"{side} title" if leans[n] else "" for side, leans in sides.items()}
+        for n in range(2)
+    ]
+    (tmp_path / "neus").mkdir()
+    write_rows(rows, tmp_path / "neus" / "roundup_val.parquet")
+    monkeypatch.setenv("TRAINER_DATA", str(tmp_path))
+    layer = OmegaConf.to_container(OmegaConf.load("configs/p3sum/data/swap.yaml"), resolve=True)
+    given = layer["data"]["init_args"]
+    found = [
+        one for source in given["test"] for one in ArticleFiles(**source["init_args"]).articles()
+    ]
+    assert [(one.id, one.stance, one.text, one.summary) for one in found] == [
+        (f"{side} {number}", side, f"{side} words", f"{side} title")
+        for side, numbers in (("left", [7, 8]), ("center", [7]), ("right", [8]))
+        for number in numbers
+    ]
+    assert given["asked"] == ["left", "center", "right"]
