@@ -24,7 +24,15 @@ class FSDP2(ModelParallelStrategy):
         backend: Communication backend; torch's choice for the device where None.
     """
 
-    methods = ("loss", "generate", "extend_text", "extend_image", "read", "article_logits")
+    methods = (
+        "loss",
+        "generate",
+        "extend_text",
+        "extend_image",
+        "read",
+        "behind",
+        "article_logits",
+    )
     """What systems call of their networks besides `forward`; each gathers the weights it needs."""
     block_methods = ("extend",)
     """What networks call of their blocks besides `forward`."""

@@ -23,6 +23,13 @@ from tests.fixtures.runs import (
 WORDS, GUIDE = "assets/newsroom_words", "assets/newsroom_guide"
 NEWS = "datamodules.synthetic.newsroom.source.NewsroomArticles"
 
+MODEL = "--model.init_args"
+BLOCKS = (f"{MODEL}.block_size=4",)
+MASKED = (
+    f"{MODEL}.process=modules.summariser.masked.Masked",
+    f"{MODEL}.schedule=modules.diffusion.schedule.EvenSchedule",
+)
+
 
 def source(num, seed):
     return {"class_path": NEWS, "init_args": {"num": num, "seed": seed}}
@@ -107,21 +114,16 @@ def test_two_ranks_test_as_one_process_though_one_runs_out_of_articles(config, s
 
 
 def test_ranks_that_share_the_weights_train_and_validate_as_ranks_that_each_have_all(config):
-    """Both see their predictions in the same steps, though each has noise of its own."""
-    how = ["--trainer.max_steps=6", "--trainer.val_check_interval=3"]
+    """Both see their predictions in the same steps, though each has noise of its own.
+
+    Summaries are written in blocks, which ask more of a network than whole ones.
+    """
+    how = ["--trainer.max_steps=6", "--trainer.val_check_interval=3", *BLOCKS]
     shared, whole = (
         fit_on_ranks(config, 2, f"--config=configs/strategy/{name}.yaml", *how)
         for name in ("fsdp2", "ddp")
     )
     assert losses(shared) == pytest.approx(losses(whole), rel=1e-4)
-
-
-MODEL = "--model.init_args"
-BLOCKS = (f"{MODEL}.block_size=4",)
-MASKED = (
-    f"{MODEL}.process=modules.summariser.masked.Masked",
-    f"{MODEL}.schedule=modules.diffusion.schedule.EvenSchedule",
-)
 
 
 @pytest.mark.parametrize("options", [(), (*BLOCKS, *MASKED)])
