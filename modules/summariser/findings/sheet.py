@@ -46,6 +46,12 @@ class Sheet:
         if all(a <= b for a, b in zip(*corners, strict=True)):
             self.brush.rectangle(corners, fill, edge, SCALE)
 
+    def disc(self, centre: Point, radius: float, fill: str) -> None:
+        """Draw a disc with a pale edge."""
+        x, y = centre
+        corners = larger([(x - radius, y - radius), (x + radius, y + radius)])
+        self.brush.ellipse(corners, fill, "white", SCALE)
+
     def area(self, corners: Sequence[Point], fill: str) -> None:
         """Fill a polygon."""
         self.brush.polygon(larger(corners), fill)
