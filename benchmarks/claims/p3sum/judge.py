@@ -18,15 +18,15 @@ from modules.metrics.misread import Judged, Met, Verdict, verdict
 
 KEPT = (0.5, 0.8, 0.95)
 """Probabilities that a summary keeps the stance of its article."""
-NUM, NUM_SAMPLES = 256, 40
+NUM, NUM_SAMPLES = 256, 20
 """Summaries of a sample, and samples."""
 SEED = 100
 
 
 def judge(claims: Claims) -> None:
-    """Intervals that hold the true share, corrected and as read; three minutes of a core."""
+    """Intervals that hold the true share, corrected and as read; a minute of a core."""
     with TemporaryDirectory() as folder:
-        readers = Readers.trained(claims, Path(folder))
+        readers = Readers.trained(claims, Path(folder), ["judge"])
         found = {kept: samples(claims, readers, kept) for kept in KEPT}
     for kept, verdicts in found.items():
         right = fmean(holds(one.met, kept) for _, one in verdicts)
@@ -47,8 +47,7 @@ def samples(claims: Claims, readers: Readers, kept: float) -> list[tuple[float, 
     found = []
     for part in np.split(np.arange(num * NUM), num):
         own = wanted_N[part], read["judge"][part], part
-        judged = Judged(*own, read["guide"][part] == wanted_N[part])
-        one = verdict(judged, readers.labelled["judge"], len(STANCES))
+        one = verdict(Judged(*own, true_N[part]), readers.labelled["judge"], len(STANCES))
         found.append((float(true_N[part].mean()), one))
     return found
 

@@ -37,7 +37,7 @@ class Lexicon:
     seed: int
 
 
-GUIDE, JUDGE = Lexicon(0.0, 0.55, 1), Lexicon(0.45, 1.0, 11)
+LEXICONS = {"guide": Lexicon(0.0, 0.55, 1), "judge": Lexicon(0.45, 1.0, 11)}
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,13 @@ class Readers:
     labelled: Mapping[str, Labelled]
 
     @classmethod
-    def trained(cls, claims: Claims, folder: Path) -> "Readers":
+    def trained(
+        cls, claims: Claims, folder: Path, names: Sequence[str] = ("guide", "judge")
+    ) -> "Readers":
         """Guide and judge, trained on texts of different words."""
         labelled = dict[str, Labelled]()
-        for name, lexicon in (("guide", GUIDE), ("judge", JUDGE)):
+        for name in names:
+            lexicon = LEXICONS[name]
             labelled[name] = train_reader(lexicon, folder / name, claims.scale.num_steps)
             found = float(accuracy_of(labelled[name].counts(len(STANCES), 1))[0])
             claims.bench.details.setdefault("accuracy", {})[name] = found
