@@ -10,21 +10,22 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.claims.p3sum.rates import Claims
 from benchmarks.claims.p3sum.readers import STANCES, Readers
 from datamodules.synthetic.newsroom.news import Style, news
-from modules.metrics.misread import Judged, Met, Verdict, verdict
+from modules.metrics.misread import Judged, Labelled, Met, Verdict, verdict
 
 KEPT = (0.5, 0.8, 0.95)
 """Probabilities that a summary keeps the stance of its article."""
-NUM, NUM_SAMPLES = 256, 20
-"""Summaries of a sample, and samples."""
+NUM, NUM_LABELLED, NUM_SAMPLES = 256, 300, 80
+"""Summaries of a sample, labelled ones beside them, and samples, which share none of them."""
 SEED = 100
 
 
 def judge(claims: Claims) -> None:
-    """Intervals that hold the true share, corrected and as read; a minute of a core."""
+    """Intervals that hold the true share, corrected and as read; two minutes of a core."""
     with TemporaryDirectory() as folder:
         readers = Readers.trained(claims, Path(folder), ["judge"])
         found = {kept: samples(claims, readers, kept) for kept in KEPT}
@@ -38,18 +39,25 @@ def judge(claims: Claims) -> None:
 
 
 def samples(claims: Claims, readers: Readers, kept: float) -> list[tuple[float, Verdict]]:
-    """The share of each sample, and the judge's verdict."""
+    """The share of each sample, and the judge's verdict by labelled summaries of its own."""
     num = 2 if claims.bench.quick else NUM_SAMPLES
-    made = [news(SEED, n, "held_out", Style(kept=kept)) for n in range(num * NUM)]
-    read = readers.read([one.summary for one in made])
-    wanted_N = np.asarray([STANCES.index(one.stance) for one in made])
-    true_N = wanted_N == [STANCES.index(one.summary_stance) for one in made]
     found = []
-    for part in np.split(np.arange(num * NUM), num):
-        own = wanted_N[part], read["judge"][part], part
-        one = verdict(Judged(*own, true_N[part]), readers.labelled["judge"], len(STANCES))
-        found.append((float(true_N[part].mean()), one))
+    for n in range(num):
+        _, true_N, read_N = summaries(readers, 2 * n, NUM_LABELLED, 0.5)
+        labelled = Labelled(true_N, read_N, np.arange(NUM_LABELLED))
+        wanted_N, true_N, read_N = summaries(readers, 2 * n + 1, NUM, kept)
+        is_met_N = wanted_N == true_N
+        judged = Judged(wanted_N, read_N, np.arange(NUM), is_met_N)
+        found.append((float(is_met_N.mean()), verdict(judged, labelled, len(STANCES))))
     return found
+
+
+def summaries(readers: Readers, series: int, num: int, kept: float) -> list[NDArray[np.int64]]:
+    """Stances of articles, those of their summaries, and what the judge reads in these."""
+    made = [news(SEED + series, n, "held_out", Style(kept=kept)) for n in range(num)]
+    names = [one.stance for one in made], [one.summary_stance for one in made]
+    told = [np.asarray([STANCES.index(name) for name in some]) for some in names]
+    return [*told, readers.read([one.summary for one in made])["judge"]]
 
 
 def holds(met: Met | None, true: float) -> bool:

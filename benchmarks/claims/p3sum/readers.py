@@ -1,7 +1,7 @@
 """Classifiers of stances that err: trained on texts that use a part of the words."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from json import dumps
 from pathlib import Path
 from typing import Any
@@ -47,10 +47,12 @@ class Readers:
     Attributes:
         folder: Holds `guide` and `judge`.
         labelled: What each reads, by name.
+        opened: Those that are loaded.
     """
 
     folder: Path
     labelled: Mapping[str, Labelled]
+    opened: dict[str, StanceKept] = field(default_factory=dict)
 
     @classmethod
     def trained(
@@ -72,9 +74,13 @@ class Readers:
 
     def read(self, texts: Sequence[str]) -> dict[str, NDArray[np.int64]]:
         """Index of the stance that each reads in texts."""
-        return {
-            name: np.asarray(StanceKept(self.source(name)).read(texts)) for name in self.labelled
-        }
+        found = {name: self.open(name).read(texts) for name in self.labelled}
+        return {name: np.asarray(read) for name, read in found.items()}
+
+    def open(self, name: str) -> StanceKept:
+        """One of them, loaded once."""
+        self.opened[name] = self.opened.get(name) or StanceKept(self.source(name))
+        return self.opened[name]
 
 
 def train_reader(lexicon: Lexicon, folder: Path, num_steps: int | None) -> Labelled:
