@@ -14,7 +14,9 @@ KEY = "prediction"
 GIVEN = "tensors, arrays, texts and numbers, or lists and dictionaries of them"
 """What a prediction may be."""
 FEW = 8
-"""Numbers of a list that are shown on the terminal."""
+"""Numbers of a list or a dictionary that are shown on the terminal."""
+LONG = 1000
+"""Characters of a text that are."""
 
 
 def records_of(outputs: Any) -> list[dict[str, Any]]:
@@ -119,18 +121,23 @@ def images_in(value: Any) -> list[np.ndarray]:
 def line(record: dict[str, Any]) -> str:
     """A record for people: a text and its continuation in one, other parts by their keys.
 
-    Tables, which are lists of dictionaries, are in the file alone.
+    Parts that are empty, and tables, which are dictionaries of other things than a few numbers or
+    lists of dictionaries, are in the file alone; so is the rest of a long text.
     """
     if all(isinstance(value, str) for value in record.values()) and "id" not in record:
         return "".join(record.values())
-    shown = {key: value for key, value in record.items() if not is_table(value)}
+    shown = {key: value for key, value in record.items() if value != "" and not is_table(value)}
     return " · ".join(f"{key} {brief(value)}" for key, value in shown.items())
 
 
 def brief(value: Any) -> str:
-    """A value for people: numbers to four digits, long lists by their first values."""
+    """A value for people: numbers to four digits, long lists and texts by their beginning."""
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {brief(number)}" for key, number in value.items())
+    if isinstance(value, str) and len(value) > LONG:
+        return f"{value[:LONG]} ... ({len(value):,} characters)"
     if not isinstance(value, list):
         return str(value)
     numbers = [one for one in value if isinstance(one, int | float | list)]
@@ -140,6 +147,8 @@ def brief(value: Any) -> str:
 
 
 def is_table(value: Any) -> bool:
-    """Whether a value is a dictionary, or a list of them."""
-    first = value[0] if isinstance(value, list) and value else value
-    return isinstance(first, dict)
+    """Whether a value is a list of dictionaries, or one of other things than a few numbers."""
+    if isinstance(value, dict):
+        is_small = 0 < len(value) <= FEW
+        return not (is_small and all(isinstance(one, int | float) for one in value.values()))
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from callbacks.predictions import JsonLines
+from callbacks.records import line
 
 
 def trainer(folder, rank=0, world=1):
@@ -191,3 +192,17 @@ def test_a_last_line_that_only_lacks_its_end_stays(tmp_path):
     callback.on_predict_start(trainer(tmp_path), None)
     callback.on_predict_batch_end(trainer(tmp_path), None, [{"id": "c"}], None, 0)
     assert lines(path) == [{"id": "a"}, {"id": "ü"}, {"id": "c"}]
+
+
+def test_the_terminal_shows_a_few_numbers_by_name_and_no_empty_part():
+    record = {
+        "id": "a",
+        "stance": "",
+        "text": "x" * 1500,
+        "judge": {"left": 0.25, "right": 0.75},
+        "steps": [{"t": 1}],
+        "many": dict.fromkeys(map(str, range(9)), 0.5),
+        "words": {"a": "b"},
+    }
+    shown = f"id a · text {'x' * 1000} ... (1,500 characters) · judge left 0.25, right 0.75"
+    assert line(record) == shown
