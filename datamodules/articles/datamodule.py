@@ -8,6 +8,7 @@ A batch is a dict (B = articles, C = tokens of the longest article, S = summary 
 - `summary_BS`: int64; tokens and end mark, padded on the right; only padding if it is unknown.
 - `summary_mask_BS`: bool; True on tokens and end mark; all False if it is unknown.
 - `stance_B`: int64; index in `stances` of the stance of the article; -100 if unknown.
+- `summary_stance_B`: int64; the same of its reference summary, as far as the data know it.
 - `asked_B`: int64; index of the stance that the summary shall have; -100 if unknown. It is the
   stance of the article, unless another is asked for outside of training.
 - `article_B`, `reference_B`: list[str]; whole texts of article and summary, nothing cut.

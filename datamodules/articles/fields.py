@@ -18,6 +18,7 @@ KNOWN = {
     TEXT: ("article", "document", "text"),
     "summary": ("summary", "highlights", "title"),
     "stance": ("stance", "label_name"),
+    "summary_stance": ("summary_stance",),
     "id": ("id",),
     "asked": ("asked",),
 }
@@ -107,8 +108,9 @@ class Fields:
             origin=place,
             text=self._text(record, TEXT, is_needed=True),
             summary=one_line(self._text(record, "summary")),
-            stance=self._stance(record, place),
+            stance=self._stance(record, place, "stance"),
             asked=self._asked(record),
+            summary_stance=self._stance(record, place, "summary_stance"),
         )
 
     def _found(self, place: str, record: Record) -> Article | None:
@@ -133,10 +135,10 @@ class Fields:
             raise BadSampleError(self._lacks(record))
         return "" if column is None else text(record[column], column)
 
-    def _stance(self, record: Record, place: str) -> str:
-        if "stance" in self.values:
-            return self.values["stance"]
-        column = self._column(record, "stance")
+    def _stance(self, record: Record, place: str, name: str) -> str:
+        if name in self.values:
+            return self.values[name]
+        column = self._column(record, name)
         label = None if column is None else cell(record, column)
         if is_missing(label):
             return ""

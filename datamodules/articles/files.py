@@ -19,14 +19,15 @@ class ArticleFiles(ArticleSource):
     """One article per row of Parquet, Arrow, CSV, TSV, JSON lines or arrays, compressed or not.
 
     The columns of CNN/DailyMail (`article`, `highlights`), XSUM and Multi-News (`document`,
-    `summary`) and of `text`, `title`, `label_name` are known, as are `stance`, `id` and `asked`. A
-    summary of several lines becomes one line. Without an id, file and row are the id.
+    `summary`) and of `text`, `title`, `label_name` are known, as are `stance`, `summary_stance`,
+    `id` and `asked`. A summary of several lines becomes one line. Without an id, file and row are
+    the id.
 
     Args:
         path: A file, a folder (every file below it with a matching extension) or a glob.
         columns: Column of each field whose column has another name: `text`, `summary`, `stance`,
-            `id`, `asked`; or a text with columns in braces, such as `id: "left {id}"`; "" leaves a
-            field out.
+            `summary_stance`, `id`, `asked`; or a text with columns in braces, such as
+            `id: "left {id}"`; "" leaves a field out.
         values: Fields that are the same for all rows, such as `{stance: left}`.
         labels: Stance of each label of the table, such as `{0: left, 1: center, "*": ""}`: "*" is
             used for all that are not named, and an empty name means an unknown stance. None takes

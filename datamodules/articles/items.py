@@ -103,6 +103,9 @@ class ArticleItems:
             "summary_BS": torch.from_numpy(summary_BS),
             "summary_mask_BS": torch.from_numpy(summary_mask_BS),
             "stance_B": _integers([self.stances.index(one.stance) for one in articles]),
+            "summary_stance_B": _integers(
+                [self.stances.index(one.summary_stance) for one in articles]
+            ),
             "asked_B": _integers([stance for _, stance in chosen]),
             "article_B": [one.text for one in articles],
             "reference_B": [one.summary for one in articles],

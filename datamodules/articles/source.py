@@ -17,6 +17,7 @@ class Article:
         text: The article.
         summary: Its reference summary; empty if unknown.
         stance: Name of the stance of the article, not of its summary; empty if unknown.
+        summary_stance: Name of the stance of its reference summary; empty if unknown.
         asked: Names of the stances that a user asks for its summary; empty if none is asked for.
     """
 
@@ -26,6 +27,7 @@ class Article:
     summary: str = ""
     stance: str = ""
     asked: tuple[str, ...] = ()
+    summary_stance: str = ""
 
 
 class ArticleSource(ABC):

@@ -33,11 +33,12 @@ class Stances:
 
     def check(self, article: Article) -> None:
         """Raise a MisfitError if an article has or asks for an unknown stance."""
-        if article.stance and article.stance not in self.names:
-            raise MisfitError(
-                f"{article.origin}: the stance {article.stance!r} is none of {self._known}: name "
-                "it in data.init_args.stances, or map it by `labels` of its source."
-            )
+        for name in filter(None, (article.stance, article.summary_stance)):
+            if name not in self.names:
+                raise MisfitError(
+                    f"{article.origin}: the stance {name!r} is none of {self._known}: name it in "
+                    "data.init_args.stances, or map it by `labels` of its source."
+                )
         for name in article.asked:
             if name not in self.names:
                 raise MisfitError(

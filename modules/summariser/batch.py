@@ -17,6 +17,7 @@ class ArticleBatch(TypedDict):
         summary_BS: Token ids, int64: tokens, end, then padding.
         summary_mask_BS: True on tokens and the end.
         stance_B: Stance of the article, int64; -100 if unknown.
+        summary_stance_B: Stance of the reference summary, int64; -100 if the data do not know it.
         asked_B: Stance that its summary shall have, int64; -100 if unknown.
         article_B, reference_B, id_B, origin_B: The texts, and what names them.
         cut_B: Tokens of each article that did not fit.
@@ -29,6 +30,7 @@ class ArticleBatch(TypedDict):
     summary_BS: Tensor
     summary_mask_BS: Tensor
     stance_B: Tensor
+    summary_stance_B: Tensor
     asked_B: Tensor
     article_B: list[str]
     reference_B: list[str]

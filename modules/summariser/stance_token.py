@@ -30,13 +30,14 @@ class StanceToken:
     """How a network is told stances.
 
     Attributes:
-        guide: Classifier that reads the stance of a training summary.
+        guide: Classifier that reads the stance of a training summary where the data do not know
+            it; None where they do.
         dropped: Share of training examples that are told nothing.
         guidance: How far generation goes beyond what is told: w = 1 asks the network that is told
             alone, w = 0 the one that is not, any other asks both.
     """
 
-    guide: Guide
+    guide: Guide | None = None
     dropped: float = 0.1
     guidance: Guidance = field(default_factory=Guidance)
 
@@ -44,7 +45,7 @@ class StanceToken:
         """Refuse what is no share, and a guide that reads no stances."""
         if not 0 <= self.dropped <= 1:
             raise ValueError(f"dropped must lie in [0, 1], got {self.dropped}")
-        if self.guide.target is not None:
+        if self.guide is not None and self.guide.target is not None:
             raise ValueError("the guide of a stance token reads stances: leave out its target")
 
 
@@ -53,23 +54,30 @@ class Teller:
 
     Args:
         token: The options.
-        guide: Its classifier.
+        guide: Its classifier; None without one.
     """
 
-    def __init__(self, token: StanceToken, guide: OpenGuide):
+    def __init__(self, token: StanceToken, guide: OpenGuide | None):
         self.token, self.guide = token, guide
 
     @torch.no_grad()
     def learnt(self, batch: ArticleBatch) -> Tensor:
-        """Stance of each reference summary as the classifier reads it, `UNTOLD` without one, [B].
+        """Stance of each reference summary, [B]; `UNTOLD` without one, or if nobody knows.
 
         Args:
             batch: Articles with their summaries.
         """
+        known_B = batch["summary_stance_B"]
+        if self.guide is None or not bool((known_B < 0).any()):
+            return known_B
+        return torch.where(known_B < 0, self.read(self.guide, batch), known_B)
+
+    def read(self, guide: OpenGuide, batch: ArticleBatch) -> Tensor:
+        """Stance of each reference summary as a classifier reads it, `UNTOLD` without one, [B]."""
         token_BS, mask_BS = batch["summary_BS"], batch["summary_mask_BS"]
-        start_B1 = torch.full_like(token_BS[:, :1], self.guide.marks.start)
+        start_B1 = torch.full_like(token_BS[:, :1], guide.marks.start)
         mask_BL = torch.cat([torch.ones_like(mask_BS[:, :1]), mask_BS], 1)
-        log_p_BK = self.guide.read(torch.cat([start_B1, token_BS], 1), mask_BL)
+        log_p_BK = guide.read(torch.cat([start_B1, token_BS], 1), mask_BL)
         return log_p_BK.argmax(-1).where(mask_BS.any(1), UNTOLD)
 
     def dropped(self, stance_B: Tensor) -> Tensor:

@@ -185,15 +185,17 @@ class SummarisingSystem(Tokenized, System):
     def teller(self) -> Teller | None:
         """The stance token, its classifier loaded when first needed; None without one."""
         if self.stance_token is not None and self._teller is None:
-            guide = self.stance_token.guide.open(self.tokenizer, self.stances)
-            self._teller = Teller(self.stance_token, guide.to(self.device))
+            guide = self.stance_token.guide
+            opened = None if guide is None else guide.open(self.tokenizer, self.stances)
+            self._teller = Teller(self.stance_token, opened and opened.to(self.device))
         return self._teller
 
     @property
     def stance_guide(self) -> OpenGuide | None:
         """The first guide that reads stances; the one of the stance token where none steers."""
         guides = self.steering.guides if self.steering else []
-        guides = guides + ([self.teller.guide] if self.teller else [])
+        if self.teller is not None and self.teller.guide is not None:
+            guides = [*guides, self.teller.guide]
         return next((one for one in guides if one.guide.target is None), None)
 
     def wanted(self, batch: ArticleBatch) -> Tensor:

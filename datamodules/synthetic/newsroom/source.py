@@ -59,7 +59,8 @@ class NewsroomArticles(ArticleSource):
         for index in range(self.num):
             made = news(self.seed, index, self.part, self.style)
             origin = f"{self.name}:{index + 1}"
-            yield Article(origin, origin, made.text, made.summary, made.stance)
+            told = made.text, made.summary, made.stance
+            yield Article(origin, origin, *told, summary_stance=made.summary_stance)
 
 
 class NewsroomTexts(LabelledSource):

@@ -58,11 +58,13 @@ def test_a_batch_is_what_a_plain_loop_over_the_articles_makes(data):
 
 
 def test_what_is_not_known_is_marked_and_an_unknown_summary_is_no_empty_one(data):
-    [batch] = batches(data(story(0, summary="", stance=""), story(1)))
-    assert batch["stance_B"].tolist() == batch["asked_B"].tolist() == [-100, 1]
+    unknown = story(0, summary="", stance="")
+    [batch] = batches(data(unknown, story(1), story(2, summary_stance="left")))
+    assert batch["stance_B"].tolist() == batch["asked_B"].tolist() == [-100, 1, 2]
+    assert batch["summary_stance_B"].tolist() == [-100, -100, 0]
     assert not batch["summary_mask_BS"][0].any()
-    assert batch["reference_B"] == ["", "sum 1"]
-    assert batch["num_targets"]["tokens"] == int(batch["summary_mask_BS"][1].sum()) > 1
+    assert batch["reference_B"] == ["", "sum 1", "sum 2"]
+    assert batch["num_targets"]["tokens"] == int(batch["summary_mask_BS"][1:].sum()) > 2
 
 
 def test_padding_alone_depends_on_the_other_articles_of_a_batch(data):

@@ -42,6 +42,14 @@ def test_every_format_gives_the_same_articles_and_joins_the_lines_of_a_summary(t
     ]
 
 
+def test_the_stance_of_a_summary_is_read_by_the_same_labels_as_that_of_its_article(tmp_path):
+    row = {"text": "a text", "summary": "s", "stance": 0, "summary_stance": 1}
+    path = write_rows([row, {"text": "a text", "summary_stance": None}], tmp_path / "t.jsonl")
+    first, second = read(path, labels={"0": "left", "1": "right"})
+    assert (first.stance, first.summary_stance) == ("left", "right")
+    assert second.summary_stance == ""
+
+
 @pytest.mark.parametrize(
     ("row", "summary", "stance"),
     [

@@ -174,13 +174,27 @@ def test_a_summary_is_told_its_own_stance_not_that_of_its_article(teller):
     for n, row in enumerate(rows):
         token[n, : len(row) + 1] = torch.tensor([*row, marks.end])
     batch = {"summary_BS": token, "summary_mask_BS": token != marks.pad}
+    batch["summary_stance_B"] = torch.full((61,), UNTOLD)
     found = made.learnt(batch).tolist()
     own = [STANCES.index(stance_of(one.summary)) for one in source.articles()]
     assert found == [*own, UNTOLD]  # the last has no summary
     of_articles = [STANCES.index(one.stance) for one in source.articles()]
     assert sum(a == b for a, b in zip(own, of_articles, strict=True)) < 45
-    some = {name: value[7:9, :18] for name, value in batch.items()}
+    some = {name: value[7:9] for name, value in batch.items()}
+    some |= {name: some[name][:, :18] for name in ("summary_BS", "summary_mask_BS")}
     assert made.learnt(some).tolist() == found[7:9]
+
+
+def test_what_the_data_know_is_told_and_only_the_rest_is_read(teller):
+    tokenizer, made = teller
+    cat = torch.full((3, 4), tokenizer.pad_token_id)
+    cat[:2, 0] = 9
+    batch = {"summary_BS": cat, "summary_mask_BS": cat != tokenizer.pad_token_id}
+    known = torch.tensor([2, UNTOLD, UNTOLD])
+    batch["summary_stance_B"] = known
+    read = int(made.read(made.guide, batch)[1])
+    assert made.learnt(batch).tolist() == [2, read, UNTOLD]
+    assert torch.equal(Teller(StanceToken(), None).learnt(batch), known)
 
 
 @pytest.mark.parametrize(("share", "low", "high"), [(0.1, 0.09, 0.11), (0.0, 0, 0), (1.0, 1, 1)])

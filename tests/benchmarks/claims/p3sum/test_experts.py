@@ -42,7 +42,8 @@ def batch(experts):
     summary = torch.randint(8, len(tokenizer), (NUM, S))
     full = torch.ones_like(summary).bool()
     names = "article_BC", "article_mask_BC", "summary_BS", "summary_mask_BS"
-    return dict(zip(names, (article, mask, summary, full), strict=True))
+    known = {"summary_stance_B": torch.full((NUM,), -100)}
+    return known | dict(zip(names, (article, mask, summary, full), strict=True))
 
 
 def plain(experts, batch, row, stance, alpha):
