@@ -24,11 +24,11 @@ from modules.summariser.blocks import check_size, spans
 from modules.summariser.control import Steering
 from modules.summariser.diffusion import Diffusion
 from modules.summariser.guide import ArticleLogits
-from modules.summariser.marks import Marks
 from modules.summariser.masked import NEVER
 from modules.summariser.network.denoiser import Denoiser
-from modules.summariser.process import Tokens
-from modules.summariser.projection import Greedy, MultiHot, Projection, TopP
+from modules.summariser.orders import Orders
+from modules.summariser.process import Process, Tokens
+from modules.summariser.projection import Greedy, MultiHot, Projection, TopP, closed
 from modules.summariser.stance_token import Predictor
 
 Carried = Literal["unguided", "guided"]
@@ -89,36 +89,6 @@ class Denoised:
     logits_BSV: Tensor
     tokens: Tokens
     token_BS: Tensor
-
-
-@dataclass(frozen=True)
-class Orders:
-    """What is to be summarised.
-
-    Attributes:
-        article_BC: Token ids of articles, padded on the right.
-        mask_BC: True where a token is real.
-        asked_B: Stance that is wanted; -100 where none is.
-        noise: Where the noise of each summary comes from.
-        choices: Where the choice of its tokens comes from.
-    """
-
-    article_BC: Tensor
-    mask_BC: Tensor
-    asked_B: Tensor
-    noise: list[torch.Generator]
-    choices: list[torch.Generator]
-
-    def rows(self, row_R: Tensor) -> "Orders":
-        """Some of them."""
-        rows = row_R.tolist()
-        return Orders(
-            self.article_BC[row_R],
-            self.mask_BC[row_R],
-            self.asked_B[row_R],
-            [self.noise[n] for n in rows],
-            [self.choices[n] for n in rows],
-        )
 
 
 class SummarySampler:
@@ -224,37 +194,50 @@ class SummarySampler:
         With no summary left it goes through all steps as well: ranks that share the weights
         compute together.
         """
-        process, generation, device = self.diffusion.process, self.generation, written_BW.device
-        num, shape = len(written_BW), (len(written_BW), span.stop - span.start)
+        steering = self.steering if len(written_BW) else None
         articles = orders.article_BC, orders.mask_BC, orders.asked_B
         how = self.guidance, written_BW, self.sees_predictions
         predict = Predictor(self.network, *articles, *how)
-        state = process.start(process.noise(shape, self.alphabet, orders.noise, device))
+        state = self.process.start(self.noise(orders, span))
         before: Tensor | None = None
         for number, (step, after) in enumerate(pairwise(self.path)):
             time = step / self.diffusion.schedule.num_steps
-            time_B = torch.full((num,), time, device=device, dtype=torch.float32)
-            predicted = predict(self.diffusion.seen(state, before, self.alphabet), time_B)
-            self.cost.denoiser += predicted.num_passes
-            before = process.predicted(predicted.own_BSV, state, self.alphabet)
-            logits_BKV = process.predicted(predicted.guided_BSV, state, self.alphabet)
-            if num and self.steering and self.steering.control.is_due(number, time):
+            before, logits_BKV = self.predicted(predict, state, before, time)
+            if steering is not None and steering.control.is_due(number, time):
                 behind = written_BW, predict.article_logits
-                logits_BKV = self.steered(self.steering, orders, logits_BKV, *behind)
-            before = logits_BKV if generation.carried == "guided" else before
-            is_last = after == 0 and generation.last_greedy
-            projection = Greedy() if is_last else generation.projection
-            tokens = projection.project(logits_BKV, orders.choices)
-            if generation.pads_after_end:
-                tokens = closed(tokens, self.diffusion.marks)
+                logits_BKV = self.steered(steering, orders, logits_BKV, *behind)
+            before = logits_BKV if self.generation.carried == "guided" else before
+            tokens = self.projected(logits_BKV, orders, is_last=after == 0)
             yield step, logits_BKV, tokens
             if after:
-                noise = process.noise(shape, self.alphabet, orders.noise, device)
-                left_B, after_B = (
-                    torch.full((num,), self.signals[n], dtype=widest(device)).to(device)
-                    for n in (number, number + 1)
-                )
-                state = process.step(state, tokens, noise, left_B, after_B)
+                state = self.later(state, tokens, self.noise(orders, span), number)
+
+    @property
+    def process(self) -> Process:
+        """How summaries are corrupted."""
+        return self.diffusion.process
+
+    def noise(self, orders: Orders, span: slice) -> Tensor:
+        """Random numbers for one state of a block, each summary's from its own generator."""
+        shape = (len(orders.noise), span.stop - span.start)
+        return self.process.noise(shape, self.alphabet, orders.noise, orders.article_BC.device)
+
+    def predicted(
+        self, predict: Predictor, state: Tensor, before: Tensor | None, time: float
+    ) -> tuple[Tensor, Tensor]:
+        """Logits of the clean tokens as the network has them, and after guidance, [B, K, V] each.
+
+        Args:
+            predict: The network with its articles.
+            state: Of the process.
+            before: What self-conditioning shows.
+            time: t / T.
+        """
+        time_B = torch.full((len(state),), time, device=state.device, dtype=torch.float32)
+        found = predict(self.diffusion.seen(state, before, self.alphabet), time_B)
+        self.cost.denoiser += found.num_passes
+        own_BKV = self.process.predicted(found.own_BSV, state, self.alphabet)
+        return own_BKV, self.process.predicted(found.guided_BSV, state, self.alphabet)
 
     def steered(
         self,
@@ -274,12 +257,17 @@ class SummarySampler:
         self.cost.num_broken += int(moved.is_broken_B.sum())
         return moved.logits_BSV[:, size[1] :]
 
+    def projected(self, logits_BKV: Tensor, orders: Orders, is_last: bool) -> Tokens:
+        """Tokens of a block."""
+        is_greedy = is_last and self.generation.last_greedy
+        projection = Greedy() if is_greedy else self.generation.projection
+        tokens = projection.project(logits_BKV, orders.choices)
+        return closed(tokens, self.diffusion.marks) if self.generation.pads_after_end else tokens
 
-def closed(tokens: Tokens, marks: Marks) -> Tokens:
-    """Tokens with padding behind the first end mark; of several tokens the most likely decides."""
-    is_text_BS1 = marks.are_read(tokens.first)[..., None]
-    id_BSM = tokens.id_BSM.where(is_text_BS1, marks.pad)
-    if tokens.is_hot_BSM is None:
-        return Tokens(id_BSM)
-    is_first_M = torch.arange(id_BSM.shape[-1], device=id_BSM.device) == 0
-    return Tokens(id_BSM, tokens.is_hot_BSM.where(is_text_BS1, is_first_M))
+    def later(self, state: Tensor, tokens: Tokens, noise: Tensor, number: int) -> Tensor:
+        """The state after a step, from the step's number."""
+        left_B, after_B = (
+            torch.full((len(state),), self.signals[n], dtype=widest(state.device)).to(state.device)
+            for n in (number, number + 1)
+        )
+        return self.process.step(state, tokens, noise, left_B, after_B)

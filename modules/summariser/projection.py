@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from modules.diffusion.schedule import widest
 from modules.nn.generators import inverse
+from modules.summariser.marks import Marks
 from modules.summariser.process import Tokens
 
 TRIES = 8
@@ -102,6 +103,16 @@ class MultiHot(Projection):
     def project(self, logits_BSV: Tensor, generators: Sequence[torch.Generator]) -> Tokens:
         id_BSM, share_BSM = nucleus(logits_BSV, self.p)
         return Tokens(id_BSM, share_BSM > 0)
+
+
+def closed(tokens: Tokens, marks: Marks) -> Tokens:
+    """Tokens with padding behind the first end mark; of several tokens the most likely decides."""
+    is_text_BS1 = marks.are_read(tokens.first)[..., None]
+    id_BSM = tokens.id_BSM.where(is_text_BS1, marks.pad)
+    if tokens.is_hot_BSM is None:
+        return Tokens(id_BSM)
+    is_first_M = torch.arange(id_BSM.shape[-1], device=id_BSM.device) == 0
+    return Tokens(id_BSM, tokens.is_hot_BSM.where(is_text_BS1, is_first_M))
 
 
 def nucleus(logits_BSV: Tensor, p: float) -> tuple[Tensor, Tensor]:
