@@ -26,11 +26,11 @@ from typing_extensions import override
 from benchmarks.bench.counting import FORMULAS, FusedOnMeta, executed_flops
 from benchmarks.bench.harness import Bench, run
 from modules.classifier.network import ClassifierNetwork
-from modules.summariser.control import Control, Steering
-from modules.summariser.guide import Guide, OpenGuide, Sees
 from modules.summariser.marks import Marks
 from modules.summariser.network.masked_lm import FromConfig
-from modules.summariser.stance_token import Predictor
+from modules.summariser.steering.control import Control, Steering
+from modules.summariser.steering.guide import Guide, OpenGuide, Sees
+from modules.summariser.steering.stance_token import Predictor
 
 CONFIG = Path(__file__).parents[1] / "configs" / "p3sum" / "paper.yaml"
 ROBERTA_BASE = {

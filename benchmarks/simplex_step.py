@@ -21,13 +21,13 @@ from benchmarks.bench.harness import Bench, run
 from benchmarks.bench.timing import Measure
 from modules.classifier.network import FromConfig as Classifier
 from modules.diffusion.schedule import CosineSchedule
-from modules.summariser.control import Control, Steering
 from modules.summariser.diffusion import Diffusion
 from modules.summariser.generate import Generation, SummarySampler
-from modules.summariser.guide import Guide, OpenGuide
 from modules.summariser.marks import Marks
 from modules.summariser.network.masked_lm import FromConfig
 from modules.summariser.simplex import SelfConditioning, Simplex
+from modules.summariser.steering.control import Control, Steering
+from modules.summariser.steering.guide import Guide, OpenGuide
 
 VOCABULARY, ARTICLE, SUMMARY = 50_265, 412, 100
 NUM_STEPS = 2

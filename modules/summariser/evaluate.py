@@ -19,8 +19,8 @@ from modules.classifier.labelled import read_labelled
 from modules.classifier.network import Pretrained
 from modules.decoding.evaluate import Answered
 from modules.metrics.misread import Labelled
-from modules.summariser.guide import tokenizer_beside, trained_classifier
 from modules.summariser.marks import Marks
+from modules.summariser.steering.guide import tokenizer_beside, trained_classifier
 
 WORD = re.compile(r"\w+|[^\w\s]")
 """Words and single punctuation marks."""

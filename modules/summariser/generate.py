@@ -21,15 +21,15 @@ from modules.diffusion.schedule import widest
 from modules.diffusion.timesteps import Spacing, spaced
 from modules.nn.generators import generator_of, seed_of
 from modules.summariser.blocks import check_size, spans
-from modules.summariser.control import Steering
 from modules.summariser.diffusion import Diffusion
-from modules.summariser.guide import ArticleLogits
 from modules.summariser.masked import NEVER
 from modules.summariser.network.denoiser import Denoiser
 from modules.summariser.orders import Orders
 from modules.summariser.process import Process, Tokens
 from modules.summariser.projection import Greedy, MultiHot, Projection, TopP, closed
-from modules.summariser.stance_token import Predictor
+from modules.summariser.steering.control import Steering
+from modules.summariser.steering.guide import ArticleLogits
+from modules.summariser.steering.stance_token import Predictor
 
 Carried = Literal["unguided", "guided"]
 """Which logits self-conditioning shows at the next step: P^3Sum's, or TESS-2's."""

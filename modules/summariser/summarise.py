@@ -14,18 +14,18 @@ from modules.causal_lm.tokens.padding import padded
 from modules.decoding.evaluate import Loads, Measure
 from modules.diffusion.schedule import Schedule
 from modules.summariser.batch import ArticleBatch
-from modules.summariser.control import Control, Steering
 from modules.summariser.diffusion import Diffusion
 from modules.summariser.evaluate import StanceReader
 from modules.summariser.findings.trace import Following, Record, Trace, Tracer
 from modules.summariser.findings.trace_picture import pictures
 from modules.summariser.generate import Generation, SummarySampler
-from modules.summariser.guide import OpenGuide
 from modules.summariser.marks import Marks
 from modules.summariser.network.denoiser import Denoiser
 from modules.summariser.process import Alphabet, Process
 from modules.summariser.simplex import SelfConditioning
-from modules.summariser.stance_token import StanceToken, Teller
+from modules.summariser.steering.control import Control, Steering
+from modules.summariser.steering.guide import OpenGuide
+from modules.summariser.steering.stance_token import StanceTeller, StanceToken
 
 FOLLOWED = ("id", "stance", "asked", "summary")
 """What a trace says of a summary besides how it settled."""
@@ -66,7 +66,7 @@ class SummarisingSystem(Tokenized, System):
     tracer: Tracer | None = None
     traced: Sequence[Record] = ()
     _steering: Steering | None = None
-    _teller: Teller | None = None
+    _teller: StanceTeller | None = None
 
     @property
     def denoiser(self) -> Denoiser[Any]:
@@ -182,12 +182,12 @@ class SummarisingSystem(Tokenized, System):
         return self._steering
 
     @property
-    def teller(self) -> Teller | None:
+    def teller(self) -> StanceTeller | None:
         """The stance token, its classifier loaded when first needed; None without one."""
         if self.stance_token is not None and self._teller is None:
             guide = self.stance_token.guide
             opened = None if guide is None else guide.open(self.tokenizer, self.stances)
-            self._teller = Teller(self.stance_token, opened and opened.to(self.device))
+            self._teller = StanceTeller(self.stance_token, opened and opened.to(self.device))
         return self._teller
 
     @property

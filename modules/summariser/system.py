@@ -18,7 +18,6 @@ from modules.nn.builder import Builder
 from modules.nn.generators import generator_of
 from modules.summariser.batch import ArticleBatch
 from modules.summariser.blocks import Part
-from modules.summariser.control import Control
 from modules.summariser.findings.evaluation import EvaluatingSystem
 from modules.summariser.findings.trace import Trace
 from modules.summariser.generate import Generation
@@ -27,7 +26,8 @@ from modules.summariser.network.denoiser import Denoiser
 from modules.summariser.process import Process
 from modules.summariser.projection import uniforms
 from modules.summariser.simplex import SelfConditioning, Simplex
-from modules.summariser.stance_token import StanceToken
+from modules.summariser.steering.control import Control
+from modules.summariser.steering.stance_token import StanceToken
 from modules.summariser.times import Noising, draw_steps, own_steps
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from benchmarks.claims.p3sum.causal import LR, CausalSummariser
 from modules.decoding.branches.branches import proxy_tuned
 from modules.summariser.batch import ArticleBatch
-from modules.summariser.stance_token import Teller
+from modules.summariser.steering.stance_token import StanceTeller
 
 BASE = 0.7
 """Share of the training operations that the base gets; the others share the rest."""
@@ -29,7 +29,7 @@ class StanceExperts:
         num: Number of stances.
     """
 
-    def __init__(self, teller: Teller, num: int):
+    def __init__(self, teller: StanceTeller, num: int):
         self.teller, self.num = teller, num
         self.models: list[CausalSummariser] = []
 

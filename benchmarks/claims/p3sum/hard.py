@@ -18,8 +18,8 @@ from benchmarks.claims.p3sum.rates import QUANTITIES, Claims, Drawn, Rates
 from benchmarks.claims.p3sum.readers import STANCES, Readers
 from benchmarks.claims.p3sum.stance import others
 from modules.metrics.misread import Judged, flattery, verdict
-from modules.summariser.control import Control
-from modules.summariser.guide import Guide
+from modules.summariser.steering.control import Control
+from modules.summariser.steering.guide import Guide
 
 SEEDS = (0, 1, 2)
 """Of training."""

@@ -16,8 +16,8 @@ from engine.measure.flops import FlopCounter
 from modules.causal_lm.tokens.padding import padded
 from modules.diffusion.guidance import Guidance
 from modules.summariser.batch import ArticleBatch
-from modules.summariser.control import Control, Steering
 from modules.summariser.generate import SummarySampler
+from modules.summariser.steering.control import Control, Steering
 from modules.summariser.system import Summariser
 
 CONFIG = Path(__file__).parents[3] / "configs" / "p3sum" / "tiny.yaml"

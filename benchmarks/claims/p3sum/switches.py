@@ -11,9 +11,9 @@ from typing import Any
 from benchmarks.claims.p3sum.rates import Claims, Drawn, Rates
 from callbacks.ema import EMA
 from modules.decoding.evaluate import Answered
-from modules.summariser.control import Control
 from modules.summariser.evaluate import Length
-from modules.summariser.guide import Sees
+from modules.summariser.steering.control import Control
+from modules.summariser.steering.guide import Sees
 from modules.summariser.system import Summariser
 
 HALF = "--trainer.max_steps=600"

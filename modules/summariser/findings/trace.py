@@ -15,10 +15,10 @@ from torch import Tensor
 
 from modules.metrics.image.frechet_metric import over_ranks, rank
 from modules.summariser.batch import ArticleBatch
-from modules.summariser.control import Steering
 from modules.summariser.evaluate import StanceReader
 from modules.summariser.generate import Denoised, SummarySampler
 from modules.summariser.marks import Marks
+from modules.summariser.steering.control import Steering
 
 PARTS = 10
 """Parts of a run of whose tokens the changed ones are counted."""

@@ -9,10 +9,8 @@ from torch import Tensor, nn
 from modules.diffusion.noise import gaussian
 from modules.diffusion.schedule import CosineSchedule
 from modules.nn.generators import seed_of
-from modules.summariser.control import Control, Steering
 from modules.summariser.diffusion import Diffusion
 from modules.summariser.generate import Generation, SummarySampler
-from modules.summariser.guide import Guide
 from modules.summariser.loss import token_loss
 from modules.summariser.marks import Marks
 from modules.summariser.network.denoiser import Denoiser
@@ -20,6 +18,8 @@ from modules.summariser.network.prefix import PrefixDenoiser
 from modules.summariser.process import Tokens
 from modules.summariser.projection import MultiHot, Projection, TopP, closed
 from modules.summariser.simplex import SelfConditioning, Simplex
+from modules.summariser.steering.control import Control, Steering
+from modules.summariser.steering.guide import Guide
 
 V, S, C = 24, 5, 7
 NUM = 8

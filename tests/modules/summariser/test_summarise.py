@@ -10,12 +10,12 @@ from modules.diffusion.schedule import CosineSchedule
 from modules.metrics.means import Means
 from modules.metrics.text.factuality import Classifier
 from modules.summariser.blocks import Part
-from modules.summariser.control import Control, Steering
 from modules.summariser.evaluate import Extractive, StanceKept
 from modules.summariser.generate import Generation
-from modules.summariser.guide import Guide
 from modules.summariser.marks import Marks
 from modules.summariser.network.prefix import PrefixDenoiser
+from modules.summariser.steering.control import Control, Steering
+from modules.summariser.steering.guide import Guide
 from modules.summariser.system import Summariser
 from tests.fixtures.summarisers import ROBERTA, STANCES, save_classifier, words
 

@@ -7,9 +7,9 @@ from transformers import AutoTokenizer
 from benchmarks.claims.p3sum.causal import CausalSummariser, left
 from benchmarks.claims.p3sum.experts import StanceExperts, chosen
 from benchmarks.claims.p3sum.picture import draw, overlap, points
-from modules.summariser.guide import Guide
 from modules.summariser.marks import Marks
-from modules.summariser.stance_token import StanceToken, Teller
+from modules.summariser.steering.guide import Guide
+from modules.summariser.steering.stance_token import StanceTeller, StanceToken
 from tests.fixtures.summarisers import STANCES
 
 GUIDE, WORDS = "assets/newsroom_guide", "assets/newsroom_words"
@@ -22,7 +22,7 @@ def experts():
     """A base, three experts and an anti-expert of random weights that differ."""
     tokenizer = AutoTokenizer.from_pretrained(WORDS)
     token = StanceToken(Guide(GUIDE))
-    made = StanceExperts(Teller(token, token.guide.open(tokenizer, STANCES)), 3)
+    made = StanceExperts(StanceTeller(token, token.guide.open(tokenizer, STANCES)), 3)
     made.models = [CausalSummariser(tokenizer, Marks.of(tokenizer)) for _ in range(5)]
     torch.manual_seed(0)
     for one in made.models:

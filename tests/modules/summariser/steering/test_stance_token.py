@@ -9,12 +9,12 @@ from modules.diffusion.guidance import Guidance
 from modules.diffusion.schedule import CosineSchedule
 from modules.summariser.diffusion import Diffusion
 from modules.summariser.generate import Generation, SummarySampler
-from modules.summariser.guide import Guide
 from modules.summariser.marks import Marks
 from modules.summariser.network.masked_lm import FromConfig
 from modules.summariser.network.prefix import PrefixDenoiser
 from modules.summariser.simplex import SelfConditioning, Simplex
-from modules.summariser.stance_token import UNTOLD, Predictor, StanceToken, Teller
+from modules.summariser.steering.guide import Guide
+from modules.summariser.steering.stance_token import UNTOLD, Predictor, StanceTeller, StanceToken
 from tests.fixtures.summarisers import FAMILIES, STANCES, options
 
 V, S, C, NUM = 24, 5, 7, 8
@@ -161,7 +161,7 @@ def teller():
 
     tokenizer = AutoTokenizer.from_pretrained("assets/newsroom_words")
     token = StanceToken(Guide(GUIDE))
-    return tokenizer, Teller(token, token.guide.open(tokenizer, STANCES))
+    return tokenizer, StanceTeller(token, token.guide.open(tokenizer, STANCES))
 
 
 def test_a_summary_is_told_its_own_stance_not_that_of_its_article(teller):
@@ -194,13 +194,13 @@ def test_what_the_data_know_is_told_and_only_the_rest_is_read(teller):
     batch["summary_stance_B"] = known
     read = int(made.read(made.guide, batch)[1])
     assert made.learnt(batch).tolist() == [2, read, UNTOLD]
-    assert torch.equal(Teller(StanceToken(), None).learnt(batch), known)
+    assert torch.equal(StanceTeller(StanceToken(), None).learnt(batch), known)
 
 
 @pytest.mark.parametrize(("share", "low", "high"), [(0.1, 0.09, 0.11), (0.0, 0, 0), (1.0, 1, 1)])
 def test_that_share_of_examples_is_told_nothing(teller, share, low, high):
     torch.manual_seed(0)
-    made = Teller(StanceToken(Guide(GUIDE), dropped=share), teller[1].guide)
+    made = StanceTeller(StanceToken(Guide(GUIDE), dropped=share), teller[1].guide)
     stance = torch.arange(30_000) % 3
     found = made.dropped(stance)
     assert low <= float((found == UNTOLD).float().mean()) <= high

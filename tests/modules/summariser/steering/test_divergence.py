@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from modules.summariser.control import LARGEST, step_of
+from modules.summariser.steering.control import LARGEST, step_of
 
 
 def divergences(after, before):

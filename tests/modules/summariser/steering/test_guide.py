@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from modules.summariser.guide import Guide, counterparts
 from modules.summariser.marks import Marks
+from modules.summariser.steering.guide import Guide, counterparts
 from tests.fixtures.summarisers import (
     BERT,
     FAMILIES,

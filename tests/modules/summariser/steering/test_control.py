@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from modules.summariser.control import Control, Steering
-from modules.summariser.guide import Guide
 from modules.summariser.marks import Marks
+from modules.summariser.steering.control import Control, Steering
+from modules.summariser.steering.guide import Guide
 from tests.fixtures.summarisers import BERT, ROBERTA, STANCES, save_classifier, words
 
 NUM, LENGTH = 4, 5

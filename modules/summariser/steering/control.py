@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from modules.diffusion.guidance import gradient
-from modules.summariser.guide import ArticleLogits, Guide, OpenGuide
+from modules.summariser.steering.guide import ArticleLogits, Guide, OpenGuide
 
 Objective = Literal["log_probability", "margin"]
 """What rises: the paper's log-probability of the wanted class, or its logit above the best other,

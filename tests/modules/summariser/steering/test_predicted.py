@@ -6,15 +6,15 @@ from tokenizers.processors import RobertaProcessing
 from torch.nn import functional as F
 
 from modules.diffusion.schedule import CosineSchedule
-from modules.summariser.control import Control, Steering
 from modules.summariser.diffusion import Diffusion
 from modules.summariser.generate import Generation, SummarySampler
-from modules.summariser.guide import Guide
 from modules.summariser.marks import Marks
 from modules.summariser.network.masked_lm import FromConfig
 from modules.summariser.network.prefix import PrefixDenoiser
 from modules.summariser.simplex import SelfConditioning, Simplex
-from modules.summariser.stance_token import POSITIONS, Predictor
+from modules.summariser.steering.control import Control, Steering
+from modules.summariser.steering.guide import Guide
+from modules.summariser.steering.stance_token import POSITIONS, Predictor
 from tests.fixtures.summarisers import FAMILIES, ROBERTA, STANCES, options, save_classifier, words
 
 S, C, NUM = 4, 40, 8

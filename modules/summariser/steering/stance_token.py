@@ -16,8 +16,8 @@ from torch import Tensor
 
 from modules.diffusion.guidance import Guidance
 from modules.summariser.batch import ArticleBatch
-from modules.summariser.guide import Guide, OpenGuide
 from modules.summariser.network.denoiser import Denoiser
+from modules.summariser.steering.guide import Guide, OpenGuide
 
 UNTOLD = -100
 """A stance that a network is not told."""
@@ -49,7 +49,7 @@ class StanceToken:
             raise ValueError("the guide of a stance token reads stances: leave out its target")
 
 
-class Teller:
+class StanceTeller:
     """A stance token with its classifier loaded.
 
     Args:
@@ -87,7 +87,7 @@ class Teller:
 
 
 @dataclass(frozen=True)
-class Predicted:
+class Prediction:
     """What a network predicts of the tokens at one step.
 
     Attributes:
@@ -139,14 +139,14 @@ class Predictor:
             self.context = network.remember(self.context)
         self.free = read(None) if is_told and guidance is not None and guidance.is_on else None
 
-    def __call__(self, share_BSV: Tensor, time_B: Tensor) -> Predicted:
+    def __call__(self, share_BSV: Tensor, time_B: Tensor) -> Prediction:
         """Logits in single precision; arguments as of `Denoiser.forward`."""
         own_BSV = self.network(share_BSV, time_B, self.context).float()
         if self.guidance is None or self.free is None:
-            return Predicted(own_BSV, own_BSV, len(own_BSV))
+            return Prediction(own_BSV, own_BSV, len(own_BSV))
         free_BSV = self.network(share_BSV, time_B, self.free).float()
         guided_BSV = self.guidance.combined(own_BSV, free_BSV)
-        return Predicted(own_BSV, guided_BSV, 2 * len(own_BSV))
+        return Prediction(own_BSV, guided_BSV, 2 * len(own_BSV))
 
     def article_logits(self) -> Iterator[Tensor]:
         """What the network, told what it is told, predicts of the articles, some positions a time.

@@ -1,0 +1,1 @@
+"""How summaries are steered: by classifiers, and by what the network is told."""
