@@ -10,6 +10,8 @@ import yaml
 from transformers import RobertaConfig, RobertaForSequenceClassification
 
 from cli import main
+from datamodules.synthetic.newsroom.reader import NewsroomMeasures
+from modules.summariser.evaluate import StanceKept
 from tests.fixtures.runs import (
     fit,
     fit_on_ranks,
@@ -182,3 +184,29 @@ def save_facts(folder):
     config = RobertaConfig(max_position_embeddings=90, **size, **more, **named)
     RobertaForSequenceClassification(config).save_pretrained(folder)
     return str(folder)
+
+
+def test_a_prediction_says_what_each_reader_reads_before_and_after_traced_or_not(config, tmp_path):
+    article = "Mercer freed the harbour in Saltmere. The Oak Party spoke of thrift."
+    rows = [{"id": "a", "article": article, "asked": ["left", "right"]}, {"article": "Rain fell."}]
+    (tmp_path / "news.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    given = ["predict", f"--config={config}", f"--data.init_args.texts={tmp_path}/news.jsonl"]
+    main([*given, "--untrained"])
+    traced = newest_run(config)
+    main([*given, "--untrained", "--model.init_args.trace=null"])
+    records = predicted(newest_run(config))
+    assert predicted(traced) == records
+    assert settled(traced)
+    assert not (newest_run(config) / "traces.jsonl").exists()
+    assert [(one["id"], one["stance"]) for one in records[:2]] == [("a", "")] * 2
+    assert [one["asked"] for one in records[:2]] == ["left", "right"]
+    for reader in (StanceKept(GUIDE, "guide"), NewsroomMeasures()):
+        for key in ("article", "summary"):
+            wanted = reader.named([one[key] for one in records])
+            assert [one[f"{reader.name}_{key}"] for one in records] == wanted
+    assert records[0]["newsroom_article"] == {"left": 0, "center": 0, "right": 1}
+
+
+def predicted(run):
+    """The records of a prediction."""
+    return [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()]
