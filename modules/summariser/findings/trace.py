@@ -196,7 +196,10 @@ class Tracer:
 def seen(
     steering: Steering, stances: list[str], logits_NSV: Tensor, article_NC: Tensor, mask_NC: Tensor
 ) -> list[Record]:
-    """Probability of each class that steering classifiers see in mixtures of tokens, by name."""
+    """Probability of each class that steering classifiers see in mixtures of tokens, by name.
+
+    One that sees what the network predicts of the article sees the article itself here.
+    """
     share_NSV, found = logits_NSV.softmax(-1), [Record() for _ in logits_NSV]
     for name, guide in zip(guide_names(steering), steering.guides, strict=True):
         rows = guide.log_p(share_NSV, article_NC, mask_NC).exp().tolist()
