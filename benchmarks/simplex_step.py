@@ -21,11 +21,11 @@ from benchmarks.bench.harness import Bench, run
 from benchmarks.bench.timing import Measure
 from modules.classifier.network import FromConfig as Classifier
 from modules.diffusion.schedule import CosineSchedule
-from modules.summariser.diffusion import Diffusion
 from modules.summariser.generate import Generation, SummarySampler
 from modules.summariser.marks import Marks
 from modules.summariser.network.masked_lm import FromConfig
-from modules.summariser.simplex import SelfConditioning, Simplex
+from modules.summariser.processes.diffusion import Diffusion
+from modules.summariser.processes.simplex import SelfConditioning, Simplex
 from modules.summariser.steering.control import Control, Steering
 from modules.summariser.steering.guide import Guide, OpenGuide
 

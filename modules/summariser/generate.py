@@ -21,12 +21,12 @@ from modules.diffusion.schedule import widest
 from modules.diffusion.timesteps import Spacing, spaced
 from modules.nn.generators import generator_of, seed_of
 from modules.summariser.blocks import check_size, spans
-from modules.summariser.diffusion import Diffusion
-from modules.summariser.masked import NEVER
 from modules.summariser.network.denoiser import Denoiser
 from modules.summariser.orders import Orders
-from modules.summariser.process import Process, Tokens
-from modules.summariser.projection import Greedy, MultiHot, Projection, TopP, closed
+from modules.summariser.processes.diffusion import Diffusion
+from modules.summariser.processes.masked import NEVER
+from modules.summariser.processes.process import Process, Tokens
+from modules.summariser.processes.projection import Greedy, MultiHot, Projection, TopP, closed
 from modules.summariser.steering.control import Steering
 from modules.summariser.steering.guide import ArticleLogits
 from modules.summariser.steering.stance_token import Predictor

@@ -14,15 +14,15 @@ from modules.causal_lm.tokens.padding import padded
 from modules.decoding.evaluate import Loads, Measure
 from modules.diffusion.schedule import Schedule
 from modules.summariser.batch import ArticleBatch
-from modules.summariser.diffusion import Diffusion
 from modules.summariser.evaluate import StanceReader
 from modules.summariser.findings.trace import Following, Record, Trace, Tracer
 from modules.summariser.findings.trace_picture import pictures
 from modules.summariser.generate import Generation, SummarySampler
 from modules.summariser.marks import Marks
 from modules.summariser.network.denoiser import Denoiser
-from modules.summariser.process import Alphabet, Process
-from modules.summariser.simplex import SelfConditioning
+from modules.summariser.processes.diffusion import Diffusion
+from modules.summariser.processes.process import Alphabet, Process
+from modules.summariser.processes.simplex import SelfConditioning
 from modules.summariser.steering.control import Control, Steering
 from modules.summariser.steering.guide import OpenGuide
 from modules.summariser.steering.stance_token import StanceTeller, StanceToken

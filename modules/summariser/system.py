@@ -23,12 +23,12 @@ from modules.summariser.findings.trace import Trace
 from modules.summariser.generate import Generation
 from modules.summariser.loss import token_loss
 from modules.summariser.network.denoiser import Denoiser
-from modules.summariser.process import Process
-from modules.summariser.projection import uniforms
-from modules.summariser.simplex import SelfConditioning, Simplex
+from modules.summariser.processes.process import Process
+from modules.summariser.processes.projection import uniforms
+from modules.summariser.processes.simplex import SelfConditioning, Simplex
+from modules.summariser.processes.times import Noising, draw_steps, own_steps
 from modules.summariser.steering.control import Control
 from modules.summariser.steering.stance_token import StanceToken
-from modules.summariser.times import Noising, draw_steps, own_steps
 
 
 class Summariser(EvaluatingSystem):

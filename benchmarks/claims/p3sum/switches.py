@@ -21,7 +21,7 @@ MODEL = "--model.init_args"
 AVERAGED = '--trainer.callbacks=[{"class_path": "callbacks.ema.EMA", "init_args": {"decay": 0.99}}]'
 EVEN = "modules.diffusion.schedule.EvenSchedule"
 MASKED = (
-    f"{MODEL}.process=modules.summariser.masked.Masked",
+    f"{MODEL}.process=modules.summariser.processes.masked.Masked",
     f"{MODEL}.schedule={EVEN}",
     f"{MODEL}.schedule.init_args.num_steps=5000",
     f"{MODEL}.noising.power=1.0",

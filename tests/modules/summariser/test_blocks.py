@@ -12,18 +12,18 @@ from modules.diffusion.schedule import CosineSchedule, EvenSchedule
 from modules.nn.generators import generator_of, seed_of
 from modules.summariser import system as rooms
 from modules.summariser.blocks import Part, spans
-from modules.summariser.diffusion import Diffusion
 from modules.summariser.generate import Generation, SummarySampler
 from modules.summariser.marks import Marks
-from modules.summariser.masked import Masked
 from modules.summariser.network.masked_lm import FromConfig
 from modules.summariser.network.prefix import PrefixDenoiser, rotated
-from modules.summariser.projection import Greedy, TopP
-from modules.summariser.simplex import SelfConditioning, Simplex
+from modules.summariser.processes.diffusion import Diffusion
+from modules.summariser.processes.masked import Masked
+from modules.summariser.processes.projection import Greedy, TopP
+from modules.summariser.processes.simplex import SelfConditioning, Simplex
+from modules.summariser.processes.times import Noising
 from modules.summariser.steering.control import Control, Steering
 from modules.summariser.steering.guide import Guide
 from modules.summariser.system import Summariser
-from modules.summariser.times import Noising
 from tests.fixtures.summarisers import ROBERTA, options, words
 
 V, S, C = 20, 6, 4

@@ -9,15 +9,15 @@ from torch import Tensor, nn
 from modules.diffusion.noise import gaussian
 from modules.diffusion.schedule import CosineSchedule
 from modules.nn.generators import seed_of
-from modules.summariser.diffusion import Diffusion
 from modules.summariser.generate import Generation, SummarySampler
 from modules.summariser.loss import token_loss
 from modules.summariser.marks import Marks
 from modules.summariser.network.denoiser import Denoiser
 from modules.summariser.network.prefix import PrefixDenoiser
-from modules.summariser.process import Tokens
-from modules.summariser.projection import MultiHot, Projection, TopP, closed
-from modules.summariser.simplex import SelfConditioning, Simplex
+from modules.summariser.processes.diffusion import Diffusion
+from modules.summariser.processes.process import Tokens
+from modules.summariser.processes.projection import MultiHot, Projection, TopP, closed
+from modules.summariser.processes.simplex import SelfConditioning, Simplex
 from modules.summariser.steering.control import Control, Steering
 from modules.summariser.steering.guide import Guide
 

@@ -11,9 +11,9 @@ from modules.summariser import system as rooms
 from modules.summariser.loss import token_loss
 from modules.summariser.marks import Marks
 from modules.summariser.network.prefix import PrefixDenoiser
-from modules.summariser.simplex import SelfConditioning
+from modules.summariser.processes.simplex import SelfConditioning
+from modules.summariser.processes.times import draw_steps, own_steps, steps_of
 from modules.summariser.system import Noising, Summariser
-from modules.summariser.times import draw_steps, own_steps, steps_of
 from tests.fixtures.summarisers import ROBERTA, words
 
 S, C, NUM = 6, 7, 8

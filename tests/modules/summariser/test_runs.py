@@ -28,7 +28,7 @@ NEWS = "datamodules.synthetic.newsroom.source.NewsroomArticles"
 MODEL = "--model.init_args"
 BLOCKS = (f"{MODEL}.block_size=4",)
 MASKED = (
-    f"{MODEL}.process=modules.summariser.masked.Masked",
+    f"{MODEL}.process=modules.summariser.processes.masked.Masked",
     f"{MODEL}.schedule=modules.diffusion.schedule.EvenSchedule",
 )
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from modules.diffusion.schedule import CosineSchedule
-from modules.summariser.diffusion import Diffusion
 from modules.summariser.findings.sheet import length, wrapped
 from modules.summariser.findings.trace import Trace, Tracer, changes
 from modules.summariser.findings.trace_picture import PALETTE, picture, pictures
 from modules.summariser.generate import Generation, SummarySampler
 from modules.summariser.marks import Marks
 from modules.summariser.network.prefix import PrefixDenoiser
-from modules.summariser.simplex import SelfConditioning, Simplex
+from modules.summariser.processes.diffusion import Diffusion
+from modules.summariser.processes.simplex import SelfConditioning, Simplex
 from modules.summariser.steering.control import Control, Steering
 from modules.summariser.steering.guide import Guide
 from tests.fixtures.summarisers import ROBERTA, STANCES, save_classifier, words

@@ -6,12 +6,12 @@ from tokenizers.processors import RobertaProcessing
 from torch.nn import functional as F
 
 from modules.diffusion.schedule import CosineSchedule
-from modules.summariser.diffusion import Diffusion
 from modules.summariser.generate import Generation, SummarySampler
 from modules.summariser.marks import Marks
 from modules.summariser.network.masked_lm import FromConfig
 from modules.summariser.network.prefix import PrefixDenoiser
-from modules.summariser.simplex import SelfConditioning, Simplex
+from modules.summariser.processes.diffusion import Diffusion
+from modules.summariser.processes.simplex import SelfConditioning, Simplex
 from modules.summariser.steering.control import Control, Steering
 from modules.summariser.steering.guide import Guide
 from modules.summariser.steering.stance_token import POSITIONS, Predictor

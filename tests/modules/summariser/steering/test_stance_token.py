@@ -7,12 +7,12 @@ from datamodules.synthetic.newsroom.reader import stance_of
 from datamodules.synthetic.newsroom.source import NewsroomArticles
 from modules.diffusion.guidance import Guidance
 from modules.diffusion.schedule import CosineSchedule
-from modules.summariser.diffusion import Diffusion
 from modules.summariser.generate import Generation, SummarySampler
 from modules.summariser.marks import Marks
 from modules.summariser.network.masked_lm import FromConfig
 from modules.summariser.network.prefix import PrefixDenoiser
-from modules.summariser.simplex import SelfConditioning, Simplex
+from modules.summariser.processes.diffusion import Diffusion
+from modules.summariser.processes.simplex import SelfConditioning, Simplex
 from modules.summariser.steering.guide import Guide
 from modules.summariser.steering.stance_token import UNTOLD, Predictor, StanceTeller, StanceToken
 from tests.fixtures.summarisers import FAMILIES, STANCES, options

@@ -15,7 +15,7 @@ from typing_extensions import override
 from modules.diffusion.schedule import widest
 from modules.nn.generators import inverse
 from modules.summariser.marks import Marks
-from modules.summariser.process import Tokens
+from modules.summariser.processes.process import Tokens
 
 TRIES = 8
 """Draws from all tokens before the nucleus is sorted after all."""

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from modules.summariser.process import Tokens
-from modules.summariser.simplex import SelfConditioning, Simplex
+from modules.summariser.processes.process import Tokens
+from modules.summariser.processes.simplex import SelfConditioning, Simplex
 
 SHARES = torch.tensor([0.9, 0.3, 0.0, 1.0])
 """Signal left of four summaries, none and all of it included."""

@@ -15,8 +15,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from modules.diffusion.noise import Generators
-from modules.summariser.process import Alphabet, Process, Tokens
-from modules.summariser.projection import uniforms
+from modules.summariser.processes.process import Alphabet, Process, Tokens
+from modules.summariser.processes.projection import uniforms
 
 HIDDEN = -1
 """Stands in a state for a hidden token."""

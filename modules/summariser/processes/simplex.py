@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from modules.diffusion.noise import Generators, gaussian
 from modules.diffusion.process import amplitudes
-from modules.summariser.process import Alphabet, Process, Tokens
+from modules.summariser.processes.process import Alphabet, Process, Tokens
 
 
 @dataclass(frozen=True)

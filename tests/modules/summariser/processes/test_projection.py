@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from modules.nn.generators import generator_of
-from modules.summariser.projection import FIRST, Greedy, MultiHot, TopP, are_in_nucleus, nucleus
+from modules.summariser.processes.projection import (
+    FIRST,
+    Greedy,
+    MultiHot,
+    TopP,
+    are_in_nucleus,
+    nucleus,
+)
 
 PAPER = 50_265
 """RoBERTa's vocabulary."""

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from modules.diffusion.schedule import CosineSchedule, EvenSchedule
-from modules.summariser.masked import HIDDEN, NEVER, Masked
-from modules.summariser.process import Alphabet, Tokens
-from modules.summariser.times import Noising, draw_steps
+from modules.summariser.processes.masked import HIDDEN, NEVER, Masked
+from modules.summariser.processes.process import Alphabet, Tokens
+from modules.summariser.processes.times import Noising, draw_steps
 
 V = 3
 JOINT = torch.tensor([[0.30, 0.05, 0.05], [0.02, 0.20, 0.08], [0.10, 0.05, 0.15]]).double()

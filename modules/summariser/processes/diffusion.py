@@ -9,8 +9,8 @@ from torch import Tensor
 
 from modules.diffusion.schedule import Schedule
 from modules.summariser.marks import Marks
-from modules.summariser.process import Alphabet, Process
-from modules.summariser.simplex import SelfConditioning
+from modules.summariser.processes.process import Alphabet, Process
+from modules.summariser.processes.simplex import SelfConditioning
 
 
 @dataclass(frozen=True)
