@@ -44,7 +44,7 @@ def case(tokenizer):
     torch.manual_seed(0)
     pad = Marks.of(tokenizer).pad
     logits = 2 * torch.randn(NUM, LENGTH, len(tokenizer))
-    logits[..., pad] = -9
+    logits[..., [pad, Marks.of(tokenizer).end]] = -9  # no text ends but by its padding
     lengths = [5, 3, 4, 1]
     for b, length in enumerate(lengths):
         logits[b, length:, pad] = 9
