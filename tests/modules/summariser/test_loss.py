@@ -47,7 +47,8 @@ def made(folder, **more):
 
 def accumulate(whole, num):
     """Pretend that a step has that many micro-batches."""
-    whole.stand_in = SimpleNamespace(accumulate_grad_batches=num, strategy=SimpleNamespace())
+    state, strategy = SimpleNamespace(fn="fit"), SimpleNamespace()
+    whole.stand_in = SimpleNamespace(accumulate_grad_batches=num, state=state, strategy=strategy)
 
 
 @pytest.fixture(autouse=True)
