@@ -185,7 +185,9 @@ def are_in_nucleus(logits_NV: Tensor, token_N: Tensor, p: float) -> Tensor:
 
 def uniforms(generators: Sequence[torch.Generator], num: int, device: torch.device) -> Tensor:
     """Numbers in [0, 1), [B, num], in single precision: each row from its own generator."""
-    rows = [torch.rand(num, generator=one, dtype=torch.float32) for one in generators]
+    rows = [
+        torch.rand(num, generator=one, device=one.device, dtype=torch.float32) for one in generators
+    ]
     return (torch.stack(rows) if rows else torch.zeros(0, num)).to(device)
 
 
