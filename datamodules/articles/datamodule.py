@@ -30,6 +30,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from datamodules.articles.inputs import InputArticles
 from datamodules.articles.items import ArticleItems, ArticleTexts, Tokens, Window
+from datamodules.articles.leaks import LeakField, without_leaks
 from datamodules.articles.source import Article, ArticleSource
 from datamodules.articles.stances import Stances
 from datamodules.records.document import BadSample, unreadable
@@ -84,6 +85,9 @@ class ArticleData(ResumableData):
         cache: Folder for the tokenised texts; those of `texts` are not kept.
         seed: Seed of the order of the training articles.
         max_bad_rate: Share of unusable articles in a source above which the run stops.
+        drop_leaks: Training articles are left out that share their `text` (its opening) or their
+            `summary` with one of validation or test; empty compares nothing, and reads no test
+            articles in training.
 
     Raises:
         ValueError: A number is out of bounds, a stance is named twice or not at all, or one is
@@ -111,6 +115,7 @@ class ArticleData(ResumableData):
         cache: str = ".cache/tokens",
         seed: int = 0,
         max_bad_rate: float = 0.01,
+        drop_leaks: list[LeakField] = [],  # noqa: B006 - never changed
     ):
         super().__init__()
         self.tokenizer = tokenizer
@@ -134,6 +139,7 @@ class ArticleData(ResumableData):
         self.cache = Path(cache)
         self.seed = seed
         self.max_bad_rate = max_bad_rate
+        self.drop_leaks = list(drop_leaks)
         self._check()
         self._articles: dict[Part, list[Article]] = {}
         self._bad: dict[Part, list[BadSample]] = {}
@@ -209,8 +215,22 @@ class ArticleData(ResumableData):
             check_ids(found, "articles", "summaries")
             for one in found:
                 self.stances.check(one)
-            self._articles[part] = found
+            self._articles[part] = self._apart(found) if part == "train" else found
         return self._articles[part]
+
+    def _apart(self, found: list[Article]) -> list[Article]:
+        """Training articles without those that are evaluated; says how many."""
+        if not self.drop_leaks:
+            return found
+        parts: list[Part] = [part for part in ("validate", "test") if self.sources[part]]
+        evaluated = [one for part in parts for one in self.articles(part)]
+        kept = without_leaks(found, evaluated, self.drop_leaks)
+        fields = " or ".join(self.drop_leaks)
+        rank_zero_only(print)(
+            f"train: {len(found) - len(kept)} of {len(found)} articles are left out, since their "
+            f"{fields} is evaluated too."
+        )
+        return kept
 
     def _read(self, part: Part, source: ArticleSource) -> list[Article]:
         """The usable articles of a source; the others are counted."""

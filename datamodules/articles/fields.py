@@ -11,6 +11,7 @@ from datamodules.records.formats.open import Row
 from datamodules.records.labels import Labels, is_missing
 from datamodules.records.table import text, texts
 from datamodules.records.template import Template
+from datamodules.text.names import HiddenNames
 
 TEXT = "text"
 """The one field that an article must have."""
@@ -37,6 +38,7 @@ class Fields:
         labels: Stance of each label of the table, such as `{0: left}`; "*" is used for all that
             are not named, and an empty name means an unknown stance. None takes labels as they are.
         where: Required value by column, or a list of possible ones.
+        hide: Names that articles and summaries must not give away.
 
     Raises:
         ValueError: `columns` or `values` name an unknown field, or a template is invalid.
@@ -48,8 +50,10 @@ class Fields:
         values: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
         where: Mapping[str, Condition] | None = None,
+        hide: HiddenNames | None = None,
     ):
         self.columns = dict(columns or {})
+        self.hide = hide
         self.values = dict(values or {})
         self.labels = Labels(labels)
         self.where = {name: _spellings(value) for name, value in (where or {}).items()}
@@ -106,8 +110,8 @@ class Fields:
         return Article(
             id=self._text(record, "id") or place,
             origin=place,
-            text=self._text(record, TEXT, is_needed=True),
-            summary=one_line(self._text(record, "summary")),
+            text=self._hidden(self._text(record, TEXT, is_needed=True)),
+            summary=self._hidden(one_line(self._text(record, "summary"))),
             stance=self._stance(record, place, "stance"),
             asked=self._asked(record),
             summary_stance=self._stance(record, place, "summary_stance"),
@@ -134,6 +138,10 @@ class Fields:
         if column is None and is_needed:
             raise BadSampleError(self._lacks(record))
         return "" if column is None else text(record[column], column)
+
+    def _hidden(self, text: str) -> str:
+        """A text without the names that it must not give away."""
+        return text if self.hide is None else self.hide.hide(text)
 
     def _stance(self, record: Record, place: str, name: str) -> str:
         if name in self.values:

@@ -7,12 +7,14 @@ from typing_extensions import override
 
 from datamodules.articles.fields import Condition, Fields
 from datamodules.articles.source import Article, ArticleSource
+from datamodules.articles.unroll import unrolled
 from datamodules.records.document import BadSample, printable
 from datamodules.records.formats.columns import Wanted, require
 from datamodules.records.formats.files import FORMATS, find_files
 from datamodules.records.formats.hub import hub_name, hub_records, hub_rows
 from datamodules.records.formats.open import read_rows
 from datamodules.records.table import short
+from datamodules.text.names import HiddenNames
 
 
 class ArticleFiles(ArticleSource):
@@ -33,6 +35,9 @@ class ArticleFiles(ArticleSource):
             used for all that are not named, and an empty name means an unknown stance. None takes
             labels as they are.
         where: Required value by column, such as `{set: xsum}`, or a list of possible ones.
+        each: Columns of lists, each of whose entries is an article, such as `[titles, articles]`;
+            the other columns are the same for all of them.
+        hide: Names that articles and summaries must not give away.
 
     Raises:
         ValueError: `columns` or `values` name an unknown field, or a template is invalid.
@@ -45,9 +50,12 @@ class ArticleFiles(ArticleSource):
         values: dict[str, str] | None = None,
         labels: dict[str, str] | None = None,
         where: dict[str, Condition] | None = None,
+        each: list[str] | None = None,
+        hide: HiddenNames | None = None,
     ):
         self.path = path
-        self.fields = Fields(columns, values, labels, where)
+        self.each = list(each or [])
+        self.fields = Fields(columns, values, labels, where, hide)
 
     @property
     @override
@@ -64,8 +72,9 @@ class ArticleFiles(ArticleSource):
                 no row fulfils the conditions.
         """
         files = find_files(self.path, tuple(FORMATS))
-        rows = read_rows(files, Wanted(needed=self.fields.needed), named=short)
-        return self.fields.articles(rows, self.name)
+        needed = [*self.fields.needed, *self.each]
+        rows = read_rows(files, Wanted(needed=needed), named=short)
+        return self.fields.articles(unrolled(rows, self.each), self.name)
 
 
 class ArticleHub(ArticleSource):
@@ -80,6 +89,7 @@ class ArticleHub(ArticleSource):
         labels: Stance of each label.
         where: Required value by column.
         revision: Commit or tag.
+        hide: Names that articles and summaries must not give away.
 
     Raises:
         ValueError: `columns` or `values` name an unknown field, or a template is invalid.
@@ -95,11 +105,12 @@ class ArticleHub(ArticleSource):
         labels: dict[str, str] | None = None,
         where: dict[str, Condition] | None = None,
         revision: str | None = None,
+        hide: HiddenNames | None = None,
     ):
         self.dataset = name
         self.config = config
         self.split = split
-        self.fields = Fields(columns, values, labels, where)
+        self.fields = Fields(columns, values, labels, where, hide)
         self.revision = revision
 
     @property

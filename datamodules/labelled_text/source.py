@@ -16,6 +16,7 @@ from datamodules.records.formats.columns import Record, Wanted, cell, has
 from datamodules.records.formats.files import FORMATS, file_format, find_files
 from datamodules.records.formats.open import Row, read_rows
 from datamodules.records.labels import Labels, is_missing
+from datamodules.text.names import HiddenNames
 from datamodules.text.source import FileText, TextSource
 
 FIELDS = ("text", "label", "generator", "domain", "pair_id", "paired_generator", "split", "attack")
@@ -86,6 +87,7 @@ class LabelledText(FileText, LabelledSource):
         delimiter: Separator of CSV cells; None follows the file's extension.
         skip_words: Number of first words of every text that are removed, such as a prompt that
             human and machine text share.
+        hide: Names that texts must not give away.
         weight: Not used; all texts are drawn with equal weight.
 
     Raises:
@@ -105,6 +107,7 @@ class LabelledText(FileText, LabelledSource):
         values: dict[str, str] | None = None,
         delimiter: str | None = None,
         skip_words: int = 0,
+        hide: HiddenNames | None = None,
         weight: float = 1.0,
     ):
         super().__init__(path, weight)
@@ -114,6 +117,7 @@ class LabelledText(FileText, LabelledSource):
         self.values = values or {}
         self.delimiter = delimiter
         self.skip_words = skip_words
+        self.hide = hide
         for name in [*self.columns, *self.values]:
             if name not in FIELDS:
                 raise ValueError(f"{name!r} is no field of a text; those are {', '.join(FIELDS)}.")
@@ -134,6 +138,7 @@ class LabelledText(FileText, LabelledSource):
             self.values,
             self.delimiter,
             self.skip_words,
+            *([] if self.hide is None else self.hide.options),
         ]
 
     @override
@@ -173,6 +178,7 @@ class LabelledText(FileText, LabelledSource):
         if isinstance(document, BadSample):
             return BadSample(origin, document.reason)  # a blank one counts as bad here
         text = without_words(document.text, self.skip_words)
+        text = text if self.hide is None else self.hide.hide(text)
         if reason := unreadable(text):
             return BadSample(origin, reason)
         if is_missing(found["label"]):

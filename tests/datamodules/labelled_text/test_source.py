@@ -3,6 +3,7 @@
 import pytest
 
 from datamodules.labelled_text.source import LabelledText
+from datamodules.text.names import HiddenNames
 from tests.fixtures.machine_texts import made_up, source, write
 
 FORMATS = ("texts.parquet", "texts.csv", "texts.jsonl", "texts.tsv")
@@ -146,3 +147,10 @@ def test_a_folder_of_tables_is_read_whole_and_a_file_of_another_kind_is_refused(
     assert [row.text for row in source(tmp_path).rows] == ["first text", "second text"]
     with pytest.raises(ValueError, match=r"c\.md is no table: it must end in one of \.parquet"):
         source(tmp_path / "c.md").files()
+
+
+def test_hidden_names_are_part_of_the_fingerprint_of_texts(tmp_path):
+    path = write([{"text": "CNN said so", "label": "1"}], tmp_path / "t.jsonl")
+    found = source(path, hide=HiddenNames(["CNN"], by="X"))
+    assert [row.text for row in found.rows] == ["X said so"]
+    assert found.fingerprint() != source(path).fingerprint()

@@ -1,0 +1,73 @@
+"""Training articles that are evaluated too, rows of lists, and hidden names."""
+
+from datamodules.articles.files import ArticleFiles
+from datamodules.articles.leaks import without_leaks
+from datamodules.articles.source import Article
+from datamodules.records.document import BadSample
+from datamodules.text.names import HiddenNames
+from tests.fixtures.articles import write_rows
+
+LONG_TEXT = "The council voted on Tuesday to spend twelve million on a bridge over the river. " * 3
+
+
+def article(id: str, text: str, summary: str = "", origin: str = "o") -> Article:
+    return Article(id, f"{origin}:{id}", text, summary)
+
+
+def test_spelling_punctuation_and_the_rest_of_a_text_hide_no_leak():
+    train = [
+        article("a", LONG_TEXT.upper() + " More.", "One summary"),
+        article("b", "Another text about something else", "The  'Same' title, as it stands !"),
+        article("c", "Something of its own, quite long", "Short"),
+    ]
+    evaluated = [
+        article("x", LONG_TEXT, "Other"),
+        article("y", "No text in common with any", "the same title as it stands"),
+        article("z", "Nothing at all in common here", "Short"),
+    ]
+
+    def kept(*fields):
+        return [one.id for one in without_leaks(train, evaluated, fields)]
+
+    assert kept("text") == ["b", "c"]
+    assert kept("summary") == ["a", "c"]  # "Short" is no evidence
+    assert kept("text", "summary") == ["c"]
+    assert kept() == ["a", "b", "c"]
+
+
+def test_training_leaves_out_what_is_evaluated_and_says_so(tmp_path, data, capsys):
+    rows = [{"article": LONG_TEXT, "summary": "s"}, {"article": "one other text", "summary": "t"}]
+    train = [ArticleFiles(str(write_rows(rows, tmp_path / "train.jsonl")))]
+    test = [ArticleFiles(str(write_rows(rows[:1], tmp_path / "test.jsonl")))]
+    found = data(train=train, validate=None, test=test, drop_leaks=["text"])
+    assert [one.summary for one in found.articles("train")] == ["t"]
+    assert (
+        "1 of 2 articles are left out, since their text is evaluated too" in capsys.readouterr().out
+    )
+    assert len(data(train=train, validate=None, test=test).articles("train")) == 2
+
+
+def test_each_entry_of_lists_is_an_article(tmp_path):
+    rows = [
+        {"titles": ["A", "B"], "articles": ["text a", "text b"], "stance": "left"},
+        {"titles": ["C"], "articles": ["text c", "text d"], "stance": "left"},
+        {"titles": "D", "articles": ["text e"], "stance": "left"},
+    ]
+    path = write_rows(rows, tmp_path / "t.jsonl")
+    columns = {"text": "articles", "summary": "titles"}
+    found = list(ArticleFiles(str(path), columns=columns, each=["titles", "articles"]).articles())
+    place = f"{tmp_path.name}/t.jsonl"
+    assert found == [
+        Article(f"{place}:1.1", f"{place}:1.1", "text a", "A", "left"),
+        Article(f"{place}:1.2", f"{place}:1.2", "text b", "B", "left"),
+        BadSample(f"{place}:2", "lists of 1 titles and 2 articles"),
+        BadSample(f"{place}:3", "no list in the column 'titles'"),
+    ]
+
+
+def test_names_are_hidden_in_articles_and_summaries(tmp_path):
+    rows = [{"article": "CNN reports it.", "summary": "It, says CNN"}]
+    path = write_rows(rows, tmp_path / "t.jsonl")
+    [found] = ArticleFiles(str(path), hide=HiddenNames(["CNN"], by="X")).articles()
+    assert isinstance(found, Article)
+    assert (found.text, found.summary) == ("X reports it.", "It, says X")
