@@ -25,13 +25,17 @@ from tests.fixtures.systems.classifier import few as few_news
 
 AS_SHIPPED = {"causal_lm/tiny", "lmfusion/tiny"}
 """Runs that are cut in nothing but their batches and steps."""
-DETECTORS = ("detector/roberta", "detector/stance", "detector/tiny")
-STANCES = ("classifier/newsroom",)
+DETECTORS = ("detector/roberta", "detector/tiny")
+STANCES = ("classifier/newsroom", "classifier/stance", "classifier/stance_judge")
 TRAINED = (*(f"{path.parent.name}/{path.stem}" for path in RUNS), *DETECTORS, *STANCES)
 FEW = 100
 """Documents that a source makes up, at most."""
 METHOD = "--model.init_args.method.init_args"
 BUDGET = "--data.init_args.train.budget=40"
+EVERY_TEXT = [
+    "--data.init_args.splits=null",
+    *(f"--data.init_args.{part}.generators=null" for part in ("train", "validate", "test")),
+]
 NEW = "--model.init_args.generation.max_new_tokens=8"
 
 
@@ -121,7 +125,8 @@ def small(name: str, folder: Path) -> list[str]:
         budget = "budget" in described(config).data.init_args.train
         return [warm, cache, *(flag for flag in SHORT if budget or "budget" not in flag)]
     if name in STANCES:
-        return [warm, cache, few_news({"train": FEW, "val": FEW, "test": FEW})]
+        parts = {"train": FEW, "val": FEW, "test": FEW}
+        return [warm, cache, few_news(parts), *EVERY_TEXT]
     made = folder / "made" / name
     cheap = [*tiny_network(config), *cheap_steps(config), *few(config)]
     return [warm, *shortened_run(config, made, cache), *cheap]

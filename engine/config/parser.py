@@ -91,6 +91,11 @@ def refuse_bombs(args: list[str]) -> None:
             refuse(reason)
 
 
+def with_null(option: str) -> str:
+    """An option of a class whose null the parser has read, and written again as Python does."""
+    return re.sub("=None$", "=null", option)
+
+
 CHOICE = re.compile(r"^  - (.+(?:\n {4,}.+)*)", re.M)
 """What the parser has against one of the kinds that a value may be of."""
 ARGUMENTS = (OSError, RuntimeError, ValueError)
@@ -114,6 +119,8 @@ class PlainParser(LightningArgumentParser):
         texts = [str(one) for one in (sys.argv[1:] if given is None else given)]
         refuse_bombs(texts)
         import_asked(texts)
+        if args and kwargs.get("namespace") is not None:  # options of a class, one at a time
+            args = ([with_null(one) for one in texts], *args[1:])
         try:
             return super().parse_args(*args, **kwargs)
         except OmegaConfBaseException as error:  # the parser lets these through

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 import cli
 
@@ -282,3 +283,13 @@ def test_help_knows_what_nothing_has_imported_yet():
         assert word in done.stdout, done.stdout[-2000:] + done.stderr[-2000:]
     done = subprocess.run([sys.executable, "cli.py", "--help"], cwd=ROOT, capture_output=True)
     assert b"grid" in done.stdout
+
+
+def test_a_flag_sets_an_option_of_a_dataclass_to_null(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    flag = "--data.init_args.train.domains=null"
+    with pytest.raises(SystemExit) as end:
+        cli.main(["fit", "-c", "configs/detector/tiny.yaml", flag, "--print_config"])
+    assert end.value.code in (0, None)
+    found = yaml.safe_load(capsys.readouterr().out)
+    assert found["data"]["init_args"]["train"]["domains"] is None
