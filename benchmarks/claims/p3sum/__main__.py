@@ -16,6 +16,7 @@ training summaries change the stance of their article.
 7. It is steered to a stance that the article does not have, by that guide and by one without
    errors.
 8. What a judge reads that errs as well is the exact reader's figure, once it is corrected.
+9. On real news, by a judge of other outlets than the guide's, steering keeps the stance too.
 """
 
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from benchmarks.claims.p3sum.encoder_decoder import encoder_decoder
 from benchmarks.claims.p3sum.frontier import frontier
 from benchmarks.claims.p3sum.hard import hard
 from benchmarks.claims.p3sum.judge import judge
+from benchmarks.claims.p3sum.news import news
 from benchmarks.claims.p3sum.rates import Claims
 from benchmarks.claims.p3sum.stance import kept_stance
 from benchmarks.claims.p3sum.switches import switches
@@ -38,6 +40,7 @@ PARTS: dict[str, Callable[[Claims], None]] = {
     "judge": judge,
     "hard": hard,
     "switches": switches,
+    "news": news,
 }
 """What may run alone; a part is a function that adds its rows."""
 

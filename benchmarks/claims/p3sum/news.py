@@ -1,0 +1,145 @@
+"""Claim 9: real news, by a guide and a judge that know no outlet of one another.
+
+A summary is a title; its stance is that of the article's outlet. The judge errs: its accuracy on
+titles that people wrote stands beside every figure, and its figure is corrected for its errors.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.claims.p3sum.rates import Claims, Drawn, Rates
+from benchmarks.claims.training import bare, fit
+from modules.decoding.evaluate import Answered
+from modules.summariser.batch import ArticleBatch
+from modules.summariser.control import Control
+from modules.summariser.findings.judging import Judging
+from modules.summariser.system import Summariser
+
+ROOT = Path(__file__).parents[3]
+CONFIG = ROOT / "configs" / "p3sum" / "news.yaml"
+RUNS = ROOT / "runs" / "p3sum" / "news"
+STRENGTHS = (100.0, 1000.0, 10_000.0)
+MOST = 4
+"""Largest n of best of n."""
+LEAD = 10
+"""Words of an article's beginning, about as many as a title has."""
+SHOWN = ("rouge1", "rougeL", "guide_kept", "judge_kept", "judge_corrected", "gigaflops")
+FLATTERY = "guide_minus_judge"
+
+
+class Titles:
+    """Titles of the test articles, written in many ways.
+
+    Args:
+        claims: Receives what is found.
+        system: The summariser.
+        batches: The articles.
+    """
+
+    def __init__(self, claims: Claims, system: Summariser, batches: Sequence[ArticleBatch]):
+        self.claims, self.system = claims, system
+        self.drawn = [Drawn(system, one, one["stance_B"]) for one in batches]
+        self.batches = batches
+
+    def draw(self, control: Control | None, seed: int) -> tuple[list[str], float]:
+        """Titles under a control, None for none, and gigaflops a title."""
+        found = [one.texts(control, seed) for one in self.drawn]
+        texts = [text for some, _ in found for text in some]
+        return texts, fmean(cost for _, cost in found)
+
+    def note(self, name: str, texts: Sequence[str], cost: float) -> Rates:
+        """Keep and show what measures, guide and judge say of titles."""
+        answers = [
+            Answered(question, text, [reference])
+            for (question, reference), text in zip(self.questions(), texts, strict=True)
+        ]
+        system = self.system
+        judging = Judging(system.readers, {one.source for one in system.control.guides})
+        judging.add(answers)
+        scores = {k: v for one in system.measures for k, v in one.score(answers).items()}
+        rates = {k: fmean(v) for k, v in scores.items()} | judging.row() | {"gigaflops": cost}
+        self.claims.frontier[name] = rates
+        self.claims.bench.details.setdefault("titles", {})[name] = list(texts[:8])
+        shown = ", ".join(f"{key} {rates[key]:.3f}" for key in SHOWN if key in rates)
+        self.claims.bench.say(f"{name}: {shown}")
+        return rates
+
+    def questions(self) -> list[tuple[dict[str, Any], str]]:
+        """What is known of each article, and its title."""
+        return [
+            ({"id": id, "article": article, "stance": stance, "asked": stance}, reference)
+            for batch in self.batches
+            for id, article, stance, reference in zip(
+                batch["id_B"],
+                batch["article_B"],
+                self.system.names(batch["stance_B"]),
+                batch["reference_B"],
+                strict=True,
+            )
+        ]
+
+    def wanted(self, texts: Sequence[str]) -> Tensor:
+        """Log-probability of the wanted stance of each title, by the guide, [N]."""
+        found, first = list[Tensor](), 0
+        for one in self.drawn:
+            num = len(one.batch["id_B"])
+            found.append(one.wanted(texts[first : first + num]))
+            first += num
+        return torch.cat(found)
+
+    def best_of(self, num: int) -> tuple[list[str], float]:
+        """The unguided titles that the guide thinks most likely of the wanted stance."""
+        drawn = [self.draw(None, 100 + seed) for seed in range(num)]
+        best_N = torch.stack([self.wanted(texts) for texts, _ in drawn]).argmax(0).tolist()
+        texts = [drawn[n][0][at] for at, n in enumerate(best_N)]
+        return texts, sum(cost for _, cost in drawn)
+
+    def of_articles(self, write: Callable[[str, str], str]) -> list[str]:
+        """Titles that a function writes from article and reference."""
+        return [write(known["article"], reference) for known, reference in self.questions()]
+
+
+def news(claims: Claims) -> None:
+    """Titles of real news, steered; 15 minutes of a core beside the fit, which is used if there."""
+    bench = claims.bench
+    titles = opened(claims)
+    titles.note("written by people", titles.of_articles(lambda _, title: title), 0.0)
+    lead = titles.of_articles(lambda article, _: " ".join(article.split()[:LEAD]))
+    titles.note(f"first {LEAD} words", lead, 0.0)
+    free = titles.note("unguided", *titles.draw(None, 0))
+    shipped = titles.system.control
+    for strength in STRENGTHS[:1] if bench.quick else STRENGTHS:
+        control = replace(shipped, strength=strength)
+        rates = titles.note(f"lambda {strength:g}", *titles.draw(control, 0))
+        if strength == shipped.strength or bench.quick:
+            steered = rates
+    titles.note(f"best of {MOST}", *titles.best_of(2 if bench.quick else MOST))
+    gain, lost = (100 * (steered[k] - free[k]) for k in ("judge_kept", "rouge1"))
+    what = "real news: Suc by an independent judge, steered minus unguided, points"
+    bench.row(9, what, gain, 0.0, peer=100 * free["judge_kept"], at_least=True)
+    bench.row(9, "real news: ROUGE-1 lost by steering, points", -lost, 1.0)
+    what = "real news: Suc by the guide minus by the judge, steered, points"
+    bench.row(9, what, 100 * steered[FLATTERY], 5.0, peer=100 * free[FLATTERY])
+
+
+def opened(claims: Claims) -> Titles:
+    """The last run of `fit` of news.yaml, or a training now, and the test articles."""
+    small = ["--data.init_args.limit=6"] if claims.bench.quick else []
+    built = bare(CONFIG, 2 if claims.bench.quick else None, "--model.init_args.num_drawn=0", *small)
+    known = sorted(RUNS.glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
+    system: Summariser
+    if known and not claims.bench.quick:
+        claims.bench.say(f"taken from {known[-1].parents[1].name} of {RUNS.relative_to(ROOT)}")
+        system = Summariser.load_from_checkpoint(known[-1], map_location="cpu")
+        system.eval()
+    else:
+        fit(built)
+        system = built.model
+    built.datamodule.setup("test")
+    return Titles(claims, system, list(built.datamodule.test_dataloader()))
