@@ -130,7 +130,8 @@ def news(claims: Claims) -> None:
 
 def opened(claims: Claims) -> Titles:
     """The last run of `fit` of news.yaml, or a training now, and the test articles."""
-    small = ["--data.init_args.limit=6"] if claims.bench.quick else []
+    few = ["--data.init_args.limit=6", "--model.init_args.generation.num_steps=4"]
+    small = few if claims.bench.quick else []
     built = bare(CONFIG, 2 if claims.bench.quick else None, "--model.init_args.num_drawn=0", *small)
     known = sorted(RUNS.glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
     system: Summariser
