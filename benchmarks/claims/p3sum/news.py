@@ -29,7 +29,7 @@ MOST = 4
 """Largest n of best of n."""
 LEAD = 10
 """Words of an article's beginning, about as many as a title has."""
-SHOWN = ("rouge1", "rougeL", "guide_kept", "judge_kept", "judge_corrected", "gigaflops")
+SHOWN = ("rouge_1", "rouge_l", "guide_kept", "judge_kept", "judge_corrected", "gigaflops")
 FLATTERY = "guide_minus_judge"
 
 
@@ -120,7 +120,7 @@ def news(claims: Claims) -> None:
         if strength == shipped.strength or bench.quick:
             steered = rates
     titles.note(f"best of {MOST}", *titles.best_of(2 if bench.quick else MOST))
-    gain, lost = (100 * (steered[k] - free[k]) for k in ("judge_kept", "rouge1"))
+    gain, lost = (100 * (steered[k] - free[k]) for k in ("judge_kept", "rouge_1"))
     what = "real news: Suc by an independent judge, steered minus unguided, points"
     bench.row(9, what, gain, 0.0, peer=100 * free["judge_kept"], at_least=True)
     bench.row(9, "real news: ROUGE-1 lost by steering, points", -lost, 1.0)
