@@ -16,7 +16,7 @@ from datamodules.records.formats.columns import Record, Wanted, cell, has
 from datamodules.records.formats.files import FORMATS, file_format, find_files
 from datamodules.records.formats.open import Row, read_rows
 from datamodules.records.labels import Labels, is_missing
-from datamodules.text.names import HiddenNames
+from datamodules.text.normalise import HiddenNames
 from datamodules.text.source import FileText, TextSource
 
 FIELDS = ("text", "label", "generator", "domain", "pair_id", "paired_generator", "split", "attack")

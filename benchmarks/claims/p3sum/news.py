@@ -17,8 +17,8 @@ from benchmarks.claims.p3sum.rates import Claims, Drawn, Rates
 from benchmarks.claims.training import bare, fit
 from modules.decoding.evaluate import Answered
 from modules.summariser.batch import ArticleBatch
-from modules.summariser.control import Control
 from modules.summariser.findings.judging import Judging
+from modules.summariser.steering.control import Control
 from modules.summariser.system import Summariser
 
 ROOT = Path(__file__).parents[3]

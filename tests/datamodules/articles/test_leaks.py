@@ -4,7 +4,7 @@ from datamodules.articles.files import ArticleFiles
 from datamodules.articles.leaks import without_leaks
 from datamodules.articles.source import Article
 from datamodules.records.document import BadSample
-from datamodules.text.names import HiddenNames
+from datamodules.text.normalise import HiddenNames
 from tests.fixtures.articles import write_rows
 
 LONG_TEXT = "The council voted on Tuesday to spend twelve million on a bridge over the river. " * 3

@@ -3,7 +3,7 @@
 import pytest
 
 from datamodules.labelled_text.source import LabelledText
-from datamodules.text.names import HiddenNames
+from datamodules.text.normalise import HiddenNames
 from tests.fixtures.machine_texts import made_up, source, write
 
 FORMATS = ("texts.parquet", "texts.csv", "texts.jsonl", "texts.tsv")

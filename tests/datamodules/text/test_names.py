@@ -2,7 +2,7 @@
 
 import pytest
 
-from datamodules.text.names import HiddenNames
+from datamodules.text.normalise import HiddenNames
 
 NAMES = HiddenNames(["CNN", "Fox News", "Fox", "The Hill", "TheBlaze.com"])
 
