@@ -9,9 +9,9 @@ from datamodules.records.faults import attempt
 from datamodules.records.formats.columns import Record, cell
 from datamodules.records.formats.open import Row
 from datamodules.records.labels import Labels, is_missing
-from datamodules.text.normalise import HiddenNames
 from datamodules.records.table import text, texts
 from datamodules.records.template import Template
+from datamodules.text.normalise import HiddenNames
 
 TEXT = "text"
 """The one field that an article must have."""

@@ -13,8 +13,8 @@ from datamodules.records.formats.columns import Wanted, require
 from datamodules.records.formats.files import FORMATS, find_files
 from datamodules.records.formats.hub import hub_name, hub_records, hub_rows
 from datamodules.records.formats.open import read_rows
-from datamodules.text.normalise import HiddenNames
 from datamodules.records.table import short
+from datamodules.text.normalise import HiddenNames
 
 
 class ArticleFiles(ArticleSource):

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import Parameter
 from typing_extensions import override
 
-from benchmarks.claims.p3sum.causal import TOP_P, CausalSummariser
 from benchmarks.claims.p3sum.rates import CONFIG, Claims, Drawn, best_of_n, flops_a_step
+from benchmarks.claims.p3sum.rivals.causal import TOP_P, CausalSummariser
 from benchmarks.claims.training import bare
 from engine.measure.flops import FlopCounter
 from modules.summariser.batch import ArticleBatch

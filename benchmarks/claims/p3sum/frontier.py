@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from benchmarks.claims.p3sum.experts import StanceExperts
 from benchmarks.claims.p3sum.rates import Claims, Drawn, Rates
+from benchmarks.claims.p3sum.rivals.experts import StanceExperts
 from benchmarks.claims.p3sum.stance import others
 from modules.diffusion.guidance import Guidance
 

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.claims.p3sum.causal import CausalSummariser
 from benchmarks.claims.p3sum.rates import QUANTITIES, Claims, Drawn, best_of_n
+from benchmarks.claims.p3sum.rivals.causal import CausalSummariser
 from modules.summariser.system import Summariser
 
 STRENGTHS = (10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)

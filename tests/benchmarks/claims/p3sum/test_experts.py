@@ -4,9 +4,9 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from benchmarks.claims.p3sum.causal import CausalSummariser, left
-from benchmarks.claims.p3sum.experts import StanceExperts, chosen
 from benchmarks.claims.p3sum.picture import draw, overlap, points
+from benchmarks.claims.p3sum.rivals.causal import CausalSummariser, left
+from benchmarks.claims.p3sum.rivals.experts import StanceExperts, chosen
 from modules.summariser.marks import Marks
 from modules.summariser.steering.guide import Guide
 from modules.summariser.steering.stance_token import StanceTeller, StanceToken

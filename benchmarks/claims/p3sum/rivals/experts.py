@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from benchmarks.claims.p3sum.causal import LR, CausalSummariser
+from benchmarks.claims.p3sum.rivals.causal import LR, CausalSummariser
 from modules.decoding.branches.branches import proxy_tuned
 from modules.summariser.batch import ArticleBatch
 from modules.summariser.steering.stance_token import StanceTeller

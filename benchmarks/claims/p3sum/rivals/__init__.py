@@ -1,0 +1,1 @@
+"""Language models that write summaries from left to right, to compare with."""
