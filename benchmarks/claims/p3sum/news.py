@@ -151,6 +151,8 @@ def opened(claims: Claims) -> Titles:
         claims.bench.say(f"taken from {known[-1].parents[1].name} of {RUNS.relative_to(ROOT)}")
         system = Summariser.load_from_checkpoint(known[-1], map_location="cpu")
         system.eval()
+        for option in ("generation", "control", "measures"):  # of today's config
+            setattr(system, option, getattr(built.model, option))
     else:
         fit(built)
         system = built.model
