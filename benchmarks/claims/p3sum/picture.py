@@ -36,6 +36,8 @@ APART = ("causal, ", "stance experts, alpha ", "stance token and classifier, ")
 """Kinds whose points no line joins."""
 PANEL, LEFT, TOP, GAP, ROW = 560, 70, 56, 70, 22
 """Pixels: side of a panel, margins, between panels, height of a line."""
+FEWEST = 0.84
+"""Facts at the left edge, at least; points with fewer stand there, with their number."""
 ORDERS = (0.1, 1.0, 10.0)
 """Gigaflops in the legend."""
 
@@ -76,6 +78,8 @@ def points(frontier: Mapping[str, Mapping[str, float]], is_other: bool) -> list[
         kind = next((one for one in KINDS if name.startswith(one)), None)
         if kind is not None:
             short = name.removeprefix(kind).replace("lambda ", "").replace("w ", "")
+            if rates["facts"] < FEWEST:
+                short += f" (facts {rates['facts']:.2f})"
             found.append(Point(kind, short, *(rates[k] for k in ("facts", "kept", "gigaflops"))))
     return found
 
@@ -119,9 +123,9 @@ def draw(frontier: Mapping[str, Mapping[str, float]]) -> Image.Image:
 def ranges(some: Sequence[Point]) -> tuple[tuple[float, float], tuple[float, float]]:
     """Tenths around all points, with at least two marks."""
     found = []
-    for values in ([one.facts for one in some], [one.kept for one in some]):
-        low = int(min(values, default=0.9) * 20) / 20
-        found.append((min(low, 0.95), 1.0))
+    for values, least in (([one.facts for one in some], FEWEST), ([one.kept for one in some], 0)):
+        low = int(min(values, default=0.9) * 50) / 50
+        found.append((max(min(low, 0.95), least), 1.0))
     facts, kept = found
     return (facts[0], facts[1] + (1 - facts[0]) / 12), (kept[0], kept[1] + (1 - kept[0]) / 24)
 
@@ -130,7 +134,7 @@ def frame(sheet: Sheet, axes: Axes, title: str) -> None:
     """Marks, their numbers and what they count."""
     right, bottom = axes.left + PANEL, TOP + PANEL
     for low, is_kept in ((axes.facts[0], False), (axes.kept[0], True)):
-        step = 0.1 if 1 - low > 0.35 else 0.05 if 1 - low > 0.12 else 0.01
+        step = 0.1 if 1 - low > 0.35 else 0.02 if 1 - low > 0.12 else 0.01
         for n in range(ceil(low / step - 1e-6), round(1 / step) + 1):
             value = n * step
             x, y = axes.at(axes.facts[0] if is_kept else value, value if is_kept else 0.0)
@@ -212,7 +216,7 @@ def measured(files: Sequence[Path]) -> dict[str, Any]:
 
 def write() -> None:
     """Write the picture of what is measured."""
-    draw(measured([RESULTS / name for name in FILES])).quantize(64).save(TARGET, optimize=True)
+    draw(measured([RESULTS / name for name in FILES])).quantize(256).save(TARGET, optimize=True)
 
 
 if __name__ == "__main__":
