@@ -28,7 +28,7 @@ NAMES = {"/folder_of_data": "${DATA}", "/folder_of_models": "${MODELS}"}
 LAYERS = {
     "debug": "causal_lm/tiny",
     "decoding/models/llama2_13b_chat": "decoding/proxy_tuning",
-    "p3sum/data/swap": "p3sum/tiny",
+    "p3sum/data/swap": "p3sum/news",
     "strategy/ddp": "causal_lm/tiny",
     "strategy/deepspeed_zero2": "causal_lm/llama3_8b_lora",
     "strategy/deepspeed_zero3": "causal_lm/llama3_8b_lora",

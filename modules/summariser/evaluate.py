@@ -129,8 +129,8 @@ class StanceKept:
     the article's own; where neither is known, that which the classifier reads in the article.
 
     A judge misreads. With what it read in labelled texts, which a `test` of the classifier writes,
-    a test of summaries gives its figure corrected for that (`findings.judging.Judging`). The texts
-    should be like the summaries, but none of those that the judge was trained on.
+    a test of summaries gives its figure corrected for that (`findings.judging.JudgedSummaries`).
+    The texts should be like the summaries, but none of those that the judge was trained on.
 
     Args:
         source: Folder or hub id of a Hugging Face classifier with its tokenizer.

@@ -17,7 +17,7 @@ from benchmarks.claims.p3sum.rates import Claims, Drawn, Rates
 from benchmarks.claims.training import bare, fit
 from modules.decoding.evaluate import Answered
 from modules.summariser.batch import ArticleBatch
-from modules.summariser.findings.judging import Judging
+from modules.summariser.findings.judging import JudgedSummaries
 from modules.summariser.steering.control import Control
 from modules.summariser.system import Summariser
 
@@ -61,7 +61,7 @@ class Titles:
             for (question, reference), text in zip(self.questions(), texts, strict=True)
         ]
         system = self.system
-        judging = Judging(system.readers, {one.source for one in system.control.guides})
+        judging = JudgedSummaries(system.readers, {one.source for one in system.control.guides})
         judging.add(answers)
         scores = {k: v for one in system.measures for k, v in one.score(answers).items()}
         rates = {k: fmean(v) for k, v in scores.items()} | judging.row() | {"gigaflops": cost}

@@ -11,7 +11,7 @@ from typing_extensions import override
 from modules.decoding.evaluate import Answered
 from modules.metrics.means import Means
 from modules.summariser.batch import ArticleBatch
-from modules.summariser.findings.judging import Judging
+from modules.summariser.findings.judging import JudgedSummaries
 from modules.summariser.findings.requests import by_pair, by_request, of_one_article
 from modules.summariser.findings.stance_changes import beside, matrices
 from modules.summariser.findings.tested import Row, SummaryRows
@@ -94,7 +94,7 @@ class EvaluatingSystem(SummarisingSystem):
     def on_test_epoch_start(self) -> None:
         """Start the sums, and what judges read."""
         self.on_validation_epoch_start()
-        self.judging = Judging(self.readers, {one.source for one in self.control.guides})
+        self.judging = JudgedSummaries(self.readers, {one.source for one in self.control.guides})
 
     def test_step(self, batch: ArticleBatch, batch_idx: int) -> None:
         """Add the loss of a batch, and measure and judge all its summaries."""

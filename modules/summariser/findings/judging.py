@@ -37,7 +37,7 @@ class Reading:
     read: int
 
 
-class Judging:
+class JudgedSummaries:
     """Collects what guides and judges read in summaries.
 
     A judge is whoever reads stances, but no guide. It says something here if its errors are known

@@ -13,7 +13,7 @@ from modules.decoding.evaluate import Answered
 from modules.metrics.bootstrap import interval
 from modules.metrics.misread import Labelled
 from modules.summariser.evaluate import StanceKept
-from modules.summariser.findings.judging import Judging
+from modules.summariser.findings.judging import JudgedSummaries
 
 NEWS = "datamodules.synthetic.newsroom.source.NewsroomArticles"
 STANCES = ["left", "center", "right"]
@@ -63,7 +63,7 @@ def labels(*confusion):
 
 
 def row(readers, given=ROWS):
-    judging = Judging(readers, {"guide"})
+    judging = JudgedSummaries(readers, {"guide"})
     judging.add(given[:1])
     judging.add(given[1:])
     return judging.row()
@@ -117,7 +117,7 @@ def test_an_exact_reader_shows_how_a_guide_flatters_itself():
 
 
 def test_without_guides_and_labels_nothing_is_read():
-    judging = Judging([Told("judge"), NewsroomMeasures()], set())
+    judging = JudgedSummaries([Told("judge"), NewsroomMeasures()], set())
     judging.add(answers(("left", "none", "unheard")))
     assert judging.row() == {}
 
