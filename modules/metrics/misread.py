@@ -5,8 +5,10 @@ texts of which w was wanted and that are k into read shares J = T C. Labelled te
 T = J inv(C): its diagonal is the share in which the wanted class is met.
 
 This holds where the judge errs on judged texts as on labelled ones of the same class: they should
-be of the same kind and domain, and must not be made to please this judge. A text of no class, or of
-several, has no place in C.
+be of the same kind and domain, and must neither be made to please this judge nor be steered to
+words that it does not know. A text of no class, or of several, has no place in C. On synthetic
+news, whose stance an exact reader knows, the intervals hold the true share of summaries written
+with the news; of a steered summariser's they miss it (docs/results/p3sum.md).
 
 Of T only such sums are used, cut to their range. Shares that are likeliest among all that are
 shares (by EM: Saerens et al., 2002) are biased near 1, since errors of one sign are cut in every

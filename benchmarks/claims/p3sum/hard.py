@@ -17,6 +17,7 @@ import numpy as np
 from benchmarks.claims.p3sum.rates import QUANTITIES, Claims, Drawn, Rates
 from benchmarks.claims.p3sum.readers import STANCES, Readers
 from benchmarks.claims.p3sum.stance import others
+from datamodules.synthetic.newsroom.reader import stance_counts, stance_of
 from modules.metrics.misread import Judged, flattery, verdict
 from modules.summariser.steering.control import Control
 from modules.summariser.steering.guide import Guide
@@ -118,14 +119,22 @@ class Trial:
         return self.claims.note(f"seed {seed}, {what}", rates)
 
     def judged(self, drawn: Drawn, texts: Sequence[str]) -> dict[str, Any]:
-        """What the judge reads in summaries, corrected, and how the guide flatters itself."""
+        """The judge's verdict on all summaries, and on those of one stance alone."""
+        is_pure_N = np.asarray([len(stance_counts(text)) == 1 for text in texts])
+        chosen = {"all": np.ones_like(is_pure_N), "of one stance": is_pure_N}
+        return {name: self.verdict(drawn, texts, some_N) for name, some_N in chosen.items()}
+
+    def verdict(self, drawn: Drawn, texts: Sequence[str], some_N: Any) -> dict[str, Any]:
+        """What the judge reads in some summaries, corrected; the truth; the guide's flattery."""
         read, wanted_N = self.readers.read(texts), drawn.asked_B.numpy()
-        own = wanted_N, read["judge"], np.asarray(drawn.batch["id_B"])
-        found = verdict(
-            Judged(*own, read["guide"] == wanted_N), self.readers.labelled["judge"], len(STANCES)
-        )
-        by_guide = flattery(read["guide"] == wanted_N, read["judge"] == wanted_N, own[2])
-        return asdict(found) | {"flattery": asdict(by_guide)}
+        names_N = np.asarray(drawn.batch["id_B"])
+        is_met = {name: (one == wanted_N)[some_N] for name, one in read.items()}
+        judged = Judged(wanted_N[some_N], read["judge"][some_N], names_N[some_N], is_met["guide"])
+        found = verdict(judged, self.readers.labelled["judge"], len(STANCES))
+        by_guide = flattery(is_met["guide"], is_met["judge"], names_N[some_N])
+        names = drawn.system.names(drawn.asked_B)
+        true_N = np.asarray([stance_of(t) == name for t, name in zip(texts, names, strict=True)])
+        return asdict(found) | {"true": float(true_N[some_N].mean()), "flattery": asdict(by_guide)}
 
 
 def sources() -> dict[str, Any]:
@@ -172,14 +181,14 @@ def turned(claims: Claims, runs: Sequence[Mapping[str, Rates]]) -> None:
 
 def judged(claims: Claims) -> None:
     """Claim 8: the judge's figure, corrected, is the exact reader's."""
-    found = claims.bench.details["verdicts"]
-    true = {name: claims.frontier[name]["kept"] for name in found}
-    plain, corrected = (
-        fmean(holds(one[which], true[name]) for name, one in found.items())
-        for which in ("read", "met")
-    )
-    what = "corrected intervals of the judge's Suc that hold the true one (others: as read)"
-    claims.bench.row(8, what, corrected, 0.95, peer=plain, at_least=True)
+    found = list(claims.bench.details["verdicts"].values())
+    for name in ("all", "of one stance"):
+        plain, corrected = (
+            fmean(holds(one[name][which], one[name]["true"]) for one in found)
+            for which in ("read", "met")
+        )
+        what = f"corrected intervals that hold the true Suc, steered summaries, {name}"
+        claims.bench.row(8, f"{what} (others: as read)", corrected, 0.9, peer=plain, at_least=True)
 
 
 def holds(met: dict[str, Any] | None, true: float) -> bool:
