@@ -1,0 +1,1 @@
+"""Pretraining data that support in-context learning (Han et al., 2023)."""

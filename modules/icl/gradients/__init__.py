@@ -1,0 +1,1 @@
+"""Gradients of single documents and tokens, for a whole batch at once."""
