@@ -57,8 +57,8 @@ class LabelledTextData(ResumableData):
         test: Test texts.
         max_length: Tokens of a window, start and end included; longer texts are split into windows.
         balance: Whether training draws all classes equally often, whatever their sizes.
-        plain: Whether texts are read in plain characters (`datamodules.text.normalise`), inputs and
-            attacked ones too; line breaks and kinds of quotes then give nothing away.
+        plain: Whether texts are read in plain characters (`datamodules.text.derived.plain`),
+            inputs and attacked ones too; line breaks and kinds of quotes then give nothing away.
         splits: Share of the texts of each split if tables have no split, such as
             `{train: 0.8, val: 0.1, test: 0.1}`: all rows of a text, by its pair or its words, are
             in one, decided by a hash.

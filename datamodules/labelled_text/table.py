@@ -13,7 +13,7 @@ from datamodules.labelled_text.source import AS_IT_IS, LabelledRow, LabelledSour
 from datamodules.labelled_text.splits import check_splits, with_splits, without_leaks
 from datamodules.labelled_text.windows import NO_LABEL, Item, Tokens
 from datamodules.records.document import BadSample, Document
-from datamodules.text.normalise import PlainSource, plain
+from datamodules.text.derived.plain import PlainSource, plain
 from datamodules.text.source import TextSource
 from datamodules.text.token_file import TokenFile
 
@@ -27,7 +27,7 @@ class TextTable:
     Args:
         sources: The sources.
         classes: Names of the classes, by index.
-        is_plain: Whether texts are read in plain characters (`datamodules.text.normalise`).
+        is_plain: Whether texts are read in plain characters (`datamodules.text.derived.plain`).
         shares: Share of the texts of each split, for rows without one; they stay without a split if
             None.
         dropped: Splits, the most important first, of which a text keeps only the first; None

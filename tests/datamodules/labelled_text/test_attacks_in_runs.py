@@ -20,7 +20,7 @@ from datamodules.labelled_text.attacks import (
 )
 from datamodules.labelled_text.inputs import name_of, read_inputs
 from datamodules.records.document import BadSample, Document
-from datamodules.text.normalise import plain
+from datamodules.text.derived.plain import plain
 from tests.fixtures.machine_texts import write
 
 TEXT = 'The cat sat. "Is it there?" she asked. It was not! So she went home (and slept).'
