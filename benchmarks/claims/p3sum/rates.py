@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -47,6 +48,8 @@ class Scale:
     most: int
 
 
+COUNTED = 16
+"""Batches over which operations are averaged."""
 FULL = Scale(None, 256, (0, 1, 2), 8)
 QUICK = Scale(2, 4, (0,), 2)
 Rates = dict[str, float]
@@ -104,13 +107,13 @@ class Claims:
         return rates
 
 
-def flops_a_step(built: Any) -> int:
-    """Operations of forward and backward of a batch of training."""
-    batch = next(iter(built.datamodule.train_dataloader()))
+def flops_a_step(built: Any) -> float:
+    """Operations of forward and backward of a batch, a mean: half of them see a prediction too."""
     with FlopCounter() as counter:
-        built.model.training_loss(batch).backward()
+        for batch in islice(built.datamodule.train_dataloader(), COUNTED):
+            built.model.training_loss(batch).backward()
     built.model.zero_grad()
-    return counter.total
+    return counter.total / COUNTED
 
 
 class Drawn:
