@@ -93,8 +93,8 @@ class Claims:
     def articles(self, built: Any, stage: str = "test", most: int = 512) -> ArticleBatch:
         """Held-out articles in one batch, of the test or to `validate` choices."""
         data = built.datamodule
-        data.setup(stage)
         data.limit = data.eval_batch_size = min(most, self.scale.num_articles)
+        data.setup(stage)  # which cuts the articles to the limit
         loader = data.test_dataloader() if stage == "test" else data.val_dataloader()
         batch: ArticleBatch = next(iter(loader))
         return batch
