@@ -184,7 +184,9 @@ class SummarisingSystem(Tokenized, System):
     @property
     def teller(self) -> StanceTeller | None:
         """The stance token, its classifier loaded when first needed; None without one."""
-        if self.stance_token is not None and self._teller is None:
+        if self.stance_token is None:
+            return None
+        if self._teller is None or self._teller.token is not self.stance_token:
             guide = self.stance_token.guide
             opened = None if guide is None else guide.open(self.tokenizer, self.stances)
             self._teller = StanceTeller(self.stance_token, opened and opened.to(self.device))
@@ -241,7 +243,7 @@ class SummarisingSystem(Tokenized, System):
         """What follows the first summaries of a command; None without `trace`."""
         if self.trace is None:
             return None
-        return Tracer(self.trace, self.tokenizer, self.readers, self.stances)
+        return Tracer(self.trace, self.tokenizer, self.readers)
 
     def gather(self) -> None:
         """Gather what was found out on all ranks."""

@@ -87,7 +87,6 @@ class Following:
         kept: Numbers of the kept steps.
         sees: What steering classifiers see in logits [N, S, V].
         num: N.
-        num_steps: Steps of generation, of all blocks.
         token_TNS: Tokens after every step, on the CPU.
         steps: t of every step.
         seen: What each steering classifier sees of each summary, by number of a kept step.
@@ -96,7 +95,6 @@ class Following:
     kept: list[int]
     sees: Callable[[Tensor], list[Record]]
     num: int
-    num_steps: int
     token_TNS: list[Tensor] = field(default_factory=list)
     steps: list[int] = field(default_factory=list)
     seen: dict[int, list[Record]] = field(default_factory=dict)
@@ -110,11 +108,6 @@ class Following:
         self.token_TNS.append(state.token_BS[: self.num].cpu())
         self.steps.append(state.step)
 
-    def numbers(self) -> list[int]:
-        """Numbers of the steps that are kept; the last where all had ended before it."""
-        last = len(self.steps) - 1
-        return sorted({min(number, last) for number in self.kept})
-
 
 @dataclass
 class Tracer:
@@ -124,7 +117,6 @@ class Tracer:
         trace: The options.
         tokenizer: Of the summaries.
         readers: What reads stances of texts.
-        stances: Their names, by index.
         records: What is known, and where it stands in the order of the data.
         num_batches: Batches so far.
     """
@@ -132,7 +124,6 @@ class Tracer:
     trace: Trace
     tokenizer: Any
     readers: Sequence[StanceReader]
-    stances: list[str]
     records: list[tuple[tuple[int, ...], Record]] = field(default_factory=list)
     num_batches: int = 0
 
@@ -152,9 +143,9 @@ class Tracer:
         def sees(logits_NSV: Tensor) -> list[Record]:
             if sampler.steering is None:
                 return [{} for _ in range(num)]
-            return seen(sampler.steering, self.stances, logits_NSV, *article)
+            return seen(sampler.steering, logits_NSV, *article)
 
-        return Following(self.trace.kept(sampler.num_steps), sees, num, sampler.num_steps)
+        return Following(self.trace.kept(sampler.num_steps), sees, num)
 
     def add(self, found: Following, facts: Sequence[Record]) -> None:
         """Keep the records of a batch.
@@ -166,25 +157,25 @@ class Tracer:
         marks = self.marks
         for n, known in enumerate(facts[: found.num]):
             rows = [token_NS[n].tolist() for token_NS in found.token_TNS]
-            changed = changes(rows, found.num_steps, (marks.end, marks.pad))
+            changed = changes(rows, (marks.end, marks.pad))
             key = self.num_batches, rank(), n
             self.records.append((key, known | {"changed": changed, "steps": self.steps(found, n)}))
 
     def steps(self, found: Following, n: int) -> list[Record]:
         """The kept steps of a summary: texts, and what is read in them."""
-        numbers, marks = found.numbers(), self.marks
-        texts = [marks.text(self.tokenizer, found.token_TNS[t][n].tolist()) for t in numbers]
+        marks, num = self.marks, len(found.steps)
+        texts = [marks.text(self.tokenizer, found.token_TNS[t][n].tolist()) for t in found.kept]
         read = {one.name: one.named(texts) for one in self.readers}
         return [
             {
                 "number": number + 1,
-                "done": round((number + 1) / found.num_steps, 6),
+                "done": round((number + 1) / num, 6),
                 "t": found.steps[number],
                 "text": text,
                 "seen": found.seen[number][n] if number in found.seen else {},
                 "read": {name: rows[place] for name, rows in read.items()},
             }
-            for place, (number, text) in enumerate(zip(numbers, texts, strict=True))
+            for place, (number, text) in enumerate(zip(found.kept, texts, strict=True))
         ]
 
     def gathered(self) -> list[Record]:
@@ -194,7 +185,7 @@ class Tracer:
 
 
 def seen(
-    steering: Steering, stances: list[str], logits_NSV: Tensor, article_NC: Tensor, mask_NC: Tensor
+    steering: Steering, logits_NSV: Tensor, article_NC: Tensor, mask_NC: Tensor
 ) -> list[Record]:
     """Probability of each class that steering classifiers see in mixtures of tokens, by name.
 
@@ -204,7 +195,7 @@ def seen(
     for name, guide in zip(guide_names(steering), steering.guides, strict=True):
         rows = guide.log_p(share_NSV, article_NC, mask_NC).exp().tolist()
         for record, row in zip(found, rows, strict=True):
-            classes = guide.guide.classes or stances
+            classes = guide.guide.classes or []
             record[name] = {c: round(p, 4) for c, p in zip(classes, row, strict=True)}
     return found
 
@@ -216,7 +207,7 @@ def guide_names(steering: Steering) -> list[str]:
     return [f"{n}_{i}" if twice[n] > 1 else n for i, n in enumerate(names, start=1)]
 
 
-def changes(rows: Sequence[Sequence[int]], num_steps: int, ends: tuple[int, int]) -> list[Record]:
+def changes(rows: Sequence[Sequence[int]], ends: tuple[int, int]) -> list[Record]:
     """Share of tokens that differ between beginning and end of each tenth of a run.
 
     It is of the positions at which either of the two has a token or its end mark; the first tenth
@@ -224,16 +215,14 @@ def changes(rows: Sequence[Sequence[int]], num_steps: int, ends: tuple[int, int]
 
     Args:
         rows: Tokens of one summary after each step.
-        num_steps: Steps of the run; more than there are rows where all summaries ended before.
         ends: The marks behind a text.
     """
-    bounds = [max(0, ceil(num_steps * n / PARTS) - 1) for n in range(PARTS + 1)]
-    last = len(rows) - 1
+    bounds = [max(0, ceil(len(rows) * n / PARTS) - 1) for n in range(PARTS + 1)]
     return [
         {
             "from": n / PARTS,
             "to": (n + 1) / PARTS,
-            "share": round(differing(rows[min(a, last)], rows[min(b, last)], ends), 4),
+            "share": round(differing(rows[a], rows[b], ends), 4),
         }
         for n, (a, b) in enumerate(pairwise(bounds))
         if a < b

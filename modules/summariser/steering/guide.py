@@ -5,7 +5,7 @@ K = classes, D = width of the classifier.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -73,16 +73,15 @@ class Guide:
                 f"the classes of the guide {self.source} are {', '.join(classes)}, not the stances "
                 f"{', '.join(stances)}: say which is wanted by `target`"
             )
-        known = (self.source, self.revision) if self.tokenizer is None else (self.tokenizer,)
-        theirs = tokenizer_beside(*known)
+        beside = (self.source, self.revision) if self.tokenizer is None else (self.tokenizer,)
+        theirs = tokenizer_beside(*beside)
         network = trained_classifier(self.source, theirs, classes, self.labels, self.revision)
         index_V = counterparts(tokenizer, theirs, self.source)
         if self.sees == "summary_and_article":
             check_pairs(network, self.source)
         between = theirs.num_special_tokens_to_add(pair=True) > 3
-        return OpenGuide(
-            self, network, index_V, Marks.of(tokenizer), Marks.of(theirs).start, between
-        )
+        known, ours = replace(self, classes=classes), Marks.of(tokenizer)
+        return OpenGuide(known, network, index_V, ours, Marks.of(theirs).start, between)
 
 
 @dataclass
@@ -90,7 +89,7 @@ class OpenGuide:
     """A guide with its weights; no module, since checkpoints and optimizers ignore it.
 
     Attributes:
-        guide: Its options.
+        guide: Its options, with the names of its classes.
         network: The classifier, frozen.
         index_V: Its id of each token of the summaries.
         marks: Marks of the summaries' tokenizer.
@@ -127,7 +126,9 @@ class OpenGuide:
             mask_BC: True where one is real.
         """
         token_BC, mask_BC = self.beginning(token_BC, mask_BC)
-        return self.network(self.index_V[token_BC], mask_BC).float().log_softmax(-1)
+        index_BC = self.index_V[token_BC]
+        index_BC[:, :1] = self.start  # one mark of ours may be both start and end
+        return self.network(index_BC, mask_BC).float().log_softmax(-1)
 
     def beginning(self, token_BC: Tensor, mask_BC: Tensor) -> tuple[Tensor, Tensor]:
         """Texts cut to the classifier's positions, their end mark kept."""
@@ -296,5 +297,4 @@ def counterparts(ours: Any, theirs: Any, source: str) -> Tensor:
             f"the guide {source} has no counterpart of {len(lost)} of {len(own)} tokens of the "
             f"summaries, such as {shown}: train one with the tokenizer {ours.name_or_path}"
         )
-    unknown = theirs.unk_token_id or 0
-    return torch.tensor([unknown if its < 0 else its for its in found])
+    return torch.tensor([theirs.unk_token_id or 0 if its < 0 else its for its in found])

@@ -130,6 +130,11 @@ def test_one_mark_for_start_end_and_padding_is_read_as_the_end_and_texts_have_th
     ids = torch.tensor([theirs.convert_tokens_to_ids(["<s>", "cat", "sat"])])
     with torch.no_grad():
         torch.testing.assert_close(found, model(input_ids=ids).logits.log_softmax(-1))
+    text = torch.tensor([[ours.eos_token_id, *mine, ours.eos_token_id]])
+    ids = torch.tensor([theirs.convert_tokens_to_ids(["<s>", "cat", "sat", "</s>"])])
+    with torch.no_grad():
+        expected = model(input_ids=ids).logits.log_softmax(-1)
+    torch.testing.assert_close(opened.read(text, torch.ones(1, 4, dtype=torch.bool)), expected)
 
 
 def test_a_guide_that_lacks_tokens_is_refused_with_their_number(tmp_path):
@@ -175,6 +180,13 @@ def test_targets_are_classes_of_the_guide(tmp_path):
         Guide(str(tmp_path), classes=["wrong", "true"]).open(tokenizer, STANCES)
     facts = Guide(str(tmp_path), classes=["wrong", "true"], target="true").open(tokenizer, STANCES)
     assert facts.targets(torch.tensor([0, -100])).tolist() == [1, 1]
+
+
+def test_the_target_of_a_guide_without_classes_is_one_of_the_stances(tmp_path):
+    tokenizer = words(tmp_path, ROBERTA)
+    save_classifier(tmp_path, tokenizer)
+    always = Guide(str(tmp_path), target="right").open(tokenizer, STANCES)
+    assert always.targets(torch.tensor([0, -100])).tolist() == [2, 2]
 
 
 def test_a_network_may_have_more_tokens_than_the_tokenizer(tmp_path):
