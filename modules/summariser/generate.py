@@ -24,7 +24,6 @@ from modules.summariser.blocks import check_size, spans
 from modules.summariser.network.denoiser import Denoiser
 from modules.summariser.orders import Orders
 from modules.summariser.processes.diffusion import Diffusion
-from modules.summariser.processes.masked import NEVER
 from modules.summariser.processes.process import Process, Tokens
 from modules.summariser.processes.projection import Greedy, MultiHot, Projection, TopP, closed
 from modules.summariser.steering.control import Steering
@@ -103,8 +102,8 @@ class SummarySampler:
         guidance: Of a network that is told stances; None for one that is not.
 
     Raises:
-        ValueError: Options that cannot be combined, or too many steps; or a guide sees what the
-            network predicts of articles, and it predicts nothing.
+        ValueError: Options that cannot be combined, too many steps, or none that is steered; or a
+            guide sees what the network predicts of articles, and it predicts nothing.
     """
 
     def __init__(
@@ -131,6 +130,8 @@ class SummarySampler:
                 "articles: let it see `summary` or `article_and_summary`"
             )
         self.path = spaced(generation.num_steps, generation.spacing, num_steps)
+        if self.steering is not None:
+            self.steering.control.check_due([step / num_steps for step in self.path[:-1]])
         signals: list[float] = diffusion.schedule.signal(torch.tensor(self.path)).tolist()
         self.signals = signals
         self.cost = Cost()
@@ -248,14 +249,11 @@ class SummarySampler:
         predicted: ArticleLogits,
     ) -> Tensor:
         """Logits after control, whose classifiers read what is written before as well."""
-        size = (*written_BW.shape, self.alphabet.size)
-        written_BWV = logits_BKV.new_full(size, NEVER).scatter_(-1, written_BW[..., None], 0.0)
-        whole_BSV = torch.cat([written_BWV, logits_BKV], 1) if size[1] else logits_BKV
-        given = orders.asked_B, orders.article_BC, orders.mask_BC, predicted
-        moved = steering.steer(whole_BSV, *given)
+        given = orders.asked_B, orders.article_BC, orders.mask_BC, predicted, written_BW
+        moved = steering.steer(logits_BKV, *given)
         self.cost.guide += moved.num_passes
         self.cost.num_broken += int(moved.is_broken_B.sum())
-        return moved.logits_BSV[:, size[1] :]
+        return moved.logits_BSV
 
     def projected(self, logits_BKV: Tensor, orders: Orders, is_last: bool) -> Tokens:
         """Tokens of a block."""

@@ -1,6 +1,7 @@
 """Steering predicted logits by the gradients of classifiers (P^3Sum, sec. 3.2, eq. 3).
 
-Shape legend: B = summaries, S = positions, V = vocabulary, K = classes.
+Shape legend: B = summaries, S = positions that are denoised, V = vocabulary, K = classes,
+W = positions that are written before, of a summary in blocks.
 """
 
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from modules.diffusion.guidance import gradient
 from modules.summariser.steering.guide import ArticleLogits, Guide, OpenGuide
@@ -33,7 +35,7 @@ class Control:
         strength: lambda, the factor on the gradient with respect to the logits.
         divergence: Instead of `strength`: the factor of each summary is such that its tokens'
             probabilities move by this Kullback-Leibler divergence (guided from unguided), in nats a
-            position on average.
+            position that is denoised, on average.
         objective: What rises.
         every: Steps of diffusion from one guided step to the next.
         only_while_wrong: Whether summaries that the guides already read as wanted are left alone.
@@ -60,12 +62,29 @@ class Control:
         low, high = self.window
         if not 0 <= low <= high <= 1:
             raise ValueError(f"window must rise within [0, 1], got {low} to {high}")
+        if self.batch_mean and self.divergence is not None:
+            raise ValueError("batch_mean must be off where divergence decides the size of a step")
 
     @property
     def is_on(self) -> bool:
         """Whether anything is steered."""
         size = self.strength if self.divergence is None else self.divergence
         return bool(self.guides) and size > 0
+
+    def check_due(self, times: Sequence[float]) -> None:
+        """Refuse options by which no step is guided.
+
+        Args:
+            times: t / T of the steps of generation, from the noisy end.
+
+        Raises:
+            ValueError: None is.
+        """
+        if not any(self.is_due(number, time) for number, time in enumerate(times)):
+            raise ValueError(
+                f"control.window {self.window[0]} to {self.window[1]} with every {self.every} "
+                f"holds none of the {len(times)} steps of generation: widen it"
+            )
 
     def is_due(self, number: int, time: float) -> bool:
         """Whether a step is guided.
@@ -118,6 +137,7 @@ class Steering:
         article_BC: Tensor,
         mask_BC: Tensor,
         predicted: ArticleLogits | None = None,
+        written_BW: Tensor | None = None,
     ) -> Steered:
         """Move logits towards the stance that is asked of each summary.
 
@@ -127,13 +147,14 @@ class Steering:
             article_BC: Tokens of the articles.
             mask_BC: True where one is real.
             predicted: What the network predicts of them, where a guide sees it.
+            written_BW: Tokens that are written before; guides read them, and nothing moves them.
         """
         article = article_BC, mask_BC
         shown = [[*article, *mixture(one, predicted)] for one in self.guides]
         right = list[Tensor]()
 
         def score(z_BSV: Tensor) -> Tensor:
-            share_BSV, total_B = z_BSV.softmax(-1), z_BSV.new_zeros(len(z_BSV))
+            share_BSV, total_B = behind(written_BW, z_BSV.softmax(-1)), z_BSV.new_zeros(len(z_BSV))
             for guide, before in zip(self.guides, shown, strict=True):
                 target_B = guide.targets(asked_B)
                 log_p_BK = guide.log_p(share_BSV, *before)
@@ -177,6 +198,14 @@ def mixture(guide: OpenGuide, predicted: ArticleLogits | None) -> list[Tensor]:
     if predicted is None:
         raise ValueError(f"the guide {guide.guide.source} sees `predicted`, but nothing is")
     return [guide.mixtures(predicted())]
+
+
+def behind(written_BW: Tensor | None, share_BSV: Tensor) -> Tensor:
+    """Shares of whole summaries, [B, W + S, V]: all of a token where it is written."""
+    if written_BW is None or not written_BW.shape[1]:
+        return share_BSV
+    written_BWV = F.one_hot(written_BW, share_BSV.shape[-1]).to(share_BSV.dtype)
+    return torch.cat([written_BWV, share_BSV], 1)
 
 
 def raised(log_p_BK: Tensor, target_B: Tensor, objective: Objective) -> Tensor:

@@ -250,6 +250,13 @@ def test_a_window_is_of_the_times_that_the_network_sees(spacing):
     assert which.cost.guide == sum(0.3 <= one <= 0.8 for one in net.times)
 
 
+@pytest.mark.parametrize("options", [{"window": (0.4, 0.45)}, {"window": (0.0, 0.8), "every": 4}])
+def test_a_control_that_no_step_of_generation_obeys_is_refused(options):
+    """Four steps, at 1, 0.75, 0.5 and 0.25."""
+    with pytest.raises(ValueError, match="holds none of the 4 steps of generation"):
+        sampler(network(), likes(**options), num_steps=4)
+
+
 @dataclass(frozen=True)
 class Spy(SelfConditioning):
     """Remembers the predictions that it is shown."""

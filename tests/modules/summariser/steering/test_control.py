@@ -226,6 +226,26 @@ def test_steered_logits_have_the_divergence_that_was_asked_for(folder, tokenizer
     assert found.tolist() == pytest.approx([0.02] * NUM, rel=0.01)
 
 
+@pytest.mark.parametrize("options", [{"strength": 50.0}, {"divergence": 0.02}])
+def test_what_is_written_before_is_read_but_neither_moved_nor_counted(
+    folder, tokenizer, case, options
+):
+    """By lambda a block moves as it would at the end of a whole summary of sure tokens."""
+    logits, _, article, mask = case
+    how = steering(tokenizer, Guide(str(folder)), **options)
+    written = torch.randint(5, logits.shape[-1], (NUM, 9))
+    moved = how.steer(logits, ASKED, article, mask, None, written).logits_BSV
+    if "divergence" in options:
+        after = moved.double().log_softmax(-1)
+        found = (after.exp() * (after - logits.double().log_softmax(-1))).sum(-1).mean(-1)
+        assert found.tolist() == pytest.approx([0.02] * NUM, rel=0.01)
+        return
+    sure = torch.full((NUM, 9, logits.shape[-1]), -1e4).scatter(-1, written[..., None], 0.0)
+    whole = how.steer(torch.cat([sure, logits], 1), ASKED, article, mask).logits_BSV
+    torch.testing.assert_close(moved, whole[:, 9:])
+    assert not torch.allclose(moved, steer(how, case).logits_BSV)
+
+
 @dataclass
 class Broken:
     """A guide whose gradient is not finite for one summary."""
@@ -296,6 +316,7 @@ def test_steps_are_guided_by_number_and_time():
 
 
 IMPOSSIBLE = [{"strength": -1.0}, {"divergence": -0.1}, {"every": 0}, {"window": (0.5, 0.2)}]
+IMPOSSIBLE.append({"divergence": 0.1, "batch_mean": True})
 
 
 @pytest.mark.parametrize("options", IMPOSSIBLE)
