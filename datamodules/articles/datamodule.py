@@ -218,6 +218,11 @@ class ArticleData(ResumableData):
             self._articles[part] = self._apart(found) if part == "train" else found
         return self._articles[part]
 
+    @property
+    def knows_summary_stances(self) -> bool:
+        """Whether the stance of any training summary is known."""
+        return any(one.summary_stance for one in self.articles("train"))
+
     def _apart(self, found: list[Article]) -> list[Article]:
         """Training articles without those that are evaluated; says how many."""
         if not self.drop_leaks:

@@ -111,6 +111,12 @@ class Summariser(EvaluatingSystem):
 
     # Training
 
+    @override
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        if self.stance_token is not None:
+            self.stance_token.check(getattr(self.trainer, "datamodule", None))
+
     def training_step(self, batch: ArticleBatch, batch_idx: int) -> Tensor:
         """Cross-entropy of the summaries' tokens, averaged over those of the whole step."""
         total, num = self.training_loss(batch), batch["num_targets"]

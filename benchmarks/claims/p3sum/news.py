@@ -61,7 +61,7 @@ class Titles:
             for (question, reference), text in zip(self.questions(), texts, strict=True)
         ]
         system = self.system
-        judging = JudgedSummaries(system.readers, {one.source for one in system.control.guides})
+        judging = JudgedSummaries(system.readers, system.guide_sources)
         judging.add(answers)
         scores = {k: v for one in system.measures for k, v in one.score(answers).items()}
         rates = {k: fmean(v) for k, v in scores.items()} | judging.row() | {"gigaflops": cost}

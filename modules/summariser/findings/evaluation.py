@@ -94,7 +94,7 @@ class EvaluatingSystem(SummarisingSystem):
     def on_test_epoch_start(self) -> None:
         """Start the sums, and what judges read."""
         self.on_validation_epoch_start()
-        self.judging = JudgedSummaries(self.readers, {one.source for one in self.control.guides})
+        self.judging = JudgedSummaries(self.readers, self.guide_sources)
 
     def test_step(self, batch: ArticleBatch, batch_idx: int) -> None:
         """Add the loss of a batch, and measure and judge all its summaries."""
@@ -104,6 +104,13 @@ class EvaluatingSystem(SummarisingSystem):
     def on_test_epoch_end(self) -> None:
         """Log the exact means over all ranks, and what judges say of all summaries."""
         self._log_evaluation("test", self.judging.row())
+
+    @property
+    def guide_sources(self) -> list[str]:
+        """Of all guides: those that steer, and the one that tells the network stances."""
+        token = self.stance_token
+        guides = [*self.control.guides, token.guide if token is not None else None]
+        return [one.source for one in guides if one is not None]
 
     @override
     def gather(self) -> None:

@@ -8,6 +8,7 @@ says what the correction assumes.
 import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,11 +46,13 @@ class JudgedSummaries:
 
     Args:
         readers: Who reads stances.
-        sources: Of the classifiers that summaries are steered by: readers of these are the guides.
+        sources: Of the classifiers that summaries are steered by or networks learnt stances from:
+            readers of these are the guides.
     """
 
     def __init__(self, readers: Sequence[StanceReader], sources: Collection[str]):
-        self.guides = [one for one in readers if getattr(one, "source", None) in sources]
+        known = {located(one) for one in sources}
+        self.guides = [one for one in readers if located(getattr(one, "source", "")) in known]
         others = [one for one in readers if one not in self.guides]
         is_useful = [bool(self.guides) or labelled(one) is not None for one in others]
         self.judges = [one for one, use in zip(others, is_useful, strict=True) if use]
@@ -123,6 +126,11 @@ class Columns:
     def judged(self, is_met_N: NDArray[np.bool_]) -> Judged:
         """Beside what another meets."""
         return Judged(self.wanted_N, self.read_N, self.article_N, is_met_N)
+
+
+def located(source: str) -> str:
+    """A folder by its whole path, however it is spelt; a hub id as it is."""
+    return str(Path(source).resolve()) if source and Path(source).exists() else source
 
 
 def labelled(reader: StanceReader) -> Labelled | None:

@@ -32,7 +32,8 @@ class StanceToken:
     Attributes:
         guide: Classifier that reads the stance of a training summary where the data do not know
             it; None where they do.
-        dropped: Share of training examples that are told nothing.
+        dropped: Share of training examples that are told nothing; where it is 0, guidance has
+            nothing to go away from.
         guidance: How far generation goes beyond what is told: w = 1 asks the network that is told
             alone, w = 0 the one that is not, any other asks both.
     """
@@ -42,11 +43,31 @@ class StanceToken:
     guidance: Guidance = field(default_factory=Guidance)
 
     def __post_init__(self) -> None:
-        """Refuse what is no share, and a guide that reads no stances."""
-        if not 0 <= self.dropped <= 1:
-            raise ValueError(f"dropped must lie in [0, 1], got {self.dropped}")
+        """Refuse shares that train nothing, and a guide that reads no stances."""
+        if not 0 <= self.dropped < 1:
+            raise ValueError(f"dropped must lie in [0, 1), got {self.dropped}")
+        if self.guide is not None and not self.dropped and self.guidance.is_on:
+            raise ValueError(
+                "guidance asks a network that is told nothing, which dropped 0 never trains: "
+                "let it be above 0, or guidance.scale 1"
+            )
         if self.guide is not None and self.guide.target is not None:
             raise ValueError("the guide of a stance token reads stances: leave out its target")
+
+    def check(self, data: object) -> None:
+        """Refuse to train a network that is never told a stance.
+
+        Args:
+            data: The data module; others than `ArticleData` do not say what they know.
+
+        Raises:
+            ValueError: The data know the stance of no training summary, and no guide reads it.
+        """
+        if self.guide is None and not getattr(data, "knows_summary_stances", True):
+            raise ValueError(
+                "stance_token: no training summary has a known stance: give stance_token.guide a "
+                "classifier, or the data a column summary_stance"
+            )
 
 
 class StanceTeller:

@@ -5,6 +5,7 @@ from itertools import islice
 import torch
 
 from datamodules.articles.datamodule import ArticleData
+from datamodules.articles.source import Article
 from tests.fixtures.articles import (
     LONG,
     SHORT,
@@ -206,3 +207,9 @@ def test_training_asks_for_the_stance_of_the_article_whatever_a_user_asks_for(da
 def test_a_tokenizer_may_be_trained_on_the_training_articles_and_their_summaries(data):
     found = list(data(*stories(3)).training_documents())
     assert found == [one.text for one in stories(3)] + [f"sum {n}" for n in range(3)]
+
+
+def test_data_say_whether_they_know_the_stance_of_a_training_summary(data):
+    known = Article("k", "f:9", "A text.", "A title.", "left", (), "right")
+    assert not data(*stories(3)).knows_summary_stances
+    assert data(*stories(3), known).knows_summary_stances

@@ -16,6 +16,7 @@ from modules.summariser.marks import Marks
 from modules.summariser.network.prefix import PrefixDenoiser
 from modules.summariser.steering.control import Control, Steering
 from modules.summariser.steering.guide import Guide
+from modules.summariser.steering.stance_token import StanceToken
 from modules.summariser.system import Summariser
 from tests.fixtures.summarisers import ROBERTA, STANCES, save_classifier, words
 
@@ -226,3 +227,28 @@ def test_ranks_with_random_numbers_of_their_own_decide_alike(folder, monkeypatch
     first, second = list(decisions(*drawn)), list(decisions(*drawn.flip(0)))
     assert first == second
     assert 150 < sum(first) < 250
+
+
+def test_a_stance_token_that_no_training_summary_could_be_told_is_refused(folder):
+    whole = made(folder, stance_token=StanceToken())
+    whole.stand_in.datamodule.knows_summary_stances = False
+    with pytest.raises(ValueError, match="no training summary has a known stance"):
+        whole.on_fit_start()
+    whole.stand_in.datamodule.knows_summary_stances = True
+    whole.on_fit_start()
+    read = made(folder, stance_token=StanceToken(Guide(folder)))
+    read.stand_in.datamodule.knows_summary_stances = False
+    read.on_fit_start()
+
+
+def test_who_tells_the_network_stances_is_no_judge_of_them(folder):
+    whole = made(folder, control=Control([Guide("a")]), stance_token=StanceToken(Guide("b")))
+    assert whole.guide_sources == ["a", "b"]
+    assert made(folder).guide_sources == []
+
+
+def test_another_stance_token_is_not_told_by_the_last_one(folder):
+    whole = made(folder, stance_token=StanceToken(dropped=0.1))
+    assert whole.teller.token.dropped == 0.1
+    whole.stance_token = StanceToken(dropped=0.5)
+    assert whole.teller.token.dropped == 0.5

@@ -116,6 +116,16 @@ def test_an_exact_reader_shows_how_a_guide_flatters_itself():
     assert "newsroom_corrected" not in found
 
 
+def test_a_guide_is_one_however_its_folder_is_spelt():
+    spelt = Told("guide")
+    spelt.source = "assets/newsroom_guide/"
+    known = {"assets/newsroom_guide"}
+    assert JudgedSummaries([spelt, Told("judge")], known).guides == [spelt]
+    hub = Told("judge")
+    hub.source = "owner/newsroom_guide"
+    assert JudgedSummaries([hub], known).guides == []
+
+
 def test_without_guides_and_labels_nothing_is_read():
     judging = JudgedSummaries([Told("judge"), NewsroomMeasures()], set())
     judging.add(answers(("left", "none", "unheard")))

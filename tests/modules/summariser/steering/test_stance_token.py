@@ -197,7 +197,9 @@ def test_what_the_data_know_is_told_and_only_the_rest_is_read(teller):
     assert torch.equal(StanceTeller(StanceToken(), None).learnt(batch), known)
 
 
-@pytest.mark.parametrize(("share", "low", "high"), [(0.1, 0.09, 0.11), (0.0, 0, 0), (1.0, 1, 1)])
+@pytest.mark.parametrize(
+    ("share", "low", "high"), [(0.1, 0.09, 0.11), (0.0, 0, 0), (0.9, 0.89, 0.91)]
+)
 def test_that_share_of_examples_is_told_nothing(teller, share, low, high):
     torch.manual_seed(0)
     made = StanceTeller(StanceToken(Guide(GUIDE), dropped=share), teller[1].guide)
@@ -208,7 +210,10 @@ def test_that_share_of_examples_is_told_nothing(teller, share, low, high):
 
 
 def test_odd_options_are_refused():
-    with pytest.raises(ValueError, match=r"dropped must lie in \[0, 1\], got 1.5"):
-        StanceToken(Guide(GUIDE), dropped=1.5)
+    for dropped in (-0.5, 1.0):
+        with pytest.raises(ValueError, match=r"dropped must lie in \[0, 1\), got"):
+            StanceToken(Guide(GUIDE), dropped=dropped)
+    with pytest.raises(ValueError, match="which dropped 0 never trains"):
+        StanceToken(Guide(GUIDE), dropped=0.0, guidance=Guidance(2.0))
     with pytest.raises(ValueError, match="reads stances: leave out its target"):
         StanceToken(Guide(GUIDE, target="left"))
