@@ -41,11 +41,11 @@ class GapSentences(ArticleSource):
         most: int = 16,
         passages: int | None = None,
     ):
-        limits = {"sentences": 3, "least": 1, "most": least}
-        check_bounds({"sentences": sentences, "least": least, "most": most}, limits)
         self.source = source
         self.sentences, self.least, self.most = sentences, least, most
         self.passages = passages
+        check_bounds(vars(self), {"sentences": 3, "least": 1, "most": least})
+        check_bounds({"passages": 1 if passages is None else passages}, {"passages": 1})
 
     @property
     @override
@@ -71,7 +71,8 @@ class GapSentences(ArticleSource):
             if at is not None:
                 rest = " ".join(passage[:at] + passage[at + 1 :])
                 name = f"{article.id}.{number + 1}"
-                yield replace(article, id=name, text=rest, summary=passage[at])
+                made = replace(article, id=name, text=rest, summary=passage[at])
+                yield replace(made, summary_stance="")  # that of another summary
 
 
 def principal(sentences: list[str], least: int, most: int) -> int | None:

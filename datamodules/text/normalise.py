@@ -50,5 +50,5 @@ class HiddenNames:
 
 def read_names(file: str) -> Sequence[str]:
     """The names of a file, one a line."""
-    lines = Path(file).read_text(encoding="utf-8").splitlines()
-    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    lines = map(str.strip, Path(file).read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line and not line.startswith("#")]

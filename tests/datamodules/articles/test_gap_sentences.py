@@ -40,6 +40,12 @@ def test_the_sentence_that_its_passage_repeats_most_is_the_summary_of_the_others
     assert (found.id, found.origin) == ("a.1", "file:1")
 
 
+def test_a_passage_has_the_stance_of_its_article_but_its_summary_none_that_is_known():
+    article = Article("a", "f:1", TEXT, "Rain.", "left", (), "right")
+    [found] = GapSentences(Given(article)).articles()
+    assert (found.stance, found.summary_stance) == ("left", "")
+
+
 def test_passages_follow_each_other_and_short_rests_are_left_out():
     found = pairs(TEXT, sentences=3, least=3)
     assert [one.id for one in found] == ["a.1", "a.2"]
@@ -56,7 +62,7 @@ def test_unusable_articles_stay_listed():
     assert list(GapSentences(Given(bad)).articles()) == [bad]
 
 
-@pytest.mark.parametrize("options", [{"sentences": 2}, {"least": 9, "most": 8}])
+@pytest.mark.parametrize("options", [{"sentences": 2}, {"least": 9, "most": 8}, {"passages": 0}])
 def test_sizes_that_give_no_pair_are_refused(options):
     with pytest.raises(ValueError, match="must be at least"):
         GapSentences(Given(), **options)

@@ -23,7 +23,7 @@ def test_whole_names_in_their_own_case_are_hidden_the_longest_first(text, hidden
 
 def test_a_file_gives_a_name_a_line_without_its_comments(tmp_path):
     file = tmp_path / "names.txt"
-    file.write_text("# outlets\nVox\n\n  Salon \n")
+    file.write_text("# outlets\n  # by name\nVox\n\n  Salon \n")
     assert HiddenNames(str(file), by="X").hide("Vox, Salon # outlets") == "X, X # outlets"
 
 
