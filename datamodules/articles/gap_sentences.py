@@ -21,6 +21,9 @@ class GapSentences(ArticleSource):
     The principal sentence is the one whose words the rest of its passage repeats most: by the F1
     of single words, as ROUGE-1 counts them, the first of several equal ones.
 
+    `ArticleData.drop_leaks` compares a passage, not the article that it is taken from: passages of
+    an article that is evaluated stay.
+
     Args:
         source: The articles; their own summaries are not used.
         sentences: Sentences of a passage. Passages follow each other; a last one of fewer than

@@ -27,7 +27,8 @@ class Part:
         """One block of each whole summary, drawn evenly among those up to the one that ends it.
 
         Its weight is their number, so that the mean over draws is the sum over blocks. Blocks
-        behind the end are never written.
+        after the end are never written: they add no loss, though their positions count in its mean
+        where padding is learned.
 
         Args:
             mask_BS: True on tokens and the end.
