@@ -46,7 +46,7 @@ PARTS: dict[str, Callable[[Claims], None]] = {
 
 
 def measure(bench: Bench) -> None:
-    """Stance kept by steering, against what else could keep it; 20 minutes of a core."""
+    """Stance kept by steering, against what else could keep it; parts say how long they take."""
     claims = Claims(bench)
     for name, part in PARTS.items():
         if bench.wants(name):
