@@ -10,6 +10,7 @@ from datamodules.articles.datamodule import ArticleData
 from datamodules.articles.files import ArticleFiles, ArticleHub
 from datamodules.articles.source import Article
 from datamodules.records.document import BadSample
+from datamodules.text.normalise import HiddenNames
 from tests.fixtures.articles import write_rows
 
 REAL = Path(os.environ.get("TRAINER_DATA", "data"))
@@ -231,7 +232,7 @@ def test_the_swap_layer_reads_three_articles_of_an_event_and_never_its_neutral_t
     rows = [
         {"id": 7 + n, "roundup": "The neutral text."}
         | {f"{side}_lean": leans[n] for side, leans in sides.items()}
-        | {f"{side}_text": f"{side} words" if leans[n] else "" for side, leans in sides.items()}
+        | {f"{side}_text": f"{side} of CNN" if leans[n] else "" for side, leans in sides.items()}
         | {f"{side}_title": f"{side} title" if leans[n] else "" for side, leans in sides.items()}
         for n in range(2)
     ]
@@ -240,11 +241,13 @@ def test_the_swap_layer_reads_three_articles_of_an_event_and_never_its_neutral_t
     monkeypatch.setenv("TRAINER_DATA", str(tmp_path))
     layer = OmegaConf.to_container(OmegaConf.load("configs/p3sum/data/swap.yaml"), resolve=True)
     given = layer["data"]["init_args"]
-    found = [
-        one for source in given["test"] for one in ArticleFiles(**source["init_args"]).articles()
-    ]
+    found = []
+    for source in given["test"]:
+        options = source["init_args"]
+        options["hide"] = HiddenNames(**options["hide"])
+        found += ArticleFiles(**options).articles()
     assert [(one.id, one.stance, one.text, one.summary) for one in found] == [
-        (f"{side} {number}", side, f"{side} words", f"{side} title")
+        (f"{side} {number}", side, f"{side} of the outlet", f"{side} title")
         for side, numbers in (("left", [7, 8]), ("center", [7]), ("right", [8]))
         for number in numbers
     ]
