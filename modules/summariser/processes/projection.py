@@ -46,11 +46,8 @@ class Greedy(Projection):
 
 
 @dataclass(frozen=True)
-class TopP(Projection):
-    """One token, drawn from the nucleus: the fewest tokens whose probabilities reach p.
-
-    A token is drawn from all and kept if it is in the nucleus, which shows without sorting: the
-    tokens before it hold less than p. What is not kept, a share of 1 - p, is drawn again.
+class NucleusProjection(Projection):
+    """Onto tokens of the nucleus: the fewest tokens whose probabilities reach p.
 
     Attributes:
         p: Probability of the nucleus.
@@ -59,8 +56,18 @@ class TopP(Projection):
     p: float = 0.95
 
     def __post_init__(self) -> None:
-        """Refuse what is no probability."""
-        check_p(self.p)
+        """Refuse what is no probability of a nucleus."""
+        if not 0 < self.p <= 1:
+            raise ValueError(f"p must lie in (0, 1], got {self.p}")
+
+
+@dataclass(frozen=True)
+class TopP(NucleusProjection):
+    """One token, drawn from the nucleus.
+
+    A token is drawn from all and kept if it is in the nucleus, which shows without sorting: the
+    tokens before it hold less than p. What is not kept, a share of 1 - p, is drawn again.
+    """
 
     @override
     def project(self, logits_BSV: Tensor, generators: Sequence[torch.Generator]) -> Tokens:
@@ -86,18 +93,8 @@ class TopP(Projection):
 
 
 @dataclass(frozen=True)
-class MultiHot(Projection):
-    """All tokens of the nucleus at once.
-
-    Attributes:
-        p: Probability of the nucleus.
-    """
-
-    p: float = 0.95
-
-    def __post_init__(self) -> None:
-        """Refuse what is no probability."""
-        check_p(self.p)
+class MultiHot(NucleusProjection):
+    """All tokens of the nucleus at once."""
 
     @override
     def project(self, logits_BSV: Tensor, generators: Sequence[torch.Generator]) -> Tokens:
@@ -189,9 +186,3 @@ def uniforms(generators: Sequence[torch.Generator], num: int, device: torch.devi
         torch.rand(num, generator=one, device=one.device, dtype=torch.float32) for one in generators
     ]
     return (torch.stack(rows) if rows else torch.zeros(0, num)).to(device)
-
-
-def check_p(p: float) -> None:
-    """Refuse what is no probability of a nucleus."""
-    if not 0 < p <= 1:
-        raise ValueError(f"p must lie in (0, 1], got {p}")
