@@ -19,6 +19,7 @@ import torch
 
 from modules.causal_lm.generate import cut
 from modules.causal_lm.tokens.ends import StopStrings, ends_of, new_text, token_ids, up_to_end
+from modules.causal_lm.tokens.prompts import continuation_ids
 from modules.decoding.branches.branches import Branch, Branches
 from modules.decoding.branches.generate import generate
 from modules.decoding.branches.likelihood import Likelihood, loglikelihood
@@ -276,14 +277,7 @@ class Decoder:
         first = self.branches.first
         prompt = first.prompt(fields_of(question), first.tokenizer)
         is_encoded = first.model.config.is_encoder_decoder
-        prompt_ids: list[int] = self.tokenizer.encode(prompt, add_special_tokens=False)
-        whole: list[int] = self.tokenizer.encode(prompt + text, add_special_tokens=False)
-        is_prefix = whole[: len(prompt_ids)] == prompt_ids and not is_encoded
-        ids = whole[len(prompt_ids) :] if is_prefix else []
-        ids = ids or self.tokenizer.encode(text, add_special_tokens=False)
-        if not ids:
-            raise ValueError(f"the continuation {text!r} has no token")
-        return list(ids)
+        return continuation_ids(self.tokenizer, "" if is_encoded else prompt, text)
 
 
 def own_ends(branch: Branch) -> set[int]:

@@ -46,3 +46,21 @@ def document_prefix(tokenizer: Any, text: str) -> list[int]:
     while ids[:1] == [start]:
         ids = ids[1:]
     return [start, *ids]
+
+
+def continuation_ids(tokenizer: Any, prompt: str, text: str) -> list[int]:
+    """Ids of a text that follows a prompt, as the two are tokenised together.
+
+    The prompt keeps its own ids: where its last one would merge with the text, the text is
+    tokenised alone.
+
+    Raises:
+        ValueError: The text has no token.
+    """
+    prompt_ids: list[int] = tokenizer.encode(prompt, add_special_tokens=False)
+    whole: list[int] = tokenizer.encode(prompt + text, add_special_tokens=False)
+    ids = whole[len(prompt_ids) :] if whole[: len(prompt_ids)] == prompt_ids else []
+    ids = ids or tokenizer.encode(text, add_special_tokens=False)
+    if not ids:
+        raise ValueError(f"the continuation {text!r} has no token")
+    return list(ids)
