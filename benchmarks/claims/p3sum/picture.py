@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from modules.summariser.findings.sheet import SIZE, Sheet, font
+from modules.drawing.sheet import SIZE, Sheet, font
 
 ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "benchmarks" / "results"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from modules.summariser.findings.sheet import BLACK, Sheet, length, wrapped
+from modules.drawing.sheet import BLACK, Sheet, length, wrapped
 from modules.summariser.findings.trace import Record, Trace, spread
 
 LEFT, WIDE, STRIP, BARS, GAP = 190, 520, 46, 62, 12

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from modules.diffusion.schedule import CosineSchedule
-from modules.summariser.findings.sheet import length, wrapped
 from modules.summariser.findings.trace import Trace, Tracer, changes
 from modules.summariser.findings.trace_picture import PALETTE, picture, pictures
 from modules.summariser.generate import Generation, SummarySampler
@@ -215,13 +214,3 @@ def test_a_picture_holds_a_few_summaries():
     assert list(found) == ["traces/000.png", "traces/001.png", "traces/002.png"]
     heights = [one.height for one in found.values()]
     assert heights[0] == heights[1] > heights[2]
-
-
-def test_long_texts_are_wrapped_and_cut():
-    text = " ".join(["word"] * 60)
-    lines = wrapped(text, 200, 3)
-    assert len(lines) == 3
-    assert all(length(line.removesuffix(" ...")) <= 200 for line in lines)
-    assert lines[2].endswith(" ...")
-    assert wrapped("short", 200, 3) == ["short"]
-    assert wrapped(text, 1e9, 3) == [text]

@@ -1,0 +1,1 @@
+"""Pictures drawn line by line, without a plotting library."""

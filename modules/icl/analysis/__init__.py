@@ -1,0 +1,1 @@
+"""What sets the documents that support in-context learning apart from others."""
