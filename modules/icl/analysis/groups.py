@@ -2,7 +2,7 @@
 
 The paper's intervals are over seeds, that is over random groups (Han et al., 2023, sec. 4: 32 of
 them). They say how well the mean of random groups is known, and shrink with their number: one more
-random group in place of the supportive one lies outside of them most of the time. Whether the
+random group in place of the supportive one lies outside of them three times of four. Whether the
 supportive group is unlike a random one is answered by the spread of single random groups, which
 stands beside.
 
