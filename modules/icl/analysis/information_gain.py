@@ -74,8 +74,8 @@ def information_gain(
         batch_tokens: Tokens of a forward pass, or one longest block where that is more.
 
     Raises:
-        ValueError: The lengths do not divide each other, no sequence is long enough, or the model
-            is in training mode or cannot read such a block.
+        ValueError: A long context is no multiple of the short one or does not divide the longest,
+            no sequence is long enough, or the model is in training mode or cannot read that far.
     """
     check(network, short, longs)
     contexts, span = (short, *longs), 2 * max(longs)
@@ -83,7 +83,7 @@ def information_gain(
     num_N = torch.tensor([len(one) for one in pieces])
     if not num_N.sum():
         raise ValueError(f"no sequence has {span} tokens, twice the longest context")
-    is_scored_K = scored(span, contexts)
+    is_scored_K = scored(span, short)
     parts = torch.cat(pieces).split(max(1, batch_tokens // span))
     rows = [
         [block_nats(network, part_UK, 2 * one)[:, is_scored_K].sum(1) for one in contexts]
@@ -99,16 +99,22 @@ def check(network: LanguageModel, short: int, longs: Sequence[int]) -> None:
     """Refuse contexts that cannot be compared, and a model that drops activations."""
     if not longs or min(longs) <= short or short < 1:
         raise ValueError(f"long contexts must be longer than {short} tokens, got {list(longs)}")
-    if uneven := [one for one in (short, *longs) if max(longs) % one]:
-        raise ValueError(f"contexts of {uneven} tokens do not divide the longest of {max(longs)}")
+    longest = max(longs)
+    if uneven := [one for one in longs if one % short or longest % one]:
+        raise ValueError(
+            f"contexts of {uneven} tokens are no multiple of the short one of {short}, or do not "
+            f"divide the longest of {longest}"
+        )
     if network.training:
         raise ValueError("the model is in training mode, whose dropout would be measured too")
 
 
-def scored(span: int, contexts: Sequence[int]) -> Tensor:
-    """Tokens of a stretch that are not the first of a block of any size, boolean [K]."""
-    position_K = torch.arange(span)
-    return torch.stack([position_K % (2 * one) != 0 for one in contexts]).all(0)
+def scored(span: int, short: int) -> Tensor:
+    """Tokens of a stretch that are not the first of a block of any size, boolean [K].
+
+    Every longer block begins where a short one does.
+    """
+    return torch.arange(span) % (2 * short) != 0
 
 
 def block_nats(network: LanguageModel, token_UK: Tensor, length: int) -> Tensor:
