@@ -19,8 +19,8 @@ from modules.icl.label_rows import LabelRow, as_batch
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What a model reads once.
+class SharedRow:
+    """A row that is read once for several.
 
     Attributes:
         longest: The row that is read.
@@ -130,27 +130,27 @@ def check_room(readable: int | None, choices: Sequence[str], rows: Sequence[Labe
             )
 
 
-def readings(rows: Sequence[Sequence[LabelRow]]) -> list[Reading]:
+def readings(rows: Sequence[Sequence[LabelRow]]) -> list[SharedRow]:
     """What is to be read, each once.
 
     Args:
         rows: Rows of the choices of each question.
     """
-    found = dict[tuple[int, ...], Reading]()
+    found = dict[tuple[int, ...], SharedRow]()
     for several in rows:
         reads = {row.read: row for row in several}
         held = [r for r in reads if any(r == o[: len(r)] for o in reads if len(o) > len(r))]
         longest = [row for r, row in reads.items() if r not in held]
         for row in several:
             holder = next(one for one in longest if one.read[: len(row.read)] == row.read)
-            reading = found.setdefault(holder.read, Reading(holder, []))
+            reading = found.setdefault(holder.read, SharedRow(holder, []))
             reading.rows.extend([row] if row not in reading.rows else [])
     return list(found.values())
 
 
-def batches(readings: Sequence[Reading], tokens_per_batch: int) -> Iterator[list[Reading]]:
+def batches(readings: Sequence[SharedRow], tokens_per_batch: int) -> Iterator[list[SharedRow]]:
     """Readings of like length together, the longest first."""
-    batch = list[Reading]()
+    batch = list[SharedRow]()
     for one in sorted(readings, key=lambda one: -len(one.longest.read)):
         if batch and (len(batch) + 1) * len(batch[0].longest.read) > tokens_per_batch:
             yield batch
@@ -160,7 +160,7 @@ def batches(readings: Sequence[Reading], tokens_per_batch: int) -> Iterator[list
         yield batch
 
 
-def read(language_model: LanguageModel, batch: Sequence[Reading]) -> dict[LabelRow, float]:
+def read(language_model: LanguageModel, batch: Sequence[SharedRow]) -> dict[LabelRow, float]:
     """Log-probabilities of the words of a batch, in float32 at least."""
     made = as_batch([one.longest for one in batch], language_model.model.device)
     L = made["token_BL"].shape[1]

@@ -4,6 +4,9 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
+from datamodules.in_context.task import InContextTask
+from datamodules.questions.datamodule import QuestionData
+from datamodules.synthetic.patterns.questions import PatternQuestions
 from modules.icl.in_context import Scored, calibrated, predictions, scored, summarise
 from tests.fixtures.in_context import label_loss, two_models
 
@@ -146,3 +149,26 @@ def test_questions_that_cannot_be_calibrated_are_named():
         calibrated(odd, "domain")
     with pytest.raises(ValueError, match="there are no questions"):
         summarise([])
+
+
+def test_questions_of_every_source_with_a_prompt_are_scored(models, tmp_path):
+    ours, plain = models
+    path = tmp_path / "rows.csv"
+    lines = [f"the fork is {n},{label}" for n in range(3) for label in ("dax", "wug")]
+    path.write_text("text,label\n" + "\n".join(lines))
+    words = {"dax": "dax", "wug": "wug"}
+    table = InContextTask(str(path), "{text} so", "label", words, num=2, shown=1, separator=" ")
+    tokenizer = AutoTokenizer.from_pretrained("assets/patterns_words")
+    data = QuestionData(test=[table, PatternQuestions(3)], batch_size=5)
+    data.setup("test")
+    [batch] = data.test_dataloader()
+    found = scored(ours, tokenizer, batch)
+    assert [len(one.choices) for one in found] == [2, 2, 3, 3, 3]
+    for one, fields in zip(found, batch["question"], strict=True):
+        wanted = [
+            -label_loss(plain, tokenizer, fields["prompt"], word).item() for word in one.choices
+        ]
+        assert one.log_p == pytest.approx(wanted, rel=1e-7)
+    assert summarise(found).chance == pytest.approx((2 / 2 + 3 / 3) / 5)
+    free = batch | {name: column[:2] for name, column in batch.items()}
+    assert [len(one.content_free) for one in scored(ours, tokenizer, free, "contextual")] == [3, 3]
