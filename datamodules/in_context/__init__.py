@@ -1,0 +1,1 @@
+"""In-context classification tasks: demonstrations and a question, made of labelled rows."""
