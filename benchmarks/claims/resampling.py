@@ -36,7 +36,6 @@ def rate(is_right: Sequence[bool]) -> MedianInterval:
     return resampled(lambda right: float(right.mean()), [float(one) for one in is_right])
 
 
-def gain(before: Sequence[bool], after: Sequence[bool]) -> MedianInterval:
-    """How much larger the share of what is right is, on the same questions, with its interval."""
-    pair = [[float(one) for one in told] for told in (before, after)]
-    return resampled(lambda old, new: float(new.mean() - old.mean()), *pair)
+def gain(before: Sequence[float], after: Sequence[float]) -> MedianInterval:
+    """How much larger a mean or a share of what is right is, on the same questions: paired."""
+    return resampled(lambda old, new: float(new.mean() - old.mean()), before, after)
