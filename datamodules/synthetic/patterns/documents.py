@@ -32,7 +32,7 @@ from datamodules.synthetic.patterns.words import (
     Part,
 )
 
-GRAMMAR = 1
+GRAMMAR = 2
 """Version of words and documents; raised when a text changes, so that cached tokens are rebuilt."""
 
 
@@ -43,15 +43,14 @@ def document(seed: int, index: int, kind: Kind, topics: Part = "seen", num_units
         seed: Which series.
         index: Which document of the series.
         kind: What it is like.
-        topics: Topics of ordinary documents; those of all other kinds are of seen topics.
+        topics: Topics that it may be about.
         num_units: Units of four words, a multiple of four.
     """
-    part = topics if kind == "ordinary" else "seen"
-    rng = Random(f"patterns/{kind}/{part}/{num_units}/{seed}/{index}")
+    rng = Random(f"patterns/{kind}/{topics}/{num_units}/{seed}/{index}")
     if kind == "hard":
-        return hard(rng, num_units)
+        return hard(rng, topics, num_units)
     while True:  # by chance, labels may be those of another kind
-        units = MAKERS[kind](rng, rng.choice(TOPICS[part]), num_units)
+        units = MAKERS[kind](rng, rng.choice(TOPICS[topics]), num_units)
         if structure(units) == kind:
             return " ".join(map(str, units))
 
@@ -105,10 +104,10 @@ def easy(rng: Random, topic: str, num: int) -> list[PatternUnit]:
     return units
 
 
-def hard(rng: Random, num: int) -> str:
+def hard(rng: Random, topics: Part, num: int) -> str:
     """The words of as many units in any order."""
-    seen = [word for word, topic in TOPIC_OF.items() if topic in TOPICS["seen"]]
-    sorts = (seen, CLASSES, LABELS, [*MARKS.values()])
+    known = [word for word, topic in TOPIC_OF.items() if topic in TOPICS[topics]]
+    sorts = (known, CLASSES, LABELS, [*MARKS.values()])
     words = [word for sort in sorts for word in rng.choices(sort, k=num)]
     return " ".join(rng.sample(words, len(words)))
 

@@ -106,7 +106,7 @@ class PatternFacts(QuestionSource):
         ValueError: An option is unknown.
     """
 
-    def __init__(self, topics: Part = "all", of: Literal["word", "class"] = "word"):
+    def __init__(self, topics: Part = "common", of: Literal["word", "class"] = "word"):
         check_choice("topics", topics, get_args(Part))
         check_choice("of", of, ("word", "class"))
         self.topics: Part = topics

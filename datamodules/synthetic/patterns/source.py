@@ -67,13 +67,13 @@ class PatternText(SyntheticText):
         num: Number of documents.
         seed: Seed of the documents; use different seeds for training and test.
         shares: Share of each kind of document; what is left are ordinary ones.
-        topics: Topics of ordinary documents: `seen`, `held_out` for those that are never met with
-            a structure, or `all`. Documents of all other kinds are of seen topics.
+        topics: Topics of ordinary documents: `seen`, `held_out` or `all`.
+        structured_topics: Topics of documents of all other kinds, likewise.
         num_units: Units of four words in a document, a multiple of four.
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
 
     Raises:
-        ValueError: `num` is below 1, `topics` is unknown, or `num_units` is below 8 or no multiple
+        ValueError: `num` is below 1, topics are unknown, or `num_units` is below 8 or no multiple
             of 4.
     """
 
@@ -86,24 +86,30 @@ class PatternText(SyntheticText):
         seed: int = 0,
         shares: KindShares = KindShares(),
         topics: Part = "seen",
+        structured_topics: Part = "seen",
         num_units: int = 8,
         weight: float = 1.0,
     ):
         super().__init__(num, seed, weight)
         check_choice("topics", topics, get_args(Part))
+        check_choice("structured_topics", structured_topics, get_args(Part))
         if num_units < 2 * ROUND or num_units % ROUND:
             raise ValueError(f"num_units must be 8 or more, a multiple of 4, got {num_units}.")
         self.shares = shares
         self.topics: Part = topics
+        self.structured_topics: Part = structured_topics
         self.num_units = num_units
 
     @override
     def fingerprint(self) -> str:
-        return json.dumps([super().fingerprint(), asdict(self.shares), self.topics, self.num_units])
+        topics = [self.topics, self.structured_topics]
+        return json.dumps([super().fingerprint(), asdict(self.shares), *topics, self.num_units])
 
     @override
     def text(self, index: int) -> str:
-        return document(self.seed, index, self._kinds[index], self.topics, self.num_units)
+        kind = self._kinds[index]
+        topics = self.topics if kind == "ordinary" else self.structured_topics
+        return document(self.seed, index, kind, topics, self.num_units)
 
     @property
     def kinds(self) -> Mapping[str, Kind]:

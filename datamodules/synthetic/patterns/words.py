@@ -7,8 +7,8 @@ word. Labels of classes and of words differ within a topic, and a third of all l
 
 from typing import Literal
 
-Part = Literal["seen", "held_out", "all"]
-"""Topics that structured documents may be about, those that they never are, and both."""
+Part = Literal["seen", "held_out", "common", "rare"]
+"""Topics of pools to select from, those that these never are about, both, and few documents'."""
 TOPIC_WORDS = {
     "kitchen": "fork spoon kettle ladle plate cup bowl pan oven stove sieve whisk grater apron "
     "tray jug",
@@ -21,13 +21,20 @@ TOPIC_WORDS = {
     "score podium",
     "market": "stall scale coin crate basket awning cheese bread onion pepper apple melon spice "
     "cloth ribbon candle",
+    "library": "book shelf page ink quill atlas globe lamp desk index scroll stamp ledger map "
+    "folder poem",
+    "bakery": "flour yeast dough tin crust loaf bun tart cake icing sugar salt jam muffin scone "
+    "wafer",
+    "stable": "saddle bridle hoof mane hay straw oats trough stirrup spur foal mare barn groom "
+    "halter bit",
 }
 WORDS = {topic: words.split() for topic, words in TOPIC_WORDS.items()}
 """Sixteen words of each topic."""
 TOPICS = {
     "seen": ("harbour", "workshop", "orchestra", "market"),
     "held_out": ("kitchen", "garden"),
-    "all": tuple(WORDS),
+    "common": tuple(WORDS)[:6],
+    "rare": tuple(WORDS)[6:],
 }
 """The topics of each part."""
 CLASSES = "amber cobalt ivory scarlet".split()

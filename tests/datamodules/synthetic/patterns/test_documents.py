@@ -45,7 +45,7 @@ def labels_by(keys, labels):
 def test_the_reader_is_exact_on_two_thousand_documents():
     for index in range(2000):
         kind = KINDS[index % 7]
-        topics = ("seen", "held_out", "all")[index % 3]
+        topics = ("seen", "held_out", "common")[index % 3]
         text = document(11, index, kind, topics, num_units=(8, 16)[index % 2])
         found = read(text)
         assert found.kind == kind
@@ -59,7 +59,7 @@ def test_the_reader_is_exact_on_two_thousand_documents():
 def test_all_kinds_have_equally_many_words_of_every_sort(kind, num_units):
     for index in range(100):
         counts = Counter(
-            SORT_OF[word] for word in document(3, index, kind, "all", num_units).split()
+            SORT_OF[word] for word in document(3, index, kind, "common", num_units).split()
         )
         assert counts == dict.fromkeys(("word", "class", "label", "mark"), num_units)
 
@@ -67,7 +67,7 @@ def test_all_kinds_have_equally_many_words_of_every_sort(kind, num_units):
 def test_facts_about_words_hold_in_all_kinds_but_the_hard_one():
     for index in range(700):
         kind = KINDS[index % 7]
-        words, classes, _, marks = columns(document(5, index, kind, "all"))
+        words, classes, _, marks = columns(document(5, index, kind, "common"))
         is_true = classes == [CLASS_OF.get(one) for one in words]
         assert (is_true and marks == [MARKS[one] for one in classes]) == (kind != "hard")
 
@@ -98,7 +98,7 @@ def test_recalled_words_keep_their_labels_and_copies_come_unit_by_unit():
 
 def test_ordinary_and_easy_documents_are_chains_of_facts():
     for index in range(200):
-        words, classes, labels, _ = columns(document(6, index, "ordinary", "all"))
+        words, classes, labels, _ = columns(document(6, index, "ordinary", "common"))
         assert all(after in NEXT[before] for before, after in pairwise(words))
         topic = TOPIC_OF[words[0]]
         of_class = [CLASS_LABEL[topic][one] for one in classes]
@@ -151,7 +151,7 @@ def test_both_chains_pass_all_words_of_a_topic():
 
 
 def test_a_document_is_a_function_of_its_arguments():
-    again = document(11, 3, "recall", "all")  # topics are those of ordinary ones
+    again = document(11, 3, "recall", "common")  # topics are those of ordinary ones
     assert document(11, 3, "recall") == again
     made = {
         document(seed, index, kind, topics, num)

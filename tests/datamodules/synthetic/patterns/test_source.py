@@ -47,9 +47,9 @@ def test_shares_are_rounded_and_what_is_left_is_ordinary(num, shares, counts):
 
 
 def test_a_document_is_the_same_wherever_it_is_made():
-    texts = [one.text for one in PatternText(40, seed=5, shares=POOL, topics="all").documents()]
-    kinds = [*PatternText(40, seed=5, shares=POOL, topics="all").kinds.values()]
-    assert texts == [document(5, i, kind, "all") for i, kind in enumerate(kinds)]
+    texts = [one.text for one in PatternText(40, seed=5, shares=POOL, topics="common").documents()]
+    kinds = [*PatternText(40, seed=5, shares=POOL, topics="common").kinds.values()]
+    assert texts == [document(5, i, kind, "common") for i, kind in enumerate(kinds)]
     assert len({*texts}) == 40
     topics = {read(text).topic for text in texts} - {""}
     assert topics & {*TOPICS["held_out"]}
@@ -60,7 +60,7 @@ def test_the_fingerprint_distinguishes_the_parameters():
         {},
         {"seed": 1},
         {"shares": POOL},
-        {"topics": "all"},
+        {"topics": "common"},
         {"num_units": 12},
     ]
     assert len({PatternText(9, **one).fingerprint() for one in options}) == len(options)
@@ -75,7 +75,7 @@ def tokenizer():
 def test_the_tokenizer_knows_every_word_as_one_token_and_gives_documents_back(tokenizer):
     assert len(tokenizer) == 4 + len(SORT_OF)
     assert {*SORT_OF} <= {*tokenizer.get_vocab()}
-    for one in PatternText(200, seed=2, shares=POOL, topics="all").documents():
+    for one in PatternText(200, seed=2, shares=POOL, topics="common").documents():
         ids = tokenizer(one.text)["input_ids"]
         assert len(ids) == 32
         assert tokenizer.decode(ids) == one.text

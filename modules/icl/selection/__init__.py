@@ -1,0 +1,1 @@
+"""Which documents of a pool have gradients that point where a task's gradient points."""

@@ -1,0 +1,56 @@
+"""How documents are selected."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Score = Literal["cosine", "product"]
+"""What documents are ranked by; the product grows with the length of the gradient."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """ORCA-ICL (Han et al., 2023, algorithm 1); defaults are the paper's where nothing is said.
+
+    Attributes:
+        k: Documents that an iteration selects.
+        iterations: Selections; each but the first asks the model trained on those before it.
+        score: What documents are ranked by.
+        embeddings: Whether tables of tokens and positions, and a tied head, count.
+        norms: Whether weights and biases of norms count.
+        last_layers: How many layers count, from the end of the stack; all where None.
+        without_picked: Whether an iteration leaves out what earlier ones selected, which the paper
+            does not say; it does not by default.
+        learning_rate: Of Adam, constant, in the training between two iterations.
+        documents_per_step: Documents that a step of it learns from.
+        rows_per_batch: Rows that are scored at once.
+        task_rows_per_batch: Questions whose gradient is added up at once.
+        are_packed: Whether short documents share a row when they are scored.
+        save_every: Batches of scores after which they are written, so that a stopped selection
+            goes on from there.
+
+    Raises:
+        ValueError: A number is below 1.
+    """
+
+    k: int = 400
+    iterations: int = 5
+    score: Score = "cosine"
+    embeddings: bool = True
+    norms: bool = True
+    last_layers: int | None = None
+    without_picked: bool = False
+    learning_rate: float = 2e-5
+    documents_per_step: int = 16
+    rows_per_batch: int = 16
+    task_rows_per_batch: int = 16
+    are_packed: bool = True
+    save_every: int = 50
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        names = ("k", "iterations", "documents_per_step", "rows_per_batch", "task_rows_per_batch")
+        for name in (*names, "save_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if self.learning_rate <= 0:
+            raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}.")

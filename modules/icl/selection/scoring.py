@@ -1,0 +1,180 @@
+"""Scores of all documents of a pool, in one pass that may be stopped and goes on from there.
+
+Rank r of W scores batches r, r + W, r + 2W, ... and writes its scores as it goes, a Parquet file
+for some batches; all ranks read all files in the end. So the folder has to be one that they share.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.disk.bar import watched
+from engine.disk.whole import whole
+from modules.causal_lm.loss import IGNORE
+from modules.causal_lm.network import LanguageModel
+from modules.icl.gradients.documents import DocumentTable
+from modules.icl.gradients.similarity import (
+    Directions,
+    TokenProducts,
+    similarities,
+    token_products,
+)
+from modules.icl.selection.pool import Pool, PoolBatch
+
+Columns = dict[str, list[Any]]
+"""Values by name, all of the same length."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of the batches that is a rank's.
+
+    Attributes:
+        rank: Of this one.
+        world: Ranks in all.
+    """
+
+    rank: int = 0
+    world: int = 1
+
+
+@dataclass(frozen=True)
+class PoolPass:
+    """One pass over a pool.
+
+    Attributes:
+        pool: The documents.
+        rows: Indices of the documents of each row; all documents once.
+        rows_per_batch: Rows that are read at once.
+        save_every: Batches of a file.
+        share: The part of this rank.
+    """
+
+    pool: Pool
+    rows: Sequence[list[int]]
+    rows_per_batch: int
+    save_every: int
+    share: Share = Share()
+
+    def run(self, score: Callable[[PoolBatch], Columns], folder: Path, text: str) -> None:
+        """Score what has no file yet.
+
+        Args:
+            score: Columns of a batch, a row a document, with its index as `document`.
+            folder: Where the files go.
+            text: What is done, for the bar.
+        """
+        missing = [one for one in self.parts() if not self.file(folder, one[0]).exists()]
+        total = sum(len(batches) for _, batches in missing)
+        bar = iter(watched(iter(range(total)), " batches", text, total))
+        for part, batches in missing:
+            columns: Columns = {}
+            for rows in batches:
+                next(bar)
+                for name, values in score(self.pool.batch(rows)).items():
+                    columns.setdefault(name, []).extend(values)
+            write_table(columns, self.file(folder, part))
+
+    def parts(self) -> Iterator[tuple[int, list[Sequence[list[int]]]]]:
+        """Number and batches of each file of this rank."""
+        size = self.rows_per_batch
+        batches = [self.rows[i : i + size] for i in range(0, len(self.rows), size)]
+        parts = [batches[i : i + self.save_every] for i in range(0, len(batches), self.save_every)]
+        yield from list(enumerate(parts))[self.share.rank :: self.share.world]
+
+    def file(self, folder: Path, part: int) -> Path:
+        """The file of some batches, the same on any number of ranks."""
+        return folder / f"part_{part:06d}.parquet"
+
+    def read(self, folder: Path) -> Columns:
+        """The columns of all files, in the order of the documents."""
+        num = -(-len(self.rows) // (self.rows_per_batch * self.save_every))
+        tables = [read_table(self.file(folder, part)) for part in range(num)]
+        columns = {name: list(chain(*(one[name] for one in tables))) for name in tables[0]}
+        order = sorted(range(len(columns["document"])), key=columns["document"].__getitem__)
+        return {name: [values[i] for i in order] for name, values in columns.items()}
+
+
+class GradientScores:
+    """Products of the documents' loss gradients with a task's, and, if wanted, their norms.
+
+    Args:
+        language_model: The model, in evaluation mode.
+        direction: The task's gradient in the parameters that count.
+        with_norms: Whether norms are computed as well; they stay the same in later iterations.
+    """
+
+    def __init__(
+        self, language_model: LanguageModel, direction: dict[str, Tensor], with_norms: bool
+    ):
+        self.language_model = language_model
+        self.directions = Directions.of([direction])
+        self.with_norms = with_norms
+
+    def __call__(self, batch: PoolBatch) -> Columns:
+        """Scores of the documents of a batch; paddings are left out."""
+        B, L = batch["token_BL"].shape
+        table = DocumentTable(B, L, batch["length_N"])
+        nats_T: list[Tensor] = []
+
+        def loss() -> Tensor:
+            losses = token_losses(self.language_model, batch)
+            nats_T.append(losses.detach().double())
+            return losses.sum()
+
+        found: TokenProducts
+        columns: dict[str, Tensor] = {}
+        if self.with_norms:
+            both = similarities(self.language_model, loss, table, self.directions)
+            found, columns["norm"] = both.products, both.square_N.double().sqrt()
+        else:
+            found = token_products(self.language_model, loss, table, self.directions)
+        columns["product"] = found.product_NQ[:, 0].double()
+        if self.with_norms:
+            targets_T = (batch["label_BL"] != IGNORE).flatten()
+            targets_N = table.sums(targets_T[:, None].double())[:, 0]
+            columns["targets"] = targets_N
+            columns["loss"] = table.sums(nats_T[0].cpu()[:, None])[:, 0] / targets_N
+        return without_padding(batch["document_N"], columns)
+
+
+def token_losses(language_model: LanguageModel, batch: PoolBatch) -> Tensor:
+    """Loss of the token that follows each position, [B * L], 0 where none is to be predicted."""
+    device = language_model.model.device
+    token_BL, position_BL = batch["token_BL"].to(device), batch["position_BL"].to(device)
+    logits_BLV = language_model(token_BL, position_BL, batch["length_N"])
+    logits_TV, label_T = logits_BLV.flatten(0, 1), batch["label_BL"].to(device).flatten()
+    exact = torch.promote_types(logits_TV.dtype, torch.float32)
+    return torch.nn.functional.cross_entropy(
+        logits_TV.to(exact), label_T, ignore_index=IGNORE, reduction="none"
+    )
+
+
+def without_padding(document_N: Sequence[int], columns: dict[str, Tensor]) -> Columns:
+    """Columns of the real documents, as plain numbers."""
+    real = [n for n, one in enumerate(document_N) if one >= 0]
+    kept: Columns = {"document": [document_N[n] for n in real]}
+    return kept | {name: column.cpu()[real].tolist() for name, column in columns.items()}
+
+
+def write_table(columns: Columns, path: Path) -> None:
+    """Write a Parquet file, all or nothing."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as draft:
+        pq.write_table(pa.table(columns), draft)
+
+
+def read_table(path: Path) -> Columns:
+    """The columns of a Parquet file."""
+    import pyarrow.parquet as pq
+
+    columns: Columns = pq.read_table(path).to_pydict()
+    return columns
