@@ -54,7 +54,7 @@ class Select:
         strategy = trainer.strategy
         strategy.connect(model)
         strategy.setup_environment()
-        trainer._data_connector.attach_datamodule(model, datamodule)
+        model.trainer = trainer
         source = load_for_export(model, ckpt_path, ema, trainer.precision_plugin)
         model.to(strategy.root_device)
         trainer.print(f"selecting with {source}")
