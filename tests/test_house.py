@@ -23,7 +23,7 @@ SHARED = {
     if contract.get("containers") in (["modules"], ["datamodules"])
 }
 """Rooms in the layers of the contracts; every other one is a system's, or a new family of data."""
-SYSTEMS_ELSEWHERE = {"detector", "icl"}
+SYSTEMS_ELSEWHERE = {"detector"}
 """They train by `modules/classifier/system.py` and `modules/causal_lm/system.py`."""
 BATCH = re.compile(r"\w*Batch")
 """A TypedDict that a system declares; `PromptBatch` is what each gets for `predict`."""

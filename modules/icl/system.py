@@ -1,6 +1,6 @@
 """Language models that learn in context: continued pretraining, evaluation, selection."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +8,15 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch.optim import AdamW
 from typing_extensions import override
 
-from modules.base.system import constant
+from modules.base.system import System, constant
 from modules.causal_lm.generate import Generation
 from modules.causal_lm.network import LanguageModel
 from modules.causal_lm.system import CausalLM
 from modules.icl.in_context import InContextBatch, LabelBias, Scored, scored, summarise
-from modules.icl.selection.options import Selection
+from modules.icl.selection.options import SelectionOptions
 from modules.icl.selection.orca import Found, Orca, rank_correlations, write_results
-from modules.icl.selection.pool import Asked, Pool, SelectionData
-from modules.icl.selection.scoring import Share
+from modules.icl.selection.pool import Asked, CandidatePool, SelectionData
+from modules.icl.selection.scoring import RankShare
 from modules.metrics.image.frechet_metric import over_ranks
 from modules.nn.builder import Builder
 
@@ -45,7 +45,7 @@ class InContextLM(CausalLM):
         scheduler: LRSchedulerCallable = constant,
         generation: Generation = Generation(),  # noqa: B008 - frozen
         compile: bool = False,
-        selection: Selection = Selection(),  # noqa: B008 - frozen
+        selection: SelectionOptions = SelectionOptions(),  # noqa: B008 - frozen
         label_bias: LabelBias = "none",
     ):
         super().__init__(network, tokenizer, optimizer, scheduler, generation, compile)
@@ -54,10 +54,7 @@ class InContextLM(CausalLM):
 
     # Evaluation
 
-    @override
-    def validated(self) -> Collection[str]:
-        own = [f"validate/{name}/{what}" for name in self.tasks() for what in ("accuracy", "loss")]
-        return [*super().validated(), *own]
+    validated = System.validated  # the tasks are known to the data alone
 
     @override
     def on_validation_epoch_end(self) -> None:
@@ -73,7 +70,9 @@ class InContextLM(CausalLM):
 
     def tasks(self) -> Mapping[str, Sequence[Asked]]:
         """The tasks of the data, by name; none where they have none."""
-        return getattr(getattr(self.trainer, "datamodule", None), "tasks", {})
+        found: Mapping[str, Sequence[Asked]]
+        found = getattr(getattr(self.trainer, "datamodule", None), "tasks", {})
+        return found
 
     def _log_tasks(self, stage: str) -> None:
         for name, asked in self.tasks().items():
@@ -108,7 +107,7 @@ class InContextLM(CausalLM):
         if not isinstance(datamodule, SelectionData):
             raise TypeError(f"{type(datamodule).__name__} has no pool to select from")
         pool, target = datamodule.pool, datamodule.target
-        share = Share(self.global_rank, self.num_ranks)
+        share = RankShare(self.global_rank, self.num_ranks)
         wait = self.trainer.strategy.barrier
         orca = Orca(self.language_model, self.tokenizer, pool, target, self.selection, share, wait)
         yield f"{len(pool.ids):,} documents, {len(target):,} questions of the task"
@@ -120,7 +119,7 @@ class InContextLM(CausalLM):
             yield f"selected     {path}"
 
 
-def report(found: Found, pool: Pool, number: int) -> Iterator[str]:
+def report(found: Found, pool: CandidatePool, number: int) -> Iterator[str]:
     """What an iteration selected, in lines."""
     picked = found.picked[number - 1]
     cosine = found.columns[f"cosine_{number}"]

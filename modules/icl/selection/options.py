@@ -8,7 +8,7 @@ Score = Literal["cosine", "product"]
 
 
 @dataclass(frozen=True)
-class Selection:
+class SelectionOptions:
     """ORCA-ICL (Han et al., 2023, algorithm 1); defaults are the paper's where nothing is said.
 
     Attributes:

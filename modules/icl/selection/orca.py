@@ -14,7 +14,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from engine.disk.whole import whole
@@ -23,9 +22,9 @@ from modules.causal_lm.system import parts
 from modules.icl.gradients.parameters import chosen_parameters
 from modules.icl.gradients.similarity import loss_gradient
 from modules.icl.label_rows import label_rows
-from modules.icl.selection.options import Selection
-from modules.icl.selection.pool import Asked, Pool
-from modules.icl.selection.scoring import Columns, GradientScores, PoolPass, Share, write_table
+from modules.icl.selection.options import SelectionOptions
+from modules.icl.selection.pool import Asked, CandidatePool
+from modules.icl.selection.scoring import Columns, GradientScores, PoolPass, RankShare, write_table
 from modules.icl.selection.training import restore, train_on, trained
 from modules.weights.fingerprint import fingerprint
 
@@ -72,10 +71,10 @@ class Orca:
         self,
         language_model: LanguageModel,
         tokenizer: Any,
-        pool: Pool,
+        pool: CandidatePool,
         target: Sequence[Asked],
-        options: Selection,
-        share: Share = Share(),  # noqa: B008 - frozen
+        options: SelectionOptions,
+        share: RankShare = RankShare(),  # noqa: B008 - frozen
         wait: Callable[[], object] = lambda: None,
     ):
         self.language_model = language_model
@@ -214,7 +213,7 @@ def refuse_other(before: dict[str, Any], now: dict[str, Any], path: Path) -> Non
         )
 
 
-def write_results(found: Found, pool: Pool, folder: Path) -> Path:
+def write_results(found: Found, pool: CandidatePool, folder: Path) -> Path:
     """Write `scores.parquet`, of all documents, and `selected.parquet`.
 
     Returns:
@@ -238,11 +237,11 @@ def write_results(found: Found, pool: Pool, folder: Path) -> Path:
     return path
 
 
-@torch.no_grad()
 def rank_correlations(found: Found, number: int) -> dict[str, float]:
-    """Spearman's correlation of an iteration's cosines with loss, norm and length."""
+    """Spearman's correlation of an iteration's cosines with loss, norm and length, if they vary."""
     from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
     cosine = found.columns[f"cosine_{number}"]
-    names = ("loss", "norm", "targets")
-    return {n: float(spearmanr(cosine, found.columns[n], nan_policy="omit")[0]) for n in names}
+    columns = {name: found.columns[name] for name in ("loss", "norm", "targets")}
+    varying = {name: values for name, values in columns.items() if len(set(values)) > 1}
+    return {n: float(spearmanr(cosine, v, nan_policy="omit")[0]) for n, v in varying.items()}

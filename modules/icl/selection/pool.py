@@ -26,7 +26,7 @@ class PoolBatch(TypedDict):
     document_N: list[int]
 
 
-class Pool(Protocol):
+class CandidatePool(Protocol):
     """Documents by index.
 
     Attributes:
@@ -76,7 +76,7 @@ class SelectionData(Protocol):
     """A datamodule to select from."""
 
     @property
-    def pool(self) -> Pool:
+    def pool(self) -> CandidatePool:
         """The documents."""
 
     @property

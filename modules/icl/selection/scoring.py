@@ -24,14 +24,14 @@ from modules.icl.gradients.similarity import (
     similarities,
     token_products,
 )
-from modules.icl.selection.pool import Pool, PoolBatch
+from modules.icl.selection.pool import CandidatePool, PoolBatch
 
 Columns = dict[str, list[Any]]
 """Values by name, all of the same length."""
 
 
 @dataclass(frozen=True)
-class Share:
+class RankShare:
     """The part of the batches that is a rank's.
 
     Attributes:
@@ -55,11 +55,11 @@ class PoolPass:
         share: The part of this rank.
     """
 
-    pool: Pool
+    pool: CandidatePool
     rows: Sequence[list[int]]
     rows_per_batch: int
     save_every: int
-    share: Share = Share()
+    share: RankShare = RankShare()
 
     def run(self, score: Callable[[PoolBatch], Columns], folder: Path, text: str) -> None:
         """Score what has no file yet.

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from modules.causal_lm.loss import IGNORE
 from modules.causal_lm.network import LanguageModel
-from modules.icl.selection.options import Selection
-from modules.icl.selection.pool import Pool
+from modules.icl.selection.options import SelectionOptions
+from modules.icl.selection.pool import CandidatePool
 from modules.icl.selection.scoring import token_losses
 
 Weights = Mapping[str, Tensor]
@@ -31,7 +31,10 @@ def restore(language_model: LanguageModel, weights: Weights) -> None:
 
 
 def train_on(
-    language_model: LanguageModel, pool: Pool, documents: Sequence[int], options: Selection
+    language_model: LanguageModel,
+    pool: CandidatePool,
+    documents: Sequence[int],
+    options: SelectionOptions,
 ) -> None:
     """Train on each document once, in an order that only depends on which they are.
 

@@ -1,5 +1,5 @@
 from collections import Counter, defaultdict
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import pytest
 
@@ -45,13 +45,12 @@ def labels_by(keys, labels):
 def test_the_reader_is_exact_on_two_thousand_documents():
     for index in range(2000):
         kind = KINDS[index % 7]
-        topics = ("seen", "held_out", "common")[index % 3]
+        topics = ("seen", "held_out", "common", "rare")[index % 4]
         text = document(11, index, kind, topics, num_units=(8, 16)[index % 2])
         found = read(text)
         assert found.kind == kind
         assert " ".join(map(str, found.units)) == ("" if kind == "hard" else text)
-        asked = TOPICS[topics if kind == "ordinary" else "seen"]
-        assert kind == "hard" or found.topic in asked
+        assert kind == "hard" or found.topic in TOPICS[topics]
 
 
 @pytest.mark.parametrize("num_units", [8, 12])
@@ -117,16 +116,17 @@ def test_a_mapping_changes_from_document_to_document():
     assert len(maps) > 450  # of 4 * 12 * 11 * 10 = 5,280
 
 
-def test_seen_and_held_out_topics_share_no_word_and_structured_documents_never_meet_the_latter():
-    parts = ("seen", "held_out")
-    seen, held_out = ({word for topic in TOPICS[part] for word in WORDS[topic]} for part in parts)
-    assert len(seen) == 64
-    assert len(held_out) == 32
-    assert not seen & held_out
+def test_topics_share_no_word_and_documents_of_all_kinds_keep_to_theirs():
+    parts = ("seen", "held_out", "rare")
+    words = {part: {word for topic in TOPICS[part] for word in WORDS[topic]} for part in parts}
+    assert [len(words[part]) for part in parts] == [64, 32, 48]
+    assert len({*chain(*words.values())}) == 144
+    assert {*TOPICS["common"]} == {*TOPICS["seen"], *TOPICS["held_out"]}
     for index in range(600):
-        kind = KINDS[1:][index % 6]
-        assert not held_out & {*document(7, index, kind, "held_out").split()}
-        assert not seen & {*document(7, index, "ordinary", "held_out").split()}
+        part = parts[index % 3]
+        used = {*document(7, index, KINDS[index % 7], part).split()}
+        assert used & words[part]
+        assert not any(used & words[other] for other in parts if other != part)
 
 
 def test_facts_of_a_topic_tell_its_words_and_classes_apart():
@@ -137,7 +137,7 @@ def test_facts_of_a_topic_tell_its_words_and_classes_apart():
         told = [*CLASS_LABEL[topic].values(), *WORD_LABELS[topic], *OTHER_LABELS[topic]]
         assert sorted(told) == sorted(LABELS)
     assert len({(*one.values(),) for one in CLASS_LABEL.values()}) == len(WORDS)
-    assert len(SORT_OF) == 96 + 4 + 12 + 4  # no word has two meanings
+    assert len(SORT_OF) == 144 + 4 + 12 + 4  # no word has two meanings
 
 
 def test_both_chains_pass_all_words_of_a_topic():
@@ -151,8 +151,7 @@ def test_both_chains_pass_all_words_of_a_topic():
 
 
 def test_a_document_is_a_function_of_its_arguments():
-    again = document(11, 3, "recall", "common")  # topics are those of ordinary ones
-    assert document(11, 3, "recall") == again
+    assert document(11, 3, "recall") == document(11, 3, "recall", "seen", 8)
     made = {
         document(seed, index, kind, topics, num)
         for seed in (0, 1)
@@ -162,7 +161,7 @@ def test_a_document_is_a_function_of_its_arguments():
         for topics in ("seen", "held_out")
         for num in (8, 12)
     }
-    assert len(made) == 2 * 2 * 2 * (2 + 5)
+    assert len(made) == 2 * 2 * 2 * 2 * 6
 
 
 @pytest.mark.parametrize(

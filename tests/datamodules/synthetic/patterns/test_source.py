@@ -47,9 +47,11 @@ def test_shares_are_rounded_and_what_is_left_is_ordinary(num, shares, counts):
 
 
 def test_a_document_is_the_same_wherever_it_is_made():
-    texts = [one.text for one in PatternText(40, seed=5, shares=POOL, topics="common").documents()]
-    kinds = [*PatternText(40, seed=5, shares=POOL, topics="common").kinds.values()]
-    assert texts == [document(5, i, kind, "common") for i, kind in enumerate(kinds)]
+    source = PatternText(40, seed=5, shares=POOL, topics="common")
+    texts = [one.text for one in source.documents()]
+    topics = ["common" if kind == "ordinary" else "seen" for kind in source.kinds.values()]
+    kinds = zip(source.kinds.values(), topics, strict=True)
+    assert texts == [document(5, i, *one) for i, one in enumerate(kinds)]
     assert len({*texts}) == 40
     topics = {read(text).topic for text in texts} - {""}
     assert topics & {*TOPICS["held_out"]}
@@ -61,6 +63,7 @@ def test_the_fingerprint_distinguishes_the_parameters():
         {"seed": 1},
         {"shares": POOL},
         {"topics": "common"},
+        {"structured_topics": "common"},
         {"num_units": 12},
     ]
     assert len({PatternText(9, **one).fingerprint() for one in options}) == len(options)
@@ -98,7 +101,10 @@ def test_a_row_is_a_document_and_a_chosen_set_trains_as_any_source(tmp_path):
     ("make", "message"),
     [
         (lambda: PatternText(0), "num must be at least 1, got 0"),
-        (lambda: PatternText(9, topics="new"), "topics must be one of seen, held_out, all"),
+        (
+            lambda: PatternText(9, topics="new"),
+            "topics must be one of seen, held_out, common, rare",
+        ),
         (lambda: PatternText(9, num_units=4), "num_units must be 8 or more"),
         (lambda: PatternText(9, num_units=10), "a multiple of 4, got 10"),
         (lambda: KindShares(mapping=-0.1), "mapping must be within"),

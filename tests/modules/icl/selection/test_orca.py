@@ -12,15 +12,16 @@ from modules.causal_lm.loss import IGNORE
 from modules.causal_lm.network import LanguageModel
 from modules.icl.gradients.parameters import chosen_parameters
 from modules.icl.selection import orca as orca_module
-from modules.icl.selection.options import Selection
+from modules.icl.selection.options import SelectionOptions
 from modules.icl.selection.orca import Orca, top, write_results
-from modules.icl.selection.scoring import PoolPass, Share, read_table
-from tests.conftest import ROOT
+from modules.icl.selection.scoring import PoolPass, RankShare, read_table
 from tests.fixtures.document_gradients import tiny_model
 
-WORDS = str(ROOT / "assets" / "patterns_words")
+WORDS = "assets/patterns_words"
 NUM, K = 24, 5
-OPTIONS = Selection(k=K, iterations=2, learning_rate=1e-2, documents_per_step=4, rows_per_batch=3)
+OPTIONS = SelectionOptions(
+    k=K, iterations=2, learning_rate=1e-2, documents_per_step=4, rows_per_batch=3
+)
 OPTIONS = replace(OPTIONS, task_rows_per_batch=4, save_every=2)
 
 
@@ -133,18 +134,20 @@ def test_ranks_find_what_one_process_finds(data, tmp_path, monkeypatch):
 
     def both(self, score, folder, text):
         for rank in range(2):
-            run(replace(self, share=Share(rank, 2)), score, folder, text)
+            run(replace(self, share=RankShare(rank, 2)), score, folder, text)
 
     run = PoolPass.run
     monkeypatch.setattr(PoolPass, "run", both)
     parts = [[number for number, _ in replace_share(data, rank)] for rank in range(2)]
-    assert parts[0] and parts[1] and not set(parts[0]) & set(parts[1])
+    assert parts[0]
+    assert parts[1]
+    assert not set(parts[0]) & set(parts[1])
     assert selected(data, tmp_path / "both") == alone
 
 
 def replace_share(data, rank):
     rows = data.pool.rows(range(NUM))
-    return PoolPass(data.pool, rows, 3, 2, Share(rank, 2)).parts()
+    return PoolPass(data.pool, rows, 3, 2, RankShare(rank, 2)).parts()
 
 
 def test_a_stopped_selection_goes_on_where_it_was(data, tmp_path, monkeypatch):
