@@ -5,8 +5,8 @@ training summaries change the stance of their article.
 
 1. A summariser steered by a classifier keeps the article's stance, at hardly any cost in facts
    (configs/p3sum/tiny.yaml): against no steering, best of n of the same model chosen by the same
-   classifier, a causal language model and an encoder-decoder of the same size and training
-   operations with best of n, and the first two sentences.
+   classifier, a causal language model of the same size and training operations with best of n,
+   and the first two sentences.
 2. It is steered to a stance that the article does not have.
 3. Without self-conditioning it is worse (the paper's ablation).
 4. What else could tell a model the stance: a stance token with classifier-free guidance, and a
@@ -23,7 +23,6 @@ from collections.abc import Callable
 
 from benchmarks.bench.harness import Bench, run
 from benchmarks.claims.p3sum.conditioning import without_conditioning
-from benchmarks.claims.p3sum.encoder_decoder import encoder_decoder
 from benchmarks.claims.p3sum.frontier import frontier
 from benchmarks.claims.p3sum.hard import hard
 from benchmarks.claims.p3sum.judge import judge
@@ -34,7 +33,6 @@ from benchmarks.claims.p3sum.switches import switches
 
 PARTS: dict[str, Callable[[Claims], None]] = {
     "stance": kept_stance,
-    "encoder_decoder": encoder_decoder,
     "conditioning": without_conditioning,
     "frontier": frontier,
     "judge": judge,
