@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from modules.causal_lm.generate import Generation
 from modules.decoding.decoder import Decoder, Written
-from modules.decoding.evaluate import Answered, Measure
+from modules.decoding.evaluate import Answered, Measure, load_all
 from modules.decoding.fitting import Asked
 from modules.decoding.methods import DecodingMethod
 from modules.decoding.naming import naming
@@ -147,6 +147,10 @@ class Decoding(L.LightningModule):
     def quantities(self) -> list[str]:
         """Names of what a test reports, in order."""
         return ["choice_accuracy", "cut", *(name for one in self.measures for name in one.names)]
+
+    def on_test_start(self) -> None:
+        """Load the models of measures, so that a fault shows before the first answer."""
+        load_all(self.measures)
 
     def on_test_epoch_start(self) -> None:
         """Start the means of all quantities."""

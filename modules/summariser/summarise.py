@@ -11,7 +11,7 @@ from torch import Tensor
 from modules.base.system import System
 from modules.base.tokenized import Tokenized
 from modules.causal_lm.tokens.padding import padded
-from modules.decoding.evaluate import Loads, Measure
+from modules.decoding.evaluate import Measure, load_all
 from modules.diffusion.schedule import Schedule
 from modules.summariser.batch import ArticleBatch
 from modules.summariser.evaluate import StanceReader
@@ -136,9 +136,7 @@ class SummarisingSystem(Tokenized, System):
         self.stance_guide  # noqa: B018 - loaded here
         for guide in sampler.steering.guides if sampler.steering else []:
             guide.check_lengths(*lengths)
-        for one in self.measures:
-            if isinstance(one, Loads):
-                one.load()
+        load_all(self.measures)
 
     def check_stances(self) -> None:
         """Refuse other stances than those of the data, or of measures that read them."""

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from cli import main
+from modules.decoding.system import Decoding
 from tests.conftest import TEXTS
 from tests.fixtures.runs import refused
 
@@ -207,3 +208,22 @@ def test_a_model_that_is_not_there_is_told_in_one_line(questions, tmp_path):
             f"{method('model.path')}={tmp_path / 'nowhere'}",
             f"--data.init_args.predict={json.dumps(source(questions))}",
         )
+
+
+def test_a_measure_that_cannot_be_loaded_ends_a_test_before_the_first_answer(
+    models, questions, tmp_path, monkeypatch
+):
+    answered = []
+    monkeypatch.setattr(Decoding, "answers", lambda self, *asked: answered.append(asked))
+    init_args = {"path": str(tmp_path / "nowhere"), "layer": 1, "field": "context"}
+    measure = {"class_path": "modules.decoding.evaluate.BertPrecision", "init_args": init_args}
+    with refused("nowhere"):
+        run(
+            "test",
+            "context_aware",
+            tmp_path,
+            *context_aware(models),
+            f"--data.init_args.test={json.dumps(source(questions))}",
+            f"--model.init_args.measures={json.dumps([measure])}",
+        )
+    assert answered == []
