@@ -86,8 +86,8 @@ class ArticleData(ResumableData):
         seed: Seed of the order of the training articles.
         max_bad_rate: Share of unusable articles in a source above which the run stops.
         drop_leaks: Training articles are left out that share their `text` (its opening) or their
-            `summary` with one of validation or test; empty compares nothing, and reads no test
-            articles in training.
+            `summary` with one of validation or test, and passages of such articles; empty compares
+            nothing, and reads no test articles in training.
 
     Raises:
         ValueError: A number is out of bounds, a stance is named twice or not at all, or one is

@@ -21,8 +21,8 @@ class GapSentences(ArticleSource):
     The principal sentence is the one whose words the rest of its passage repeats most: by the F1
     of single words, as ROUGE-1 counts them, the first of several equal ones.
 
-    `ArticleData.drop_leaks` compares a passage, not the article that it is taken from: passages of
-    an article that is evaluated stay.
+    A passage is `part_of` its article, so that `ArticleData.drop_leaks` leaves out the passages of
+    articles that are evaluated.
 
     Args:
         source: The articles; their own summaries are not used.
@@ -75,7 +75,8 @@ class GapSentences(ArticleSource):
                 rest = " ".join(passage[:at] + passage[at + 1 :])
                 name = f"{article.id}.{number + 1}"
                 made = replace(article, id=name, text=rest, summary=passage[at])
-                yield replace(made, summary_stance="")  # that of another summary
+                # the stance known of a summary is that of another one
+                yield replace(made, summary_stance="", part_of=article)
 
 
 def principal(sentences: list[str], least: int, most: int) -> int | None:

@@ -19,7 +19,8 @@ def without_leaks(
     """The articles that share nothing with those that are evaluated.
 
     Case, spaces and punctuation do not count, and of a text no more than its opening, since sets
-    cut and quote differently.
+    cut and quote differently. A passage shares what its article does, its own summary and that of
+    the article.
 
     Args:
         articles: The training articles.
@@ -31,9 +32,10 @@ def without_leaks(
 
 
 def keys(article: Article, fields: Sequence[LeakField]) -> set[tuple[str, str]]:
-    """What identifies an article."""
+    """What identifies an article, and the article that it is a passage of."""
     found = {(field, opening(getattr(article, field))) for field in fields}
-    return {(field, text) for field, text in found if len(text) >= SHORTEST}
+    own: set[tuple[str, str]] = {(field, text) for field, text in found if len(text) >= SHORTEST}
+    return own if article.part_of is None else own | keys(article.part_of, fields)
 
 
 def opening(text: str) -> str:

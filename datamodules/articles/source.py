@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from datamodules.records.document import BadSample
 
@@ -19,6 +19,7 @@ class Article:
         stance: Name of the stance of the article, not of its summary; empty if unknown.
         summary_stance: Name of the stance of its reference summary; empty if unknown.
         asked: Names of the stances that a user asks for its summary; empty if none is asked for.
+        part_of: The article that it is a passage of; None for a whole one.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Article:
     stance: str = ""
     asked: tuple[str, ...] = ()
     summary_stance: str = ""
+    part_of: "Article | None" = field(default=None, compare=False, repr=False)
 
 
 class ArticleSource(ABC):

@@ -1,11 +1,12 @@
 """Training articles that are evaluated too, rows of lists, and hidden names."""
 
 from datamodules.articles.files import ArticleFiles
+from datamodules.articles.gap_sentences import GapSentences
 from datamodules.articles.leaks import without_leaks
 from datamodules.articles.source import Article
 from datamodules.records.document import BadSample
 from datamodules.text.normalise import HiddenNames
-from tests.fixtures.articles import write_rows
+from tests.fixtures.articles import Given, write_rows
 
 LONG_TEXT = "The council voted on Tuesday to spend twelve million on a bridge over the river. " * 3
 
@@ -33,6 +34,22 @@ def test_spelling_punctuation_and_the_rest_of_a_text_hide_no_leak():
     assert kept("summary") == ["a", "c"]  # "Short" is no evidence
     assert kept("text", "summary") == ["c"]
     assert kept() == ["a", "b", "c"]
+
+
+def test_passages_of_an_article_that_is_evaluated_are_leaks_of_it_however_late_they_come():
+    late = " ".join(f"The {n} old dogs ran over the {n} hills. It rained {n}." for n in "abcdefg")
+    whole = article("a", f"{LONG_TEXT}{late}", "A title of its own, quite long")
+    other = article("b", late.upper(), "Another title of its own, quite long")
+    passages = list(GapSentences(Given(whole, other), sentences=3, least=5).articles())
+    assert {one.id[0] for one in passages} == {"a", "b"}
+    assert len([one for one in passages if one.id[0] == "a"]) > 3
+
+    def kept(evaluated, *fields):
+        return {one.id[0] for one in without_leaks(passages, [evaluated], fields)}
+
+    assert kept(whole, "text") == {"b"}
+    assert kept(article("x", "Something else", whole.summary), "summary") == {"b"}
+    assert kept(article("x", "Something else", whole.summary), "text") == {"a", "b"}
 
 
 def test_training_leaves_out_what_is_evaluated_and_says_so(tmp_path, data, capsys):
