@@ -16,7 +16,8 @@ A batch is a dict (B = articles, C = tokens of the longest article, S = summary 
 - `origin_B`: list[str]; file and row.
 - `cut_B`: list[int]; tokens of the article that did not fit.
 - `num_targets`: dict; `articles`: B, `tokens`: number of True in `summary_mask_BS`, `positions`:
-  B * S. `step_targets`: the same over one optimizer step on this device.
+  B * S, `positions_K` for every K that divides S: those of the blocks of K up to the one that ends
+  each summary. `step_targets`: the same over one optimizer step on this device.
 """
 
 from collections.abc import Iterator

@@ -21,7 +21,9 @@ class ArticleBatch(TypedDict):
         asked_B: Stance that its summary shall have, int64; -100 if unknown.
         article_B, reference_B, id_B, origin_B: The texts, and what names them.
         cut_B: Tokens of each article that did not fit.
-        num_targets: Number of `articles`, of `tokens` (real summary positions) and of `positions`.
+        num_targets: Number of `articles`, of `tokens` (real summary positions) and of `positions`;
+            and `positions_K` for every K that divides S: those of the blocks of K up to the one
+            that ends each summary.
         step_targets: The same over all micro-batches of the optimizer step, on this rank.
     """
 

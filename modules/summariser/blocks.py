@@ -27,16 +27,14 @@ class Part:
         """One block of each whole summary, drawn evenly among those up to the one that ends it.
 
         Its weight is their number, so that the mean over draws is the sum over blocks. Blocks
-        after the end are never written: they add no loss, though their positions count in its mean
-        where padding is learned.
+        after the end are never written: they add no loss.
 
         Args:
             mask_BS: True on tokens and the end.
             size: K, which divides S.
             u_B: Uniform numbers in [0, 1).
         """
-        last_B = (mask_BS.sum(1) - 1).clamp(min=0)
-        num_B = last_B // size + 1
+        num_B = num_blocks(mask_BS, size)
         start_B1 = ((u_B * num_B).long() * size)[:, None]
         place_BK = start_B1 + torch.arange(size, device=mask_BS.device)
         written_BS = torch.arange(mask_BS.shape[1], device=mask_BS.device) < start_B1
@@ -50,6 +48,29 @@ class Part:
         if weight_BK is not None and self.weight_BK is not None:
             weight_BK = self.weight_BK * weight_BK
         return replace(self, weight_BK=self.weight_BK if weight_BK is None else weight_BK)
+
+
+def num_blocks(mask_BS: Tensor, size: int) -> Tensor:
+    """Blocks up to the one that ends each summary, at least one, [B].
+
+    Args:
+        mask_BS: True on tokens and the end.
+        size: K, which divides S.
+    """
+    last_B = (mask_BS.sum(1) - 1).clamp(min=0)
+    return last_B // size + 1
+
+
+def in_blocks(mask_BS: Tensor, size: int | None) -> Tensor:
+    """Whether each position is in a block up to the one that ends its summary, [B, S].
+
+    Args:
+        mask_BS: True on tokens and the end.
+        size: K, which divides S; None for one block.
+    """
+    size = size or mask_BS.shape[1]
+    place_S = torch.arange(mask_BS.shape[1], device=mask_BS.device)
+    return place_S < size * num_blocks(mask_BS, size)[:, None]
 
 
 def spans(length: int, size: int | None) -> list[slice]:

@@ -17,7 +17,7 @@ from modules.diffusion.schedule import CosineSchedule, Schedule
 from modules.nn.builder import Builder
 from modules.nn.generators import generator_of
 from modules.summariser.batch import ArticleBatch
-from modules.summariser.blocks import Part
+from modules.summariser.blocks import Part, in_blocks
 from modules.summariser.findings.evaluation import EvaluatingSystem
 from modules.summariser.findings.trace import Trace
 from modules.summariser.generate import Generation
@@ -120,10 +120,16 @@ class Summariser(EvaluatingSystem):
     def training_step(self, batch: ArticleBatch, batch_idx: int) -> Tensor:
         """Cross-entropy of the summaries' tokens, averaged over those of the whole step."""
         total, num = self.training_loss(batch), batch["num_targets"]
-        kind = "positions" if self.learn_padding else "tokens"
-        self.meter.add("loss", total, num[kind])
+        self.meter.add("loss", total, num[self.counted])
         self.meter.num_targets += num["articles"]
-        return self.step_mean(total, batch["step_targets"][kind])
+        return self.step_mean(total, batch["step_targets"][self.counted])
+
+    @property
+    def counted(self) -> str:
+        """What the loss is averaged over: the targets of this name, which are all ever noised."""
+        if not self.learn_padding:
+            return "tokens"
+        return "positions" if self.block_size is None else f"positions_{self.block_size}"
 
     def training_loss(self, batch: ArticleBatch) -> Tensor:
         """Sum over the tokens of the batch, each averaged over its noised copies (sec. 3.1)."""
@@ -238,7 +244,7 @@ class Summariser(EvaluatingSystem):
         step_B = own_steps(generators, *steps).to(self.device)
         mask_BS = counts_BS = batch["summary_mask_BS"]
         if self.learn_padding:  # but for articles without a summary
-            counts_BS = mask_BS.any(1, keepdim=True).expand_as(mask_BS)
+            counts_BS = mask_BS.any(1, keepdim=True) & in_blocks(mask_BS, self.block_size)
         part = self.part(token_BS, mask_BS, counts_BS, generators)
         noise = self.noise(part.token_BK, generators)
         context = self.behind(self.read(batch), token_BS, part)

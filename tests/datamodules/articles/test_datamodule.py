@@ -1,5 +1,6 @@
 """Articles as batches."""
 
+import math
 from itertools import islice
 
 import torch
@@ -51,7 +52,11 @@ def test_a_batch_is_what_a_plain_loop_over_the_articles_makes(data):
         assert batch[key] == [getattr(one, name) for one in articles]
     assert batch["origin_B"] == [f"f:{n}" for n in range(1, 8)]
     num_tokens = sum(map(len, summaries))
-    assert batch["num_targets"] == {"articles": 7, "tokens": num_tokens, "positions": 7 * SHORT}
+    blocks = {size: sum(math.ceil(len(s) / size) * size for s in summaries) for size in (1, 2, 3)}
+    assert batch["num_targets"] == {
+        **{"articles": 7, "tokens": num_tokens, "positions": 7 * SHORT, "positions_6": 7 * SHORT},
+        **{f"positions_{size}": num for size, num in blocks.items()},
+    }
     assert batch["step_targets"] == batch["num_targets"]
     assert {batch[key].dtype for key in ("article_BC", "summary_BS", "stance_B", "asked_B")} == {
         torch.int64
@@ -141,7 +146,7 @@ def test_two_ranks_share_every_step_and_every_article_of_an_evaluation(data, mon
     assert [batch["id_B"] for batch in right] == [["a2", "a3"], []]
     assert right[1]["article_BC"].shape == (0, 0)
     assert right[1]["summary_BS"].shape == right[1]["summary_mask_BS"].shape == (0, SHORT)
-    assert right[1]["num_targets"] == {"articles": 0, "tokens": 0, "positions": 0}
+    assert set(right[1]["num_targets"].values()) == {0}
 
 
 def test_training_articles_of_like_length_meet_and_all_come_in_every_epoch(data):
