@@ -1,4 +1,4 @@
-"""Summaries written block by block, each behind what is written before (SSD-LM; Han et al., 2023).
+"""Summaries written block by block, each after what is written before (SSD-LM; Han et al., 2023).
 
 Shape legend: B = summaries, S = positions of a summary, K = positions of a block.
 """

@@ -41,9 +41,9 @@ class Generation:
     Attributes:
         num_steps: Steps of diffusion, each a pass of the network; of each block.
         spacing: Which of the schedule's steps these are.
-        projection: Which tokens stand after a step.
+        projection: How tokens are chosen after a step.
         last_greedy: Whether the last step takes the most likely tokens, whatever the projection.
-        pads_after_end: Whether padding takes the place of what is projected behind the first end
+        pads_after_end: Whether padding takes the place of what is projected after the first end
             mark, for networks that did not learn padding.
         carried: Which logits self-conditioning shows: before all guidance or after it.
         seed: Of all noise; a summary's noise depends on it and on the article's id alone.
@@ -75,7 +75,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Denoised:
-    """What stands after a step.
+    """The state after a step.
 
     Attributes:
         step: t, before the step.
@@ -99,7 +99,7 @@ class SummarySampler:
         generation: Options.
         length: S.
         steering: Control with its classifiers; None leaves summaries as they come.
-        guidance: Of a network that is told stances; None for one that is not.
+        guidance: Of a network conditioned on stances; None for an unconditional one.
 
     Raises:
         ValueError: Options that cannot be combined, too many steps, or none that is steered; or a
@@ -157,7 +157,7 @@ class SummarySampler:
             mask_BC: True where a token is real.
             asked_B: Stance that is wanted; -100 where none is.
             names: What each summary's noise is seeded with, such as the article's id.
-            watch: Sees what stands after each step, and changes nothing.
+            watch: Sees the state after each step, and changes nothing.
         """
         for state in self.states(article_BC, mask_BC, asked_B, names):
             last = state
@@ -169,7 +169,7 @@ class SummarySampler:
     def states(
         self, article_BC: Tensor, mask_BC: Tensor, asked_B: Tensor, names: Sequence[str]
     ) -> Iterator[Denoised]:
-        """What stands after each step; arguments as of `draw`.
+        """The state after each step; arguments as of `draw`.
 
         Blocks come one after the other; a summary that has ended takes no part in later ones.
         """
@@ -190,7 +190,7 @@ class SummarySampler:
     def block(
         self, orders: Orders, written_BW: Tensor, span: slice
     ) -> Iterator[tuple[int, Tensor, Tokens]]:
-        """Steps, predicted logits [B, K, V] and tokens of one block, behind what is written.
+        """Steps, predicted logits [B, K, V] and tokens of one block, after what is written.
 
         With no summary left it goes through all steps as well: ranks that share the weights
         compute together.
@@ -205,8 +205,8 @@ class SummarySampler:
             time = step / self.diffusion.schedule.num_steps
             before, logits_BKV = self.predicted(predict, state, before, time)
             if steering is not None and steering.control.is_due(number, time):
-                behind = written_BW, predict.article_logits
-                logits_BKV = self.steered(steering, orders, logits_BKV, *behind)
+                seen = written_BW, predict.article_logits
+                logits_BKV = self.steered(steering, orders, logits_BKV, *seen)
             before = logits_BKV if self.generation.carried == "guided" else before
             tokens = self.projected(logits_BKV, orders, is_last=after == 0)
             yield step, logits_BKV, tokens

@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Marks:
-    """Token ids that surround a text, or stand for a part of it.
+    """Token ids that surround a text, or replace a part of it.
 
     Attributes:
         start: Before it; the tokenizer's bos, or cls, or else its end.
@@ -44,7 +44,7 @@ class Marks:
         return (token_BS == self.end) | (token_BS == self.pad)
 
     def are_read(self, token_BS: Tensor) -> Tensor:
-        """Which tokens a reader sees: those of the text (`text`), and the end mark behind it."""
+        """Which tokens a reader sees: those of the text (`text`), and the end mark after it."""
         is_over_BS = self.are_over(token_BS)
         is_behind_BS = is_over_BS.cumsum(1) - is_over_BS.long() > 0
         return (token_BS != self.pad) & ~is_behind_BS

@@ -25,7 +25,7 @@ from modules.summariser.processes.process import Alphabet, Process
 from modules.summariser.processes.simplex import SelfConditioning
 from modules.summariser.steering.control import Control, Steering
 from modules.summariser.steering.guide import OpenGuide
-from modules.summariser.steering.stance_token import StanceTeller, StanceToken
+from modules.summariser.steering.stance_token import OpenStanceToken, StanceToken
 
 FOLLOWED = ("id", "stance", "asked", "summary")
 """What a trace says of a summary besides how it settled."""
@@ -48,7 +48,7 @@ class SummarisingSystem(Tokenized, System):
         block_size: Positions that are written together; None for the whole summary.
         generation: How summaries are drawn.
         control: Classifiers that steer them.
-        stance_token: How the network is told stances; None where it is not.
+        stance_token: How the network is conditioned on stances; None where it is not.
         trace: Which summaries are followed while they are drawn; None where none are.
         measures: What is computed of them; records hold what its classifiers of stances read.
     """
@@ -66,7 +66,7 @@ class SummarisingSystem(Tokenized, System):
     tracer: Tracer | None = None
     traced: Sequence[Record] = ()
     _steering: Steering | None = None
-    _teller: StanceTeller | None = None
+    _open_stance_token: OpenStanceToken | None = None
 
     @property
     def denoiser(self) -> Denoiser[Any]:
@@ -180,22 +180,27 @@ class SummarisingSystem(Tokenized, System):
         return self._steering
 
     @property
-    def teller(self) -> StanceTeller | None:
+    def open_stance_token(self) -> OpenStanceToken | None:
         """The stance token, its classifier loaded when first needed; None without one."""
         if self.stance_token is None:
             return None
-        if self._teller is None or self._teller.token is not self.stance_token:
+        if (
+            self._open_stance_token is None
+            or self._open_stance_token.token is not self.stance_token
+        ):
             guide = self.stance_token.guide
             opened = None if guide is None else guide.open(self.tokenizer, self.stances)
-            self._teller = StanceTeller(self.stance_token, opened and opened.to(self.device))
-        return self._teller
+            self._open_stance_token = OpenStanceToken(
+                self.stance_token, opened and opened.to(self.device)
+            )
+        return self._open_stance_token
 
     @property
     def stance_guide(self) -> OpenGuide | None:
         """The first guide that reads stances; the one of the stance token where none steers."""
         guides = self.steering.guides if self.steering else []
-        if self.teller is not None and self.teller.guide is not None:
-            guides = [*guides, self.teller.guide]
+        if self.open_stance_token is not None and self.open_stance_token.guide is not None:
+            guides = [*guides, self.open_stance_token.guide]
         return next((one for one in guides if one.guide.target is None), None)
 
     def wanted(self, batch: ArticleBatch) -> Tensor:

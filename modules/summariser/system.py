@@ -42,13 +42,13 @@ class Summariser(EvaluatingSystem):
         process: What a summary becomes at a step, and how generation goes back.
         schedule: Signal left at each diffusion step.
         self_conditioning: What the network sees of its last prediction.
-        block_size: Positions that are written together, block behind block; None for the whole
+        block_size: Positions that are written together, block after block; None for the whole
             summary at once.
         noising: Steps and noise in training.
         learn_padding: Whether padding counts in the loss, so that the network decides the length.
         generation: How summaries are drawn.
         control: Classifiers that steer them; none where it has no guides.
-        stance_token: How the network is told the stance of its summary; None tells it nothing.
+        stance_token: How the network is conditioned on the stance of its summary; None: it is not.
         trace: Which summaries of a test or prediction are followed while they are drawn, written as
             JSON lines and pictures; None follows none.
         measures: What validation and test compute of drawn summaries.
@@ -106,7 +106,7 @@ class Summariser(EvaluatingSystem):
         network = self.make_network(vocabulary_size(self.tokenizer))
         check_own_tokens(self.tokenizer, network)
         if self.stance_token is not None:
-            network.listen(len(self.stances))
+            network.add_stance_embedding(len(self.stances))
         return network
 
     # Training
@@ -141,17 +141,19 @@ class Summariser(EvaluatingSystem):
         part = self.part(token_BS, mask_BS, None if self.learn_padding else mask_BS)
         noise = self.noise(part.token_BK)
         context = self.denoiser.repeat(self.read(batch, is_training=True), draws)
-        context = self.behind(context, token_BS, part)
+        context = self.extended(context, token_BS, part)
         part, logits_BKV = self.predict_tokens(part, noise, step_B, context, self.sees_itself())
         return token_loss(logits_BKV, part.token_BK, part.weight_BK) / draws
 
     def read(self, batch: ArticleBatch, is_training: bool = False) -> Any:
-        """The articles, told the stances of their own summaries, not all of them in training."""
+        """The articles, conditioned on stances of their own summaries, not always in training."""
         articles = batch["article_BC"], batch["article_mask_BC"]
-        if self.teller is None:
+        if self.open_stance_token is None:
             return self.denoiser.read(*articles)
-        told_B = self.teller.learnt(batch)
-        return self.denoiser.read(*articles, self.teller.dropped(told_B) if is_training else told_B)
+        condition_B = self.open_stance_token.of_references(batch)
+        if is_training:
+            condition_B = self.open_stance_token.dropped(condition_B)
+        return self.denoiser.read(*articles, condition_B)
 
     def part(
         self,
@@ -193,11 +195,11 @@ class Summariser(EvaluatingSystem):
             u = self.sum_over_ranks(u) % 1  # as uniform as each of them
         return bool(u < self.self_conditioning.probability)
 
-    def behind(self, context: Any, token_BS: Tensor, part: Part) -> Any:
+    def extended(self, context: Any, token_BS: Tensor, part: Part) -> Any:
         """The context of a part: of the articles, and of what is written before it."""
         if part.written_BS is None:
             return context
-        return self.denoiser.behind(context, token_BS, part.written_BS)
+        return self.denoiser.extended(context, token_BS, part.written_BS)
 
     def predict_tokens(
         self, part: Part, noise: Tensor, step_B: Tensor, context: Any, conditioned: bool
@@ -247,7 +249,7 @@ class Summariser(EvaluatingSystem):
             counts_BS = mask_BS.any(1, keepdim=True) & in_blocks(mask_BS, self.block_size)
         part = self.part(token_BS, mask_BS, counts_BS, generators)
         noise = self.noise(part.token_BK, generators)
-        context = self.behind(self.read(batch), token_BS, part)
+        context = self.extended(self.read(batch), token_BS, part)
         use = self.self_conditioning.is_on
         part, logits_BKV = self.predict_tokens(part, noise, step_B, context, use)
         self.evaluation[0] += token_loss(logits_BKV, part.token_BK, part.weight_BK)

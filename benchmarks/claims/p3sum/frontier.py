@@ -32,7 +32,7 @@ def frontier(claims: Claims) -> None:
 
 
 def by_token(claims: Claims, name: str, drawn: Drawn) -> list[Rates]:
-    """Summaries of a network that is told the stance, over w, and with a classifier on top."""
+    """Summaries of a network conditioned on the stance, over w, and with a classifier on top."""
     quick, seeds = claims.bench.quick, claims.scale.seeds[:1]
     found = [
         claims.note(f"{name}stance token, w {scale:g}", drawn.rates(None, seeds, Guidance(scale)))
@@ -48,9 +48,9 @@ def by_token(claims: Claims, name: str, drawn: Drawn) -> list[Rates]:
 def by_experts(claims: Claims, drawn: list[Drawn]) -> None:
     """A causal model with stance experts, all trained for the summariser's operations."""
     system, data = drawn[0].system, claims.trained["told"].datamodule
-    assert system.teller is not None
+    assert system.open_stance_token is not None
     budget = claims.bench.details["training"]["told"]["tera_flops"] * 1e12
-    experts = StanceExperts(system.teller, len(system.stances))
+    experts = StanceExperts(system.open_stance_token, len(system.stances))
     claims.bench.say("training a causal language model and its experts")
     how = system.tokenizer, system.marks, budget, 2 if claims.bench.quick else None
     claims.bench.details["training"]["experts"] = experts.train(data, *how)

@@ -138,7 +138,7 @@ class Drawn:
         Args:
             control: How a classifier steers them.
             seed: Of generation.
-            guidance: Of a network that is told stances; None tells nothing.
+            guidance: Of a network conditioned on stances; None for no condition.
         """
         system, batch = self.system, self.batch
         steering = None if control is None else Steering(control, self.guides)

@@ -107,7 +107,7 @@ class EvaluatingSystem(SummarisingSystem):
 
     @property
     def guide_sources(self) -> list[str]:
-        """Of all guides: those that steer, and the one that tells the network stances."""
+        """Of all guides: those that steer, and the one that labels training summaries."""
         token = self.stance_token
         guides = [*self.control.guides, token.guide if token is not None else None]
         return [one.source for one in guides if one is not None]

@@ -1,7 +1,7 @@
 """What judges read in all summaries of a test: corrected for their errors, and beside guides.
 
 A judge that is 0.65 right on labelled texts reads the wanted stance in far fewer summaries than
-have it, and a guide reads it in more: it was pleased at each step. `modules/metrics/misread.py`
+have it, and a guide reads it in more: each step was optimised for it. `modules/metrics/misread.py`
 says what the correction assumes.
 """
 

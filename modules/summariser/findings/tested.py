@@ -12,7 +12,7 @@ Row = dict[str, Any]
 NONE = "none"
 """What a reader says of a text without a stance, or of several."""
 DIGITS = 6
-"""Of a quantity, behind the point."""
+"""Of a quantity, after the decimal point."""
 
 
 @dataclass
@@ -21,7 +21,7 @@ class SummaryRows:
 
     Attributes:
         measures: What is computed of them; those that read stances are asked for readings as well.
-        rows: A row a summary, and where it stands in the order of the data.
+        rows: A row a summary, and its place in the order of the data.
         num_batches: Batches so far.
     """
 
@@ -67,15 +67,15 @@ def facts(answer: Answered) -> Row:
 def readings(reader: StanceReader, answers: Sequence[Answered]) -> list[dict[str, str]]:
     """What a reader reads in each article, summary and reference; "" without a reference.
 
-    Only articles of unknown stance are read; the stance of the others stands as it is given.
+    Only articles of unknown stance are read; the others keep the stance that is given.
     """
     given = [one.question["stance"] for one in answers]
     unknown = [n for n, stance in enumerate(given) if stance not in reader.classes]
-    read = told(reader, [answers[n].question["article"] for n in unknown])
+    read = stance_names(reader, [answers[n].question["article"] for n in unknown])
     articles = dict(zip(unknown, read, strict=True))
-    summaries = told(reader, [one.text for one in answers])
+    summaries = stance_names(reader, [one.text for one in answers])
     known = [n for n, one in enumerate(answers) if one.references]
-    read = told(reader, [answers[n].references[0] for n in known])
+    read = stance_names(reader, [answers[n].references[0] for n in known])
     golds = dict(zip(known, read, strict=True))
     return [
         {"article": articles.get(n, given[n]), "summary": summary, "reference": golds.get(n, "")}
@@ -83,7 +83,7 @@ def readings(reader: StanceReader, answers: Sequence[Answered]) -> list[dict[str
     ]
 
 
-def told(reader: StanceReader, texts: Sequence[str]) -> list[str]:
+def stance_names(reader: StanceReader, texts: Sequence[str]) -> list[str]:
     """Names of the stances of texts."""
     return [NONE if one < 0 else reader.classes[one] for one in reader.read(texts)]
 

@@ -100,7 +100,7 @@ class Following:
     seen: dict[int, list[Record]] = field(default_factory=dict)
 
     def __call__(self, state: Denoised) -> None:
-        """Keep what stands after a step; of blocks, steering classifiers are not asked."""
+        """Keep the state after a step; of blocks, steering classifiers are not asked."""
         number = len(self.steps)
         is_whole = state.logits_BSV.shape[:2] == state.token_BS.shape
         if number in self.kept and is_whole:
@@ -117,7 +117,7 @@ class Tracer:
         trace: The options.
         tokenizer: Of the summaries.
         readers: What reads stances of texts.
-        records: What is known, and where it stands in the order of the data.
+        records: What is known, and its place in the order of the data.
         num_batches: Batches so far.
     """
 
@@ -215,7 +215,7 @@ def changes(rows: Sequence[Sequence[int]], ends: tuple[int, int]) -> list[Record
 
     Args:
         rows: Tokens of one summary after each step.
-        ends: The marks behind a text.
+        ends: The marks after a text.
     """
     bounds = [max(0, ceil(len(rows) * n / PARTS) - 1) for n in range(PARTS + 1)]
     return [

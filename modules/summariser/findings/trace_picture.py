@@ -79,7 +79,7 @@ def height(record: Record, num_texts: int) -> int:
 
 
 def texts(record: Record, num_texts: int) -> list[tuple[str, float, list[str]]]:
-    """Letter, place in the run and lines of the texts that stand beside a summary."""
+    """Letter, place in the run and lines of the texts beside a summary."""
     steps = record["steps"]
     chosen = [steps[n] for n in spread(len(steps), num_texts)]
     letters = "abcdefghijklmnopqrstuvwxyz" * len(chosen)
@@ -120,7 +120,7 @@ def settled(
 
 
 def across(done: float) -> float:
-    """Where it stands that a share of the run is done: noise on the left, clean on the right."""
+    """Label of the share of the run that is done: noise on the left, clean on the right."""
     return MARGIN + LEFT + WIDE * done
 
 

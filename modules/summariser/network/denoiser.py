@@ -23,8 +23,8 @@ class Denoiser(nn.Module, Generic[Context]):
         longest_article: Largest C; None where any will do.
         width: D, of the embeddings of tokens.
         predicts_articles: Whether it has `article_logits`.
-        told: Embedding of each stance that a summary is told to have, the last of "not told"; None
-            in a network that is told nothing.
+        stance_embedding: Of each stance that a summary shall have, the last of none; None in an
+            unconditional network.
     """
 
     vocabulary: int
@@ -35,36 +35,38 @@ class Denoiser(nn.Module, Generic[Context]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: nn.Embedding | None = None
+        self.stance_embedding: nn.Embedding | None = None
 
     @abstractmethod
-    def read(self, article_BC: Tensor, mask_BC: Tensor, told_B: Tensor | None = None) -> Context:
+    def read(
+        self, article_BC: Tensor, mask_BC: Tensor, condition_B: Tensor | None = None
+    ) -> Context:
         """What is computed of articles once, whatever the step.
 
         Args:
             article_BC: Token ids.
             mask_BC: True where a token is real; each row padded on the right.
-            told_B: Stance that each summary is told to have, negative where it is not told; None
-                tells nothing. Matters only after `listen`.
+            condition_B: Stance that each summary shall have, negative for none; None for none at
+                all. Matters only after `add_stance_embedding`.
         """
 
-    def listen(self, num: int) -> None:
-        """Make the network one that is told stances; as long as nothing is learnt it ignores them.
+    def add_stance_embedding(self, num: int) -> None:
+        """Make the network one conditioned on stances; before training it ignores them.
 
         Args:
             num: Number of stances.
         """
-        self.told = nn.Embedding(num + 1, self.width)
-        nn.init.zeros_(self.told.weight)
+        self.stance_embedding = nn.Embedding(num + 1, self.width)
+        nn.init.zeros_(self.stance_embedding.weight)
 
-    def hinted(self, article_BCD: Tensor, told_B: Tensor | None) -> Tensor:
-        """Embeddings of articles with what their summaries are told, after `listen`."""
-        if self.told is None:
+    def with_stances(self, article_BCD: Tensor, condition_B: Tensor | None) -> Tensor:
+        """Embeddings of articles plus those of the stances that their summaries shall have."""
+        if self.stance_embedding is None:
             return article_BCD
-        last = self.told.num_embeddings - 1
-        if told_B is None:
-            told_B = torch.full((len(article_BCD),), last, device=article_BCD.device)
-        vector_BD = self.told(told_B.where(told_B >= 0, last))
+        last = self.stance_embedding.num_embeddings - 1
+        if condition_B is None:
+            condition_B = torch.full((len(article_BCD),), last, device=article_BCD.device)
+        vector_BD = self.stance_embedding(condition_B.where(condition_B >= 0, last))
         return article_BCD + vector_BD[:, None].to(article_BCD.dtype)
 
     @abstractmethod
@@ -72,10 +74,10 @@ class Denoiser(nn.Module, Generic[Context]):
         """Each article `num` times in a row: 0, 0, 1, 1, ..."""
 
     @abstractmethod
-    def behind(self, context: Context, token_BW: Tensor, mask_BW: Tensor) -> Context:
+    def extended(self, context: Context, token_BW: Tensor, mask_BW: Tensor) -> Context:
         """What is computed of articles and of what is written of their summaries, clean.
 
-        What is denoised next stands behind it.
+        What is denoised next follows it.
 
         Args:
             context: Of the articles alone, from `read`.
@@ -90,7 +92,7 @@ class Denoiser(nn.Module, Generic[Context]):
         Args:
             share_BSV: Shares of all tokens at each position; they sum to 1.
             time_B: t / T, in [0, 1].
-            context: From `read`, or from `behind` it.
+            context: From `read`, or from `extended`.
         """
 
     def remember(self, context: Context) -> Context:
@@ -106,8 +108,8 @@ class Denoiser(nn.Module, Generic[Context]):
         Args:
             context: From `remember`.
             first: First of the positions.
-            num: How many, so that nobody holds those of a whole article; fewer at its end. What
-                stands at padding is undefined.
+            num: How many, so that nobody holds those of a whole article; fewer at its end. Values
+                at padding are undefined.
         """
         raise NotImplementedError(f"{type(self).__name__} predicts no tokens of articles")
 

@@ -32,18 +32,18 @@ class ReadArticle:
     Attributes:
         token_BC: Token ids.
         mask_BC: True where a token is real.
-        told_B: Stance that each summary is told to have; None where nothing is told.
+        condition_B: Stance that each summary shall have; None for none at all.
         last: Where a pass leaves its hidden states [B, C, D] of the article; None for nowhere.
     """
 
     token_BC: Tensor
     mask_BC: Tensor
-    told_B: Tensor | None = None
+    condition_B: Tensor | None = None
     last: list[Tensor] | None = None
 
 
 class MaskedLM(Denoiser[ReadArticle]):
-    """A masked language model that sees the clean article and the noised summary behind it.
+    """A masked language model that sees the clean article and the noised summary after it.
 
     Every position attends to all others. A summary position enters as the mean of the word
     embeddings by its shares, plus a linear function of the time; its logits are those of the
@@ -89,32 +89,34 @@ class MaskedLM(Denoiser[ReadArticle]):
 
     @override
     def read(
-        self, article_BC: Tensor, mask_BC: Tensor, told_B: Tensor | None = None
+        self, article_BC: Tensor, mask_BC: Tensor, condition_B: Tensor | None = None
     ) -> ReadArticle:
-        return ReadArticle(article_BC, mask_BC, told_B)
+        return ReadArticle(article_BC, mask_BC, condition_B)
 
     @override
     def repeat(self, context: ReadArticle, num: int) -> ReadArticle:
         token_BC, mask_BC = (
             one.repeat_interleave(num, 0) for one in (context.token_BC, context.mask_BC)
         )
-        told_B = context.told_B
+        condition_B = context.condition_B
         return ReadArticle(
-            token_BC, mask_BC, None if told_B is None else told_B.repeat_interleave(num, 0)
+            token_BC,
+            mask_BC,
+            None if condition_B is None else condition_B.repeat_interleave(num, 0),
         )
 
     @override
-    def behind(self, context: ReadArticle, token_BW: Tensor, mask_BW: Tensor) -> ReadArticle:
+    def extended(self, context: ReadArticle, token_BW: Tensor, mask_BW: Tensor) -> ReadArticle:
         beside = Beside.of(context.mask_BC, mask_BW)
         both = torch.cat([context.token_BC, token_BW], 1)
         token_BC = both.gather(1, beside.place_BL)
-        return ReadArticle(token_BC, beside.mask_BL, context.told_B)
+        return ReadArticle(token_BC, beside.mask_BL, context.condition_B)
 
     @override
     def forward(self, share_BSV: Tensor, time_B: Tensor, context: ReadArticle) -> Tensor:
         if len(share_BSV):
             return self.logits(share_BSV, time_B, context)
-        # a model of transformers takes no empty batch: one of zeros stands for it
+        # a model of transformers takes no empty batch: one of zeros replaces it
         share_1SV, time_1 = share_BSV.new_zeros(1, *share_BSV.shape[1:]), time_B.new_zeros(1)
         token_11 = context.token_BC.new_zeros(1, 1)
         return self.logits(share_1SV, time_1, ReadArticle(token_11, token_11 == 0))[:0]
@@ -127,7 +129,7 @@ class MaskedLM(Denoiser[ReadArticle]):
         noised = noised + self.time(time_B.to(noised.dtype)[:, None])[:, None]
         mask_BS = context.mask_BC.new_ones(noised.shape[:2])
         beside = Beside.of(context.mask_BC, mask_BS)
-        article = self.hinted(words(context.token_BC), context.told_B)
+        article = self.with_stances(words(context.token_BC), context.condition_B)
         x = beside.joined(article, noised)
         with self._head_at(beside, context):
             out = self.model(inputs_embeds=x, attention_mask=beside.mask_BL.long())
@@ -139,7 +141,7 @@ class MaskedLM(Denoiser[ReadArticle]):
         """Context in which the head sees the summary's positions alone, whatever it is made of."""
 
         def cut(module: nn.Module, args: Any, out: Any) -> Any:
-            if context.last is not None:  # articles stand first in their rows
+            if context.last is not None:  # articles come first in their rows
                 context.last[:] = [out.last_hidden_state[:, : context.token_BC.shape[1]].detach()]
             out.last_hidden_state = beside.summary(out.last_hidden_state)
             return out

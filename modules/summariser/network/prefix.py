@@ -25,7 +25,7 @@ class Prefix:
     """Articles as the summary's attention sees them.
 
     Attributes:
-        key_value: Keys and values of each block, [B, H, C, K]; behind the article's, those of what
+        key_value: Keys and values of each block, [B, H, C, K]; after the article's, those of what
             is written of the summary.
         mask_BC: True where a token is real.
         num_written_B: Tokens that are written of each summary; None where none are of any.
@@ -85,9 +85,11 @@ class PrefixDenoiser(Denoiser[Prefix]):
             nn.init.normal_(table.weight, std=width**-0.5)
 
     @override
-    def read(self, article_BC: Tensor, mask_BC: Tensor, told_B: Tensor | None = None) -> Prefix:
+    def read(
+        self, article_BC: Tensor, mask_BC: Tensor, condition_B: Tensor | None = None
+    ) -> Prefix:
         x = self.embedding(article_BC) + self.segment.weight[0]
-        x = self.hinted(x, told_B)
+        x = self.with_stances(x, condition_B)
         key_value = []
         for block in self.blocks:
             x, pair = cast(PrefixBlock, block)(x, mask_BC, None)
@@ -106,7 +108,7 @@ class PrefixDenoiser(Denoiser[Prefix]):
         return Prefix(pairs, context.mask_BC.repeat_interleave(num, 0), written_B)
 
     @override
-    def behind(self, context: Prefix, token_BW: Tensor, mask_BW: Tensor) -> Prefix:
+    def extended(self, context: Prefix, token_BW: Tensor, mask_BW: Tensor) -> Prefix:
         x = self.embedding(token_BW) + self.segment.weight[1]
         x, key_value = self.through(self.placed(x, None), mask_BW, context)
         pairs = [

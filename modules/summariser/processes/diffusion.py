@@ -22,7 +22,7 @@ class Diffusion:
         schedule: Signal left at each step.
         self_conditioning: What the network sees of its last prediction.
         marks: Marks of the tokenizer.
-        block_size: Positions that are written together, behind what is written before; None for
+        block_size: Positions that are written together, after what is written before; None for
             the whole summary.
     """
 

@@ -1,7 +1,7 @@
 """How summaries are corrupted step by step, and how generation goes back.
 
 A process says what a clean summary becomes at a step t, what the network is shown of it, how much
-each position counts in the loss, and what stands one step of generation later. What is in between,
+each position counts in the loss, and the state one step of generation later. What is in between,
 the network, its self-conditioning, steering and the projection onto tokens, is the same for all.
 
 Shape legend: B = summaries, S = positions, V = vocabulary, M = tokens that a position may hold.
@@ -18,7 +18,7 @@ from modules.diffusion.noise import Generators
 
 @dataclass(frozen=True)
 class Tokens:
-    """What stands at each position: one token, or several at once.
+    """The tokens at each position: one, or several at once.
 
     Attributes:
         id_BSM: Token ids; of several the most likely first.
@@ -45,7 +45,7 @@ class Alphabet:
 
     Attributes:
         size: V.
-        mask: The one that stands for a hidden token; None where there is none.
+        mask: The one that represents a hidden token; None where there is none.
     """
 
     size: int

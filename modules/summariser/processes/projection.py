@@ -24,7 +24,7 @@ FIRST = 64
 
 
 class Projection(ABC):
-    """Says which tokens stand at each position, given predicted logits."""
+    """Chooses the tokens at each position, given predicted logits."""
 
     @abstractmethod
     def project(self, logits_BSV: Tensor, generators: Sequence[torch.Generator]) -> Tokens:
@@ -103,7 +103,7 @@ class MultiHot(NucleusProjection):
 
 
 def closed(tokens: Tokens, marks: Marks) -> Tokens:
-    """Tokens with padding behind the first end mark; of several tokens the most likely decides."""
+    """Tokens with padding after the first end mark; of several tokens the most likely decides."""
     is_text_BS1 = marks.are_read(tokens.first)[..., None]
     id_BSM = tokens.id_BSM.where(is_text_BS1, marks.pad)
     if tokens.is_hot_BSM is None:

@@ -89,7 +89,7 @@ class SelfConditioning:
 
     Attributes:
         form: What is averaged. With probabilities a missing prediction counts as uniform, as in
-            the authors' code; with logits the simplex then stands alone.
+            the authors' code; with logits the simplex is then alone.
         probability: Share of training steps with a prediction; 0 turns self-conditioning off.
     """
 

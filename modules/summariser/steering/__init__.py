@@ -1,1 +1,1 @@
-"""How summaries are steered: by classifiers, and by what the network is told."""
+"""How summaries are steered: by classifiers, and by conditions of the network."""

@@ -154,7 +154,10 @@ class Steering:
         right = list[Tensor]()
 
         def score(z_BSV: Tensor) -> Tensor:
-            share_BSV, total_B = behind(written_BW, z_BSV.softmax(-1)), z_BSV.new_zeros(len(z_BSV))
+            share_BSV, total_B = (
+                with_prefix(written_BW, z_BSV.softmax(-1)),
+                z_BSV.new_zeros(len(z_BSV)),
+            )
             for guide, before in zip(self.guides, shown, strict=True):
                 target_B = guide.targets(asked_B)
                 log_p_BK = guide.log_p(share_BSV, *before)
@@ -200,7 +203,7 @@ def mixture(guide: OpenGuide, predicted: ArticleLogits | None) -> list[Tensor]:
     return [guide.mixtures(predicted())]
 
 
-def behind(written_BW: Tensor | None, share_BSV: Tensor) -> Tensor:
+def with_prefix(written_BW: Tensor | None, share_BSV: Tensor) -> Tensor:
     """Shares of whole summaries, [B, W + S, V]: all of a token where it is written."""
     if written_BW is None or not written_BW.shape[1]:
         return share_BSV

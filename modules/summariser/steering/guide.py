@@ -20,7 +20,7 @@ from modules.summariser.network.beside import Beside, one_behind_the_other
 from modules.weights.origin import source_of
 
 Sees = Literal["summary", "article_and_summary", "predicted", "summary_and_article"]
-"""What a guide reads: the summary alone, behind the tokens of its article, behind what the network
+"""What a guide reads: the summary alone, after the tokens of its article, after what the network
 itself predicts at the article's positions, as P^3Sum's does, or as the first text of a pair, as
 classifiers of facts do."""
 ArticleLogits = Callable[[], Iterator[Tensor]]
@@ -63,7 +63,7 @@ class Guide:
         Raises:
             FileNotFoundError: The local folder does not exist.
             ValueError: Its classes are others, it has no tokenizer, a token of the summaries has
-                no counterpart, or it is to read pairs, which it tells apart by types of tokens.
+                no counterpart, or it is to read pairs, which it distinguishes by types of tokens.
         """
         classes = list(self.classes or stances)
         if self.target is not None and self.target not in classes:
@@ -179,14 +179,14 @@ class OpenGuide:
         """Log-probabilities of the classes, [B, K], differentiable in the shares.
 
         It reads what would become the text, and the end mark: the first position at which padding
-        is most likely is left out with all behind it, and all behind the first at which the end is,
-        whatever else may stand there. That choice has no gradient.
+        is most likely is left out with all after it, and all after the first at which the end is,
+        whatever else may be there. That choice has no gradient.
 
         Args:
             share_BSV: Shares of the summary's tokens.
             article_BC: Tokens of the articles.
             mask_BC: True where one is real.
-            mixture_BCD: What stands at the positions of the articles instead.
+            mixture_BCD: What is at the positions of the articles instead.
         """
         words = self.network.embeddings()
         weight_VD = words[self.index_V]
@@ -207,7 +207,7 @@ class OpenGuide:
     def pair(
         self, summary_BSD: Tensor, is_text_BS: Tensor, article_BCD: Tensor, mask_BC: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Embeddings of a summary and its article as a pair, and where something stands.
+        """Embeddings of a summary and its article as a pair, and where there are tokens.
 
         The summary is expected to end with its mark; the article has another before it, or none.
         """
@@ -223,7 +223,7 @@ class OpenGuide:
 
 
 def check_pairs(network: Pretrained, source: str) -> None:
-    """Refuse classifiers that tell the texts of a pair apart by types of tokens."""
+    """Refuse classifiers that distinguish the texts of a pair by types of tokens."""
     if getattr(network.model.config, "type_vocab_size", 0) > 1:
         raise ValueError(
             f"the guide {source} tells two texts apart by types of tokens, which mixtures do not "

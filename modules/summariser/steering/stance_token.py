@@ -1,8 +1,8 @@
-"""A network that is told the stance of the summary, and guidance without a classifier.
+"""A network conditioned on the stance of the summary, and classifier-free guidance by it.
 
-In training each example is told the stance of its own reference summary, or, by chance, nothing. A
-step of generation then asks twice, once told and once not, and goes beyond what is told by w
-(Ho & Salimans, 2022).
+In training each example has the stance of its own reference summary as a condition, or, by chance,
+none. A step of generation then predicts twice, with the condition and without, and extrapolates by
+w (Ho & Salimans, 2022).
 
 Shape legend: B = summaries, C = article positions, S = summary positions, V = vocabulary.
 """
@@ -19,23 +19,23 @@ from modules.summariser.batch import ArticleBatch
 from modules.summariser.network.denoiser import Denoiser
 from modules.summariser.steering.guide import Guide, OpenGuide
 
-UNTOLD = -100
-"""A stance that a network is not told."""
+UNCONDITIONED = -100
+"""The stance where a network gets no condition."""
 POSITIONS = 32
 """Of articles whose predictions are held at a time."""
 
 
 @dataclass(frozen=True)
 class StanceToken:
-    """How a network is told stances.
+    """How a network is conditioned on stances.
 
     Attributes:
         guide: Classifier that reads the stance of a training summary where the data do not know
             it; None where they do.
-        dropped: Share of training examples that are told nothing; where it is 0, guidance has
-            nothing to go away from.
-        guidance: How far generation goes beyond what is told: w = 1 asks the network that is told
-            alone, w = 0 the one that is not, any other asks both.
+        dropped: Share of training examples without a condition; where it is 0, guidance has
+            nothing to extrapolate from.
+        guidance: How far generation extrapolates: w = 1 uses the conditional prediction alone,
+            w = 0 the unconditional one, any other both.
     """
 
     guide: Guide | None = None
@@ -48,14 +48,14 @@ class StanceToken:
             raise ValueError(f"dropped must lie in [0, 1), got {self.dropped}")
         if self.guide is not None and not self.dropped and self.guidance.is_on:
             raise ValueError(
-                "guidance asks a network that is told nothing, which dropped 0 never trains: "
+                "guidance needs the unconditional network, which dropped 0 never trains: "
                 "let it be above 0, or guidance.scale 1"
             )
         if self.guide is not None and self.guide.target is not None:
             raise ValueError("the guide of a stance token reads stances: leave out its target")
 
     def check(self, data: object) -> None:
-        """Refuse to train a network that is never told a stance.
+        """Refuse to train a network that never gets a stance.
 
         Args:
             data: The data module; others than `ArticleData` do not say what they know.
@@ -70,7 +70,7 @@ class StanceToken:
             )
 
 
-class StanceTeller:
+class OpenStanceToken:
     """A stance token with its classifier loaded.
 
     Args:
@@ -82,8 +82,8 @@ class StanceTeller:
         self.token, self.guide = token, guide
 
     @torch.no_grad()
-    def learnt(self, batch: ArticleBatch) -> Tensor:
-        """Stance of each reference summary, [B]; `UNTOLD` without one, or if nobody knows.
+    def of_references(self, batch: ArticleBatch) -> Tensor:
+        """Stance of each reference summary, [B]; `UNCONDITIONED` without one, or if nobody knows.
 
         Args:
             batch: Articles with their summaries.
@@ -94,17 +94,17 @@ class StanceTeller:
         return torch.where(known_B < 0, self.read(self.guide, batch), known_B)
 
     def read(self, guide: OpenGuide, batch: ArticleBatch) -> Tensor:
-        """Stance of each reference summary as a classifier reads it, `UNTOLD` without one, [B]."""
+        """Stance that a classifier reads in each reference, `UNCONDITIONED` without one, [B]."""
         token_BS, mask_BS = batch["summary_BS"], batch["summary_mask_BS"]
         start_B1 = torch.full_like(token_BS[:, :1], guide.marks.start)
         mask_BL = torch.cat([torch.ones_like(mask_BS[:, :1]), mask_BS], 1)
         log_p_BK = guide.read(torch.cat([start_B1, token_BS], 1), mask_BL)
-        return log_p_BK.argmax(-1).where(mask_BS.any(1), UNTOLD)
+        return log_p_BK.argmax(-1).where(mask_BS.any(1), UNCONDITIONED)
 
     def dropped(self, stance_B: Tensor) -> Tensor:
-        """Stances of which some are not told, each by a chance of its own, [B]."""
+        """Stances of which some are dropped, each by a chance of its own, [B]."""
         u_B = torch.rand(len(stance_B), device=stance_B.device, dtype=torch.float32)
-        return stance_B.where(u_B >= self.token.dropped, UNTOLD)
+        return stance_B.where(u_B >= self.token.dropped, UNCONDITIONED)
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Prediction:
     """What a network predicts of the tokens at one step.
 
     Attributes:
-        own_BSV: Logits of the network that is told what it is told.
+        own_BSV: Logits of the conditional network.
         guided_BSV: Those beyond them; the same without guidance.
         num_passes: Forward passes of the network, one a summary.
     """
@@ -129,8 +129,8 @@ class Predictor:
         network: Predicts tokens.
         article_BC: Token ids of articles, padded on the right.
         mask_BC: True where a token is real.
-        told_B: Stance that is wanted of each summary; negative where none is.
-        guidance: Of a stance token; None for a network that is told nothing.
+        condition_B: Stance that is wanted of each summary; negative where none is.
+        guidance: Of a stance token; None for an unconditional network.
         written_BW: Tokens of the summaries that are written already, all of one length.
         remembers: Whether `article_logits` is asked for.
     """
@@ -140,7 +140,7 @@ class Predictor:
         network: Denoiser[Any],
         article_BC: Tensor,
         mask_BC: Tensor,
-        told_B: Tensor,
+        condition_B: Tensor,
         guidance: Guidance | None,
         written_BW: Tensor,
         remembers: bool = False,
@@ -148,17 +148,19 @@ class Predictor:
         self.network, self.guidance = network, guidance
         self.num_positions = article_BC.shape[1]
 
-        def read(told_B: Tensor | None) -> Any:
-            context = network.read(article_BC, mask_BC, told_B)
+        def read(condition_B: Tensor | None) -> Any:
+            context = network.read(article_BC, mask_BC, condition_B)
             if not written_BW.shape[1]:
                 return context
-            return network.behind(context, written_BW, torch.ones_like(written_BW).bool())
+            return network.extended(context, written_BW, torch.ones_like(written_BW).bool())
 
-        is_told = guidance is not None and guidance.scale != 0
-        self.context = read(told_B if is_told else None)
+        is_conditioned = guidance is not None and guidance.scale != 0
+        self.context = read(condition_B if is_conditioned else None)
         if remembers:
             self.context = network.remember(self.context)
-        self.free = read(None) if is_told and guidance is not None and guidance.is_on else None
+        self.free = (
+            read(None) if is_conditioned and guidance is not None and guidance.is_on else None
+        )
 
     def __call__(self, share_BSV: Tensor, time_B: Tensor) -> Prediction:
         """Logits in single precision; arguments as of `Denoiser.forward`."""
@@ -170,10 +172,10 @@ class Predictor:
         return Prediction(own_BSV, guided_BSV, 2 * len(own_BSV))
 
     def article_logits(self) -> Iterator[Tensor]:
-        """What the network, told what it is told, predicts of the articles, some positions a time.
+        """What the conditional network predicts of the articles, some positions a time.
 
         Each is [B, N, V]; N is at most `POSITIONS`, so that none of a whole article is held.
         """
         for first in range(0, self.num_positions, POSITIONS):
-            num = min(POSITIONS, self.num_positions - first)  # behind them may be what is written
+            num = min(POSITIONS, self.num_positions - first)  # what is written may follow
             yield self.network.article_logits(self.context, first, num)

@@ -87,7 +87,7 @@ def plainly(net, kind, size, row):
         num = size or S
         context = net.read(article[:, :length], mask[:, :length])
         if written.shape[1]:
-            context = net.behind(context, written, torch.ones_like(written).bool())
+            context = net.extended(context, written, torch.ones_like(written).bool())
         if kind == "simplex":
             state = 5 * torch.randn(1, num, V, generator=rng)
         else:
@@ -137,9 +137,9 @@ def test_summaries_are_those_of_a_plain_loop(name, kind, size):
 class Ends(PrefixDenoiser):
     """Ends the summaries of articles that begin with 9 in their first block, the others never."""
 
-    def read(self, article_BC, mask_BC, told_B=None):
+    def read(self, article_BC, mask_BC, condition_B=None):
         self.ends = article_BC[:, 0] == 9
-        return super().read(article_BC, mask_BC, told_B)
+        return super().read(article_BC, mask_BC, condition_B)
 
     def forward(self, share, time, context):
         self.num = [*getattr(self, "num", []), len(share)]

@@ -125,18 +125,18 @@ def test_a_block_sees_what_is_written_before_it_and_nothing_behind(name):
     context = net.read(ARTICLE, MASK)
     start = torch.tensor([4, 2])
     written = torch.arange(S) < start[:, None]
-    together = net(share, time, net.behind(context, SUMMARY, written))
+    together = net(share, time, net.extended(context, SUMMARY, written))
     for b in range(2):
         row, own = slice(b, b + 1), SUMMARY[b : b + 1, : start[b]]
-        before = net.behind(net.read(ARTICLE[row], MASK[row]), own, torch.ones_like(own).bool())
+        before = net.extended(net.read(ARTICLE[row], MASK[row]), own, torch.ones_like(own).bool())
         alone = net(share[row], time[row], before)
         torch.testing.assert_close(together[row], alone, rtol=1e-4, atol=1e-5)
     behind = SUMMARY.where(written, 5)
-    assert torch.equal(net(share, time, net.behind(context, behind, written)), together)
+    assert torch.equal(net(share, time, net.extended(context, behind, written)), together)
     for s in range(2):
         other = SUMMARY.clone()
         other[:, s] = 17
-        changed = net(share, time, net.behind(context, other, written))
+        changed = net(share, time, net.extended(context, other, written))
         assert ((changed - together).abs().flatten(1).amax(1) > 1e-4).all()
     assert not torch.allclose(net(share, time, context), together, atol=1e-3)
 
@@ -160,7 +160,7 @@ def test_the_mean_loss_over_blocks_is_the_loss_of_all_blocks(folder, monkeypatch
             row = slice(b, b + 1)
             part = Part(SUMMARY[row]).block(mask[row], 2, torch.tensor([(n + 0.5) / num]))
             context = whole.denoiser.read(ARTICLE[row], MASK[row])
-            context = whole.denoiser.behind(context, SUMMARY[row], part.written_BS)
+            context = whole.denoiser.extended(context, SUMMARY[row], part.written_BS)
             share = torch.zeros(1, 2, whole.denoiser.vocabulary)
             share[..., whole.marks.mask] = 1
             logits = whole.denoiser(share, torch.ones(1), context)

@@ -142,7 +142,7 @@ def test_a_network_is_told_stances_in_training_and_asked_with_and_without_them(c
     """Every row of its table is learnt; the checkpoint is tested at another w."""
     token = [f"--model.init_args.stance_token.guide.source={GUIDE}"]
     trained = fit(config, *token, "--model.init_args.stance_token.dropped=0.5")
-    told = weights(trained)["network.told.weight"]
+    told = weights(trained)["network.stance_embedding.weight"]
     assert told.shape == (4, 16)
     assert (told != 0).any(1).all()
     guided = "--model.init_args.stance_token.guidance.scale=3"

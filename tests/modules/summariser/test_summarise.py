@@ -249,6 +249,6 @@ def test_who_tells_the_network_stances_is_no_judge_of_them(folder):
 
 def test_another_stance_token_is_not_told_by_the_last_one(folder):
     whole = made(folder, stance_token=StanceToken(dropped=0.1))
-    assert whole.teller.token.dropped == 0.1
+    assert whole.open_stance_token.token.dropped == 0.1
     whole.stance_token = StanceToken(dropped=0.5)
-    assert whole.teller.token.dropped == 0.5
+    assert whole.open_stance_token.token.dropped == 0.5

@@ -8,7 +8,7 @@ from torch import Tensor
 from benchmarks.claims.p3sum.rivals.causal import LR, CausalSummariser
 from modules.decoding.branches.branches import proxy_tuned
 from modules.summariser.batch import ArticleBatch
-from modules.summariser.steering.stance_token import StanceTeller
+from modules.summariser.steering.stance_token import OpenStanceToken
 
 BASE = 0.7
 """Share of the training operations that the base gets; the others share the rest."""
@@ -25,12 +25,12 @@ class StanceExperts:
     long on summaries of any.
 
     Args:
-        teller: Reads the stances of training summaries.
+        token: Reads the stances of training summaries.
         num: Number of stances.
     """
 
-    def __init__(self, teller: StanceTeller, num: int):
-        self.teller, self.num = teller, num
+    def __init__(self, token: OpenStanceToken, num: int):
+        self.token, self.num = token, num
         self.models: list[CausalSummariser] = []
 
     def train(
@@ -62,7 +62,7 @@ class StanceExperts:
         """The articles whose summaries have a stance; all where None."""
         if stance is None:
             return batch
-        return chosen(batch, self.teller.learnt(batch) == stance)
+        return chosen(batch, self.token.of_references(batch) == stance)
 
     def draw(
         self, batch: ArticleBatch, asked_B: Tensor, seed: int | None, alpha: float

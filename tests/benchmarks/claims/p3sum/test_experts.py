@@ -9,7 +9,7 @@ from benchmarks.claims.p3sum.rivals.causal import CausalSummariser, left
 from benchmarks.claims.p3sum.rivals.experts import StanceExperts, chosen
 from modules.summariser.marks import Marks
 from modules.summariser.steering.guide import Guide
-from modules.summariser.steering.stance_token import StanceTeller, StanceToken
+from modules.summariser.steering.stance_token import OpenStanceToken, StanceToken
 from tests.fixtures.summarisers import STANCES
 
 GUIDE, WORDS = "assets/newsroom_guide", "assets/newsroom_words"
@@ -22,7 +22,7 @@ def experts():
     """A base, three experts and an anti-expert of random weights that differ."""
     tokenizer = AutoTokenizer.from_pretrained(WORDS)
     token = StanceToken(Guide(GUIDE))
-    made = StanceExperts(StanceTeller(token, token.guide.open(tokenizer, STANCES)), 3)
+    made = StanceExperts(OpenStanceToken(token, token.guide.open(tokenizer, STANCES)), 3)
     made.models = [CausalSummariser(tokenizer, Marks.of(tokenizer)) for _ in range(5)]
     torch.manual_seed(0)
     for one in made.models:
@@ -70,7 +70,7 @@ def test_each_summary_is_that_of_its_own_stances_expert_against_the_anti_expert(
 
 
 def test_experts_are_tuned_on_summaries_of_their_own_stance(experts, batch):
-    read = experts.teller.learnt(batch)
+    read = experts.token.of_references(batch)
     for stance in range(3):
         found = experts.of(stance, batch)
         assert torch.equal(found["summary_BS"], batch["summary_BS"][read == stance])

@@ -14,11 +14,16 @@ from modules.summariser.network.prefix import PrefixDenoiser
 from modules.summariser.processes.diffusion import Diffusion
 from modules.summariser.processes.simplex import SelfConditioning, Simplex
 from modules.summariser.steering.guide import Guide
-from modules.summariser.steering.stance_token import UNTOLD, Predictor, StanceTeller, StanceToken
+from modules.summariser.steering.stance_token import (
+    UNCONDITIONED,
+    OpenStanceToken,
+    Predictor,
+    StanceToken,
+)
 from tests.fixtures.summarisers import FAMILIES, STANCES, options
 
 V, S, C, NUM = 24, 5, 7, 8
-TOLD = torch.tensor([0, 1, 2, 0, UNTOLD, 1, 2, 0])
+TOLD = torch.tensor([0, 1, 2, 0, UNCONDITIONED, 1, 2, 0])
 NOTHING = torch.zeros(NUM, 0, dtype=torch.int64)
 """Of the summaries is written before."""
 GUIDE = "assets/newsroom_guide"
@@ -35,8 +40,8 @@ def network(family="prefix", listens=True):
         for one in made.parameters():
             one.add_(0.2 * torch.randn_like(one))
         if listens:
-            made.listen(3)
-            made.told.weight.normal_(generator=torch.Generator().manual_seed(1))
+            made.add_stance_embedding(3)
+            made.stance_embedding.weight.normal_(generator=torch.Generator().manual_seed(1))
     return made
 
 
@@ -51,8 +56,8 @@ def articles():
 @pytest.mark.parametrize("family", ["prefix", *FAMILIES])
 def test_a_network_that_starts_to_listen_computes_what_it_did_whatever_it_is_told(family):
     plain, told = network(family, listens=False), network(family, listens=False)
-    assert not any("told" in name for name in plain.state_dict())
-    told.listen(3)
+    assert not any("stance_embedding" in name for name in plain.state_dict())
+    told.add_stance_embedding(3)
     article, mask, share, time = articles()
     expected = plain(share, time, plain.read(article, mask))
     assert torch.equal(told(share, time, told.read(article, mask, TOLD)), expected)
@@ -67,7 +72,9 @@ def test_what_is_told_is_added_to_every_position_of_the_article():
     own = plain.segment.weight[0].clone()
     for b, stance in enumerate(TOLD.tolist()):
         with torch.no_grad():
-            plain.segment.weight[0] = own + told.told.weight[stance if stance >= 0 else 3]
+            plain.segment.weight[0] = (
+                own + told.stance_embedding.weight[stance if stance >= 0 else 3]
+            )
         row = slice(b, b + 1)
         alone = plain(share[row], time[row], plain.read(article[row], mask[row]))
         torch.testing.assert_close(found[row], alone, rtol=1e-4, atol=1e-5)
@@ -88,7 +95,10 @@ def test_a_masked_language_model_sees_it_in_the_embeddings_of_the_article_alone(
     for b, stance in enumerate(TOLD.tolist()):
         length = int(mask[b].sum())
         for row, place in ((seen[0][2 * b], stance), (seen[0][2 * b + 1], stance), (seen[1][b], 3)):
-            expected = words[article[b, :length]] + made.told.weight[place if place >= 0 else 3]
+            expected = (
+                words[article[b, :length]]
+                + made.stance_embedding.weight[place if place >= 0 else 3]
+            )
             torch.testing.assert_close(row[:length], expected)
         behind = slice(length, length + S)
         torch.testing.assert_close(seen[0][2 * b, behind], seen[1][b, behind])
@@ -101,7 +111,7 @@ def test_guided_logits_go_from_the_untold_ones_w_times_the_way(family, scale):
     predict = Predictor(made, article, mask, TOLD, Guidance(scale), NOTHING)
     found = predict(share, time)
     own = made(share, time, made.read(article, mask, TOLD))
-    free = made(share, time, made.read(article, mask, torch.full((NUM,), UNTOLD)))
+    free = made(share, time, made.read(article, mask, torch.full((NUM,), UNCONDITIONED)))
     expected = free.double() + scale * (own.double() - free.double())
     torch.testing.assert_close(found.guided_BSV.double(), expected, rtol=1e-4, atol=1e-4)
     assert torch.equal(found.own_BSV, own)
@@ -109,7 +119,7 @@ def test_guided_logits_go_from_the_untold_ones_w_times_the_way(family, scale):
     torch.testing.assert_close(found.guided_BSV[4], free[4])  # it is told nothing
 
 
-@pytest.mark.parametrize(("scale", "told"), [(1.0, TOLD), (0.0, torch.full((NUM,), UNTOLD))])
+@pytest.mark.parametrize(("scale", "told"), [(1.0, TOLD), (0.0, torch.full((NUM,), UNCONDITIONED))])
 def test_one_pass_is_enough_where_only_one_of_both_counts(scale, told):
     made, (article, mask, share, time) = network(), articles()
     found = Predictor(made, article, mask, TOLD, Guidance(scale), NOTHING)(share, time)
@@ -149,23 +159,23 @@ def test_both_passes_are_counted_and_a_network_that_is_not_asked_draws_as_withou
     draw(guided), draw(told)
     assert (guided.cost.denoiser, told.cost.denoiser) == (2 * 5 * NUM, 5 * NUM)
     with torch.no_grad():
-        made.told.weight.zero_()
+        made.stance_embedding.weight.zero_()
     untold = draw(sampler(plain))
     assert torch.equal(draw(sampler(made, guidance=Guidance(0.0))), untold)
     assert torch.equal(draw(sampler(made)), untold)
 
 
 @pytest.fixture(scope="module")
-def teller():
+def opened():
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained("assets/newsroom_words")
     token = StanceToken(Guide(GUIDE))
-    return tokenizer, StanceTeller(token, token.guide.open(tokenizer, STANCES))
+    return tokenizer, OpenStanceToken(token, token.guide.open(tokenizer, STANCES))
 
 
-def test_a_summary_is_told_its_own_stance_not_that_of_its_article(teller):
-    tokenizer, made = teller
+def test_a_summary_is_told_its_own_stance_not_that_of_its_article(opened):
+    tokenizer, made = opened
     source = NewsroomArticles(num=60, seed=5)
     rows = [tokenizer(one.summary)["input_ids"] for one in source.articles()]
     marks = made.guide.marks
@@ -174,39 +184,39 @@ def test_a_summary_is_told_its_own_stance_not_that_of_its_article(teller):
     for n, row in enumerate(rows):
         token[n, : len(row) + 1] = torch.tensor([*row, marks.end])
     batch = {"summary_BS": token, "summary_mask_BS": token != marks.pad}
-    batch["summary_stance_B"] = torch.full((61,), UNTOLD)
-    found = made.learnt(batch).tolist()
+    batch["summary_stance_B"] = torch.full((61,), UNCONDITIONED)
+    found = made.of_references(batch).tolist()
     own = [STANCES.index(stance_of(one.summary)) for one in source.articles()]
-    assert found == [*own, UNTOLD]  # the last has no summary
+    assert found == [*own, UNCONDITIONED]  # the last has no summary
     of_articles = [STANCES.index(one.stance) for one in source.articles()]
     assert sum(a == b for a, b in zip(own, of_articles, strict=True)) < 45
     some = {name: value[7:9] for name, value in batch.items()}
     some |= {name: some[name][:, :18] for name in ("summary_BS", "summary_mask_BS")}
-    assert made.learnt(some).tolist() == found[7:9]
+    assert made.of_references(some).tolist() == found[7:9]
 
 
-def test_what_the_data_know_is_told_and_only_the_rest_is_read(teller):
-    tokenizer, made = teller
+def test_what_the_data_know_is_told_and_only_the_rest_is_read(opened):
+    tokenizer, made = opened
     cat = torch.full((3, 4), tokenizer.pad_token_id)
     cat[:2, 0] = 9
     batch = {"summary_BS": cat, "summary_mask_BS": cat != tokenizer.pad_token_id}
-    known = torch.tensor([2, UNTOLD, UNTOLD])
+    known = torch.tensor([2, UNCONDITIONED, UNCONDITIONED])
     batch["summary_stance_B"] = known
     read = int(made.read(made.guide, batch)[1])
-    assert made.learnt(batch).tolist() == [2, read, UNTOLD]
-    assert torch.equal(StanceTeller(StanceToken(), None).learnt(batch), known)
+    assert made.of_references(batch).tolist() == [2, read, UNCONDITIONED]
+    assert torch.equal(OpenStanceToken(StanceToken(), None).of_references(batch), known)
 
 
 @pytest.mark.parametrize(
     ("share", "low", "high"), [(0.1, 0.09, 0.11), (0.0, 0, 0), (0.9, 0.89, 0.91)]
 )
-def test_that_share_of_examples_is_told_nothing(teller, share, low, high):
+def test_that_share_of_examples_is_told_nothing(opened, share, low, high):
     torch.manual_seed(0)
-    made = StanceTeller(StanceToken(Guide(GUIDE), dropped=share), teller[1].guide)
+    made = OpenStanceToken(StanceToken(Guide(GUIDE), dropped=share), opened[1].guide)
     stance = torch.arange(30_000) % 3
     found = made.dropped(stance)
-    assert low <= float((found == UNTOLD).float().mean()) <= high
-    assert torch.equal(found[found != UNTOLD], stance[found != UNTOLD])
+    assert low <= float((found == UNCONDITIONED).float().mean()) <= high
+    assert torch.equal(found[found != UNCONDITIONED], stance[found != UNCONDITIONED])
 
 
 def test_odd_options_are_refused():
