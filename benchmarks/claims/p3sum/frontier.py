@@ -59,4 +59,4 @@ def by_experts(claims: Claims, drawn: list[Drawn]) -> None:
             for kind, seed in {"greedy": None, "top-p": 0}.items():
                 texts, cost = experts.draw(one.batch, one.asked_B, seed, alpha)
                 what = f"{name}stance experts, alpha {alpha:g}, {kind}"
-                claims.note(what, one.read(texts) | {"gigaflops": cost})
+                claims.note(what, one.read(texts, cost))

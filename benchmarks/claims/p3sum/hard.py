@@ -113,7 +113,7 @@ class Trial:
     def rates(self, seed: int, what: str, drawn: Drawn, control: Control | None) -> Rates:
         """Rates by the exact reader, and the judge's verdict beside them."""
         texts, cost = drawn.texts(control, seed)
-        rates = drawn.read(texts) | {"gigaflops": cost}
+        rates = drawn.read(texts, cost)
         verdicts = self.claims.bench.details.setdefault("verdicts", {})
         verdicts[f"seed {seed}, {what}"] = self.judged(drawn, texts)
         return self.claims.note(f"seed {seed}, {what}", rates)
@@ -196,6 +196,6 @@ def holds(met: dict[str, Any] | None, true: float) -> bool:
     return met is not None and bool(met["share"]["low"] <= true <= met["share"]["high"])
 
 
-def mean_of(runs: Sequence[Mapping[str, Rates]], name: str) -> Rates:
+def mean_of(runs: Sequence[Mapping[str, Rates]], name: str) -> dict[str, float]:
     """Means over seeds of training."""
     return {key: fmean(run[name][key] for run in runs) for key in runs[0][name]}

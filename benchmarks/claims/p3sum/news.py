@@ -6,7 +6,7 @@ Differences are of the same articles, and a goal is met where the worse end of t
 meets it: otherwise chance would.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean
@@ -15,10 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.bench.harness import Bench
 from benchmarks.bench.timing import MedianInterval
-from benchmarks.claims.p3sum.rates import Claims, Drawn, Rates
-from benchmarks.claims.resampling import gain
+from benchmarks.claims.p3sum.rates import Claims, Drawn, Rates, ahead, lost
 from benchmarks.claims.training import bare, fit
 from modules.decoding.evaluate import Answered
 from modules.summariser.batch import ArticleBatch
@@ -39,8 +37,6 @@ SHOWN = ("rouge_1", "rouge_l", "guide_kept", "judge_kept", "judge_corrected", "g
 FLATTERY = "guide_minus_judge"
 COMPARED = ("judge_kept", "guide_kept", "rouge_1", "rouge_l")
 """Whose difference to unguided titles gets an interval."""
-SOME = 0.1
-"""Points that are more than none: less than one title of all."""
 FREE = "unguided"
 
 
@@ -57,8 +53,8 @@ class Titles:
         self.claims, self.system = claims, system
         self.drawn = [Drawn(system, one, one["stance_B"]) for one in batches]
         self.batches = batches
-        self.scores: dict[str, dict[str, list[float]]] = {}
-        """What each way's titles score, by quantity, in the order of the articles."""
+        self.found: dict[str, Rates] = {}
+        """Of each way to write titles."""
 
     def draw(self, control: Control | None, seed: int) -> tuple[list[str], float]:
         """Titles under a control, None for none, and gigaflops a title."""
@@ -76,8 +72,8 @@ class Titles:
         judging = JudgedSummaries(system.readers, system.guide_sources)
         judging.add(answers)
         scores = {k: v for one in system.measures for k, v in one.score(answers).items()}
-        rates = {k: fmean(v) for k, v in scores.items()} | judging.row() | {"gigaflops": cost}
-        self.claims.frontier[name], self.scores[name] = rates, scores
+        rates = Rates(scores, **judging.row(), gigaflops=cost)
+        self.claims.frontier[name] = self.found[name] = rates
         self.claims.bench.details.setdefault("titles", {})[name] = list(texts[:8])
         gains = {key: asdict(one) for key, one in self.gains(name).items()}
         self.claims.bench.details.setdefault("points more than unguided", {})[name] = gains
@@ -87,8 +83,8 @@ class Titles:
 
     def gains(self, name: str) -> dict[str, MedianInterval]:
         """Points by which titles differ from unguided ones of the same articles; none before."""
-        old, new = self.scores.get(FREE), self.scores[name]
-        return {} if old is None else {key: points(old[key], new[key]) for key in COMPARED}
+        old, new = self.found.get(FREE), self.found[name]
+        return {} if old is None else {key: new.points(old, key) for key in COMPARED}
 
     def questions(self) -> list[tuple[dict[str, Any], str]]:
         """What is known of each article, and its title."""
@@ -125,11 +121,6 @@ class Titles:
         return [write(known["article"], reference) for known, reference in self.questions()]
 
 
-def points(before: Sequence[float], after: Sequence[float]) -> MedianInterval:
-    """Difference of two means over the same articles, in points, with its interval."""
-    return gain([100 * one for one in before], [100 * one for one in after])
-
-
 def news(claims: Claims) -> None:
     """Titles of real news, steered; 20 minutes of a core beside the fit, which is used if there."""
     bench = claims.bench
@@ -146,22 +137,9 @@ def news(claims: Claims) -> None:
             steered, gains = rates, titles.gains(name)
     titles.note("by the judge itself, as the paper does", *by_judge(titles))
     titles.note(f"best of {MOST}", *titles.best_of(MOST))
-    compared(bench, gains)
-    flattered(bench, steered)
-
-
-def compared(bench: Bench, gains: Mapping[str, MedianInterval]) -> None:
-    """Rows of what steering changes: the worse end of each interval, beside the estimate."""
-    kept, rouge = gains["judge_kept"], gains["rouge_1"]
-    what = "real news: Suc by an independent judge, steered minus unguided, points"
-    lower, upper = (f"{end} end of 95 % (others: the estimate)" for end in ("lower", "upper"))
-    bench.row(9, f"{what}, {lower}", kept.low, SOME, peer=kept.median, at_least=True)
-    what = "real news: ROUGE-1 lost by steering, points"
-    bench.row(9, f"{what}, {upper}", -rouge.low, 1.0, peer=-rouge.median)
-
-
-def flattered(bench: Bench, steered: Rates) -> None:
-    """The row of how much more the guide reads than the judge."""
+    what = "real news: Suc by an independent judge, steered minus unguided"
+    ahead(bench, 9, what, gains["judge_kept"])
+    lost(bench, 9, "real news: ROUGE-1 lost by steering", gains["rouge_1"], 1.0)
     what = "real news: Suc by the guide minus by the judge, steered, points, upper end of 95 %"
     worst = 100 * steered[f"{FLATTERY}_high"]
     bench.row(9, f"{what} (others: the estimate)", worst, 5.0, peer=100 * steered[FLATTERY])

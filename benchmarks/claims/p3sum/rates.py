@@ -1,9 +1,10 @@
 """What the parts share: trained summarisers, summaries in many ways, and what is read of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from statistics import fmean
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.bench.harness import Bench
+from benchmarks.bench.timing import MedianInterval
+from benchmarks.claims.resampling import gain
 from benchmarks.claims.training import bare, fit
 from datamodules.synthetic.newsroom.reader import NewsroomMeasures
 from engine.measure.flops import FlopCounter
@@ -52,8 +55,54 @@ COUNTED = 16
 """Batches over which operations are averaged."""
 FULL = Scale(None, 256, (0, 1, 2), 8)
 QUICK = Scale(2, 4, (0,), 2)
-Rates = dict[str, float]
-"""Means of the reader's measures, and `gigaflops` a summary."""
+SOME = 0.1
+"""Points that are more than none: less than one article of all."""
+
+
+class Rates(dict[str, float]):
+    """Means over articles by measure, and what else is known, such as `gigaflops` a summary.
+
+    Args:
+        scores: Value of each article by measure, in the order of the articles.
+        more: What is no mean over articles.
+
+    Attributes:
+        scores: The same.
+    """
+
+    def __init__(self, scores: Mapping[str, Sequence[float]], **more: float):
+        super().__init__({name: fmean(some) for name, some in scores.items() if some} | more)
+        self.scores = scores
+
+    def points(self, other: "Rates", name: str) -> MedianInterval:
+        """Points by which a mean is above another's of the same articles, with its interval.
+
+        It is over articles: what another seed of training would change is not in it.
+        """
+        pair = (other.scores[name], self.scores[name])
+        return gain(*([100 * one for one in some] for some in pair))
+
+
+def ahead(bench: Bench, row: int, what: str, found: MedianInterval, least: float = SOME) -> None:
+    """A row of points that are gained: met where the lower end of the interval is at least that.
+
+    The estimate alone would call half of all differences met that are none.
+
+    Args:
+        bench: Receives the row.
+        row: Number of the claim.
+        what: Is gained.
+        found: How much, with its interval.
+        least: How much it should be.
+    """
+    what = f"{what}, points, lower end of 95 % (others: the estimate)"
+    bench.row(row, what, found.low, least, peer=found.median, at_least=True)
+
+
+def lost(bench: Bench, row: int, what: str, found: MedianInterval, most: float) -> None:
+    """A row of points that are lost, from those gained: met where the upper end is at most that."""
+    what = f"{what}, points, upper end of 95 % (others: the estimate)"
+    bench.row(row, what, -found.low, most, peer=-found.median)
 
 
 class Claims:
@@ -163,26 +212,33 @@ class Drawn:
     ) -> Rates:
         """Means over seeds of generation; arguments as of `texts`."""
         drawn = [self.texts(control, seed, guidance) for seed in seeds]
-        rows = [self.read(texts) | {"gigaflops": cost} for texts, cost in drawn]
-        return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+        each = [self.scores(texts) for texts, _ in drawn]
+        scores = {
+            name: [fmean(some) for some in zip(*(one[name] for one in each), strict=True)]
+            for name in each[0]
+        }
+        return Rates(scores, gigaflops=fmean(cost for _, cost in drawn))
 
-    def read(self, texts: Sequence[str]) -> Rates:
-        """What the exact reader says of summaries."""
+    def read(self, texts: Sequence[str], gigaflops: float) -> Rates:
+        """What the exact reader says of summaries that cost so much each."""
+        return Rates(self.scores(texts), gigaflops=gigaflops)
+
+    def scores(self, texts: Sequence[str]) -> dict[str, list[float]]:
+        """What the exact reader says of each summary, by measure."""
         names = self.system.names(self.asked_B)
-        found = NewsroomMeasures().score(
+        return NewsroomMeasures().score(
             [
                 SimpleNamespace(question={"article": article, "asked": asked}, text=text)
                 for article, asked, text in zip(self.batch["article_B"], names, texts, strict=True)
             ]
         )
-        return {name: sum(some) / len(some) for name, some in found.items() if some}
 
     def best_of(self, drawn: Sequence[Sequence[str]], costs: Sequence[float]) -> Rates:
         """The summaries that the guide thinks most likely of the wanted stance."""
         score_NB = torch.stack([self.wanted(texts) for texts in drawn])
         best_B = score_NB.argmax(0).tolist()
         texts = [drawn[n][b] for b, n in enumerate(best_B)]
-        return self.read(texts) | {"gigaflops": sum(costs)}
+        return self.read(texts, sum(costs))
 
     @torch.no_grad()
     def wanted(self, texts: Sequence[str]) -> Tensor:

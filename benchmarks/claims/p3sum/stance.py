@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.claims.p3sum.rates import QUANTITIES, Claims, Drawn, best_of_n
+from benchmarks.claims.p3sum.rates import QUANTITIES, Claims, Drawn, ahead, best_of_n, lost
 from benchmarks.claims.p3sum.rivals.causal import CausalSummariser
 from modules.summariser.system import Summariser
 
@@ -39,17 +39,16 @@ def kept_stance(claims: Claims) -> None:
     best = best_of_n(claims, "diffusion, best of", drawn, lambda seed: drawn.texts(None, seed))
     causal(claims, built, drawn)
     lead = [" ".join(text.split(". ")[:2]).rstrip(".") + "." for text in batch["article_B"]]
-    claims.note("first two sentences", drawn.read(lead) | {"gigaflops": 0.0})
+    claims.note("first two sentences", drawn.read(lead, 0.0))
     aims = {"kept": 0.93, "facts": 0.97, "exact": 0.85, "both": 0.80}
     for name, aim in aims.items():
         what = f"{QUANTITIES[name]}, steered"
         bench.row(1, what, guided[name], aim, peer=free[name], at_least=True)
-    bench.row(1, "facts lost by steering", free["facts"] - guided["facts"], 0.01)
+    lost(bench, 1, "facts lost by steering", guided.points(free, "facts"), 1.0)
     equal = [one for one in best if one["gigaflops"] <= 1.5 * guided["gigaflops"]] or best[:1]
-    rival = max(one["kept"] for one in equal)
-    gain = 100 * (guided["kept"] - rival)
-    what = "Suc, steered minus best of n at up to 1.5 times its operations, points"
-    bench.row(1, what, gain, 5.0, peer=100 * rival, at_least=True)
+    rival = max(equal, key=lambda one: one["kept"])
+    what = "Suc, steered minus best of n at up to 1.5 times its operations"
+    ahead(bench, 1, what, guided.points(rival, "kept"), 5.0)
     other_B = others(batch["stance_B"])
     turned = Drawn(system, batch, other_B)
     claims.note("other stance, unguided", turned.rates(None, scale.seeds[:1]))
@@ -69,7 +68,7 @@ def causal(claims: Claims, built: Any, drawn: Drawn) -> None:
     spent = model.train(built.datamodule, budget, 2 if claims.bench.quick else None)
     claims.bench.details["training"]["causal"] = spent
     texts, cost = model.draw(drawn.batch, None)
-    claims.note("causal, greedy", drawn.read(texts) | {"gigaflops": cost})
+    claims.note("causal, greedy", drawn.read(texts, cost))
     best_of_n(claims, "causal, best of", drawn, lambda seed: model.draw(drawn.batch, seed))
 
 

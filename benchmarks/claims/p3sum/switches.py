@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.claims.p3sum.rates import Claims, Drawn, Rates
+from benchmarks.claims.p3sum.rates import Claims, Drawn, Rates, ahead
 from callbacks.ema import EMA
 from modules.decoding.evaluate import Answered
 from modules.summariser.evaluate import Length
@@ -69,14 +69,13 @@ class Switch:
         self.system.generation = replace(self.generation, **generation)
         drawn = Drawn(self.system, self.batch, self.batch["stance_B"])
         texts, cost = drawn.texts(control, seed=0)
-        rates = drawn.read(texts) | {"gigaflops": cost} | self.lengths(texts)
+        rates = Rates(drawn.scores(texts) | self.lengths(texts), gigaflops=cost)
         return self.claims.note(f"{self.name}, {what}", rates)
 
-    def lengths(self, texts: Sequence[str]) -> Rates:
-        """Mean error of the length in words, and share of empty summaries."""
+    def lengths(self, texts: Sequence[str]) -> dict[str, list[float]]:
+        """Error of the length of each summary in words, and whether it is empty."""
         pairs = zip(texts, self.batch["reference_B"], strict=True)
-        found = Length().score([Answered({}, text, [known]) for text, known in pairs])
-        return {name: sum(some) / len(some) for name, some in found.items()}
+        return Length().score([Answered({}, text, [known]) for text, known in pairs])
 
 
 def switches(claims: Claims) -> None:
@@ -100,10 +99,7 @@ def switches(claims: Claims) -> None:
 
 def compare(claims: Claims, name: str, what: str, ours: Rates, others: Rates) -> None:
     """A row: how many points the default is ahead."""
-    gain = 100 * (ours[name] - others[name])
-    claims.bench.row(
-        6, f"{what}, {name}, points", gain, 0.0, peer=100 * others[name], at_least=True
-    )
+    ahead(claims.bench, 6, f"{what}, {name}", ours.points(others, name))
 
 
 def steps(claims: Claims, base: Switch, plain: Rates) -> None:
@@ -130,7 +126,7 @@ def averaged(claims: Claims, base: Switch, plain: Rates) -> None:
 def lengths(claims: Claims, plain: Rates) -> None:
     """What decides the length."""
     other = Switch(claims, "no loss on padding", f"{MODEL}.learn_padding=false")
-    ways: Mapping[str, bool] = {"as it comes": False, "padding behind the end mark": True}
+    ways: Mapping[str, bool] = {"as it comes": False, "padding after the end mark": True}
     claims.bench.row(6, "words too many or too few, loss on padding", plain["length_error"], 1.0)
     for what, is_closed in ways.items():
         found = other.rates(what, pads_after_end=is_closed)
