@@ -1,0 +1,1 @@
+"""Claims about supportive pretraining data."""
