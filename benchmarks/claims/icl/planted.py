@@ -123,12 +123,10 @@ class World:
             "low loss": order([-one for one in columns["loss"]]),
             "gradient norm": order(columns["norm"]),
         }
-        matched = within_bins(columns["cosine_1"], columns["loss"])
         return {
             "cosine": plain,
             "cosine, all parameters": whole,
             "cosine, four iterations": several,
-            "cosine within bins of loss": order(matched),
             "product": order(columns["product_1"]),
         }
 
@@ -156,11 +154,20 @@ class World:
         return order(index.get_scores(words).tolist())
 
     def of_stress(self) -> dict[str, float]:
-        """Precision where as many decoys have the labels of a mapping in a wrong order."""
+        """Where as many decoys have the labels of a mapping in a wrong order.
+
+        These have the words and the loss of the planted ones under theta_0, so that a score which
+        follows either cannot tell them apart.
+        """
         found = {}
+        decoys = [n for n, kind in enumerate(self.stress.kinds) if kind == "shuffled"]
         for task in TASKS:
-            chosen, _ = self.select(self.stress, task, OPTIONS)
+            chosen, columns = self.select(self.stress, task, OPTIONS)
             found[f"cosine, shuffled decoys, {task.name}"] = self.stress.precision(chosen)
+            pairs = self.stress.planted, decoys
+            for name in ("cosine_1", "loss"):
+                what = f"planted above shuffled by {name}, {task.name}"
+                found[what] = better(columns[name], *pairs)
         return found
 
     def trained(self) -> dict[str, list[Mapping[str, float]]]:
@@ -189,13 +196,10 @@ def order(scores: Sequence[float]) -> Ranking:
     return sorted(range(len(scores)), key=lambda n: (-scores[n], n))
 
 
-def within_bins(scores: Sequence[float], losses: Sequence[float], num: int = 10) -> list[float]:
-    """Ranks of scores among documents of like loss, in [0, 1]: loss itself tells nothing then."""
-    score_N, order_N = np.array(scores), np.argsort(losses, kind="stable")
-    rank_N = np.empty(len(score_N))
-    for some in np.array_split(order_N, num):
-        rank_N[some] = np.argsort(np.argsort(score_N[some])) / max(1, len(some) - 1)
-    return rank_N.tolist()
+def better(scores: Sequence[float], first: Sequence[int], second: Sequence[int]) -> float:
+    """How often a document of the first kind scores higher than one of the second (AUC)."""
+    high, low = np.array(scores)[list(first)], np.array(scores)[list(second)]
+    return float((high[:, None] > low).mean() + (high[:, None] == low).mean() / 2)
 
 
 def means(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -34,6 +34,7 @@ def small(tmp_path):
         f"--data.init_args.cache={tmp_path / 'cache'}",
         f"--trainer.logger.init_args.root={tmp_path / 'runs'}",
         "--model.init_args.selection.k=8",
+        "--model.init_args.selection.iterations=2",
     ]
 
 
