@@ -136,8 +136,9 @@ class World:
         """Selected documents, the best first, and their scores."""
         options = replace(options, k=max(1, round(options.k * self.num / NUM)))
         asked = [*PatternQuestions(400, seed=300 + self.seed, topics=task.topics).questions()]
+        documents: Any = pool.documents
         with TemporaryDirectory() as folder:
-            orca = Orca(self.model, self.tokenizer, pool.documents, asked, options)
+            orca = Orca(self.model, self.tokenizer, documents, asked, options)
             found = [*orca.select(Path(folder))][-1]
         return found.union, found.columns
 

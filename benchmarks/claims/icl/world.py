@@ -115,7 +115,7 @@ class Measures:
 
     def of(self, model: LanguageModel) -> dict[str, float]:
         """Accuracy and label loss of each task, and the loss a token of ordinary documents."""
-        found = {}
+        found: dict[str, float] = {}
         for name, asked in self.tasks.items():
             result = summarise(scored(model, self.tokenizer, as_batch(asked)))
             found |= {name: result.accuracy, f"{name}_loss": result.loss}
