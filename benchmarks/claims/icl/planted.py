@@ -20,7 +20,7 @@ from modules.causal_lm.network import LanguageModel
 from modules.icl.selection.options import SelectionOptions
 from modules.icl.selection.orca import Orca
 
-SEEDS = (11, 12, 13)
+SEEDS = (14, 15, 16)
 NUM, PLANTED = 8000, 0.05
 """Documents of a pool, and the share of them that have a structure."""
 K = 400
