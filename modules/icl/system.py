@@ -14,8 +14,9 @@ from modules.causal_lm.network import LanguageModel
 from modules.causal_lm.system import CausalLM
 from modules.icl.in_context import InContextBatch, LabelBias, Scored, scored, summarise
 from modules.icl.selection.options import SelectionOptions
-from modules.icl.selection.orca import Found, Orca, rank_correlations, write_results
-from modules.icl.selection.pool import Asked, CandidatePool, SelectionData
+from modules.icl.selection.orca import Found, Orca, write_results
+from modules.icl.selection.pool import Asked, SelectionData
+from modules.icl.selection.report import report
 from modules.icl.selection.scoring import RankShare
 from modules.metrics.image.frechet_metric import over_ranks
 from modules.nn.builder import Builder
@@ -117,16 +118,3 @@ class InContextLM(CausalLM):
         if share.rank == 0:
             path = write_results(found, pool, folder)
             yield f"selected     {path}"
-
-
-def report(found: Found, pool: CandidatePool, number: int) -> Iterator[str]:
-    """What an iteration selected, in lines."""
-    picked = found.picked[number - 1]
-    cosine = found.columns[f"cosine_{number}"]
-    new = len(found.union) - len({one for some in found.picked[:-1] for one in some})
-    best, last = cosine[picked[0]], cosine[picked[-1]]
-    span = f"cosine {last:.3f} to {best:.3f}"
-    yield f"iteration {number}: {len(picked):,} documents of {span}, {new:,} of them new"
-    related = rank_correlations(found, number)
-    of = ", ".join(f"{name} {value:.2f}" for name, value in related.items())
-    yield f"  its cosine's rank correlation with {of}"

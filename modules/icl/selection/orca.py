@@ -235,13 +235,3 @@ def write_results(found: Found, pool: CandidatePool, folder: Path) -> Path:
     path = folder / "selected.parquet"
     write_table(selected, path)
     return path
-
-
-def rank_correlations(found: Found, number: int) -> dict[str, float]:
-    """Spearman's correlation of an iteration's cosines with loss, norm and length, if they vary."""
-    from scipy.stats import spearmanr  # type: ignore[import-untyped]
-
-    cosine = found.columns[f"cosine_{number}"]
-    columns = {name: found.columns[name] for name in ("loss", "norm", "targets")}
-    varying = {name: values for name, values in columns.items() if len(set(values)) > 1}
-    return {n: float(spearmanr(cosine, v, nan_policy="omit")[0]) for n, v in varying.items()}
