@@ -112,6 +112,7 @@ class Orca:
             restore(self.language_model, theta_0)
             columns = self._scores(direction, folder / f"iteration_{number}", not found.columns)
             self._rank(found, columns, number, length(direction))
+            del direction  # as large as the weights; training needs the memory
             yield found
 
     def _begin(self, folder: Path) -> None:
