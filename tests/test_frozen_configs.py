@@ -28,6 +28,10 @@ NAMES = {"/folder_of_data": "${DATA}", "/folder_of_models": "${MODELS}"}
 LAYERS = {
     "debug": "causal_lm/tiny",
     "decoding/models/llama2_13b_chat": "decoding/proxy_tuning",
+    **dict.fromkeys(
+        (f"icl/tasks/{name}" for name in ("cr", "mr", "rte", "sst2", "subj", "trec")),
+        "icl/opt_6_7b",
+    ),
     "p3sum/data/swap": "p3sum/news",
     "strategy/ddp": "causal_lm/tiny",
     "strategy/deepspeed_zero2": "causal_lm/llama3_8b_lora",
