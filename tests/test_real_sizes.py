@@ -1,10 +1,12 @@
 """Two steps, an export and a few answers at the sizes of real models, at every precision.
 
-Weights are drawn by chance in the shapes of GPT-2 (124 M) and of Llama 3.2 1B: its width, its
-128,256 tokens and its rotary scaling, of whose 16 layers two will do. What only shows at such sizes
-is an index that a float cannot count to, a dtype that does not fit, and memory.
+Weights are drawn by chance in the shapes of GPT-2 (124 M), of Llama 3.2 1B (its width, its 128,256
+tokens and its rotary scaling, of whose 16 layers two will do) and of OPT-6.7B, of which one layer
+will. What only shows at such sizes is an index that a float cannot count to, a dtype that does not
+fit, and memory.
 """
 
+import copy
 import gc
 import json
 import math
@@ -12,8 +14,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
+from transformers import OPTConfig, OPTForCausalLM
 
 from cli import main
+from modules.causal_lm.network import LanguageModel
+from modules.icl.gradients.documents import DocumentTable
+from modules.icl.gradients.parameters import chosen_parameters
+from modules.icl.gradients.similarity import Directions, loss_gradient, similarities
 from tests.fixtures import lmfusion_small_run as small_run
 from tests.fixtures.runs import fit, losses, weights, write_config
 
@@ -158,3 +166,42 @@ def test_a_real_model_is_steered_by_a_pair_of_its_size(folders, name, precision,
     [answer] = map(json.loads, answers.read_text().splitlines())
     assert answer["id"] is not None
     assert peak_gigabytes(before) < MOST_GIGABYTES
+
+
+def test_gradients_of_a_layer_of_opt_6_7b_in_bfloat16_are_close_to_those_of_autograd():
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 4096, "word_embed_proj_dim": 4096, "ffn_dim": 16_384}
+    config = OPTConfig(**sizes, num_hidden_layers=1, num_attention_heads=32)
+    rounded = LanguageModel(OPTForCausalLM(config).bfloat16()).eval()
+    exact = copy.deepcopy(rounded).float()
+    names = chosen_parameters(rounded)
+    assert sum(dict(rounded.named_parameters())[name].numel() for name in names) > 400_000_000
+    token_BL, lengths = torch.randint(10, 50_000, (1, 24)), [16, 8]
+
+    def nats(network, begin, end):
+        token = token_BL[:, begin:end]
+        position = torch.arange(end - begin)[None]
+        logits = network(token, position, [end - begin])[0, :-1].float()
+        return cross_entropy(logits, token[0, 1:], reduction="sum")
+
+    def both_nats():
+        position = torch.cat([torch.arange(one) for one in lengths])[None]
+        logits = rounded(token_BL, position, lengths)[0].float()
+        label = token_BL[0].roll(-1)
+        label[[15, 23]] = -100
+        return cross_entropy(logits, label, reduction="sum")
+
+    direction = loss_gradient(exact, names, [lambda: nats(exact, 4, 20)])
+    product, norm = [], []
+    for begin, end in ((0, 16), (16, 24)):
+        gradient = loss_gradient(exact, names, [lambda a=begin, b=end: nats(exact, a, b)])
+        product.append(sum(float((gradient[name] * direction[name]).sum()) for name in names))
+        norm.append(sum(float(gradient[name].square().sum()) for name in names) ** 0.5)
+        del gradient
+    length = sum(float(one.square().sum()) for one in direction.values()) ** 0.5
+    table = DocumentTable(1, 24, lengths)
+    found = similarities(rounded, both_nats, table, Directions.of([direction]))
+    assert found.square_N.sqrt().tolist() == pytest.approx(norm, rel=0.02)
+    cosine = [p / n / length for p, n in zip(product, norm, strict=True)]
+    assert found.cosine_NQ[:, 0].tolist() == pytest.approx(cosine, abs=0.01)
+    assert max(cosine) > 0.1
