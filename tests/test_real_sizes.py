@@ -15,10 +15,9 @@ from pathlib import Path
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
-from transformers import OPTConfig, OPTForCausalLM
 
 from cli import main
-from modules.causal_lm.network import LanguageModel
+from modules.causal_lm.network import FromConfig
 from modules.icl.gradients.documents import DocumentTable
 from modules.icl.gradients.parameters import chosen_parameters
 from modules.icl.gradients.similarity import Directions, loss_gradient, similarities
@@ -171,8 +170,8 @@ def test_a_real_model_is_steered_by_a_pair_of_its_size(folders, name, precision,
 def test_gradients_of_a_layer_of_opt_6_7b_in_bfloat16_are_close_to_those_of_autograd():
     torch.manual_seed(0)
     sizes = {"hidden_size": 4096, "word_embed_proj_dim": 4096, "ffn_dim": 16_384}
-    config = OPTConfig(**sizes, num_hidden_layers=1, num_attention_heads=32)
-    rounded = LanguageModel(OPTForCausalLM(config).bfloat16()).eval()
+    layers = {"num_hidden_layers": 1, "num_attention_heads": 32}
+    rounded = FromConfig(50_272, sizes | layers, "opt").bfloat16().eval()
     exact = copy.deepcopy(rounded).float()
     names = chosen_parameters(rounded)
     assert sum(dict(rounded.named_parameters())[name].numel() for name in names) > 400_000_000
