@@ -160,7 +160,7 @@ class Counted:
 
 
 @dataclass(frozen=True)
-class Selection:
+class WholeSelection:
     """FLOPs of a selection, scores alone: a task and training take a thousandth of them.
 
     Attributes:
@@ -209,7 +209,7 @@ def measure(bench: Bench) -> None:
     paper = Paper(OPT_6_7B, VOCABULARY, row)
     counted = Counted(paper)
     products, least = counted.products(), paper.least_step()
-    whole = Selection(products, paper.norm(), DOCUMENTS, how["iterations"])
+    whole = WholeSelection(products, paper.norm(), DOCUMENTS, how["iterations"])
     bench.details["counts"] = {
         "parameters": counted.num_parameters,
         "step_tera_flops": counted.step() / 1e12,

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.icl_flops import OPT_6_7B, SMALL, VOCABULARY, Counted, Paper, Selection, check_small
+from benchmarks.icl_flops import OPT_6_7B, SMALL, VOCABULARY, Counted, Paper, WholeSelection, check_small
 
 
 def test_the_papers_sizes_are_those_of_opt_6_7b():
@@ -27,5 +27,5 @@ def test_products_take_what_a_step_takes():
 
 
 def test_cached_norms_are_counted_once():
-    whole = Selection(products=10, norm=3, documents=100, iterations=5)
+    whole = WholeSelection(products=10, norm=3, documents=100, iterations=5)
     assert (whole.cached, whole.anew) == (100 * 53, 100 * 65)
