@@ -2,7 +2,15 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.icl_flops import OPT_6_7B, SMALL, VOCABULARY, Counted, Paper, WholeSelection, check_small
+from benchmarks.icl_flops import (
+    OPT_6_7B,
+    SMALL,
+    VOCABULARY,
+    Counted,
+    Paper,
+    WholeSelection,
+    check_small,
+)
 
 
 def test_the_papers_sizes_are_those_of_opt_6_7b():
