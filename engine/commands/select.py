@@ -34,7 +34,8 @@ class Select:
     ) -> None:
         """Select the documents of a pool that support a task, and write their ids and scores.
 
-        A selection that was stopped goes on where it was, in the same folder.
+        A selection that was stopped goes on where it was, in the same folder. Every rank holds all
+        weights, also where the strategy would shard them in a training.
 
         Args:
             trainer: Of the config: device, precision and ranks.
@@ -46,7 +47,6 @@ class Select:
 
         Raises:
             TypeError: The system selects nothing.
-            ValueError: The strategy shards the weights.
         """
         if not isinstance(model, Selecting):
             raise TypeError(f"{type(model).__name__} selects no documents: it has no select()")

@@ -85,12 +85,18 @@ def loss_gradient(
         losses: One a batch.
     """
     chosen = parameters_called(network, names)
-    total = {name: torch.zeros_like(wide(p.detach())) for name, p in chosen.items()}
+    total = {name: zeros(p) for name, p in chosen.items()}
     for loss in losses:
         gradients = torch.autograd.grad(loss(), list(chosen.values()))
         for one, gradient in zip(total.values(), gradients, strict=True):
             one += gradient
     return total
+
+
+def zeros(parameter: Tensor) -> Tensor:
+    """As large as a parameter, in float32 or wider; its own values are not read."""
+    exact = torch.promote_types(parameter.dtype, torch.float32)
+    return torch.zeros(parameter.shape, dtype=exact, device=parameter.device)
 
 
 def token_products(

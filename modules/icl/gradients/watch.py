@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import _engine_run_backward
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
 from torch.overrides import TorchFunctionMode, resolve_name
 from torch.utils._pytree import tree_leaves
 from typing_extensions import override
@@ -180,16 +182,28 @@ class Watch(TorchFunctionMode):
 
 
 def parameters_called(network: nn.Module, names: Iterable[str]) -> dict[str, nn.Parameter]:
-    """Parameters by name; one that is shared has the first of its names.
+    """Parameters by name, as forward passes read them; a shared one has the first of its names.
 
     Raises:
         ValueError: There is none of such a name.
     """
-    there = dict(network.named_parameters())
+    there = whole_parameters(network)
     unknown = [name for name in names if name not in there]
     if unknown:
         raise ValueError(f"{type(network).__name__} has no parameter {', '.join(unknown[:3])}")
     return {name: there[name] for name in names}
+
+
+def whole_parameters(network: nn.Module) -> dict[str, nn.Parameter]:
+    """All parameters; of FSDP2's shards the gathered ones, empty but in passes of their module."""
+    there = dict(network.named_parameters())
+    for module in network.modules():
+        if isinstance(module, FSDPModule):
+            module.unshard()  # only these are seen by operations, and they stay the same objects
+            named = network.named_parameters()
+            there |= {name: p for name, p in named if not isinstance(p, DTensor)}
+            module.reshard()
+    return there
 
 
 def makes_tensor(out: Any, read: Sequence[Tensor]) -> bool:

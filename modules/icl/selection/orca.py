@@ -158,8 +158,7 @@ class Orca:
         options = self.options
         work = PoolPass(self.pool, rows, options.rows_per_batch, options.save_every, self.share)
         scores = GradientScores(self.language_model, direction, with_norms)
-        work.run(scores, folder, f"scoring {len(self.pool.ids):,} documents")
-        self.wait()
+        work.run(scores, folder, f"scoring {len(self.pool.ids):,} documents", self.wait)
         return work.read(folder)
 
     def _rank(self, found: Found, columns: Columns, number: int, norm: float) -> None:

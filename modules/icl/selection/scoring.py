@@ -1,7 +1,9 @@
 """Scores of all documents of a pool, in one pass that may be stopped and goes on from there.
 
-Rank r of W scores batches r, r + W, r + 2W, ... and writes its scores as it goes, a Parquet file
-for some batches; all ranks read all files in the end. So the folder has to be one that they share.
+Scores are written as they come, a Parquet file for some batches. Of the files that are missing when
+a pass begins, rank r of W writes number r, r + W, r + 2W, ...: as many as any other rank, whichever
+ranks wrote those that are there. All ranks read all files in the end, so the folder has to be one
+that they share.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +34,7 @@ Columns = dict[str, list[Any]]
 
 @dataclass(frozen=True)
 class RankShare:
-    """The part of the batches that is a rank's.
+    """One rank of several that share a pass.
 
     Attributes:
         rank: Of this one.
@@ -52,7 +54,7 @@ class PoolPass:
         rows: Indices of the documents of each row; all documents once.
         rows_per_batch: Rows that are read at once.
         save_every: Batches of a file.
-        share: The part of this rank.
+        share: Which of the missing files this rank writes.
     """
 
     pool: CandidatePool
@@ -61,31 +63,46 @@ class PoolPass:
     save_every: int
     share: RankShare = RankShare()
 
-    def run(self, score: Callable[[PoolBatch], Columns], folder: Path, text: str) -> None:
+    def run(
+        self,
+        score: Callable[[PoolBatch], Columns],
+        folder: Path,
+        text: str,
+        wait: Callable[[], object] = lambda: None,
+    ) -> None:
         """Score what has no file yet.
 
         Args:
             score: Columns of a batch, a row a document, with its index as `document`.
             folder: Where the files go.
             text: What is done, for the bar.
+            wait: Returns when all ranks have called it.
         """
-        missing = [one for one in self.parts() if not self.file(folder, one[0]).exists()]
-        total = sum(len(batches) for _, batches in missing)
+        missing = self.missing(folder)
+        wait()  # all have seen the same files before one writes more
+        own = missing[self.share.rank :: self.share.world]
+        parts = list(self.parts())
+        total = sum(len(parts[one]) for one in own)
         bar = iter(watched(iter(range(total)), " batches", text, total))
-        for part, batches in missing:
+        for one in own:
             columns: Columns = {}
-            for rows in batches:
+            for rows in parts[one]:
                 next(bar)
                 for name, values in score(self.pool.batch(rows)).items():
                     columns.setdefault(name, []).extend(values)
-            write_table(columns, self.file(folder, part))
+            write_table(columns, self.file(folder, one))
+        wait()
 
-    def parts(self) -> Iterator[tuple[int, list[Sequence[list[int]]]]]:
-        """Number and batches of each file of this rank."""
+    def missing(self, folder: Path) -> list[int]:
+        """Numbers of the parts that have no file."""
+        return [n for n, _ in enumerate(self.parts()) if not self.file(folder, n).exists()]
+
+    def parts(self) -> Iterator[list[Sequence[list[int]]]]:
+        """The batches of each file."""
         size = self.rows_per_batch
         batches = [self.rows[i : i + size] for i in range(0, len(self.rows), size)]
-        parts = [batches[i : i + self.save_every] for i in range(0, len(batches), self.save_every)]
-        yield from list(enumerate(parts))[self.share.rank :: self.share.world]
+        for start in range(0, len(batches), self.save_every):
+            yield batches[start : start + self.save_every]
 
     def file(self, folder: Path, part: int) -> Path:
         """The file of some batches, the same on any number of ranks."""
@@ -93,8 +110,7 @@ class PoolPass:
 
     def read(self, folder: Path) -> Columns:
         """The columns of all files, in the order of the documents."""
-        num = -(-len(self.rows) // (self.rows_per_batch * self.save_every))
-        tables = [read_table(self.file(folder, part)) for part in range(num)]
+        tables = [read_table(self.file(folder, n)) for n, _ in enumerate(self.parts())]
         columns = {name: list(chain(*(one[name] for one in tables))) for name in tables[0]}
         order = sorted(range(len(columns["document"])), key=columns["document"].__getitem__)
         return {name: [values[i] for i in order] for name, values in columns.items()}

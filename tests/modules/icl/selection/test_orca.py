@@ -14,7 +14,7 @@ from modules.icl.gradients.parameters import chosen_parameters
 from modules.icl.selection import orca as orca_module
 from modules.icl.selection.options import SelectionOptions
 from modules.icl.selection.orca import Orca, top, write_results
-from modules.icl.selection.scoring import PoolPass, RankShare, read_table
+from modules.icl.selection.scoring import PoolPass, read_table, write_table
 from tests.fixtures.document_gradients import tiny_model
 
 WORDS = "assets/patterns_words"
@@ -129,25 +129,19 @@ def test_rows_of_several_documents_give_the_scores_of_single_ones(data, tmp_path
         assert packed.columns[name] == pytest.approx(single.columns[name], rel=1e-6)
 
 
-def test_ranks_find_what_one_process_finds(data, tmp_path, monkeypatch):
-    alone = selected(data, tmp_path / "alone")
-
-    def both(self, score, folder, text):
-        for rank in range(2):
-            run(replace(self, share=RankShare(rank, 2)), score, folder, text)
-
-    run = PoolPass.run
-    monkeypatch.setattr(PoolPass, "run", both)
-    parts = [[number for number, _ in replace_share(data, rank)] for rank in range(2)]
-    assert parts[0]
-    assert parts[1]
-    assert not set(parts[0]) & set(parts[1])
-    assert selected(data, tmp_path / "both") == alone
+def part_files(pool_pass, folder, written=()):
+    """Files that each of two ranks writes, where some are there."""
+    for number in written:
+        write_table({"document": [number]}, pool_pass.file(folder, number))
+    missing = pool_pass.missing(folder)
+    return [missing[rank::2] for rank in range(2)]
 
 
-def replace_share(data, rank):
-    rows = data.pool.rows(range(NUM))
-    return PoolPass(data.pool, rows, 3, 2, RankShare(rank, 2)).parts()
+def test_ranks_share_what_is_missing_evenly_whoever_wrote_the_rest(data, tmp_path):
+    rows = [[n] for n in range(NUM)]
+    pool_pass = PoolPass(data.pool, rows, 2, 2)  # six files of two batches
+    assert part_files(pool_pass, tmp_path / "new") == [[0, 2, 4], [1, 3, 5]]
+    assert part_files(pool_pass, tmp_path / "begun", written=(0, 2)) == [[1, 4], [3, 5]]
 
 
 def test_a_stopped_selection_goes_on_where_it_was(data, tmp_path, monkeypatch):
