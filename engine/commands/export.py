@@ -13,6 +13,7 @@ from engine.commands.export_check import Comparable, drafted, refuse_difference
 from engine.config.origins import refuse_remote
 from engine.run.precision import cast
 from engine.run.trainer import Trainer
+from engine.run.weights import origin
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 """What the weights of an exported model can be stored in."""
@@ -104,7 +105,7 @@ def load_for_export(
         precision.convert_module(model)
     model.eval()
     if ckpt_path is None:
-        return "the untrained weights"
+        return origin(model)
     checkpoint = SafeCheckpointIO().load_checkpoint(ckpt_path)
     model.loading = ckpt_path  # type: ignore[assignment]  # for messages
     model.on_load_checkpoint(checkpoint)

@@ -8,6 +8,7 @@ import lightning as L
 
 from engine.commands.export import load_for_export
 from engine.config.origins import refuse_remote
+from engine.run.trainer import Trainer
 
 
 @runtime_checkable
@@ -47,6 +48,7 @@ class Select:
 
         Raises:
             TypeError: The system selects nothing.
+            ValueError: The weights are untrained, and that is not meant.
         """
         if not isinstance(model, Selecting):
             raise TypeError(f"{type(model).__name__} selects no documents: it has no select()")
@@ -56,6 +58,8 @@ class Select:
         strategy.setup_environment()
         model.trainer = trainer
         source = load_for_export(model, ckpt_path, ema, trainer.precision_plugin)
+        if isinstance(trainer, Trainer) and trainer.weights is not None:
+            trainer.weights.check(model)
         model.to(strategy.root_device)
         trainer.print(f"selecting with {source}")
         for line in model.select(datamodule, Path(folder)):

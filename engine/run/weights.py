@@ -19,7 +19,7 @@ from engine.ranks.messages import print_once
 
 LOOKED_UP = ("last", "auto")
 """Values of ckpt_path that refer to the newest checkpoint of a config's runs."""
-EVALUATES = ("validate", "test", "predict", "export")
+EVALUATES = ("validate", "test", "predict", "export", "select")
 """Commands whose results mean something only with trained weights."""
 
 
@@ -156,15 +156,23 @@ def describe(chosen: ChosenWeights, model: Any) -> str:
     if chosen.path is not None:
         step = f", step {chosen.step}" if chosen.step is not None else ""
         return f"weights: {chosen.path}{step}"
+    return f"weights: {origin(model, ' (auto: no checkpoint yet)' * (chosen.asked == 'auto'))}"
+
+
+def origin(model: Any, why: str = "") -> str:
+    """Where the weights of a built system come from, without a checkpoint.
+
+    Args:
+        model: The system.
+        why: What follows the word `untrained`.
+    """
     sources = ", ".join(getattr(model, "sources", []))
     missing = untrained(model)
     if not missing:
-        return f"weights: {sources or 'nothing here is trained'}"
-    begun = "untrained" + (" (auto: no checkpoint yet)" if chosen.asked == "auto" else "")
+        return sources or "nothing here is trained"
+    begun = f"untrained{why}"
     total = sum(1 for _ in trainable(model))
-    if not sources:
-        return f"weights: {begun}"
-    return f"weights: {sources}; {len(missing)} of {total} trainable tensors {begun}"
+    return f"{sources}; {len(missing)} of {total} trainable tensors {begun}" if sources else begun
 
 
 def trainable(model: L.LightningModule) -> Iterable[str]:

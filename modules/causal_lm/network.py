@@ -44,10 +44,14 @@ class LanguageModel(nn.Module):
     """A causal language model and what training needs of it.
 
     Args:
-        model: A `transformers` causal language model.
+        model: A `transformers` causal language model; it gets the attention that is asked for.
         attention: How rows are attended.
         activation_checkpointing: Whether blocks are computed again in backward, to save memory.
         loss_chunk: Positions whose logits are held at a time; all at once where None.
+        is_admitted: Whether the architecture has been examined under this attention.
+
+    Raises:
+        ValueError: Documents of a row would not be read as they are alone.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class LanguageModel(nn.Module):
         attention: Attention = "documents",
         activation_checkpointing: bool = False,
         loss_chunk: int | None = None,
+        is_admitted: bool = False,
     ):
         super().__init__()
         self.model = cast(Any, model)  # transformers' mixins are not typed
@@ -63,6 +68,12 @@ class LanguageModel(nn.Module):
         self.loss_chunk = loss_chunk
         self.limits = Limits()
         self.sampling = Sampling("sdpa" if attention == "documents" else attention)
+        register()
+        if not is_admitted:
+            admission = admit(self.model.config, attention, loss_chunk, LanguageModel)
+            self.limits, self.sampling = admission
+        if self.model.config._attn_implementation != attention:
+            self.model.set_attn_implementation(attention)
         if activation_checkpointing:
             checkpoint_activations(self.model)
 
@@ -229,7 +240,7 @@ class FromConfig(LanguageModel):
             config, attn_implementation=attention, dtype=torch.get_default_dtype()
         )
         thaw(model, options)
-        super().__init__(model, attention, activation_checkpointing, loss_chunk)
+        super().__init__(model, attention, activation_checkpointing, loss_chunk, True)
         self.limits, self.sampling = limits, sampling
 
 
@@ -284,5 +295,5 @@ class Pretrained(LanguageModel):
         new_ids = add_rows(model, tokenizer_size)
         if lora is not None:
             model = adapt(model, lora, new_ids)
-        super().__init__(model, attention, activation_checkpointing, loss_chunk)
+        super().__init__(model, attention, activation_checkpointing, loss_chunk, True)
         self.limits, self.sampling = limits, sampling

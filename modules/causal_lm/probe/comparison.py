@@ -48,7 +48,7 @@ class ProbedModel:
         self.make = make
         self.model = build(reference.config, attention)
         self.model.load_state_dict(reference.model.state_dict())
-        self.network = make(self.model, attention).eval()
+        self.network = make(self.model, attention, is_admitted=True).eval()
 
     def faults(self, rows: Rows, chunked: bool) -> list[Fault]:
         """What differs, the plainest first."""
@@ -123,7 +123,8 @@ class ProbedModel:
         inputs = rows.tokens, rows.labels, rows.positions, list(rows.length_N)
         whole = float(self.network.loss(*inputs))
         try:
-            part = float(self.make(self.model, self.attention, loss_chunk=7).eval().loss(*inputs))
+            network = self.make(self.model, self.attention, loss_chunk=7, is_admitted=True).eval()
+            part = float(network.loss(*inputs))
         except Exception as error:
             yield Fault("chunk", f"loss_chunk does not run: {unrun(error).message}")
             return

@@ -4,11 +4,11 @@ import json
 import pytest
 import torch
 from torch.utils.checkpoint import checkpoint  # noqa: F401 - imported before memory is measured
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, OPTConfig
 
 from modules.causal_lm.lora import Lora, adapt
 from modules.causal_lm.loss import IGNORE, next_token_loss
-from modules.causal_lm.network import FromConfig, Pretrained
+from modules.causal_lm.network import FromConfig, LanguageModel, Pretrained
 
 LENGTHS = [5, 11, 1, 15]  # two rows of 16
 
@@ -40,6 +40,28 @@ def test_packed_documents_equal_separate_ones(make_network, attention, model_typ
     with torch.no_grad():
         packed = network(token, position, LENGTHS)
         torch.testing.assert_close(packed, separate(network, token), rtol=0, atol=1e-6)
+
+
+def opt():
+    """OPT with the attention of transformers, which reads a whole row as one document."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "ffn_dim": 24, "num_hidden_layers": 2, "num_attention_heads": 4}
+    sizes |= {"vocab_size": 300, "word_embed_proj_dim": 32, "max_position_embeddings": 64}
+    config = OPTConfig(**sizes, bos_token_id=0, eos_token_id=0, attn_implementation="sdpa")
+    return AutoModelForCausalLM.from_config(config).eval()
+
+
+def test_a_model_made_elsewhere_gets_the_attention_that_keeps_documents_apart():
+    model, (token, _, position) = opt(), batch()
+    with torch.no_grad():
+        alone = [model(t[None]).logits[0] for t in token.flatten().split(LENGTHS)]
+        packed = LanguageModel(model)(token, position, LENGTHS)
+    torch.testing.assert_close(packed.flatten(0, 1), torch.cat(alone), rtol=0, atol=1e-6)
+
+
+def test_a_model_made_elsewhere_is_refused_under_attention_that_mixes_documents():
+    with pytest.raises(ValueError, match=r"opt is not trained exactly with attention 'sdpa'"):
+        LanguageModel(opt(), "sdpa")
 
 
 def gpt2(attention):

@@ -53,6 +53,7 @@ def test_selected_documents_are_a_source_to_train_on_and_to_be_asked_about(small
     folder = tmp_path / "selection"
     main(["select", *small, f"--folder={folder}"])
     said = capsys.readouterr().out
+    assert "selecting with assets/patterns_theta_0\n" in said  # and not with untrained weights
     assert "60 documents, 12 questions of the task" in said
     assert "iteration 2: 8 documents of cosine" in said
     chosen = read_table(folder / "selected.parquet")
@@ -73,6 +74,20 @@ def test_selected_documents_are_a_source_to_train_on_and_to_be_asked_about(small
 def test_a_system_that_selects_nothing_is_refused(tmp_path):
     with refused(r"CausalLM selects no documents: it has no select\(\)"):
         main(["select", "--config=configs/causal_lm/tiny.yaml", f"--folder={tmp_path}"])
+
+
+def test_untrained_weights_select_only_where_that_is_meant(small, tmp_path):
+    options = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    network = {
+        "class_path": "modules.causal_lm.network.FromConfig",
+        "init_args": {"options": {**options, "num_attention_heads": 2}},
+    }
+    asked = ["select", *small, f"--folder={tmp_path / 's'}"]
+    asked.append(f"--model.init_args.network={json.dumps(network)}")
+    with refused("trainable tensors are untrained"):
+        main(asked)
+    main([*asked, "--untrained"])
+    assert (tmp_path / "s" / "selected.parquet").exists()
 
 
 def test_a_selection_begun_with_another_pool_is_refused(small, tmp_path):
