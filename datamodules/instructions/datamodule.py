@@ -10,10 +10,11 @@ A prediction batch is that of `datamodules.text` too; its prompts are first turn
 
 from dataclasses import replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NoReturn
 
 import numpy as np
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from numpy.typing import NDArray
 from typing_extensions import override
 
 from datamodules.instructions.source import InstructionFiles, InstructionHub
@@ -120,12 +121,7 @@ class InstructionData(TextData):
         lengths = file.lengths
         is_long = lengths > self.row_length
         if self.long_samples == "error" and is_long.any():
-            first = int(np.argmax(is_long))
-            raise ValueError(
-                f"{origin(source, first)} has {lengths[first]} tokens, but a row holds "
-                f"{self.row_length}. Make row_length at least {lengths.max()}, or set long_samples "
-                "to cut or drop."
-            )
+            refuse_long(source, lengths, self.row_length)
         kept = np.minimum(lengths, self.row_length)
         begin = file.offsets[:-1]
         has_answer = targets_within(file, begin, begin + kept) > 0
@@ -143,3 +139,21 @@ class InstructionData(TextData):
             )
         rows = best_fit(np.where(is_dropped, 0, kept), self.row_length)
         return replace(rows, num_dropped=int(is_dropped.sum()))
+
+
+def refuse_long(source: TextSource, lengths: NDArray[np.int64], row_length: int) -> NoReturn:
+    """Refuse a sample that is longer than a row, with the options to change.
+
+    Args:
+        source: Where it is from.
+        lengths: Tokens of each sample; one of them is longer.
+        row_length: Tokens of a row.
+
+    Raises:
+        ValueError: Always.
+    """
+    first = int(np.argmax(lengths > row_length))
+    raise ValueError(
+        f"{origin(source, first)} has {lengths[first]} tokens, but a row holds {row_length}. Make "
+        f"row_length at least {lengths.max()}, or set long_samples to cut or drop."
+    )

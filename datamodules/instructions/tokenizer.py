@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from datamodules.instructions.source import ANSWERS, Conversation, Message
+from datamodules.instructions.chats import ANSWERS, Conversation, Message
 from datamodules.records.document import BadSample, Document
 from datamodules.records.errors import BadSampleError
 from datamodules.records.faults import attempt

@@ -132,10 +132,13 @@ class TextData(ResumableData):
 
     def epoch(self) -> str:
         """Length of an epoch, in one line."""
-        rows, batch = len(self._rows["train"]), self.batch_size * self.replica()[1]
+        return self._length(len(self._rows["train"]), "rows")
+
+    def _length(self, num: int, unit: str) -> str:
+        batch = self.batch_size * self.replica()[1]
         window = 1 if self.trainer is None else self.trainer.accumulate_grad_batches
-        steps = -(-max(1, rows // batch) // window)
-        return f"an epoch is {rows:,} rows: {steps:,} steps of {batch * window:,} rows"
+        steps = -(-max(1, num // batch) // window)
+        return f"an epoch is {num:,} {unit}: {steps:,} steps of {batch * window:,} {unit}"
 
     def train_dataloader(self) -> ResumableLoader:
         """The endless stream of training rows."""

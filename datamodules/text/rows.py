@@ -52,6 +52,10 @@ class PackedSource:
         """UTF-8 bytes of the targets of one row."""
         return float(self.num_bytes[self.row_start[row] : self.row_start[row + 1]].sum())
 
+    def row_tokens(self, row: int) -> int:
+        """Tokens of one row, without padding."""
+        return int(self.length[self.row_start[row] : self.row_start[row + 1]].sum())
+
 
 def targets_within(
     file: TokenFile, begin: NDArray[np.int64], end: NDArray[np.int64]
@@ -89,17 +93,27 @@ class TextRows:
 
     def batch(self, ids: NDArray[np.int64], num_real: int) -> Batch:
         """One batch; rows from `num_real` on only fill it: they have no targets and the id -1."""
+        return self.laid(ids, np.arange(len(ids)) < num_real, self.row_length)
+
+    def laid(self, ids: NDArray[np.int64], is_real_B: NDArray[np.bool_], width: int) -> Batch:
+        """One batch of rows of another width, which all their pieces must fit.
+
+        Args:
+            ids: Which rows.
+            is_real_B: False for rows that only fill the batch.
+            width: Positions of a row, L.
+        """
         source_B = np.searchsorted(self._first_row, ids, side="right") - 1
         row_B = ids - self._first_row[source_B]
-        token_BL = np.zeros((len(ids), self.row_length), np.int64)
+        token_BL = np.zeros((len(ids), width), np.int64)
         label_BL = np.full_like(token_BL, IGNORE)
         length_N: list[int] = []
         num_bytes = 0.0
         for b, (source, row) in enumerate(zip(source_B.tolist(), row_B.tolist(), strict=True)):
             lengths = _write(self.sources[source], row, token_BL[b], label_BL[b])
             length_N += lengths
-            num_bytes += self.sources[source].row_bytes(row) if b < num_real else 0.0
-        label_BL[num_real:] = IGNORE
+            num_bytes += self.sources[source].row_bytes(row) if is_real_B[b] else 0.0
+        label_BL[~is_real_B] = IGNORE
         return {
             "token_BL": torch.from_numpy(token_BL),
             "label_BL": torch.from_numpy(label_BL),
@@ -107,9 +121,15 @@ class TextRows:
             "length_N": length_N,
             "num_targets": int(np.count_nonzero(label_BL != IGNORE)),
             "num_bytes": num_bytes,
-            "row_B": ids[:num_real].tolist() + [-1] * (len(ids) - num_real),
+            "row_B": np.where(is_real_B, ids, -1).tolist(),
             "source_B": source_B.tolist(),
         }
+
+    def tokens_of(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Tokens of each row, without padding, int64 [B]."""
+        source_B = np.searchsorted(self._first_row, ids, side="right") - 1
+        pairs = zip(source_B.tolist(), (ids - self._first_row[source_B]).tolist(), strict=True)
+        return np.array([self.sources[source].row_tokens(row) for source, row in pairs])
 
 
 def _write(

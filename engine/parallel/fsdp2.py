@@ -26,6 +26,7 @@ class FSDP2(ModelParallelStrategy):
 
     methods = (
         "loss",
+        "log_p",
         "generate",
         "extend_text",
         "extend_image",

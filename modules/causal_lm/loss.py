@@ -41,12 +41,31 @@ def next_token_loss(logits_TV: Tensor, label_T: Tensor) -> Tensor:
     return F.cross_entropy(logits_TV.float(), label_T, ignore_index=IGNORE, reduction="sum")
 
 
-def chunked_next_token_loss(
-    head: Callable[[Tensor], Tensor], hidden_TD: Tensor, label_T: Tensor, chunk: int
-) -> Tensor:
-    """The same sum without ever holding [T, V]: logits are made chunk by chunk, and again backward.
+def next_token_log_p(logits_TV: Tensor, label_T: Tensor, temperature: float = 1.0) -> Tensor:
+    """Log p(label) at each position, [T], float32; 0 where there is no label.
 
     Args:
+        logits_TV: Scores of the next token, any floating type.
+        label_T: As in `next_token_loss`.
+        temperature: Divides the scores, as in sampling.
+    """
+    scores_TV = logits_TV.to(torch.promote_types(logits_TV.dtype, torch.float32)) / temperature
+    return -F.cross_entropy(scores_TV, label_T, ignore_index=IGNORE, reduction="none")
+
+
+def chunked(
+    score: Callable[[Tensor, Tensor], Tensor],
+    head: Callable[[Tensor], Tensor],
+    hidden_TD: Tensor,
+    label_T: Tensor,
+    chunk: int,
+) -> list[Tensor]:
+    """A score of each chunk of positions, without ever holding [T, V].
+
+    Logits are made chunk by chunk, and again backward.
+
+    Args:
+        score: From logits and labels of a chunk, such as `next_token_loss`.
         head: Hidden states to logits.
         hidden_TD: Last hidden states.
         label_T: As in `next_token_loss`.
@@ -54,8 +73,7 @@ def chunked_next_token_loss(
     """
 
     def part(hidden: Tensor, label: Tensor) -> Tensor:
-        return next_token_loss(head(hidden), label)
+        return score(head(hidden), label)
 
     parts = zip(hidden_TD.split(chunk), label_T.split(chunk), strict=True)
-    losses = [checkpoint(part, hidden, label, use_reentrant=False) for hidden, label in parts]
-    return torch.stack(losses).sum()
+    return [checkpoint(part, hidden, label, use_reentrant=False) for hidden, label in parts]

@@ -5,6 +5,7 @@ Shape legend: B = rows, L = row length, D = width, V = vocabulary, T = B * L.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +26,7 @@ from modules.causal_lm.architecture.options import (
 )
 from modules.causal_lm.export import logits_of_folder, merged, probe_tokens, write_folder
 from modules.causal_lm.lora import Lora, adapt, add_rows
-from modules.causal_lm.loss import IGNORE, Losses, chunked_next_token_loss, next_token_loss
+from modules.causal_lm.loss import IGNORE, Losses, chunked, next_token_log_p, next_token_loss
 from modules.causal_lm.probe.admission import Limits, admit
 from modules.causal_lm.probe.verdict import Sampling
 from modules.causal_lm.router import (
@@ -119,18 +120,26 @@ class LanguageModel(nn.Module):
         uneven = balance(self.model, router, label_BL, length_N)
         return Losses(nats, weight * uneven * (label_BL != IGNORE).sum())
 
-    def _nats(
-        self, token: Tensor, label: Tensor, position: Tensor, length: list[int], **options: Any
-    ) -> tuple[Tensor, Any]:
+    def log_p(self, rows: tuple[Tensor, Tensor, Tensor, list[int]], temperature: float) -> Tensor:
+        """Log-probability [B, L] of each label of rows as of `loss`; 0 where there is none."""
+        score = partial(next_token_log_p, temperature=temperature)
+        return torch.cat(self._scores(score, *rows)[0]).view_as(rows[1])
+
+    def _nats(self, *rows: Any, **options: Any) -> tuple[Tensor, Any]:
+        found, router = self._scores(next_token_loss, *rows, **options)
+        return torch.stack(found).sum(), router
+
+    def _scores(self, score: Any, *rows: Any, **options: Any) -> tuple[list[Tensor], Any]:
+        token, label, position, length = rows
         if self.loss_chunk is None:
             out = self._run(self.model, token, position, length, **options)
-            nats = next_token_loss(out.logits.flatten(0, 1), label.flatten())
+            found = [score(out.logits.flatten(0, 1), label.flatten())]
         else:
             body, head = self.model.get_decoder(), self.model.get_output_embeddings()
             out = self._run(body, token, position, length, **options)
             flat = out.last_hidden_state.flatten(0, 1)
-            nats = chunked_next_token_loss(head, flat, label.flatten(), self.loss_chunk)
-        return nats, getattr(out, "router_logits", None)
+            found = chunked(score, head, flat, label.flatten(), self.loss_chunk)
+        return found, getattr(out, "router_logits", None)
 
     def _run(
         self, model: nn.Module, token: Tensor, position: Tensor, length: list[int], **options: Any

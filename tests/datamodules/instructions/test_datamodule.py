@@ -8,8 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from datamodules.instructions.chats import Conversation, turns
 from datamodules.instructions.datamodule import InstructionData
-from datamodules.instructions.source import Conversation, InstructionFiles, InstructionHub, turns
+from datamodules.instructions.source import InstructionFiles, InstructionHub
 from datamodules.instructions.templates import CHATML, NAMED, PLAIN, chat_template
 from datamodules.instructions.tokenizer import ChatTokenizer
 from datamodules.records.document import BadSample, Document
