@@ -17,7 +17,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from datamodules.instructions.source import InstructionFiles, InstructionHub
+from datamodules.instructions.source import ConversationSource
 from datamodules.instructions.templates import chat_template
 from datamodules.instructions.tokenizer import ChatTokenizer, Learn
 from datamodules.stream.loader import EvaluationLoader
@@ -29,7 +29,6 @@ from datamodules.text.source import TextSource
 from datamodules.text.token_cache import origin, tokenised
 from datamodules.text.token_file import TokenFile
 
-Instructions = InstructionFiles | InstructionHub
 LongSamples = Literal["cut", "drop", "error"]
 
 
@@ -43,7 +42,8 @@ class InstructionData(TextData):
         test: Sources of test conversations, likewise.
         chat_template: Template of a conversation: None for the tokenizer's own; else `plain`
             (headings) or `chatml`, a `.jinja` file, or a template itself.
-        learn: Whether all answers of a conversation are targets, or only the last one.
+        learn: Whether all answers of a conversation are targets, only the last one, or the whole
+            text, questions included.
         row_length: Tokens of a row.
         long_samples: What happens to a conversation longer than a row: it is truncated, and
             dropped if no answer is left; or it is dropped; or the run stops.
@@ -62,9 +62,9 @@ class InstructionData(TextData):
     def __init__(
         self,
         tokenizer: str,
-        train: list[Instructions],
-        validate: list[Instructions] | None = None,
-        test: list[Instructions] | None = None,
+        train: list[ConversationSource],
+        validate: list[ConversationSource] | None = None,
+        test: list[ConversationSource] | None = None,
         chat_template: str | None = None,
         learn: Learn = "all",
         row_length: int = 512,

@@ -11,10 +11,14 @@ from datamodules.records.formats.columns import Wanted
 from datamodules.records.formats.files import FORMATS
 from datamodules.records.formats.open import read_rows
 from datamodules.text.files import HubText
-from datamodules.text.source import FileText
+from datamodules.text.source import FileText, TextSource
 
 
-class InstructionFiles(FileText):
+class ConversationSource(TextSource):
+    """A source whose documents are conversations."""
+
+
+class InstructionFiles(FileText, ConversationSource):
     """One conversation per row of files in any format that `TextFiles` reads.
 
     Either a column has a chat, a list of turns with `role` and `content` (or `from` and `value`);
@@ -60,7 +64,7 @@ class InstructionFiles(FileText):
         return self.form.conversations(read_rows(self.files(), wanted))
 
 
-class InstructionHub(HubText):
+class InstructionHub(HubText, ConversationSource):
     """One conversation per row of a dataset of the Hugging Face hub, or of a local copy.
 
     Args:

@@ -14,8 +14,8 @@ from datamodules.records.faults import attempt
 from datamodules.text.token_file import Encoded
 from datamodules.text.tokenizer import TextTokenizer
 
-Learn = Literal["all", "last"]
-"""Which answers of a conversation are targets."""
+Learn = Literal["all", "last", "text"]
+"""Which answers of a conversation are targets; `text`: everything is, questions included."""
 MARKS = re.compile(r"{%-?\s*generation\s*-?%}")
 """Marker of an answer in a template."""
 
@@ -36,7 +36,7 @@ class ChatTokenizer:
     Attributes:
         vocabulary: The tokenizer.
         template: The chat template.
-        learn: Which answers are targets.
+        learn: What is a target.
     """
 
     vocabulary: TextTokenizer
@@ -92,6 +92,9 @@ class ChatTokenizer:
         if not any(is_target[1:]):
             raise BadSampleError("the chat template leaves no answer to be learnt")
         ids, is_target = self._ended(ids, is_target)
+        if self.learn == "text":
+            said = [str(one["content"]) for one in messages]
+            return Encoded(ids, sum(len(one.encode()) for one in said), [True] * len(ids))
         return Encoded(ids, sum(len(answer.encode()) for answer in answers), is_target)
 
     def _ended(self, ids: list[int], is_target: list[bool]) -> tuple[list[int], list[bool]]:
@@ -122,7 +125,7 @@ class ChatTokenizer:
         ids = self._ids(messages)
         is_target = [False] * len(ids)
         answers = [n for n, one in enumerate(messages) if one["role"] == ANSWERS]
-        for n in answers if self.learn == "all" else answers[-1:]:
+        for n in answers[-1:] if self.learn == "last" else answers:
             before, through = self.prompt(messages[:n]), self._ids(messages[: n + 1])
             if ids[: len(before)] != before or ids[: len(through)] != through:
                 raise BadSampleError(

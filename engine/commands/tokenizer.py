@@ -39,6 +39,7 @@ class TrainTokenizer:
         vocab_size: int = 4096,
         num_documents: int | None = None,
         words: bool = False,
+        digits: bool = False,
         ckpt_path: str | None = None,
     ) -> None:
         """Train a tokenizer from the data of a config: byte-level BPE, or whole words.
@@ -53,6 +54,8 @@ class TrainTokenizer:
             num_documents: How many documents are read, the first ones; all where None.
             words: Whether the tokens are whole words and punctuation marks, the most frequent ones,
                 as for synthetic texts of few words; others become the unknown token.
+            digits: Whether every digit is a token of its own, as for texts with numbers; only for
+                bytes.
             ckpt_path: Not used.
 
         Raises:
@@ -70,11 +73,15 @@ class TrainTokenizer:
             print(train_word_tokenizer(texts, vocab_size, Path(folder)))
             return
         alphabet = getattr(datamodule, "alphabet", None)
-        print(train_tokenizer(texts, vocab_size, Path(folder), alphabet))
+        print(train_tokenizer(texts, vocab_size, Path(folder), alphabet, digits))
 
 
 def train_tokenizer(
-    documents: Iterator[str], vocab_size: int, folder: Path, alphabet: Sequence[str] | None = None
+    documents: Iterator[str],
+    vocab_size: int,
+    folder: Path,
+    alphabet: Sequence[str] | None = None,
+    digits: bool = False,
 ) -> str:
     """Train BPE and save it as a Hugging Face tokenizer folder.
 
@@ -86,6 +93,8 @@ def train_tokenizer(
         folder: Where to write.
         alphabet: Characters of texts that are no language, such as spelt files: all of them become
             tokens, and words may have any length. None takes the bytes of UTF-8, and words.
+        digits: Whether every digit is a token of its own, with the blank before it; not where an
+            alphabet is given.
 
     Returns:
         One line: size, documents, bytes (or characters) per token on the last thousand documents.
@@ -93,7 +102,7 @@ def train_tokenizer(
     Raises:
         ValueError: Too small a vocabulary, or no text.
     """
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     characters = pre_tokenizers.ByteLevel.alphabet() if alphabet is None else list(alphabet)
@@ -103,7 +112,9 @@ def train_tokenizer(
         )
     tokenizer = Tokenizer(models.BPE())
     if alphabet is None:
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        words = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        apart = pre_tokenizers.Split(Regex(" ?[0-9]"), "isolated")
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([apart, words]) if digits else words
         tokenizer.decoder = decoders.ByteLevel()
     else:
         tokenizer.decoder = decoders.Fuse()

@@ -1,0 +1,1 @@
+"""Graph problems in words, with exact answers (NLGift, arXiv 2406.15992)."""

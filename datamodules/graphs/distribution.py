@@ -1,0 +1,168 @@
+"""A distribution of problems, and its problems by number.
+
+The graph of problem `index` follows from seed, split, structure and index alone: the same graphs,
+with the same questions, come in every form, range of numbers and order of edges.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cache, cached_property
+from random import Random
+from typing import Literal, get_args
+
+from datamodules.graphs.graph import Edge, Graph
+from datamodules.graphs.problem import Problem
+from datamodules.graphs.splits import Split, split_of
+from datamodules.graphs.task import Drawn, Rationale, Task, find_task
+from datamodules.graphs.topology import Range, Structure, Topology
+from datamodules.graphs.weights import Numbers, draw_weight
+from datamodules.graphs.wording.forms import find_wording
+from datamodules.graphs.wording.names import node_names
+from datamodules.graphs.wording.wording import Wording
+from datamodules.stream.checks import check_choice
+
+Order = Literal["sorted", "shuffled"]
+Ask = Literal["plain", "format", "steps"]
+"""The question alone; with the form of the answer, for models that were not tuned; or with steps
+asked for as well."""
+STEPS = "First give the steps of your reasoning. "
+TRIES = 200
+"""Draws at one size before another size is drawn."""
+MOST = 5000
+"""Draws before a distribution is refused."""
+PROBES = 6
+"""Problems whose texts tell one behaviour from another."""
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Where problems come from.
+
+    Attributes:
+        task: Name of the task, a module of `datamodules.graphs.tasks`.
+        form: How graphs are told: a form of the task, or a YAML file with a `Wording`.
+        numbers: Range of the weights, where the task has some.
+        structure: Distribution of the graphs.
+        order: Of the edges in the text.
+        nodes: Least and greatest number of nodes, in place of those of the structure.
+        ask: What the prompt asks for.
+        rationale: What comes before an answer that a model is trained on.
+
+    Raises:
+        ValueError: The task has no such form or structure, or an option is unknown.
+    """
+
+    task: str = "connectivity"
+    form: str = "incident"
+    numbers: Numbers = "small"
+    structure: Structure = "erdos_renyi"
+    order: Order = "sorted"
+    nodes: tuple[int, int] | None = None
+    ask: Ask = "plain"
+    rationale: Rationale = "none"
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        check_choice("numbers", self.numbers, get_args(Numbers))
+        check_choice("order", self.order, get_args(Order))
+        check_choice("ask", self.ask, get_args(Ask))
+        check_choice("rationale", self.rationale, get_args(Rationale))
+        check_choice("structure", self.structure, tuple(self.solver.topologies))
+        if self.nodes is not None and not 2 <= self.nodes[0] <= self.nodes[1]:
+            raise ValueError(f"nodes must rise from 2 on, got {list(self.nodes)}")
+        _ = self.wording
+
+    @property
+    def solver(self) -> Task:
+        """The task itself."""
+        return find_task(self.task)
+
+    @property
+    def wording(self) -> Wording:
+        """How graphs are told."""
+        return find_wording(self.solver.wordings, self.form, self.task)
+
+    @property
+    def topology(self) -> Topology:
+        """The distribution of graphs."""
+        found = self.solver.topologies[self.structure]
+        if self.nodes is None:
+            return found
+        low, high = self.nodes
+        nodes = Range(low, high, (low + high) / 2)
+        return Topology(found.kind, nodes, found.density, found.transitivity)
+
+    def problem(self, seed: int, split: Split, index: int) -> Problem:
+        """Problem `index` of a seed.
+
+        Raises:
+            ValueError: No graph of the split is found.
+        """
+        drawn = drawn_graph(self.task, self.structure, self.nodes, seed, split, index)
+        known = f"{self.task}/{self.structure}/{seed}/{split}/{index}"
+        weights = Random(f"weights/{self.numbers}/{known}")
+        is_directed, is_weighted = self.solver.is_directed, self.solver.is_weighted
+        pairs = sorted(p if is_directed else (min(p), max(p)) for p in drawn.pairs)
+        edges = [Edge(*p, draw_weight(self.numbers, weights) if is_weighted else None) for p in pairs]
+        if self.order == "shuffled":
+            Random(f"order/{known}").shuffle(edges)
+        graph = Graph(drawn.num_nodes, tuple(edges), is_directed)
+        names = node_names(self.wording.naming, drawn.num_nodes, Random(f"names/{known}"))
+        return Problem(self.task, graph, drawn.asked, names)
+
+    def prompt(self, problem: Problem) -> str:
+        """A problem in words."""
+        told = self.wording.write(problem)
+        if self.ask == "plain":
+            return told
+        wanted = self.solver.answer_format
+        return f"{told}\n{STEPS if self.ask == 'steps' else ''}{wanted}"
+
+    def response(self, problem: Problem, seed: int, index: int) -> str:
+        """What a model is to write."""
+        rng = Random(f"rationale/{self.task}/{seed}/{index}")
+        return self.solver.response(problem, self.rationale, rng)
+
+    @cached_property
+    def behaviour(self) -> str:
+        """A hash of what it draws, tells and answers: another one means other problems."""
+        told = [json.dumps(asdict(self))]
+        for index in range(PROBES):
+            problem = self.problem(0, "train", index)
+            told += [self.prompt(problem), self.response(problem, 0, index)]
+        return hashlib.sha256("\n".join(told).encode()).hexdigest()[:12]
+
+    def __iter__(self) -> Iterator[str]:
+        """Options that differ from the usual ones, for names."""
+        usual = asdict(Distribution())
+        for name, value in asdict(self).items():
+            if value != usual[name] or name == "task":
+                yield str(value) if not isinstance(value, tuple) else "-".join(map(str, value))
+
+
+@cache
+def drawn_graph(
+    task: str,
+    structure: Structure,
+    nodes: tuple[int, int] | None,
+    seed: int,
+    split: Split,
+    index: int,
+) -> Drawn:
+    """The graph and the question of a problem, of the split's classes of graphs only."""
+    found = Distribution(task=task, structure=structure, nodes=nodes)
+    solver, wanted = found.solver, found.topology
+    rng = Random(f"graph/{task}/{structure}/{nodes}/{seed}/{split}/{index}")
+    for attempt in range(MOST):
+        if attempt % TRIES == 0:
+            size = wanted.nodes.draw_whole(rng)
+            fixed = Topology(wanted.kind, Range(size, size, size), wanted.density, wanted.transitivity)
+        drawn = solver.draw(fixed, rng)
+        if drawn and split_of(drawn.num_nodes, drawn.pairs, solver.is_directed) == split:
+            return drawn
+    raise ValueError(
+        f"no problem of {task} was found in {MOST} draws of structure {structure} with "
+        f"{wanted.nodes.low:g} to {wanted.nodes.high:g} nodes for {split}: allow more nodes"
+    )

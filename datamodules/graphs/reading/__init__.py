@@ -1,0 +1,1 @@
+"""Answers in free text, read exactly."""

@@ -1,0 +1,158 @@
+"""Is there a cycle? Undirected; both answers have the same numbers of nodes and edges."""
+
+import re
+from random import Random
+from typing import ClassVar
+
+from typing_extensions import override
+
+from datamodules.graphs.graph import Graph
+from datamodules.graphs.problem import Problem
+from datamodules.graphs.reading.sequences import to_nodes
+from datamodules.graphs.reading.verdict import Ambiguous, Steps, Verdict
+from datamodules.graphs.reading.yes_no import yes_or_no
+from datamodules.graphs.task import Drawn, Rationale, Task
+from datamodules.graphs.topology import STRUCTURES, Pair, Topology
+from datamodules.graphs.wording.wording import Wording
+
+QUESTION = "Is there a cycle in this graph?"
+YES = re.compile(r"\b(?:there (?:is|exists)|it (?:has|contains)) (?:a|one) cycle\b", re.I)
+NO = re.compile(
+    r"\bthere (?:is|exists) no cycle\b|\bno cycle exists\b|\b(?:has|contains) no cycles?\b|"
+    r"\bthere (?:isn't|is not) (?:a|any) cycle\b|\bis acyclic\b",
+    re.I,
+)
+REMOVE = re.compile(r"Remove (\w+)\.")
+ROUND = re.compile(r"(\w+(?: -> \w+)+) goes round\.")
+
+
+class Cycle(Task):
+    """Whether a graph has a cycle."""
+
+    wordings: ClassVar = {
+        "incident": Wording(
+            "This is an undirected graph, told node by node.",
+            "Node {node} is connected to {neighbours}.",
+            QUESTION,
+        ),
+        "adjacency": Wording(
+            "These pairs are the edges of an undirected graph; (a,b) joins node a and node b.",
+            "({a},{b})",
+            QUESTION,
+            between_lines=" ",
+        ),
+    }
+    topologies: ClassVar = {
+        name: STRUCTURES[name] for name in ("erdos_renyi", "small", "large")
+    }
+    answer_format = "End with a sentence of this form: The answer is {yes or no}."
+
+    @override
+    def draw(self, topology: Topology, rng: Random) -> Drawn | None:
+        num = topology.nodes.draw_whole(rng)
+        if num < 4:
+            return None
+        wanted = rng.randint(3, num - 1)
+        return Drawn(num, forest(num, wanted, rng) if rng.random() < 0.5 else cyclic(num, wanted, rng))
+
+    @override
+    def answer(self, problem: Problem) -> str:
+        return f"The answer is {'yes' if core(problem.graph) else 'no'}."
+
+    @override
+    def rationale(self, problem: Problem, kind: Rationale, rng: Random) -> str:
+        names, left = problem.names, core(problem.graph)
+        if left:
+            found = walk_round(problem.graph, left)
+            return f"{' -> '.join(names[node] for node in [*found, found[0]])} goes round."
+        if kind == "short":
+            return ""
+        return " ".join(f"Remove {names[node]}." for node in leaves(problem.graph))
+
+    @override
+    def judge(self, problem: Problem, text: str) -> Verdict:
+        said = yes_or_no(text, YES, NO)
+        if isinstance(said, Ambiguous):
+            return "ambiguous"
+        if said is None:
+            return "unparsed"
+        return "right" if (said == "yes") == bool(core(problem.graph)) else "wrong"
+
+    @override
+    def steps(self, problem: Problem, text: str) -> Steps:
+        is_right = self.judge(problem, text) == "right"
+        if (told := ROUND.search(text)) is not None:
+            path = to_nodes(told[1], problem.names)
+            holds = problem.graph.is_path(path) and path[0] == path[-1]
+            holds = holds and len(set(path)) == len(path) - 1 >= 3
+            return Steps(1, int(holds), is_right and holds)
+        left, num, num_right = set(range(problem.graph.num_nodes)), 0, 0
+        for name in REMOVE.findall(text):
+            num += 1
+            node = (to_nodes(name, problem.names) or (-1,))[0]
+            is_leaf = node in left and len(left & {*problem.graph.after[node]}) <= 1
+            num_right += is_leaf
+            left -= {node} if is_leaf else set()
+        return Steps(num, num_right, is_right and num == num_right > 0 and not left)
+
+    @override
+    def effort(self, problem: Problem) -> int:
+        """Nodes of the shortest cycle; without one, all nodes."""
+        import networkx as nx
+
+        girth = nx.girth(problem.graph.network())
+        return problem.graph.num_nodes if girth == float("inf") else int(girth)
+
+
+def forest(num: int, wanted: int, rng: Random) -> list[Pair]:
+    """So many edges without a cycle."""
+    part, found = list(range(num)), list[Pair]()
+    while len(found) < wanted:
+        a, b = rng.sample(range(num), 2)
+        if part[a] != part[b]:
+            found.append((a, b))
+            old = part[b]
+            part = [part[a] if one == old else one for one in part]
+    return found
+
+
+def cyclic(num: int, wanted: int, rng: Random) -> list[Pair]:
+    """So many edges, some of which make a cycle."""
+    length = rng.randint(3, wanted)
+    ring = rng.sample(range(num), length)
+    found = [(a, b) for a, b in zip(ring, [*ring[1:], ring[0]], strict=True)]
+    known = {frozenset(pair) for pair in found}
+    while len(found) < wanted:
+        a, b = rng.sample(range(num), 2)
+        if frozenset((a, b)) not in known:
+            known.add(frozenset((a, b)))
+            found.append((a, b))
+    return found
+
+
+def leaves(graph: Graph) -> list[int]:
+    """Nodes in the order in which they can be removed, each with one neighbour left at most."""
+    left, order = set(range(graph.num_nodes)), list[int]()
+    while free := [node for node in sorted(left) if len(left & {*graph.after[node]}) <= 1]:
+        order.append(free[0])
+        left.remove(free[0])
+    return order
+
+
+def core(graph: Graph) -> set[int]:
+    """Nodes that no removal of leaves removes; none if there is no cycle."""
+    return set(range(graph.num_nodes)) - {*leaves(graph)}
+
+
+def walk_round(graph: Graph, inside: set[int]) -> list[int]:
+    """A cycle among nodes of which each has two neighbours or more."""
+    path = [min(inside)]
+    while True:
+        last = path[-2] if len(path) > 1 else None
+        node = next(one for one in graph.after[path[-1]] if one in inside and one != last)
+        if node in path:
+            return path[path.index(node) :]
+        path.append(node)
+
+
+TASK = Cycle()

@@ -1,0 +1,77 @@
+"""What is the weight of an edge? Reading alone, of graphs with weights."""
+
+from random import Random
+from typing import ClassVar
+
+from typing_extensions import override
+
+from datamodules.graphs.problem import Problem
+from datamodules.graphs.reading.values import value_of
+from datamodules.graphs.reading.verdict import Ambiguous, Steps, Verdict
+from datamodules.graphs.task import Drawn, Rationale, Task
+from datamodules.graphs.tasks.shortest_path import ShortestPath
+from datamodules.graphs.topology import STRUCTURES, Topology
+from datamodules.graphs.wording.wording import Wording
+
+QUESTION = "What is the weight between node {s} and node {t}?"
+SAID = r"\b(?:answer|(?:its|the) (?:weight|distance))\b"
+
+
+class EdgeWeight(Task):
+    """The weight of an edge."""
+
+    is_weighted = True
+    num_asked = 2
+    wordings: ClassVar = {
+        form: Wording(
+            one.introduction,
+            one.line,
+            "How far apart do {s} and {t} live?" if form == "friendship" else QUESTION,
+            one.neighbour,
+            one.between_neighbours,
+            one.between_lines,
+            one.naming,
+        )
+        for form, one in ShortestPath.wordings.items()
+    }
+    topologies: ClassVar = STRUCTURES
+    answer_format = "End with a sentence of this form: Its weight is {number}."
+
+    @override
+    def draw(self, topology: Topology, rng: Random) -> Drawn | None:
+        num, density = topology.nodes.draw_whole(rng), topology.density.draw(rng)
+        pairs = topology.pairs(rng.sample(range(num), num), density, rng)
+        if not pairs or not topology.accepts(num, pairs):
+            return None
+        pair = rng.choice(pairs)
+        return Drawn(num, pairs, pair if rng.random() < 0.5 else pair[::-1])
+
+    @override
+    def answer(self, problem: Problem) -> str:
+        return f"Its weight is {problem.graph.weight_of[problem.asked[0], problem.asked[1]]}."
+
+    @override
+    def rationale(self, problem: Problem, kind: Rationale, rng: Random) -> str:
+        return ""
+
+    @override
+    def judge(self, problem: Problem, text: str) -> Verdict:
+        said = value_of(text, SAID)
+        if isinstance(said, Ambiguous):
+            return "ambiguous"
+        if said is None:
+            return "unparsed"
+        wanted = problem.graph.weight_of[problem.asked[0], problem.asked[1]]
+        return "right" if said == wanted else "wrong"
+
+    @override
+    def steps(self, problem: Problem, text: str) -> Steps:
+        return Steps(0, 0, self.judge(problem, text) == "right")
+
+    @override
+    def effort(self, problem: Problem) -> int:
+        """The number of edges to read."""
+        return len(problem.graph.edges)
+
+
+TASK = EdgeWeight()

@@ -1,0 +1,145 @@
+"""The greatest flow from one node to another. Directed, with capacities."""
+
+import re
+from collections import defaultdict
+from decimal import Decimal
+from random import Random
+from typing import ClassVar
+
+from typing_extensions import override
+
+from datamodules.graphs.problem import Problem
+from datamodules.graphs.reading.sequences import to_nodes
+from datamodules.graphs.reading.values import value_of
+from datamodules.graphs.reading.verdict import Ambiguous, Steps, Verdict
+from datamodules.graphs.task import Drawn, Rationale, Task
+from datamodules.graphs.topology import STRUCTURES, Range, Topology
+from datamodules.graphs.wording.wording import Wording
+
+FLOW = (
+    r"\b(?:answer|(?:max(?:imum|imal)?\.?\s+|total\s+)?flow(?:\s+value)?|value\s+of\s+the\s+flow)"
+    r"(?:\s+from\s+(?:node\s+)?\w+\s+to\s+(?:node\s+)?\w+)?"
+)
+SEND = re.compile(r"From (\w+) we send (\d+(?:\.\d+)?) to (\w+)\.")
+SIZES = Range(3, 25, 14)
+Flow = dict[tuple[int, int], Decimal]
+
+
+class MaxFlow(Task):
+    """Maximum flow; the value counts."""
+
+    is_directed = True
+    is_weighted = True
+    num_asked = 2
+    wordings: ClassVar = {
+        "incident": Wording(
+            "This is a directed graph with capacities; the nodes are 0 to {last}.",
+            "Node {node} is connected to {neighbours}.",
+            "What is the maximum flow from node {s} to node {t}?",
+            "{other} with capacity {weight}",
+        )
+    }
+    topologies: ClassVar = {
+        "erdos_renyi": Topology("erdos_renyi", SIZES, Range(0.1, 1.0, 0.48)),
+        "barabasi_albert": STRUCTURES["barabasi_albert"],
+        "small": STRUCTURES["small"],
+        "large": STRUCTURES["large"],
+    }
+    answer_format = "End with a sentence of this form: The maximum flow is {number}."
+
+    @override
+    def draw(self, topology: Topology, rng: Random) -> Drawn | None:
+        num, density = topology.nodes.draw_whole(rng), topology.density.draw(rng)
+        nodes = rng.sample(range(num), num)
+        arcs = topology.pairs(nodes, density, rng)
+        arcs += [(b, a) for a, b in topology.pairs(nodes, density, rng)]
+        if not arcs or not topology.accepts(num, arcs):
+            return None
+        start = rng.choice(arcs)[0]
+        after = defaultdict(list)
+        for a, b in arcs:
+            after[a].append(b)
+        reached, todo = {start}, [start]
+        while todo:
+            todo = sorted({b for a in todo for b in after[a]} - reached)
+            reached.update(todo)
+        return Drawn(num, arcs, (start, rng.choice(sorted(reached - {start}))))
+
+    @override
+    def answer(self, problem: Problem) -> str:
+        return f"The maximum flow is {maximum_flow(problem)[0]}."
+
+    @override
+    def rationale(self, problem: Problem, kind: Rationale, rng: Random) -> str:
+        """The flow, arc by arc, in the order in which it spreads."""
+        names, flow = problem.names, maximum_flow(problem)[1]
+        told, seen, todo = [], {problem.asked[0]}, [problem.asked[0]]
+        while todo:
+            node = todo.pop(0)
+            for other in problem.graph.after[node]:
+                if (sent := flow.get((node, other))) is None:
+                    continue
+                told.append(f"From {names[node]} we send {sent} to {names[other]}.")
+                todo += [] if other in seen else [other]
+                seen.add(other)
+        return " ".join(told)
+
+    @override
+    def judge(self, problem: Problem, text: str) -> Verdict:
+        value = value_of(SEND.sub("", text), FLOW)
+        if isinstance(value, Ambiguous):
+            return "ambiguous"
+        if value is None:
+            return "unparsed"
+        best = maximum_flow(problem)[0]
+        return "right" if value == best else "suboptimal" if 0 <= value < best else "infeasible"
+
+    @override
+    def steps(self, problem: Problem, text: str) -> Steps:
+        """Each arc must exist, once, and bear what is sent; then what enters a node must leave it."""
+        sent, num, num_right = Flow(), 0, 0
+        for first, told, second in SEND.findall(text):
+            num += 1
+            arc = (to_nodes(first, problem.names) or (-1,))[0], (to_nodes(second, problem.names) or (-1,))[0]
+            capacity = problem.graph.weight_of.get(arc)
+            amount = Decimal(told)
+            num_right += capacity is not None and arc not in sent and 0 < amount <= capacity
+            sent[arc] = amount
+        holds = num == num_right and conserved(problem, sent)
+        is_whole = holds and net(problem.asked[1], sent) == maximum_flow(problem)[0]
+        return Steps(num, num_right, is_whole and self.judge(problem, text) == "right")
+
+    @override
+    def effort(self, problem: Problem) -> int:
+        """Arcs of a least cut."""
+        import networkx as nx
+
+        network, (start, end) = problem.graph.network(), problem.asked
+        _, (inside, _) = nx.minimum_cut(network, start, end, capacity="weight")
+        return sum(a in inside and b not in inside for a, b in network.edges)
+
+
+def maximum_flow(problem: Problem) -> tuple[Decimal, Flow]:
+    """The value of a greatest flow, and what goes over each arc that bears any; exact."""
+    import networkx as nx
+
+    network = problem.graph.network()
+    value, flow = nx.maximum_flow(network, *problem.asked, capacity="weight")
+    return Decimal(value), {(a, b): n for a, row in flow.items() for b, n in row.items() if n}
+
+
+def net(node: int, sent: Flow) -> Decimal:
+    """What enters a node minus what leaves it."""
+    total = Decimal(0)
+    for (a, b), amount in sent.items():
+        total += amount * ((b == node) - (a == node))
+    return total
+
+
+def conserved(problem: Problem, sent: Flow) -> bool:
+    """Whether as much leaves every other node as enters it."""
+    others = set(range(problem.graph.num_nodes)) - set(problem.asked)
+    return all(net(node, sent) == 0 for node in others)
+
+
+TASK = MaxFlow()

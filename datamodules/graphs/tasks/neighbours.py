@@ -1,0 +1,81 @@
+"""Which nodes are joined to a node? Reading alone: what every other task stands on."""
+
+import re
+from random import Random
+from typing import ClassVar
+
+from typing_extensions import override
+
+from datamodules.graphs.problem import Problem
+from datamodules.graphs.reading.sequences import nodes_of
+from datamodules.graphs.reading.verdict import Ambiguous, Steps, Verdict
+from datamodules.graphs.task import Drawn, Rationale, Task
+from datamodules.graphs.tasks.connectivity import Connectivity
+from datamodules.graphs.topology import STRUCTURES, Topology
+from datamodules.graphs.wording.wording import Wording
+
+QUESTION = "Which nodes are joined to node {s}?"
+SAID = r"\bjoined to\b|\b[Aa]nswer"
+NOTHING = re.compile(r"\bjoined to no (?:node|one|other)\b|\bto nothing\b", re.I)
+
+
+class Neighbours(Task):
+    """The neighbours of a node; their order does not count."""
+
+    num_asked = 1
+    wordings: ClassVar = {
+        form: Wording(
+            one.introduction,
+            one.line,
+            "Who is joined to {s} by friendship?" if form == "friendship" else QUESTION,
+            one.neighbour,
+            one.between_neighbours,
+            one.between_lines,
+            one.naming,
+        )
+        for form, one in Connectivity.wordings.items()
+    }
+    topologies: ClassVar = STRUCTURES
+    answer_format = "End with a sentence of this form: It is joined to {nodes}."
+
+    @override
+    def draw(self, topology: Topology, rng: Random) -> Drawn | None:
+        num, density = topology.nodes.draw_whole(rng), topology.density.draw(rng)
+        pairs = topology.pairs(rng.sample(range(num), num), density, rng)
+        if not pairs or not topology.accepts(num, pairs):
+            return None
+        return Drawn(num, pairs, (rng.choice(sorted({node for pair in pairs for node in pair})),))
+
+    @override
+    def answer(self, problem: Problem) -> str:
+        near = problem.graph.after[problem.asked[0]]
+        return f"It is joined to {', '.join(problem.names[one] for one in near) or 'no node'}."
+
+    @override
+    def rationale(self, problem: Problem, kind: Rationale, rng: Random) -> str:
+        return ""
+
+    @override
+    def judge(self, problem: Problem, text: str) -> Verdict:
+        said = nodes_of(text, problem.names, SAID)
+        wanted = problem.graph.after[problem.asked[0]]
+        if isinstance(said, Ambiguous) or (said and NOTHING.search(text)):
+            return "ambiguous"
+        if said is None:
+            empty = NOTHING.search(text) is not None
+            return "unparsed" if not empty else "wrong" if wanted else "right"
+        if not set(said) <= set(wanted):
+            return "infeasible"
+        return "right" if sorted(said) == sorted(wanted) else "wrong"
+
+    @override
+    def steps(self, problem: Problem, text: str) -> Steps:
+        return Steps(0, 0, self.judge(problem, text) == "right")
+
+    @override
+    def effort(self, problem: Problem) -> int:
+        """The number of neighbours."""
+        return len(problem.graph.after[problem.asked[0]])
+
+
+TASK = Neighbours()

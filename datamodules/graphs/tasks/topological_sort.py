@@ -1,0 +1,124 @@
+"""An order of all nodes in which every arc leads on. Directed, without cycles."""
+
+import re
+from random import Random
+from typing import ClassVar
+
+from typing_extensions import override
+
+from datamodules.graphs.problem import Problem
+from datamodules.graphs.reading.sequences import nodes_of, to_nodes
+from datamodules.graphs.reading.verdict import Ambiguous, Steps, Verdict
+from datamodules.graphs.search import topological
+from datamodules.graphs.task import Drawn, Rationale, Task
+from datamodules.graphs.topology import STRUCTURES, Range, Topology
+from datamodules.graphs.wording.wording import Wording
+
+ORDER = r"\b(?:[Oo]rder(?:ing)?|[Ss]ort|[Ss]equence|[Aa]nswer|[Ss]olution)(?:\s+of\s+(?:the\s+)?nodes)?"
+TAKE = re.compile(r"(\w+) waits for nothing( more)?\.")
+DENSITY = Range(0.03, 0.9, 0.24)
+
+
+class TopologicalSort(Task):
+    """Topological sorting; any valid order counts."""
+
+    is_directed = True
+    wordings: ClassVar = {
+        "incident": Wording(
+            "This is a directed graph of the nodes {nodes}.",
+            "Node {node} comes before {neighbours}.",
+            "In which order can all nodes be visited?",
+        )
+    }
+    topologies: ClassVar = {
+        "erdos_renyi": Topology("erdos_renyi", Range(3, 24, 7.2), DENSITY),
+        "barabasi_albert": Topology("barabasi_albert", Range(3, 24, 8.4), Range(0.1, 0.8, 0.25)),
+        "small": Topology("erdos_renyi", Range(3, 10, 5.4), DENSITY),
+        "large": Topology("erdos_renyi", Range(11, 25, 13.9), Range(0.03, 0.6, 0.15)),
+        "transitive": Topology(
+            "erdos_renyi", Range(3, 14, 5), Range(0.3, 1.0, 0.75), STRUCTURES["transitive"].transitivity
+        ),
+        "sparse": Topology(
+            "erdos_renyi", Range(3, 18, 6), Range(0.03, 0.5, 0.22), STRUCTURES["sparse"].transitivity
+        ),
+    }
+    answer_format = (
+        "End with a sentence of this form: One possible order is {nodes joined by ->}."
+    )
+
+    @override
+    def draw(self, topology: Topology, rng: Random) -> Drawn | None:
+        num, density = topology.nodes.draw_whole(rng), topology.density.draw(rng)
+        nodes = rng.sample(range(num), num)
+        place = {node: place for place, node in enumerate(nodes)}
+        pairs = topology.pairs(nodes, density, rng)
+        arcs = [(a, b) if place[a] < place[b] else (b, a) for a, b in pairs]
+        return Drawn(num, arcs) if arcs and topology.accepts(num, arcs) else None
+
+    @override
+    def answer(self, problem: Problem) -> str:
+        order = topological(problem.graph)
+        if order is None:
+            return "There is no such order."
+        return f"One possible order is {' -> '.join(problem.names[node] for node in order)}."
+
+    @override
+    def rationale(self, problem: Problem, kind: Rationale, rng: Random) -> str:
+        order = topological(problem.graph)
+        if order is None:
+            return ""
+        blocked = {edge.b for edge in problem.graph.edges}
+        names = problem.names
+        if kind == "short":
+            order = [node for node in order if node not in blocked]
+        return " ".join(
+            f"{names[node]} waits for nothing{' more' if node in blocked else ''}." for node in order
+        )
+
+    @override
+    def judge(self, problem: Problem, text: str) -> Verdict:
+        order = nodes_of(TAKE.sub("", text), problem.names, ORDER)
+        if isinstance(order, Ambiguous):
+            return "ambiguous"
+        if re.search(r"\bno such order\b|\bno (?:valid |possible )?order\b", text, re.I):
+            if order is not None:
+                return "ambiguous"
+            return "right" if topological(problem.graph) is None else "wrong"
+        if order is None:
+            return "unparsed"
+        return "right" if is_order(problem, order) else "infeasible"
+
+    @override
+    def steps(self, problem: Problem, text: str) -> Steps:
+        """Each node that is taken must wait for none that was not taken before."""
+        before = [
+            {edge.a for edge in problem.graph.edges if edge.b == node}
+            for node in range(problem.graph.num_nodes)
+        ]
+        taken, num_right = [], 0
+        for name, more in TAKE.findall(text):
+            node = (to_nodes(name, problem.names) or (-1,))[0]
+            is_free = node >= 0 and node not in taken and before[node] <= set(taken)
+            num_right += is_free and bool(before[node]) == bool(more)
+            taken.append(node)
+        is_whole = len(taken) == problem.graph.num_nodes == num_right
+        return Steps(len(taken), num_right, is_whole and self.judge(problem, text) == "right")
+
+    @override
+    def effort(self, problem: Problem) -> int:
+        """Arcs of the longest chain."""
+        longest = [0] * problem.graph.num_nodes
+        for node in topological(problem.graph) or ():
+            for other in problem.graph.after[node]:
+                longest[other] = max(longest[other], longest[node] + 1)
+        return max(longest)
+
+
+def is_order(problem: Problem, order: tuple[int, ...]) -> bool:
+    """Whether every node comes once, and every arc leads on."""
+    place = {node: place for place, node in enumerate(order)}
+    is_whole = sorted(order) == list(range(problem.graph.num_nodes))
+    return is_whole and all(place[edge.a] < place[edge.b] for edge in problem.graph.edges)
+
+
+TASK = TopologicalSort()

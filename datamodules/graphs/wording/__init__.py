@@ -1,0 +1,1 @@
+"""How a graph is told in words, and read back from them."""

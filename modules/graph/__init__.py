@@ -1,0 +1,1 @@
+"""Graph reasoning and how it transfers (NLGift, arXiv 2406.15992)."""

@@ -1,0 +1,108 @@
+"""Questions with checked answers, asked beside what a language model learns.
+
+Shape legend: B = questions of a batch, L = longest prompt.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from modules.causal_lm.system import CausalLM
+from modules.causal_lm.tokens.padding import padded
+from modules.metrics.image.frechet_metric import over_ranks
+
+Answer = dict[str, Any]
+"""What is known of an answer: `id`, `task`, the text, and all that the checker says."""
+
+
+class Asked(Protocol):
+    """A question in words."""
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """Its texts by name."""
+
+
+@runtime_checkable
+class AskingData(Protocol):
+    """Data with questions that are asked."""
+
+    def asked(self, stage: str) -> Mapping[str, Sequence[Asked]]:
+        """The questions of `validate` or `test`, by task."""
+
+    def prompt_ids(self, question: Mapping[str, str]) -> list[int]:
+        """Token ids of the prompt of a question."""
+
+
+class Checker(Protocol):
+    """Says what an answer is worth. A class of the data may be one."""
+
+    def check(self, question: Any, answer: str) -> dict[str, Any]:
+        """Texts and numbers by name, among them `verdict` and `right`, 0 or 1.
+
+        A number that does not apply to this answer is None.
+        """
+
+
+class Asking(CausalLM):
+    """A language model that is asked the questions of its data in `validate` and `test`.
+
+    Attributes:
+        checker: Judges the answers.
+        asks_per_batch: Questions that are answered together.
+    """
+
+    checker: Checker
+    asks_per_batch: int
+    answers: list[Answer]
+
+    def ask(self, stage: str) -> None:
+        """Ask all questions of a stage and log the means of each task."""
+        data = getattr(self.trainer, "datamodule", None)
+        self.answers = []
+        if not isinstance(data, AskingData):
+            return
+        for task, questions in data.asked(stage).items():
+            own = list(questions[self.global_rank :: self.num_ranks])
+            found = over_ranks([one | {"task": task} for one in self._answered(own, data)])
+            self.answers += sorted(found, key=lambda one: one["number"])
+            means = {f"{stage}/{task}/{name}": mean for name, mean in summary(found).items()}
+            self.report(means)
+
+    def _answered(self, questions: Sequence[Asked], data: AskingData) -> Iterator[Answer]:
+        """Answers to questions, those with prompts of like length together."""
+        prompts = [data.prompt_ids(one.fields) for one in questions]
+        order = sorted(range(len(questions)), key=lambda index: -len(prompts[index]))
+        for first in range(0, len(order), self.asks_per_batch):
+            chosen = order[first : first + self.asks_per_batch]
+            ids = [prompts[index] for index in chosen]
+            token_BL, mask_BL = padded(ids, device=self.device, pad=ids[0][0])
+            names = [questions[index].id for index in chosen]
+            generators = self.generators(names, [0] * len(names))
+            texts = self._continue(token_BL, mask_BL.bool(), generators)
+            for index, text in zip(chosen, texts, strict=True):
+                said = self.checker.check(questions[index].fields, text)
+                number = index * self.num_ranks + self.global_rank
+                told = {"id": questions[index].id, "set": questions[index].fields.get("set", "")}
+                yield told | {"number": number, **said, "text": text}
+
+    def findings(self) -> dict[str, Any]:
+        """All answers, as `answers.jsonl`."""
+        return {"answers.jsonl": self.answers}
+
+
+def summary(answers: Sequence[Answer]) -> dict[str, float]:
+    """Share of each verdict, and the mean of each number of some answers."""
+    values: dict[str, list[float]] = defaultdict(list)
+    for one in answers:
+        for name, value in one.items():
+            if isinstance(value, float):
+                values[name].append(value)
+    shares = {name: sum(found) / len(found) for name, found in values.items()}
+    verdicts = [one["verdict"] for one in answers]
+    counted = {name: verdicts.count(name) / len(verdicts) for name in sorted({*verdicts})}
+    return shares | {f"verdict_{name}": share for name, share in counted.items()}
