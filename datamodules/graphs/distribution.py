@@ -105,7 +105,9 @@ class Distribution:
         weights = Random(f"weights/{self.numbers}/{known}")
         is_directed, is_weighted = self.solver.is_directed, self.solver.is_weighted
         pairs = sorted(p if is_directed else (min(p), max(p)) for p in drawn.pairs)
-        edges = [Edge(*p, draw_weight(self.numbers, weights) if is_weighted else None) for p in pairs]
+        edges = [
+            Edge(*p, draw_weight(self.numbers, weights) if is_weighted else None) for p in pairs
+        ]
         if self.order == "shuffled":
             Random(f"order/{known}").shuffle(edges)
         graph = Graph(drawn.num_nodes, tuple(edges), is_directed)
@@ -158,7 +160,9 @@ def drawn_graph(
     for attempt in range(MOST):
         if attempt % TRIES == 0:
             size = wanted.nodes.draw_whole(rng)
-            fixed = Topology(wanted.kind, Range(size, size, size), wanted.density, wanted.transitivity)
+            fixed = Topology(
+                wanted.kind, Range(size, size, size), wanted.density, wanted.transitivity
+            )
         drawn = solver.draw(fixed, rng)
         if drawn and split_of(drawn.num_nodes, drawn.pairs, solver.is_directed) == split:
             return drawn

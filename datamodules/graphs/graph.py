@@ -1,5 +1,6 @@
 """A graph as it is written down: nodes by number, edges in order, exact weights."""
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -84,7 +85,7 @@ class Graph:
     def length(self, path: Iterable[int]) -> Decimal | None:
         """Sum of the weights along a path; None if it leaves the edges or they have no weights."""
         nodes = list(path)
-        weights = [self.weight_of.get(pair) for pair in zip(nodes, nodes[1:], strict=False)]
+        weights = [self.weight_of.get(pair) for pair in itertools.pairwise(nodes)]
         known = [weight for weight in weights if weight is not None]
         return sum(known, Decimal(0)) if len(known) == len(weights) else None
 
@@ -92,11 +93,7 @@ class Graph:
         """Whether there is a first node and each is joined to the next."""
         nodes = list(path)
         inside = all(0 <= node < self.num_nodes for node in nodes)
-        return (
-            bool(nodes)
-            and inside
-            and all(self.has(a, b) for a, b in zip(nodes, nodes[1:], strict=False))
-        )
+        return bool(nodes) and inside and all(self.has(a, b) for a, b in itertools.pairwise(nodes))
 
     def reached(self, start: int) -> set[int]:
         """The nodes that can be reached, `start` included."""

@@ -45,8 +45,8 @@ class GraphAnswer:
         found: dict[str, list[float]] = {name: [] for name in self.names}
         for one in answers:
             said = self.check(one.question, one.text)
-            for name in VERDICTS:
-                found[name].append(float(name == said["verdict"]))
+            for verdict in VERDICTS:
+                found[verdict].append(float(verdict == said["verdict"]))
             for name in ("steps", "unproved"):
                 if said[name] is not None:
                     found[name].append(said[name])

@@ -28,7 +28,7 @@ def fewest_edges(graph: Graph, start: int, end: int) -> list[int] | None:
 
 
 def settled(graph: Graph, start: int) -> Iterator[tuple[int, int, Decimal]]:
-    """Each node in order of its distance, with the node before it and the distance (Dijkstra, 1959).
+    """Each node in order of its distance, with the one before it and the distance (Dijkstra, 1959).
 
     Of equal distances the lower node comes first; the start itself is left out.
     """

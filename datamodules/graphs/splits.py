@@ -36,7 +36,10 @@ def graph_hash(num_nodes: int, pairs: list[Pair], is_directed: bool) -> str:
         before[b].append(a)
         if not is_directed:
             after[b].append(a)
-    label = [f"{len(after[node])}/{len(before[node]) if is_directed else ''}" for node in range(num_nodes)]
+    label = [
+        f"{len(after[node])}/{len(before[node]) if is_directed else ''}"
+        for node in range(num_nodes)
+    ]
     for _ in range(ROUNDS):
         told = [
             f"{label[node]}>{sorted(label[other] for other in after[node])}"

@@ -20,8 +20,8 @@ from datamodules.graphs.topology import Pair, Structure, Topology
 from datamodules.graphs.wording.wording import Wording
 
 Rationale = Literal["none", "short", "search"]
-"""What comes before an answer: nothing; what proves a positive answer, as in the paper; or the whole
-search, which proves negative ones too."""
+"""What comes before an answer: nothing; what proves a positive answer, as in the paper; or the
+whole search, which proves negative ones too."""
 
 
 @dataclass(frozen=True)

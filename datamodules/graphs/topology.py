@@ -40,7 +40,9 @@ class Range:
     def __post_init__(self) -> None:
         """Check the order."""
         if not self.low <= self.mean <= self.high:
-            raise ValueError(f"a range must rise: low {self.low}, mean {self.mean}, high {self.high}")
+            raise ValueError(
+                f"a range must rise: low {self.low}, mean {self.mean}, high {self.high}"
+            )
 
     def draw(self, rng: Random) -> float:
         """A number, of a beta distribution."""

@@ -21,7 +21,10 @@ IN_WORDS = re.compile(
 NUMBER = r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?![\w]|\.\d)"
 SUM = rf"{NUMBER}(?:\s*[+]\s*{NUMBER})*(?:\s*=\s*{NUMBER})?"
 """A number, a sum, or an equation of a sum and its result."""
-HOLD = r"\s*(?:is|are|was|equals|equal to|of|=|:|be|becomes)*\s*(?:equal to|exactly|simply)?\s*[:=]?\s*"
+HOLD = (
+    r"\s*(?:is|are|was|equals|equal to|of|=|:|be|becomes)*"
+    r"\s*(?:equal to|exactly|simply)?\s*[:=]?\s*"
+)
 """Between what is told and its number."""
 
 

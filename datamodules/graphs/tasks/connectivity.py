@@ -4,6 +4,7 @@ Both answers are drawn from pairs of nodes of one graph whose degrees are the sa
 and degrees are equally distributed under both.
 """
 
+import itertools
 import re
 from collections import defaultdict
 from random import Random
@@ -21,7 +22,9 @@ from datamodules.graphs.topology import STRUCTURES, Pair, Range, Topology
 from datamodules.graphs.wording.wording import Wording
 
 QUESTION = "Is there a path between node {s} and node {t}?"
-YES = re.compile(r"\bthere (?:is|exists|does exist) (?:a|one) (?:\w+ )?path\b|\ba path exists\b", re.I)
+YES = re.compile(
+    r"\bthere (?:is|exists|does exist) (?:a|one) (?:\w+ )?path\b|\ba path exists\b", re.I
+)
 NO = re.compile(
     r"\bthere (?:is|exists) no (?:\w+ )?path\b|\bno (?:\w+ )?path exists\b|\bthere (?:isn't|is not|"
     r"does not exist|doesn't exist) (?:a|any) (?:\w+ )?path\b|\bnot connected to each other\b|"
@@ -91,7 +94,7 @@ class Connectivity(Task):
         names, (start, end) = problem.names, problem.asked
         if kind == "short":
             path = fewest_edges(problem.graph, start, end) or []
-            steps = zip(path, path[1:], strict=False)
+            steps = itertools.pairwise(path)
             return " ".join(f"{names[a]} is connected to {names[b]}." for a, b in steps)
         told = []
         for node, new in breadth_first(problem.graph, start):
@@ -137,11 +140,11 @@ def in_parts(nodes: list[int], rng: Random) -> list[list[int]]:
         moved = rng.randint(0, min(sizes) - 2)
         sizes[0], sizes[1] = sizes[0] + moved, sizes[1] - moved
     ends = [sum(sizes[:k]) for k in range(num_parts + 1)]
-    return [nodes[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+    return [nodes[a:b] for a, b in itertools.pairwise(ends)]
 
 
 def matched_pair(num: int, pairs: list[Pair], rng: Random) -> tuple[int, int] | None:
-    """Two nodes that are joined or not, by a coin, among pairs of degrees that have both; or None."""
+    """Two nodes that are joined or not, by a coin, among degrees that have both; None without."""
     degree, part = [0] * num, list(range(num))
     for a, b in pairs:
         degree[a] += 1
@@ -172,7 +175,10 @@ def path_steps(problem: Problem, text: str, says_yes: bool) -> Steps:
     at, num_right = start, 0
     found = EDGE.findall(text)
     for first, second in found:
-        (a,), (b,) = to_nodes(first, problem.names) or (-1,), to_nodes(second, problem.names) or (-1,)
+        (a,), (b,) = (
+            to_nodes(first, problem.names) or (-1,),
+            to_nodes(second, problem.names) or (-1,),
+        )
         num_right += a == at and problem.graph.has(a, b)
         at = b
     return Steps(len(found), num_right, says_yes and num_right == len(found) and at == end)

@@ -42,9 +42,7 @@ class Cycle(Task):
             between_lines=" ",
         ),
     }
-    topologies: ClassVar = {
-        name: STRUCTURES[name] for name in ("erdos_renyi", "small", "large")
-    }
+    topologies: ClassVar = {name: STRUCTURES[name] for name in ("erdos_renyi", "small", "large")}
     answer_format = "End with a sentence of this form: The answer is {yes or no}."
 
     @override
@@ -53,7 +51,9 @@ class Cycle(Task):
         if num < 4:
             return None
         wanted = rng.randint(3, num - 1)
-        return Drawn(num, forest(num, wanted, rng) if rng.random() < 0.5 else cyclic(num, wanted, rng))
+        return Drawn(
+            num, forest(num, wanted, rng) if rng.random() < 0.5 else cyclic(num, wanted, rng)
+        )
 
     @override
     def answer(self, problem: Problem) -> str:

@@ -1,5 +1,6 @@
 """A path that visits every node once. Undirected, with few nodes: solved exactly."""
 
+import itertools
 import re
 from random import Random
 from typing import ClassVar
@@ -46,7 +47,7 @@ class HamiltonPath(Task):
         nodes = rng.sample(range(num), num)
         pairs = {tuple(sorted(pair)) for pair in topology.pairs(nodes, density, rng)}
         if rng.random() < 0.8:
-            pairs |= {tuple(sorted(pair)) for pair in zip(nodes, nodes[1:], strict=False)}
+            pairs |= {tuple(sorted(pair)) for pair in itertools.pairwise(nodes)}
         return Drawn(num, [(a, b) for a, b in sorted(pairs)]) if pairs else None
 
     @override

@@ -96,11 +96,14 @@ class MaxFlow(Task):
 
     @override
     def steps(self, problem: Problem, text: str) -> Steps:
-        """Each arc must exist, once, and bear what is sent; then what enters a node must leave it."""
+        """Each arc must bear what is sent over it, once; what enters a node must leave it."""
         sent, num, num_right = Flow(), 0, 0
         for first, told, second in SEND.findall(text):
             num += 1
-            arc = (to_nodes(first, problem.names) or (-1,))[0], (to_nodes(second, problem.names) or (-1,))[0]
+            arc = (
+                (to_nodes(first, problem.names) or (-1,))[0],
+                (to_nodes(second, problem.names) or (-1,))[0],
+            )
             capacity = problem.graph.weight_of.get(arc)
             amount = Decimal(told)
             num_right += capacity is not None and arc not in sent and 0 < amount <= capacity

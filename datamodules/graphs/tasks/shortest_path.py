@@ -1,5 +1,6 @@
 """A shortest path between two nodes, and its length. Undirected, with weights."""
 
+import itertools
 import re
 from decimal import Decimal
 from random import Random
@@ -27,7 +28,9 @@ LENGTH = (
 NO_PATH = re.compile(r"\bthere is no path\b|\bno path exists\b|\bcannot be reached\b", re.I)
 NONE = "There is no path."
 SETTLE = re.compile(r"(\w+) at (\d+(?:\.\d+)?) after (\w+)\.(?!\d)")
-ALTERNATIVE = re.compile(r"(\w+(?: -> \w+)+) takes ([\d.]+(?: \+ [\d.]+)*) = (\d+(?:\.\d+)?)\.(?!\d)")
+ALTERNATIVE = re.compile(
+    r"(\w+(?: -> \w+)+) takes ([\d.]+(?: \+ [\d.]+)*) = (\d+(?:\.\d+)?)\.(?!\d)"
+)
 MOST = 4
 """Other paths that a short rationale tells, at most."""
 LONGEST = 7
@@ -41,7 +44,7 @@ class ShortestPath(Task):
     num_asked = 2
     wordings: ClassVar = {
         "adjacency": Wording(
-            "These are the edges of an undirected graph; (a,b,w) joins node a and node b with weight w.",
+            "These are the edges of an undirected graph; (a,b,w) joins node a and b with weight w.",
             "({a},{b},{weight})",
             QUESTION,
             between_lines=" ",
@@ -191,7 +194,7 @@ def walk(problem: Problem, rng: Random) -> list[int] | None:
 def told_path(problem: Problem, path: list[int]) -> str:
     """A path with the sum of its weights."""
     nodes = " -> ".join(problem.names[node] for node in path)
-    weights = [problem.graph.weight_of[pair] for pair in zip(path, path[1:], strict=False)]
+    weights = [problem.graph.weight_of[pair] for pair in itertools.pairwise(path)]
     return f"{nodes} takes {' + '.join(map(str, weights))} = {problem.graph.length(path)}."
 
 
@@ -200,7 +203,7 @@ def holds(problem: Problem, nodes: str, weights: str, total: str) -> bool:
     path = to_nodes(nodes, problem.names)
     if not problem.graph.is_path(path) or (path[0], path[-1]) != problem.asked:
         return False
-    own = [problem.graph.weight_of[pair] for pair in zip(path, path[1:], strict=False)]
+    own = [problem.graph.weight_of[pair] for pair in itertools.pairwise(path)]
     told = [Decimal(one) for one in weights.split(" + ")]
     return own == told and problem.graph.length(path) == Decimal(total)
 
@@ -211,7 +214,10 @@ def settle_steps(problem: Problem, text: str, is_right: bool) -> Steps:
     distance, num, num_right = {start: Decimal(0)}, 0, 0
     for told, length, last in SETTLE.findall(text):
         num += 1
-        (node,), (before,) = to_nodes(told, problem.names) or (-1,), to_nodes(last, problem.names) or (-1,)
+        (node,), (before,) = (
+            to_nodes(told, problem.names) or (-1,),
+            to_nodes(last, problem.names) or (-1,),
+        )
         nearest = min(
             (
                 distance[a] + weight

@@ -14,7 +14,9 @@ from datamodules.graphs.task import Drawn, Rationale, Task
 from datamodules.graphs.topology import STRUCTURES, Range, Topology
 from datamodules.graphs.wording.wording import Wording
 
-ORDER = r"\b(?:[Oo]rder(?:ing)?|[Ss]ort|[Ss]equence|[Aa]nswer|[Ss]olution)(?:\s+of\s+(?:the\s+)?nodes)?"
+ORDER = (
+    r"\b(?:[Oo]rder(?:ing)?|[Ss]ort|[Ss]equence|[Aa]nswer|[Ss]olution)(?:\s+of\s+(?:the\s+)?nodes)?"
+)
 TAKE = re.compile(r"(\w+) waits for nothing( more)?\.")
 DENSITY = Range(0.03, 0.9, 0.24)
 
@@ -36,15 +38,19 @@ class TopologicalSort(Task):
         "small": Topology("erdos_renyi", Range(3, 10, 5.4), DENSITY),
         "large": Topology("erdos_renyi", Range(11, 25, 13.9), Range(0.03, 0.6, 0.15)),
         "transitive": Topology(
-            "erdos_renyi", Range(3, 14, 5), Range(0.3, 1.0, 0.75), STRUCTURES["transitive"].transitivity
+            "erdos_renyi",
+            Range(3, 14, 5),
+            Range(0.3, 1.0, 0.75),
+            STRUCTURES["transitive"].transitivity,
         ),
         "sparse": Topology(
-            "erdos_renyi", Range(3, 18, 6), Range(0.03, 0.5, 0.22), STRUCTURES["sparse"].transitivity
+            "erdos_renyi",
+            Range(3, 18, 6),
+            Range(0.03, 0.5, 0.22),
+            STRUCTURES["sparse"].transitivity,
         ),
     }
-    answer_format = (
-        "End with a sentence of this form: One possible order is {nodes joined by ->}."
-    )
+    answer_format = "End with a sentence of this form: One possible order is {nodes joined by ->}."
 
     @override
     def draw(self, topology: Topology, rng: Random) -> Drawn | None:
@@ -72,7 +78,8 @@ class TopologicalSort(Task):
         if kind == "short":
             order = [node for node in order if node not in blocked]
         return " ".join(
-            f"{names[node]} waits for nothing{' more' if node in blocked else ''}." for node in order
+            f"{names[node]} waits for nothing{' more' if node in blocked else ''}."
+            for node in order
         )
 
     @override
@@ -95,7 +102,7 @@ class TopologicalSort(Task):
             {edge.a for edge in problem.graph.edges if edge.b == node}
             for node in range(problem.graph.num_nodes)
         ]
-        taken, num_right = [], 0
+        taken, num_right = list[int](), 0
         for name, more in TAKE.findall(text):
             node = (to_nodes(name, problem.names) or (-1,))[0]
             is_free = node >= 0 and node not in taken and before[node] <= set(taken)
