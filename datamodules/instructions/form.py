@@ -117,7 +117,7 @@ class Form(RowForm):
         else:
             assert self.response is not None
             said = text(cell(record, self.response), self.response)
-            messages = turns([asked(self.prompt, record), {"role": ANSWERS, "content": said}])
+            messages = turns([user_turn(self.prompt, record), {"role": ANSWERS, "content": said}])
         messages = self.opened(messages)
         return Conversation(whole_text(messages), origin, messages=messages)
 
@@ -127,7 +127,7 @@ def column_or_template(prompt: str) -> Template:
     return Template("prompt", prompt if "{" in prompt else f"{{{prompt}}}")
 
 
-def asked(prompt: Template, record: Record) -> Message:
+def user_turn(prompt: Template, record: Record) -> Message:
     """The turn of a user that a template makes of a row.
 
     Raises:

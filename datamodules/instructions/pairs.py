@@ -8,7 +8,7 @@ from typing import Any
 from typing_extensions import override
 
 from datamodules.instructions.chats import ANSWERS, Conversation, Message, turn, turns, whole_text
-from datamodules.instructions.form import RowForm, asked, column_or_template
+from datamodules.instructions.form import RowForm, column_or_template, user_turn
 from datamodules.instructions.tokenizer import ChatTokenizer
 from datamodules.records.document import BadSample, Document
 from datamodules.records.errors import BadSampleError
@@ -81,7 +81,7 @@ class PairForm(RowForm):
         value = cell(record, self.template.columns[0]) if self.prompt in self.columns else None
         if isinstance(value, list):
             return [turn(one, number) for number, one in enumerate(value, start=1)]
-        return [asked(self.template, record)]
+        return [user_turn(self.template, record)]
 
 
 SAME = "the chosen and the rejected answer are the same"

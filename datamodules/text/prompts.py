@@ -5,7 +5,7 @@ Shape legend: B = prompts of a batch, L = length of the longest of them.
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,12 +49,7 @@ class Prompts:
     def batch(self, ids: NDArray[np.int64], num_real: int) -> Batch:
         """The real prompts; if there is none, the first one with the row id -1."""
         chosen = ids[: max(1, num_real)].tolist()
-        length = max(len(self.ids[i]) for i in chosen)
-        token_BL = np.full((len(chosen), length), self.pad, np.int64)
-        mask_BL = np.zeros(token_BL.shape, bool)
-        for b, i in enumerate(chosen):
-            token_BL[b, length - len(self.ids[i]) :] = self.ids[i]
-            mask_BL[b, length - len(self.ids[i]) :] = True
+        token_BL, mask_BL = left_padded([self.ids[i] for i in chosen], self.pad)
         return {
             "token_BL": torch.from_numpy(token_BL),
             "mask_BL": torch.from_numpy(mask_BL),
@@ -62,6 +57,24 @@ class Prompts:
             "row_B": chosen if num_real else [-1],
             "repeat_B": [self.repeats[i] for i in chosen],
         }
+
+
+def left_padded(
+    prompts: Sequence[list[int]], pad: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Prompts as rows, padded on the left, and the mask of real tokens, both [B, L].
+
+    Args:
+        prompts: Token ids of each, one or more.
+        pad: Id of the padding.
+    """
+    length = max(map(len, prompts))
+    token_BL = np.full((len(prompts), length), pad, np.int64)
+    mask_BL = np.zeros(token_BL.shape, bool)
+    for b, ids in enumerate(prompts):
+        token_BL[b, length - len(ids) :] = ids
+        mask_BL[b, length - len(ids) :] = True
+    return token_BL, mask_BL
 
 
 def repeats(prompts: list[str]) -> list[int]:

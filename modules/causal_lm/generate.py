@@ -109,8 +109,7 @@ def generate(
 
     from modules.causal_lm.generation_loop import IndependentRows, StopAtStrings
 
-    end = tokenizer.eos_token_id
-    ends = token_ids(how.ends, tokenizer) | ({end} if end is not None else set())
+    end, ends = tokenizer.eos_token_id, end_ids(how, tokenizer)
     arguments = how.arguments()
     if how.cache != "dynamic":
         arguments["cache_implementation"] = how.cache
@@ -131,6 +130,12 @@ def generate(
             custom_generate=IndependentRows(mask_BL, generators, is_sharded(network)),
             **arguments,
         )
+
+
+def end_ids(how: Generation, tokenizer: Any) -> set[int]:
+    """Ids that end a text: the tokenizer's own end, and those that are asked for."""
+    own = tokenizer.eos_token_id
+    return token_ids(how.ends, tokenizer) | ({own} if own is not None else set())
 
 
 def check_room(network: LanguageModel, num_tokens: int, how: Generation) -> None:

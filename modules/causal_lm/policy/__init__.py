@@ -1,0 +1,1 @@
+"""Alignment of a language model with rewards for answers of its own."""
