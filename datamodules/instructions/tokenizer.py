@@ -72,9 +72,42 @@ class ChatTokenizer:
     def encode_documents(
         self, documents: Iterable[Document | BadSample]
     ) -> Iterator[Encoded | BadSample]:
-        """Ids, bytes of the target answers and target mask of each conversation."""
+        """Ids, bytes of the target answers and target mask of each conversation.
+
+        Raises:
+            ValueError: As `check_border`.
+        """
+        is_checked = False
         for one in documents:
+            if isinstance(one, Conversation) and not is_checked:
+                self.check_border(one.messages)
+                is_checked = True
             yield one if isinstance(one, BadSample) else attempt(one.origin, self._encoded, one)
+
+    def check_border(self, messages: list[Message]) -> None:
+        """Refuse a template whose prompts end inside of a token.
+
+        A prompt that ends in a blank has a token of that blank, where in training the blank begins
+        the first word of the answer: a model would then be asked what it has never read.
+
+        Raises:
+            ValueError: The last answer's prompt is the beginning of the whole as text, but not as
+                tokens.
+        """
+        if not MARKS.search(self.template) or len(messages) < 2:
+            return  # without marks every prompt is compared
+        as_text: dict[str, Any] = {"tokenize": False, "return_dict": False}
+        asked = self._apply(messages[:-1], add_generation_prompt=True, **as_text)
+        whole = self._apply(messages, **as_text)
+        if not whole.startswith(asked):
+            return  # a template that tells earlier turns in another way
+        ids, before = self._ids(messages), self.prompt(messages[:-1])
+        if ids[: len(before)] != before:
+            raise ValueError(
+                f"the chat template ends prompts with {asked[-8:]!r}, which is tokenised together "
+                "with the answer that follows: models would be asked otherwise than they are "
+                "trained. End the prompt with a line feed, or begin the answer with the blank"
+            )
 
     def prompt(self, messages: list[Message]) -> list[int]:
         """Ids of the prompt of an answer."""

@@ -267,6 +267,21 @@ THINKING = (  # what was thought is left out of all turns but the last
 )
 
 
+def test_a_prompt_that_ends_inside_of_a_token_is_refused(vocabulary):
+    template = (
+        "{% for message in messages %}{% if message['role'] == 'assistant' %}{{ 'A: ' }}"
+        "{% generation %}{{ message['content'] }}{% endgeneration %}"
+        "{% else %}{{ message['content'] + '\\n' }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}{{ 'A: ' }}{% endif %}"
+    )
+    asked = [{"role": "user", "content": "Where?"}, {"role": "assistant", "content": "the cat sat"}]
+    one = Conversation("x", "x", messages=asked)
+    with pytest.raises(ValueError, match="tokenised together with the answer"):
+        list(ChatTokenizer(vocabulary, template).encode_documents([one]))
+    good = ChatTokenizer(vocabulary, template.replace("A: ", "A:\\n"))
+    assert list(good.encode_documents([one]))
+
+
 def test_templates_of_other_forms_are_learnt_by_prefixes(vocabulary, tmp_path):
     chat = [("user", "A"), ("assistant", "b c"), ("user", "d"), ("assistant", "e f")]
     source = InstructionFiles(write(tmp_path / "a.jsonl", [{"messages": messages(chat)}]))
