@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from datamodules.graphs.problem import problem_of
+from datamodules.graphs.problem import FIELD, problem_of
 from datamodules.graphs.reading.verdict import VERDICTS, Verdict
 from datamodules.graphs.task import find_task
 
@@ -38,6 +38,27 @@ class GraphAnswer:
             "effort": task.effort(problem),
             "nodes": problem.graph.num_nodes,
             "edges": len(problem.graph.edges),
+        }
+
+    def shown(self, question: Mapping[str, str], answer: str) -> dict[str, Any]:
+        """The graph of a question with the nodes and edges that a picture of an answer marks.
+
+        Returns:
+            `names` of the nodes, rows of `edges`, `is_directed`, the nodes `asked`, edges `marked`,
+            and the sentence of a right answer as `right_answer`; nothing of questions whose graph
+            is not known.
+        """
+        if FIELD not in question:
+            return {}
+        problem = problem_of(question)
+        task = find_task(problem.task)
+        return {
+            "names": problem.names,
+            "edges": list(problem.graph.rows()),
+            "is_directed": problem.graph.is_directed,
+            "asked": problem.asked,
+            "marked": task.marks(problem, answer),
+            "right_answer": task.answer(problem),
         }
 
     def score(self, answers: Any) -> dict[str, list[float]]:

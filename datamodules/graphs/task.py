@@ -80,6 +80,10 @@ class Task(ABC):
     def steps(self, problem: Problem, text: str) -> Steps:
         """Check each step of a rationale that is written as `rationale` writes it."""
 
+    def marks(self, problem: Problem, text: str) -> list[tuple[int, int]]:
+        """Edges that an answer names, for a picture."""
+        return []
+
     @abstractmethod
     def effort(self, problem: Problem) -> int:
         """What the solution takes, such as hops: difficulty at one size of graph."""

@@ -47,6 +47,13 @@ class Checker(Protocol):
         A number that does not apply to this answer is None.
         """
 
+    def shown(self, question: Any, answer: str) -> dict[str, Any]:
+        """What a picture of an answer shows, as `modules.graph.picture.graph_picture` takes it.
+
+        Beside it the sentence of a right answer, `right_answer`; nothing where the graph of the
+        question is not known.
+        """
+
 
 class Asking(CausalLM):
     """A language model that is asked the questions of its data in `validate` and `test`.
@@ -96,13 +103,13 @@ class Asking(CausalLM):
 
 
 def summary(answers: Sequence[Answer]) -> dict[str, float]:
-    """Share of each verdict, and the mean of each number of some answers."""
+    """Mean of each number of some answers, and the share of each verdict but `right`."""
     values: dict[str, list[float]] = defaultdict(list)
     for one in answers:
         for name, value in one.items():
             if isinstance(value, float):
                 values[name].append(value)
-    shares = {name: sum(found) / len(found) for name, found in values.items()}
+    means = {name: sum(found) / len(found) for name, found in values.items()}
     verdicts = [one["verdict"] for one in answers]
-    counted = {name: verdicts.count(name) / len(verdicts) for name in sorted({*verdicts})}
-    return shares | {f"verdict_{name}": share for name, share in counted.items()}
+    others = {*verdicts} - {"right"}
+    return means | {name: verdicts.count(name) / len(verdicts) for name in sorted(others)}

@@ -1,5 +1,7 @@
 """Language models tuned on graph problems and asked others."""
 
+from typing import Any
+
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch.optim import AdamW
 from typing_extensions import override
@@ -7,7 +9,9 @@ from typing_extensions import override
 from modules.base.system import System, constant
 from modules.causal_lm.generate import Generation
 from modules.causal_lm.network import LanguageModel
+from modules.causal_lm.system import PromptBatch
 from modules.graph.asking import Asking, Checker
+from modules.graph.picture import graph_picture
 from modules.nn.builder import Builder
 
 GREEDY = Generation(max_new_tokens=128, temperature=0.0)
@@ -52,6 +56,19 @@ class GraphLM(Asking):
         """Log what `CausalLM` measures, and how each task is answered."""
         super().on_validation_epoch_end()
         self.ask("validate")
+
+    @override
+    def predict_step(self, batch: PromptBatch, batch_idx: int) -> list[dict[str, Any]]:
+        """Answer problems: each record holds the verdict and a picture where the graph is known."""
+        records: list[dict[str, Any]] = [*super().predict_step(batch, batch_idx)]
+        for record, question in zip(records, batch.get("question", ()), strict=False):
+            answer = record["continuation"]
+            shown = self.checker.shown(question, answer)
+            if shown:
+                record["verdict"] = self.checker.check(question, answer)["verdict"]
+                record["right_answer"] = shown.pop("right_answer")
+                record["picture"] = graph_picture(**shown)
+        return records
 
     @override
     def on_test_epoch_end(self) -> None:

@@ -121,6 +121,14 @@ class Connectivity(Task):
         return search_steps(problem, text, says_yes)
 
     @override
+    def marks(self, problem: Problem, text: str) -> list[tuple[int, int]]:
+        found = list[tuple[int, int]]()
+        for node, reached in [*EDGE.findall(text), *REACH.findall(text)]:
+            ends = to_nodes(node, problem.names), to_nodes(reached, problem.names)
+            found += [(a, b) for a in ends[0] for b in ends[1] if min(a, b) >= 0]
+        return found
+
+    @override
     def effort(self, problem: Problem) -> int:
         """Hops of a shortest path; where there is none, nodes that are reached."""
         start, end = problem.asked

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from itertools import pairwise
 from random import Random
 from typing import ClassVar
 
@@ -76,6 +77,12 @@ class HamiltonPath(Task):
     @override
     def steps(self, problem: Problem, text: str) -> Steps:
         return Steps(0, 0, self.judge(problem, text) == "right")
+
+    @override
+    def marks(self, problem: Problem, text: str) -> list[tuple[int, int]]:
+        path = nodes_of(NO_PATH.sub("", text), problem.names, PATH)
+        known = path if isinstance(path, tuple) else ()
+        return [(a, b) for a, b in pairwise(known) if min(a, b) >= 0]
 
     @override
     def effort(self, problem: Problem) -> int:

@@ -113,6 +113,14 @@ class MaxFlow(Task):
         return Steps(num, num_right, is_whole and self.judge(problem, text) == "right")
 
     @override
+    def marks(self, problem: Problem, text: str) -> list[tuple[int, int]]:
+        ends = [
+            (*to_nodes(first, problem.names), *to_nodes(second, problem.names))
+            for first, _, second in SEND.findall(text)
+        ]
+        return [(arc[0], arc[1]) for arc in ends if len(arc) == 2 and min(arc) >= 0]
+
+    @override
     def effort(self, problem: Problem) -> int:
         """Arcs of a least cut."""
         import networkx as nx

@@ -152,6 +152,12 @@ class ShortestPath(Task):
         return settle_steps(problem, text, is_right)
 
     @override
+    def marks(self, problem: Problem, text: str) -> list[tuple[int, int]]:
+        path = nodes_of(without_steps(text), problem.names, PATH)
+        known = path if isinstance(path, tuple) else ()
+        return [(a, b) for a, b in itertools.pairwise(known) if min(a, b) >= 0]
+
+    @override
     def effort(self, problem: Problem) -> int:
         """Nodes that are settled before the end is."""
         start, end = problem.asked

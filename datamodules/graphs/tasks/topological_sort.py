@@ -1,6 +1,7 @@
 """An order of all nodes in which every arc leads on. Directed, without cycles."""
 
 import re
+from itertools import pairwise
 from random import Random
 from typing import ClassVar
 
@@ -110,6 +111,12 @@ class TopologicalSort(Task):
             taken.append(node)
         is_whole = len(taken) == problem.graph.num_nodes == num_right
         return Steps(len(taken), num_right, is_whole and self.judge(problem, text) == "right")
+
+    @override
+    def marks(self, problem: Problem, text: str) -> list[tuple[int, int]]:
+        order = nodes_of(TAKE.sub("", text), problem.names, ORDER)
+        known = order if isinstance(order, tuple) else ()
+        return [(a, b) for a, b in pairwise(known) if min(a, b) >= 0]
 
     @override
     def effort(self, problem: Problem) -> int:
