@@ -28,9 +28,9 @@ Ask = Literal["plain", "format", "steps"]
 """The question alone; with the form of the answer, for models that were not tuned; or with steps
 asked for as well."""
 STEPS = "First give the steps of your reasoning. "
-TRIES = 200
+TRIES = 100
 """Draws at one size before another size is drawn."""
-MOST = 5000
+MOST = 20000
 """Draws before a distribution is refused."""
 PROBES = 6
 """Problems whose texts tell one behaviour from another."""

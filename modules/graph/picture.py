@@ -50,8 +50,10 @@ def graph_picture(
             stroke(sheet, at[a], at[b], MARKED, True)
     for edge in edges:
         if len(edge) > 2:
-            middle = tuple((x + y) / 2 for x, y in zip(at[edge[0]], at[edge[1]], strict=True))
-            sheet.text((middle[0], middle[1]), str(edge[2]), "mm", "#444444")
+            share = 0.3 if is_directed else 0.5  # arcs both ways have weights of their own
+            (x, y), (to_x, to_y) = at[edge[0]], at[edge[1]]
+            place = (x + share * (to_x - x), y + share * (to_y - y))
+            sheet.text(place, str(edge[2]), "mm", "#444444")
     for node, name in enumerate(names):
         sheet.disc(at[node], RADIUS, ASKED if node in asked else NODE)
         sheet.text(at[node], name, "mm", "white" if len(name) < 4 else "black")

@@ -32,7 +32,7 @@ def mcnemar(right_a: NDArray[np.bool_], right_b: NDArray[np.bool_]) -> float:
     Raises:
         ValueError: The sides have different numbers of answers.
     """
-    from scipy.stats import binomtest
+    from scipy.stats import binomtest  # type: ignore[import-untyped]
 
     if right_a.shape != right_b.shape:
         raise ValueError(f"pairs of answers: {right_a.shape} and {right_b.shape}")

@@ -1,6 +1,6 @@
 """Language models tuned on graph problems and asked others."""
 
-from typing import Any
+from typing import Any, NotRequired, cast
 
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch.optim import AdamW
@@ -16,6 +16,16 @@ from modules.nn.builder import Builder
 
 GREEDY = Generation(max_new_tokens=128, temperature=0.0)
 """The most likely tokens."""
+
+
+class AskedPrompts(PromptBatch):
+    """Prompts of questions.
+
+    Attributes:
+        question: The fields of each question; missing where prompts are texts alone.
+    """
+
+    question: NotRequired[list[dict[str, str]]]
 
 
 class GraphLM(Asking):
@@ -61,7 +71,8 @@ class GraphLM(Asking):
     def predict_step(self, batch: PromptBatch, batch_idx: int) -> list[dict[str, Any]]:
         """Answer problems: each record holds the verdict and a picture where the graph is known."""
         records: list[dict[str, Any]] = [*super().predict_step(batch, batch_idx)]
-        for record, question in zip(records, batch.get("question", ()), strict=False):
+        questions = cast(AskedPrompts, batch).get("question", [])
+        for record, question in zip(records, questions, strict=False):
             answer = record["continuation"]
             shown = self.checker.shown(question, answer)
             if shown:

@@ -11,6 +11,7 @@ Shape legend: N = questions of a test set, R = 1 + resamples, D = rows, G = colu
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,7 +125,7 @@ def accuracies(answers: Answers, num_resamples: int) -> Matrix:
         known = [d for d, row in enumerate(answers.right.values()) if column in row]
         right_DN = np.stack([answers.right[answers.rows[d]][column].mean(0) for d in known])
         weights = Resamples(np.arange(right_DN.shape[1]), num_resamples)
-        cells[known, g] = part_by_part(weights, lambda w, right=right_DN: share(right, w))
+        cells[known, g] = part_by_part(weights, partial(share, right_DN))
     return Matrix(answers.rows, columns, cells)
 
 

@@ -1,0 +1,116 @@
+"""Train on one distribution of problems, test on every one of an axis."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from typing_extensions import override
+
+from datamodules.graphs.conversations import GraphConversations
+from datamodules.graphs.datamodule import GraphData
+from datamodules.graphs.distribution import Distribution
+from datamodules.graphs.questions import GraphQuestions
+from datamodules.instructions.source import ConversationSource
+from datamodules.questions.source import Question
+from datamodules.stream.checks import check_bounds
+
+UNTUNED = "untuned"
+"""In place of a distribution: answers of other problems, of all distributions alike."""
+
+
+class TransferData(GraphData):
+    """Distributions that differ in a few options; a model is tuned on some, and asked of all.
+
+    Train, validate and test are problems of different splits: no two graphs of two splits are
+    isomorphic. A test set holds the same problems for whatever a model was tuned on.
+
+    Args:
+        variants: The distributions of the axis: by name, the options that differ from `of`.
+        trained_on: Names of the variants that are trained on, in equal shares. `untuned` alone
+            trains on all of them with the answers of other problems: the form of an answer is
+            learned, the task is not.
+        of: What all of them share.
+        num_train: Problems to train on, of all variants together.
+        num_test: Problems of each test set.
+        num_validate: Problems of each variant that is trained on, to validate.
+        problem_seed: Seed of the problems.
+        more: Other conversations to mix in, such as code, by their weights; all problems together
+            have the weight 1.
+        options: Of `GraphData`.
+
+    Raises:
+        ValueError: A variant has an option that no distribution has, or is not among them, or a
+            number is too small.
+    """
+
+    def __init__(
+        self,
+        variants: dict[str, dict[str, Any]],
+        trained_on: list[str],
+        of: Distribution = Distribution(),  # noqa: B008 - frozen
+        num_train: int = 500,
+        num_test: int = 500,
+        num_validate: int = 50,
+        problem_seed: int = 0,
+        more: list[ConversationSource] | None = None,
+        **options: Any,
+    ):
+        sizes = {"num_train": num_train, "num_test": num_test, "num_validate": num_validate}
+        check_bounds(sizes, dict.fromkeys(sizes, 1))
+        found = {name: varied(of, name, changed) for name, changed in variants.items()}
+        chosen = list(found) if trained_on == [UNTUNED] else trained_on
+        if unknown := [name for name in chosen if name not in found]:
+            raise ValueError(
+                f"trained_on: {', '.join(unknown)}; there are {', '.join(found)}, or [{UNTUNED}]"
+            )
+        share = max(1, num_train // max(1, len(chosen)))
+        answers = "shuffled" if trained_on == [UNTUNED] else "right"
+        train = [
+            GraphConversations(share, found[name], problem_seed, "train", answers, 1 / len(chosen))
+            for name in chosen
+        ]
+        held_out = [
+            GraphConversations(num_validate, found[name], problem_seed, "validate")
+            for name in chosen
+        ]
+        test = {
+            name: [GraphQuestions(num_test, replace(one, rationale="none"), problem_seed)]
+            for name, one in found.items()
+        }
+        super().__init__(
+            tasks={**test},
+            train=[*train, *(more or [])],
+            validate=[*held_out],
+            test=[*held_out],
+            **options,
+        )
+        self.chosen = {name: found[name] for name in chosen}
+        self.num_validate, self.problem_seed = num_validate, problem_seed
+
+    @override
+    def asked(self, stage: str) -> Mapping[str, list[Question]]:
+        """All test sets; `validate` asks other problems of the variants that are trained on."""
+        return self.tasks if stage == "test" else self.validation_tasks
+
+    @cached_property
+    def validation_tasks(self) -> dict[str, list[Question]]:
+        """Problems of the validation split."""
+        return {
+            name: self._questions(
+                [GraphQuestions(self.num_validate, one, self.problem_seed, "validate")]
+            )
+            for name, one in self.chosen.items()
+        }
+
+
+def varied(of: Distribution, name: str, changed: Mapping[str, Any]) -> Distribution:
+    """A distribution with some options changed.
+
+    Raises:
+        ValueError: There is no such option.
+    """
+    try:
+        return replace(of, **changed)
+    except TypeError as error:
+        raise ValueError(f"variant {name}: {error}") from error
