@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from random import Random
-from typing import Literal
+from typing import Literal, get_args
 
 from typing_extensions import override
 
@@ -17,6 +17,8 @@ from datamodules.stream.checks import check_choice
 from datamodules.text.source import SyntheticText
 
 GRAMMAR = 1
+Answers = Literal["right", "shuffled"]
+"""Right answers; or those of other problems, which teach how an answer looks and nothing else."""
 
 
 class GraphConversations(SyntheticText, ConversationSource):
@@ -27,8 +29,7 @@ class GraphConversations(SyntheticText, ConversationSource):
         of: The distribution.
         seed: Seed of the problems.
         split: Whose graphs they have.
-        answers: `right` ones; or `shuffled`: those of other problems of the same seed, which teach
-            how an answer looks and nothing else.
+        answers: `right` ones; or `shuffled`: those of other problems of the same seed.
         weight: Share of the rows of an epoch, relative to the other sources; above 0.
 
     Raises:
@@ -44,14 +45,14 @@ class GraphConversations(SyntheticText, ConversationSource):
         of: Distribution = Distribution(),  # noqa: B008 - frozen
         seed: int = 0,
         split: Split = "train",
-        answers: Literal["right", "shuffled"] = "right",
+        answers: Answers = "right",
         weight: float = 1.0,
     ):
         super().__init__(num, seed, weight)
-        check_choice("answers", answers, ("right", "shuffled"))
+        check_choice("answers", answers, get_args(Answers))
         self.of = of
         self.split: Split = split
-        self.answers = answers
+        self.answers: Answers = answers
 
     @property
     @override

@@ -7,12 +7,12 @@ from typing import Any
 
 from typing_extensions import override
 
-from datamodules.graphs.conversations import GraphConversations
+from datamodules.graphs.conversations import Answers, GraphConversations
 from datamodules.graphs.datamodule import GraphData
 from datamodules.graphs.distribution import Distribution
 from datamodules.graphs.questions import GraphQuestions
 from datamodules.instructions.source import ConversationSource
-from datamodules.questions.source import Question
+from datamodules.questions.source import Question, QuestionSource
 from datamodules.stream.checks import check_bounds
 
 UNTUNED = "untuned"
@@ -65,7 +65,7 @@ class TransferData(GraphData):
                 f"trained_on: {', '.join(unknown)}; there are {', '.join(found)}, or [{UNTUNED}]"
             )
         share = max(1, num_train // max(1, len(chosen)))
-        answers = "shuffled" if trained_on == [UNTUNED] else "right"
+        answers: Answers = "shuffled" if trained_on == [UNTUNED] else "right"
         train = [
             GraphConversations(share, found[name], problem_seed, "train", answers, 1 / len(chosen))
             for name in chosen
@@ -74,12 +74,12 @@ class TransferData(GraphData):
             GraphConversations(num_validate, found[name], problem_seed, "validate")
             for name in chosen
         ]
-        test = {
-            name: [GraphQuestions(num_test, replace(one, rationale="none"), problem_seed)]
-            for name, one in found.items()
+        asked = {name: replace(one, rationale="none") for name, one in found.items()}
+        tasks: dict[str, list[QuestionSource]] = {
+            name: [GraphQuestions(num_test, one, problem_seed)] for name, one in asked.items()
         }
         super().__init__(
-            tasks={**test},
+            tasks=tasks,
             train=[*train, *(more or [])],
             validate=[*held_out],
             test=[*held_out],
