@@ -23,7 +23,7 @@ from datamodules.text.token_file import Encoded
 
 
 @dataclass(frozen=True)
-class Pair(Conversation):
+class PreferencePair(Conversation):
     """A conversation that ends in the preferred answer, and the same with the other one.
 
     Attributes:
@@ -61,7 +61,7 @@ class PairForm(RowForm):
         return [*(self.template.columns if self.template else []), self.chosen, self.rejected]
 
     @override
-    def conversation(self, record: Record, origin: str) -> Pair:
+    def conversation(self, record: Record, origin: str) -> PreferencePair:
         before = self._before(record)
         chosen, rejected = (
             self.opened(answered(before, cell(record, column), column))
@@ -72,7 +72,7 @@ class PairForm(RowForm):
         if said(chosen) == said(rejected):
             raise BadSampleError(SAME)
         told = whole_text([*chosen, rejected[-1]])
-        return Pair(told, origin, messages=chosen, rejected=rejected)
+        return PreferencePair(told, origin, messages=chosen, rejected=rejected)
 
     def _before(self, record: Record) -> list[Message]:
         """The turns of the prompt; none where the answers bring them."""
@@ -219,7 +219,7 @@ class PairTokenizer(ChatTokenizer):
                 yield from found
 
     def _both(self, document: Document) -> tuple[Encoded, Encoded]:
-        if not isinstance(document, Pair):
+        if not isinstance(document, PreferencePair):
             raise BadSampleError("no pair of answers")
         rejected = Conversation(document.text, document.origin, messages=document.rejected)
         first, second = self._encoded(document), self._encoded(rejected)

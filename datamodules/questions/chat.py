@@ -50,7 +50,7 @@ COMMANDS: dict[str, tuple[Part, ...]] = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class Prompted:
     """A question with its prompt.
 
     Attributes:
@@ -72,7 +72,7 @@ class AskedQuestions:
         pad: Id of the padding on the left.
     """
 
-    def __init__(self, questions: list[Asked], pad: int):
+    def __init__(self, questions: list[Prompted], pad: int):
         self.questions = questions
         self.pad = pad
 
@@ -215,7 +215,7 @@ class ChatQuestionData(ResumableData):
         rank_zero_only(print)(f"{part}: {len(good):,} questions")
         return AskedQuestions(good, vocabulary.pad)
 
-    def _sifted(self, source: QuestionSource, chat: ChatTokenizer) -> Iterator[Asked]:
+    def _sifted(self, source: QuestionSource, chat: ChatTokenizer) -> Iterator[Prompted]:
         """The questions of a source with their prompts; bad ones are counted and listed."""
         found = (
             one if isinstance(one, BadSample) else attempt(one.origin, self._asked_of, one, chat)
@@ -223,7 +223,7 @@ class ChatQuestionData(ResumableData):
         )
         return RowTally().sift(found, self.max_bad_rate, source.name, self.limit)
 
-    def _asked_of(self, question: Question, chat: ChatTokenizer) -> Asked:
+    def _asked_of(self, question: Question, chat: ChatTokenizer) -> Prompted:
         """A question with its prompt.
 
         Raises:
@@ -237,4 +237,4 @@ class ChatQuestionData(ResumableData):
             raise BadSampleError(
                 f"a prompt of {len(ids)} tokens, more than max_prompt_tokens {most}"
             )
-        return Asked(question, str(turn["content"]), ids)
+        return Prompted(question, str(turn["content"]), ids)

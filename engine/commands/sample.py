@@ -19,7 +19,7 @@ class RejectionSampler(Protocol):
         """Answer the questions of the data, and write the answers; yields lines to show."""
 
 
-class Sample:
+class SampleAnswers:
     """Samples answers of a model, and writes the right ones to tune on."""
 
     summary = "sample answers of a model, and write the right ones to tune on"

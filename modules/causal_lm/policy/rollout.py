@@ -22,7 +22,7 @@ Rows = tuple[Tensor, Tensor, Tensor, list[int]]
 
 
 @dataclass(frozen=True)
-class Answer:
+class Rollout:
     """What was drawn for a prompt.
 
     Attributes:
@@ -66,7 +66,7 @@ def draw_answers(
     mask_PL: Tensor,
     how: Generation,
     generators: Sequence[torch.Generator],
-) -> list[Answer]:
+) -> list[Rollout]:
     """An answer to each prompt, without dropout.
 
     Args:
@@ -86,11 +86,11 @@ def draw_answers(
         tokens = stops.up_to(prompt, new)
         is_stopped = bool(how.stop) and stops.are_in(prompt, tokens)
         text = cut(new_text(tokenizer, prompt, tokens), how.stop)
-        found.append(Answer(prompt, tokens, text, is_stopped or tokens[-1] in ends))
+        found.append(Rollout(prompt, tokens, text, is_stopped or tokens[-1] in ends))
     return found
 
 
-def rows_of(answers: Sequence[Answer], device: torch.device) -> Rows:
+def rows_of(answers: Sequence[Rollout], device: torch.device) -> Rows:
     """Prompts with their answers as rows, padded on the right; the answers alone have labels."""
     token_AL, _ = padded([[*one.prompt, *one.tokens] for one in answers], left=False)
     label_AL = torch.full_like(token_AL, IGNORE)

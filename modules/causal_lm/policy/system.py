@@ -18,7 +18,7 @@ from modules.causal_lm.network import LanguageModel
 from modules.causal_lm.policy.loss import group_advantages, grpo_loss, kl_estimate
 from modules.causal_lm.policy.rejection import Sampled, describe, write_sampled
 from modules.causal_lm.policy.reward import Reward
-from modules.causal_lm.policy.rollout import Answer, Rows, check_policy, draw_answers, rows_of
+from modules.causal_lm.policy.rollout import Rollout, Rows, check_policy, draw_answers, rows_of
 from modules.causal_lm.preference.reference import ReferencedLM
 from modules.metrics.image.frechet_metric import over_ranks
 from modules.nn.builder import Builder
@@ -50,7 +50,7 @@ class PolicyBatch(TypedDict):
 
 
 @dataclass(frozen=True)
-class Judged:
+class Rewarded:
     """An answer and what it is worth.
 
     Attributes:
@@ -59,7 +59,7 @@ class Judged:
         label: How it fared, in a word.
     """
 
-    answer: Answer
+    answer: Rollout
     reward: float
     label: str
 
@@ -157,7 +157,7 @@ class PolicyLM(ReferencedLM):
         self.meter.num_targets += len(judged)
         return self.step_mean(total / self.group, batch["step_targets"])
 
-    def answered(self, batch: PolicyBatch, how: Generation, group: int = 1) -> list[Judged]:
+    def answered(self, batch: PolicyBatch, how: Generation, group: int = 1) -> list[Rewarded]:
         """Answers to the prompts of a batch that count, those of a prompt one after another."""
         names = zip(batch["id"], batch["draw_B"], strict=True)
         generators = [
@@ -171,7 +171,7 @@ class PolicyLM(ReferencedLM):
         answers = draw_answers(model, self.tokenizer, token, mask, how, generators)
         count = batch["num_targets"] * group  # the others only keep this rank in step
         return [
-            Judged(one, *self._judge(batch["question"][number // group], one.text))
+            Rewarded(one, *self._judge(batch["question"][number // group], one.text))
             for number, one in enumerate(answers[:count])
         ]
 
@@ -186,7 +186,7 @@ class PolicyLM(ReferencedLM):
 
     def _note(
         self,
-        judged: Sequence[Judged],
+        judged: Sequence[Rewarded],
         reward_PG: Tensor,
         log_p_AL: Tensor,
         reference_AL: Tensor | None,
@@ -279,6 +279,6 @@ class PolicyLM(ReferencedLM):
             yield from write_sampled(groups, folder, right)
 
 
-def record(judged: Judged) -> dict[str, Any]:
+def record(judged: Rewarded) -> dict[str, Any]:
     """An answer as a record of a file."""
     return {"answer": judged.answer.text, "reward": judged.reward, "label": judged.label}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.instructions.pairs import Pair, PreferenceFiles, PreferenceHub
+from datamodules.instructions.pairs import PreferenceFiles, PreferenceHub, PreferencePair
 from datamodules.instructions.preferences import PreferenceData
 from datamodules.instructions.source import InstructionFiles
 from datamodules.instructions.templates import CHATML
@@ -134,8 +134,8 @@ def test_a_saved_dataset_is_read(tmp_path):
 def test_a_pair_that_says_nothing_is_counted(tmp_path, row, reason):
     path = write(tmp_path / "a.jsonl", [ROWS[0], {"prompt": "x", **row}])
     good, found = PreferenceFiles(path, prompt="prompt").documents()
-    assert isinstance(good, Pair)
-    assert isinstance(found, Pair) if reason is None else reason in found.reason
+    assert isinstance(good, PreferencePair)
+    assert isinstance(found, PreferencePair) if reason is None else reason in found.reason
 
 
 def test_bad_pairs_count_as_pairs(tokenizer_folder, tmp_path):
@@ -185,4 +185,4 @@ def test_no_row_is_a_bad_sample_itself(tmp_path):
     path = write(tmp_path / "a.jsonl", [5, ROWS[0]])
     first, second = PreferenceFiles(path, prompt="prompt").documents()
     assert isinstance(first, BadSample)
-    assert isinstance(second, Pair)
+    assert isinstance(second, PreferencePair)
