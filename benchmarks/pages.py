@@ -109,6 +109,12 @@ def measured(*names: str) -> str:
     return table(("file", "quantity", "measured:", "others:", "limit:", "aim:", "met"), rows)
 
 
+def recorded(name: str, which: str) -> str:
+    """A table that a results file holds as it is."""
+    found = json.loads((RESULTS / f"{name}.json").read_text())["details"]["tables"][which]
+    return table(found["head"], found["rows"])
+
+
 def figures(row: dict[str, Any]) -> tuple[Any, ...]:
     """Measured, others, limit, aim."""
     return row["value"], row.get("peer"), row.get("limit"), row["goal"]
@@ -125,6 +131,7 @@ TABLES: dict[str, Callable[..., str]] = {
     "verdicts": verdicts,
     "runs": runs,
     "measured": measured,
+    "recorded": recorded,
 }
 """What a page may ask for, by name."""
 

@@ -118,3 +118,4 @@ class InContextLM(CausalLM):
         if share.rank == 0:
             path = write_results(found, pool, folder)
             yield f"selected     {path}"
+            yield f"to read      {folder / 'documents.html'}"

@@ -5,20 +5,25 @@ Everything is confirmed on seeds that no choice was made by: three models, each 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import fmean, stdev
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from transformers import AutoTokenizer
 
 from benchmarks.bench.harness import Bench
-from benchmarks.claims.icl.world import WORDS, Continued, Measures, PlantedPool, theta_0
+from benchmarks.claims.icl.text_scores import by_words
+from benchmarks.claims.icl.world import (
+    WORDS,
+    Continued,
+    Measures,
+    PlantedPool,
+    selection,
+    theta_0,
+)
 from datamodules.synthetic.patterns.questions import PatternQuestions
 from modules.causal_lm.network import LanguageModel
 from modules.icl.selection.options import SelectionOptions
-from modules.icl.selection.orca import Orca
 
 SEEDS = (14, 15, 16)
 NUM, PLANTED = 8000, 0.05
@@ -95,7 +100,7 @@ class World:
         decoys = {"mapping": PLANTED, "easy": 0.01, "hard": PLANTED}
         self.pool = PlantedPool.of(self.num, 100 + seed, **decoys)
         self.stress = PlantedPool.of(self.num, 200 + seed, **decoys, shuffled=PLANTED)
-        self.continued = Continued(model, measures)
+        self.continued = Continued(model, measures.of)
         self.chosen: dict[str, Ranking] = {}
 
     def precisions(self) -> dict[str, float]:
@@ -136,23 +141,14 @@ class World:
         """Selected documents, the best first, and their scores."""
         options = replace(options, k=max(1, round(options.k * self.num / NUM)))
         asked = [*PatternQuestions(400, seed=300 + self.seed, topics=task.topics).questions()]
-        documents: Any = pool.documents
-        with TemporaryDirectory() as folder:
-            orca = Orca(self.model, self.tokenizer, documents, asked, options)
-            found = [*orca.select(Path(folder))][-1]
-        return found.union, found.columns
+        return selection(self.model, self.tokenizer, pool.documents, asked, options)
 
     def by_words(self, task: Task) -> Ranking:
         """Ranking by BM25, the words of all prompts of the task as one query."""
-        import bm25s
-
-        pool = self.pool.documents
-        index = bm25s.BM25()
-        index.index([pool.text(n).split() for n in range(len(pool.ids))], show_progress=False)
         asked = PatternQuestions(400, seed=300 + self.seed, topics=task.topics).questions()
-        known = index.vocab_dict
-        words = [word for one in asked for word in one.fields["prompt"].split() if word in known]
-        return order(index.get_scores(words).tolist())
+        documents = self.pool.documents
+        texts = [documents.text(n) for n in range(len(documents.ids))]
+        return order(by_words(texts, [one.fields["prompt"] for one in asked]))
 
     def of_stress(self) -> dict[str, float]:
         """Where as many decoys have the labels of a mapping in a wrong order.

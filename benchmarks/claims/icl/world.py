@@ -1,10 +1,11 @@
 """A model that begins to learn in context, a pool with a planted truth, and what training does."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -18,6 +19,8 @@ from datamodules.synthetic.patterns.source import KindShares, PatternText
 from modules.causal_lm.loss import IGNORE
 from modules.causal_lm.network import LanguageModel
 from modules.icl.in_context import InContextBatch, scored, summarise
+from modules.icl.selection.options import SelectionOptions
+from modules.icl.selection.orca import Orca
 from modules.icl.selection.scoring import token_losses
 from modules.icl.selection.training import restore, trained
 
@@ -132,6 +135,21 @@ class Measures:
         return nats / targets
 
 
+def selection(
+    model: LanguageModel,
+    tokenizer: Any,
+    pool: DocumentPool,
+    asked: Sequence[Question],
+    options: SelectionOptions,
+) -> tuple[list[int], dict[str, Any]]:
+    """Indices of the selected documents, the best first, and scores of all."""
+    documents: Any = pool
+    with TemporaryDirectory() as folder:
+        orca = Orca(model, tokenizer, documents, asked, options)
+        found = [*orca.select(Path(folder))][-1]
+    return found.union, found.columns
+
+
 def as_batch(asked: Sequence[Question]) -> InContextBatch:
     """Questions as a batch."""
     return {
@@ -147,11 +165,13 @@ class Continued:
 
     Args:
         model: theta_0.
-        measures: What is asked afterwards.
+        measure: What is asked afterwards.
     """
 
-    def __init__(self, model: LanguageModel, measures: Measures):
-        self.model, self.measures = model, measures
+    def __init__(
+        self, model: LanguageModel, measure: Callable[[LanguageModel], Mapping[str, float]]
+    ):
+        self.model, self.measure = model, measure
         self.start = trained(model)
 
     def on(self, pool: DocumentPool, chosen: Sequence[int], order: int) -> Mapping[str, float]:
@@ -172,6 +192,6 @@ class Continued:
             (token_losses(self.model, batch).sum() / targets).backward()
             adam.step()
         adam.zero_grad()
-        found = self.measures.of(self.model)
+        found = self.measure(self.model)
         restore(self.model, self.start)
         return found

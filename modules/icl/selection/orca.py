@@ -23,13 +23,17 @@ from modules.icl.gradients.parameters import chosen_parameters
 from modules.icl.gradients.similarity import loss_gradient
 from modules.icl.label_rows import label_rows
 from modules.icl.selection.options import SelectionOptions
+from modules.icl.selection.page import write_page
 from modules.icl.selection.pool import Asked, CandidatePool
 from modules.icl.selection.scoring import Columns, GradientScores, PoolPass, RankShare, write_table
+from modules.icl.selection.token_parts import TokenParts, token_parts
 from modules.icl.selection.training import restore, train_on, trained
 from modules.weights.fingerprint import fingerprint
 
 IDENTITY = "selection.json"
 """What a selection was begun with, in its folder."""
+SHOWN = 20
+"""Documents of the highest scores that a page shows token by token, and of the lowest."""
 
 
 @dataclass
@@ -39,10 +43,13 @@ class Found:
     Attributes:
         columns: Scores of all documents, by index.
         picked: Indices that each iteration selected, the best first.
+        shown: Of each iteration, documents by their tokens: those of the highest scores, the best
+            first, then as many of the lowest, the worst last.
     """
 
     columns: Columns = field(default_factory=dict)
     picked: list[list[int]] = field(default_factory=list)
+    shown: list[list[TokenParts]] = field(default_factory=list)
 
     @property
     def union(self) -> list[int]:
@@ -111,7 +118,8 @@ class Orca:
             direction = self._direction()
             restore(self.language_model, theta_0)
             columns = self._scores(direction, folder / f"iteration_{number}", not found.columns)
-            self._rank(found, columns, number, length(direction))
+            scores = self._rank(found, columns, number, length(direction))
+            found.shown.append(self._shown(scores, direction))
             del direction  # as large as the weights; training needs the memory
             yield found
 
@@ -161,7 +169,16 @@ class Orca:
         work.run(scores, folder, f"scoring {len(self.pool.ids):,} documents", self.wait)
         return work.read(folder)
 
-    def _rank(self, found: Found, columns: Columns, number: int, norm: float) -> None:
+    def _shown(self, scores: Sequence[float], direction: dict[str, Tensor]) -> list[TokenParts]:
+        """Tokens of the documents at both ends."""
+        able = sum(math.isfinite(one) for one in scores)
+        ranked = top(scores, self.pool.ids, able, set())
+        num = min(SHOWN, able // 2)
+        chosen = [*ranked[:num], *ranked[able - num :]]
+        reader, rows = (self.language_model, self.tokenizer), self.options.rows_per_batch
+        return token_parts(*reader, self.pool, direction, chosen, rows)
+
+    def _rank(self, found: Found, columns: Columns, number: int, norm: float) -> list[float]:
         product = columns.pop("product")
         found.columns |= columns
         pairs = zip(product, found.columns["norm"], strict=True)
@@ -170,6 +187,7 @@ class Orca:
         scores = cosine if self.options.score == "cosine" else product
         taken = set(found.union) if self.options.without_picked else set[int]()
         found.picked.append(top(scores, self.pool.ids, self.options.k, taken))
+        return scores
 
 
 def top(scores: Sequence[float], ids: Sequence[str], k: int, taken: set[int]) -> list[int]:
@@ -214,10 +232,10 @@ def refuse_other(before: dict[str, Any], now: dict[str, Any], path: Path) -> Non
 
 
 def write_results(found: Found, pool: CandidatePool, folder: Path) -> Path:
-    """Write `scores.parquet`, of all documents, and `selected.parquet`.
+    """Write `scores.parquet`, of all documents, `selected.parquet`, and `documents.html`.
 
     Returns:
-        The latter, an ordinary source of text: its columns are `id`, `source`, `iteration`, `score`
+        The second, an ordinary source of text: its columns are `id`, `source`, `iteration`, `score`
         and `text`, in the order of their selection.
     """
     iteration = dict[int, int]()
@@ -234,4 +252,5 @@ def write_results(found: Found, pool: CandidatePool, folder: Path) -> Path:
     selected["text"] = [pool.text(n) for n in chosen]
     path = folder / "selected.parquet"
     write_table(selected, path)
+    write_page(own, found.shown, pool, folder / "documents.html")
     return path

@@ -56,7 +56,8 @@ def plain_gradient(model, names, loss):
 
 def plain_loss(model, tokens, first_target=1):
     """Sum of the losses of the tokens from `first_target` on, of one text read alone."""
-    logits_LV = model.model(torch.tensor([tokens])).logits[0]
+    with model.generating() as own:  # by the attention of transformers
+        logits_LV = own(torch.tensor([tokens])).logits[0]
     log_p = logits_LV.log_softmax(-1)
     return -sum(log_p[at - 1, tokens[at]] for at in range(first_target, len(tokens)))
 
@@ -222,3 +223,15 @@ def test_results_are_tables_of_all_documents_and_of_the_selected_with_their_text
     assert chosen["text"] == [data.pool.text(n) for n in found.union]
     assert chosen["score"][:K] == sorted(chosen["score"][:K], reverse=True)
     assert set(chosen["iteration"]) <= {1, 2}
+
+
+def test_tokens_of_the_documents_at_both_ends_sum_to_their_cosines(data, tmp_path):
+    found = selected(data, tmp_path)
+    for number, shown in enumerate(found.shown, 1):
+        cosine = found.columns[f"cosine_{number}"]
+        order = [one.document for one in shown]
+        assert order == sorted(order, key=lambda n: -cosine[n])
+        assert len(order) == len(set(order)) == NUM  # fewer than twice twenty
+        for one in shown:
+            assert sum(one.parts) == pytest.approx(cosine[one.document], abs=1e-6)
+            assert " ".join(one.tokens[1:-1]) == data.pool.text(one.document)
