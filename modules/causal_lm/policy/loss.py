@@ -13,14 +13,15 @@ EPSILON = 1e-4
 def group_advantages(reward_PG: Tensor, scale: bool = True) -> Tensor:
     """Reward minus the mean of its group, over their standard deviation (Shao et al., sec. 4.1.2).
 
-    The deviation is that of a sample (G - 1). A group whose rewards are equal gives zeros.
+    The deviation is that of a sample (G - 1). A group whose rewards are equal gives exact zeros.
 
     Args:
         reward_PG: Reward of each answer.
         scale: Whether to divide; Liu et al. (eq. 3) do not, since it weighs prompts by how much
             their answers agree.
     """
-    centred_PG = reward_PG - reward_PG.mean(1, keepdim=True)
+    is_equal_P1 = reward_PG.amax(1, keepdim=True) == reward_PG.amin(1, keepdim=True)
+    centred_PG = (reward_PG - reward_PG.mean(1, keepdim=True)).masked_fill(is_equal_P1, 0.0)
     return centred_PG / (reward_PG.std(1, keepdim=True) + EPSILON) if scale else centred_PG
 
 

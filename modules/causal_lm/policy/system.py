@@ -194,12 +194,12 @@ class PolicyLM(ReferencedLM):
     ) -> None:
         """Meter what shows whether a policy learns the task, or how to please its judge."""
         num_tokens = sum(len(one.answer.tokens) for one in judged)
+        num_cut = sum(not one.answer.is_ended for one in judged)
         is_equal_P = reward_PG.amax(1) == reward_PG.amin(1)
-        cut = sum(not one.answer.is_ended for one in judged)
         self.meter.add("reward", reward_PG.sum(), len(judged))
         self.meter.add("no_signal", is_equal_P.sum(), len(is_equal_P))
-        self.meter.add("length", torch.tensor(float(num_tokens)), len(judged))
-        self.meter.add("cut", torch.tensor(float(cut)), len(judged))
+        self.meter.add("length", self._scalar(num_tokens), len(judged))
+        self.meter.add("cut", self._scalar(num_cut), len(judged))
         self.meter.add("entropy", -log_p_AL.sum(), num_tokens)  # of tokens drawn from the policy
         if reference_AL is not None:
             kl_AL = kl_estimate(log_p_AL, reference_AL) * is_token_AL
@@ -214,7 +214,10 @@ class PolicyLM(ReferencedLM):
             name = f"answers/{label}"
             # a label that is new since the last reading counts the answers before it as well
             count = self.meter.counts["reward"] - self.meter.counts.get(name, 0)
-            self.meter.add(name, torch.tensor(float(counts[label])), count)
+            self.meter.add(name, self._scalar(counts[label]), count)
+
+    def _scalar(self, value: float) -> Tensor:
+        return torch.tensor(float(value), device=self.device)
 
     # Evaluation
 

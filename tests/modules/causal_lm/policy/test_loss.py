@@ -77,8 +77,8 @@ def test_the_first_update_after_drawing_is_the_policy_gradient():
 
 
 def test_equal_rewards_are_no_signal():
-    assert group_advantages(torch.full((2, 4), 0.7)).abs().max() < 1e-3
-    assert torch.equal(group_advantages(torch.ones(2, 4)), torch.zeros(2, 4))
+    for reward in (0.7, 1.0):  # of which the first differs from its mean by rounding
+        assert not group_advantages(torch.full((2, 3), reward)).any()
 
 
 def test_the_estimate_of_the_divergence_has_no_bias():

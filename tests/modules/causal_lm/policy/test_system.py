@@ -23,6 +23,7 @@ from modules.causal_lm.policy.system import PolicyLM
 from tests.fixtures.runs import (
     OPTIONS,
     fit,
+    fit_on_ranks,
     last,
     losses,
     metrics,
@@ -250,3 +251,16 @@ def test_what_is_sampled_can_be_tuned_on(tmp_path):
     pairs = list(PreferenceFiles(str(tmp_path / "preferences.jsonl"), prompt="prompt").documents())
     found = [(one.messages[-1]["content"], one.rejected[-1]["content"]) for one in pairs]
     assert found == [("a", "b"), ("d", "c")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_two_ranks_train_as_one_and_agree_on_the_labels(config, by_length, strategy):
+    steps = ["--trainer.max_steps=2", "--trainer.val_check_interval=2"]
+    parallel = [f"--config=configs/strategy/{strategy}.yaml", *steps]
+    two = fit_on_ranks(config, 2, *parallel, "--data.init_args.batch_size=2")
+    one = fit(config, *steps, "--data.init_args.batch_size=4")
+    for ours, theirs in zip(metrics(two), metrics(one), strict=True):
+        for name in ("loss", "gradient_norm", "reward", "kl", "answers/long", "answers/short"):
+            wanted = pytest.approx(theirs[f"train/{name}"], rel=1e-4, abs=1e-6)
+            assert ours[f"train/{name}"] == wanted

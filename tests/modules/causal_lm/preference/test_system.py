@@ -15,6 +15,7 @@ from modules.causal_lm.preference.system import PreferenceLM
 from tests.fixtures.runs import (
     OPTIONS,
     fit,
+    fit_on_ranks,
     last,
     losses,
     metrics,
@@ -196,3 +197,20 @@ def test_training_raises_the_margin_and_validation_measures_it(config):
 def test_a_weight_of_nothing_is_refused(config):
     with refused("beta must be above 0, got 0"):
         fit(config, "--model.init_args.beta=0")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+@pytest.mark.parametrize("start", ["random", "source", "adapters"])
+def test_two_ranks_that_were_stopped_train_as_one(config, source, strategy, start):
+    given = {
+        "random": [],
+        "source": [pretrained(source)],
+        "adapters": [pretrained(source, lora={"rank": 2})],
+    }[start]
+    one = fit(config, *given, "--data.init_args.batch_size=4", "--trainer.max_steps=3")
+    parallel = [*given, f"--config=configs/strategy/{strategy}.yaml"]
+    parallel += ["--data.init_args.batch_size=2"]
+    first = fit_on_ranks(config, 2, *parallel, "--trainer.max_steps=2")
+    resumed = fit_on_ranks(config, 2, *parallel, "--trainer.max_steps=3", last(first))
+    assert [*losses(first), *losses(resumed)] == pytest.approx(losses(one), rel=1e-5)
