@@ -1,83 +1,81 @@
 """A number, from a free text."""
 
 import re
+from collections.abc import Iterator
 from decimal import Decimal
 
-from datamodules.graphs.reading.text import plain
+from datamodules.graphs.reading.ends import without_ends
+from datamodules.graphs.reading.number_words import with_digits
+from datamodules.graphs.reading.text import BOX, NOT, TIMES, is_denied, is_taken_back, statements
 from datamodules.graphs.reading.verdict import AMBIGUOUS, Ambiguous
 
-ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-    "sixteen seventeen eighteen nineteen"
-).split()
-TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-WORDS = {word: n for n, word in enumerate(ONES)} | {w: 10 * n for n, w in enumerate(TENS, 2)}
-IN_WORDS = re.compile(
-    rf"\b(?:{'|'.join([*WORDS, 'hundred', 'thousand'])})"
-    rf"(?:(?:\s+|-|\s+and\s+)(?:{'|'.join([*WORDS, 'hundred', 'thousand'])}))*"
-    rf"(?:\s+point(?:\s+(?:{'|'.join(ONES[:10])}))+)?\b",
+PARTS = rf"{TIMES}\u00f7/\^"
+NUMBER = (
+    rf"(?<![\w.{PARTS}])(?<!\d,)(?<![\d{PARTS}] )-?\d+(?:,\d{{3}})*(?:\.\d+)?"
+    rf"(?![\w%]|\.+\d|,\d| ?[{PARTS}]| -?\d| (?:hundred|thousand|million|point|half)\b)"
+)
+"""Not a part of another number, of a product or of a fraction."""
+COUNTED = r"(?! (?:nodes|edges|hops|steps|vertices|paths|arcs|times)\b)"
+SUM = rf"{NUMBER}(?: ?\+ ?{NUMBER})*(?: ?= ?{NUMBER}(?: ?\+ ?{NUMBER})*)*(?! ?\+){COUNTED}"
+"""A number, a sum, or an equation."""
+AND = r"(?:\s?(?:[,;\u2013-]|\bor\b|\band\b|\bto\b)\s?(?:(?:maybe|perhaps|possibly)\s)?|\n)"
+LIST = rf"{SUM}(?:{AND}{SUM})*"
+"""Several, which make an answer ambiguous."""
+HOLD = rf"(?:\s?(?:is|are|was|equals|equal to|of|be|becomes|exactly|simply))*[\s:=({{\[\"'{BOX}]*"
+"""Between what is told and its number."""
+ANYWHERE = rf"{BOX}|\bit is|(?-i:\bA:)"
+"""What any answer may follow."""
+ALONE = rf"(?:^|\n|[.!;] )(?:so|thus|hence|therefore)?,? ?{LIST}[.!]?(?=\n|$)"
+"""A number that is a line, or the last sentence of one."""
+DENIED = re.compile(rf"{NOT}\s(?:exactly\s|equal to\s)?({LIST})", re.IGNORECASE)
+BOUND = re.compile(
+    rf"\b(?:at least|at most|(?:more|less|greater|smaller|fewer|larger|higher|lower) than|about|"
+    rf"around|approximately|roughly|nearly|almost|above|below|over|under|up to|between)\s{LIST}",
     re.IGNORECASE,
 )
-NUMBER = r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?![\w]|\.\d)"
-SUM = rf"{NUMBER}(?:\s*[+]\s*{NUMBER})*(?:\s*=\s*{NUMBER})?"
-"""A number, a sum, or an equation of a sum and its result."""
-HOLD = (
-    r"\s*(?:is|are|was|equals|equal to|of|=|:|be|becomes)*"
-    r"\s*(?:equal to|exactly|simply)?\s*[:=]?\s*"
-)
-"""Between what is told and its number."""
+"""A number that only bounds the answer."""
+UNKNOWN = "\u2205"
+"""Stands for numbers that are denied, or only bound the answer."""
 
 
 def value_of(text: str, subjects: str) -> Decimal | Ambiguous | None:
     """The number that a text gives as its answer.
 
-    It is the number that follows one of the subjects. A text without them that holds only one
-    number gives that.
+    It is the number that follows one of the subjects, is boxed or stands alone. A text without such
+    a number that holds only one number gives that.
 
     Args:
         text: The text.
         subjects: What the answer is called, a regular expression without groups.
 
     Returns:
-        The number; `AMBIGUOUS` if two different ones are given; None for none.
+        The number; `AMBIGUOUS` if two different ones are given, or it is taken back; None for none.
     """
-    told = with_digits(plain(text))
-    stated = re.compile(rf"(?:{subjects}){HOLD}({SUM})", re.IGNORECASE)
-    found = {result(match[1]) for match in stated.finditer(told)}
-    if not found:
-        found = {number(match[0]) for match in re.finditer(NUMBER, told)}
-        return found.pop() if len(found) == 1 else None
-    return found.pop() if len(found) == 1 else AMBIGUOUS
+    told = with_digits(without_ends(statements(text)))
+    denied = {value for match in DENIED.finditer(told) for value in values_in(match[1])}
+    told = BOUND.sub(UNKNOWN, DENIED.sub(UNKNOWN, told))
+    stated = re.compile(rf"(?:{subjects}|{ANYWHERE}){HOLD}({LIST})|({ALONE})", re.IGNORECASE)
+    matches = [*stated.finditer(told)]
+    is_stated = bool(matches)
+    matches = matches or [*re.finditer(f"({LIST})", told)]
+    found = {value for match in matches for value in values_in(match[match.lastindex or 0])}
+    if not found and re.search(rf"(?:{subjects}){HOLD}(?:{UNKNOWN}|-?\d)", told, re.IGNORECASE):
+        return AMBIGUOUS
+    if not found or (len(found) > 1 and not is_stated):
+        return None
+    is_open = any(is_denied(told[: match.start()]) for match in matches)
+    is_open = is_open or is_taken_back(told[matches[-1].end() :]) or not found.isdisjoint(denied)
+    return AMBIGUOUS if len(found) > 1 or is_open else found.pop()
 
 
-def result(told: str) -> Decimal:
-    """The value of a number, a sum or an equation: of the last the number that it ends with."""
-    left, _, right = told.partition("=")
-    if right:
-        return number(right)
-    return sum((number(part) for part in left.split("+")), Decimal(0))
+def values_in(told: str) -> Iterator[Decimal]:
+    """The values of a list: of an equation the last one, or both where no sum explains them."""
+    for match in re.finditer(SUM, told):
+        sides = [[number(one) for one in re.findall(NUMBER, side)] for side in match[0].split("=")]
+        totals = [one[0] if len(one) == 1 else sum(one, Decimal(0)) for one in sides]
+        yield from totals[-1:] if any(len(one) > 1 for one in sides) else totals
 
 
 def number(told: str) -> Decimal:
     """A number with digits; commas between thousands are left out."""
-    return Decimal(told.strip().replace(",", ""))
-
-
-def with_digits(text: str) -> str:
-    """A text with digits for numbers in words, up to the thousands."""
-    return IN_WORDS.sub(lambda match: str(from_words(match[0])), text)
-
-
-def from_words(words: str) -> Decimal:
-    """The number that some words name."""
-    whole, _, digits = re.sub(r"\s+", " ", words.lower()).partition(" point ")
-    total, part = 0, 0
-    for word in re.split(r"[ -]", whole):
-        if word == "thousand":
-            total, part = total + max(part, 1) * 1000, 0
-        elif word == "hundred":
-            part = max(part, 1) * 100
-        elif word != "and":
-            part += WORDS[word]
-    behind = "".join(str(WORDS[digit]) for digit in digits.split())
-    return Decimal(f"{total + part}.{behind}" if behind else total + part)
+    return Decimal(told.replace(",", ""))

@@ -3,7 +3,7 @@
 import re
 from typing import Literal
 
-from datamodules.graphs.reading.text import QUESTION, plain
+from datamodules.graphs.reading.text import is_denied, is_taken_back, statements
 from datamodules.graphs.reading.verdict import AMBIGUOUS, Ambiguous
 
 Answer = Literal["yes", "no"]
@@ -15,12 +15,14 @@ DETERMINER = re.compile(
     re.IGNORECASE,
 )
 """`no` before a noun denies a thing; it does not answer."""
+CONDITION = re.compile(r"\b(?:whether|if)\b[^.,;:?!\n]*", re.IGNORECASE)
+"""What only may be so is no statement."""
 
 
 def yes_or_no(text: str, yes: re.Pattern[str], no: re.Pattern[str]) -> Answer | Ambiguous | None:
     """The answer that a text gives, by the words `yes` and `no` or by a statement.
 
-    Every mention counts, wherever it stands: an answer that is taken back is ambiguous.
+    Every mention counts, wherever it stands: an answer that is taken back or denied is ambiguous.
 
     Args:
         text: The text.
@@ -30,12 +32,17 @@ def yes_or_no(text: str, yes: re.Pattern[str], no: re.Pattern[str]) -> Answer | 
     Returns:
         The answer; `AMBIGUOUS` for two different ones; None for none.
     """
-    told = QUESTION.sub(" ", plain(text))
-    found = {"no" for _ in no.finditer(told)}
-    rest = no.sub(" ", told)
-    found |= {"yes" for _ in yes.finditer(rest)}
-    rest = DETERMINER.sub(" ", yes.sub(" ", rest))
-    found |= {match[0].lower() for match in WORD.finditer(rest)}
-    if len(found) > 1:
+    told = CONDITION.sub(" ", statements(text))
+    mentions, rest = list[tuple[str, int, bool]](), told
+    for answer, pattern in (("no", no), ("yes", yes), ("", DETERMINER), ("word", WORD)):
+        for match in pattern.finditer(rest) if answer else ():
+            said = match[0].lower() if answer == "word" else answer
+            mentions.append((said, match.end(), is_denied(rest[: match.start()])))
+        rest = pattern.sub(lambda match: " " * len(match[0]), rest)
+    if not mentions:
+        return None
+    last = max(end for _, end, _ in mentions)
+    found = {said for said, _, _ in mentions}
+    if len(found) > 1 or any(denied for *_, denied in mentions) or is_taken_back(told[last:]):
         return AMBIGUOUS
-    return "yes" if "yes" in found else "no" if found else None
+    return "yes" if "yes" in found else "no"

@@ -81,11 +81,9 @@ class Cycle(Task):
     @override
     def steps(self, problem: Problem, text: str) -> Steps:
         is_right = self.judge(problem, text) == "right"
-        if (told := ROUND.search(text)) is not None:
-            path = to_nodes(told[1], problem.names)
-            holds = problem.graph.is_path(path) and path[0] == path[-1]
-            holds = holds and len(set(path)) == len(path) - 1 >= 3
-            return Steps(1, int(holds), is_right and holds)
+        if rounds := [to_nodes(told, problem.names) for told in ROUND.findall(text)]:
+            num_right = sum(is_round(problem.graph, path) for path in rounds)
+            return Steps(len(rounds), num_right, is_right and num_right == len(rounds))
         left, num, num_right = set(range(problem.graph.num_nodes)), 0, 0
         for name in REMOVE.findall(text):
             num += 1
@@ -142,6 +140,12 @@ def leaves(graph: Graph) -> list[int]:
 def core(graph: Graph) -> set[int]:
     """Nodes that no removal of leaves removes; none if there is no cycle."""
     return set(range(graph.num_nodes)) - {*leaves(graph)}
+
+
+def is_round(graph: Graph, path: tuple[int, ...]) -> bool:
+    """Whether a path is a cycle: it ends where it began, and visits no other node twice."""
+    is_closed = graph.is_path(path) and path[0] == path[-1]
+    return is_closed and len(set(path)) == len(path) - 1 >= 3
 
 
 def walk_round(graph: Graph, inside: set[int]) -> list[int]:

@@ -11,12 +11,13 @@ from typing_extensions import override
 from datamodules.graphs.graph import Graph
 from datamodules.graphs.problem import Problem
 from datamodules.graphs.reading.sequences import nodes_of
+from datamodules.graphs.reading.text import says
 from datamodules.graphs.reading.verdict import Ambiguous, Steps, Verdict
 from datamodules.graphs.task import Drawn, Rationale, Task
 from datamodules.graphs.topology import STRUCTURES, Range, Topology
 from datamodules.graphs.wording.wording import Wording
 
-PATH = r"\b(?:[Pp]ath|[Aa]nswer|[Oo]rder|[Ss]olution)"
+PATH = r"\b(?:path|answer|order|solution)"
 NO_PATH = re.compile(r"\bthere is no such path\b|\bno such path exists\b|\bno path\b", re.I)
 NONE = "There is no such path."
 QUESTION = "Which path visits every node exactly once?"
@@ -64,11 +65,11 @@ class HamiltonPath(Task):
 
     @override
     def judge(self, problem: Problem, text: str) -> Verdict:
-        path = nodes_of(NO_PATH.sub("", text), problem.names, PATH)
-        if isinstance(path, Ambiguous) or (path and NO_PATH.search(text)):
+        path, has_none = nodes_of(text, problem.names, PATH), says(text, NO_PATH)
+        if isinstance(path, Ambiguous) or isinstance(has_none, Ambiguous) or (path and has_none):
             return "ambiguous"
         if path is None:
-            if not NO_PATH.search(text):
+            if not has_none:
                 return "unparsed"
             return "wrong" if hamilton_path(problem.graph) else "right"
         is_whole = sorted(path) == list(range(problem.graph.num_nodes))

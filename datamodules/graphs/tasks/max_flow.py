@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from decimal import Decimal
+from functools import lru_cache
 from random import Random
 from typing import ClassVar
 
@@ -16,10 +17,7 @@ from datamodules.graphs.task import Drawn, Rationale, Task
 from datamodules.graphs.topology import STRUCTURES, Range, Topology
 from datamodules.graphs.wording.wording import Wording
 
-FLOW = (
-    r"\b(?:answer|(?:max(?:imum|imal)?\.?\s+|total\s+)?flow(?:\s+value)?|value\s+of\s+the\s+flow)"
-    r"(?:\s+from\s+(?:node\s+)?\w+\s+to\s+(?:node\s+)?\w+)?"
-)
+FLOW = r"\b(?:answer|(?:max(?:imum|imal)?\.? |total |the )flow(?: value)?|value of the flow)"
 SEND = re.compile(r"From (\w+) we send (\d+(?:\.\d+)?) to (\w+)\.")
 SIZES = Range(3, 25, 14)
 Flow = dict[tuple[int, int], Decimal]
@@ -130,8 +128,12 @@ class MaxFlow(Task):
         return sum(a in inside and b not in inside for a, b in network.edges)
 
 
+@lru_cache(maxsize=256)
 def maximum_flow(problem: Problem) -> tuple[Decimal, Flow]:
-    """The value of a greatest flow, and what goes over each arc that bears any; exact."""
+    """The value of a greatest flow, and what goes over each arc that bears any; exact.
+
+    It is kept for a while: many answers to one problem are judged in a row.
+    """
     import networkx as nx
 
     network = problem.graph.network()

@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from datamodules.graphs.problem import Problem
 from datamodules.graphs.reading.sequences import nodes_of
+from datamodules.graphs.reading.text import says
 from datamodules.graphs.reading.verdict import Ambiguous, Steps, Verdict
 from datamodules.graphs.task import Drawn, Rationale, Task
 from datamodules.graphs.tasks.connectivity import Connectivity
@@ -15,7 +16,7 @@ from datamodules.graphs.topology import STRUCTURES, Topology
 from datamodules.graphs.wording.wording import Wording
 
 QUESTION = "Which nodes are joined to node {s}?"
-SAID = r"\bjoined to\b|\b[Aa]nswer"
+SAID = r"\bjoined to\b|\banswer"
 NOTHING = re.compile(r"\bjoined to no (?:node|one|other)\b|\bto nothing\b", re.I)
 
 
@@ -57,13 +58,12 @@ class Neighbours(Task):
 
     @override
     def judge(self, problem: Problem, text: str) -> Verdict:
-        said = nodes_of(text, problem.names, SAID)
+        said, is_empty = nodes_of(text, problem.names, SAID), says(text, NOTHING)
         wanted = problem.graph.after[problem.asked[0]]
-        if isinstance(said, Ambiguous) or (said and NOTHING.search(text)):
+        if isinstance(said, Ambiguous) or isinstance(is_empty, Ambiguous) or (said and is_empty):
             return "ambiguous"
         if said is None:
-            empty = NOTHING.search(text) is not None
-            return "unparsed" if not empty else "wrong" if wanted else "right"
+            return "unparsed" if not is_empty else "wrong" if wanted else "right"
         if not set(said) <= set(wanted):
             return "infeasible"
         return "right" if sorted(said) == sorted(wanted) else "wrong"

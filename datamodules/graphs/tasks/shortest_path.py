@@ -9,7 +9,8 @@ from typing import ClassVar
 from typing_extensions import override
 
 from datamodules.graphs.problem import Problem
-from datamodules.graphs.reading.sequences import nodes_of, to_nodes
+from datamodules.graphs.reading.sequences import read_nodes, to_nodes
+from datamodules.graphs.reading.text import says
 from datamodules.graphs.reading.values import value_of
 from datamodules.graphs.reading.verdict import Ambiguous, Steps, Verdict
 from datamodules.graphs.search import settled, shortest
@@ -18,14 +19,16 @@ from datamodules.graphs.topology import STRUCTURES, Topology
 from datamodules.graphs.wording.wording import Wording
 
 QUESTION = "What is the shortest path from node {s} to node {t}, and how long is it?"
-PATH = r"\b[Pp]ath(?:\s+(?:from|between)\s+(?:node\s+)?\w+\s+(?:to|and)\s+(?:node\s+)?\w+)?"
+PATH = r"(?<!of )(?<!of the )(?<!of this )(?<!of the shortest )\bpath"
+"""Its length is no path."""
 LENGTH = (
-    r"\b(?:answer|(?:its|the|total|path|shortest|minimum)\s+(?:length|distance|weight|cost)"
-    r"(?:\s+of\s+(?:the\s+|this\s+)?(?:shortest\s+)?path)?"
-    r"(?:\s+(?:from|between)\s+(?:node\s+)?\w+\s+(?:to|and)\s+(?:node\s+)?\w+)?"
-    r"|length\s+of\s+(?:the\s+|this\s+)?(?:shortest\s+)?path)"
+    r"\b(?:answer|total|(?:total |path |shortest |minimum )?(?:length|distance)"
+    r"|(?:its|the|total|path|shortest|minimum) (?:weight|cost))"
+    r"(?: of (?:the |this )?(?:shortest )?path)?"
 )
-NO_PATH = re.compile(r"\bthere is no path\b|\bno path exists\b|\bcannot be reached\b", re.I)
+NO_PATH = re.compile(
+    r"\bthere is no path\b(?! shorter)|\bno path exists\b|\bcannot be reached\b", re.I
+)
 NONE = "There is no path."
 SETTLE = re.compile(r"(\w+) at (\d+(?:\.\d+)?) after (\w+)\.(?!\d)")
 ALTERNATIVE = re.compile(
@@ -128,13 +131,13 @@ class ShortestPath(Task):
     @override
     def judge(self, problem: Problem, text: str) -> Verdict:
         best = shortest(problem.graph, *problem.asked)
-        told = without_steps(text)
-        path = nodes_of(told, problem.names, PATH)
-        length = value_of(NO_PATH.sub("", told), LENGTH)
+        told, has_none = without_steps(text), says(text, NO_PATH)
+        read = read_nodes(told, problem.names, PATH)
+        path, length = read.nodes, value_of(read.rest, LENGTH)
         if isinstance(path, Ambiguous) or isinstance(length, Ambiguous):
             return "ambiguous"
-        if NO_PATH.search(told):
-            if path is not None or length is not None:
+        if has_none:
+            if isinstance(has_none, Ambiguous) or path is not None or length is not None:
                 return "ambiguous"
             return "right" if best is None else "wrong"
         if path is None and length is None:

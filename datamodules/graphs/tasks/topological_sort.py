@@ -9,15 +9,15 @@ from typing_extensions import override
 
 from datamodules.graphs.problem import Problem
 from datamodules.graphs.reading.sequences import nodes_of, to_nodes
+from datamodules.graphs.reading.text import says
 from datamodules.graphs.reading.verdict import Ambiguous, Steps, Verdict
 from datamodules.graphs.search import topological
 from datamodules.graphs.task import Drawn, Rationale, Task
 from datamodules.graphs.topology import STRUCTURES, Range, Topology
 from datamodules.graphs.wording.wording import Wording
 
-ORDER = (
-    r"\b(?:[Oo]rder(?:ing)?|[Ss]ort|[Ss]equence|[Aa]nswer|[Ss]olution)(?:\s+of\s+(?:the\s+)?nodes)?"
-)
+ORDER = r"\b(?:order(?:ing)?|sort(?:ing)?|sequence|answer|solution)(?: of (?:the )?nodes)?"
+NO_ORDER = re.compile(r"\bno (?:such |valid |possible |topological )?(?:order|sort)", re.I)
 TAKE = re.compile(r"(\w+) waits for nothing( more)?\.")
 DENSITY = Range(0.03, 0.9, 0.24)
 
@@ -85,16 +85,21 @@ class TopologicalSort(Task):
 
     @override
     def judge(self, problem: Problem, text: str) -> Verdict:
-        order = nodes_of(TAKE.sub("", text), problem.names, ORDER)
-        if isinstance(order, Ambiguous):
+        order = self._order(problem, text)
+        has_none = says(text, NO_ORDER)
+        if isinstance(order, Ambiguous) or isinstance(has_none, Ambiguous):
             return "ambiguous"
-        if re.search(r"\bno such order\b|\bno (?:valid |possible )?order\b", text, re.I):
+        if has_none:
             if order is not None:
                 return "ambiguous"
             return "right" if topological(problem.graph) is None else "wrong"
         if order is None:
             return "unparsed"
         return "right" if is_order(problem, order) else "infeasible"
+
+    def _order(self, problem: Problem, text: str) -> tuple[int, ...] | Ambiguous | None:
+        """The order that a text gives, beside the steps of a rationale."""
+        return nodes_of(TAKE.sub("", text), problem.names, ORDER)
 
     @override
     def steps(self, problem: Problem, text: str) -> Steps:
@@ -109,7 +114,7 @@ class TopologicalSort(Task):
             is_free = node >= 0 and node not in taken and before[node] <= set(taken)
             num_right += is_free and bool(before[node]) == bool(more)
             taken.append(node)
-        is_whole = len(taken) == problem.graph.num_nodes == num_right
+        is_whole = num_right == len(taken) and self._order(problem, text) == tuple(taken)
         return Steps(len(taken), num_right, is_whole and self.judge(problem, text) == "right")
 
     @override

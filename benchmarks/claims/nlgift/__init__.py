@@ -1,0 +1,1 @@
+"""Claims about graph problems and how models learn them."""
