@@ -156,7 +156,7 @@ class ShortestPath(Task):
 
     @override
     def marks(self, problem: Problem, text: str) -> list[tuple[int, int]]:
-        path = nodes_of(without_steps(text), problem.names, PATH)
+        path = read_nodes(without_steps(text), problem.names, PATH).nodes
         known = path if isinstance(path, tuple) else ()
         return [(a, b) for a, b in itertools.pairwise(known) if min(a, b) >= 0]
 
