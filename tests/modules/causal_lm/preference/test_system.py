@@ -4,13 +4,15 @@ import json
 import math
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
 from cli import main
 from datamodules.instructions.pairs import PreferenceFiles
 from datamodules.instructions.preferences import PreferenceData
-from modules.causal_lm.network import FromConfig
+from modules.causal_lm.lora import Lora
+from modules.causal_lm.network import FromConfig, Pretrained
 from modules.causal_lm.preference.system import PreferenceLM
 from tests.fixtures.runs import (
     OPTIONS,
@@ -121,6 +123,9 @@ def test_loss_and_gradient_are_those_of_a_loop_over_single_answers(
     totals = system._totals(batch)
     parameters = list(system.network.parameters())
     gradients = torch.autograd.grad(totals[0], parameters)
+    items = data._pairs["train"]  # pair by pair, the sums are the same
+    each = [system._totals(items.batch(np.array([row]), 1)) for row in batch["row_B"]]
+    torch.testing.assert_close([sum(one) for one in zip(*each, strict=True)], totals)
 
     def log_p(model, row):
         length = int((batch["position_BL"][row].diff() == 1).long().cumprod(0).sum()) + 1
@@ -143,7 +148,8 @@ def test_loss_and_gradient_are_those_of_a_loop_over_single_answers(
     torch.testing.assert_close(gradients, plain, rtol=1e-6, atol=1e-9)
 
 
-def test_one_batch_of_eight_and_eight_of_one_train_alike(config):
+@pytest.mark.slow
+def test_one_batch_of_six_and_six_of_one_train_alike(config):
     steps = "--trainer.max_steps=3"
     whole = fit(config, steps, "--data.init_args.batch_size=6")
     each = ["--data.init_args.batch_size=1", "--trainer.accumulate_grad_batches=6"]
@@ -154,7 +160,26 @@ def test_one_batch_of_eight_and_eight_of_one_train_alike(config):
         torch.testing.assert_close(weights(parts)[name], value, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("start", ["random", "adapters"])
+def test_a_model_with_adapters_is_its_reference_without_them(tokenizer_folder, source):
+    network = partial(Pretrained, source=str(source), lora=Lora(rank=2))
+    system = PreferenceLM(network, str(tokenizer_folder))
+    system.configure_model()
+    length = 9
+    token = torch.arange(length)[None]
+    rows = token, token.roll(-1, 1), token, [length]
+    start = system.language_model.log_p(rows, 1.0)
+    assert system.copy_at_start is None
+    for parameter in system.parameters():
+        if parameter.requires_grad:
+            parameter.data += 0.1
+    assert torch.equal(system.reference_log_p(rows), start)
+    moved = system.language_model.log_p(rows, 1.0)
+    assert not torch.allclose(moved, start)
+    assert moved.requires_grad
+    assert all(module.training for module in system.modules())
+
+
+@pytest.mark.parametrize("start", ["random", pytest.param("adapters", marks=pytest.mark.slow)])
 def test_a_resumed_run_has_the_reference_of_the_first_one(config, source, start):
     given = [] if start == "random" else [pretrained(source, lora={"rank": 2})]
     whole = fit(config, *given, "--trainer.max_steps=3")
@@ -194,9 +219,10 @@ def test_training_raises_the_margin_and_validation_measures_it(config):
     assert float(row["validate/accuracy"]) == 1
 
 
-def test_a_weight_of_nothing_is_refused(config):
-    with refused("beta must be above 0, got 0"):
-        fit(config, "--model.init_args.beta=0")
+def test_a_weight_of_nothing_is_refused(tokenizer_folder):
+    network = partial(FromConfig, options=OPTIONS)
+    with pytest.raises(ValueError, match=r"beta must be above 0, got 0\.0"):
+        PreferenceLM(network, str(tokenizer_folder), beta=0.0)
 
 
 @pytest.mark.slow
