@@ -1,11 +1,14 @@
 """What is the weight of an edge? Reading alone, of graphs with weights."""
 
+import re
+from decimal import Decimal
 from random import Random
 from typing import ClassVar
 
 from typing_extensions import override
 
 from datamodules.graphs.problem import Problem
+from datamodules.graphs.reading.sequences import to_nodes
 from datamodules.graphs.reading.values import value_of
 from datamodules.graphs.reading.verdict import Ambiguous, Steps, Verdict
 from datamodules.graphs.task import Drawn, Rationale, Task
@@ -14,6 +17,7 @@ from datamodules.graphs.topology import STRUCTURES, Topology
 from datamodules.graphs.wording.wording import Wording
 
 QUESTION = "What is the weight between node {s} and node {t}?"
+EDGE = re.compile(r"(\w+) to (\w+) is (\d+(?:\.\d+)?)\.(?!\d)")
 SAID = r"\b(?:answer|(?:its|the) (?:weight|distance))\b"
 
 
@@ -52,11 +56,15 @@ class EdgeWeight(Task):
 
     @override
     def rationale(self, problem: Problem, kind: Rationale, rng: Random) -> str:
-        return ""
+        """All edges with their weights, whatever the form of the question."""
+        if kind == "short":
+            return ""
+        names = problem.names
+        return " ".join(f"{names[a]} to {names[b]} is {w}." for a, b, w in problem.graph.edges)
 
     @override
     def judge(self, problem: Problem, text: str) -> Verdict:
-        said = value_of(text, SAID)
+        said = value_of(EDGE.sub("", text), SAID)
         if isinstance(said, Ambiguous):
             return "ambiguous"
         if said is None:
@@ -66,7 +74,16 @@ class EdgeWeight(Task):
 
     @override
     def steps(self, problem: Problem, text: str) -> Steps:
-        return Steps(0, 0, self.judge(problem, text) == "right")
+        """Each edge must have the weight that is listed."""
+        listed = EDGE.findall(text)
+        num_right = sum(self._holds(problem, *one) for one in listed)
+        is_whole = num_right == len(listed)
+        return Steps(len(listed), num_right, is_whole and self.judge(problem, text) == "right")
+
+    def _holds(self, problem: Problem, a: str, b: str, weight: str) -> bool:
+        ends = (*to_nodes(a, problem.names), *to_nodes(b, problem.names))
+        known = problem.graph.weight_of.get((ends[0], ends[1])) if len(ends) == 2 else None
+        return known is not None and known == Decimal(weight)
 
     @override
     def effort(self, problem: Problem) -> int:

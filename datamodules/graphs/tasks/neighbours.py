@@ -7,7 +7,7 @@ from typing import ClassVar
 from typing_extensions import override
 
 from datamodules.graphs.problem import Problem
-from datamodules.graphs.reading.sequences import nodes_of
+from datamodules.graphs.reading.sequences import nodes_of, to_nodes
 from datamodules.graphs.reading.text import says
 from datamodules.graphs.reading.verdict import Ambiguous, Steps, Verdict
 from datamodules.graphs.task import Drawn, Rationale, Task
@@ -17,6 +17,7 @@ from datamodules.graphs.wording.wording import Wording
 
 QUESTION = "Which nodes are joined to node {s}?"
 SAID = r"\bjoined to\b|\banswer"
+HAS = re.compile(r"(\w+) has ([^.]+)\.")
 NOTHING = re.compile(r"\bjoined to no (?:node|one|other)\b|\bto nothing\b", re.I)
 
 
@@ -54,11 +55,19 @@ class Neighbours(Task):
 
     @override
     def rationale(self, problem: Problem, kind: Rationale, rng: Random) -> str:
-        return ""
+        """All neighbours of all nodes, node by node, whatever the form of the question."""
+        if kind == "short":
+            return ""
+        return " ".join(
+            f"{name} has {', '.join(problem.names[b] for b in after)}."
+            for name, after in zip(problem.names, problem.graph.after, strict=True)
+            if after
+        )
 
     @override
     def judge(self, problem: Problem, text: str) -> Verdict:
-        said, is_empty = nodes_of(text, problem.names, SAID), says(text, NOTHING)
+        said = nodes_of(HAS.sub("", text), problem.names, SAID)
+        is_empty = says(text, NOTHING)
         wanted = problem.graph.after[problem.asked[0]]
         if isinstance(said, Ambiguous) or isinstance(is_empty, Ambiguous) or (said and is_empty):
             return "ambiguous"
@@ -70,7 +79,19 @@ class Neighbours(Task):
 
     @override
     def steps(self, problem: Problem, text: str) -> Steps:
-        return Steps(0, 0, self.judge(problem, text) == "right")
+        """Each node must have exactly the neighbours that are listed."""
+        listed = HAS.findall(text)
+        num_right = sum(self._holds(problem, *one) for one in listed)
+        is_whole = num_right == len(listed)
+        return Steps(len(listed), num_right, is_whole and self.judge(problem, text) == "right")
+
+    def _holds(self, problem: Problem, name: str, near: str) -> bool:
+        node, others = to_nodes(name, problem.names), to_nodes(near, problem.names)
+        return (
+            len(node) == 1
+            and node[0] >= 0
+            and sorted(others) == sorted(problem.graph.after[node[0]])
+        )
 
     @override
     def effort(self, problem: Problem) -> int:
