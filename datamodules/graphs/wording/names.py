@@ -5,11 +5,9 @@ from typing import Literal
 
 Naming = Literal["numbers", "letters", "people"]
 PEOPLE = (
-    "Ada Alan Alice Amir Anna Ben Bella Bruno Carla Carl Clara Dana David Diego Dora Edith Elena "
-    "Emil Emma Erik Eva Felix Fiona Frank Freya Gina Grace Greta Hana Hugo Ida Igor Ines Iris Ivan "
-    "Jack Jana Joel Julia Karim Karl Kate Lara Leo Lily Linda Louis Lucy Maria Marco Max Mia Mona "
-    "Nadia Nina Noah Nora Olga Omar Oscar Otto Paul Petra Pia Rosa Ruth Sami Sara Simon Sofia Tara "
-    "Theo Tom Uma Vera Victor Wanda Yara Zoe"
+    "Ada Alan Anna Ben Bella Carl Clara Dana David Emil Emma Eva Felix Grace Hana Hugo Igor Ines "
+    "Jack Jana Karl Kate Leo Lily Max Mia Noah Nora Olga Oscar Paul Petra Rosa Ruth Simon Sara Tom "
+    "Uma Vera Zoe"
 ).split()
 """First names."""
 
