@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from typing_extensions import override
 
 from datamodules.graphs.distribution import Distribution
-from datamodules.graphs.splits import Split
+from datamodules.graphs.draw.splits import Split
 from datamodules.instructions.chats import ANSWERS, Conversation
 from datamodules.instructions.source import ConversationSource
 from datamodules.records.document import Document

@@ -12,12 +12,12 @@ from functools import cache, cached_property
 from random import Random
 from typing import Literal, get_args
 
+from datamodules.graphs.draw.splits import Split, split_of
+from datamodules.graphs.draw.topology import Range, Structure, Topology
+from datamodules.graphs.draw.weights import Numbers, draw_weight
 from datamodules.graphs.graph import Edge, Graph
 from datamodules.graphs.problem import Problem
-from datamodules.graphs.splits import Split, split_of
-from datamodules.graphs.task import Drawn, Rationale, Task, find_task
-from datamodules.graphs.topology import Range, Structure, Topology
-from datamodules.graphs.weights import Numbers, draw_weight
+from datamodules.graphs.task import DrawnGraph, GraphTask, Rationale, find_task
 from datamodules.graphs.wording.forms import find_wording
 from datamodules.graphs.wording.names import node_names
 from datamodules.graphs.wording.wording import Wording
@@ -75,7 +75,7 @@ class Distribution:
         _ = self.wording
 
     @property
-    def solver(self) -> Task:
+    def solver(self) -> GraphTask:
         """The task itself."""
         return find_task(self.task)
 
@@ -152,7 +152,7 @@ def drawn_graph(
     seed: int,
     split: Split,
     index: int,
-) -> Drawn:
+) -> DrawnGraph:
     """The graph and the question of a problem, of the split's classes of graphs only."""
     found = Distribution(task=task, structure=structure, nodes=nodes)
     solver, wanted = found.solver, found.topology

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing_extensions import override
 
 from datamodules.graphs.distribution import Distribution
+from datamodules.graphs.draw.splits import Split
 from datamodules.graphs.problem import FIELD
-from datamodules.graphs.splits import Split
 from datamodules.questions.source import Question, QuestionSource
 from datamodules.stream.checks import check_bounds
 

@@ -14,9 +14,9 @@ from random import Random
 from typing import ClassVar, Literal
 
 from datamodules.graphs import tasks
+from datamodules.graphs.draw.topology import Pair, Structure, Topology
 from datamodules.graphs.problem import Problem
-from datamodules.graphs.reading.verdict import Steps, Verdict
-from datamodules.graphs.topology import Pair, Structure, Topology
+from datamodules.graphs.reading.verdict import StepCheck, Verdict
 from datamodules.graphs.wording.wording import Wording
 
 Rationale = Literal["none", "short", "search"]
@@ -25,7 +25,7 @@ whole search, which proves negative ones too."""
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnGraph:
     """A graph without weights, and what is asked.
 
     Attributes:
@@ -39,7 +39,7 @@ class Drawn:
     asked: tuple[int, ...] = ()
 
 
-class Task(ABC):
+class GraphTask(ABC):
     """A task of graph problems."""
 
     is_directed: ClassVar[bool] = False
@@ -61,7 +61,7 @@ class Task(ABC):
         return type(self).__module__.rsplit(".", 1)[-1]
 
     @abstractmethod
-    def draw(self, topology: Topology, rng: Random) -> Drawn | None:
+    def draw(self, topology: Topology, rng: Random) -> DrawnGraph | None:
         """Draw a graph and a question; None if what was drawn has no question."""
 
     @abstractmethod
@@ -77,7 +77,7 @@ class Task(ABC):
         """What a free text is worth as an answer."""
 
     @abstractmethod
-    def steps(self, problem: Problem, text: str) -> Steps:
+    def steps(self, problem: Problem, text: str) -> StepCheck:
         """Check each step of a rationale that is written as `rationale` writes it."""
 
     def marks(self, problem: Problem, text: str) -> list[tuple[int, int]]:
@@ -129,7 +129,7 @@ class Task(ABC):
 
 
 @cache
-def find_task(name: str) -> Task:
+def find_task(name: str) -> GraphTask:
     """The task of a name.
 
     Raises:
@@ -137,7 +137,7 @@ def find_task(name: str) -> Task:
     """
     if name not in task_names():
         raise ValueError(f"there is no task {name}; there are {', '.join(task_names())}")
-    found: Task = importlib.import_module(f"{tasks.__name__}.{name}").TASK
+    found: GraphTask = importlib.import_module(f"{tasks.__name__}.{name}").TASK
     return found
 
 

@@ -15,7 +15,7 @@ Answer = dict[str, Any]
 """What is known of an answer: `id`, `task`, the text, and all that the checker says."""
 
 
-class Asked(Protocol):
+class PosedQuestion(Protocol):
     """A question in words."""
 
     @property
@@ -31,7 +31,7 @@ class Asked(Protocol):
 class AskingData(Protocol):
     """Data with questions that are asked."""
 
-    def asked(self, stage: str) -> Mapping[str, Sequence[Asked]]:
+    def asked(self, stage: str) -> Mapping[str, Sequence[PosedQuestion]]:
         """The questions of `validate` or `test`, by task."""
 
     def prompt_ids(self, question: Mapping[str, str]) -> list[int]:
@@ -55,7 +55,7 @@ class Checker(Protocol):
         """
 
 
-class Asking(CausalLM):
+class AskedLM(CausalLM):
     """A language model that is asked the questions of its data in `validate` and `test`.
 
     Attributes:
@@ -80,7 +80,7 @@ class Asking(CausalLM):
             means = {f"{stage}/{task}/{name}": mean for name, mean in summary(found).items()}
             self.report(means)
 
-    def _answered(self, questions: Sequence[Asked], data: AskingData) -> Iterator[Answer]:
+    def _answered(self, questions: Sequence[PosedQuestion], data: AskingData) -> Iterator[Answer]:
         """Answers to questions, those with prompts of like length together."""
         prompts = [data.prompt_ids(one.fields) for one in questions]
         order = sorted(range(len(questions)), key=lambda index: -len(prompts[index]))

@@ -13,7 +13,7 @@ from engine.disk.whole import whole
 from modules.graph.transfer import (
     UNTUNED,
     Answers,
-    Pair,
+    TransferPair,
     accuracies,
     counts,
     pairs,
@@ -209,7 +209,7 @@ def write_table(rows: Sequence[Mapping[str, object]], path: Path) -> None:
         writer.writerows(rows)
 
 
-def recovery_map(found: Sequence[Pair]) -> Any:
+def recovery_map(found: Sequence[TransferPair]) -> Any:
     """Performance gaps recovered as a heat map; undefined ones stay grey."""
     rows = list(dict.fromkeys(one.trained_on for one in found))
     columns = list(dict.fromkeys(one.tested_on for one in found))

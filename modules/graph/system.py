@@ -10,7 +10,7 @@ from modules.base.system import System, constant
 from modules.causal_lm.generate import Generation
 from modules.causal_lm.network import LanguageModel
 from modules.causal_lm.system import PromptBatch
-from modules.graph.asking import Asking, Checker
+from modules.graph.asking import AskedLM, Checker
 from modules.graph.picture import graph_picture
 from modules.nn.builder import Builder
 
@@ -28,7 +28,7 @@ class AskedPrompts(PromptBatch):
     question: NotRequired[list[dict[str, str]]]
 
 
-class GraphLM(Asking):
+class GraphLM(AskedLM):
     """Tune a language model on answers to problems, and ask it problems of any distribution.
 
     `validate` and `test` ask the tasks of the data beside what `CausalLM` measures.

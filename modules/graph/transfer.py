@@ -55,7 +55,7 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Pair:
+class TransferPair:
     """Transfer from one distribution to another.
 
     Attributes:
@@ -143,7 +143,9 @@ def recovered(accuracy: Matrix, row: str, column: str) -> Quantity:
         return np.where(own_R == 0, np.nan, gain_R / own_R)
 
 
-def pairs(answers: Answers, accuracy: Matrix, rows: Sequence[str] | None = None) -> list[Pair]:
+def pairs(
+    answers: Answers, accuracy: Matrix, rows: Sequence[str] | None = None
+) -> list[TransferPair]:
     """Every transfer from one distribution to another.
 
     Args:
@@ -173,7 +175,7 @@ def pairs(answers: Answers, accuracy: Matrix, rows: Sequence[str] | None = None)
 
 def pair(
     answers: Answers, accuracy: Matrix, row: str, column: str, paired: float, apart: float
-) -> Pair:
+) -> TransferPair:
     """One transfer."""
     own, known = None, None
     if column in answers.right and column in answers.right[column]:
@@ -181,7 +183,7 @@ def pair(
         if gains(answers, column):
             known = interval(recovered(accuracy, row, column))
     value, base = (float(accuracy.at(name, column)[0]) for name in (row, UNTUNED))
-    return Pair(row, column, value, base, own, known, paired, apart)
+    return TransferPair(row, column, value, base, own, known, paired, apart)
 
 
 def gains(answers: Answers, column: str) -> bool:
@@ -202,7 +204,7 @@ def proportions(trained: Right, untuned: Right) -> float:
     return two_proportions(int(trained.sum()), trained.size, int(untuned.sum()), untuned.size)
 
 
-def counts(found: Sequence[Pair]) -> dict[str, int]:
+def counts(found: Sequence[TransferPair]) -> dict[str, int]:
     """How many transfers there are, and of which sort."""
     return {
         "pairs": len(found),
@@ -214,7 +216,7 @@ def counts(found: Sequence[Pair]) -> dict[str, int]:
     }
 
 
-def words(found: Sequence[Pair]) -> Iterator[str]:
+def words(found: Sequence[TransferPair]) -> Iterator[str]:
     """The counts as a line, and each transfer as one."""
     num = counts(found)
     yield (

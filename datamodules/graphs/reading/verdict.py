@@ -17,11 +17,11 @@ AMBIGUOUS = Ambiguous()
 
 
 @dataclass(frozen=True)
-class Steps:
+class StepCheck:
     """The steps of a rationale.
 
     Attributes:
-        num: Steps that were recognised.
+        num: StepCheck that were recognised.
         num_right: Those that hold.
         is_proof: Whether they are all right, and prove the answer that the text gives.
     """

@@ -12,13 +12,13 @@ from typing import ClassVar
 
 from typing_extensions import override
 
+from datamodules.graphs.draw.topology import STRUCTURES, Pair, Range, Topology
 from datamodules.graphs.problem import Problem
 from datamodules.graphs.reading.sequences import to_nodes
-from datamodules.graphs.reading.verdict import Ambiguous, Steps, Verdict
+from datamodules.graphs.reading.verdict import Ambiguous, StepCheck, Verdict
 from datamodules.graphs.reading.yes_no import yes_or_no
 from datamodules.graphs.search import breadth_first, fewest_edges
-from datamodules.graphs.task import Drawn, Rationale, Task
-from datamodules.graphs.topology import STRUCTURES, Pair, Range, Topology
+from datamodules.graphs.task import DrawnGraph, GraphTask, Rationale
 from datamodules.graphs.wording.wording import Wording
 
 QUESTION = "Is there a path between node {s} and node {t}?"
@@ -36,7 +36,7 @@ REACH = re.compile(r"From (\w+) we reach ([^.]+)\.")
 NOTHING = "nothing new"
 
 
-class Connectivity(Task):
+class Connectivity(GraphTask):
     """Connectivity of two nodes."""
 
     num_asked = 2
@@ -75,7 +75,7 @@ class Connectivity(Task):
     answer_format = "End with a sentence of this form: The answer is {yes or no}."
 
     @override
-    def draw(self, topology: Topology, rng: Random) -> Drawn | None:
+    def draw(self, topology: Topology, rng: Random) -> DrawnGraph | None:
         num, density = topology.nodes.draw_whole(rng), topology.density.draw(rng)
         nodes = rng.sample(range(num), num)
         parts = in_parts(nodes, rng)
@@ -83,7 +83,7 @@ class Connectivity(Task):
         inner = min(1.0, density * num * (num - 1) / within) if within else 0.0
         pairs = [pair for part in parts for pair in topology.pairs(part, inner, rng)]
         asked = matched_pair(num, pairs, rng) if topology.accepts(num, pairs) else None
-        return None if asked is None else Drawn(num, pairs, asked)
+        return None if asked is None else DrawnGraph(num, pairs, asked)
 
     @override
     def answer(self, problem: Problem) -> str:
@@ -114,7 +114,7 @@ class Connectivity(Task):
         return "right" if (said == "yes") == is_joined(problem) else "wrong"
 
     @override
-    def steps(self, problem: Problem, text: str) -> Steps:
+    def steps(self, problem: Problem, text: str) -> StepCheck:
         says_yes = yes_or_no(text, YES, NO) == "yes"
         if EDGE.search(text):
             return path_steps(problem, text, says_yes)
@@ -177,7 +177,7 @@ def is_joined(problem: Problem) -> bool:
     return end in problem.graph.reached(start)
 
 
-def path_steps(problem: Problem, text: str, says_yes: bool) -> Steps:
+def path_steps(problem: Problem, text: str, says_yes: bool) -> StepCheck:
     """Steps from node to node: each an edge that begins where the last one ended."""
     start, end = problem.asked
     at, num_right = start, 0
@@ -189,10 +189,10 @@ def path_steps(problem: Problem, text: str, says_yes: bool) -> Steps:
         )
         num_right += a == at and problem.graph.has(a, b)
         at = b
-    return Steps(len(found), num_right, says_yes and num_right == len(found) and at == end)
+    return StepCheck(len(found), num_right, says_yes and num_right == len(found) and at == end)
 
 
-def search_steps(problem: Problem, text: str, says_yes: bool) -> Steps:
+def search_steps(problem: Problem, text: str, says_yes: bool) -> StepCheck:
     """Steps of a search: each names exactly the new neighbours of the next node in the queue."""
     start, end = problem.asked
     todo, seen, num, num_right = [start], {start}, 0, 0
@@ -208,7 +208,7 @@ def search_steps(problem: Problem, text: str, says_yes: bool) -> Steps:
         seen.update(new)
     is_whole = num == num_right and num > 0
     proves = end in seen if says_yes else not todo and end not in seen
-    return Steps(num, num_right, is_whole and proves)
+    return StepCheck(num, num_right, is_whole and proves)
 
 
 TASK = Connectivity()

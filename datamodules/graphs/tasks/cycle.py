@@ -6,13 +6,13 @@ from typing import ClassVar
 
 from typing_extensions import override
 
+from datamodules.graphs.draw.topology import STRUCTURES, Pair, Topology
 from datamodules.graphs.graph import Graph
 from datamodules.graphs.problem import Problem
 from datamodules.graphs.reading.sequences import to_nodes
-from datamodules.graphs.reading.verdict import Ambiguous, Steps, Verdict
+from datamodules.graphs.reading.verdict import Ambiguous, StepCheck, Verdict
 from datamodules.graphs.reading.yes_no import yes_or_no
-from datamodules.graphs.task import Drawn, Rationale, Task
-from datamodules.graphs.topology import STRUCTURES, Pair, Topology
+from datamodules.graphs.task import DrawnGraph, GraphTask, Rationale
 from datamodules.graphs.wording.wording import Wording
 
 QUESTION = "Is there a cycle in this graph?"
@@ -26,7 +26,7 @@ REMOVE = re.compile(r"Remove (\w+)\.")
 ROUND = re.compile(r"(\w+(?: -> \w+)+) goes round\.")
 
 
-class Cycle(Task):
+class Cycle(GraphTask):
     """Whether a graph has a cycle."""
 
     wordings: ClassVar = {
@@ -46,12 +46,12 @@ class Cycle(Task):
     answer_format = "End with a sentence of this form: The answer is {yes or no}."
 
     @override
-    def draw(self, topology: Topology, rng: Random) -> Drawn | None:
+    def draw(self, topology: Topology, rng: Random) -> DrawnGraph | None:
         num = topology.nodes.draw_whole(rng)
         if num < 4:
             return None
         wanted = rng.randint(3, num - 1)
-        return Drawn(
+        return DrawnGraph(
             num, forest(num, wanted, rng) if rng.random() < 0.5 else cyclic(num, wanted, rng)
         )
 
@@ -79,11 +79,11 @@ class Cycle(Task):
         return "right" if (said == "yes") == bool(core(problem.graph)) else "wrong"
 
     @override
-    def steps(self, problem: Problem, text: str) -> Steps:
+    def steps(self, problem: Problem, text: str) -> StepCheck:
         is_right = self.judge(problem, text) == "right"
         if rounds := [to_nodes(told, problem.names) for told in ROUND.findall(text)]:
             num_right = sum(is_round(problem.graph, path) for path in rounds)
-            return Steps(len(rounds), num_right, is_right and num_right == len(rounds))
+            return StepCheck(len(rounds), num_right, is_right and num_right == len(rounds))
         left, num, num_right = set(range(problem.graph.num_nodes)), 0, 0
         for name in REMOVE.findall(text):
             num += 1
@@ -91,7 +91,7 @@ class Cycle(Task):
             is_leaf = node in left and len(left & {*problem.graph.after[node]}) <= 1
             num_right += is_leaf
             left -= {node} if is_leaf else set()
-        return Steps(num, num_right, is_right and num == num_right > 0 and not left)
+        return StepCheck(num, num_right, is_right and num == num_right > 0 and not left)
 
     @override
     def effort(self, problem: Problem) -> int:

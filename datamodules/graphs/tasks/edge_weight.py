@@ -7,13 +7,13 @@ from typing import ClassVar
 
 from typing_extensions import override
 
+from datamodules.graphs.draw.topology import STRUCTURES, Topology
 from datamodules.graphs.problem import Problem
 from datamodules.graphs.reading.sequences import to_nodes
 from datamodules.graphs.reading.values import value_of
-from datamodules.graphs.reading.verdict import Ambiguous, Steps, Verdict
-from datamodules.graphs.task import Drawn, Rationale, Task
+from datamodules.graphs.reading.verdict import Ambiguous, StepCheck, Verdict
+from datamodules.graphs.task import DrawnGraph, GraphTask, Rationale
 from datamodules.graphs.tasks.shortest_path import ShortestPath
-from datamodules.graphs.topology import STRUCTURES, Topology
 from datamodules.graphs.wording.wording import Wording
 
 QUESTION = "What is the weight between node {s} and node {t}?"
@@ -21,7 +21,7 @@ EDGE = re.compile(r"(\w+) to (\w+) is (\d+(?:\.\d+)?)\.(?!\d)")
 SAID = r"\b(?:answer|(?:its|the) (?:weight|distance))\b"
 
 
-class EdgeWeight(Task):
+class EdgeWeight(GraphTask):
     """The weight of an edge."""
 
     is_weighted = True
@@ -42,13 +42,13 @@ class EdgeWeight(Task):
     answer_format = "End with a sentence of this form: Its weight is {number}."
 
     @override
-    def draw(self, topology: Topology, rng: Random) -> Drawn | None:
+    def draw(self, topology: Topology, rng: Random) -> DrawnGraph | None:
         num, density = topology.nodes.draw_whole(rng), topology.density.draw(rng)
         pairs = topology.pairs(rng.sample(range(num), num), density, rng)
         if not pairs or not topology.accepts(num, pairs):
             return None
         pair = rng.choice(pairs)
-        return Drawn(num, pairs, pair if rng.random() < 0.5 else pair[::-1])
+        return DrawnGraph(num, pairs, pair if rng.random() < 0.5 else pair[::-1])
 
     @override
     def answer(self, problem: Problem) -> str:
@@ -73,12 +73,12 @@ class EdgeWeight(Task):
         return "right" if said == wanted else "wrong"
 
     @override
-    def steps(self, problem: Problem, text: str) -> Steps:
+    def steps(self, problem: Problem, text: str) -> StepCheck:
         """Each edge must have the weight that is listed."""
         listed = EDGE.findall(text)
         num_right = sum(self._holds(problem, *one) for one in listed)
         is_whole = num_right == len(listed)
-        return Steps(len(listed), num_right, is_whole and self.judge(problem, text) == "right")
+        return StepCheck(len(listed), num_right, is_whole and self.judge(problem, text) == "right")
 
     def _holds(self, problem: Problem, a: str, b: str, weight: str) -> bool:
         ends = (*to_nodes(a, problem.names), *to_nodes(b, problem.names))

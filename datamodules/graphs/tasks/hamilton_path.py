@@ -8,13 +8,13 @@ from typing import ClassVar
 
 from typing_extensions import override
 
+from datamodules.graphs.draw.topology import STRUCTURES, Range, Topology
 from datamodules.graphs.graph import Graph
 from datamodules.graphs.problem import Problem
 from datamodules.graphs.reading.sequences import nodes_of
 from datamodules.graphs.reading.text import says
-from datamodules.graphs.reading.verdict import Ambiguous, Steps, Verdict
-from datamodules.graphs.task import Drawn, Rationale, Task
-from datamodules.graphs.topology import STRUCTURES, Range, Topology
+from datamodules.graphs.reading.verdict import Ambiguous, StepCheck, Verdict
+from datamodules.graphs.task import DrawnGraph, GraphTask, Rationale
 from datamodules.graphs.wording.wording import Wording
 
 PATH = r"\b(?:path|answer|order|solution)"
@@ -24,7 +24,7 @@ QUESTION = "Which path visits every node exactly once?"
 SIZES = Range(4, 10, 7)
 
 
-class HamiltonPath(Task):
+class HamiltonPath(GraphTask):
     """Hamilton paths; any of several counts."""
 
     wordings: ClassVar = {
@@ -44,13 +44,13 @@ class HamiltonPath(Task):
     )
 
     @override
-    def draw(self, topology: Topology, rng: Random) -> Drawn | None:
+    def draw(self, topology: Topology, rng: Random) -> DrawnGraph | None:
         num, density = topology.nodes.draw_whole(rng), topology.density.draw(rng)
         nodes = rng.sample(range(num), num)
         pairs = {tuple(sorted(pair)) for pair in topology.pairs(nodes, density, rng)}
         if rng.random() < 0.8:
             pairs |= {tuple(sorted(pair)) for pair in itertools.pairwise(nodes)}
-        return Drawn(num, [(a, b) for a, b in sorted(pairs)]) if pairs else None
+        return DrawnGraph(num, [(a, b) for a, b in sorted(pairs)]) if pairs else None
 
     @override
     def answer(self, problem: Problem) -> str:
@@ -76,8 +76,8 @@ class HamiltonPath(Task):
         return "right" if is_whole and problem.graph.is_path(path) else "infeasible"
 
     @override
-    def steps(self, problem: Problem, text: str) -> Steps:
-        return Steps(0, 0, self.judge(problem, text) == "right")
+    def steps(self, problem: Problem, text: str) -> StepCheck:
+        return StepCheck(0, 0, self.judge(problem, text) == "right")
 
     @override
     def marks(self, problem: Problem, text: str) -> list[tuple[int, int]]:

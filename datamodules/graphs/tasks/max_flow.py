@@ -9,12 +9,12 @@ from typing import ClassVar
 
 from typing_extensions import override
 
+from datamodules.graphs.draw.topology import STRUCTURES, Range, Topology
 from datamodules.graphs.problem import Problem
 from datamodules.graphs.reading.sequences import to_nodes
 from datamodules.graphs.reading.values import value_of
-from datamodules.graphs.reading.verdict import Ambiguous, Steps, Verdict
-from datamodules.graphs.task import Drawn, Rationale, Task
-from datamodules.graphs.topology import STRUCTURES, Range, Topology
+from datamodules.graphs.reading.verdict import Ambiguous, StepCheck, Verdict
+from datamodules.graphs.task import DrawnGraph, GraphTask, Rationale
 from datamodules.graphs.wording.wording import Wording
 
 FLOW = r"\b(?:answer|(?:max(?:imum|imal)?\.? |total |the )flow(?: value)?|value of the flow)"
@@ -23,7 +23,7 @@ SIZES = Range(3, 25, 14)
 Flow = dict[tuple[int, int], Decimal]
 
 
-class MaxFlow(Task):
+class MaxFlow(GraphTask):
     """Maximum flow; the value counts."""
 
     is_directed = True
@@ -46,7 +46,7 @@ class MaxFlow(Task):
     answer_format = "End with a sentence of this form: The maximum flow is {number}."
 
     @override
-    def draw(self, topology: Topology, rng: Random) -> Drawn | None:
+    def draw(self, topology: Topology, rng: Random) -> DrawnGraph | None:
         num, density = topology.nodes.draw_whole(rng), topology.density.draw(rng)
         nodes = rng.sample(range(num), num)
         arcs = topology.pairs(nodes, density, rng)
@@ -61,7 +61,7 @@ class MaxFlow(Task):
         while todo:
             todo = sorted({b for a in todo for b in after[a]} - reached)
             reached.update(todo)
-        return Drawn(num, arcs, (start, rng.choice(sorted(reached - {start}))))
+        return DrawnGraph(num, arcs, (start, rng.choice(sorted(reached - {start}))))
 
     @override
     def answer(self, problem: Problem) -> str:
@@ -93,7 +93,7 @@ class MaxFlow(Task):
         return "right" if value == best else "suboptimal" if 0 <= value < best else "infeasible"
 
     @override
-    def steps(self, problem: Problem, text: str) -> Steps:
+    def steps(self, problem: Problem, text: str) -> StepCheck:
         """Each arc must bear what is sent over it, once; what enters a node must leave it."""
         sent, num, num_right = Flow(), 0, 0
         for first, told, second in SEND.findall(text):
@@ -108,7 +108,7 @@ class MaxFlow(Task):
             sent[arc] = amount
         holds = num == num_right and conserved(problem, sent)
         is_whole = holds and net(problem.asked[1], sent) == maximum_flow(problem)[0]
-        return Steps(num, num_right, is_whole and self.judge(problem, text) == "right")
+        return StepCheck(num, num_right, is_whole and self.judge(problem, text) == "right")
 
     @override
     def marks(self, problem: Problem, text: str) -> list[tuple[int, int]]:

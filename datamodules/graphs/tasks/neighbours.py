@@ -6,13 +6,13 @@ from typing import ClassVar
 
 from typing_extensions import override
 
+from datamodules.graphs.draw.topology import STRUCTURES, Topology
 from datamodules.graphs.problem import Problem
 from datamodules.graphs.reading.sequences import nodes_of, to_nodes
 from datamodules.graphs.reading.text import says
-from datamodules.graphs.reading.verdict import Ambiguous, Steps, Verdict
-from datamodules.graphs.task import Drawn, Rationale, Task
+from datamodules.graphs.reading.verdict import Ambiguous, StepCheck, Verdict
+from datamodules.graphs.task import DrawnGraph, GraphTask, Rationale
 from datamodules.graphs.tasks.connectivity import Connectivity
-from datamodules.graphs.topology import STRUCTURES, Topology
 from datamodules.graphs.wording.wording import Wording
 
 QUESTION = "Which nodes are joined to node {s}?"
@@ -21,7 +21,7 @@ HAS = re.compile(r"(\w+) has ([^.]+)\.")
 NOTHING = re.compile(r"\bjoined to no (?:node|one|other)\b|\bto nothing\b", re.I)
 
 
-class Neighbours(Task):
+class Neighbours(GraphTask):
     """The neighbours of a node; their order does not count."""
 
     num_asked = 1
@@ -41,12 +41,14 @@ class Neighbours(Task):
     answer_format = "End with a sentence of this form: It is joined to {nodes}."
 
     @override
-    def draw(self, topology: Topology, rng: Random) -> Drawn | None:
+    def draw(self, topology: Topology, rng: Random) -> DrawnGraph | None:
         num, density = topology.nodes.draw_whole(rng), topology.density.draw(rng)
         pairs = topology.pairs(rng.sample(range(num), num), density, rng)
         if not pairs or not topology.accepts(num, pairs):
             return None
-        return Drawn(num, pairs, (rng.choice(sorted({node for pair in pairs for node in pair})),))
+        return DrawnGraph(
+            num, pairs, (rng.choice(sorted({node for pair in pairs for node in pair})),)
+        )
 
     @override
     def answer(self, problem: Problem) -> str:
@@ -78,12 +80,12 @@ class Neighbours(Task):
         return "right" if sorted(said) == sorted(wanted) else "wrong"
 
     @override
-    def steps(self, problem: Problem, text: str) -> Steps:
+    def steps(self, problem: Problem, text: str) -> StepCheck:
         """Each node must have exactly the neighbours that are listed."""
         listed = HAS.findall(text)
         num_right = sum(self._holds(problem, *one) for one in listed)
         is_whole = num_right == len(listed)
-        return Steps(len(listed), num_right, is_whole and self.judge(problem, text) == "right")
+        return StepCheck(len(listed), num_right, is_whole and self.judge(problem, text) == "right")
 
     def _holds(self, problem: Problem, name: str, near: str) -> bool:
         node, others = to_nodes(name, problem.names), to_nodes(near, problem.names)

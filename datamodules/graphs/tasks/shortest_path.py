@@ -8,14 +8,14 @@ from typing import ClassVar
 
 from typing_extensions import override
 
+from datamodules.graphs.draw.topology import STRUCTURES, Topology
 from datamodules.graphs.problem import Problem
 from datamodules.graphs.reading.sequences import read_nodes, to_nodes
 from datamodules.graphs.reading.text import says
 from datamodules.graphs.reading.values import value_of
-from datamodules.graphs.reading.verdict import Ambiguous, Steps, Verdict
+from datamodules.graphs.reading.verdict import Ambiguous, StepCheck, Verdict
 from datamodules.graphs.search import settled, shortest
-from datamodules.graphs.task import Drawn, Rationale, Task
-from datamodules.graphs.topology import STRUCTURES, Topology
+from datamodules.graphs.task import DrawnGraph, GraphTask, Rationale
 from datamodules.graphs.wording.wording import Wording
 
 QUESTION = "What is the shortest path from node {s} to node {t}, and how long is it?"
@@ -40,7 +40,7 @@ LONGEST = 7
 """Nodes of such a path, at most."""
 
 
-class ShortestPath(Task):
+class ShortestPath(GraphTask):
     """Shortest paths; any of several counts."""
 
     is_weighted = True
@@ -79,7 +79,7 @@ class ShortestPath(Task):
     )
 
     @override
-    def draw(self, topology: Topology, rng: Random) -> Drawn | None:
+    def draw(self, topology: Topology, rng: Random) -> DrawnGraph | None:
         num, density = topology.nodes.draw_whole(rng), topology.density.draw(rng)
         pairs = topology.pairs(rng.sample(range(num), num), density, rng)
         if not pairs or not topology.accepts(num, pairs):
@@ -93,7 +93,7 @@ class ShortestPath(Task):
         while todo:
             todo = sorted({b for a in todo for b in near[a]} - reached)
             reached.update(todo)
-        return Drawn(num, pairs, (start, rng.choice(sorted(reached - {start}))))
+        return DrawnGraph(num, pairs, (start, rng.choice(sorted(reached - {start}))))
 
     @override
     def answer(self, problem: Problem) -> str:
@@ -147,11 +147,11 @@ class ShortestPath(Task):
         return judged(problem, path, length, best[1])
 
     @override
-    def steps(self, problem: Problem, text: str) -> Steps:
+    def steps(self, problem: Problem, text: str) -> StepCheck:
         is_right = self.judge(problem, text) == "right"
         if found := ALTERNATIVE.findall(text):
             num_right = sum(holds(problem, *one) for one in found)
-            return Steps(len(found), num_right, False)  # no list of some paths proves a minimum
+            return StepCheck(len(found), num_right, False)  # no list of some paths proves a minimum
         return settle_steps(problem, text, is_right)
 
     @override
@@ -217,7 +217,7 @@ def holds(problem: Problem, nodes: str, weights: str, total: str) -> bool:
     return own == told and problem.graph.length(path) == Decimal(total)
 
 
-def settle_steps(problem: Problem, text: str, is_right: bool) -> Steps:
+def settle_steps(problem: Problem, text: str, is_right: bool) -> StepCheck:
     """Steps of Dijkstra's search: each settles a nearest open node, over a node settled before."""
     graph, (start, end) = problem.graph, problem.asked
     distance, num, num_right = {start: Decimal(0)}, 0, 0
@@ -243,7 +243,7 @@ def settle_steps(problem: Problem, text: str, is_right: bool) -> Steps:
         if is_new and is_true and own is not None:
             distance[node] = own
     ends = end in distance or graph.reached(start) == set(distance)
-    return Steps(num, num_right, is_right and ends and num == num_right)
+    return StepCheck(num, num_right, is_right and ends and num == num_right)
 
 
 TASK = ShortestPath()

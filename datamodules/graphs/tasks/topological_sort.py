@@ -7,13 +7,13 @@ from typing import ClassVar
 
 from typing_extensions import override
 
+from datamodules.graphs.draw.topology import STRUCTURES, Range, Topology
 from datamodules.graphs.problem import Problem
 from datamodules.graphs.reading.sequences import nodes_of, to_nodes
 from datamodules.graphs.reading.text import says
-from datamodules.graphs.reading.verdict import Ambiguous, Steps, Verdict
+from datamodules.graphs.reading.verdict import Ambiguous, StepCheck, Verdict
 from datamodules.graphs.search import topological
-from datamodules.graphs.task import Drawn, Rationale, Task
-from datamodules.graphs.topology import STRUCTURES, Range, Topology
+from datamodules.graphs.task import DrawnGraph, GraphTask, Rationale
 from datamodules.graphs.wording.wording import Wording
 
 ORDER = r"\b(?:order(?:ing)?|sort(?:ing)?|sequence|answer|solution)(?: of (?:the )?nodes)?"
@@ -22,7 +22,7 @@ TAKE = re.compile(r"(\w+) waits for nothing( more)?\.")
 DENSITY = Range(0.03, 0.9, 0.24)
 
 
-class TopologicalSort(Task):
+class TopologicalSort(GraphTask):
     """Topological sorting; any valid order counts."""
 
     is_directed = True
@@ -54,13 +54,13 @@ class TopologicalSort(Task):
     answer_format = "End with a sentence of this form: One possible order is {nodes joined by ->}."
 
     @override
-    def draw(self, topology: Topology, rng: Random) -> Drawn | None:
+    def draw(self, topology: Topology, rng: Random) -> DrawnGraph | None:
         num, density = topology.nodes.draw_whole(rng), topology.density.draw(rng)
         nodes = rng.sample(range(num), num)
         place = {node: place for place, node in enumerate(nodes)}
         pairs = topology.pairs(nodes, density, rng)
         arcs = [(a, b) if place[a] < place[b] else (b, a) for a, b in pairs]
-        return Drawn(num, arcs) if arcs and topology.accepts(num, arcs) else None
+        return DrawnGraph(num, arcs) if arcs and topology.accepts(num, arcs) else None
 
     @override
     def answer(self, problem: Problem) -> str:
@@ -102,7 +102,7 @@ class TopologicalSort(Task):
         return nodes_of(TAKE.sub("", text), problem.names, ORDER)
 
     @override
-    def steps(self, problem: Problem, text: str) -> Steps:
+    def steps(self, problem: Problem, text: str) -> StepCheck:
         """Each node that is taken must wait for none that was not taken before."""
         before = [
             {edge.a for edge in problem.graph.edges if edge.b == node}
@@ -115,7 +115,7 @@ class TopologicalSort(Task):
             num_right += is_free and bool(before[node]) == bool(more)
             taken.append(node)
         is_whole = num_right == len(taken) and self._order(problem, text) == tuple(taken)
-        return Steps(len(taken), num_right, is_whole and self.judge(problem, text) == "right")
+        return StepCheck(len(taken), num_right, is_whole and self.judge(problem, text) == "right")
 
     @override
     def marks(self, problem: Problem, text: str) -> list[tuple[int, int]]:

@@ -145,7 +145,7 @@ def test_a_problem_in_words_is_recognised_and_other_texts_are_asked_as_they_are(
 
 
 def test_a_user_brings_a_wording_of_his_own():
-    of = Distribution(form="configs/nlgift/wordings/buses.yaml", structure="small")
+    of = Distribution(form="assets/graph_wordings/buses.yaml", structure="small")
     problem = of.problem(0, "test", 0)
     text = of.prompt(problem)
     assert "A bus runs between" in text

@@ -8,7 +8,7 @@ drawn with. Different graphs of one hash only fall into the same split together.
 import hashlib
 from typing import Literal
 
-from datamodules.graphs.topology import Pair
+from datamodules.graphs.draw.topology import Pair
 
 Split = Literal["train", "validate", "test"]
 SHARES: dict[Split, float] = {"train": 0.5, "validate": 0.2, "test": 0.3}

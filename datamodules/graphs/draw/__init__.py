@@ -1,0 +1,1 @@
+"""Random graphs: topologies, weights, and the split that a graph belongs to."""
