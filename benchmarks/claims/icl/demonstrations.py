@@ -42,7 +42,7 @@ Found = Mapping[str, float]
 def demonstrations(bench: Bench) -> None:
     """Three models, each before and after training on supportive and on random documents."""
     tokenizer = AutoTokenizer.from_pretrained(WORDS)
-    asking = Asking(tokenizer, 40 if bench.quick else 400)
+    asking = Inquiry(tokenizer, 40 if bench.quick else 400)
     found: dict[str, list[list[Found]]] = {name: [] for name in MODELS}
     for seed in SEEDS[:1] if bench.quick else SEEDS:
         model = theta_0(seed, 10 if bench.quick else 1500)
@@ -57,7 +57,7 @@ def demonstrations(bench: Bench) -> None:
 
 
 def continued(
-    bench: Bench, seed: int, model: LanguageModel, tokenizer: Any, asking: "Asking"
+    bench: Bench, seed: int, model: LanguageModel, tokenizer: Any, asking: "Inquiry"
 ) -> dict[str, list[Found]]:
     """What training on the selected and on random documents leads to, in several orders."""
     num, orders = (400, 1) if bench.quick else (NUM, ORDERS)
@@ -78,7 +78,7 @@ def continued(
     }
 
 
-class Asking:
+class Inquiry:
     """What is asked of a model.
 
     Args:
