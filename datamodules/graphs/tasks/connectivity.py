@@ -31,7 +31,7 @@ NO = re.compile(
     r"\bno path between\b|\ba path does(?: not|n't) exist\b",
     re.I,
 )
-EDGE = re.compile(r"(\w+) is connected to (\w+)\.")
+EDGE = re.compile(r"\b(\w+) is connected to (\w+)\.")
 REACH = re.compile(r"From (\w+) we reach ([^.]+)\.")
 NOTHING = "nothing new"
 

@@ -23,7 +23,7 @@ NO = re.compile(
     re.I,
 )
 REMOVE = re.compile(r"Remove (\w+)\.")
-ROUND = re.compile(r"(\w+(?: -> \w+)+) goes round\.")
+ROUND = re.compile(r"\b(\w+(?: -> \w+)+) goes round\.")
 
 
 class Cycle(GraphTask):

@@ -30,9 +30,9 @@ NO_PATH = re.compile(
     r"\bthere is no path\b(?! shorter)|\bno path exists\b|\bcannot be reached\b", re.I
 )
 NONE = "There is no path."
-SETTLE = re.compile(r"(\w+) at (\d+(?:\.\d+)?) after (\w+)\.(?!\d)")
+SETTLE = re.compile(r"\b(\w+) at (\d+(?:\.\d+)?) after (\w+)\.(?!\d)")
 ALTERNATIVE = re.compile(
-    r"(\w+(?: -> \w+)+) takes ([\d.]+(?: \+ [\d.]+)*) = (\d+(?:\.\d+)?)\.(?!\d)"
+    r"\b(\w+(?: -> \w+)+) takes ([\d.]+(?: \+ [\d.]+)*) = (\d+(?:\.\d+)?)\.(?!\d)"
 )
 MOST = 4
 """Other paths that a short rationale tells, at most."""

@@ -18,7 +18,7 @@ from datamodules.graphs.wording.wording import Wording
 
 ORDER = r"\b(?:order(?:ing)?|sort(?:ing)?|sequence|answer|solution)(?: of (?:the )?nodes)?"
 NO_ORDER = re.compile(r"\bno (?:such |valid |possible |topological )?(?:order|sort)", re.I)
-TAKE = re.compile(r"(\w+) waits for nothing( more)?\.")
+TAKE = re.compile(r"\b(\w+) waits for nothing( more)?\.")
 DENSITY = Range(0.03, 0.9, 0.24)
 
 
