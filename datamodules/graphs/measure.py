@@ -83,6 +83,9 @@ class GraphReward:
         part: Of the reward, earned by steps.
     """
 
+    labels = VERDICTS
+    """What answers are counted by."""
+
     def __init__(self, steps: Literal["nothing", "share"] = "nothing", part: float = 0.5):
         if not 0 <= part <= 1:
             raise ValueError(f"part must lie in [0, 1], got {part}")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from datamodules.graphs.code import GraphCode
 from datamodules.graphs.conversations import GraphConversations
 from datamodules.graphs.distribution import Distribution
 from datamodules.graphs.inputs import GraphFile, question_of
@@ -164,3 +165,10 @@ def test_a_wording_that_cannot_be_read_back_is_refused(tmp_path: Path):
     bad.write_text("line: [1]\n")
     with pytest.raises(ValueError, match="a wording is a table of texts"):
         Distribution(form=str(bad))
+
+
+def test_programs_print_what_python_prints(capsys):
+    for index in range(20):
+        asked, printed = GraphCode(20, seed=3).program(index)
+        exec(asked.partition("\n")[2])
+        assert capsys.readouterr().out.strip() == printed
