@@ -2,14 +2,23 @@
 
 1. The checkers accept no wrong answer and refuse no right one, of at least 10,000 planted answers a
    task; NLGraph's own answers are right where they are.
+2. What models learn transfers along the semantic, numerical, structural and reasoning axes
+   (2406.15992, sec. 4): a part each.
+3. Code, own right answers and preferences help beyond plain tuning (its sec. 5).
 """
 
 from collections.abc import Callable
 
 from benchmarks.bench.harness import Bench, run
 from benchmarks.claims.nlgift.audit import audit
+from benchmarks.claims.nlgift.grids import SMALLER, part_of
+from benchmarks.claims.nlgift.strategies import strategies
 
-PARTS: dict[str, Callable[[Bench], None]] = {"audit": audit}
+PARTS: dict[str, Callable[[Bench], None]] = {
+    "audit": audit,
+    **{name: part_of(name) for name in SMALLER},
+    "strategies": strategies,
+}
 """What may run alone; a part is a function that adds its rows."""
 
 

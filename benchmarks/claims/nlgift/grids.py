@@ -91,7 +91,7 @@ def run(grid: Grid, name: str, bench: Bench) -> None:
         accuracy = found["connectivity"]["accuracy"]
         own = [float(row[row["trained_on"]]) for row in accuracy if row["trained_on"] in row]
         bench.row(
-            1,
+            2,
             "connectivity, tested as trained, mean of four forms",
             fmean(own),
             0.95,

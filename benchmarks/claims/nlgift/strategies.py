@@ -192,7 +192,7 @@ def policy(start: Start, steps: str, *overrides: str) -> Configured:
 def swapped(
     start: Start, model: dict[str, Any], data: dict[str, Any], *overrides: str
 ) -> Configured:
-    """A run of another system and other data, as a file that stands on no `base.yaml` but the first."""
+    """A run of another system and other data, described by a file of its own."""
     import yaml
 
     file = start.work / "run.yaml"
