@@ -5,6 +5,7 @@
 2. What models learn transfers along the semantic, numerical, structural and reasoning axes
    (2406.15992, sec. 4): a part each.
 3. Code, own right answers and preferences help beyond plain tuning (its sec. 5).
+4. No shortcut tells whether two nodes are connected, or whether there is a cycle.
 """
 
 from collections.abc import Callable
@@ -12,10 +13,12 @@ from collections.abc import Callable
 from benchmarks.bench.harness import Bench, run
 from benchmarks.claims.nlgift.audit import audit
 from benchmarks.claims.nlgift.grids import SMALLER, part_of
+from benchmarks.claims.nlgift.shortcuts import shortcuts
 from benchmarks.claims.nlgift.strategies import strategies
 
 PARTS: dict[str, Callable[[Bench], None]] = {
     "audit": audit,
+    "shortcuts": shortcuts,
     **{name: part_of(name) for name in SMALLER},
     "strategies": strategies,
 }

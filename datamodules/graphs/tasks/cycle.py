@@ -1,4 +1,8 @@
-"""Is there a cycle? Undirected; both answers have the same numbers of nodes and edges."""
+"""Is there a cycle? Undirected; both answers have the same numbers of nodes and edges.
+
+They have the same degrees too: a graph with a cycle is a forest whose edges have been rewired, and
+a coin says which of the two is asked about.
+"""
 
 import re
 from random import Random
@@ -7,7 +11,7 @@ from typing import ClassVar
 from typing_extensions import override
 
 from datamodules.graphs.draw.topology import STRUCTURES, Pair, Topology
-from datamodules.graphs.graph import Graph
+from datamodules.graphs.graph import Edge, Graph
 from datamodules.graphs.problem import Problem
 from datamodules.graphs.reading.sequences import to_nodes
 from datamodules.graphs.reading.verdict import Ambiguous, StepCheck, Verdict
@@ -24,6 +28,8 @@ NO = re.compile(
 )
 REMOVE = re.compile(r"Remove (\w+)\.")
 ROUND = re.compile(r"\b(\w+(?: -> \w+)+) goes round\.")
+SWAPS = 4
+"""Times the number of edges: swaps before a forest is given up."""
 
 
 class Cycle(GraphTask):
@@ -48,12 +54,11 @@ class Cycle(GraphTask):
     @override
     def draw(self, topology: Topology, rng: Random) -> DrawnGraph | None:
         num = topology.nodes.draw_whole(rng)
-        if num < 4:
+        if num < 5:
             return None
-        wanted = rng.randint(3, num - 1)
-        return DrawnGraph(
-            num, forest(num, wanted, rng) if rng.random() < 0.5 else cyclic(num, wanted, rng)
-        )
+        trees = forest(num, rng.randint(3, num - 1), rng)
+        twin = rewired(num, trees, rng)
+        return None if twin is None else DrawnGraph(num, rng.choice([trees, twin]))
 
     @override
     def answer(self, problem: Problem) -> str:
@@ -114,18 +119,22 @@ def forest(num: int, wanted: int, rng: Random) -> list[Pair]:
     return found
 
 
-def cyclic(num: int, wanted: int, rng: Random) -> list[Pair]:
-    """So many edges, some of which make a cycle."""
-    length = rng.randint(3, wanted)
-    ring = rng.sample(range(num), length)
-    found = [(a, b) for a, b in zip(ring, [*ring[1:], ring[0]], strict=True)]
-    known = {frozenset(pair) for pair in found}
-    while len(found) < wanted:
-        a, b = rng.sample(range(num), 2)
-        if frozenset((a, b)) not in known:
-            known.add(frozenset((a, b)))
-            found.append((a, b))
-    return found
+def rewired(num: int, pairs: list[Pair], rng: Random) -> list[Pair] | None:
+    """Edges of the same degrees, some of which make a cycle; None if none are found.
+
+    Two edges at a time exchange an end.
+    """
+    found, known = [*pairs], {frozenset(pair) for pair in pairs}
+    for count in range(SWAPS * len(pairs)):
+        i, j = rng.sample(range(len(found)), 2)
+        (a, b), (c, d) = found[i], rng.choice([found[j], found[j][::-1]])
+        new = {frozenset((a, d)), frozenset((c, b))}
+        if len({a, b, c, d}) == 4 and not new & known:
+            known = (known - {frozenset((a, b)), frozenset((c, d))}) | new
+            found[i], found[j] = (a, d), (c, b)
+        if count >= len(pairs) and core(Graph(num, tuple(Edge(*pair) for pair in found))):
+            return found
+    return None
 
 
 def leaves(graph: Graph) -> list[int]:

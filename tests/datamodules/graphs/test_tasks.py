@@ -12,6 +12,7 @@ from datamodules.graphs.draw.splits import graph_hash, split_of
 from datamodules.graphs.graph import Edge, Graph
 from datamodules.graphs.problem import Problem, from_json
 from datamodules.graphs.task import find_task, task_names
+from datamodules.graphs.tasks.cycle import forest, rewired
 
 EVERY = [(task, structure) for task in task_names() for structure in find_task(task).topologies]
 
@@ -86,6 +87,17 @@ def test_answers_about_connectivity_are_balanced_within_equal_degrees():
     for degrees in {(1, 1), (1, 2), (2, 2)}:
         yes, no = (said[degrees, f"The answer is {word}."] for word in ("yes", "no"))
         assert abs(yes - no) < 3 * (yes + no) ** 0.5
+
+
+def test_a_cycle_is_asked_of_graphs_with_the_degrees_of_a_forest():
+    rng = Random(0)
+    for num in (5, 8, 12):
+        trees = forest(num, num - 1, rng)
+        twin = rewired(num, trees, rng)
+        if twin is not None:
+            assert not nx.is_forest(nx.Graph(twin))
+            assert Counter(sum(trees, ())) == Counter(sum(twin, ()))
+            assert len({frozenset(pair) for pair in twin}) == len(trees)
 
 
 def test_a_split_follows_from_the_graph_alone():
