@@ -210,6 +210,7 @@ def sample(start: Start) -> None:
     run = policy(start, "nothing")
     run.model.trainer = run.trainer
     run.datamodule.trainer = run.trainer
+    run.datamodule.setup("predict")
     run.model.configure_model()
     run.model.eval()
     for _ in run.model.rejection_sample(run.datamodule, start.work / "sampled", 1.0):
