@@ -61,8 +61,8 @@ class GraphConversations(SyntheticText, ConversationSource):
 
     @override
     def fingerprint(self) -> str:
-        told = [asdict(self.of), self.of.behaviour, self.split, self.answers]
-        return json.dumps([super().fingerprint(), *told])
+        options = [asdict(self.of), self.of.behaviour, self.split, self.answers]
+        return json.dumps([super().fingerprint(), *options])
 
     @override
     def text(self, index: int) -> str:

@@ -42,7 +42,7 @@ class Distribution:
 
     Attributes:
         task: Name of the task, a module of `datamodules.graphs.tasks`.
-        form: How graphs are told: a form of the task, or a YAML file with a `Wording`.
+        form: How graphs are described: a form of the task, or a YAML file with a `Wording`.
         numbers: Range of the weights, where the task has some.
         structure: Distribution of the graphs.
         order: Of the edges in the text.
@@ -81,7 +81,7 @@ class Distribution:
 
     @property
     def wording(self) -> Wording:
-        """How graphs are told."""
+        """How graphs are described."""
         return find_wording(self.solver.wordings, self.form, self.task)
 
     @property
@@ -116,11 +116,11 @@ class Distribution:
 
     def prompt(self, problem: Problem) -> str:
         """A problem in words."""
-        told = self.wording.write(problem)
+        text = self.wording.write(problem)
         if self.ask == "plain":
-            return told
+            return text
         wanted = self.solver.answer_format
-        return f"{told}\n{STEPS if self.ask == 'steps' else ''}{wanted}"
+        return f"{text}\n{STEPS if self.ask == 'steps' else ''}{wanted}"
 
     def response(self, problem: Problem, seed: int, index: int) -> str:
         """What a model is to write."""
@@ -129,12 +129,12 @@ class Distribution:
 
     @cached_property
     def behaviour(self) -> str:
-        """A hash of what it draws, tells and answers: another one means other problems."""
-        told = [json.dumps(asdict(self))]
+        """A hash of what it draws, asks and answers: another one means other problems."""
+        lines = [json.dumps(asdict(self))]
         for index in range(PROBES):
             problem = self.problem(0, "train", index)
-            told += [self.prompt(problem), self.response(problem, 0, index)]
-        return hashlib.sha256("\n".join(told).encode()).hexdigest()[:12]
+            lines += [self.prompt(problem), self.response(problem, 0, index)]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
     def __iter__(self) -> Iterator[str]:
         """Options that differ from the usual ones, for names."""

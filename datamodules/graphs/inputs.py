@@ -112,13 +112,13 @@ class GraphFile:
             raise ValueError(f"{path} has no node")
         return in_order(names), edges
 
-    def _weight(self, told: object, is_weighted: bool, where: str) -> Decimal | None:
+    def _weight(self, given: object, is_weighted: bool, where: str) -> Decimal | None:
         if not is_weighted:
             return None
         try:
-            return Decimal(str(told))
+            return Decimal(str(given))
         except InvalidOperation:
-            raise ValueError(f"{where}: {self.task} needs a weight, got {told!r}") from None
+            raise ValueError(f"{where}: {self.task} needs a weight, got {given!r}") from None
 
 
 def in_order(names: Any) -> tuple[str, ...]:

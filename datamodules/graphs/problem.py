@@ -41,9 +41,9 @@ class Problem:
     def to_json(self) -> str:
         """As a text, for a field of a question or a column."""
         graph = {"nodes": self.graph.num_nodes, "edges": [*self.graph.rows()]}
-        told: dict[str, Any] = {"task": self.task, "directed": self.graph.is_directed, **graph}
-        told |= {"asked": list(self.asked), "names": list(self.names)}
-        return json.dumps(told)
+        fields: dict[str, Any] = {"task": self.task, "directed": self.graph.is_directed, **graph}
+        fields |= {"asked": list(self.asked), "names": list(self.names)}
+        return json.dumps(fields)
 
 
 def from_json(text: str) -> Problem:
@@ -53,9 +53,9 @@ def from_json(text: str) -> Problem:
         ValueError: The text is no problem.
     """
     try:
-        told = json.loads(text)
-        graph = from_rows(told["nodes"], told["edges"], told["directed"])
-        return Problem(told["task"], graph, tuple(told["asked"]), tuple(told["names"]))
+        fields = json.loads(text)
+        graph = from_rows(fields["nodes"], fields["edges"], fields["directed"])
+        return Problem(fields["task"], graph, tuple(fields["asked"]), tuple(fields["names"]))
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"no graph problem: {error!r} in {text[:80]}") from error
 

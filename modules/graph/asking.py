@@ -94,8 +94,8 @@ class AskedLM(CausalLM):
             for index, text in zip(chosen, texts, strict=True):
                 said = self.checker.check(questions[index].fields, text)
                 number = index * self.num_ranks + self.global_rank
-                told = {"id": questions[index].id, "set": questions[index].fields.get("set", "")}
-                yield told | {"number": number, **said, "text": text}
+                known = {"id": questions[index].id, "set": questions[index].fields.get("set", "")}
+                yield known | {"number": number, **said, "text": text}
 
     def findings(self) -> dict[str, Any]:
         """All answers, as `answers.jsonl`."""

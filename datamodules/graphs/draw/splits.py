@@ -41,12 +41,12 @@ def graph_hash(num_nodes: int, pairs: list[Pair], is_directed: bool) -> str:
         for node in range(num_nodes)
     ]
     for _ in range(ROUNDS):
-        told = [
+        combined = [
             f"{label[node]}>{sorted(label[other] for other in after[node])}"
             + (f"<{sorted(label[other] for other in before[node])}" if is_directed else "")
             for node in range(num_nodes)
         ]
-        label = [digest(one) for one in told]
+        label = [digest(one) for one in combined]
     return digest(f"{num_nodes} {is_directed} {sorted(label)}")
 
 

@@ -18,7 +18,7 @@ from datamodules.graphs.wording.wording import Wording
 
 QUESTION = "What is the weight between node {s} and node {t}?"
 EDGE = re.compile(r"(\w+) to (\w+) is (\d+(?:\.\d+)?)\.(?!\d)")
-SAID = r"\b(?:answer|(?:its|the) (?:weight|distance))\b"
+SAID = r"\b(?:answer|weighs|(?:its|the) (?:weight|distance))\b"
 
 
 class EdgeWeight(GraphTask):
@@ -39,7 +39,7 @@ class EdgeWeight(GraphTask):
         for form, one in ShortestPath.wordings.items()
     }
     topologies: ClassVar = STRUCTURES
-    answer_format = "End with a sentence of this form: Its weight is {number}."
+    answer_format = "End with a sentence of this form: {node} to {node} weighs {number}."
 
     @override
     def draw(self, topology: Topology, rng: Random) -> DrawnGraph | None:
@@ -52,15 +52,16 @@ class EdgeWeight(GraphTask):
 
     @override
     def answer(self, problem: Problem) -> str:
-        return f"Its weight is {problem.graph.weight_of[problem.asked[0], problem.asked[1]]}."
+        a, b = problem.asked
+        return f"{problem.names[a]} to {problem.names[b]} weighs {problem.graph.weight_of[a, b]}."
 
     @override
     def rationale(self, problem: Problem, kind: Rationale, rng: Random) -> str:
-        """All edges with their weights, whatever the form of the question."""
+        """All edges with their weights, in any order, whatever the form of the question."""
         if kind == "short":
             return ""
-        names = problem.names
-        return " ".join(f"{names[a]} to {names[b]} is {w}." for a, b, w in problem.graph.edges)
+        names, edges = problem.names, rng.sample(problem.graph.edges, len(problem.graph.edges))
+        return " ".join(f"{names[a]} to {names[b]} is {w}." for a, b, w in edges)
 
     @override
     def judge(self, problem: Problem, text: str) -> Verdict:

@@ -38,7 +38,7 @@ class Neighbours(GraphTask):
         for form, one in Connectivity.wordings.items()
     }
     topologies: ClassVar = STRUCTURES
-    answer_format = "End with a sentence of this form: It is joined to {nodes}."
+    answer_format = "End with a sentence of this form: {node} is joined to {nodes}."
 
     @override
     def draw(self, topology: Topology, rng: Random) -> DrawnGraph | None:
@@ -52,19 +52,22 @@ class Neighbours(GraphTask):
 
     @override
     def answer(self, problem: Problem) -> str:
-        near = problem.graph.after[problem.asked[0]]
-        return f"It is joined to {', '.join(problem.names[one] for one in near) or 'no node'}."
+        [node] = problem.asked
+        return f"{problem.names[node]} is joined to {self._near(problem, node) or 'no node'}."
 
     @override
     def rationale(self, problem: Problem, kind: Rationale, rng: Random) -> str:
-        """All neighbours of all nodes, node by node, whatever the form of the question."""
-        if kind == "short":
-            return ""
+        """All neighbours of all nodes, in any order of the nodes, whatever the form."""
+        nodes = [node for node, after in enumerate(problem.graph.after) if after]
+        rng.shuffle(nodes)
         return " ".join(
-            f"{name} has {', '.join(problem.names[b] for b in after)}."
-            for name, after in zip(problem.names, problem.graph.after, strict=True)
-            if after
+            f"{problem.names[node]} has {self._near(problem, node)}."
+            for node in nodes
+            if kind != "short"
         )
+
+    def _near(self, problem: Problem, node: int) -> str:
+        return ", ".join(problem.names[one] for one in problem.graph.after[node])
 
     @override
     def judge(self, problem: Problem, text: str) -> Verdict:

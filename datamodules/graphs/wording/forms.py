@@ -29,10 +29,10 @@ def find_wording(wordings: Mapping[str, Wording], form: str, task: str) -> Wordi
 
     if not Path(form).is_file():
         raise missing(form)
-    told = yaml.safe_load(Path(form).read_text(encoding="utf-8-sig"))
-    if not isinstance(told, dict) or not all(isinstance(one, str) for one in told.values()):
+    content = yaml.safe_load(Path(form).read_text(encoding="utf-8-sig"))
+    if not isinstance(content, dict) or not all(isinstance(one, str) for one in content.values()):
         raise ValueError(f"{form}: a wording is a table of texts, see `Wording`")
     try:
-        return Wording(**told)
+        return Wording(**content)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{form}: {error}") from error

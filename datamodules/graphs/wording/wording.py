@@ -71,10 +71,10 @@ class Wording:
     def write(self, problem: Problem) -> str:
         """The problem in words."""
         names = problem.names
-        told = {"nodes": ", ".join(names), "last": names[-1]}
+        fields = {"nodes": ", ".join(names), "last": names[-1]}
         asked = dict(zip("st", (names[node] for node in problem.asked), strict=False))
         lines = self.between_lines.join(self.lines(problem))
-        parts = [self.introduction.format(**told), lines, self.question.format(**asked)]
+        parts = [self.introduction.format(**fields), lines, self.question.format(**asked)]
         return "\n".join(part for part in parts if part)
 
     def lines(self, problem: Problem) -> Iterator[str]:
@@ -90,8 +90,8 @@ class Wording:
                 for b in graph.after[node]
             ]
             if near:
-                told = self.between_neighbours.join(near)
-                yield self.line.format(node=names[node], neighbours=told)
+                neighbours = self.between_neighbours.join(near)
+                yield self.line.format(node=names[node], neighbours=neighbours)
 
     # Read
 
@@ -133,10 +133,10 @@ class Wording:
         if not self.is_by_node:
             yield found["a"], found["b"], found.get("weight")
             return
-        for told in found["neighbours"].split(self.between_neighbours):
-            near = self._neighbour.fullmatch(told)
+        for text in found["neighbours"].split(self.between_neighbours):
+            near = self._neighbour.fullmatch(text)
             if near is None:
-                raise ValueError(f"no neighbour of this wording: {told[:80]!r}")
+                raise ValueError(f"no neighbour of this wording: {text[:80]!r}")
             yield found["node"], near["other"], near.groupdict().get("weight")
 
     def _names(self, head: dict[str, str], named: list[str]) -> tuple[str, ...]:
