@@ -17,7 +17,15 @@ from tests.fixtures.layers import CONFIGS, runs
 from tests.golden_runs import TRAINED, UNTRAINED, curve, one_thread
 
 GOLDEN = Path(__file__).parent / "golden"
-GRIDS = {"detector/domains", "detector/matrix", "icl/tiny_study"}
+GRIDS = {
+    "detector/domains",
+    "detector/matrix",
+    "icl/tiny_study",
+    "nlgift/numerical",
+    "nlgift/reasoning",
+    "nlgift/semantic",
+    "nlgift/structural",
+}
 """Runs of other configs."""
 QUICK = {"causal_lm/tiny", "lmfusion/tiny"}
 CURVES = [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in TRAINED]

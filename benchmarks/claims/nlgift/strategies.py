@@ -134,7 +134,7 @@ def plain(start: Start) -> Answers:
 
 def mixed_code(start: Start) -> Answers:
     """The same with small programs: two rows in seven, as the authors' 200 among 700."""
-    code = {"class_path": "datamodules.graphs.code.GraphCode"}
+    code = {"class_path": "datamodules.graphs.draw.code.GraphCode"}
     code |= {"init_args": {"num": 40 if start.quick else 2000, "weight": 0.4}}  # type: ignore[dict-item]
     return tuned(start, f"--data.init_args.more={json.dumps([code])}")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.graphs.code import GraphCode
+from datamodules.graphs.draw.code import GraphCode
 from datamodules.graphs.conversations import GraphConversations
 from datamodules.graphs.distribution import Distribution
 from datamodules.graphs.inputs import GraphFile, question_of
