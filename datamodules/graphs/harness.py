@@ -69,8 +69,8 @@ def export(source: QuestionSource, folder: Path, name: str, max_new_tokens: int 
     rows = [{"id": one.id, **one.fields, "reference": one.references[0]} for one in questions]
     file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
     version = questions[0].fields.get("set", source.name)
-    told = TASK.format(
+    content = TASK.format(
         name=name, file=json.dumps(str(file)), max_new_tokens=max_new_tokens, version=version
     )
-    (folder / f"{name}.yaml").write_text(told, encoding="utf-8")
+    (folder / f"{name}.yaml").write_text(content, encoding="utf-8")
     (folder / "check.py").write_text(CHECK, encoding="utf-8")

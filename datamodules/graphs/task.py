@@ -118,8 +118,8 @@ class GraphTask(ABC):
         """
         for form, wording in self.wordings.items():
             named = renamed(problem, wording)
-            told = wording.read(wording.write(named), self.name, self.is_directed)
-            assert same(named, told), f"{self.name}, {form}: {named} is read as {told}"
+            reread = wording.read(wording.write(named), self.name, self.is_directed)
+            assert same(named, reread), f"{self.name}, {form}: {named} is read as {reread}"
             for kind in ("none", "short", "search"):
                 text = self.response(named, kind, Random(0))
                 assert self.judge(named, text) == "right", f"{self.name}, {kind}: {text}"

@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.bench.harness import Bench
 from benchmarks.claims.nlgift.faults import contents, texts
 from benchmarks.claims.nlgift.nlgraph import nlgraph
-from benchmarks.claims.nlgift.truth import SOLUTIONS, Told, Truth
+from benchmarks.claims.nlgift.truth import SOLUTIONS, Content, Truth
 from benchmarks.claims.nlgift.wordings import Saying, wordings
 from datamodules.graphs.distribution import Distribution
 from datamodules.graphs.graph import Edge, Graph
@@ -54,10 +54,10 @@ def audit(bench: Bench) -> None:
     for task in SOLUTIONS:
         found = audited(task, QUICK if bench.quick else NUM)
         bench.details[task] = found
-        told = f"{task}, {found['wrong']} wrong and {found['right']} right answers"
-        bench.row(1, f"{told}: false accepts", found["false_accepts"], 0)
-        bench.row(1, f"{told}: false refusals", found["false_refusals"], 0)
-        bench.say(told)
+        content = f"{task}, {found['wrong']} wrong and {found['right']} right answers"
+        bench.row(1, f"{content}: false accepts", found["false_accepts"], 0)
+        bench.row(1, f"{content}: false refusals", found["false_refusals"], 0)
+        bench.say(content)
     file = Path(os.environ.get("TRAINER_DATA", "data")) / "nlgraph" / "nlgraph.parquet"
     if not file.is_file():
         bench.say(f"{file} is not there: NLGraph's answers are left out")
@@ -80,8 +80,8 @@ def audited(task: str, num: int) -> dict[str, Any]:
         counts[plant.is_right] += 1
         verdicts[f"{'right' if plant.is_right else 'wrong'}: {plant.kind}"][verdict] += 1
         if (verdict == "right") != plant.is_right:
-            told = {"kind": plant.kind, "text": plant.text, "verdict": verdict}
-            errors[plant.is_right].append(told | {"problem": plant.problem.to_json()})
+            content = {"kind": plant.kind, "text": plant.text, "verdict": verdict}
+            errors[plant.is_right].append(content | {"problem": plant.problem.to_json()})
         if counts.total() >= num:
             break
     return {
@@ -130,23 +130,23 @@ def special(task: str) -> Iterator[Problem]:
 def planted(problem: Problem, rng: Random) -> Iterator[Plant]:
     """Right answers in every wording, wrong ones in two each, and texts with none or several."""
     truth, saying = Truth(problem), Saying(problem, rng)
-    for number, told in enumerate(truth.solutions):
-        for name, wording in wordings(told).items():
+    for number, content in enumerate(truth.solutions):
+        for name, wording in wordings(content).items():
             yield Plant(
-                problem, f"{name}{', another' if number else ''}", wording(saying, told), True
+                problem, f"{name}{', another' if number else ''}", wording(saying, content), True
             )
-    wrong = list[Told]()
-    for kind, told in contents(saying, truth.solutions[0]):
-        if is_sayable(told):
-            is_right = truth.holds(told)
-            wrong += [] if is_right else [told]
-            for wording in rng.sample([*wordings(told).values()], 2):
-                yield Plant(problem, kind, wording(saying, told), is_right)
+    wrong = list[Content]()
+    for kind, content in contents(saying, truth.solutions[0]):
+        if is_sayable(content):
+            is_right = truth.holds(content)
+            wrong += [] if is_right else [content]
+            for wording in rng.sample([*wordings(content).values()], 2):
+                yield Plant(problem, kind, wording(saying, content), is_right)
     if wrong:
         for kind, text in texts(saying, truth.solutions[0], rng.choice(wrong)):
             yield Plant(problem, kind, text, False)
 
 
-def is_sayable(told: Told) -> bool:
+def is_sayable(content: Content) -> bool:
     """Whether words can tell it: a sequence has a node."""
-    return told.nodes is None or len(told.nodes) > 0
+    return content.nodes is None or len(content.nodes) > 0

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 
-from benchmarks.claims.nlgift.truth import Told
+from benchmarks.claims.nlgift.truth import Content
 from benchmarks.claims.nlgift.wordings import NONE, Saying, join, wordings, words_of
 
 RETRACTIONS = (
@@ -38,24 +38,24 @@ EMPTY = (
 # Other contents
 
 
-def contents(saying: Saying, told: Told) -> Iterator[tuple[str, Told]]:
+def contents(saying: Saying, wanted: Content) -> Iterator[tuple[str, Content]]:
     """Answers beside a right one, most of them wrong, with what was done to it."""
-    if told.said is not None:
-        yield "opposite", Told("no" if told.said == "yes" else "yes")
-    elif told.nodes is None:
-        yield from values(told) if told.value is not None else invented(saying)
+    if wanted.said is not None:
+        yield "opposite", Content("no" if wanted.said == "yes" else "yes")
+    elif wanted.nodes is None:
+        yield from values(wanted) if wanted.value is not None else invented(saying)
     else:
-        for name, nodes in sequences(saying, told.nodes):
-            yield name, replace(told, nodes=nodes)
-        if told.value is not None:
-            yield from values(told)
+        for name, nodes in sequences(saying, wanted.nodes):
+            yield name, replace(wanted, nodes=nodes)
+        if wanted.value is not None:
+            yield from values(wanted)
         if saying.problem.task in NONE:
-            yield "none", Told()
+            yield "none", Content()
 
 
-def values(told: Told) -> Iterator[tuple[str, Told]]:
+def values(wanted: Content) -> Iterator[tuple[str, Content]]:
     """Other values."""
-    value = told.value
+    value = wanted.value
     assert value is not None
     others = {
         "off by one": (value + 1, value - 1),
@@ -68,7 +68,7 @@ def values(told: Told) -> Iterator[tuple[str, Told]]:
     }
     for name, found in others.items():
         for one in found:
-            yield name, replace(told, value=plain(one))
+            yield name, replace(wanted, value=plain(one))
 
 
 def plain(value: Decimal) -> Decimal:
@@ -116,34 +116,34 @@ def foreign(names: tuple[str, ...]) -> tuple[str, ...]:
     return (free[0], "Zed", "7", "Q9")
 
 
-def invented(saying: Saying) -> Iterator[tuple[str, Told]]:
+def invented(saying: Saying) -> Iterator[tuple[str, Content]]:
     """Paths where there is none."""
     names = saying.problem.names
     value = Decimal(3) if saying.problem.task == "shortest_path" else None
     ends = tuple(names[node] for node in saying.problem.asked)
-    yield "invented", Told(nodes=ends or names, value=value)
-    yield "invented", Told(nodes=tuple(saying.rng.sample(names, len(names))), value=value)
-    yield "foreign", Told(nodes=(*names, str(len(names) + 3)), value=value)
+    yield "invented", Content(nodes=ends or names, value=value)
+    yield "invented", Content(nodes=tuple(saying.rng.sample(names, len(names))), value=value)
+    yield "foreign", Content(nodes=(*names, str(len(names) + 3)), value=value)
 
 
 # Texts
 
 
-def texts(saying: Saying, told: Told, wrong: Told) -> Iterator[tuple[str, str]]:
+def texts(saying: Saying, wanted: Content, wrong: Content) -> Iterator[tuple[str, str]]:
     """Texts that give no answer, two of them, or take the right one back.
 
     Args:
         saying: Puts answers into words.
-        told: A right answer.
+        wanted: A right answer.
         wrong: A wrong one.
     """
     rng = saying.rng
     for text in EMPTY:
         yield "empty", text
     yield "prefix", f"{saying.subject} is"
-    forms, others = wordings(told), wordings(wrong)
+    forms, others = wordings(wanted), wordings(wrong)
     for _ in range(4):
-        right = rng.choice([*forms.values()])(saying, told)
+        right = rng.choice([*forms.values()])(saying, wanted)
         other = rng.choice([*others.values()])(saying, wrong)
         yield "both", f"{right} {other}"
         yield "both", f"{other}\n{right}"
@@ -151,20 +151,20 @@ def texts(saying: Saying, told: Told, wrong: Told) -> Iterator[tuple[str, str]]:
         yield "taken back", f"{right} {rng.choice(RETRACTIONS)}"
         yield "taken back", f"{right} {rng.choice(RETRACTIONS)} {other}"
         yield "doubt", f"{right} Or maybe not."
-    plain_right = forms["plain"](saying, told)
+    plain_right = forms["plain"](saying, wanted)
     yield "question", plain_right.replace(".", "").strip() + "?"
     yield "denied", f"It is not true that {plain_right[0].lower()}{plain_right[1:]}"
-    yield from of_kind(saying, told, wrong)
+    yield from of_kind(saying, wanted, wrong)
 
 
-def of_kind(saying: Saying, told: Told, wrong: Told) -> Iterator[tuple[str, str]]:
+def of_kind(saying: Saying, wanted: Content, wrong: Content) -> Iterator[tuple[str, str]]:
     """What only answers of one kind are."""
-    if told.said is not None:
-        yield from doubtful_words(saying, told.said, wrong.said or "no")
-    elif told.nodes != wrong.nodes and len(told.nodes or ()) > 1 < len(wrong.nodes or ()):
-        yield from doubtful_sequences(saying, told, wrong)
-    if told.value is not None and wrong.value is not None and wrong.value != told.value:
-        yield from doubtful_values(saying, told, wrong.value)
+    if wanted.said is not None:
+        yield from doubtful_words(saying, wanted.said, wrong.said or "no")
+    elif wanted.nodes != wrong.nodes and len(wanted.nodes or ()) > 1 < len(wrong.nodes or ()):
+        yield from doubtful_sequences(saying, wanted, wrong)
+    if wanted.value is not None and wrong.value is not None and wrong.value != wanted.value:
+        yield from doubtful_values(saying, wanted, wrong.value)
 
 
 def doubtful_words(saying: Saying, said: str, other: str) -> Iterator[tuple[str, str]]:
@@ -183,11 +183,11 @@ def doubtful_words(saying: Saying, said: str, other: str) -> Iterator[tuple[str,
     yield "condition", f"If there is a {'path' if saying.problem.asked else 'cycle'}, we say so."
 
 
-def doubtful_values(saying: Saying, told: Told, other: Decimal) -> Iterator[tuple[str, str]]:
+def doubtful_values(saying: Saying, wanted: Content, other: Decimal) -> Iterator[tuple[str, str]]:
     """Two values, denials, bounds, and numbers of other kinds."""
-    value = told.value
-    start = "" if told.nodes is None else f"{saying.subject} is {join(told)}. "
-    subject = "Its length" if told.nodes is not None else saying.subject
+    value = wanted.value
+    start = "" if wanted.nodes is None else f"{saying.subject} is {join(wanted)}. "
+    subject = "Its length" if wanted.nodes is not None else saying.subject
     for a, b in ((value, other), (other, value)):
         for between in (" or ", " and ", ", ", "/", " to ", "-", "\n", " or maybe ", "; "):
             yield "both", f"{start}{subject} is {a}{between}{b}."
@@ -211,14 +211,16 @@ def doubtful_values(saying: Saying, told: Told, other: Decimal) -> Iterator[tupl
         yield "denied", f"{subject} is {bound} {value}."
     for behind in (",5", "..5", " * 2", " / 3", "x", "%", "e5", "^2", ".5.5", " hundred", " + "):
         yield "pieces", f"{subject} is {value}{behind}{2 if behind == ' + ' else ''}."
-    yield "words", f"{subject} is {words_of(replace(told, value=other))}."
-    yield "words", f"{subject} is {words_of(told)} {words_of(replace(told, value=other))}."
-    yield "words", f"{subject} is {words_of(told)} or {words_of(replace(told, value=other))}."
+    yield "words", f"{subject} is {words_of(replace(wanted, value=other))}."
+    yield "words", f"{subject} is {words_of(wanted)} {words_of(replace(wanted, value=other))}."
+    yield "words", f"{subject} is {words_of(wanted)} or {words_of(replace(wanted, value=other))}."
 
 
-def doubtful_sequences(saying: Saying, told: Told, wrong: Told) -> Iterator[tuple[str, str]]:
+def doubtful_sequences(
+    saying: Saying, wanted: Content, wrong: Content
+) -> Iterator[tuple[str, str]]:
     """Two sequences, denials, and sequences that break off."""
-    subject, right, other = saying.subject, join(told), join(wrong)
+    subject, right, other = saying.subject, join(wanted), join(wrong)
     for a, b in ((right, other), (other, right)):
         for between in (" or ", ", ", "; ", "\n", " or maybe ", " and ", ". Another one is ", ". "):
             yield "both", f"{subject} is {a}{between}{b}."
@@ -230,6 +232,6 @@ def doubtful_sequences(saying: Saying, told: Told, wrong: Told) -> Iterator[tupl
     yield "cut", f"{subject} is {right} ->"
     yield "cut", f"{subject} is {right} -> ..."
     yield "cut", f"{subject} is ... -> {right}"
-    edges = [*itertools.pairwise(told.nodes or ())]
+    edges = [*itertools.pairwise(wanted.nodes or ())]
     if len(edges) > 1:
         yield "edges", f"{subject} has the edges {', '.join(f'({b},{a})' for a, b in edges)}."

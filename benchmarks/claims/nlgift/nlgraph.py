@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from benchmarks.claims.nlgift.truth import Told, Truth
+from benchmarks.claims.nlgift.truth import Content, Truth
 from datamodules.graphs.graph import Edge, Graph
 from datamodules.graphs.problem import Problem
 from datamodules.graphs.task import find_task
@@ -68,28 +68,28 @@ def problem_of(task: str, text: str) -> Problem:
     Raises:
         ValueError: Its graph is not simple.
     """
-    told, question = text.split("\nQ: ")
-    edges = [Edge(int(a), int(b)) for a, b in BEFORE.findall(told)]
-    if weighted := WEIGHTED.findall(told):
+    description, question = text.split("\nQ: ")
+    edges = [Edge(int(a), int(b)) for a, b in BEFORE.findall(description)]
+    if weighted := WEIGHTED.findall(description):
         edges = [Edge(int(a), int(b), Decimal(w)) for a, b, w in weighted]
-    elif "(i,j)" in told:
-        edges = [Edge(int(a), int(b)) for a, b in PAIR.findall(told)]
+    elif "(i,j)" in description:
+        edges = [Edge(int(a), int(b)) for a, b in PAIR.findall(description)]
     asked = tuple(int(one) for one in re.findall(r"node (\d+)", question))
-    named = [int(one) for one in LAST.findall(told)]
+    named = [int(one) for one in LAST.findall(description)]
     last = max([*named, *asked, *(node for edge in edges for node in edge[:2])])
     graph = Graph(last + 1, tuple(edges), task in ("flow", "topology"))
     return Problem(TASKS[task], graph, asked, tuple(map(str, range(last + 1))))
 
 
-def told_by(task: str, answer: str) -> Told:
+def told_by(task: str, answer: str) -> Content:
     """What an answer of theirs says."""
     said = [one for one in SAID.findall(re.sub(r"from node \d+ to node \d+", "", answer))]
     if task in ("connectivity", "cycle"):
         is_no = re.search(r"\bno\b", answer, re.IGNORECASE)
-        return Told("no" if is_no else "yes")
+        return Content("no" if is_no else "yes")
     if task == "flow":
-        return Told(value=Decimal(said[0]))
+        return Content(value=Decimal(said[0]))
     if not said:
-        return Told()
+        return Content()
     value = Decimal(said[1]) if task == "shortest_path" else None
-    return Told(nodes=tuple(said[0].split(",")), value=value)
+    return Content(nodes=tuple(said[0].split(",")), value=value)

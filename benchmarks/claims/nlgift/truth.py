@@ -19,7 +19,7 @@ SCALE = 10
 
 
 @dataclass(frozen=True)
-class Told:
+class Content:
     """An answer before it is put into words; that there is no path is one without any part.
 
     Attributes:
@@ -46,16 +46,16 @@ class Truth:
         self.ends = [problem.names[node] for node in problem.asked]
 
     @cached_property
-    def solutions(self) -> list[Told]:
+    def solutions(self) -> list[Content]:
         """Up to three right answers, at least one."""
         return [*itertools.islice(SOLUTIONS[self.problem.task](self), 3)]
 
-    def holds(self, told: Told) -> bool:
+    def holds(self, content: Content) -> bool:
         """Whether an answer is right."""
-        if told.nodes is None:
-            return told in self.solutions
-        is_valid = VALID[self.problem.task](self, told.nodes)
-        return is_valid and (told.value is None or told.value == self.solutions[0].value)
+        if content.nodes is None:
+            return content in self.solutions
+        is_valid = VALID[self.problem.task](self, content.nodes)
+        return is_valid and (content.value is None or content.value == self.solutions[0].value)
 
     def is_walk(self, nodes: Sequence[str]) -> bool:
         """Whether there is an edge from each node to the next."""
@@ -74,40 +74,40 @@ def network_of(problem: Problem) -> Any:
     network = nx.DiGraph() if problem.graph.is_directed else nx.Graph()
     network.add_nodes_from(problem.names)
     for a, b, weight in problem.graph.edges:
-        told = {} if weight is None else {"weight": weight}
-        network.add_edge(problem.names[a], problem.names[b], **told)
+        content = {} if weight is None else {"weight": weight}
+        network.add_edge(problem.names[a], problem.names[b], **content)
     return network
 
 
 # All right answers
 
 
-def connectivity(truth: Truth) -> Iterator[Told]:
+def connectivity(truth: Truth) -> Iterator[Content]:
     """Yes or no."""
-    yield Told("yes" if nx.has_path(truth.network, *truth.ends) else "no")
+    yield Content("yes" if nx.has_path(truth.network, *truth.ends) else "no")
 
 
-def cycle(truth: Truth) -> Iterator[Told]:
+def cycle(truth: Truth) -> Iterator[Content]:
     """Yes or no."""
-    yield Told("no" if nx.is_forest(truth.network) else "yes")
+    yield Content("no" if nx.is_forest(truth.network) else "yes")
 
 
-def shortest_path(truth: Truth) -> Iterator[Told]:
+def shortest_path(truth: Truth) -> Iterator[Content]:
     """Every shortest path with its length."""
     if not nx.has_path(truth.network, *truth.ends):
-        yield Told()
+        yield Content()
         return
     for path in nx.all_shortest_paths(truth.network, *truth.ends, weight="weight"):
-        yield Told(nodes=tuple(path), value=truth.length(path))
+        yield Content(nodes=tuple(path), value=truth.length(path))
 
 
-def topological_sort(truth: Truth) -> Iterator[Told]:
+def topological_sort(truth: Truth) -> Iterator[Content]:
     """Every order."""
     for order in nx.all_topological_sorts(truth.network):
-        yield Told(nodes=tuple(order))
+        yield Content(nodes=tuple(order))
 
 
-def max_flow(truth: Truth) -> Iterator[Told]:
+def max_flow(truth: Truth) -> Iterator[Content]:
     """The value of the flow; weights are made whole numbers."""
     names = truth.problem.names
     capacity = np.zeros((len(names), len(names)), dtype=np.int32)
@@ -115,21 +115,21 @@ def max_flow(truth: Truth) -> Iterator[Told]:
         assert weight is not None
         capacity[a, b] = int(weight * SCALE)
     found = maximum_flow(csr_array(capacity), *truth.problem.asked)
-    yield Told(value=Decimal(int(found.flow_value)) / SCALE)
+    yield Content(value=Decimal(int(found.flow_value)) / SCALE)
 
 
-def hamilton_path(truth: Truth) -> Iterator[Told]:
+def hamilton_path(truth: Truth) -> Iterator[Content]:
     """Every path through all nodes; that there is none is found by trying all sets of nodes."""
     if not through_all(truth.network):
-        yield Told()
+        yield Content()
         return
     names = truth.problem.names
     if len(names) == 1:
-        yield Told(nodes=names)
+        yield Content(nodes=names)
     for pair in itertools.permutations(names, 2):
         for path in nx.all_simple_paths(truth.network, *pair):
             if len(path) == len(names):
-                yield Told(nodes=tuple(path))
+                yield Content(nodes=tuple(path))
                 break
 
 
@@ -171,7 +171,7 @@ def is_hamilton(truth: Truth, nodes: Sequence[str]) -> bool:
     return sorted(nodes) == sorted(truth.network) and truth.is_walk(nodes)
 
 
-SOLUTIONS: dict[str, Callable[[Truth], Iterator[Told]]] = {
+SOLUTIONS: dict[str, Callable[[Truth], Iterator[Content]]] = {
     "connectivity": connectivity,
     "cycle": cycle,
     "shortest_path": shortest_path,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from random import Random
 
-from benchmarks.claims.nlgift.truth import Told
+from benchmarks.claims.nlgift.truth import Content
 from datamodules.graphs.problem import Problem
 from datamodules.graphs.task import find_task
 
@@ -67,41 +67,43 @@ class Saying:
         return self.task.rationale(self.problem, kind, self.rng)  # type: ignore[arg-type]
 
 
-Wording = Callable[[Saying, Told], str]
+Wording = Callable[[Saying, Content], str]
 
 
-def join(told: Told, between: str = " -> ", before: str = "") -> str:
+def join(wanted: Content, between: str = " -> ", before: str = "") -> str:
     """The nodes of an answer as one text."""
-    return between.join(before + node for node in told.nodes or ())
+    return between.join(before + node for node in wanted.nodes or ())
 
 
 # Yes or no
 
 
-def stated(saying: Saying, told: Told) -> str:
+def stated(saying: Saying, wanted: Content) -> str:
     """As a statement alone."""
-    is_there = "There is a" if told.said == "yes" else "There is no"
+    is_there = "There is a" if wanted.said == "yes" else "There is no"
     return f"{is_there} {THING[saying.problem.task]} {saying.between}."
 
 
 YES_NO: dict[str, Wording] = {
-    "plain": lambda _, told: f"The answer is {told.said}.",
-    "bare": lambda _, told: f"{told.said}",
-    "capitals": lambda _, told: f"Answer: {str(told.said).upper()}",
-    "bold": lambda _, told: f"The answer is **{str(told.said).capitalize()}**.",
-    "underscores": lambda _, told: f"__{str(told.said).capitalize()}__",
-    "boxed": lambda _, told: rf"The answer is $\boxed{{\text{{{told.said}}}}}$.",
-    "bracket": lambda _, told: f"The answer is [{told.said}].",
-    "quoted": lambda _, told: f'So, the final answer is: "{told.said}".',
+    "plain": lambda _, wanted: f"The answer is {wanted.said}.",
+    "bare": lambda _, wanted: f"{wanted.said}",
+    "capitals": lambda _, wanted: f"Answer: {str(wanted.said).upper()}",
+    "bold": lambda _, wanted: f"The answer is **{str(wanted.said).capitalize()}**.",
+    "underscores": lambda _, wanted: f"__{str(wanted.said).capitalize()}__",
+    "boxed": lambda _, wanted: rf"The answer is $\boxed{{\text{{{wanted.said}}}}}$.",
+    "bracket": lambda _, wanted: f"The answer is [{wanted.said}].",
+    "quoted": lambda _, wanted: f'So, the final answer is: "{wanted.said}".',
     "statement": stated,
-    "both": lambda saying, told: f"{str(told.said).capitalize()}, {lower(stated(saying, told))}",
-    "question": lambda saying, told: f"{saying.question} {str(told.said).capitalize()}.",
-    "whether": lambda saying, told: (
-        f"We determine whether there is a {THING[saying.problem.task]} {saying.between}. "
-        f"The answer is {told.said}."
+    "both": lambda saying, wanted: (
+        f"{str(wanted.said).capitalize()}, {lower(stated(saying, wanted))}"
     ),
-    "short": lambda saying, told: f"{saying.rationale('short')} The answer is {told.said}.",
-    "search": lambda saying, told: f"{saying.rationale('search')} The answer is {told.said}.",
+    "question": lambda saying, wanted: f"{saying.question} {str(wanted.said).capitalize()}.",
+    "whether": lambda saying, wanted: (
+        f"We determine whether there is a {THING[saying.problem.task]} {saying.between}. "
+        f"The answer is {wanted.said}."
+    ),
+    "short": lambda saying, wanted: f"{saying.rationale('short')} The answer is {wanted.said}.",
+    "search": lambda saying, wanted: f"{saying.rationale('search')} The answer is {wanted.said}.",
 }
 
 
@@ -113,35 +115,37 @@ def lower(text: str) -> str:
 # Values
 
 
-def words_of(told: Told) -> str:
+def words_of(wanted: Content) -> str:
     """The value in words."""
-    assert told.value is not None
-    whole, _, behind = str(told.value).lstrip("-").partition(".")
+    assert wanted.value is not None
+    whole, _, behind = str(wanted.value).lstrip("-").partition(".")
     digits = " ".join(ONES[int(one)] for one in behind)
-    return ("minus " if told.value < 0 else "") + (
+    return ("minus " if wanted.value < 0 else "") + (
         in_words(int(whole)) + (f" point {digits}" if digits else "")
     )
 
 
 VALUES: dict[str, Wording] = {
-    "plain": lambda saying, told: f"{saying.subject} is {told.value}.",
-    "bare": lambda _, told: f"{told.value}",
-    "bold": lambda saying, told: f"{saying.subject} is **{told.value}**.",
-    "boxed": lambda saying, told: rf"{saying.subject} is $\boxed{{{told.value}}}$.",
-    "boxed alone": lambda _, told: rf"\[ \boxed{{{told.value}}} \]",
-    "equals": lambda saying, told: f"{saying.subject} = {told.value}",
-    "colon": lambda _, told: f"Answer: {told.value}",
-    "units": lambda saying, told: f"{saying.subject} equals {told.value} units.",
-    "ends": lambda saying, told: (
+    "plain": lambda saying, wanted: f"{saying.subject} is {wanted.value}.",
+    "bare": lambda _, wanted: f"{wanted.value}",
+    "bold": lambda saying, wanted: f"{saying.subject} is **{wanted.value}**.",
+    "boxed": lambda saying, wanted: rf"{saying.subject} is $\boxed{{{wanted.value}}}$.",
+    "boxed alone": lambda _, wanted: rf"\[ \boxed{{{wanted.value}}} \]",
+    "equals": lambda saying, wanted: f"{saying.subject} = {wanted.value}",
+    "colon": lambda _, wanted: f"Answer: {wanted.value}",
+    "units": lambda saying, wanted: f"{saying.subject} equals {wanted.value} units.",
+    "ends": lambda saying, wanted: (
         f"The maximum flow from node {saying.problem.names[saying.problem.asked[0]]} to node "
-        f"{saying.problem.names[saying.problem.asked[1]]} is {told.value}."
+        f"{saying.problem.names[saying.problem.asked[1]]} is {wanted.value}."
     ),
-    "question": lambda saying, told: f"{saying.question} {saying.subject} is {told.value}.",
-    "words": lambda saying, told: f"{saying.subject} is {words_of(told)}.",
-    "final": lambda _, told: f"So, the final answer is {told.value}",
-    "short": lambda saying, told: f"{saying.rationale('short')} {saying.subject} is {told.value}.",
-    "search": lambda saying, told: (
-        f"{saying.rationale('search')} {saying.subject} is {told.value}."
+    "question": lambda saying, wanted: f"{saying.question} {saying.subject} is {wanted.value}.",
+    "words": lambda saying, wanted: f"{saying.subject} is {words_of(wanted)}.",
+    "final": lambda _, wanted: f"So, the final answer is {wanted.value}",
+    "short": lambda saying, wanted: (
+        f"{saying.rationale('short')} {saying.subject} is {wanted.value}."
+    ),
+    "search": lambda saying, wanted: (
+        f"{saying.rationale('search')} {saying.subject} is {wanted.value}."
     ),
 }
 
@@ -149,73 +153,76 @@ VALUES: dict[str, Wording] = {
 # Sequences, with a length where there is one
 
 
-def length(told: Told, text: str) -> str:
+def length(wanted: Content, text: str) -> str:
     """A text with the length, empty without one."""
-    return "" if told.value is None else text.format(told.value)
+    return "" if wanted.value is None else text.format(wanted.value)
 
 
-def listed(told: Told) -> str:
+def listed(wanted: Content) -> str:
     """The nodes as a list of prose."""
-    *first, last = told.nodes or ("",)
+    *first, last = wanted.nodes or ("",)
     return f"{', '.join(first)}, and {last}" if first else last
 
 
-def arrowed(saying: Saying, told: Told) -> str:
+def arrowed(saying: Saying, wanted: Content) -> str:
     """With any of the arrows."""
     arrow = saying.rng.choice(ARROWS)
-    return f"{saying.subject} is {join(told, f' {arrow} ')}.{length(told, ' Its length is {}.')}"
+    return (
+        f"{saying.subject} is {join(wanted, f' {arrow} ')}.{length(wanted, ' Its length is {}.')}"
+    )
 
 
-def spoken(saying: Saying, told: Told) -> str:
+def spoken(saying: Saying, wanted: Content) -> str:
     """Numbers in words, of nodes that are numbered as well."""
-    nodes = [in_words(int(one)) if one.isdecimal() else one for one in told.nodes or ()]
-    behind = "" if told.value is None else f" Its length is {words_of(told)}."
+    nodes = [in_words(int(one)) if one.isdecimal() else one for one in wanted.nodes or ()]
+    behind = "" if wanted.value is None else f" Its length is {words_of(wanted)}."
     return f"{saying.subject} is {' -> '.join(nodes)}.{behind}"
 
 
 SEQUENCES: dict[str, Wording] = {
-    "plain": lambda saying, told: (
-        f"{saying.subject} is {join(told)}.{length(told, ' Its length is {}.')}"
+    "plain": lambda saying, wanted: (
+        f"{saying.subject} is {join(wanted)}.{length(wanted, ' Its length is {}.')}"
     ),
-    "bold": lambda saying, told: (
-        f"**{saying.subject}** is **{join(told)}**{length(told, ' with a length of **{}**')}."
+    "bold": lambda saying, wanted: (
+        f"**{saying.subject}** is **{join(wanted)}**{length(wanted, ' with a length of **{}**')}."
     ),
-    "boxed": lambda saying, told: (
-        rf"{saying.subject} is $\boxed{{{join(told, LATEX)}}}$."
-        + ("" if told.value is None else rf" Its length is $\boxed{{{told.value}}}$.")
+    "boxed": lambda saying, wanted: (
+        rf"{saying.subject} is $\boxed{{{join(wanted, LATEX)}}}$."
+        + ("" if wanted.value is None else rf" Its length is $\boxed{{{wanted.value}}}$.")
     ),
     "arrows": arrowed,
-    "commas": lambda saying, told: (
-        f"{saying.subject} is {join(told, ', ')}."
-        f"{length(told, ' The length of the shortest path is {}.')}"
+    "commas": lambda saying, wanted: (
+        f"{saying.subject} is {join(wanted, ', ')}."
+        f"{length(wanted, ' The length of the shortest path is {}.')}"
     ),
-    "tight": lambda saying, told: (
-        f"{saying.subject} is {join(told, ',')}{length(told, ' with a total weight of {}')}"
+    "tight": lambda saying, wanted: (
+        f"{saying.subject} is {join(wanted, ',')}{length(wanted, ' with a total weight of {}')}"
     ),
-    "list": lambda saying, told: (
-        f"{saying.subject}: [{join(told, ', ')}]{length(told, chr(10) + 'Length: {}')}"
+    "list": lambda saying, wanted: (
+        f"{saying.subject}: [{join(wanted, ', ')}]{length(wanted, chr(10) + 'Length: {}')}"
     ),
-    "nodes": lambda saying, told: (
-        f"{saying.subject} is {join(told, ' -> ', 'node ')}{length(told, ', with length {}')}."
+    "nodes": lambda saying, wanted: (
+        f"{saying.subject} is {join(wanted, ' -> ', 'node ')}{length(wanted, ', with length {}')}."
     ),
-    "dashes": lambda saying, told: (
-        f"{saying.subject} is {join(told, '-')} {length(told, '(length {})')}"
+    "dashes": lambda saying, wanted: (
+        f"{saying.subject} is {join(wanted, '-')} {length(wanted, '(length {})')}"
     ),
-    "and": lambda saying, told: (
-        f"{saying.subject} is {listed(told)}{length(told, '; its length is {}')}."
+    "and": lambda saying, wanted: (
+        f"{saying.subject} is {listed(wanted)}{length(wanted, '; its length is {}')}."
     ),
-    "question": lambda saying, told: (
-        f"{saying.question}\n{saying.subject} is {join(told)}.{length(told, ' Its length is {}.')}"
+    "question": lambda saying, wanted: (
+        f"{saying.question}\n{saying.subject} is {join(wanted)}."
+        f"{length(wanted, ' Its length is {}.')}"
     ),
-    "answer": lambda _, told: f"Answer: {join(told)}{length(told, ', total length {}')}",
+    "answer": lambda _, wanted: f"Answer: {join(wanted)}{length(wanted, ', total length {}')}",
     "words": spoken,
-    "short": lambda saying, told: (
-        f"{saying.rationale('short')} {saying.subject} is {join(told)}."
-        f"{length(told, ' Its length is {}.')}"
+    "short": lambda saying, wanted: (
+        f"{saying.rationale('short')} {saying.subject} is {join(wanted)}."
+        f"{length(wanted, ' Its length is {}.')}"
     ),
-    "search": lambda saying, told: (
-        f"{saying.rationale('search')} {saying.subject} is {join(told)}."
-        f"{length(told, ' Its length is {}.')}"
+    "search": lambda saying, wanted: (
+        f"{saying.rationale('search')} {saying.subject} is {join(wanted)}."
+        f"{length(wanted, ' Its length is {}.')}"
     ),
 }
 NOTHING: dict[str, Wording] = {
@@ -227,10 +234,10 @@ NOTHING: dict[str, Wording] = {
 }
 
 
-def wordings(told: Told) -> dict[str, Wording]:
+def wordings(wanted: Content) -> dict[str, Wording]:
     """The wordings of an answer."""
-    if told.said is not None:
+    if wanted.said is not None:
         return YES_NO
-    if told.nodes is not None:
+    if wanted.nodes is not None:
         return SEQUENCES
-    return NOTHING if told.value is None else VALUES
+    return NOTHING if wanted.value is None else VALUES

@@ -63,24 +63,24 @@ def read_nodes(text: str, names: Sequence[str], subjects: str) -> Read:
         The nodes, `FOREIGN` for a name of no node; `AMBIGUOUS` if two different sequences are
         given, or one is denied or taken back; None for none.
     """
-    told = without_ends(statements(text))
+    said = without_ends(statements(text))
     is_numbered, run = kind_of(names) == NUMBERS, run_of(names)
-    told = with_digits(told) if is_numbered else told
+    said = with_digits(said) if is_numbered else said
     alone = KINDS[NUMBERS] if is_numbered else rf"(?:{kind_of(names)})(?!\w)"
     lone = rf"{run}|{START}{alone}(?! [a-z])" if not is_numbered else run
     called = rf"(?i:{subjects}){HOLD}{OPEN}({run}|{START}{CALLED}{alone})"
     stated = re.compile(rf"{called}|{BOX}({run})|(?:\b[Aa]nswer{HOLD}{OPEN}|\bA:\s)({lone})")
-    runs = [*re.finditer(f"({run})", told)]
-    matches = [*stated.finditer(told)] or runs
+    runs = [*re.finditer(f"({run})", said)]
+    matches = [*stated.finditer(said)] or runs
     found = {to_nodes(match[match.lastindex or 0], names) for match in matches}
-    rest = told
+    rest = said
     for match in reversed(matches):
         rest = f"{rest[: match.start()]} ; {rest[match.end() :]}"
     if len(found) != 1:
         return Read(AMBIGUOUS if found else None, rest)
     answer, end = found.pop(), matches[-1].end()
-    is_open = any(is_denied(told[: match.start()]) for match in matches)
-    is_open = is_open or is_taken_back(told[end:])
+    is_open = any(is_denied(said[: match.start()]) for match in matches)
+    is_open = is_open or is_taken_back(said[end:])
     later = [match[0] for match in runs if match.start() >= end]
     is_open = is_open or has_other(later, answer, names)
     return Read(AMBIGUOUS if is_open else answer, rest)
@@ -110,11 +110,11 @@ def has_other(later: Sequence[str], answer: tuple[int, ...], names: Sequence[str
     return rivals != [*itertools.pairwise(answer)] and any(one != answer for one in rivals)
 
 
-def to_nodes(told: str, names: Sequence[str]) -> tuple[int, ...]:
+def to_nodes(said: str, names: Sequence[str]) -> tuple[int, ...]:
     """The nodes of a sequence; names of none, and an arrow to nothing, become `FOREIGN`."""
     number = {name: node for node, name in enumerate(names)}
     return tuple(
-        number.get(name, FOREIGN) for part in told.split("->") for name in names_in(part) or [""]
+        number.get(name, FOREIGN) for part in said.split("->") for name in names_in(part) or [""]
     )
 
 

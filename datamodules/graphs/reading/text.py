@@ -73,8 +73,8 @@ def says(text: str, pattern: re.Pattern[str]) -> bool | Ambiguous:
     Returns:
         `AMBIGUOUS` if it is denied or taken back.
     """
-    told = statements(text)
-    found = [*pattern.finditer(told)]
-    if any(is_denied(told[: match.start()]) for match in found):
+    said = statements(text)
+    found = [*pattern.finditer(said)]
+    if any(is_denied(said[: match.start()]) for match in found):
         return AMBIGUOUS
-    return AMBIGUOUS if found and is_taken_back(told[found[-1].end() :]) else bool(found)
+    return AMBIGUOUS if found and is_taken_back(said[found[-1].end() :]) else bool(found)

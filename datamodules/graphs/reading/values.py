@@ -51,31 +51,31 @@ def value_of(text: str, subjects: str) -> Decimal | Ambiguous | None:
     Returns:
         The number; `AMBIGUOUS` if two different ones are given, or it is taken back; None for none.
     """
-    told = with_digits(without_ends(statements(text)))
-    denied = {value for match in DENIED.finditer(told) for value in values_in(match[1])}
-    told = BOUND.sub(UNKNOWN, DENIED.sub(UNKNOWN, told))
+    said = with_digits(without_ends(statements(text)))
+    denied = {value for match in DENIED.finditer(said) for value in values_in(match[1])}
+    said = BOUND.sub(UNKNOWN, DENIED.sub(UNKNOWN, said))
     stated = re.compile(rf"(?:{subjects}|{ANYWHERE}){HOLD}({LIST})|({ALONE})", re.IGNORECASE)
-    matches = [*stated.finditer(told)]
+    matches = [*stated.finditer(said)]
     is_stated = bool(matches)
-    matches = matches or [*re.finditer(f"({LIST})", told)]
+    matches = matches or [*re.finditer(f"({LIST})", said)]
     found = {value for match in matches for value in values_in(match[match.lastindex or 0])}
-    if not found and re.search(rf"(?:{subjects}){HOLD}(?:{UNKNOWN}|-?\d)", told, re.IGNORECASE):
+    if not found and re.search(rf"(?:{subjects}){HOLD}(?:{UNKNOWN}|-?\d)", said, re.IGNORECASE):
         return AMBIGUOUS
     if not found or (len(found) > 1 and not is_stated):
         return None
-    is_open = any(is_denied(told[: match.start()]) for match in matches)
-    is_open = is_open or is_taken_back(told[matches[-1].end() :]) or not found.isdisjoint(denied)
+    is_open = any(is_denied(said[: match.start()]) for match in matches)
+    is_open = is_open or is_taken_back(said[matches[-1].end() :]) or not found.isdisjoint(denied)
     return AMBIGUOUS if len(found) > 1 or is_open else found.pop()
 
 
-def values_in(told: str) -> Iterator[Decimal]:
+def values_in(said: str) -> Iterator[Decimal]:
     """The values of a list: of an equation the last one, or both where no sum explains them."""
-    for match in re.finditer(SUM, told):
+    for match in re.finditer(SUM, said):
         sides = [[number(one) for one in re.findall(NUMBER, side)] for side in match[0].split("=")]
         totals = [one[0] if len(one) == 1 else sum(one, Decimal(0)) for one in sides]
         yield from totals[-1:] if any(len(one) > 1 for one in sides) else totals
 
 
-def number(told: str) -> Decimal:
+def number(said: str) -> Decimal:
     """A number with digits; commas between thousands are left out."""
-    return Decimal(told.replace(",", ""))
+    return Decimal(said.replace(",", ""))

@@ -32,8 +32,8 @@ def yes_or_no(text: str, yes: re.Pattern[str], no: re.Pattern[str]) -> Answer | 
     Returns:
         The answer; `AMBIGUOUS` for two different ones; None for none.
     """
-    told = CONDITION.sub(" ", statements(text))
-    mentions, rest = list[tuple[str, int, bool]](), told
+    whole = CONDITION.sub(" ", statements(text))
+    mentions, rest = list[tuple[str, int, bool]](), whole
     for answer, pattern in (("no", no), ("yes", yes), ("", DETERMINER), ("word", WORD)):
         for match in pattern.finditer(rest) if answer else ():
             said = match[0].lower() if answer == "word" else answer
@@ -43,6 +43,6 @@ def yes_or_no(text: str, yes: re.Pattern[str], no: re.Pattern[str]) -> Answer | 
         return None
     last = max(end for _, end, _ in mentions)
     found = {said for said, _, _ in mentions}
-    if len(found) > 1 or any(denied for *_, denied in mentions) or is_taken_back(told[last:]):
+    if len(found) > 1 or any(denied for *_, denied in mentions) or is_taken_back(whole[last:]):
         return AMBIGUOUS
     return "yes" if "yes" in found else "no"

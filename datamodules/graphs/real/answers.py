@@ -28,25 +28,25 @@ class RealAnswer:
             `verdict`; `right`, 0 or 1; and `edges`, the share of gold edges that an order respects,
             0 for an answer that is none, None for other questions.
         """
-        told = json.loads(question[FIELD])
-        if told["kind"] == "order":
-            return order_check(told, answer)
-        if told["kind"] == "yes_no":
+        known = json.loads(question[FIELD])
+        if known["kind"] == "order":
+            return order_check(known, answer)
+        if known["kind"] == "yes_no":
             said: str | Ambiguous | None = yes_or_no(answer, NOTHING, NOTHING)
         else:
-            said = only(STANCE if told["kind"] == "stance" else LETTER, answer)
-        return worth(verdict_of(said, told["answer"]))
+            said = only(STANCE if known["kind"] == "stance" else LETTER, answer)
+        return worth(verdict_of(said, known["answer"]))
 
 
 def only(pattern: re.Pattern[str], text: str) -> str | Ambiguous | None:
     """The one word that a text gives; two different ones, or one that is denied, are ambiguous."""
-    told = statements(text)
-    found = [*pattern.finditer(told)]
+    known = statements(text)
+    found = [*pattern.finditer(known)]
     words = {match[1].lower() for match in found}
     if not found:
         return None
-    is_open = any(is_denied(told[: match.start(1)]) for match in found)
-    is_open = is_open or is_taken_back(told[found[-1].end() :])
+    is_open = any(is_denied(known[: match.start(1)]) for match in found)
+    is_open = is_open or is_taken_back(known[found[-1].end() :])
     return Ambiguous() if len(words) > 1 or is_open else words.pop()
 
 
@@ -62,9 +62,9 @@ def worth(verdict: Verdict, edges: float | None = None) -> dict[str, Any]:
     return {"verdict": verdict, "right": float(verdict == "right"), "edges": edges}
 
 
-def order_check(told: Mapping[str, Any], text: str) -> dict[str, Any]:
+def order_check(known: Mapping[str, Any], text: str) -> dict[str, Any]:
     """Exact where every step comes once and no gold edge is broken."""
-    names, edges = told["steps"], [tuple(edge) for edge in told["edges"]]
+    names, edges = known["steps"], [tuple(edge) for edge in known["edges"]]
     order = nodes_of(text, names, ORDER)
     if isinstance(order, Ambiguous) or order is None:
         return worth("unparsed" if order is None else "ambiguous", 0.0)

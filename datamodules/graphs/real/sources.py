@@ -130,8 +130,8 @@ class KnowledgeCrosswords(RealQuestions):
         letter = letters[answer] if isinstance(answer, int) else str(answer)
         if len(options) != 4 or letter not in letters:
             raise ValueError(f"four options and one of their letters, got {options} and {answer}")
-        told = "\n".join(f"{a}. {text}" for a, text in zip(letters, options, strict=True))
-        text = f"{asked}\n{told}\nWhich option meets all conditions? Say its letter."
+        listed = "\n".join(f"{a}. {text}" for a, text in zip(letters, options, strict=True))
+        text = f"{asked}\n{listed}\nWhich option meets all conditions? Say its letter."
         return text, {"kind": "letter", "answer": letter}, letter
 
 
@@ -159,8 +159,8 @@ class ProScript(RealQuestions):
         edges = [(int(a), int(b)) for a, b in pairs]
         order = ordered(len(events), edges)
         steps = [f"step{number}" for number in range(len(events))]
-        told = "\n".join(f"{step}: {event}" for step, event in zip(steps, events, strict=True))
-        text = f"Goal: {scenario}\n{told}\nIn which order are the steps done? Join them by ->."
+        listed = "\n".join(f"{step}: {event}" for step, event in zip(steps, events, strict=True))
+        text = f"Goal: {scenario}\n{listed}\nIn which order are the steps done? Join them by ->."
         wanted = {"kind": "order", "steps": steps, "edges": edges}
         return text, wanted, " -> ".join(steps[number] for number in order)
 

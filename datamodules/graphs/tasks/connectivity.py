@@ -96,13 +96,13 @@ class Connectivity(GraphTask):
             path = fewest_edges(problem.graph, start, end) or []
             steps = itertools.pairwise(path)
             return " ".join(f"{names[a]} is connected to {names[b]}." for a, b in steps)
-        told = []
+        sentences = []
         for node, new in breadth_first(problem.graph, start):
             reached = ", ".join(names[one] for one in new) or NOTHING
-            told.append(f"From {names[node]} we reach {reached}.")
+            sentences.append(f"From {names[node]} we reach {reached}.")
             if end in new:
                 break
-        return " ".join(told)
+        return " ".join(sentences)
 
     @override
     def judge(self, problem: Problem, text: str) -> Verdict:
@@ -196,9 +196,9 @@ def search_steps(problem: Problem, text: str, says_yes: bool) -> StepCheck:
     """Steps of a search: each names exactly the new neighbours of the next node in the queue."""
     start, end = problem.asked
     todo, seen, num, num_right = [start], {start}, 0, 0
-    for told, reached in REACH.findall(text):
+    for name, reached in REACH.findall(text):
         num += 1
-        node = (to_nodes(told, problem.names) or (-1,))[0]
+        node = (to_nodes(name, problem.names) or (-1,))[0]
         new = () if reached == NOTHING else to_nodes(reached, problem.names)
         wanted = (
             {b for b in problem.graph.after[node] if b not in seen} if node in todo[:1] else {-1}

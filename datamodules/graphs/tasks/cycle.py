@@ -86,7 +86,7 @@ class Cycle(GraphTask):
     @override
     def steps(self, problem: Problem, text: str) -> StepCheck:
         is_right = self.judge(problem, text) == "right"
-        if rounds := [to_nodes(told, problem.names) for told in ROUND.findall(text)]:
+        if rounds := [to_nodes(path, problem.names) for path in ROUND.findall(text)]:
             num_right = sum(is_round(problem.graph, path) for path in rounds)
             return StepCheck(len(rounds), num_right, is_right and num_right == len(rounds))
         left, num, num_right = set(range(problem.graph.num_nodes)), 0, 0

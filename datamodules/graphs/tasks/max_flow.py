@@ -71,16 +71,16 @@ class MaxFlow(GraphTask):
     def rationale(self, problem: Problem, kind: Rationale, rng: Random) -> str:
         """The flow, arc by arc, in the order in which it spreads."""
         names, flow = problem.names, maximum_flow(problem)[1]
-        told, seen, todo = [], {problem.asked[0]}, [problem.asked[0]]
+        sentences, seen, todo = [], {problem.asked[0]}, [problem.asked[0]]
         while todo:
             node = todo.pop(0)
             for other in problem.graph.after[node]:
                 if (sent := flow.get((node, other))) is None:
                     continue
-                told.append(f"From {names[node]} we send {sent} to {names[other]}.")
+                sentences.append(f"From {names[node]} we send {sent} to {names[other]}.")
                 todo += [] if other in seen else [other]
                 seen.add(other)
-        return " ".join(told)
+        return " ".join(sentences)
 
     @override
     def judge(self, problem: Problem, text: str) -> Verdict:
@@ -96,14 +96,14 @@ class MaxFlow(GraphTask):
     def steps(self, problem: Problem, text: str) -> StepCheck:
         """Each arc must bear what is sent over it, once; what enters a node must leave it."""
         sent, num, num_right = Flow(), 0, 0
-        for first, told, second in SEND.findall(text):
+        for first, sent_amount, second in SEND.findall(text):
             num += 1
             arc = (
                 (to_nodes(first, problem.names) or (-1,))[0],
                 (to_nodes(second, problem.names) or (-1,))[0],
             )
             capacity = problem.graph.weight_of.get(arc)
-            amount = Decimal(told)
+            amount = Decimal(sent_amount)
             num_right += capacity is not None and arc not in sent and 0 < amount <= capacity
             sent[arc] = amount
         holds = num == num_right and conserved(problem, sent)

@@ -108,12 +108,12 @@ class ShortestPath(GraphTask):
         names, (start, end) = problem.names, problem.asked
         if kind == "short":
             return self._alternatives(problem, rng)
-        told = []
+        sentences = []
         for node, before, distance in settled(problem.graph, start):
-            told.append(f"{names[node]} at {distance} after {names[before]}.")
+            sentences.append(f"{names[node]} at {distance} after {names[before]}.")
             if node == end:
                 break
-        return " ".join(told)
+        return " ".join(sentences)
 
     def _alternatives(self, problem: Problem, rng: Random) -> str:
         """A shortest path and some others, in any order, each with its sum."""
@@ -131,8 +131,8 @@ class ShortestPath(GraphTask):
     @override
     def judge(self, problem: Problem, text: str) -> Verdict:
         best = shortest(problem.graph, *problem.asked)
-        told, has_none = without_steps(text), says(text, NO_PATH)
-        read = read_nodes(told, problem.names, PATH)
+        plain_text, has_none = without_steps(text), says(text, NO_PATH)
+        read = read_nodes(plain_text, problem.names, PATH)
         path, length = read.nodes, value_of(read.rest, LENGTH)
         if isinstance(path, Ambiguous) or isinstance(length, Ambiguous):
             return "ambiguous"
@@ -213,18 +213,18 @@ def holds(problem: Problem, nodes: str, weights: str, total: str) -> bool:
     if not problem.graph.is_path(path) or (path[0], path[-1]) != problem.asked:
         return False
     own = [problem.graph.weight_of[pair] for pair in itertools.pairwise(path)]
-    told = [Decimal(one) for one in weights.split(" + ")]
-    return own == told and problem.graph.length(path) == Decimal(total)
+    terms = [Decimal(one) for one in weights.split(" + ")]
+    return own == terms and problem.graph.length(path) == Decimal(total)
 
 
 def settle_steps(problem: Problem, text: str, is_right: bool) -> StepCheck:
     """Steps of Dijkstra's search: each settles a nearest open node, over a node settled before."""
     graph, (start, end) = problem.graph, problem.asked
     distance, num, num_right = {start: Decimal(0)}, 0, 0
-    for told, length, last in SETTLE.findall(text):
+    for name, length, last in SETTLE.findall(text):
         num += 1
         (node,), (before,) = (
-            to_nodes(told, problem.names) or (-1,),
+            to_nodes(name, problem.names) or (-1,),
             to_nodes(last, problem.names) or (-1,),
         )
         nearest = min(

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.graphs.draw.code import GraphCode
 from datamodules.graphs.conversations import GraphConversations
 from datamodules.graphs.distribution import Distribution
+from datamodules.graphs.draw.code import GraphCode
 from datamodules.graphs.inputs import GraphFile, question_of
 from datamodules.graphs.measure import GraphAnswer, GraphReward
 from datamodules.graphs.problem import problem_of

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.claims.nlgift import audit
 from benchmarks.claims.nlgift.nlgraph import problem_of, told_by
-from benchmarks.claims.nlgift.truth import SOLUTIONS, Told, Truth
+from benchmarks.claims.nlgift.truth import SOLUTIONS, Content, Truth
 from benchmarks.claims.nlgift.wordings import in_words
 from datamodules.graphs.task import find_task
 
@@ -31,7 +31,7 @@ def test_nlgraph_s_questions_are_read():
     )
     problem = problem_of("shortest_path", told)
     said = "The shortest path from node 0 to node 2 is 0,1,2 with a total weight of 7"
-    assert told_by("shortest_path", said) == Told(nodes=("0", "1", "2"), value=7)
+    assert told_by("shortest_path", said) == Content(nodes=("0", "1", "2"), value=7)
     assert Truth(problem).holds(told_by("shortest_path", said))
     assert find_task("shortest_path").judge(problem, said) == "right"
 
