@@ -151,7 +151,7 @@ def cheap_steps(config: Path) -> list[str]:
 
 def few(config: Path) -> list[str]:
     """A flag for sources that make up many documents, or draw many digits: it leaves them few."""
-    sources = as_data(config)["data"]["init_args"]["train"]
+    sources = as_data(config)["data"]["init_args"].get("train", [])
     if config.parent.name != "causal_lm" and not config.stem.startswith("digits"):
         return []
     for source in sources:
