@@ -98,8 +98,9 @@ class AskedLM(CausalLM):
                 yield known | {"number": number, **said, "text": text}
 
     def findings(self) -> dict[str, Any]:
-        """All answers, as `answers.jsonl`."""
-        return {"answers.jsonl": self.answers}
+        """All answers, as `answers.jsonl`; nothing after `predict`, whose records hold them."""
+        found = getattr(self, "answers", [])
+        return {"answers.jsonl": found} if found else {}
 
 
 def summary(answers: Sequence[Answer]) -> dict[str, float]:
