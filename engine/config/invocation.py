@@ -45,6 +45,11 @@ class Invocation:
         """Whether FSDP2 shards the model."""
         return self.strategy.endswith((".FSDP2", ".ModelParallelStrategy"))
 
+    @property
+    def is_fsdp1(self) -> bool:
+        """Whether the old FSDP shards the model."""
+        return self.strategy.startswith("fsdp") or self.strategy.endswith(".FSDPStrategy")
+
     @cached_property
     def precision(self) -> str:
         """Lightning's long name of the precision."""

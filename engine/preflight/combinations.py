@@ -129,29 +129,28 @@ def unknown_strategy(run: Invocation) -> str | None:
 
 def fsdp1_on_cpu(run: Invocation) -> str | None:
     """The old FSDP, which runs on accelerators only."""
-    is_fsdp1 = run.strategy.startswith("fsdp") or run.strategy.endswith(".FSDPStrategy")
-    if not is_fsdp1 or run.device != "cpu":
+    if not run.is_fsdp1 or run.device != "cpu":
         return None
     return f"trainer.strategy {run.strategy} does not run on a CPU; use configs/strategy/fsdp2.yaml"
 
 
-def sharded_four_bit(run: Invocation) -> str | None:
+def sharded_quantized(run: Invocation) -> str | None:
     """Quantised weights, which cannot be sharded."""
-    if not (run.is_fsdp2 or run.is_deepspeed):
+    if not (run.is_fsdp1 or run.is_fsdp2 or run.is_deepspeed):
         return None
-    found = next((p.key for p in run.model if is_four_bit(p)), None)
+    found = next((p.key for p in run.model if is_quantized(p)), None)
     cause = "trainer.plugins: BitsandbytesPrecision" if run.has_bitsandbytes else f"model.{found}"
     if found is None and not run.has_bitsandbytes:
         return None
     return f"{cause} makes weights that {run.strategy} cannot shard; use configs/strategy/ddp.yaml"
 
 
-def is_four_bit(origin: Origin) -> bool:
-    """Whether a key of the model asks for 4-bit weights."""
+def is_quantized(origin: Origin) -> bool:
+    """Whether a key of the model asks for weights in 4 or 8 bits."""
     name = origin.key.rpartition(".")[2]
-    if re.search(r"4_?bit", name):
+    if name == "quantize" or re.search(r"[48]_?bit", name):
         return bool(origin.value)
-    return isinstance(origin.value, str) and bool(re.match(r"(nf4|fp4|int4)\b", origin.value))
+    return isinstance(origin.value, str) and bool(re.match(r"(nf4|fp4|int[48])\b", origin.value))
 
 
 def fsdp2_precision(run: Invocation) -> str | None:
@@ -244,7 +243,7 @@ CHECKS: tuple[Callable[[Invocation], str | None], ...] = (
     half_on_cpu,
     bitsandbytes_without_cuda,
     fsdp1_on_cpu,
-    sharded_four_bit,
+    sharded_quantized,
     fsdp2_precision,
     clipped_by_value,
     endless,

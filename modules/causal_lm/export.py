@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from modules.causal_lm.lora import no_advice
+from modules.causal_lm.quantization import dequantize
 from modules.weights.same_weights import refuse_other_weights
 
 NUM_ROWS = 2
@@ -47,12 +48,15 @@ def set_ends(config: Any, tokenizer: Any) -> None:
 def merged(model: Any) -> Any:
     """A model with its adapters merged into the weights they adapt; others as they are.
 
+    Adapters learned on top of weights in few bits are merged into what those stand for.
+
     Where an adapter changes one of two tied matrices, as the output layer but not the embedding,
     they are two from then on, and the config says so.
     """
     merge = getattr(model, "merge_and_unload", None)
     if merge is None:
         return model
+    dequantize(model)
     untie_adapted(model)
     with no_advice():
         whole = merge()

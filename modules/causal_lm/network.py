@@ -29,14 +29,11 @@ from modules.causal_lm.lora import Lora, adapt, add_rows
 from modules.causal_lm.loss import IGNORE, Losses, chunked, next_token_log_p, next_token_loss
 from modules.causal_lm.probe.admission import Limits, admit
 from modules.causal_lm.probe.verdict import Sampling
-from modules.causal_lm.router import (
-    SWITCH,
-    balance,
-    balance_weight,
-    check_router_options,
-)
+from modules.causal_lm.quantization import check_quantize, quantize_frozen, reading
+from modules.causal_lm.router import SWITCH, balance, balance_weight, check_router_options
 from modules.nn.activations import checkpoint_activations
 from modules.nn.document_attention import Documents
+from modules.nn.quantized_linear import Bits
 from modules.weights.origin import read, read_model
 from modules.weights.sharding import is_sharded
 
@@ -266,10 +263,13 @@ class Pretrained(LanguageModel):
         loss_chunk: Positions whose logits are held at a time; all at once where None.
         new_tokens: Whether ids beyond the embedding's rows get rows, which are trained, beside
             adapters too; refused where False.
+        quantize: Whether frozen linear layers beneath adapters are held in 4 or 8 bits (QLoRA;
+            Dettmers et al., 2023), and how.
 
     Raises:
         FileNotFoundError: A local folder that is not there.
-        ValueError: A vocabulary smaller than the tokenizer; before any weight is read.
+        ValueError: A vocabulary smaller than the tokenizer, or `quantize` without `lora`; before
+            any weight is read. An architecture of which few weights can be quantised.
     """
 
     def __init__(
@@ -282,9 +282,11 @@ class Pretrained(LanguageModel):
         activation_checkpointing: bool = False,
         loss_chunk: int | None = None,
         new_tokens: bool = False,
+        quantize: Bits | None = None,
     ):
         from transformers import AutoConfig, AutoModelForCausalLM
 
+        check_quantize(quantize, lora)
         check_source(source)
         config = as_decoder(read(AutoConfig, source, revision=revision))
         check_text(config, source)
@@ -293,16 +295,13 @@ class Pretrained(LanguageModel):
             check_vocabulary(tokenizer_size, config.vocab_size, source, hint)
         register()
         limits, sampling = admit(config, attention, loss_chunk, LanguageModel)
-        model = read_model(
-            AutoModelForCausalLM,
-            source,
-            config=config,
-            revision=revision,
-            attn_implementation=attention,
-            dtype=torch.get_default_dtype(),
-        )
+        how = {"config": config, "revision": revision, "attn_implementation": attention}
+        with reading(quantize) as dtype:
+            model = read_model(AutoModelForCausalLM, source, dtype=dtype, **how)
         new_ids = add_rows(model, tokenizer_size)
         if lora is not None:
             model = adapt(model, lora, new_ids)
+        if quantize is not None:
+            quantize_frozen(model, quantize, torch.get_default_dtype())
         super().__init__(model, attention, activation_checkpointing, loss_chunk, True)
         self.limits, self.sampling = limits, sampling

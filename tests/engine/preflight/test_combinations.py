@@ -147,17 +147,28 @@ def test_only_a_fit_must_end(devices):
     refuse_impossible("validate", parsed({"max_steps": -1}))
 
 
-@pytest.mark.parametrize("options", [{"load_in_4bit": True}, {"quantization": "nf4"}])
-def test_four_bit_weights_are_not_sharded(devices, capsys, options):
+QUANTIZED = [
+    ({"load_in_4bit": True}, FSDP2),
+    ({"load_in_8bit": True}, FSDP2),
+    ({"quantization": "nf4"}, FSDP2),
+    ({"quantize": "nf4-double"}, FSDP2),
+    ({"quantize": "int8"}, DEEPSPEED),
+    ({"quantize": "int8"}, "fsdp"),
+]
+
+
+@pytest.mark.parametrize(("options", "strategy"), QUANTIZED)
+def test_quantized_weights_are_not_sharded(devices, capsys, options, strategy):
     devices(2)
     model = {"class_path": "a.B", "init_args": {"network": {"init_args": options}}}
     with pytest.raises(SystemExit, match="2"):
-        refuse_impossible("fit", parsed({"strategy": FSDP2}, model=model))
+        refuse_impossible("fit", parsed({"strategy": strategy}, model=model))
     key = f"model.init_args.network.init_args.{next(iter(options))}"
-    assert capsys.readouterr().err.startswith(
-        f"{key} makes weights that engine.parallel.fsdp2.FSDP2"
-    )
+    name = strategy if isinstance(strategy, str) else strategy["class_path"]
+    assert capsys.readouterr().err.startswith(f"{key} makes weights that {name} cannot shard")
     refuse_impossible("fit", parsed({"strategy": "ddp"}, model=model))
+    model["init_args"]["network"]["init_args"] = {"quantize": None}
+    refuse_impossible("fit", parsed({"strategy": strategy}, model=model))
 
 
 @pytest.mark.parametrize("command", ["validate", "test", "predict"])
