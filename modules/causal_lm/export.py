@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from modules.causal_lm.architecture.quantization import dequantize
 from modules.causal_lm.lora import no_advice
-from modules.causal_lm.quantization import dequantize
 from modules.weights.same_weights import refuse_other_weights
 
 NUM_ROWS = 2

@@ -24,12 +24,12 @@ from modules.causal_lm.architecture.options import (
     own_ids,
     thaw,
 )
+from modules.causal_lm.architecture.quantization import check_quantize, quantize_frozen, reading
 from modules.causal_lm.export import logits_of_folder, merged, probe_tokens, write_folder
 from modules.causal_lm.lora import Lora, adapt, add_rows
 from modules.causal_lm.loss import IGNORE, Losses, chunked, next_token_log_p, next_token_loss
 from modules.causal_lm.probe.admission import Limits, admit
 from modules.causal_lm.probe.verdict import Sampling
-from modules.causal_lm.quantization import check_quantize, quantize_frozen, reading
 from modules.causal_lm.router import SWITCH, balance, balance_weight, check_router_options
 from modules.nn.activations import checkpoint_activations
 from modules.nn.document_attention import Documents

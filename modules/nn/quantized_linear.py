@@ -91,8 +91,8 @@ class QuantizedLinear(nn.Module):
     def _from_nf4(self, dtype: torch.dtype) -> Tensor:
         from bitsandbytes.functional import QuantState, dequantize_4bit, dequantize_blockwise
 
-        divisor = self.divisor
-        if self.bits == "nf4-double":
+        divisor: Tensor = self.divisor
+        if self.offset is not None:
             outer, code = self.outer_divisor, self.quantiles
             spread = dequantize_blockwise(divisor, None, outer, code, blocksize=OUTER_BLOCK)
             divisor = spread + self.offset

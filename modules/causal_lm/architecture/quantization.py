@@ -69,7 +69,7 @@ def reading(quantize: Bits | None) -> Iterator[torch.dtype | Literal["auto"]]:
 def held(layer: nn.Linear, bits: Bits, dtype: torch.dtype) -> QuantizedLinear:
     """A layer in few bits, which knows the source of its weight."""
     small = QuantizedLinear(layer, bits, dtype)
-    source = source_of(layer.weight)
+    source = source_of(layer.get_parameter("weight"))
     if source is not None:
         set_source(source, (small.get_parameter(name) for name in small.keeps_dtype))
     return small
@@ -103,8 +103,9 @@ def refuse_other_layers(model: Any, kept: set[int]) -> None:
         return
     name = max(others, key=lambda one: others[one])
     raise ValueError(
-        f"quantize: only {share:.0%} of the weights of {model.config.model_type} are in plain linear "
-        f"layers, which can be held in few bits; {name} and others are not; leave quantize out"
+        f"quantize: only {share:.0%} of the weights of {model.config.model_type} are in plain "
+        f"linear layers, which can be held in few bits; {name} and others are not; leave quantize "
+        "out"
     )
 
 
