@@ -71,8 +71,9 @@ class QuantizedLinear(nn.Module):
             weight = layer.weight.detach().to("cpu", torch.float32)
             held = rounded_int8(weight) if bits == "int8" else rounded_nf4(weight, bits)
         self.keeps_dtype = [name for name in held if name != "quantiles"]  # when weights are cast
-        for name in self.keeps_dtype:
-            self.register_parameter(name, nn.Parameter(held[name], requires_grad=False))
+        for name in ("codes", "divisor", "outer_divisor", "offset"):
+            kept = nn.Parameter(held[name], requires_grad=False) if name in held else None
+            self.register_parameter(name, kept)
         self.register_buffer("quantiles", held.get("quantiles"), persistent=False)
 
     @property
