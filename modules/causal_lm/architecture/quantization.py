@@ -10,7 +10,6 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from modules.causal_lm.lora import Lora
 from modules.nn.quantized_linear import Bits, QuantizedLinear
 from modules.weights.origin import set_source, source_of
 
@@ -18,7 +17,7 @@ LEAST_SHARE = 0.9
 """Share of the weights of matrices that linear layers must hold, or little would be saved."""
 
 
-def check_quantize(quantize: Bits | None, lora: Lora | None) -> None:
+def check_quantize(quantize: Bits | None, lora: object | None) -> None:
     """Refuse to train quantised weights.
 
     Raises:
