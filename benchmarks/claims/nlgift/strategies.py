@@ -101,8 +101,7 @@ def of_seed(bench: Bench, seed: int, folder: Path) -> Any:
     first.trainer.fit(first.model, first.datamodule)
     yield "start", asked(first)
     first.model.export(folder / "start")
-    of = {"task": "connectivity", "structure": "small", "nodes": [5, 8], "rationale": "search"}
-    start = Start(folder / "start", folder, seed, bench.quick, of)
+    start = Start(folder / "start", folder, seed, bench.quick, described(TUNE)["of"])
     for name, strategy in STRATEGIES.items():
         if name == "rationales":
             sample(start)
@@ -157,10 +156,15 @@ def chats(start: Start) -> dict[str, Any]:
 
 def template() -> str:
     """The chat template of the folder's configs."""
+    return str(described("configs/nlgift/base.yaml")["chat_template"])
+
+
+def described(config: str) -> dict[str, Any]:
+    """Options of the data of a config, as the file gives them."""
     import yaml
 
-    known = yaml.safe_load(Path("configs/nlgift/base.yaml").read_text())
-    return str(known["data"]["init_args"]["chat_template"])
+    found: dict[str, Any] = yaml.safe_load(Path(config).read_text())["data"]["init_args"]
+    return found
 
 
 def policy(start: Start, steps: str, *overrides: str) -> Configured:
