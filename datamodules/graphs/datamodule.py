@@ -10,8 +10,7 @@ from typing_extensions import override
 
 from datamodules.graphs.inputs import GraphFile, question_of
 from datamodules.instructions.datamodule import InstructionData
-from datamodules.questions.source import Question, QuestionSource
-from datamodules.records.row_tally import RowTally
+from datamodules.questions.source import Question, QuestionSource, sound_questions
 from datamodules.stream.loader import Batch, EvaluationLoader
 from datamodules.text.prompts import Prompts
 
@@ -48,7 +47,10 @@ class GraphData(InstructionData):
     @cached_property
     def tasks(self) -> dict[str, list[Question]]:
         """The questions of each task."""
-        return {name: self._questions(sources) for name, sources in self.task_sources.items()}
+        return {
+            name: sound_questions(sources, self.max_bad_rate)
+            for name, sources in self.task_sources.items()
+        }
 
     def asked(self, stage: str) -> Mapping[str, list[Question]]:
         """The tasks of `validate` or `test`."""
@@ -59,13 +61,6 @@ class GraphData(InstructionData):
     def prompt_ids(self, question: Mapping[str, str]) -> list[int]:
         """Token ids of the prompt of a question, up to where its answer begins."""
         return self.chat.prompt([{"role": "user", "content": question["question"]}])
-
-    def _questions(self, sources: list[QuestionSource]) -> list[Question]:
-        return [
-            question
-            for source in sources
-            for question in RowTally().sift(source.questions(), self.max_bad_rate, source.name)
-        ]
 
     @override
     def predict_dataloader(self) -> EvaluationLoader:

@@ -125,6 +125,11 @@ class Graph:
             yield [a, b] if weight is None else [a, b, str(weight)]
 
 
+def from_pairs(num_nodes: int, pairs: Iterable[tuple[int, int]], is_directed: bool) -> Graph:
+    """A graph without weights."""
+    return Graph(num_nodes, tuple(Edge(*pair) for pair in pairs), is_directed)
+
+
 def from_rows(num_nodes: int, rows: Iterable[Iterable[Any]], is_directed: bool) -> Graph:
     """The graph of `Graph.rows`."""
     edges = []

@@ -97,9 +97,9 @@ class TransferData(GraphData):
     def validation_tasks(self) -> dict[str, list[Question]]:
         """Problems of the validation split."""
         return {
-            name: self._questions(
-                [GraphQuestions(self.num_validate, one, self.problem_seed, "validate")]
-            )
+            name: [
+                *GraphQuestions(self.num_validate, one, self.problem_seed, "validate").questions()
+            ]
             for name, one in self.chosen.items()
         }
 

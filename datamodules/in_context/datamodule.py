@@ -1,14 +1,12 @@
 """Text to continue pretraining on, tasks to learn in context, and a pool to select from."""
 
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 from typing_extensions import override
 
 from datamodules.in_context.pool import DocumentPool
-from datamodules.questions.source import Question, QuestionSource
-from datamodules.records.row_tally import RowTally
+from datamodules.questions.source import Question, QuestionSource, sound_questions
 from datamodules.text.datamodule import TextData
 from datamodules.text.source import TextSource
 
@@ -57,19 +55,15 @@ class InContextData(TextData):
         """
         if not self.target_sources:
             raise ValueError("there is no task to select for: give data.init_args.target a source.")
-        return self._questions(self.target_sources)
+        return sound_questions(self.target_sources, self.max_bad_rate)
 
     @cached_property
     def tasks(self) -> dict[str, list[Question]]:
         """The questions of each task."""
-        return {name: self._questions(sources) for name, sources in self.task_sources.items()}
-
-    def _questions(self, sources: Sequence[QuestionSource]) -> list[Question]:
-        return [
-            question
-            for source in sources
-            for question in RowTally().sift(source.questions(), self.max_bad_rate, source.name)
-        ]
+        return {
+            name: sound_questions(sources, self.max_bad_rate)
+            for name, sources in self.task_sources.items()
+        }
 
     @override
     def prepare_data(self) -> None:

@@ -1,13 +1,14 @@
 """Questions, the tasks of decoding methods, and the interface of their sources."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from typing_extensions import override
 
 from datamodules.records.document import BadSample
+from datamodules.records.row_tally import RowTally
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,19 @@ class QuestionSource(ABC):
     @abstractmethod
     def questions(self) -> Iterator[Question | BadSample]:
         """The questions in a fixed order; unusable ones come as a `BadSample`."""
+
+
+def sound_questions(sources: Iterable[QuestionSource], max_bad_rate: float) -> list[Question]:
+    """The good questions of sources, one source after another; bad ones are counted and listed.
+
+    Raises:
+        ValueError: More than that share of the questions of a source is bad.
+    """
+    return [
+        question
+        for source in sources
+        for question in RowTally().sift(source.questions(), max_bad_rate, source.name)
+    ]
 
 
 class QuestionPath(QuestionSource):

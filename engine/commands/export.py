@@ -67,10 +67,49 @@ class Export:
         refuse_remote(folder, "folder")
         with drafted(Path(folder)) as draft:
             source = load_for_export(model, ckpt_path, ema, trainer.precision_plugin)
-            if isinstance(trainer, Trainer) and trainer.weights is not None:
-                trainer.weights.check(model)
+            check_weights(trainer, model)
             found = write(model, draft, dtype)
         print(f"exported {source} to {folder}: {found}")
+
+
+def connect(trainer: L.Trainer, model: L.LightningModule) -> None:
+    """Let a system know its device and ranks, for a command that the trainer has no loop for."""
+    trainer.strategy.connect(model)
+    trainer.strategy.setup_environment()
+    model.trainer = trainer
+
+
+def load_on_device(
+    trainer: L.Trainer, model: L.LightningModule, ckpt_path: str | None, ema: bool
+) -> str:
+    """Load a connected system and move it to its device; every rank holds all weights.
+
+    Args:
+        trainer: Of the config: device, precision and ranks.
+        model: The system.
+        ckpt_path: A checkpoint; without one, the weights of the config.
+        ema: Whether averaged weights count where the checkpoint holds them.
+
+    Returns:
+        What was loaded, in words.
+
+    Raises:
+        ValueError: The weights are untrained, and that is not meant.
+    """
+    source = load_for_export(model, ckpt_path, ema, trainer.precision_plugin)
+    check_weights(trainer, model)
+    model.to(trainer.strategy.root_device)
+    return source
+
+
+def check_weights(trainer: L.Trainer, model: L.LightningModule) -> None:
+    """Refuse untrained weights that are not meant.
+
+    Raises:
+        ValueError: They are untrained.
+    """
+    if isinstance(trainer, Trainer) and trainer.weights is not None:
+        trainer.weights.check(model)
 
 
 def refuse_to_export(model: L.LightningModule) -> NoReturn:

@@ -6,9 +6,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import lightning as L
 
-from engine.commands.export import load_for_export
+from engine.commands.export import connect, load_on_device
 from engine.config.origins import refuse_remote
-from engine.run.trainer import Trainer
 
 
 @runtime_checkable
@@ -54,16 +53,11 @@ class SampleAnswers:
         if not isinstance(model, RejectionSampler):
             raise TypeError(f"{type(model).__name__} judges no answers: no rejection_sample()")
         refuse_remote(folder, "folder")
-        strategy = trainer.strategy
-        strategy.connect(model)
-        strategy.setup_environment()
-        model.trainer = datamodule.trainer = trainer
+        connect(trainer, model)
+        datamodule.trainer = trainer
         datamodule.prepare_data()
         datamodule.setup("predict")
-        source = load_for_export(model, ckpt_path, ema, trainer.precision_plugin)
-        if isinstance(trainer, Trainer) and trainer.weights is not None:
-            trainer.weights.check(model)
-        model.to(strategy.root_device)
+        source = load_on_device(trainer, model, ckpt_path, ema)
         trainer.print(f"sampling with {source}")
         for line in model.rejection_sample(datamodule, Path(folder), right):
             trainer.print(line)

@@ -6,9 +6,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import lightning as L
 
-from engine.commands.export import load_for_export
+from engine.commands.export import connect, load_on_device
 from engine.config.origins import refuse_remote
-from engine.run.trainer import Trainer
 
 
 @runtime_checkable
@@ -53,14 +52,8 @@ class Select:
         if not isinstance(model, Selecting):
             raise TypeError(f"{type(model).__name__} selects no documents: it has no select()")
         refuse_remote(folder, "folder")
-        strategy = trainer.strategy
-        strategy.connect(model)
-        strategy.setup_environment()
-        model.trainer = trainer
-        source = load_for_export(model, ckpt_path, ema, trainer.precision_plugin)
-        if isinstance(trainer, Trainer) and trainer.weights is not None:
-            trainer.weights.check(model)
-        model.to(strategy.root_device)
+        connect(trainer, model)
+        source = load_on_device(trainer, model, ckpt_path, ema)
         trainer.print(f"selecting with {source}")
         for line in model.select(datamodule, Path(folder)):
             trainer.print(line)

@@ -89,6 +89,12 @@ class Topology:
             (a, b) for i, a in enumerate(nodes) for b in nodes[i + 1 :] if rng.random() < density
         ]
 
+    def graph(self, rng: Random) -> tuple[int, list[Pair]]:
+        """Number of nodes and pairs of a graph; no pairs where it is not as wanted."""
+        num, density = self.nodes.draw_whole(rng), self.density.draw(rng)
+        pairs = self.pairs(rng.sample(range(num), num), density, rng)
+        return num, pairs if self.accepts(num, pairs) else []
+
     def accepts(self, num_nodes: int, pairs: list[Pair]) -> bool:
         """Whether the transitivity is as wanted."""
         low, high = self.transitivity

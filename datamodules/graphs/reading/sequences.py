@@ -118,6 +118,11 @@ def to_nodes(said: str, names: Sequence[str]) -> tuple[int, ...]:
     )
 
 
+def to_node(said: str, names: Sequence[str]) -> int:
+    """The node of a name, the first of several; `FOREIGN` where there is none."""
+    return (to_nodes(said, names) or (FOREIGN,))[0]
+
+
 def names_in(part: str) -> list[str]:
     """What a part of a sequence calls nodes."""
     found = (one.strip(".!…") for one in SPLIT.split(part))

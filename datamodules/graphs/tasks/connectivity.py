@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from datamodules.graphs.draw.topology import STRUCTURES, Pair, Range, Topology
 from datamodules.graphs.problem import Problem
-from datamodules.graphs.reading.sequences import to_nodes
+from datamodules.graphs.reading.sequences import to_node, to_nodes
 from datamodules.graphs.reading.verdict import Ambiguous, StepCheck, Verdict
 from datamodules.graphs.reading.yes_no import yes_or_no
 from datamodules.graphs.search import breadth_first, fewest_edges
@@ -183,10 +183,7 @@ def path_steps(problem: Problem, text: str, says_yes: bool) -> StepCheck:
     at, num_right = start, 0
     found = EDGE.findall(text)
     for first, second in found:
-        (a,), (b,) = (
-            to_nodes(first, problem.names) or (-1,),
-            to_nodes(second, problem.names) or (-1,),
-        )
+        a, b = to_node(first, problem.names), to_node(second, problem.names)
         num_right += a == at and problem.graph.has(a, b)
         at = b
     return StepCheck(len(found), num_right, says_yes and num_right == len(found) and at == end)
@@ -198,7 +195,7 @@ def search_steps(problem: Problem, text: str, says_yes: bool) -> StepCheck:
     todo, seen, num, num_right = [start], {start}, 0, 0
     for name, reached in REACH.findall(text):
         num += 1
-        node = (to_nodes(name, problem.names) or (-1,))[0]
+        node = to_node(name, problem.names)
         new = () if reached == NOTHING else to_nodes(reached, problem.names)
         wanted = (
             {b for b in problem.graph.after[node] if b not in seen} if node in todo[:1] else {-1}

@@ -13,7 +13,7 @@ from typing_extensions import override
 from datamodules.graphs.draw.topology import STRUCTURES, Pair, Topology
 from datamodules.graphs.graph import Edge, Graph
 from datamodules.graphs.problem import Problem
-from datamodules.graphs.reading.sequences import to_nodes
+from datamodules.graphs.reading.sequences import to_node, to_nodes
 from datamodules.graphs.reading.verdict import Ambiguous, StepCheck, Verdict
 from datamodules.graphs.reading.yes_no import yes_or_no
 from datamodules.graphs.task import DrawnGraph, GraphTask, Rationale
@@ -92,7 +92,7 @@ class Cycle(GraphTask):
         left, num, num_right = set(range(problem.graph.num_nodes)), 0, 0
         for name in REMOVE.findall(text):
             num += 1
-            node = (to_nodes(name, problem.names) or (-1,))[0]
+            node = to_node(name, problem.names)
             is_leaf = node in left and len(left & {*problem.graph.after[node]}) <= 1
             num_right += is_leaf
             left -= {node} if is_leaf else set()

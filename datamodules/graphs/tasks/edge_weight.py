@@ -1,6 +1,7 @@
 """What is the weight of an edge? Reading alone, of graphs with weights."""
 
 import re
+from dataclasses import replace
 from decimal import Decimal
 from random import Random
 from typing import ClassVar
@@ -14,11 +15,14 @@ from datamodules.graphs.reading.values import value_of
 from datamodules.graphs.reading.verdict import Ambiguous, StepCheck, Verdict
 from datamodules.graphs.task import DrawnGraph, GraphTask, Rationale
 from datamodules.graphs.tasks.shortest_path import ShortestPath
-from datamodules.graphs.wording.wording import Wording
 
 QUESTION = "What is the weight between node {s} and node {t}?"
 EDGE = re.compile(r"(\w+) to (\w+) is (\d+(?:\.\d+)?)\.(?!\d)")
 SAID = r"\b(?:answer|weighs|(?:its|the) (?:weight|distance))\b"
+
+
+QUESTIONS = {"friendship": "How far apart do {s} and {t} live?"}
+"""Of forms that ask in another way."""
 
 
 class EdgeWeight(GraphTask):
@@ -27,15 +31,7 @@ class EdgeWeight(GraphTask):
     is_weighted = True
     num_asked = 2
     wordings: ClassVar = {
-        form: Wording(
-            one.introduction,
-            one.line,
-            "How far apart do {s} and {t} live?" if form == "friendship" else QUESTION,
-            one.neighbour,
-            one.between_neighbours,
-            one.between_lines,
-            one.naming,
-        )
+        form: replace(one, question=QUESTIONS.get(form, QUESTION))
         for form, one in ShortestPath.wordings.items()
     }
     topologies: ClassVar = STRUCTURES
@@ -43,9 +39,8 @@ class EdgeWeight(GraphTask):
 
     @override
     def draw(self, topology: Topology, rng: Random) -> DrawnGraph | None:
-        num, density = topology.nodes.draw_whole(rng), topology.density.draw(rng)
-        pairs = topology.pairs(rng.sample(range(num), num), density, rng)
-        if not pairs or not topology.accepts(num, pairs):
+        num, pairs = topology.graph(rng)
+        if not pairs:
             return None
         pair = rng.choice(pairs)
         return DrawnGraph(num, pairs, pair if rng.random() < 0.5 else pair[::-1])

@@ -1,7 +1,6 @@
 """The greatest flow from one node to another. Directed, with capacities."""
 
 import re
-from collections import defaultdict
 from decimal import Decimal
 from functools import lru_cache
 from random import Random
@@ -10,8 +9,9 @@ from typing import ClassVar
 from typing_extensions import override
 
 from datamodules.graphs.draw.topology import STRUCTURES, Range, Topology
+from datamodules.graphs.graph import from_pairs
 from datamodules.graphs.problem import Problem
-from datamodules.graphs.reading.sequences import to_nodes
+from datamodules.graphs.reading.sequences import to_node
 from datamodules.graphs.reading.values import value_of
 from datamodules.graphs.reading.verdict import Ambiguous, StepCheck, Verdict
 from datamodules.graphs.task import DrawnGraph, GraphTask, Rationale
@@ -54,13 +54,7 @@ class MaxFlow(GraphTask):
         if not arcs or not topology.accepts(num, arcs):
             return None
         start = rng.choice(arcs)[0]
-        after = defaultdict(list)
-        for a, b in arcs:
-            after[a].append(b)
-        reached, todo = {start}, [start]
-        while todo:
-            todo = sorted({b for a in todo for b in after[a]} - reached)
-            reached.update(todo)
+        reached = from_pairs(num, arcs, self.is_directed).reached(start)
         return DrawnGraph(num, arcs, (start, rng.choice(sorted(reached - {start}))))
 
     @override
@@ -98,10 +92,7 @@ class MaxFlow(GraphTask):
         sent, num, num_right = Flow(), 0, 0
         for first, sent_amount, second in SEND.findall(text):
             num += 1
-            arc = (
-                (to_nodes(first, problem.names) or (-1,))[0],
-                (to_nodes(second, problem.names) or (-1,))[0],
-            )
+            arc = to_node(first, problem.names), to_node(second, problem.names)
             capacity = problem.graph.weight_of.get(arc)
             amount = Decimal(sent_amount)
             num_right += capacity is not None and arc not in sent and 0 < amount <= capacity
@@ -112,11 +103,11 @@ class MaxFlow(GraphTask):
 
     @override
     def marks(self, problem: Problem, text: str) -> list[tuple[int, int]]:
-        ends = [
-            (*to_nodes(first, problem.names), *to_nodes(second, problem.names))
+        arcs = [
+            (to_node(first, problem.names), to_node(second, problem.names))
             for first, _, second in SEND.findall(text)
         ]
-        return [(arc[0], arc[1]) for arc in ends if len(arc) == 2 and min(arc) >= 0]
+        return [arc for arc in arcs if min(arc) >= 0]
 
     @override
     def effort(self, problem: Problem) -> int:

@@ -1,6 +1,7 @@
 """Which nodes are joined to a node? Reading alone: what every other task stands on."""
 
 import re
+from dataclasses import replace
 from random import Random
 from typing import ClassVar
 
@@ -13,7 +14,6 @@ from datamodules.graphs.reading.text import says
 from datamodules.graphs.reading.verdict import Ambiguous, StepCheck, Verdict
 from datamodules.graphs.task import DrawnGraph, GraphTask, Rationale
 from datamodules.graphs.tasks.connectivity import Connectivity
-from datamodules.graphs.wording.wording import Wording
 
 QUESTION = "Which nodes are joined to node {s}?"
 SAID = r"\bjoined to\b|\banswer"
@@ -21,20 +21,16 @@ HAS = re.compile(r"(\w+) has ([^.]+)\.")
 NOTHING = re.compile(r"\bjoined to no (?:node|one|other)\b|\bto nothing\b", re.I)
 
 
+QUESTIONS = {"friendship": "Who is joined to {s} by friendship?"}
+"""Of forms that ask in another way."""
+
+
 class Neighbours(GraphTask):
     """The neighbours of a node; their order does not count."""
 
     num_asked = 1
     wordings: ClassVar = {
-        form: Wording(
-            one.introduction,
-            one.line,
-            "Who is joined to {s} by friendship?" if form == "friendship" else QUESTION,
-            one.neighbour,
-            one.between_neighbours,
-            one.between_lines,
-            one.naming,
-        )
+        form: replace(one, question=QUESTIONS.get(form, QUESTION))
         for form, one in Connectivity.wordings.items()
     }
     topologies: ClassVar = STRUCTURES
@@ -42,9 +38,8 @@ class Neighbours(GraphTask):
 
     @override
     def draw(self, topology: Topology, rng: Random) -> DrawnGraph | None:
-        num, density = topology.nodes.draw_whole(rng), topology.density.draw(rng)
-        pairs = topology.pairs(rng.sample(range(num), num), density, rng)
-        if not pairs or not topology.accepts(num, pairs):
+        num, pairs = topology.graph(rng)
+        if not pairs:
             return None
         return DrawnGraph(
             num, pairs, (rng.choice(sorted({node for pair in pairs for node in pair})),)

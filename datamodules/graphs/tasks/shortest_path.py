@@ -9,8 +9,9 @@ from typing import ClassVar
 from typing_extensions import override
 
 from datamodules.graphs.draw.topology import STRUCTURES, Topology
+from datamodules.graphs.graph import from_pairs
 from datamodules.graphs.problem import Problem
-from datamodules.graphs.reading.sequences import read_nodes, to_nodes
+from datamodules.graphs.reading.sequences import read_nodes, to_node, to_nodes
 from datamodules.graphs.reading.text import says
 from datamodules.graphs.reading.values import value_of
 from datamodules.graphs.reading.verdict import Ambiguous, StepCheck, Verdict
@@ -80,19 +81,11 @@ class ShortestPath(GraphTask):
 
     @override
     def draw(self, topology: Topology, rng: Random) -> DrawnGraph | None:
-        num, density = topology.nodes.draw_whole(rng), topology.density.draw(rng)
-        pairs = topology.pairs(rng.sample(range(num), num), density, rng)
-        if not pairs or not topology.accepts(num, pairs):
+        num, pairs = topology.graph(rng)
+        if not pairs:
             return None
         start = rng.choice(pairs)[0]
-        near: list[set[int]] = [set() for _ in range(num)]
-        for a, b in pairs:
-            near[a].add(b)
-            near[b].add(a)
-        reached, todo = {start}, [start]
-        while todo:
-            todo = sorted({b for a in todo for b in near[a]} - reached)
-            reached.update(todo)
+        reached = from_pairs(num, pairs, self.is_directed).reached(start)
         return DrawnGraph(num, pairs, (start, rng.choice(sorted(reached - {start}))))
 
     @override
@@ -223,10 +216,7 @@ def settle_steps(problem: Problem, text: str, is_right: bool) -> StepCheck:
     distance, num, num_right = {start: Decimal(0)}, 0, 0
     for name, length, last in SETTLE.findall(text):
         num += 1
-        (node,), (before,) = (
-            to_nodes(name, problem.names) or (-1,),
-            to_nodes(last, problem.names) or (-1,),
-        )
+        node, before = to_node(name, problem.names), to_node(last, problem.names)
         nearest = min(
             (
                 distance[a] + weight

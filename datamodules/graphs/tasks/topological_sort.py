@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from datamodules.graphs.draw.topology import STRUCTURES, Range, Topology
 from datamodules.graphs.problem import Problem
-from datamodules.graphs.reading.sequences import nodes_of, to_nodes
+from datamodules.graphs.reading.sequences import nodes_of, to_node
 from datamodules.graphs.reading.text import says
 from datamodules.graphs.reading.verdict import Ambiguous, StepCheck, Verdict
 from datamodules.graphs.search import topological
@@ -110,7 +110,7 @@ class TopologicalSort(GraphTask):
         ]
         taken, num_right = list[int](), 0
         for name, more in TAKE.findall(text):
-            node = (to_nodes(name, problem.names) or (-1,))[0]
+            node = to_node(name, problem.names)
             is_free = node >= 0 and node not in taken and before[node] <= set(taken)
             num_right += is_free and bool(before[node]) == bool(more)
             taken.append(node)
