@@ -64,10 +64,10 @@ def asked(built: Any) -> tuple[float, float]:
     system.configure_model()
     system.eval()
     [questions, *_] = built.datamodule.asked("test").values()
-    list(system._answered(questions[:2], built.datamodule))  # what is loaded once
+    list(system.answered(questions, [0, 1], built.datamodule))  # what is loaded once
     with timed(system.language_model.model) as spent:
         start = perf_counter()
-        found = list(system._answered(questions, built.datamodule))
+        found = list(system.answered(questions, range(len(questions)), built.datamodule))
         whole = perf_counter() - start
     assert len(found) == len(questions)
     return whole, sum(spent)

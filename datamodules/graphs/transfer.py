@@ -10,6 +10,7 @@ from typing_extensions import override
 from datamodules.graphs.conversations import Answers, GraphConversations
 from datamodules.graphs.datamodule import GraphData
 from datamodules.graphs.distribution import Distribution
+from datamodules.graphs.draw.splits import Split
 from datamodules.graphs.questions import GraphQuestions
 from datamodules.instructions.source import ConversationSource
 from datamodules.questions.source import Question, QuestionSource
@@ -17,6 +18,10 @@ from datamodules.stream.checks import check_bounds
 
 UNTUNED = "untuned"
 """In place of a distribution: answers of other problems, of all distributions alike."""
+
+
+HELD_OUT: tuple[Split, Split] = ("validate", "test")
+"""Splits of the problems that are not trained on."""
 
 
 class TransferData(GraphData):
@@ -33,7 +38,8 @@ class TransferData(GraphData):
         of: What all of them share.
         num_train: Problems to train on, of all variants together.
         num_test: Problems of each test set.
-        num_validate: Problems of each variant that is trained on, to validate.
+        num_validate: Problems of each variant that is trained on, to validate; the loss of `test`
+            is that of as many of the test split.
         problem_seed: Seed of the problems.
         more: Other conversations to mix in, such as code, by their weights; all problems together
             have the weight 1.
@@ -70,10 +76,10 @@ class TransferData(GraphData):
             GraphConversations(share, found[name], problem_seed, "train", answers, 1 / len(chosen))
             for name in chosen
         ]
-        held_out = [
-            GraphConversations(num_validate, found[name], problem_seed, "validate")
-            for name in chosen
-        ]
+        validate, test = (
+            [GraphConversations(num_validate, found[name], problem_seed, split) for name in chosen]
+            for split in HELD_OUT
+        )
         asked = {name: replace(one, rationale="none") for name, one in found.items()}
         tasks: dict[str, list[QuestionSource]] = {
             name: [GraphQuestions(num_test, one, problem_seed)] for name, one in asked.items()
@@ -81,8 +87,8 @@ class TransferData(GraphData):
         super().__init__(
             tasks=tasks,
             train=[*train, *(more or [])],
-            validate=[*held_out],
-            test=[*held_out],
+            validate=[*validate],
+            test=[*test],
             **options,
         )
         self.chosen = {name: found[name] for name in chosen}

@@ -74,33 +74,46 @@ class AskedLM(CausalLM):
         if not isinstance(data, AskingData):
             return
         for task, questions in data.asked(stage).items():
-            own = list(questions[self.global_rank :: self.num_ranks])
-            found = over_ranks([one | {"task": task} for one in self._answered(own, data)])
-            self.answers += sorted(found, key=lambda one: one["number"])
+            own = of_rank(len(questions), self.global_rank, self.num_ranks)
+            answered = over_ranks(list(self.answered(questions, own, data)))
+            by_number = {one["number"]: one | {"task": task} for one in answered}
+            found = [by_number[number] for number in sorted(by_number)]
+            self.answers += found
             means = {f"{stage}/{task}/{name}": mean for name, mean in summary(found).items()}
             self.report(means)
 
-    def _answered(self, questions: Sequence[PosedQuestion], data: AskingData) -> Iterator[Answer]:
-        """Answers to questions, those with prompts of like length together."""
-        prompts = [data.prompt_ids(one.fields) for one in questions]
-        order = sorted(range(len(questions)), key=lambda index: -len(prompts[index]))
+    def answered(
+        self, questions: Sequence[PosedQuestion], numbers: Sequence[int], data: AskingData
+    ) -> Iterator[Answer]:
+        """Answers to some of the questions, those with prompts of like length together."""
+        prompts = {number: data.prompt_ids(questions[number].fields) for number in numbers}
+        order = sorted(numbers, key=lambda number: -len(prompts[number]))
         for first in range(0, len(order), self.asks_per_batch):
             chosen = order[first : first + self.asks_per_batch]
-            ids = [prompts[index] for index in chosen]
+            ids = [prompts[number] for number in chosen]
             token_BL, mask_BL = padded(ids, device=self.device, pad=ids[0][0])
-            names = [questions[index].id for index in chosen]
+            names = [questions[number].id for number in chosen]
             generators = self.generators(names, [0] * len(names))
             texts = self._continue(token_BL, mask_BL.bool(), generators)
-            for index, text in zip(chosen, texts, strict=True):
-                said = self.checker.check(questions[index].fields, text)
-                number = index * self.num_ranks + self.global_rank
-                known = {"id": questions[index].id, "set": questions[index].fields.get("set", "")}
-                yield known | {"number": number, **said, "text": text}
+            for number, text in zip(chosen, texts, strict=True):
+                asked = questions[number]
+                known = {"id": asked.id, "set": asked.fields.get("set", ""), "number": number}
+                yield known | self.checker.check(asked.fields, text) | {"text": text}
 
     def findings(self) -> dict[str, Any]:
         """All answers, as `answers.jsonl`; nothing after `predict`, whose records hold them."""
         found = getattr(self, "answers", [])
         return {"answers.jsonl": found} if found else {}
+
+
+def of_rank(num: int, rank: int, num_ranks: int) -> list[int]:
+    """Numbers of the questions that a rank asks, equally many on every rank.
+
+    The last one is asked again where there are too few: weights that are sharded are gathered in
+    every forward pass, so that no rank may have fewer batches.
+    """
+    rounds = -(-num // num_ranks)
+    return [min(rank + turn * num_ranks, num - 1) for turn in range(rounds)]
 
 
 def summary(answers: Sequence[Answer]) -> dict[str, float]:

@@ -172,3 +172,12 @@ def test_programs_print_what_python_prints(capsys):
         asked, printed = GraphCode(20, seed=3).program(index)
         exec(asked.partition("\n")[2])
         assert capsys.readouterr().out.strip() == printed
+
+
+def test_the_loss_of_a_test_is_of_other_graphs_than_that_of_the_validation():
+    sources = data(["incident"]).sources
+    assert [one.split for one in (*sources["train"], *sources["validate"], *sources["test"])] == [
+        "train",
+        "validate",
+        "test",
+    ]
