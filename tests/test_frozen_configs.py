@@ -27,6 +27,7 @@ FOLDERS = {"TRAINER_DATA": "/folder_of_data", "TRAINER_MODELS": "/folder_of_mode
 NAMES = {"/folder_of_data": "${DATA}", "/folder_of_models": "${MODELS}"}
 LAYERS = {
     "debug": "causal_lm/tiny",
+    "decoding/data/graphs": "decoding/context_aware",
     "decoding/models/llama2_13b_chat": "decoding/proxy_tuning",
     **dict.fromkeys(
         (f"icl/tasks/{name}" for name in ("cr", "mr", "rte", "sst2", "subj", "trec")),

@@ -14,9 +14,10 @@ from datamodules.stream.checks import check_bounds
 class GraphQuestions(QuestionSource):
     """Problems of a distribution.
 
-    A question has the fields `question`, the problem in words; `problem`, the problem itself, which
-    the checker reads; and `set`, the distribution with its behaviour hash: results of another set
-    are not compared. Its reference is the right answer, of several one.
+    A question has the fields `question`, the problem in words; `query`, what is asked without the
+    graph; `problem`, the problem itself, which the checker reads; and `set`, the distribution with
+    its behaviour hash: results of another set are not compared. Its reference is the right answer,
+    of several one.
 
     Args:
         num: Number of problems.
@@ -51,6 +52,7 @@ class GraphQuestions(QuestionSource):
         known = f"{self.name}:{self.of.behaviour}"
         for index in range(self.num):
             problem = self.of.problem(self.seed, self.split, index)
-            fields = {"question": self.of.prompt(problem), FIELD: problem.to_json(), "set": known}
+            told = {"question": self.of.prompt(problem), "query": self.of.wording.query(problem)}
+            fields = {**told, FIELD: problem.to_json(), "set": known}
             name = f"{self.name}:{index + 1}"
             yield Question(name, name, fields, [self.of.solver.answer(problem)])

@@ -80,12 +80,8 @@ class TransferData(GraphData):
             [GraphConversations(num_validate, found[name], problem_seed, split) for name in chosen]
             for split in HELD_OUT
         )
-        asked = {name: replace(one, rationale="none") for name, one in found.items()}
-        tasks: dict[str, list[QuestionSource]] = {
-            name: [GraphQuestions(num_test, one, problem_seed)] for name, one in asked.items()
-        }
         super().__init__(
-            tasks=tasks,
+            tasks=test_sets(found, num_test, problem_seed),
             train=[*train, *(more or [])],
             validate=[*validate],
             test=[*test],
@@ -108,6 +104,16 @@ class TransferData(GraphData):
             ]
             for name, one in self.chosen.items()
         }
+
+
+def test_sets(
+    found: Mapping[str, Distribution], num: int, seed: int
+) -> dict[str, list[QuestionSource]]:
+    """The test set of each distribution; what it trains on as a rationale changes no question."""
+    return {
+        name: [GraphQuestions(num, replace(one, rationale="none"), seed)]
+        for name, one in found.items()
+    }
 
 
 def varied(of: Distribution, name: str, changed: Mapping[str, Any]) -> Distribution:

@@ -72,10 +72,14 @@ class Wording:
         """The problem in words."""
         names = problem.names
         fields = {"nodes": ", ".join(names), "last": names[-1]}
-        asked = dict(zip("st", (names[node] for node in problem.asked), strict=False))
         lines = self.between_lines.join(self.lines(problem))
-        parts = [self.introduction.format(**fields), lines, self.question.format(**asked)]
+        parts = [self.introduction.format(**fields), lines, self.query(problem)]
         return "\n".join(part for part in parts if part)
+
+    def query(self, problem: Problem) -> str:
+        """The question alone, without the graph."""
+        asked = (problem.names[node] for node in problem.asked)
+        return self.question.format(**dict(zip("st", asked, strict=False)))
 
     def lines(self, problem: Problem) -> Iterator[str]:
         """The lines of a graph; nodes that no edge leaves have none."""

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
+from datamodules.graphs.bridges.harness import export
 from datamodules.graphs.distribution import Distribution
-from datamodules.graphs.harness import export
 from datamodules.graphs.measure import GraphAnswer
 from datamodules.graphs.questions import GraphQuestions
 

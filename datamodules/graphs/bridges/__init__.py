@@ -1,0 +1,1 @@
+"""Graph problems in the formats of other evaluations."""
