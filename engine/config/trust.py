@@ -23,6 +23,8 @@ NAMED = (
     "callbacks",
     "engine.checkpoint.io",
     "engine.study.grid",
+    "engine.study.sweep.pruners",
+    "engine.study.sweep.samplers",
     "engine.study.trial",
     "engine.optim.schedules",
     "engine.optim.muon",

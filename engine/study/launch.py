@@ -1,9 +1,7 @@
-"""Runs the commands of one cell of a grid, in this process or in one each, and reports failures."""
+"""Runs the commands of one cell, in this process or in one each, and reports failures."""
 
 import fcntl
 import signal
-import subprocess
-import sys
 import threading
 import traceback
 import warnings
@@ -16,11 +14,9 @@ from types import FrameType
 
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from engine.study.child import EntryPoint, ended_softly, start_apart
 from engine.study.trial import Cell
 
-CLI = Path(__file__).parents[2] / "cli.py"
-EntryPoint = Callable[[list[str]], None]
-"""Runs a command line, as `cli.main` does."""
 Say = Callable[[str], None]
 """Shows a line of progress."""
 
@@ -135,14 +131,9 @@ def locked(folder: Path) -> Iterator[int | None]:
 
 def run_apart(args: list[str], log: Path, lock: int) -> bool:
     """Run a command line in a process of its own; whether it ended well."""
-    with log.open("a") as file:
-        return not subprocess.run(
-            [sys.executable, str(CLI), *args],
-            stdout=file,
-            stderr=file,
-            check=False,
-            pass_fds=[lock],
-        ).returncode
+    child = start_apart(args, log, lock)
+    with ended_softly(child):
+        return child.wait() == 0
 
 
 def run_here(entry_point: EntryPoint, args: list[str], log: Path) -> bool:

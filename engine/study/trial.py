@@ -1,4 +1,4 @@
-"""One run of a grid: what it is called, the commands it needs, and the receipts of those done.
+"""One cell of a study: what it is called, the commands it needs, and the receipts of those done.
 
 A cell has a folder of its own. There each of its commands has a config (`fit.yaml`), which together
 with the configs that every cell shares is the whole command line; what it printed (`fit.log`); and,
@@ -63,14 +63,15 @@ class Command:
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a grid.
+    """One run of a grid, or one trial of a sweep.
 
     Attributes:
         choices: What it is of each axis.
-        root: Folder of the grid.
+        root: Folder of the study.
         configs: Config files that it starts from.
         options: What it sets over them.
         commands: What is run, by name, in this order.
+        flags: Options of the command line, over the configs and under what it sets.
     """
 
     choices: dict[str, str]
@@ -78,6 +79,7 @@ class Cell:
     configs: Sequence[str]
     options: Options
     commands: Mapping[str, Command]
+    flags: Sequence[str] = ()
 
     @property
     def name(self) -> str:
@@ -133,8 +135,8 @@ class Cell:
 
     def args(self, name: str) -> list[str]:
         """The command line after `python cli.py`, the same at every start."""
-        configs = [*self.configs, str(self.config(name))]
-        return [self.commands[name].verb, *(f"--config={path}" for path in configs)]
+        shared = [f"--config={path}" for path in self.configs]
+        return [self.commands[name].verb, *shared, *self.flags, f"--config={self.config(name)}"]
 
     def resumed(self, name: str) -> list[str]:
         """What is added to continue a training that was killed; nothing to begin one."""
@@ -150,8 +152,8 @@ class Cell:
         """Hash of all that a command is given, comments and order apart."""
         layers = layered([Path(path) for path in self.configs])
         shared = [yaml.safe_load(path.read_text()) for path in layers]
-        given = json.dumps([self.commands[name].verb, *shared, self.content(name)], sort_keys=True)
-        return hashlib.sha256(given.encode()).hexdigest()
+        given = [self.commands[name].verb, *shared, *self.flags, self.content(name)]
+        return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
 
     def receipt(self, name: str) -> dict[str, Any] | None:
         """What was noted when a command had ended well; None where it has not."""

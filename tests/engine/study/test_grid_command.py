@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from cli import main as entry_point
-from engine.study import launch
+from engine.study import child, launch
 from engine.study.grid import Grid, main
 from engine.study.trial import Command
 from tests.fixtures.grids import AXES, Log
@@ -27,7 +27,7 @@ def write_grid(folder, **more):
 def test_cells_of_their_own_process_are_run_and_their_failures_told(tmp_path, monkeypatch):
     script = tmp_path / "entry_point.py"
     script.write_text("import sys\nprint('asked', sys.argv[1])\nsys.exit('s2' in sys.argv[2])\n")
-    monkeypatch.setattr(launch, "CLI", script)
+    monkeypatch.setattr(child, "CLI", script)
     with pytest.raises(SystemExit, match="2 failed:\nsmall/s2 fit failed: asked fit"):
         main([f"--config={write_grid(tmp_path)}"])
     assert (tmp_path / "grid" / "large" / "s1" / "fit.json").is_file()
@@ -39,9 +39,9 @@ def test_a_cell_that_another_process_runs_is_left_to_it(tmp_path, monkeypatch):
     script.write_text(f"import time\nfrom pathlib import Path\nprint('begun', flush=True)\n{wait}")
     config = write_grid(tmp_path)
     grid_of = (
-        "import sys; from engine.study.grid import main; import engine.study.launch as launch\n"
+        "import sys; from engine.study.grid import main; import engine.study.child as child\n"
     )
-    grid_of += f"from pathlib import Path; launch.CLI = Path({str(script)!r})\n"
+    grid_of += f"from pathlib import Path; child.CLI = Path({str(script)!r})\n"
     grid_of += f"main(['--config={config}'])"
     first = subprocess.Popen([sys.executable, "-c", grid_of], stderr=subprocess.DEVNULL)
     log = tmp_path / "grid" / "small" / "s1" / "fit.log"

@@ -1,0 +1,1 @@
+"""What a sweep has found, as tables, configs and plots."""
