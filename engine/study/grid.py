@@ -16,7 +16,10 @@ from typing import Protocol, runtime_checkable
 from jsonargparse import Namespace
 
 from engine.config.parser import PlainParser, refuse
-from engine.study.launch import EntryPoint, Failure, Say, finish, stoppable
+from engine.study.child import EntryPoint
+from engine.study.compare.comparison import SideBySide
+from engine.study.compare.runs import Run
+from engine.study.launch import Failure, Say, finish, stoppable
 from engine.study.trial import Cell, Choices, Command, Options, matches
 
 Finished = list[tuple[dict[str, str], dict[str, Path]]]
@@ -104,7 +107,7 @@ class Grid:
     def run(
         self, entry_point: EntryPoint | None, say: Say, only: list[str] | None = None
     ) -> list[Failure]:
-        """Run every cell that is not finished, then the report over those that are.
+        """Run every cell that is not finished, then compare those that are, and report on them.
 
         Args:
             entry_point: What runs a command line in this process.
@@ -123,10 +126,18 @@ class Grid:
                 failure = finish(cell, here, say, f"{number}/{len(cells)}")
                 failures += [failure] if failure else []
         done = self.finished()
+        if only is None and done:
+            self.compare(say)
         if self.report is not None and only is None and done:
             for line in self.report.write(self.folder, done):
                 say(line)
         return failures
+
+    def compare(self, say: Say) -> None:
+        """Show the cells side by side, and write their tables and curves."""
+        runs = [Run(cell.name, [*cell.outcome.values()]) for cell in self.cells() if cell.outcome]
+        for line in SideBySide(runs, self.folder).write():
+            say(line)
 
     def finished(self) -> Finished:
         """Choices of each cell that has got anywhere, and the run folders of finished commands."""

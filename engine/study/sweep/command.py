@@ -65,13 +65,13 @@ def main(args: list[str], entry_point: EntryPoint) -> None:
     """
     try:
         sweep, given, configs, flags = read_sweep(args)
-        from engine.study.sweep.findings.report import Report
+        from engine.study.sweep.findings.report import SweepReport
         from engine.study.sweep.worker import Worker
 
         source = next((str(path) for path in given.get("config") or []), "sweep")
         worker = Worker(sweep, configs, flags, entry_point, say, source)
         ledger = worker.join(is_run=not given.report)
-        report = Report(ledger, sweep)
+        report = SweepReport(ledger, sweep)
         if not given.report:
             worker.run(ledger)
         for line in report.write():

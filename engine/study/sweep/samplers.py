@@ -16,7 +16,7 @@ FEW = 20
 """Number of trials where nothing says how many."""
 
 
-class Sampler:
+class Search:
     """Draws the values of trials."""
 
     def build(self, seed: int) -> "BaseSampler":
@@ -37,7 +37,7 @@ class Sampler:
         return [{} for _ in range(FEW if num_trials is None else num_trials)]
 
 
-class TPE(Sampler):
+class TPE(Search):
     """Tree-structured Parzen estimator (Bergstra et al., 2011); also for several objectives.
 
     Args:
@@ -65,7 +65,7 @@ class TPE(Sampler):
         )
 
 
-class Random(Sampler):
+class RandomSearch(Search):
     """Independent draws."""
 
     def build(self, seed: int) -> "BaseSampler":
@@ -75,7 +75,7 @@ class Random(Sampler):
         return RandomSampler(seed)
 
 
-class Grid(Random):
+class GridSearch(RandomSearch):
     """Every combination once; ranges need a step."""
 
     def points(self, space: Space, num_trials: int | None) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ Values = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Range:
+class Interval:
     """Numbers between two ends, both included; whole ones where both ends and the step are."""
 
     low: float
@@ -89,7 +89,7 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Choices:
+class Categories:
     """Values of any kind, one of which is taken."""
 
     values: list[Any]
@@ -133,7 +133,7 @@ class Dimension:
 
     key: str
     name: str
-    values: Range | Choices
+    values: Interval | Categories
     when: dict[str, list[Any]] = field(default_factory=dict)
 
     def exists(self, chosen: Mapping[str, Any]) -> bool:
@@ -271,7 +271,7 @@ def read_dimension(key: str, name: str, given: Any) -> Dimension:
     return Dimension(key, name, values, listed)
 
 
-def read_choices(where: str, given: dict[str, Any]) -> Choices:
+def read_choices(where: str, given: dict[str, Any]) -> Categories:
     """A list of choices."""
     choices = given["choices"]
     if not isinstance(choices, list) or not choices:
@@ -279,10 +279,10 @@ def read_choices(where: str, given: dict[str, Any]) -> Choices:
     texts = [json.dumps(one) for one in choices]
     if len(set(texts)) < len(texts):
         raise ValueError(f"{where}: choices name a value twice: {choices}")
-    return Choices(choices)
+    return Categories(choices)
 
 
-def read_range(where: str, given: dict[str, Any]) -> Range:
+def read_range(where: str, given: dict[str, Any]) -> Interval:
     """A range of numbers."""
     ends = {name: number(where, name, given.get(name)) for name in ("low", "high")}
     low, high, log = ends["low"], ends["high"], given.get("log", False)
@@ -299,7 +299,7 @@ def read_range(where: str, given: dict[str, Any]) -> Range:
         raise ValueError(f"{where}: a log range cannot begin at {low}; low must be above 0")
     if log and step is not None:
         raise ValueError(f"{where}: log and step exclude one another")
-    return Range(low, high, step, log)
+    return Interval(low, high, step, log)
 
 
 def number(where: str, name: str, given: Any) -> float:

@@ -16,7 +16,7 @@ import yaml
 from engine.config.layers import layered
 from engine.study.child import PATIENCE
 from engine.study.sweep.pruners import Pruner
-from engine.study.sweep.samplers import TPE, Sampler
+from engine.study.sweep.samplers import TPE, Search
 from engine.study.sweep.space import Values, read_space
 from engine.study.trial import Cell, Command, Options
 
@@ -32,7 +32,7 @@ class Sweep:
             under `when` the values of other keys with which it exists.
         objectives: What of a run's metrics.csv is optimised: minimize or maximize of each.
         num_trials: How many trials; where None, 20, or all combinations of a grid.
-        sampler: How values are drawn: TPE, Random, Grid.
+        sampler: How values are drawn: TPE, RandomSearch, GridSearch.
         pruner: Which trials are ended early by their first values: Median, Hyperband; None ends
             none.
         take: Which value of a run counts: its last or its best.
@@ -59,7 +59,7 @@ class Sweep:
         space: Options,
         objectives: dict[str, Direction],
         num_trials: int | None = None,
-        sampler: Sampler | None = None,
+        sampler: Search | None = None,
         pruner: Pruner | None = None,
         take: Literal["last", "best"] = "last",
         seed: int = 1,

@@ -38,9 +38,7 @@ def test_a_cell_that_another_process_runs_is_left_to_it(tmp_path, monkeypatch):
     wait = f"while not Path({str(tmp_path / 'stop')!r}).exists(): time.sleep(0.05)"
     script.write_text(f"import time\nfrom pathlib import Path\nprint('begun', flush=True)\n{wait}")
     config = write_grid(tmp_path)
-    grid_of = (
-        "import sys; from engine.study.grid import main; import engine.study.child as child\n"
-    )
+    grid_of = "import sys; from engine.study.grid import main; import engine.study.child as child\n"
     grid_of += f"from pathlib import Path; child.CLI = Path({str(script)!r})\n"
     grid_of += f"main(['--config={config}'])"
     first = subprocess.Popen([sys.executable, "-c", grid_of], stderr=subprocess.DEVNULL)

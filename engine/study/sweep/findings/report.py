@@ -24,7 +24,7 @@ LEAST = 4
 
 
 @dataclass
-class Report:
+class SweepReport:
     """Reads the trials of a sweep.
 
     Attributes:

@@ -1,0 +1,104 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from engine.study import child
+from engine.study.child import end_softly, ended_softly, interpreter, start_apart, start_forked
+
+WAITS = """
+import pathlib, signal, sys, time
+def end(*_):
+    print("saved", flush=True)
+    sys.exit(143)
+signal.signal(signal.SIGTERM, {handler})
+print("begun", flush=True)
+time.sleep(30)
+"""
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    """Stands for cli.py; what a test writes is run."""
+    path = tmp_path / "script.py"
+    monkeypatch.setattr(child, "CLI", path)
+    return path
+
+
+@pytest.fixture
+def lock(tmp_path):
+    with (tmp_path / "lock").open("w") as file:
+        yield file.fileno()
+
+
+def wait_for(log, text):
+    deadline = time.monotonic() + 20
+    while not (log.exists() and text in log.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_process_that_is_ended_softly_saves_first(tmp_path, script, lock):
+    script.write_text(WAITS.format(handler="end"))
+    log = tmp_path / "log"
+    process = start_apart([], log, lock)
+    wait_for(log, "begun")
+    assert end_softly(process, 10) == 143
+    assert "saved" in log.read_text()
+
+
+def test_a_process_that_does_not_listen_is_killed(tmp_path, script, lock):
+    script.write_text(WAITS.format(handler="signal.SIG_IGN"))
+    log = tmp_path / "log"
+    process = start_apart([], log, lock)
+    wait_for(log, "begun")
+    assert end_softly(process, 0.1) == -signal.SIGKILL
+
+
+def test_whatever_stops_us_ends_the_process(tmp_path, script, lock):
+    script.write_text(WAITS.format(handler="end"))
+    log = tmp_path / "log"
+    process = start_apart([], log, lock)
+    with pytest.raises(KeyboardInterrupt), ended_softly(process, 10):
+        wait_for(log, "begun")
+        raise KeyboardInterrupt
+    assert process.poll() == 143
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
+def test_a_process_ends_softly_with_the_one_that_started_it(tmp_path, script):
+    script.write_text(WAITS.format(handler="end"))
+    log = tmp_path / "log"
+    code = (
+        "import pathlib, time; from engine.study import child\n"
+        f"child.CLI = pathlib.Path({str(script)!r}); log = pathlib.Path({str(log)!r})\n"
+        f"child.start_apart([], log, open({str(tmp_path / 'lock')!r}, 'w').fileno(), outlives=False)\n"
+        "time.sleep(30)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    wait_for(log, "begun")
+    parent.kill()
+    parent.wait()
+    wait_for(log, "saved")
+
+
+def test_a_fork_is_a_process_of_its_own_with_a_log(tmp_path):
+    def entry_point(args):
+        print("asked", *args, os.getpid(), flush=True)
+        raise SystemExit(3)
+
+    process = start_forked(entry_point, ["fit", "x"], tmp_path / "log")
+    assert process.wait() == 3
+    assert (tmp_path / "log").read_text() == f"asked fit x {process.pid}\n"
+    assert process.pid != os.getpid()
+
+
+def test_torchrun_is_that_of_this_installation():
+    launcher = ["torchrun", "--nproc_per_node=2"]
+    wanted = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
+    assert interpreter(launcher) == wanted
+    assert interpreter(["srun", "python"]) == ["srun", "python"]
+    assert interpreter(None) == [sys.executable]
