@@ -40,6 +40,8 @@ LAYERS = {
     "strategy/fsdp2": "lmfusion/llama3_8b",
 }
 """Configs that are given after another one, and a config that each is for."""
+PLAIN = ("grid", "sweep")
+"""Commands that read their command line by themselves."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def printed(*command_line: str) -> dict[str, Any]:
     """What `--print_config` shows of a command line."""
     args = [*command_line, "--print_config"]
     with redirect_stdout(io.StringIO()) as out, pytest.raises(SystemExit) as end:
-        cli.main(args) if command_line[0] == "grid" else parser().parse_args(with_bases(args))
+        cli.main(args) if command_line[0] in PLAIN else parser().parse_args(with_bases(args))
     assert end.value.code in (0, None), end.value
     lines = out.getvalue().splitlines()  # DeepSpeed logs there when it is imported
     return yaml.safe_load("\n".join(line for line in lines if not line.startswith("[")))
@@ -114,6 +116,8 @@ def cells(config: str) -> dict[str, Any]:
 def resolved(case: Case) -> dict[str, Any]:
     """A resolved config as plain data, without folders of this machine."""
     layers = [f"--config=configs/{layer}.yaml" for layer in case.layers]
+    if case.verb == "sweep":
+        layers = [f"--sweep=configs/{case.name}.yaml"]
     with chdir(CONFIGS.parent), patch.dict(os.environ, FOLDERS):
         values = printed(case.verb, *layers)
         if case.verb == "grid":

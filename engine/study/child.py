@@ -110,11 +110,11 @@ def run_forked(entry_point: EntryPoint, args: list[str], log: Path) -> None:
     end_with_parent()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with log.open("a", buffering=1) as out:
-        os.dup2(out.fileno(), 1)
-        os.dup2(out.fileno(), 2)
-        sys.stdout = sys.stderr = out
-        entry_point(args)
+    out = log.open("a", buffering=1)  # to the end: an error is printed by whoever called
+    os.dup2(out.fileno(), 1)
+    os.dup2(out.fileno(), 2)
+    sys.stdout = sys.stderr = out
+    entry_point(args)
 
 
 def end_with_parent() -> None:

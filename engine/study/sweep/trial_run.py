@@ -23,6 +23,8 @@ from engine.study.trial import Cell
 
 FIT = "fit"
 """Name of a trial's command."""
+LONGEST = 0.5
+"""Seconds between two looks at a trial; less while it is young."""
 Start = Callable[[list[str], Path, int], Child]
 """Starts a command line: its arguments, the file of its output, a descriptor to hold."""
 
@@ -68,7 +70,6 @@ class TrialRun:
         cell: Its config and command.
         objective: What is optimised.
         patience: Seconds that it has to save once it is pruned.
-        poll: Seconds between two looks.
     """
 
     ledger: Ledger
@@ -76,7 +77,6 @@ class TrialRun:
     cell: Cell
     objective: Objective
     patience: float
-    poll: float = 0.25
     known: set[int] = field(default_factory=set)
 
     def run(self, start: Start) -> Ending:
@@ -104,6 +104,7 @@ class TrialRun:
 
     def watch(self, child: Child) -> str:
         """Wait until a process ends, or is to be pruned and has ended; why it was, or nothing."""
+        begun = time.monotonic()
         while True:
             code = child.poll()
             reason = self.reported()
@@ -113,7 +114,7 @@ class TrialRun:
             if code is not None:
                 return ""
             self.ledger.beat(self.claim.trial._trial_id)
-            time.sleep(self.poll)
+            time.sleep(min(LONGEST, 0.02 + (time.monotonic() - begun) / 20))
 
     def reported(self) -> str:
         """Report values that have come since the last look; why to prune the trial, or nothing."""

@@ -62,8 +62,8 @@ def test_whatever_stops_us_ends_the_process(tmp_path, script, lock):
     script.write_text(WAITS.format(handler="end"))
     log = tmp_path / "log"
     process = start_apart([], log, lock)
+    wait_for(log, "begun")
     with pytest.raises(KeyboardInterrupt), ended_softly(process, 10):
-        wait_for(log, "begun")
         raise KeyboardInterrupt
     assert process.poll() == 143
 
@@ -75,7 +75,8 @@ def test_a_process_ends_softly_with_the_one_that_started_it(tmp_path, script):
     code = (
         "import pathlib, time; from engine.study import child\n"
         f"child.CLI = pathlib.Path({str(script)!r}); log = pathlib.Path({str(log)!r})\n"
-        f"child.start_apart([], log, open({str(tmp_path / 'lock')!r}, 'w').fileno(), outlives=False)\n"
+        f"lock = open({str(tmp_path / 'lock')!r}, 'w')\n"
+        "child.start_apart([], log, lock.fileno(), outlives=False)\n"
         "time.sleep(30)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code])

@@ -9,11 +9,15 @@ import torch
 import yaml
 
 from cli import main as entry_point
-from engine.study.sweep.command import main
+from engine.config.layers import BASE
+from engine.study.sweep.command import main, read_sweep
+from engine.study.sweep.configs import resolved
+from engine.study.trial import Options
 from tests.engine.study.sweep.test_sweep import stored, trials
 from tests.engine.study.sweep.test_workers import folders, wait_for
 from tests.fixtures.runs import refused, write_config
 
+CONFIGS = BASE.parent
 LR = "model.init_args.optimizer.init_args.lr"
 
 
@@ -27,6 +31,7 @@ def write_real(folder, text_file, tokenizer_folder, **more):
         "space": {LR: {"low": 1e-3, "high": 1e-1, "log": True}},
         "objectives": {"validate/loss": "minimize"},
         "num_trials": 4,
+        "storage": f"journal:{folder}/study.log",
         "sampler": "RandomSearch",
         "pruner": "Median",
         "forked": True,
@@ -50,8 +55,8 @@ def write_real(folder, text_file, tokenizer_folder, **more):
         ),
         (
             {
-                LR: {"low": 1e-3, "high": 1e-2},
-                "trainer.max_step": {"choices": [1], "when": {LR: 1e-2}},
+                "seed_everything": {"choices": [1, 2]},
+                "trainer.max_step": {"choices": [1], "when": {"seed_everything": 2}},
             },
             r"unknown key trainer.max_step; did you mean max_steps",
         ),
@@ -119,3 +124,13 @@ def children(pid):
     """Processes that a process has started."""
     with open(f"/proc/{pid}/task/{pid}/children") as file:
         return file.read().split()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["causal_lm/tiny", "detector/tiny", "lmfusion/tiny"])
+def test_the_space_of_a_shipped_sweep_fits_its_config(name):
+    sweep = CONFIGS / "sweep" / f"{name.replace('/', '_')}.yaml"
+    found, _, configs, flags = read_sweep([f"--config={CONFIGS}/{name}.yaml", f"--sweep={sweep}"])
+    for values in found.space.examples():
+        options = Options({**found.options, **values})
+        assert resolved(entry_point, configs, flags, options, "sweep")["trainer"]["max_steps"]

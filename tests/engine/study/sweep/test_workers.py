@@ -9,7 +9,7 @@ import pytest
 from engine.study.sweep.command import main
 from engine.study.sweep.ledger import SILENT, Ledger
 from engine.study.sweep.storage import opened
-from tests.engine.study.sweep.test_sweep import stored, trials
+from tests.engine.study.sweep.test_sweep import stored, trials, undrawn  # noqa: F401
 from tests.fixtures.sweeps import fake_fit, start_worker, write_sweep
 
 
@@ -29,7 +29,7 @@ def folders(folder):
 def ledger(folder, directions=None):
     """The trials of a test's sweep, as another worker sees them."""
     plan = {}
-    storage = opened(None, folder / "sweep")
+    storage = opened(f"journal:{folder}/study.log", folder)
     return Ledger(storage, "sweep", folder / "sweep", directions or {"loss": "minimize"}, plan)
 
 
@@ -100,7 +100,7 @@ def test_a_trial_whose_run_had_finished_is_not_run_again(tmp_path):
     args = write_sweep(tmp_path, num_trials=1)
     main(args, fake_fit)
     receipt = (tmp_path / "sweep" / "trial_0" / "fit.json").read_text()
-    (tmp_path / "sweep" / "study.db").unlink()
+    (tmp_path / "study.log").unlink()
     main(args, fake_fit)  # as if its worker had been killed before it recorded the end
     assert (tmp_path / "sweep" / "trial_0" / "fit.json").read_text() == receipt
     assert folders(tmp_path) == {"trial_0": ["0"]}
