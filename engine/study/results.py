@@ -16,6 +16,8 @@ CONFIG = "config.yaml"
 RECORD = "run.json"
 HOW_RUN = ("trainer.logger", "ckpt_path", "config")
 """Settings of a run that say nothing about what it computes."""
+CLASSES = ("class_path", "init_args")
+"""Parts of a key that say nothing to a reader."""
 Curve = dict[int, float]
 """Values of a quantity by step."""
 
@@ -99,9 +101,14 @@ def record(run: Path) -> dict[str, Any]:
     return {}
 
 
+def short_value(key: str, value: Any) -> Any:
+    """A setting as a reader wants it: of a class its name."""
+    return str(value).rpartition(".")[2] if key.endswith("class_path") and value else value
+
+
 def short_names(keys: Iterable[str]) -> dict[str, str]:
-    """Of each dotted key its shortest end that no other has, without `init_args`."""
-    parts = {key: [p for p in key.split(".") if p != "init_args"] for key in keys}
+    """Of each dotted key its shortest end that no other has; `optimizer` of its class_path."""
+    parts = {key: [p for p in key.split(".") if p not in CLASSES] for key in keys}
     found: dict[str, str] = {}
     for key, names in parts.items():
         others = [other for other in parts.values() if other != names]

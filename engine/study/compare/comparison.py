@@ -9,7 +9,7 @@ from typing import Any
 from engine.study import results
 from engine.study.compare import curves_plot
 from engine.study.compare.runs import Run, differing, is_lower_better
-from engine.study.results import Curve, short_names
+from engine.study.results import Curve, short_names, short_value
 from engine.study.tables import lined_up, write_csv
 
 SHOWN = 6
@@ -89,7 +89,7 @@ class SideBySide:
         rows = []
         for run in self.runs:
             row: dict[str, Any] = {"run": run.name}
-            row |= {names[key]: plain(self.settings[run.name][key]) for key in keys}
+            row |= {names[key]: plain(key, self.settings[run.name][key]) for key in keys}
             row |= {name: self.cell(run, name) for name in self.shown}
             rows.append(row | ({} if run.state == "finished" else {"state": run.state}))
         columns = ["run", *names.values(), *self.shown]
@@ -115,7 +115,7 @@ class SideBySide:
         return f"{last:.4g}" if last == best else f"{last:.4g} (best {best:.4g})"
 
 
-def plain(value: Any) -> Any:
+def plain(key: str, value: Any) -> Any:
     """A setting as it is shown; a number stays one."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if is_number or value is None else str(value)
+    return value if is_number or value is None else str(short_value(key, value))

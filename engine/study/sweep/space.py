@@ -29,7 +29,7 @@ Values = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Interval:
+class NumberRange:
     """Numbers between two ends, both included; whole ones where both ends and the step are."""
 
     low: float
@@ -133,7 +133,7 @@ class Dimension:
 
     key: str
     name: str
-    values: Interval | Categories
+    values: NumberRange | Categories
     when: dict[str, list[Any]] = field(default_factory=dict)
 
     def exists(self, chosen: Mapping[str, Any]) -> bool:
@@ -282,7 +282,7 @@ def read_choices(where: str, given: dict[str, Any]) -> Categories:
     return Categories(choices)
 
 
-def read_range(where: str, given: dict[str, Any]) -> Interval:
+def read_range(where: str, given: dict[str, Any]) -> NumberRange:
     """A range of numbers."""
     ends = {name: number(where, name, given.get(name)) for name in ("low", "high")}
     low, high, log = ends["low"], ends["high"], given.get("log", False)
@@ -299,7 +299,7 @@ def read_range(where: str, given: dict[str, Any]) -> Interval:
         raise ValueError(f"{where}: a log range cannot begin at {low}; low must be above 0")
     if log and step is not None:
         raise ValueError(f"{where}: log and step exclude one another")
-    return Interval(low, high, step, log)
+    return NumberRange(low, high, step, log)
 
 
 def number(where: str, name: str, given: Any) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 from engine.config.parser import refuse
 from engine.study.child import Child, EntryPoint, start_apart, start_forked
 from engine.study.launch import Say, stoppable
-from engine.study.results import short_names
+from engine.study.results import short_names, short_value
 from engine.study.sweep.configs import refuse_double, resolved
 from engine.study.sweep.ending import Ending
 from engine.study.sweep.ledger import Claim, Ledger
@@ -18,6 +18,7 @@ from engine.study.sweep.space import Values
 from engine.study.sweep.storage import let_go, opened
 from engine.study.sweep.sweep import Sweep
 from engine.study.sweep.trial_run import Objective, TrialRun
+from engine.study.tables import shown
 from engine.study.trial import Options
 
 
@@ -171,9 +172,6 @@ class Worker:
 def written(values: Values) -> str:
     """Values of a trial, in a line."""
     names = short_names(values)
-    return ", ".join(f"{names[key]} {shown(value)}" for key, value in values.items())
-
-
-def shown(value: Any) -> str:
-    """A value, numbers to four digits."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return ", ".join(
+        f"{names[key]} {shown(short_value(key, value))}" for key, value in values.items()
+    )

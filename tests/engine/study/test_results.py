@@ -1,4 +1,4 @@
-from engine.study.results import best, curves, last, leaves, numbered, short_names
+from engine.study.results import best, curves, last, leaves, numbered, short_names, short_value
 
 
 def write(folder, text):
@@ -35,6 +35,13 @@ def test_the_best_value_is_one_that_is_finite():
 def test_short_names_are_unique_and_without_init_args():
     keys = ["model.init_args.optimizer.init_args.lr", "data.init_args.size", "model.size"]
     assert list(short_names(keys).values()) == ["lr", "data.size", "model.size"]
+
+
+def test_a_class_is_named_by_what_it_is_of_and_its_own_name():
+    key = "model.init_args.optimizer.class_path"
+    assert short_names([key, "data.size"]) == {key: "optimizer", "data.size": "size"}
+    assert short_value(key, "torch.optim.AdamW") == "AdamW"
+    assert short_value("data.init_args.path", "a.b") == "a.b"
 
 
 def test_leaves_keep_plain_lists_whole():

@@ -11,7 +11,7 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from engine.disk.whole import whole
-from engine.study.results import CONFIG, short_names
+from engine.study.results import CONFIG, short_names, short_value
 from engine.study.sweep.findings import plots
 from engine.study.sweep.ledger import Ledger
 from engine.study.sweep.sweep import Sweep
@@ -104,7 +104,10 @@ class SweepReport:
         names = short_names(keys)
         columns = {"trial": "trial", "ended": "ended", **{o: o for o in self.sweep.objectives}}
         columns |= names | {"seconds": "seconds", "reason": "reason"}
-        few = [{columns[k]: cut(v) for k, v in r.items() if k in columns} for r in rows[:SHOWN]]
+        few = [
+            {columns[k]: cut(short_value(k, v)) for k, v in r.items() if k in columns}
+            for r in rows[:SHOWN]
+        ]
         return few, [
             n for n in columns.values() if any(row.get(n) not in (None, "") for row in few)
         ]
