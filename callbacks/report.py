@@ -20,6 +20,7 @@ from callbacks.report_line import line
 from engine.measure.flops import FlopCounter
 from engine.measure.machine import matmul_rate, peak_memory
 from engine.parallel.fsdp2 import compute_dtype
+from engine.ranks.replicas import replica
 from engine.run.steps.finite import NotFiniteError, num_skipped
 from engine.run.steps.whole import ends_step
 
@@ -175,7 +176,7 @@ class Report(L.Callback):
     def _report(
         self, trainer: L.Trainer, pl_module: L.LightningModule, meter: Meter, step: int
     ) -> None:
-        ranks = trainer.world_size
+        _, ranks = replica(trainer)
         reduce = None if ranks == 1 else lambda t: trainer.strategy.reduce(t, reduce_op="sum")
         means = meter.means(reduce)  # waits for the device
         self._pause()

@@ -37,7 +37,11 @@ LAYERS = {
     "strategy/ddp": "causal_lm/tiny",
     "strategy/deepspeed_zero2": "causal_lm/llama3_8b_lora",
     "strategy/deepspeed_zero3": "causal_lm/llama3_8b_lora",
+    "strategy/context_parallel": "avc_lm/paper_7b",
     "strategy/fsdp2": "lmfusion/llama3_8b",
+    "strategy/hsdp": "lmfusion/llama3_8b",
+    "strategy/tensor_parallel": "causal_lm/llama3_8b_lora",
+    "strategy/tensor_parallel_fsdp2": "lmfusion/llama3_8b",
 }
 """Configs that are given after another one, and a config that each is for."""
 PLAIN = ("grid", "sweep")

@@ -11,6 +11,8 @@ from engine.config.origins import Origin, nested
 
 SHORT_PRECISIONS = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
 """Lightning's old spellings."""
+ON_FSDP2 = (".FSDP2", ".HSDP", ".TensorParallel", ".ContextParallel", ".ModelParallelStrategy")
+"""Strategies whose weights are torch's DTensors."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,8 @@ class Invocation:
 
     @property
     def is_fsdp2(self) -> bool:
-        """Whether FSDP2 shards the model."""
-        return self.strategy.endswith((".FSDP2", ".ModelParallelStrategy"))
+        """Whether FSDP2 or a strategy on top of it shards the model."""
+        return self.strategy.endswith(ON_FSDP2)
 
     @property
     def is_fsdp1(self) -> bool:

@@ -31,6 +31,9 @@ NAMED = (
     "engine.run.logger",
     "engine.run.every_n_steps",
     "engine.parallel.fsdp2",
+    "engine.parallel.hsdp",
+    "engine.parallel.tensor.strategy",
+    "engine.parallel.context.strategy",
 )
 """Where our classes are that a config may name."""
 SEARCHED = (

@@ -7,9 +7,13 @@ import lightning as L
 import torch
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.optim import Optimizer
 from typing_extensions import override
 
 from engine.checkpoint.io import verify
+from engine.parallel.mesh import make_mesh
+from engine.parallel.optimizer_states import gathered, load, numbered
 
 
 class FSDP2(ModelParallelStrategy):
@@ -44,27 +48,56 @@ class FSDP2(ModelParallelStrategy):
         save_sharded: bool = False,
         backend: str | None = None,
     ):
-        super().__init__(
-            data_parallel_size="auto",
-            tensor_parallel_size=1,
-            save_distributed_checkpoint=save_sharded,
-            process_group_backend=backend,
-        )
+        super().__init__(save_distributed_checkpoint=save_sharded, process_group_backend=backend)
         self.blocks = blocks
+
+    def axes(self, num_ranks: int, per_machine: int) -> dict[str, int]:
+        """Names and sizes of the axes in which ranks are arranged; the last varies fastest.
+
+        Args:
+            num_ranks: All ranks.
+            per_machine: Those of one machine.
+
+        Raises:
+            ValueError: So many ranks cannot be arranged.
+        """
+        return {"shard": num_ranks}
 
     @override
     def setup_environment(self) -> None:
-        self._data_parallel_size = self.num_nodes * self.num_processes
-        super().setup_environment()
+        self._setup_distributed()
+        sizes = self.axes(self.world_size, self.num_processes)
+        self._device_mesh = make_mesh(sizes, self.root_device)
+        assert self.lightning_module is not None
+        self.lightning_module._device_mesh = self._device_mesh
+
+    @property
+    def shard_mesh(self) -> DeviceMesh | None:
+        """Ranks that hold the weights in parts; None where each holds what it needs."""
+        return self.device_mesh
+
+    @property
+    @override
+    def distributed_sampler_kwargs(self) -> dict[str, Any]:
+        return {"num_replicas": self.world_size, "rank": self.global_rank}
 
     @override
     def setup(self, trainer: L.Trainer) -> None:
-        from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
-
         network = getattr(self.lightning_module, "network", None)
         if not isinstance(network, nn.Module):
             raise TypeError(f"{type(self.lightning_module).__name__} has no network to shard")
-        mesh = self.device_mesh["data_parallel"]
+        self.divide(network)
+        if self.shard_mesh is not None:
+            self.shard(network, self.shard_mesh)
+        super().setup(trainer)
+
+    def divide(self, network: nn.Module) -> None:
+        """What is done to a network before its weights are sharded."""
+
+    def shard(self, network: nn.Module, mesh: DeviceMesh) -> None:
+        """Shard blocks and what is left of a network; its methods gather what they need."""
+        from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+
         blocks = find_blocks(network, self.blocks)
         for module in (*blocks, network):
             fully_shard(module, mesh=mesh)
@@ -74,7 +107,6 @@ class FSDP2(ModelParallelStrategy):
         ]:
             if hasattr(module, name):
                 register_fsdp_forward_method(module, name)
-        super().setup(trainer)
 
     @override
     def load_checkpoint(
@@ -91,12 +123,27 @@ class FSDP2(ModelParallelStrategy):
         verify(path)  # torch would run what the index of a folder names
         if path.is_file():
             refuse_other_model(path, module)
-        strict = module.strict_loading
+        strict, optimizers = module.strict_loading, self._optimizers
         module.strict_loading = False
         try:
-            return super().load_checkpoint(path, weights_only)
+            if path.is_dir():
+                return super().load_checkpoint(path, weights_only)
+            self._optimizers = []  # Lightning numbers their parameters in another order
+            checkpoint = super().load_checkpoint(path, weights_only)
         finally:
-            module.strict_loading = strict
+            module.strict_loading, self._optimizers = strict, optimizers
+        for optimizer, state in zip(optimizers, checkpoint["optimizer_states"], strict=False):
+            load(state, module, optimizer)
+        return checkpoint
+
+    @override
+    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
+        """The state of an optimizer: sharded by names, or whole as one process would have it."""
+        if self._save_distributed_checkpoint:
+            return super().optimizer_state(optimizer)
+        inner = getattr(optimizer, "_optimizer", optimizer)  # Lightning wraps it
+        assert self.model is not None
+        return numbered(gathered(self.model, inner), self.model, inner)
 
 
 def refuse_other_model(checkpoint: Path, module: nn.Module) -> None:

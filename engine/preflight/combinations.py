@@ -20,10 +20,12 @@ from engine.preflight.impossible import (
     failing_optimizer,
     not_a_number,
     nothing_to_read,
+    sharded_8_bit,
     sharded_matrices,
     uneven_heads,
     wrong_number,
 )
+from engine.preflight.meshes import divided_heads, divided_rows, shared_rows, uneven_mesh
 
 FSDP2_PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "16-true")
 """What Lightning's ModelParallelStrategy accepts."""
@@ -253,9 +255,14 @@ CHECKS: tuple[Callable[[Invocation], str | None], ...] = (
     averaging_without_epochs,
     uneven_heads,
     sharded_matrices,
+    sharded_8_bit,
     failing_optimizer,
     missing_checkpoint,
     code_in_checkpoints,
     devices_beside_torchrun,
+    uneven_mesh,
+    divided_heads,
+    divided_rows,
+    shared_rows,
 )
 """Each returns a reason to refuse a run, or None; the first reason is reported."""

@@ -63,6 +63,18 @@ def sharded_matrices(run: Invocation) -> str | None:
     )
 
 
+def sharded_8_bit(run: Invocation) -> str | None:
+    """An optimizer of bitsandbytes, whose blocks of weights are none of a shard's."""
+    chosen = run.config.get("model.init_args.optimizer")
+    path = str(chosen.get("class_path")) if isinstance(chosen, Namespace) else ""
+    if run.command != "fit" or not run.is_fsdp2 or not path.startswith("bitsandbytes."):
+        return None
+    return (
+        f"model.init_args.optimizer: {path} cannot step on the shards of {run.strategy}; take "
+        "configs/strategy/ddp.yaml, or torch.optim.AdamW"
+    )
+
+
 def uneven_heads(run: Invocation) -> str | None:
     """Heads that cannot be shared out, in the options of any network of a config."""
     found = {origin.key: origin.value for origin in run.model}

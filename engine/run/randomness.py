@@ -8,12 +8,15 @@ import numpy as np
 import torch
 from typing_extensions import override
 
+from engine.ranks.replicas import replica
+
 
 class StepSeeds(L.Callback):
-    """Seeds every generator anew before each batch, from (seed, rank, batch number).
+    """Seeds every generator anew before each batch, from (seed, replica, batch number).
 
     Dropout and noise of a batch then depend on nothing that a checkpoint would have to hold: a
-    resumed run draws what the uninterrupted one would have drawn, on any number of ranks.
+    resumed run draws what the uninterrupted one would have drawn, on any number of ranks. Ranks
+    that share their rows draw the same.
 
     Args:
         seed: Seed of the run.
@@ -27,7 +30,7 @@ class StepSeeds(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: object, batch_idx: int
     ) -> None:
         number = trainer.fit_loop.epoch_loop.total_batch_idx
-        seed_all(mix(self.seed, trainer.global_rank, number))
+        seed_all(mix(self.seed, replica(trainer)[0], number))
 
 
 def mix(seed: int, rank: int, number: int) -> int:

@@ -25,7 +25,7 @@ from modules.base.optimizers import (
 from modules.metrics.meter import Meter
 from modules.weights.fingerprint import NOTHING, fingerprint, same_weights
 from modules.weights.origin import source_of
-from modules.weights.sharding import full
+from modules.weights.sharding import by_mesh, full
 from modules.weights.state_dict import differences
 
 
@@ -196,7 +196,8 @@ class System(L.LightningModule):
         if norm is None:  # under another trainer than ours
             norm = full(nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
             self.meter.set_latest("gradient_norm", norm)
-        nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, norm)
+        for group in by_mesh(parameters):
+            nn.utils.clip_grads_with_norm_(group, gradient_clip_val, norm)
 
     # Losses
 
@@ -224,6 +225,12 @@ class System(L.LightningModule):
         """Number of ranks that see different data."""
         sampler = getattr(self.trainer.strategy, "distributed_sampler_kwargs", None)
         return int(sampler["num_replicas"]) if sampler else 1
+
+    @property
+    def data_rank(self) -> int:
+        """Number of this rank among those; ranks that share their data have the same."""
+        sampler = getattr(self.trainer.strategy, "distributed_sampler_kwargs", None)
+        return int(sampler["rank"]) if sampler else 0
 
     def sum_over_ranks(self, value: float | Tensor) -> Tensor:
         """Sum of a number or tensor over all ranks, in double precision where the device has it."""

@@ -144,9 +144,9 @@ class CodecLM(CausalLM):
         """
         assert self.frechet is not None
         drawn = unopened = 0
-        ranks = self.trainer.world_size
+        ranks = self.num_ranks
         for num in test_metrics.batches(ranks):
-            records = self.new(num, self.global_rank + drawn * ranks, ranks)
+            records = self.new(num, self.data_rank + drawn * ranks, ranks)
             self.frechet.add_drawn(as_images(stacked(records)))
             drawn += num
             unopened += sum(not record["opens"] for record in records)

@@ -74,7 +74,7 @@ class AskedLM(CausalLM):
         if not isinstance(data, AskingData):
             return
         for task, questions in data.asked(stage).items():
-            own = of_rank(len(questions), self.global_rank, self.num_ranks)
+            own = of_rank(len(questions), self.data_rank, self.num_ranks)
             answered = over_ranks(list(self.answered(questions, own, data)))
             by_number = {one["number"]: one | {"task": task} for one in answered}
             found = [by_number[number] for number in sorted(by_number)]

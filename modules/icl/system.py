@@ -83,7 +83,7 @@ class InContextLM(CausalLM):
 
     def _answered(self, asked: Sequence[Asked]) -> list[Scored]:
         """All questions with the likelihood of their label words, each rank reading its part."""
-        own = asked[self.global_rank :: self.num_ranks]
+        own = asked[self.data_rank :: self.num_ranks]
         batch: InContextBatch = {
             "id": [one.id for one in own],
             "question": [dict(one.fields) for one in own],
@@ -108,7 +108,7 @@ class InContextLM(CausalLM):
         if not isinstance(datamodule, SelectionData):
             raise TypeError(f"{type(datamodule).__name__} has no pool to select from")
         pool, target = datamodule.pool, datamodule.target
-        share = RankShare(self.global_rank, self.num_ranks)
+        share = RankShare(self.data_rank, self.num_ranks)
         wait = self.trainer.strategy.barrier
         orca = Orca(self.language_model, self.tokenizer, pool, target, self.selection, share, wait)
         yield f"{len(pool.ids):,} documents, {len(target):,} questions of the task"

@@ -141,7 +141,7 @@ class VQVAE(System):
         num_codes = self.autoencoder.quantiser.num_codes
         chosen = torch.randint(len(z_ND), (num_codes,), device=z_ND.device)
         turn_K = torch.arange(num_codes, device=z_ND.device) % self.num_ranks
-        is_ours_K = turn_K == self.global_rank % self.num_ranks
+        is_ours_K = turn_K == self.data_rank
         return exact(z_ND)[chosen] * is_ours_K[:, None]
 
     @override

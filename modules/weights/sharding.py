@@ -1,5 +1,8 @@
 """Weights that are sharded over ranks."""
 
+from collections.abc import Iterable
+from typing import Any
+
 from torch import Tensor, nn
 
 
@@ -12,3 +15,11 @@ def full(value: Tensor) -> Tensor:
     """A sharded scalar gathered to a plain one; plain ones pass through."""
     gather = getattr(value, "full_tensor", None)
     return gather() if gather is not None else value
+
+
+def by_mesh(parameters: Iterable[nn.Parameter]) -> list[list[nn.Parameter]]:
+    """Parameters that torch can work on together: whole ones, and those sharded over each mesh."""
+    groups: dict[Any, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        groups.setdefault(getattr(parameter, "device_mesh", None), []).append(parameter)
+    return list(groups.values())

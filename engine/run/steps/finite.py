@@ -14,10 +14,11 @@ from typing import Any
 
 import lightning as L
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import override
 
 from engine.disk.whole import whole
+from engine.parallel.gradients import total_norm
 from engine.ranks.agreement import Ranks
 from engine.run.steps.whole import ends_step
 
@@ -83,7 +84,7 @@ class SoundSteps(L.Callback):
         if trainer.strategy.handles_gradient_accumulation:
             return
         gradients = [dense(p.grad) for p in pl_module.parameters() if p.grad is not None]
-        norm = full(nn.utils.get_total_norm(gradients))
+        norm = total_norm(gradients)
         pl_module.gradient_norm = norm
         scaler = scaler_of(trainer)
         is_sound = bool(norm.isfinite())  # the only wait for a device in a step
@@ -182,12 +183,6 @@ def scaler_of(trainer: L.Trainer) -> Any:
 def dense(gradient: Tensor) -> Tensor:
     """The elements of a gradient that may not be zero."""
     return gradient.coalesce().values() if gradient.is_sparse else gradient
-
-
-def full(value: Tensor) -> Tensor:
-    """A sharded scalar gathered to a plain one; plain ones pass through."""
-    gather = getattr(value, "full_tensor", None)
-    return gather() if gather is not None else value
 
 
 # What is saved

@@ -114,9 +114,9 @@ def test_each_rank_gives_vectors_for_its_share_of_the_codes():
     system.configure_model()
     vectors, candidates = torch.randn(50, 4), []
     for rank in range(3):
-        type(system).global_rank, type(system).num_ranks = rank, 3  # type: ignore[assignment]
+        type(system).data_rank, type(system).num_ranks = rank, 3  # type: ignore[assignment]
         candidates.append(system.candidates(vectors))
-    del type(system).global_rank, type(system).num_ranks
+    del type(system).data_rank, type(system).num_ranks
     owner = torch.stack([candidate.abs().sum(1) > 0 for candidate in candidates])
     assert torch.equal(owner.sum(0), torch.ones(16, dtype=torch.long))
     assert torch.equal(owner.int().argmax(0), torch.arange(16) % 3)

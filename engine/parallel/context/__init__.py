@@ -1,0 +1,1 @@
+"""Context parallelism: rows divided over ranks."""

@@ -1,0 +1,1 @@
+"""Tensor parallelism: layers divided over ranks."""
