@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.parallel.context.rows import Part
+from engine.parallel.context.rows import RowPart
 
 Attention = Callable[..., tuple[Tensor, None]]
 """In the calling convention of transformers."""
@@ -30,7 +30,7 @@ class PartialAttention:
         part: What this rank holds.
     """
 
-    def __init__(self, inner: Attention, part: Part):
+    def __init__(self, inner: Attention, part: RowPart):
         self.inner = inner
         self.part = part
         self.masks: tuple[Any, list[Any]] | None = None
@@ -123,7 +123,7 @@ def refuse_options(options: dict[str, Any], documents: Any) -> None:
         )
 
 
-def install(part: Part) -> None:
+def install(part: RowPart) -> None:
     """Replace the attention of transformers that networks here use, for parts of rows only."""
     from transformers import AttentionInterface
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS

@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Part:
+class RowPart:
     """This rank's part of rows.
 
     Attributes:

@@ -8,7 +8,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from typing_extensions import override
 
 from engine.parallel.context.attention import NAME, install
-from engine.parallel.context.rows import Part
+from engine.parallel.context.rows import RowPart
 from engine.parallel.mesh import make_mesh, split
 from engine.parallel.same_rows import SameRows
 
@@ -63,7 +63,7 @@ class ContextParallel(SameRows):
         if reason:
             raise ValueError(reason)
         mesh = self.device_mesh["context_parallel"]
-        part = Part(mesh.get_local_rank(), mesh.size(), mesh.get_group())
+        part = RowPart(mesh.get_local_rank(), mesh.size(), mesh.get_group())
         install(part)
         methods: Any = network
         methods.loss = loss_of_parts(methods.loss, part)
@@ -89,7 +89,7 @@ def undivided(network: Any, attention: str) -> str | None:
     return None
 
 
-def loss_of_parts(loss: Callable[..., Tensor], part: Part) -> Callable[..., Tensor]:
+def loss_of_parts(loss: Callable[..., Tensor], part: RowPart) -> Callable[..., Tensor]:
     """The loss of whole rows, each rank computing its part."""
 
     def whole(token_BL: Tensor, label_BL: Tensor, position_BL: Tensor, lengths: Any) -> Tensor:
@@ -98,7 +98,7 @@ def loss_of_parts(loss: Callable[..., Tensor], part: Part) -> Callable[..., Tens
     return whole
 
 
-def log_p_of_parts(log_p: Callable[..., Tensor], part: Part) -> Callable[..., Tensor]:
+def log_p_of_parts(log_p: Callable[..., Tensor], part: RowPart) -> Callable[..., Tensor]:
     """Log-probabilities of whole rows, each rank computing its part."""
 
     def whole(rows: tuple[Any, ...], temperature: float) -> Tensor:
@@ -108,7 +108,7 @@ def log_p_of_parts(log_p: Callable[..., Tensor], part: Part) -> Callable[..., Te
     return whole
 
 
-def logits_of_parts(forward: Callable[..., Tensor], part: Part) -> Callable[..., Tensor]:
+def logits_of_parts(forward: Callable[..., Tensor], part: RowPart) -> Callable[..., Tensor]:
     """Logits of whole rows, each rank computing its part."""
 
     def whole(token_BL: Tensor, position_BL: Tensor, length_N: list[int]) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from engine.parallel.context.attention import PartialAttention
-from engine.parallel.context.rows import Part
+from engine.parallel.context.rows import RowPart
 from engine.parallel.context.strategy import undivided
 from modules.causal_lm.architecture.hf_attention import attend
 from modules.causal_lm.network import LanguageModel
@@ -15,7 +15,7 @@ from modules.nn.document_attention import Documents
 
 
 @dataclass(frozen=True)
-class AllKeys(Part):
+class AllKeys(RowPart):
     """A part whose other ranks are simulated: gathered are the keys that it is given."""
 
     keys: Any = None
