@@ -1,6 +1,6 @@
 """Every system under every strategy of a mesh, on gloo ranks of the CPU, against one process.
 
-A run of a strategy is two commands: ten steps, and ten more from the checkpoint of the first.
+Some runs are two commands: ten steps, and ten more from the checkpoint of the first.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,9 @@ from tests.fixtures.small_systems import WRITERS, own_noise
 pytestmark = pytest.mark.slow
 
 HALF = 10
-"""Steps of the first command."""
+"""Steps of the first of two commands."""
+RESUMED = ("causal_lm", "lmfusion")
+"""Systems whose runs are two commands."""
 
 
 @dataclass(frozen=True)
@@ -47,22 +49,25 @@ HSDP = Strategy("hsdp", 4, 4, options=(SHARDS,))
 LLAMAS = ("causal_lm", "lmfusion", "codec_lm")
 """Systems whose networks tensor parallelism knows."""
 TENSOR = Strategy("tensor_parallel", 2, 1, LLAMAS)
-BOTH = Strategy("tensor_parallel_fsdp2", 4, 2, LLAMAS)
+BOTH = Strategy("tensor_parallel_fsdp2", 4, 2, ("causal_lm", "lmfusion"))
 CONTEXT = Strategy("context_parallel", 2, 1, ("causal_lm", "codec_lm"))
 
 
-def train(strategy, alone, folder):
-    """Ten steps and ten more of every system, in one group of processes; their run folders."""
+def train(strategy, alone, folder, more=()):
+    """Train every system in one group of processes, then run more commands; run folders by name."""
     commands, runs = [], {}
     for name in strategy.systems:
         root = folder / name
-        runs[name] = [root / "tiny" / "lines" / str(n) for n in range(2)]
         given = [*strategy.layers, f"--trainer.logger.init_args.root={root}"]
         command = alone.systems[name].command(strategy.replicas, *given)
-        commands.append([*command, f"--trainer.max_steps={HALF}"])
-        commands.append([*command, f"--ckpt_path={runs[name][0]}/checkpoints/last.ckpt"])
+        runs[name] = [root / "tiny" / "lines" / "0"]
+        if name in RESUMED:
+            commands.append([*command, f"--trainer.max_steps={HALF}"])
+            command.append(f"--ckpt_path={runs[name][0]}/checkpoints/last.ckpt")
+            runs[name].append(root / "tiny" / "lines" / "1")
+        commands.append(command)
     with own_noise():
-        run_in_turn(folder, strategy.world, commands)
+        run_in_turn(folder, strategy.world, [*commands, *more])
     return runs
 
 
@@ -103,23 +108,30 @@ def check_continued_alone(alone, runs, name, folder):
     assert losses(continued) == pytest.approx(losses(alone.runs[name])[HALF:], rel=1e-5)
 
 
-@pytest.mark.parametrize("strategy", [HSDP, TENSOR, BOTH, CONTEXT], ids=lambda one: one.name)
-def test_ranks_of_a_mesh_train_as_one_process(alone, tmp_path, strategy):
-    """Losses, clipped gradients, resumed runs, and a checkpoint of the same form."""
+def test_copies_of_shards_train_and_select_as_one_process(alone, select, tmp_path):
+    """Losses, clipped gradients, resumed runs, the form of the checkpoint; and chosen documents."""
+    command, single = select
+    selecting = [*command, *HSDP.layers, f"--folder={tmp_path / 'chosen'}"]
+    runs = train(HSDP, alone, tmp_path, [selecting])
+    for name in HSDP.systems:
+        check(alone, runs[name], name)
+    check_continued_alone(alone, runs["causal_lm"], "causal_lm", tmp_path / "alone")
+    check_selected(tmp_path / "chosen", single)
+
+
+def check_selected(found, expected):
+    """The same documents are chosen, with scores equal to 1e-5."""
+    for name in ("scores", "selected"):
+        ours, theirs = (read_table(folder / f"{name}.parquet") for folder in (found, expected))
+        for key, values in theirs.items():
+            if isinstance(values[0], float):
+                values = pytest.approx(values, rel=1e-5, abs=1e-5)
+            assert ours[key] == values, key
+
+
+@pytest.mark.parametrize("strategy", [TENSOR, BOTH, CONTEXT], ids=lambda one: one.name)
+def test_ranks_that_share_rows_train_as_one_process(alone, tmp_path, strategy):
+    """The same of strategies that divide layers or rows."""
     runs = train(strategy, alone, tmp_path)
     for name in strategy.systems:
         check(alone, runs[name], name)
-    check_continued_alone(alone, runs["causal_lm"], "causal_lm", tmp_path / "alone")
-
-
-def test_ranks_of_a_mesh_select_documents_as_one_process(select, tmp_path):
-    command, single = select
-    run_in_turn(tmp_path, HSDP.world, [[*command, *HSDP.layers, f"--folder={tmp_path / 'on'}"]])
-    for name in ("scores", "selected"):
-        paths = (folder / f"{name}.parquet" for folder in (single, tmp_path / "on"))
-        expected, found = map(read_table, paths)
-        assert found["id"] == expected["id"]
-        for key, values in expected.items():
-            if isinstance(values[0], float):
-                values = pytest.approx(values, rel=1e-5, abs=1e-5)
-            assert found[key] == values
