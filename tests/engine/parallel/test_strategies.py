@@ -17,8 +17,6 @@ pytestmark = pytest.mark.slow
 
 HALF = 10
 """Steps of the first of two commands."""
-RESUMED = ("causal_lm", "lmfusion")
-"""Systems whose runs are two commands."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,7 @@ class Strategy:
         name: Of the file.
         world: All ranks.
         replicas: Ranks that read rows of their own.
+        resumed: Systems that it trains in two commands.
         systems: Which systems it trains.
         options: What the file leaves to the user.
     """
@@ -36,6 +35,7 @@ class Strategy:
     name: str
     world: int
     replicas: int
+    resumed: tuple[str, ...]
     systems: tuple[str, ...] = tuple(WRITERS)
     options: tuple[str, ...] = ()
 
@@ -45,12 +45,12 @@ class Strategy:
 
 
 SHARDS = "--trainer.strategy.init_args.num_shards=2"
-HSDP = Strategy("hsdp", 4, 4, options=(SHARDS,))
+HSDP = Strategy("hsdp", 4, 4, ("lmfusion",), options=(SHARDS,))
 LLAMAS = ("causal_lm", "lmfusion", "codec_lm")
 """Systems whose networks tensor parallelism knows."""
-TENSOR = Strategy("tensor_parallel", 2, 1, LLAMAS)
-BOTH = Strategy("tensor_parallel_fsdp2", 4, 2, ("causal_lm", "lmfusion"))
-CONTEXT = Strategy("context_parallel", 2, 1, ("causal_lm", "codec_lm"))
+TENSOR = Strategy("tensor_parallel", 2, 1, ("causal_lm", "lmfusion"), LLAMAS)
+BOTH = Strategy("tensor_parallel_fsdp2", 4, 2, ("causal_lm",), ("causal_lm", "lmfusion"))
+CONTEXT = Strategy("context_parallel", 2, 1, ("causal_lm",), ("causal_lm", "codec_lm"))
 
 
 def train(strategy, alone, folder, more=()):
@@ -61,7 +61,7 @@ def train(strategy, alone, folder, more=()):
         given = [*strategy.layers, f"--trainer.logger.init_args.root={root}"]
         command = alone.systems[name].command(strategy.replicas, *given)
         runs[name] = [root / "tiny" / "lines" / "0"]
-        if name in RESUMED:
+        if name in strategy.resumed:
             commands.append([*command, f"--trainer.max_steps={HALF}"])
             command.append(f"--ckpt_path={runs[name][0]}/checkpoints/last.ckpt")
             runs[name].append(root / "tiny" / "lines" / "1")
@@ -115,7 +115,7 @@ def test_copies_of_shards_train_and_select_as_one_process(alone, select, tmp_pat
     runs = train(HSDP, alone, tmp_path, [selecting])
     for name in HSDP.systems:
         check(alone, runs[name], name)
-    check_continued_alone(alone, runs["causal_lm"], "causal_lm", tmp_path / "alone")
+    check_continued_alone(alone, runs["lmfusion"], "lmfusion", tmp_path / "alone")
     check_selected(tmp_path / "chosen", single)
 
 
