@@ -19,7 +19,7 @@ def by_mesh(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
 def total_norm(gradients: Iterable[Tensor]) -> Tensor:
     """Norm of all gradients as one vector, the same on every rank; every rank must call."""
     norms = [full(nn.utils.get_total_norm(group)) for group in by_mesh(gradients)]
-    return norms[0] if len(norms) == 1 else nn.utils.get_total_norm(norms)
+    return norms[0] if len(norms) == 1 else nn.utils.get_total_norm(norms)  # 0 without gradients
 
 
 def full(value: Tensor) -> Tensor:
