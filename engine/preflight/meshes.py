@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
@@ -54,7 +55,7 @@ def num_listed(devices: Any) -> int | None:
     if isinstance(devices, list):
         return len(devices)
     given = str(devices).strip()
-    if given in ("auto", "-1"):
+    if not re.fullmatch(r"\d+(,\s*\d+)*,?", given):
         return None
     return len([one for one in given.split(",") if one]) if "," in given else int(given)
 
