@@ -8,12 +8,18 @@ from enum import Enum
 from typing import Any
 
 import yaml
-from jsonargparse import set_parsing_settings
+from jsonargparse import Namespace, set_parsing_settings
 from lightning import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from typing_extensions import override
 
-from engine.commands.command import WIRED, commands, config_commands, plain_commands
+from engine.commands.command import (
+    WIRED,
+    PreparedCommand,
+    commands,
+    config_commands,
+    plain_commands,
+)
 from engine.config.layers import BASE, taken_back, with_bases
 from engine.config.origins import config_files
 from engine.config.parser import PlainParser, end, refuse_arguments
@@ -119,6 +125,7 @@ class CommandLine(LightningCLI):
         early = taken_back(self.given)
         if early:
             print_once(early)
+        self.prepare_command(command, config)
         runs = settle_loggers(config.trainer, run_name(self.given))
         refuse_impossible(command, config)
         chosen = ChosenWeights()
@@ -128,6 +135,20 @@ class CommandLine(LightningCLI):
         if "weights_only" in config:
             config.weights_only = True  # whatever reads it, and whatever the environment says
         self.weights = WeightsReport(chosen, bool(config.untrained))
+
+    def prepare_command(self, name: str, config: Namespace) -> None:
+        """Let a command of ours change the config before it is built, where it wants to."""
+        kind = config_commands().get(name)
+        self.command = None if kind is None else kind()
+        if isinstance(self.command, PreparedCommand):
+            self.command.prepare(config, self.build_model)
+
+    def build_model(self, config: Namespace) -> tuple[LightningModule, LightningDataModule]:
+        """The model and the data of a config that was parsed for this command."""
+        parser = self._subcommand_parsers[str(self.subcommand)]
+        parts = Namespace(model=config.model, data=config.data)
+        built = parser.instantiate_classes(parts)
+        return built.model, built.data
 
     @override
     def instantiate_classes(self) -> None:
@@ -152,12 +173,11 @@ class CommandLine(LightningCLI):
 
     @override
     def _run_subcommand(self, subcommand: str) -> None:
-        command = config_commands().get(subcommand)
         with sigterm_raised(), self.notes.kept():
-            if command is None:
+            if self.command is None:
                 super()._run_subcommand(subcommand)
             else:
-                command().run(self.trainer, **self._prepare_subcommand_kwargs(subcommand))
+                self.command.run(self.trainer, **self._prepare_subcommand_kwargs(subcommand))
 
 
 def main(args: ArgsType = None) -> None:

@@ -30,6 +30,10 @@ class EMA(L.Callback):
         self.loaded: dict[str, Tensor] | None = None
         self.swapped: dict[str, Tensor] = {}
 
+    def held_bytes(self, module: nn.Module) -> int:
+        """Bytes of the average of a module, whole."""
+        return sum(4 * p.numel() for p in trainable(module).values())
+
     # Averaging
 
     @override

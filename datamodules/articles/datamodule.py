@@ -27,10 +27,17 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from datamodules.articles.inputs import InputArticles
-from datamodules.articles.items import ArticleItems, ArticleTexts, Tokens, Window
+from datamodules.articles.items import (
+    ArticleItems,
+    ArticleTexts,
+    Tokens,
+    Window,
+    block_positions,
+)
 from datamodules.articles.leaks import LeakField, without_leaks
 from datamodules.articles.source import Article, ArticleSource
 from datamodules.articles.stances import Stances
@@ -39,7 +46,7 @@ from datamodules.records.row_tally import RowTally
 from datamodules.stream.checks import check_bounds, check_ids, check_shares
 from datamodules.stream.datamodule import ResumableData
 from datamodules.stream.length_buckets import Bucketed
-from datamodules.stream.loader import EvaluationLoader, ResumableLoader
+from datamodules.stream.loader import Batch, EvaluationLoader, ResumableLoader
 from datamodules.stream.order import Mixture
 from datamodules.text.token_cache import tokenised
 from datamodules.text.tokenizer import TextTokenizer, load_tokenizer
@@ -191,6 +198,26 @@ class ArticleData(ResumableData):
     def predict_dataloader(self) -> EvaluationLoader:
         """Every article of predict once for each stance asked for, in order."""
         return self._once("predict")
+
+    def example(self) -> tuple[Batch, int]:
+        """A training batch of blank articles of full length, and its tokens; reads no data."""
+        num, names = self.batch_size, [str(n) for n in range(self.batch_size)]
+        article_BC = torch.zeros(num, self.article_length, dtype=torch.int64)
+        summary_BS = torch.zeros(num, self.summary_length, dtype=torch.int64)
+        full_BS = torch.ones_like(summary_BS, dtype=torch.bool)
+        stance_B = torch.zeros(num, dtype=torch.int64)
+        targets = {"articles": num, "tokens": full_BS.numel(), **block_positions(full_BS.numpy())}
+        return {
+            "article_BC": article_BC,
+            "article_mask_BC": torch.ones_like(article_BC, dtype=torch.bool),
+            "summary_BS": summary_BS,
+            "summary_mask_BS": full_BS,
+            **dict.fromkeys(("stance_B", "summary_stance_B", "asked_B"), stance_B),
+            **dict.fromkeys(("article_B", "reference_B", "id_B", "origin_B"), names),
+            "cut_B": [0] * num,
+            "num_targets": targets,
+            "step_targets": targets,
+        }, article_BC.numel() + summary_BS.numel()
 
     def training_documents(self) -> Iterator[str]:
         """The training articles, then their summaries; needs no tokenizer."""

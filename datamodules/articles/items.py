@@ -115,8 +115,7 @@ class ArticleItems:
             "num_targets": {
                 "articles": len(chosen),
                 "tokens": int(summary_mask_BS.sum()),
-                "positions": summary_BS.size,
-                **_positions(summary_mask_BS),
+                **block_positions(summary_mask_BS),
             },
         }
 
@@ -200,9 +199,10 @@ def _integers(values: Sequence[int]) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.int64)
 
 
-def _positions(mask_BS: NDArray[np.bool_]) -> dict[str, int]:
-    """Positions of the blocks up to the one that ends each summary, by size of the blocks."""
+def block_positions(mask_BS: NDArray[np.bool_]) -> dict[str, int]:
+    """All positions, and those of the blocks up to the one that ends each summary, by their size."""
     length = mask_BS.shape[1]
     size_B = mask_BS.sum(1).clip(min=1)
     sizes = [size for size in range(1, length + 1) if length % size == 0]
-    return {f"positions_{size}": int((-(-size_B // size) * size).sum()) for size in sizes}
+    ends = {f"positions_{size}": int((-(-size_B // size) * size).sum()) for size in sizes}
+    return {"positions": mask_BS.size} | ends

@@ -11,11 +11,12 @@ from pathlib import Path
 from random import Random
 from typing import cast
 
+import numpy as np
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import override
 
-from datamodules.image_text.batch import ImageTextDocument
+from datamodules.image_text.batch import DocumentImage, ImageTextDocument, collate
 from datamodules.image_text.documents import Composer, ImageFirst, ImageTextItems
 from datamodules.image_text.prompts import (
     ImageTextPrompts,
@@ -34,6 +35,10 @@ from datamodules.stream.loader import Batch, EvaluationLoader
 from datamodules.stream.samples import MixtureData
 from datamodules.stream.stages import Stage
 from datamodules.text.tokenizer import TextTokenizer, load_tokenizer
+
+
+CAPTION = 28
+"""Tokens of the caption of an example, as long ones are."""
 
 
 class ImageTextData(MixtureData[ImageSource, ImageTextDocument]):
@@ -182,6 +187,17 @@ class ImageTextData(MixtureData[ImageSource, ImageTextDocument]):
                     f"{target}: {meta['documents']} documents, images {meta['shape']}, "
                     f"{meta['bad']} bad ones left out"
                 )
+
+    def example(self) -> tuple[Batch, int]:
+        """A training batch of blank pairs, caption first, and its positions; reads no data."""
+        image = DocumentImage(np.zeros(self.latent_shape, np.float32), True, False)
+        room = self.row_length - self.num_patches - 1
+        caption = [0] * max(1, min(CAPTION, room))
+        rows = list(range(self.batch_size))
+        batch = collate([[caption, image] for _ in rows], rows, self.num_patches, self.latent_shape)
+        targets = cast(dict[str, int], batch["num_targets"])
+        num = self.batch_size * (len(caption) + self.num_patches + 1)
+        return batch | {"step_targets": targets}, num
 
     @override
     def open(self, stage: Stage) -> ImageTextItems:

@@ -26,13 +26,14 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from datamodules.records.row_tally import RowTally
 from datamodules.records.source import distinct
 from datamodules.stream.checks import check_bounds, check_shares, check_sources
 from datamodules.stream.datamodule import ResumableData
-from datamodules.stream.loader import EvaluationLoader, ResumableLoader
+from datamodules.stream.loader import Batch, EvaluationLoader, ResumableLoader
 from datamodules.stream.order import Mixture
 from datamodules.stream.stages import STAGES, Stage
 from datamodules.text.files import TextSource
@@ -183,6 +184,23 @@ class TextData(ResumableData):
         for source in self.sources["train"]:
             good = RowTally().sift(source.documents(), self.max_bad_rate, source.name)
             yield from (document.text for document in good)
+
+    def example(self) -> tuple[Batch, int]:
+        """A training batch of blank rows, each one document, and its tokens; reads no data."""
+        shape = self.batch_size, self.row_length
+        blank_BL = torch.zeros(shape, dtype=torch.int64)
+        num = blank_BL.numel()
+        return {
+            "token_BL": blank_BL,
+            "label_BL": blank_BL,
+            "position_BL": torch.arange(self.row_length).expand(shape),
+            "length_N": [self.row_length] * self.batch_size,
+            "num_targets": num,
+            "step_targets": num,
+            "num_bytes": float(num),
+            "row_B": list(range(self.batch_size)),
+            "source_B": [0] * self.batch_size,
+        }, num
 
     def _check(self) -> None:
         least = {

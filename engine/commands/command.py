@@ -9,9 +9,10 @@ from functools import cache
 from importlib import import_module
 from inspect import getmembers, isclass
 from pkgutil import iter_modules
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import lightning as L
+from jsonargparse import Namespace
 
 import engine.commands
 
@@ -32,6 +33,19 @@ class ConfigCommand(Protocol):
             model: Of the config; its network is not built yet.
             datamodule: Of the config.
             options: Those of the command line.
+        """
+
+
+@runtime_checkable
+class PreparedCommand(Protocol):
+    """A command that changes what was parsed before it is built."""
+
+    def prepare(self, config: Namespace, build: Callable[[Namespace], tuple[Any, Any]]) -> None:
+        """Change it.
+
+        Args:
+            config: What was parsed; changed in place.
+            build: Makes the model and the data of such a config.
         """
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -11,11 +12,16 @@ class FlopCounter(TorchDispatchMode):
 
     Unlike torch's own counter it takes no operator apart, so that a counted step computes bit for
     bit what an uncounted one does. A product of n x k and k x m counts 2 n k m.
+
+    Attributes:
+        total: All of them.
+        recomputed: Those of activations that are computed again in a backward pass.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.total = 0
+        self.recomputed = 0
 
     def __torch_dispatch__(
         self,
@@ -29,5 +35,12 @@ class FlopCounter(TorchDispatchMode):
         out = func(*args, **kwargs)
         formula = flop_registry.get(func._overloadpacket)
         if formula is not None:
-            self.total += int(formula(*args, **kwargs, out_val=out))
+            num = int(formula(*args, **kwargs, out_val=out))
+            self.total += num
+            self.recomputed += num if is_recomputing() else 0
         return out
+
+
+def is_recomputing() -> bool:
+    """Whether a backward pass is running a forward pass, as only checkpointed activations need."""
+    return torch._C._current_graph_task_id() != -1 and torch.is_grad_enabled()

@@ -67,8 +67,9 @@ class QuantizedLinear(nn.Module):
         self.bits = bits
         self.dtype = dtype
         self.bias = layer.bias
-        with torch.no_grad(), torch.device("cpu"):
-            weight = layer.weight.detach().to("cpu", torch.float32)
+        where = "meta" if layer.weight.is_meta else "cpu"
+        with torch.no_grad(), torch.device(where):
+            weight = layer.weight.detach().to(where, torch.float32)
             held = rounded_int8(weight) if bits == "int8" else rounded_nf4(weight, bits)
         self.keeps_dtype = [name for name in held if name != "quantiles"]  # when weights are cast
         for name in ("codes", "divisor", "outer_divisor", "offset"):

@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
+
+from engine.disk.weightless import is_weightless
 
 HERE = Path(__file__).parents[2]
 """The repository: paths in its configs are meant from there as well."""
@@ -114,9 +117,44 @@ def read_model(auto: Any, source: str, **options: Any) -> Any:
 
     Those that the source lacks, or has in another shape, are drawn at random and have no source.
     """
+    if is_weightless():
+        return shaped(auto, source, **options)
     model, info = read(auto, source, output_loading_info=True, **options)
     drawn = set(info["missing_keys"]) | {key for key, *_ in info["mismatched_keys"]}
     set_source(source, (p for name, p in model.named_parameters() if name not in drawn))
+    return model
+
+
+def shaped(
+    auto: Any,
+    source: str,
+    config: Any = None,
+    revision: str = "main",
+    dtype: Any = None,
+    attn_implementation: str | None = None,
+    **options: Any,
+) -> Any:
+    """A model of transformers with the shapes of a source, none of whose weights are read.
+
+    Args:
+        auto: As of `read`.
+        source: As of `read`.
+        config: Of the model; read from the source where None.
+        revision: On the hub.
+        dtype: Of its weights; `auto` takes what the config says.
+        attn_implementation: Its attention.
+        options: What only matters where weights are read.
+    """
+    from transformers import AutoConfig
+
+    found = read(AutoConfig, source, revision=revision) if config is None else config
+    if dtype == "auto":
+        dtype = getattr(found, "dtype", None) or torch.get_default_dtype()
+    given = {"dtype": dtype, "attn_implementation": attn_implementation}
+    make = getattr(auto, "from_config", None) or auto._from_config
+    model = make(found, **{name: value for name, value in given.items() if value is not None})
+    model.name_or_path = source
+    set_source(source, model.parameters())
     return model
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from engine.disk.weightless import is_weightless
 from modules.nn.quantized_linear import Bits, QuantizedLinear
 from modules.weights.origin import set_source, source_of
 
@@ -61,7 +62,7 @@ def reading(quantize: Bits | None) -> Iterator[torch.dtype | Literal["auto"]]:
     if quantize is None:
         yield torch.get_default_dtype()
         return
-    with torch.device("cpu"):
+    with torch.device("meta" if is_weightless() else "cpu"):
         yield "auto"
 
 
