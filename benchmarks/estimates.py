@@ -25,7 +25,7 @@ from benchmarks.bench.harness import Bench, run
 from engine.estimate.gpus import GIB
 from engine.estimate.rank_memory import PaperModel, RankLayout, on_rank
 from engine.measure.live_bytes import GRADIENTS, OPTIMIZER, WEIGHTS
-from engine.measure.paper_step import ParameterSize, PaperStep, run_step, without_memory
+from engine.measure.paper_step import PaperStep, ParameterSize, run_step, without_memory
 from engine.parallel.fsdp2 import find_blocks
 from modules.causal_lm.network import FromConfig, LanguageModel
 

@@ -200,7 +200,7 @@ def _integers(values: Sequence[int]) -> torch.Tensor:
 
 
 def block_positions(mask_BS: NDArray[np.bool_]) -> dict[str, int]:
-    """All positions, and those of the blocks up to the one that ends each summary, by their size."""
+    """All positions; and those of blocks up to the one that ends each summary, by their size."""
     length = mask_BS.shape[1]
     size_B = mask_BS.sum(1).clip(min=1)
     sizes = [size for size in range(1, length + 1) if length % size == 0]

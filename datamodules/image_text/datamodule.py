@@ -36,7 +36,6 @@ from datamodules.stream.samples import MixtureData
 from datamodules.stream.stages import Stage
 from datamodules.text.tokenizer import TextTokenizer, load_tokenizer
 
-
 CAPTION = 28
 """Tokens of the caption of an example, as long ones are."""
 

@@ -1,6 +1,7 @@
 """Estimates what a config takes: memory, operations and time, without weights or GPUs."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -182,6 +183,8 @@ class Paper:
 
     def half(self, found: Counted, config: Namespace) -> PaperModel:
         """The same as DeepSpeed holds it: weights and gradients in 16 bits."""
+        if str(config.trainer.precision) == "bf16-true":
+            return replace(found.model, is_half=True)
         model, data = self.asked.build(config)
         return counted(self.trainer, model, data, HalfWeights("bf16-true"), is_half=True).model
 

@@ -97,8 +97,7 @@ def batch_options(config: Namespace) -> str:
     size = config.get("data.init_args.batch_size") or 1
     given = config.get("trainer.accumulate_grad_batches") or 1
     return (
-        "--data.init_args.batch_size 1 "
-        f"--trainer.accumulate_grad_batches {int(size) * int(given)}"
+        f"--data.init_args.batch_size 1 --trainer.accumulate_grad_batches {int(size) * int(given)}"
     )
 
 

@@ -16,8 +16,8 @@ from engine.disk.weightless import weightless
 from engine.estimate.rank_memory import PaperModel
 from engine.measure.live_bytes import GRADIENTS, KINDS, OPTIMIZER, WEIGHTS
 from engine.measure.paper_step import (
-    ParameterSize,
     PaperStep,
+    ParameterSize,
     faked_batch,
     run_step,
     without_memory,

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from engine.measure.live_bytes import GRADIENTS, KINDS, OPTIMIZER, TEMPORARY, WEIGHTS, Moments
-from engine.measure.paper_step import ParameterSize, PaperStep
+from engine.measure.paper_step import PaperStep, ParameterSize
 
 StrategyName = Literal["ddp", "fsdp2", "hsdp", "zero2", "zero3", "zero3_offload"]
 """Strategies that are estimated."""
@@ -191,9 +191,7 @@ def under_deepspeed(model: PaperModel, layout: RankLayout) -> RankMemory:
         host = away * min(layout.node, n)
         return replace(whole, weights=0, gradients=0, optimizer=0, host=host)
     wide = 4 * size.trainable // n if model.is_half else 0  # gradients of the own share
-    update = replace(
-        whole, activations=0, temporary=wide + 4 * size.trainable // n, is_update=True
-    )
+    update = replace(whole, activations=0, temporary=wide + 4 * size.trainable // n, is_update=True)
     return fullest(whole, update)
 
 

@@ -64,8 +64,10 @@ def table(rows: Sequence[Row], room: float) -> Iterator[str]:
     yield "GiB on a GPU when most are in use (* while the optimizer steps):"
     yield joined(head)
     for row in rows:
-        yield joined(cells(row, room)) if row.memory is not None else (
-            f"{row.layout.strategy:<14}{row.layout.devices:>5}  refused: {row.refused}"
+        yield (
+            joined(cells(row, room))
+            if row.memory is not None
+            else (f"{row.layout.strategy:<14}{row.layout.devices:>5}  refused: {row.refused}")
         )
 
 

@@ -132,7 +132,9 @@ def run_step(
             optimizer.step()
         update = bytes_.taken()
         held = sum(t.untyped_storage().nbytes() for t in tensors_of(optimizer))
-    return PaperStep(ParameterSize.of(module.parameters()), held, passes, update, flops.total, flops.recomputed)
+    return PaperStep(
+        ParameterSize.of(module.parameters()), held, passes, update, flops.total, flops.recomputed
+    )
 
 
 def state_of(optimizer: Optimizer) -> list[Tensor]:
@@ -185,9 +187,7 @@ def without_memory(module: nn.Module, fake: FakeTensorMode) -> None:
         if id(tensor) not in made:
             empty = faked(tensor, fake)
             is_parameter = isinstance(tensor, nn.Parameter)
-            made[id(tensor)] = (
-                nn.Parameter(empty, tensor.requires_grad) if is_parameter else empty
-            )
+            made[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if is_parameter else empty
         return made[id(tensor)]
 
     kept = []  # ids are of living tensors alone

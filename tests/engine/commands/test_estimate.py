@@ -87,7 +87,9 @@ def test_every_config_of_a_papers_size_is_counted_without_weights_or_data(name, 
     assert grown < 500 * 1024, f"{grown / 1024:.0f} MB were allocated"
     assert "could not be run on paper" not in out
     trained, frozen = PAPER[name]
-    assert number(out, r"parameters: [\d,]+: ([\d,]+) trained") / 1e6 == pytest.approx(trained, rel=0.01)
+    assert number(out, r"parameters: [\d,]+: ([\d,]+) trained") / 1e6 == pytest.approx(
+        trained, rel=0.01
+    )
     if frozen is not None:
         assert number(out, r"([\d,]+) frozen") / 1e6 == pytest.approx(frozen, abs=1)
 

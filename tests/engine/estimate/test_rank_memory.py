@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from engine.estimate.rank_memory import PaperModel, RankLayout, on_rank, sent
-from engine.measure.paper_step import ParameterSize, PaperStep
+from engine.measure.paper_step import PaperStep, ParameterSize
 
 N = 1000
 """Trained parameters, in 32 bits."""

@@ -74,8 +74,10 @@ def test_a_step_holds_what_the_formulas_say():
     fullest = found.passes[found.passes.sum(1).argmax()]
     assert fullest[WEIGHTS] == fullest[GRADIENTS] == 3 * SQUARE
     assert fullest[OPTIMIZER] == found.optimizer
-    # after the forward pass: the output of every tanh, which is the next layer's input too
-    assert fullest[ACTIVATIONS] == 3 * ACTIVATION
+    # when the last tanh has its output, its input is still there
+    assert fullest[ACTIVATIONS] + fullest[TEMPORARY] == 4 * ACTIVATION
+    # each output is saved, and the next layer's input is the same tensor
+    assert found.passes[:, ACTIVATIONS].max() == 3 * ACTIVATION
     assert found.flops == 2 * ROWS * WIDTH * WIDTH * (3 + 3 + 2)  # the input needs no gradient
     assert found.recomputed == 0
 
