@@ -27,13 +27,14 @@ from engine.estimate.rank_memory import PaperModel, RankLayout, on_rank
 from engine.measure.live_bytes import GRADIENTS, OPTIMIZER, WEIGHTS
 from engine.measure.paper_step import PaperStep, ParameterSize, run_step, without_memory
 from engine.parallel.fsdp2 import find_blocks
+from modules.causal_lm.architecture.options import Option
 from modules.causal_lm.network import FromConfig, LanguageModel
 
 GOAL = 0.10
 """Largest error that counts as right."""
 MMAP_THRESHOLD = -3
 """Of glibc's mallopt: larger blocks go back to the kernel when they are freed."""
-LLAMA_3_8B = {
+LLAMA_3_8B: dict[str, Option] = {
     "hidden_size": 4096,
     "intermediate_size": 14_336,
     "num_hidden_layers": 32,
@@ -70,7 +71,7 @@ class Case:
 
     def build(self, device: str) -> LanguageModel:
         """The network."""
-        options = {
+        options: dict[str, Option] = {
             "hidden_size": self.hidden,
             "intermediate_size": 2 * self.hidden,
             "num_hidden_layers": 6,
@@ -121,9 +122,11 @@ def resident(name: str) -> int:
 
 def resident_peak(case: Case) -> int:
     """Most bytes that a real step adds to this process, as the kernel counts them."""
-    ctypes.CDLL("libc.so.6").mallopt(MMAP_THRESHOLD, 1 << 16)
+    libc = ctypes.CDLL("libc.so.6")
+    libc.mallopt(MMAP_THRESHOLD, 1 << 16)
     step(case, is_fake=False)  # kernels keep what they set up
     gc.collect()
+    libc.malloc_trim(0)  # what was freed before that threshold
     before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # begins the peak anew
     step(case, is_fake=False)

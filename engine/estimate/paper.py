@@ -137,7 +137,7 @@ def loss_of(model: L.LightningModule, batch: Any) -> Callable[[], Tensor]:
     """A forward pass of a system over a batch."""
 
     def loss() -> Tensor:
-        found = model.training_step(batch, 0)
+        found: Any = model.training_step(batch, 0)
         total: Tensor = found["loss"] if isinstance(found, dict) else found
         return total
 

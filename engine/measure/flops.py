@@ -1,8 +1,11 @@
 """Counts floating-point operations as they are executed."""
 
+import sys
+from types import FrameType
 from typing import Any
 
 import torch
+from torch.utils import checkpoint
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -42,5 +45,10 @@ class FlopCounter(TorchDispatchMode):
 
 
 def is_recomputing() -> bool:
-    """Whether a backward pass is running a forward pass, as only checkpointed activations need."""
-    return torch._C._current_graph_task_id() != -1 and torch.is_grad_enabled()
+    """Whether a backward pass has asked a checkpoint for activations, which it computes again."""
+    if torch._C._current_graph_task_id() == -1:
+        return False
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename != checkpoint.__file__:
+        frame = frame.f_back
+    return frame is not None

@@ -26,6 +26,8 @@ BLOCK = 256
 class ParameterSize:
     """Parameters of some modules; one that is used twice counts once.
 
+    One whose attribute `stands_for` is a number holds so many weights, as codes of few bits do.
+
     Attributes:
         trainable: Number.
         frozen: Number.
@@ -43,7 +45,7 @@ class ParameterSize:
         """The size of some parameters."""
         counts = [0, 0, 0, 0]
         for p in {id(p): p for p in parameters}.values():
-            counts[not p.requires_grad] += p.numel()
+            counts[not p.requires_grad] += getattr(p, "stands_for", p.numel())
             counts[2 + (not p.requires_grad)] += p.numel() * p.element_size()
         return cls(*counts)
 
