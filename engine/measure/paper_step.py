@@ -190,6 +190,8 @@ def without_memory(module: nn.Module, fake: FakeTensorMode) -> None:
             empty = faked(tensor, fake)
             is_parameter = isinstance(tensor, nn.Parameter)
             made[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if is_parameter else empty
+            if hasattr(tensor, "stands_for"):
+                made[id(tensor)].stands_for = tensor.stands_for  # type: ignore[attr-defined]
         return made[id(tensor)]
 
     kept = []  # ids are of living tensors alone

@@ -74,6 +74,9 @@ class QuantizedLinear(nn.Module):
         self.keeps_dtype = [name for name in held if name != "quantiles"]  # when weights are cast
         for name in ("codes", "divisor", "outer_divisor", "offset"):
             kept = nn.Parameter(held[name], requires_grad=False) if name in held else None
+            if kept is not None:  # how many weights it holds, for those who count
+                num = self.out_features * self.in_features if name == "codes" else 0
+                kept.stands_for = num  # type: ignore[attr-defined]
             self.register_parameter(name, kept)
         self.register_buffer("quantiles", held.get("quantiles"), persistent=False)
 
