@@ -34,7 +34,7 @@ def number(text, pattern):
 def test_a_small_config_is_counted_and_fits_everywhere(capsys):
     out = said(capsys, *TINY, "--devices", "8")
     trained = number(out, r"parameters: [\d,]+: ([\d,]+) trained")
-    assert 0.9e6 < trained < 1.3e6
+    assert 0.8e6 < trained < 1e6
     assert "4,096 tokens" in out  # 8 rows of 512
     assert re.search(r"^ddp +8 ", out, re.M)
     fitting = re.search(r"fits: (.*)", out).group(1)
