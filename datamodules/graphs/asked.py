@@ -4,17 +4,16 @@ A batch is that of `datamodules.questions.datamodule`. Beside the fields of its 
 question has `task`, the name of its test set, and `number`, its place in it, from 0 on.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from typing_extensions import override
-
+from datamodules.graphs.bridges.harness import export_sets
 from datamodules.graphs.distribution import Distribution
+from datamodules.graphs.questions import NamedSet
 from datamodules.graphs.transfer import test_sets, varied
 from datamodules.questions.datamodule import QuestionData
-from datamodules.questions.source import Question, QuestionSource
-from datamodules.records.document import BadSample
+from datamodules.questions.source import QuestionSource
 from datamodules.stream.checks import check_bounds
 
 
@@ -48,35 +47,12 @@ class AskedGraphs(QuestionData):
         if twice := set(found) & set(tasks or ()):
             raise ValueError(f"{', '.join(sorted(twice))} is named in variants and in tasks")
         sets = test_sets(found, num_test, problem_seed) | (tasks or {})
-        named: list[QuestionSource] = [NamedSet(name, one) for name, one in sets.items()]
+        self.test_sets: dict[str, QuestionSource] = {
+            name: NamedSet(name, sources) for name, sources in sets.items()
+        }
+        named = [*self.test_sets.values()]
         super().__init__(test=named, predict=named, **options)
 
-
-class NamedSet(QuestionSource):
-    """A test set: sources whose questions know its name and their number.
-
-    Args:
-        task: Its name.
-        sources: Of its questions.
-    """
-
-    def __init__(self, task: str, sources: list[QuestionSource]):
-        self.task = task
-        self.sources = sources
-
-    @property
-    @override
-    def name(self) -> str:
-        return self.task
-
-    @override
-    def questions(self) -> Iterator[Question | BadSample]:
-        number = 0
-        for source in self.sources:
-            for one in source.questions():
-                if isinstance(one, BadSample):
-                    yield one
-                    continue
-                known: Mapping[str, str] = {"task": self.task, "number": str(number)}
-                yield replace(one, fields={**one.fields, **known})
-                number += 1
+    def export_tasks(self, folder: Path, prompt: str, max_new_tokens: int) -> Iterator[str]:
+        """Write the test sets as tasks of the lm-evaluation-harness; yields lines to show."""
+        return export_sets(self.test_sets, folder, prompt, max_new_tokens)

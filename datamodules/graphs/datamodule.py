@@ -1,14 +1,17 @@
 """Graph problems to learn from, and problems that are asked in words beside."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
+from datamodules.graphs.bridges.harness import export_sets
 from datamodules.graphs.inputs import GraphFile, question_of
+from datamodules.graphs.questions import NamedSet
 from datamodules.instructions.datamodule import InstructionData
 from datamodules.questions.source import Question, QuestionSource, sound_questions
 from datamodules.stream.loader import Batch, EvaluationLoader
@@ -61,6 +64,11 @@ class GraphData(InstructionData):
     def prompt_ids(self, question: Mapping[str, str]) -> list[int]:
         """Token ids of the prompt of a question, up to where its answer begins."""
         return self.chat.prompt([{"role": "user", "content": question["question"]}])
+
+    def export_tasks(self, folder: Path, prompt: str, max_new_tokens: int) -> Iterator[str]:
+        """Write what `test` asks as tasks of the lm-evaluation-harness; yields lines to show."""
+        sets = {name: NamedSet(name, sources) for name, sources in self.task_sources.items()}
+        return export_sets(sets, folder, prompt, max_new_tokens)
 
     @override
     def predict_dataloader(self) -> EvaluationLoader:

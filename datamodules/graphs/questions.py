@@ -1,6 +1,7 @@
 """Graph problems as questions: for tests in words, with exact answers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from typing_extensions import override
 
@@ -8,6 +9,7 @@ from datamodules.graphs.distribution import Distribution
 from datamodules.graphs.draw.splits import Split
 from datamodules.graphs.problem import FIELD
 from datamodules.questions.source import Question, QuestionSource
+from datamodules.records.document import BadSample
 from datamodules.stream.checks import check_bounds
 
 
@@ -56,3 +58,33 @@ class GraphQuestions(QuestionSource):
             fields = {**told, FIELD: problem.to_json(), "set": known}
             name = f"{self.name}:{index + 1}"
             yield Question(name, name, fields, [self.of.solver.answer(problem)])
+
+
+class NamedSet(QuestionSource):
+    """A test set: sources whose questions know its name and their number.
+
+    Args:
+        task: Its name.
+        sources: Of its questions.
+    """
+
+    def __init__(self, task: str, sources: list[QuestionSource]):
+        self.task = task
+        self.sources = sources
+
+    @property
+    @override
+    def name(self) -> str:
+        return self.task
+
+    @override
+    def questions(self) -> Iterator[Question | BadSample]:
+        number = 0
+        for source in self.sources:
+            for one in source.questions():
+                if isinstance(one, BadSample):
+                    yield one
+                    continue
+                known: Mapping[str, str] = {"task": self.task, "number": str(number)}
+                yield replace(one, fields={**one.fields, **known})
+                number += 1
