@@ -1,18 +1,18 @@
 """Articles from files of any supported format, or a dataset of the Hugging Face hub."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from typing_extensions import override
 
 from datamodules.articles.fields import Condition, Fields
 from datamodules.articles.source import Article, ArticleSource
 from datamodules.articles.unroll import unrolled
-from datamodules.records.document import BadSample, printable
+from datamodules.records.document import BadSample
 from datamodules.records.formats.columns import Wanted, require
 from datamodules.records.formats.files import FORMATS, find_files
 from datamodules.records.formats.hub import hub_name, hub_records, hub_rows
 from datamodules.records.formats.open import read_rows
+from datamodules.records.remote.address import short_name
 from datamodules.records.table import short
 from datamodules.text.normalise import HiddenNames
 
@@ -60,7 +60,7 @@ class ArticleFiles(ArticleSource):
     @property
     @override
     def name(self) -> str:
-        return printable("/".join(Path(self.path).parts[-2:]))
+        return short_name(self.path)
 
     @override
     def articles(self) -> Iterator[Article | BadSample]:

@@ -17,6 +17,8 @@ from datamodules.records.document import printable
 from datamodules.records.errors import BadSampleError
 from datamodules.records.faults import blaming
 from datamodules.records.formats.files import describe, find_files
+from datamodules.records.remote.address import short_name
+from datamodules.records.remote.file import File, in_copy
 from datamodules.records.source import IndexedSource
 
 CONTAINERS = tuple(
@@ -88,15 +90,15 @@ class VideoFiles(ClipSource):
             raise ValueError(f"fps must be at least 1, got {fps}.")
         self.path = path
         self.fps = fps
-        self._found: list[Path] | None = None
+        self._found: list[File] | None = None
 
     @property
     @override
     def name(self) -> str:
-        return printable("/".join(Path(self.path).parts[-2:]))
+        return short_name(self.path)
 
     @property
-    def paths(self) -> list[Path]:
+    def paths(self) -> list[File]:
         """The files, sorted.
 
         Raises:
@@ -120,10 +122,10 @@ class VideoFiles(ClipSource):
 
     @override
     def clip(self, index: int, shape: tuple[int, int, int]) -> Clip:
-        return read_clip(self.paths[index], shape, self.fps)
+        return in_copy(self.paths[index], lambda path: read_clip(path, shape, self.fps))
 
 
-def video_files(path: str) -> list[Path]:
+def video_files(path: str) -> list[File]:
     """The videos at a path, sorted.
 
     Args:

@@ -24,7 +24,7 @@ from datamodules.image_text.prompts import (
     image_reader,
     read_image_text_prompts,
 )
-from datamodules.images.encode_latents import store_latents
+from datamodules.images.encode_latents import Share, store_latents
 from datamodules.images.preprocess import MAX_PIXELS, VERSION
 from datamodules.images.source import ImageSource, Pair
 from datamodules.images.vae import load_vae
@@ -163,25 +163,40 @@ class ImageTextData(MixtureData[ImageSource, ImageTextDocument]):
                 parts = sample.captions if isinstance(sample, Pair) else sample
                 yield from (part for part in parts if isinstance(part, str))
 
-    def write_latents(self, vae: str, folder: Path) -> Iterator[str]:
-        """Encode the images of all sources.
+    def write_latents(
+        self,
+        vae: str,
+        folder: Path,
+        device: str = "cpu",
+        rank: int = 0,
+        world_size: int = 1,
+        part_size: int = 4096,
+    ) -> Iterator[str]:
+        """Encode the images of all sources, or the share of one of several processes.
 
         Args:
             vae: Folder or hub name of an AutoencoderKL.
             folder: Receives one folder per source, `train`, `train1`, `validate`, ...
+            device: Device to compute on.
+            rank: Number of this process, from 0.
+            world_size: Number of processes.
+            part_size: Documents that are written together.
 
         Yields:
             One line about each.
         """
-        model = load_vae(vae, "cuda" if torch.cuda.is_available() else "cpu")
+        model, share = load_vae(vae, device), Share(rank, world_size, part_size)
         for stage, sources in self.sources.items():
             for index, source in enumerate(sources):
                 source.prepare()
                 target = folder / f"{stage}{index or ''}"
                 size, rate, most = self.image_size, self.max_bad_rate, self.max_pixels
                 meta = store_latents(
-                    source, model, target, size, max_bad_rate=rate, max_pixels=most
+                    source, model, target, size, max_bad_rate=rate, max_pixels=most, share=share
                 )
+                if meta is None:
+                    yield f"{target}: rank {rank} has encoded its parts; those of others follow"
+                    continue
                 yield (
                     f"{target}: {meta['documents']} documents, images {meta['shape']}, "
                     f"{meta['bad']} bad ones left out"

@@ -23,6 +23,7 @@ from datamodules.records.formats.files import describe
 from datamodules.records.formats.hub import hub_name, hub_record, hub_rows
 from datamodules.records.formats.parquet import require_column
 from datamodules.records.indexed_rows import IndexedRows
+from datamodules.records.remote.file import File
 
 if TYPE_CHECKING:  # the import takes seconds
     from datasets import Dataset
@@ -96,7 +97,7 @@ class ImageFiles(FileSource):
         return [*self.endings]
 
     @override
-    def files(self) -> list[Path]:
+    def files(self) -> list[File]:
         """The image files, sorted; broken links are among them, and count as bad.
 
         Raises:
@@ -107,10 +108,6 @@ class ImageFiles(FileSource):
         if not found:
             raise FileNotFoundError(f"{self.path} holds no file that ends in {', '.join(wanted)}.")
         return found
-
-    @cached_property
-    def _found(self) -> list[Path]:
-        return self.files()
 
     @override
     def __len__(self) -> int:

@@ -1,7 +1,6 @@
 """Documents of several texts and images from JSON lines."""
 
 from functools import cached_property
-from pathlib import Path
 from random import Random
 
 from typing_extensions import override
@@ -10,6 +9,7 @@ from datamodules.images.source import FileSource, Interleaved, Segment, read_ima
 from datamodules.records.document import BadSample, to_document
 from datamodules.records.errors import BadSampleError
 from datamodules.records.indexed_rows import IndexedRows
+from datamodules.records.remote.file import File
 
 KINDS = ("text", "image", "generate")
 """Kinds of segments: text, an image as clean context, an image to be generated."""
@@ -45,12 +45,12 @@ class InterleavedJsonl(FileSource):
         return IndexedRows(self.files())
 
 
-def read_segments(segments: object, folder: Path) -> Interleaved:
+def read_segments(segments: object, folder: File) -> Interleaved:
     """The segments of a document, images read.
 
     Args:
         segments: A list of objects with one key each, one of `KINDS`.
-        folder: Paths of images are relative to it.
+        folder: Files of images are relative to it.
 
     Raises:
         BadSampleError: A segment is missing or has the wrong type.
@@ -60,7 +60,7 @@ def read_segments(segments: object, folder: Path) -> Interleaved:
     return [_segment(segment, folder) for segment in segments]
 
 
-def _segment(segment: object, folder: Path) -> str | Segment:
+def _segment(segment: object, folder: File) -> str | Segment:
     if not isinstance(segment, dict) or len(segment) != 1 or next(iter(segment)) not in KINDS:
         raise BadSampleError(
             f"a segment must have one key of {', '.join(KINDS)}, not {segment!r:.80}"

@@ -5,14 +5,20 @@ import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from random import Random
 
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
+
 from datamodules.images.preprocess import StoredImage
-from datamodules.records.document import BadSample, printable, to_document
+from datamodules.records.document import BadSample, to_document
 from datamodules.records.errors import BadSampleError
 from datamodules.records.formats.files import describe, find_files
-from datamodules.records.source import IndexedSource
+from datamodules.records.remote.address import short_name
+from datamodules.records.remote.file import File
+from datamodules.records.source import IndexedSource, drawn_from
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ class FileSource(ImageSource):
     """Documents in one file or many.
 
     Args:
-        path: A file, a folder (every file below it with the right ending) or a glob.
+        path: A file, a folder (every file below it with the right ending) or a glob; or a URL.
         weight: Share of the documents of an epoch, relative to the other sources; above 0.
     """
 
@@ -83,9 +89,9 @@ class FileSource(ImageSource):
     @property
     def name(self) -> str:
         """The last two parts of the path."""
-        return printable("/".join(Path(self.path).parts[-2:]))
+        return short_name(self.path)
 
-    def files(self) -> list[Path]:
+    def files(self) -> list[File]:
         """The files, sorted; litter of macOS and notebooks is left out, and a warning counts it.
 
         Raises:
@@ -95,11 +101,47 @@ class FileSource(ImageSource):
 
     def fingerprint(self) -> str:
         """Class, options, and path, size and time of change of every file."""
-        return json.dumps([type(self).__name__, self.options(), describe(self.files())])
+        return json.dumps([type(self).__name__, self.options(), describe(self._found)])
+
+    @cached_property
+    def _found(self) -> list[File]:
+        """The files, listed once a process."""
+        return self.files()
 
     def options(self) -> list[object]:
         """Options that change the documents; part of the fingerprint, ready for JSON."""
         return []
+
+
+class ShardedSource(FileSource):
+    """Documents in shards, which may lie behind URLs.
+
+    Args:
+        path: A file, a folder (every file below it with the right ending) or a glob; or a URL.
+        window: Shards whose documents are mixed at a time, in training; None mixes all. Remote
+            ones are then copied whole to this node for a while.
+        weight: Share of the documents of an epoch, relative to the other sources; above 0.
+
+    Raises:
+        ValueError: `window` is below 1.
+    """
+
+    def __init__(self, path: str, window: int | None, weight: float):
+        super().__init__(path, weight)
+        if window is not None and window < 1:
+            raise ValueError(f"window must be at least 1, got {window}.")
+        self.window = window
+
+    @property
+    @abstractmethod
+    def shards(self) -> NDArray[np.integer]:
+        """Number of the file of each document, [N]."""
+
+    @override
+    def order(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        if self.window is None:
+            return super().order(rng)
+        return drawn_from(self.shards, self.window, rng)
 
 
 def texts(value: object) -> list[str]:
@@ -118,7 +160,7 @@ def texts(value: object) -> list[str]:
     return [one.text for one in found if not isinstance(one, BadSample)]
 
 
-def read_image(path: Path) -> bytes:
+def read_image(path: File) -> bytes:
     """The bytes of an image file.
 
     Raises:
@@ -132,7 +174,7 @@ def read_image(path: Path) -> bytes:
         raise BadSampleError(f"{path} cannot be read: {error}") from error
 
 
-def image_bytes(content: object, path: object, folder: Path) -> bytes:
+def image_bytes(content: object, path: object, folder: File) -> bytes:
     """The image file that a cell holds or names, as the `datasets` image feature has it.
 
     Args:

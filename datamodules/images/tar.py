@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-import os
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from random import Random
@@ -13,28 +13,31 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from datamodules.images.formats.tar_index import IMAGES, NOWHERE, TEXTS, Extent, read_tar
-from datamodules.images.source import FileSource, Pair, texts
+from datamodules.images.formats.tar_index import IMAGES, NOWHERE, TEXTS, Extent, read_tars
+from datamodules.images.source import Pair, ShardedSource, texts
 from datamodules.records.document import BadSample, Document, parse, printable, to_document
 from datamodules.records.errors import BadSampleError
 from datamodules.records.faults import reason
+from datamodules.records.remote.file import File, in_copy, parts
 from engine.disk.whole import whole
 
 FORMAT = 2
 """Version of the index."""
 
 
-class ImageTextTar(FileSource):
+class ImageTextTar(ShardedSource):
     """One pair a sample of uncompressed tar files, concatenated ones too; see `tar_index`.
 
     The offsets of all members are indexed once, so that any sample takes one read.
 
     Args:
-        path: A file, a folder of `.tar` files or a glob.
+        path: A file, a folder of `.tar` files or a glob; or a URL, with brace ranges if need be.
         caption: The key of the caption in a `.json` member; a `.txt` member that holds text is
             the caption itself. None where there are no captions.
         cache: Folder of the indices.
         weight: Share of the documents of an epoch, relative to the other sources; above 0.
+        window: Shards whose documents are mixed at a time, in training; None mixes all. Remote
+            ones are then copied whole to this node for a while; else each document takes a request.
 
     Attributes:
         passed_over: Number of members that belong to no sample, by reason; known after `prepare`.
@@ -48,8 +51,9 @@ class ImageTextTar(FileSource):
         caption: str | None = "caption",
         cache: str = ".cache/images",
         weight: float = 1.0,
+        window: int | None = None,
     ):
-        super().__init__(path, weight)
+        super().__init__(path, window, weight)
         self.caption = caption
         self.cache = cache
 
@@ -87,20 +91,26 @@ class ImageTextTar(FileSource):
             raise BadSampleError(f"no image ({', '.join(IMAGES)})")
         if self.caption and text == record == NOWHERE:
             raise BadSampleError(f"no caption ({', '.join(TEXTS)})")
-        with self._shard(index).open("rb") as file:
-            shown = _read(file.fileno(), *image)
-            if self.caption is None:
-                return Pair(shown, [""])
-            return Pair(shown, self._captions(file.fileno(), text, record))
+        wanted = [image] if self.caption is None else [image, text, record]
+        extents = [extent for extent in wanted if extent != NOWHERE]
+        found = dict(zip(extents, self._parts(self._shard(index), extents), strict=True))
+        shown = _complete(found, image)
+        return Pair(shown, [""] if self.caption is None else self._captions(found, text, record))
 
-    def _captions(self, file: int, text: Extent, record: Extent) -> list[str]:
+    def _parts(self, shard: File, extents: Sequence[Extent]) -> list[bytes]:
+        """Parts of a shard: of a copy of a remote one where few are in use at a time."""
+        if self.window is None:
+            return parts(shard, extents)
+        return in_copy(shard, lambda path: parts(path, extents))
+
+    def _captions(self, parts: Mapping[Extent, bytes], text: Extent, record: Extent) -> list[str]:
         """The caption of the text or, where it is blank, those of the JSON."""
-        found = to_document(b"" if text == NOWHERE else _read(file, *text), "")
+        found = to_document(b"" if text == NOWHERE else _complete(parts, text), "")
         if isinstance(found, Document):
             return [found.text]
         if record == NOWHERE:
             raise BadSampleError(f"caption: {found.reason}")
-        return texts(self._of_json(_read(file, *record)))
+        return texts(self._of_json(_complete(parts, record)))
 
     def _of_json(self, text: bytes) -> object:
         value = parse(text, "")
@@ -110,12 +120,13 @@ class ImageTextTar(FileSource):
             raise BadSampleError(f"caption: no {self.caption!r}")
         return value[self.caption]
 
-    def _shard(self, index: int) -> Path:
-        return self._found[self._index[0][index, 0]]
+    @property
+    @override
+    def shards(self) -> NDArray[np.int64]:
+        return self._index[0][:, 0]
 
-    @cached_property
-    def _found(self) -> list[Path]:
-        return self.files()
+    def _shard(self, index: int) -> File:
+        return self._found[self._index[0][index, 0]]
 
     @cached_property
     def _index(self) -> tuple[NDArray[np.int64], NDArray[np.str_], dict[str, int]]:
@@ -128,7 +139,7 @@ class ImageTextTar(FileSource):
             except Exception as error:  # broken zip archives and arrays raise many types
                 rank_zero_warn(f"{path} is broken ({reason(error)}) and is rebuilt.")
         passed: Counter[str] = Counter()
-        found = [(n, one) for n, file in enumerate(self._found) for one in read_tar(file, passed)]
+        found = [(n, one) for n, each in enumerate(read_tars(self._found, passed)) for one in each]
         _save(path, [(one.row(n), one.name) for n, one in found], passed)
         return _load(path)
 
@@ -156,13 +167,13 @@ def _save(path: Path, rows: list[tuple[list[int], str]], passed: Counter[str]) -
         )
 
 
-def _read(file: int, start: int, size: int) -> bytes:
+def _complete(parts: Mapping[Extent, bytes], extent: Extent) -> bytes:
     """A part of a file.
 
     Raises:
         BadSampleError: The file is too short.
     """
-    found = os.pread(file, size, start)
-    if len(found) < size:
-        raise BadSampleError(f"the tar ends {size - len(found)} bytes too early")
+    found, missing = parts[extent], extent[1] - len(parts[extent])
+    if missing:
+        raise BadSampleError(f"the tar ends {missing} bytes too early")
     return found

@@ -6,7 +6,6 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import ClassVar
 
 from typing_extensions import override
@@ -16,6 +15,7 @@ from datamodules.records.formats.columns import Record, Wanted, cell, has
 from datamodules.records.formats.files import FORMATS, file_format, find_files
 from datamodules.records.formats.open import Row, read_rows
 from datamodules.records.labels import Labels, is_missing
+from datamodules.records.remote.file import File
 from datamodules.text.normalise import HiddenNames
 from datamodules.text.source import FileText, TextSource
 
@@ -123,7 +123,7 @@ class LabelledText(FileText, LabelledSource):
                 raise ValueError(f"{name!r} is no field of a text; those are {', '.join(FIELDS)}.")
 
     @override
-    def files(self) -> list[Path]:
+    def files(self) -> list[File]:
         found = find_files(self.path, self.endings)
         readable = [file for file in found if file_format(file)]
         if not readable:

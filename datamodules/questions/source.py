@@ -3,11 +3,11 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from typing_extensions import override
 
 from datamodules.records.document import BadSample
+from datamodules.records.remote.address import short_name
 from datamodules.records.row_tally import RowTally
 
 
@@ -71,4 +71,4 @@ class QuestionPath(QuestionSource):
     @property
     @override
     def name(self) -> str:
-        return "/".join(Path(self.path).parts[-2:])
+        return short_name(self.path)

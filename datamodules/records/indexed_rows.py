@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from datamodules.records.formats.columns import Record
 from datamodules.records.formats.files import COMPRESSIONS, file_format
 from datamodules.records.formats.json import NO_OBJECT, is_blank, is_one_a_line
 from datamodules.records.formats.open import read_rows
+from datamodules.records.remote.file import File, part
 
 
 class IndexedRows:
@@ -26,16 +26,20 @@ class IndexedRows:
         files: The files; one whose extension names no format is read as lines of JSON.
     """
 
-    def __init__(self, files: Sequence[Path]):
+    def __init__(self, files: Sequence[File]):
         self.files = list(files)
 
     def __len__(self) -> int:
         """Number of rows."""
         return len(self._index)
 
-    def file(self, index: int) -> Path:
+    def file(self, index: int) -> File:
         """The file that contains a row."""
         return self.files[self._index[index, 0]]
+
+    def number(self, index: int) -> int:
+        """The number of that file, from 0."""
+        return int(self._index[index, 0])
 
     def location(self, index: int) -> str:
         """File and row number, counted from 1; an unreadable file has one row with the number 0."""
@@ -57,9 +61,7 @@ class IndexedRows:
 
     def _read(self, number: int, start: int, size: int) -> object:
         try:
-            with self.files[number].open("rb") as file:
-                file.seek(start)
-                return parse(file.read(size), "")
+            return parse(part(self.files[number], start, size), "")
         except OSError as error:
             raise BadSampleError(f"cannot be read: {error}") from error
 
@@ -89,7 +91,7 @@ class IndexedRows:
         return np.array(rows, np.int64).reshape(-1, 4)
 
 
-def _numbered(file: Path) -> list[tuple[int, Record | BadSample]]:
+def _numbered(file: File) -> list[tuple[int, Record | BadSample]]:
     """The rows of a file; an unreadable file gives one bad row with the number 0."""
     rows = attempt("", lambda: list(read_rows([file])))
     if isinstance(rows, BadSample):
@@ -97,7 +99,7 @@ def _numbered(file: Path) -> list[tuple[int, Record | BadSample]]:
     return [(int(place.rpartition(":")[2]), record) for place, record in rows]
 
 
-def _is_searched(file: Path) -> bool:
+def _is_searched(file: File) -> bool:
     """Whether the lines of a file can be read by byte offset."""
     if file.suffix.lower() in COMPRESSIONS or file_format(file) not in ("", "JSON"):
         return False

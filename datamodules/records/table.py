@@ -1,13 +1,14 @@
 """Rows of tables of questions, and their cells as text."""
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
-from datamodules.records.document import printable, unwritable
+from datamodules.records.document import unwritable
 from datamodules.records.errors import BadSampleError
 from datamodules.records.formats.columns import Wanted
 from datamodules.records.formats.files import FORMATS, find_files
 from datamodules.records.formats.open import Row, read_rows
+from datamodules.records.remote.address import short_name
+from datamodules.records.remote.file import File
 
 
 def rows(
@@ -34,9 +35,9 @@ def rows(
     return read_rows(find_files(path, tuple(endings)), wanted, otherwise, short)
 
 
-def short(file: str | Path) -> str:
-    """The last two parts of a path."""
-    return printable("/".join(Path(file).parts[-2:]))
+def short(file: str | File) -> str:
+    """The last two parts of a path or URL."""
+    return short_name(str(file))
 
 
 def text(value: object, column: str) -> str:

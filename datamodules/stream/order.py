@@ -1,6 +1,6 @@
 """The endless order of training items, a function of the position only."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +17,10 @@ class Order(Protocol):
         ...
 
 
+Pass = Callable[[np.random.Generator], NDArray[np.int64]]
+"""Draws the order of one pass through a source: a permutation of its indices."""
+
+
 class Mixture:
     """Items of several sources in fixed shares, shuffled anew in every epoch.
 
@@ -31,11 +35,19 @@ class Mixture:
         sizes: Number of items of each source; the ids of a source follow those of the previous one.
         weights: Weight of each source, above 0.
         seed: Seed of all permutations.
+        passes: Draws the permutation of each source; any permutation is as likely without it.
     """
 
-    def __init__(self, sizes: Sequence[int], weights: Sequence[float], seed: int = 0):
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        weights: Sequence[float],
+        seed: int = 0,
+        passes: Sequence[Pass] | None = None,
+    ):
         self.sizes = list(sizes)
         self.seed = seed
+        self._passes = passes
         self.num_items = sum(sizes)
         self.draws = apportion(self.num_items, weights)
         self._first_ids = np.cumsum([0, *sizes])
@@ -84,7 +96,9 @@ class Mixture:
         if (source, turn) not in self._permutations:
             rng = np.random.default_rng([self.seed, source, turn])
             kept = {key: ids for key, ids in self._permutations.items() if key[0] != source}
-            self._permutations = {**kept, (source, turn): rng.permutation(self.sizes[source])}
+            draw = self._passes[source] if self._passes else None
+            drawn = draw(rng) if draw else rng.permutation(self.sizes[source])
+            self._permutations = {**kept, (source, turn): drawn}
         return self._permutations[source, turn]
 
 

@@ -174,7 +174,8 @@ class MixtureData(ResumableData, Generic[Supply, Sample]):
             self._tallies["train"].load_state_dict(self._counts)
             self._counts = None
         weights = [source.weight for source in self.sources["train"]]
-        order = Draws(Mixture(items.sizes, weights, self.seed))
+        passes = [source.order for source in self.sources["train"]]
+        order = Draws(Mixture(items.sizes, weights, self.seed, passes))
         return self.training_loader(items, order, self.batch_size, self.num_workers)
 
     def val_dataloader(self) -> EvaluationLoader | list[EvaluationLoader]:

@@ -17,6 +17,7 @@ from datamodules.records.formats.columns import Record, Wanted, cell
 from datamodules.records.formats.files import COMPRESSIONS, FORMATS, opened, refuse_encodings, shown
 from datamodules.records.formats.hub import hub_name, hub_records, hub_rows
 from datamodules.records.formats.open import Row, bad_file, read_rows
+from datamodules.records.remote.file import File, RemoteFile, num_bytes
 from datamodules.text.source import FileText, TextSource
 from engine.disk.digest import contents
 
@@ -127,10 +128,10 @@ class JsonlText(TextFiles):
 
 
 @contextmanager
-def mapped(file: Path) -> Iterator[Bytes]:
-    """Contents of a file, memory-mapped; a compressed one is decompressed into memory."""
+def mapped(file: File) -> Iterator[Bytes]:
+    """Contents of a file, memory-mapped; of a compressed or remote one, held in memory."""
     with opened(file) as source:
-        if file.suffix.lower() in COMPRESSIONS:
+        if isinstance(file, RemoteFile) or file.suffix.lower() in COMPRESSIONS:
             yield source.read()
         else:
             with mmap.mmap(source.fileno(), 0, prot=mmap.PROT_READ) as data:
@@ -192,7 +193,7 @@ class PlainText(FileText):
         """The pieces between separators; blank ones are not counted."""
         files = self.files()
         for file in files:
-            if file.stat().st_size == 0:
+            if num_bytes(file) == 0:
                 yield bad_file(file, shown(file), "is empty", len(files), is_empty=True)
                 continue
             try:
@@ -203,7 +204,7 @@ class PlainText(FileText):
                 said = f"cannot be read: {reason(error)}"
                 yield bad_file(file, shown(file), said, len(files))
 
-    def _pieces(self, file: Path) -> Iterator[tuple[int, bytes]]:
+    def _pieces(self, file: File) -> Iterator[tuple[int, bytes]]:
         """First line number and bytes of every piece."""
         with mapped(file) as data:
             refuse_encodings(data[:4])

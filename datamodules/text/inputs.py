@@ -10,6 +10,7 @@ from datamodules.records.formats.columns import ColumnError, Wanted
 from datamodules.records.formats.files import FORMATS, bare, file_format, find_files, opened
 from datamodules.records.formats.json import NO_OBJECT
 from datamodules.records.formats.open import Row, read_rows
+from datamodules.records.remote.file import File
 
 STDIN = "-"
 """Name of the standard input."""
@@ -69,7 +70,7 @@ def _path(path: str, key: str, wanted: Wanted) -> Iterator[Row]:
             yield str(file), BadSample(str(file), _no_text(file))
 
 
-def _no_text(file: Path) -> str:
+def _no_text(file: File) -> str:
     """Why nothing is read from a file, in a few words."""
     ending = Path(bare(file)).suffix
     is_named = f"its ending {ending}" if ending else "that it has no ending"
@@ -79,13 +80,13 @@ def _no_text(file: Path) -> str:
     )
 
 
-def _file(file: Path, key: str) -> Row:
+def _file(file: File, key: str) -> Row:
     """The row of a file that is one text."""
     with opened(file) as data:
         return _text(data.read(), str(file), key)
 
 
-def _table(file: Path, wanted: Wanted, num_files: int) -> Iterator[Row]:
+def _table(file: File, wanted: Wanted, num_files: int) -> Iterator[Row]:
     """The rows of a table; a missing column is an error if it is the only one."""
     try:
         yield from read_rows([file], wanted, named=str)

@@ -3,15 +3,15 @@
 import json
 from abc import abstractmethod
 from collections.abc import Iterator
-from pathlib import Path
 from typing import ClassVar
 
 from typing_extensions import override
 
-from datamodules.records.document import BadSample, Document, printable
-from datamodules.records.formats.files import find_files
+from datamodules.records.document import BadSample, Document
+from datamodules.records.formats.files import find_files, hashed
+from datamodules.records.remote.address import short_name
+from datamodules.records.remote.file import File
 from datamodules.records.source import Source
-from engine.disk.digest import contents
 
 
 class TextSource(Source):
@@ -87,9 +87,9 @@ class FileText(TextSource):
     @property
     def name(self) -> str:
         """The last two parts of the path."""
-        return printable("/".join(Path(self.path).parts[-2:]))
+        return short_name(self.path)
 
-    def files(self) -> list[Path]:
+    def files(self) -> list[File]:
         """The files, sorted; litter of macOS and notebooks is left out.
 
         Raises:
@@ -98,8 +98,11 @@ class FileText(TextSource):
         return find_files(self.path, self.endings)
 
     def fingerprint(self) -> str:
-        """Class, options, and path, size, modification time and content of every file."""
-        return json.dumps([type(self).__name__, self.options(), contents(self.files())])
+        """Class, options, and path, size, modification time and content of every file.
+
+        Of remote files, the version that their store tells stands for time and content.
+        """
+        return json.dumps([type(self).__name__, self.options(), hashed(self.files())])
 
     def options(self) -> list[object]:
         """Other options that determine the documents; part of the fingerprint, ready for JSON."""

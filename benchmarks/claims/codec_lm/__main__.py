@@ -283,7 +283,7 @@ def categories(sources: Sequence[TextSource]) -> list[str]:
     source = text.source
     assert isinstance(source, ImageTextParquet)
     table = pq.read_table(source.path, columns=["category", "split"]).to_pylist()
-    return [row["category"] for row in table if row["split"] == source.where["split"]]
+    return [row["category"] for row in table if row["split"] == source.rows.where["split"]]
 
 
 def measure(bench: Bench) -> None:

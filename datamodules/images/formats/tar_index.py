@@ -8,6 +8,7 @@ more dots are split at the last one where that forms a sample of its own: `a.b.p
 import tarfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -16,6 +17,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from datamodules.records.document import printable
 from datamodules.records.formats.files import is_litter
+from datamodules.records.remote.file import File
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
 """Suffixes of images."""
@@ -23,6 +25,8 @@ TEXTS = ("txt", "json")
 """Suffixes of captions; where a sample has both, the first good one counts."""
 NOWHERE = (-1, -1)
 """Offset and size of a missing member."""
+NUM_THREADS = 8
+"""Remote tars that are indexed at the same time."""
 CHUNK = 2**20
 """Bytes of zeros that are skipped together."""
 Extent = tuple[int, int]
@@ -74,7 +78,27 @@ class Sample:
         return [shard, *self.image, *(number for text in texts for number in text), self.is_unclear]
 
 
-def read_tar(file: Path, passed: Counter[str]) -> list[Sample]:
+def read_tars(files: Sequence[File], passed: Counter[str]) -> Iterator[list[Sample]]:
+    """The samples of each tar, in order; several remote ones are read at the same time.
+
+    Args:
+        files: The tars.
+        passed: Receives the number of members that belong to no sample, by reason.
+
+    Raises:
+        ValueError: A file is not an uncompressed tar.
+    """
+    counts: list[Counter[str]] = [Counter() for _ in files]
+    if all(isinstance(file, Path) for file in files):
+        yield from map(read_tar, files, counts)
+    else:
+        with ThreadPoolExecutor(NUM_THREADS) as threads:
+            yield from threads.map(read_tar, files, counts)
+    for each in counts:
+        passed.update(each)
+
+
+def read_tar(file: File, passed: Counter[str]) -> list[Sample]:
     """The samples of a tar, in order.
 
     Args:
@@ -128,7 +152,7 @@ def names_of_samples(group: Sequence[Member]) -> set[str]:
     return with_image | {stem} if with_image else set(suffixes)
 
 
-def members(file: Path, passed: Counter[str]) -> Iterator[Member]:
+def members(file: File, passed: Counter[str]) -> Iterator[Member]:
     """The files in a tar and in those concatenated to it, up to the first error.
 
     Raises:

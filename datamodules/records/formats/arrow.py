@@ -2,13 +2,13 @@
 
 import io
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from datamodules.records.document import BadSample
 from datamodules.records.faults import attempt
 from datamodules.records.formats.columns import Record, Wanted
 from datamodules.records.formats.files import COMPRESSIONS, opened
+from datamodules.records.remote.file import File
 
 if TYPE_CHECKING:  # the import takes long
     import pyarrow as pa
@@ -19,7 +19,7 @@ MAGIC = b"ARROW1"
 """Magic bytes of an Arrow file; the streams that `datasets` writes have none."""
 
 
-def parquet_rows(file: Path, wanted: Wanted) -> Iterator[tuple[int, Record | BadSample]]:
+def parquet_rows(file: File, wanted: Wanted) -> Iterator[tuple[int, Record | BadSample]]:
     """Rows of a Parquet file with their numbers from 1; undecodable rows come as a `BadSample`."""
     import pyarrow.parquet as pq
 
@@ -29,7 +29,7 @@ def parquet_rows(file: Path, wanted: Wanted) -> Iterator[tuple[int, Record | Bad
         yield from _numbered(table.iter_batches(columns=chosen, batch_size=NUM_ROWS))
 
 
-def arrow_rows(file: Path, wanted: Wanted) -> Iterator[tuple[int, Record | BadSample]]:
+def arrow_rows(file: File, wanted: Wanted) -> Iterator[tuple[int, Record | BadSample]]:
     """Rows of an Arrow file or stream with their numbers from 1, as in `parquet_rows`."""
     import pyarrow as pa
 
@@ -46,10 +46,10 @@ def arrow_rows(file: Path, wanted: Wanted) -> Iterator[tuple[int, Record | BadSa
         )
 
 
-def _searchable(file: Path) -> BinaryIO:
+def _searchable(file: File) -> BinaryIO:
     """A seekable file; a compressed one is decompressed into memory."""
     if file.suffix.lower() not in COMPRESSIONS:
-        return file.open("rb")
+        return opened(file)
     with opened(file) as source:
         return io.BytesIO(source.read())
 

@@ -6,11 +6,11 @@ A column may be a path into a nested cell: `data.text` is the entry `text` of th
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from datamodules.records.document import printable
 from datamodules.records.errors import BadSampleError
+from datamodules.records.remote.file import File
 
 Record = dict[str, Any]
 """Cells of a row by column."""
@@ -36,7 +36,7 @@ class Wanted:
     optional: list[str] = field(default_factory=list)
     delimiter: str | None = None
 
-    def chosen(self, names: list[str], file: Path | str) -> list[str]:
+    def chosen(self, names: list[str], file: File | str) -> list[str]:
         """The columns of a schema to read, each once; for a path its first part.
 
         Args:
@@ -82,7 +82,7 @@ def has(record: Record, column: str) -> bool:
     return True
 
 
-def require(needed: Iterable[str], names: Iterable[str], file: Path | str) -> None:
+def require(needed: Iterable[str], names: Iterable[str], file: File | str) -> None:
     """Raise a `ColumnError` unless all columns exist; for a path, its first part."""
     known = list(names)
     for column in needed:
@@ -90,7 +90,7 @@ def require(needed: Iterable[str], names: Iterable[str], file: Path | str) -> No
             absent(column, known, file)
 
 
-def absent(column: str, names: Iterable[str], file: Path | str) -> None:
+def absent(column: str, names: Iterable[str], file: File | str) -> None:
     """Raise a `ColumnError` about a column that does not exist."""
     there = ", ".join(map(str, names))
     raise ColumnError(printable(f"{file} has no column {column!r}; it has {there}."))

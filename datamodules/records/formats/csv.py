@@ -3,17 +3,17 @@
 import csv
 import io
 from collections.abc import Iterator
-from pathlib import Path
 
 from datamodules.records.document import BadSample
 from datamodules.records.formats.columns import Record, Wanted, require
 from datamodules.records.formats.files import bare, opened, refuse_encodings
+from datamodules.records.remote.file import File
 
 LARGEST_CELL = 2**31 - 1
 """Maximum number of characters in a cell."""
 
 
-def csv_rows(file: Path, wanted: Wanted) -> Iterator[tuple[int, Record | BadSample]]:
+def csv_rows(file: File, wanted: Wanted) -> Iterator[tuple[int, Record | BadSample]]:
     """Rows with their numbers from 1, all cells as text; empty lines are not counted."""
     csv.field_size_limit(LARGEST_CELL)
     delimiter = wanted.delimiter or ("\t" if bare(file).endswith(".tsv") else ",")

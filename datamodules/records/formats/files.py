@@ -6,17 +6,22 @@ import io
 import json
 import lzma
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from glob import glob
 from pathlib import Path, PurePath
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from typing_extensions import override
 
 from datamodules.records.document import printable
 from datamodules.records.errors import BadSampleError
+from datamodules.records.remote.address import is_remote
+from datamodules.records.remote.address import shown as hidden
+from datamodules.records.remote.file import File, RemoteFile
+from datamodules.records.remote.listing import listed
 from datamodules.records.roots import at_home, missing
+from engine.disk.digest import contents
 
 FORMATS = {
     ".parquet": "Parquet",
@@ -43,23 +48,23 @@ LARGEST_WINDOW = 2**31
 """Maximum window of a Zstandard frame in bytes, as large as the format allows."""
 
 
-def bare(file: Path) -> str:
+def bare(file: File | PurePath) -> str:
     """The name of a file in lower case, without the extension of a compression."""
     name = file.name.lower()
     return name.rpartition(".")[0] if name.endswith(COMPRESSIONS) else name
 
 
-def file_format(file: Path) -> str:
+def file_format(file: File) -> str:
     """Format of the rows of a file by its extension: a value of `FORMATS`, or ""."""
     return FORMATS.get(Path(bare(file)).suffix, "")
 
 
-def shown(file: Path) -> str:
+def shown(file: File) -> str:
     """The name of a file for messages; printable whatever its bytes are."""
     return printable(file.name)
 
 
-def find_files(path: str, endings: Collection[str] = ()) -> list[Path]:
+def find_files(path: str, endings: Collection[str] = ()) -> list[File]:
     """The files that a path selects, sorted.
 
     An existing path is taken literally, brackets included. Litter of macOS, of notebooks
@@ -68,15 +73,19 @@ def find_files(path: str, endings: Collection[str] = ()) -> list[Path]:
 
     Args:
         path: A file; a folder, which selects every file below it with one of the endings; or
-            a glob.
+            a glob. Each may be a URL, which may also have brace ranges.
         endings: Extensions of the files of a folder, such as `.jsonl`, compressed or not; every
             file where there are none.
 
     Raises:
         FileNotFoundError: There is none.
-        ValueError: A folder has several splits that `save_to_disk` wrote.
+        ValueError: A folder has several splits that `save_to_disk` wrote, or the URL cannot be
+            used.
+        OSError: The URL cannot be read.
     """
-    root = at_home(path)
+    if is_remote(path):
+        return _remote(path, endings)
+    root = at_home(path.removeprefix("file://"))
     if root.is_file():
         return [root]
     matches = [root] if root.exists() else _matches(root)
@@ -89,13 +98,24 @@ def find_files(path: str, endings: Collection[str] = ()) -> list[Path]:
     good = sorted({*files} - {*litter})
     _tell_litter(path, litter)
     if good:
-        return good
+        return [*good]
     if not folders:
         raise missing(path)
     raise FileNotFoundError(f"{path} holds no file that ends in {', '.join(endings) or 'any'}.")
 
 
-def opened(file: Path) -> BinaryIO:
+def _remote(url: str, endings: Collection[str]) -> list[File]:
+    """The same of a URL."""
+    found = listed(url, lambda name: bare(PurePath(name)).endswith(tuple(endings or [""])))
+    litter = [file for file, below in found if is_litter(below)]
+    _tell_litter(hidden(url), litter)
+    good: list[File] = [file for file, below in found if not is_litter(below)]
+    if not good:
+        raise FileNotFoundError(f"{hidden(url)} holds none but hidden files.")
+    return good
+
+
+def opened(file: File) -> BinaryIO:
     """The bytes of a file, decompressed according to its extension.
 
     Raises:
@@ -105,12 +125,14 @@ def opened(file: Path) -> BinaryIO:
     suffix = file.suffix.lower()
     if suffix == ".zst":
         return cast(BinaryIO, io.BufferedReader(Zstandard(file.open("rb")), CHUNK))
-    readers: dict[str, Callable[[Path], object]] = {
+    readers: dict[str, Callable[[Any], object]] = {
         ".gz": gzip.open,
         ".bz2": bz2.open,
         ".xz": lzma.open,
     }
-    return cast(BinaryIO, readers[suffix](file) if suffix in readers else file.open("rb"))
+    if suffix not in readers:
+        return cast(BinaryIO, file.open("rb"))
+    return cast(BinaryIO, readers[suffix](file if isinstance(file, Path) else file.open("rb")))
 
 
 def refuse_encodings(head: bytes) -> None:
@@ -227,7 +249,7 @@ def is_litter(path: PurePath) -> bool:
     return any(part.startswith((".", "~$")) or part in LITTER for part in parts)
 
 
-def _tell_litter(path: str, litter: list[Path]) -> None:
+def _tell_litter(path: str, litter: Sequence[File]) -> None:
     if litter:
         names = ", ".join(shown(file) for file in litter[:NUM_SHOWN])
         more = ", ..." if litter[NUM_SHOWN:] else ""
@@ -237,9 +259,23 @@ def _tell_litter(path: str, litter: list[Path]) -> None:
         )
 
 
-def describe(files: Iterable[Path]) -> list[tuple[str, int, int]]:
-    """Path, size in bytes and time of change in nanoseconds of each file."""
-    stats = [
-        (str(file.absolute()), file.stat() if file.exists() else file.lstat()) for file in files
-    ]
-    return [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+def describe(files: Iterable[File]) -> list[tuple[str, int, int | str]]:
+    """Path, size in bytes and time of change in nanoseconds of each file; a version of remote ones.
+
+    Whatever changes with the content of a file: what was made of it is made again then.
+    """
+    return [_described(file) for file in files]
+
+
+def hashed(files: Sequence[File]) -> list[tuple[object, ...]]:
+    """As `describe`, with a hash of the content of local files."""
+    local = [file for file in files if isinstance(file, Path)]
+    remote = [file for file in files if isinstance(file, RemoteFile)]
+    return [*contents(local), *describe(remote)]
+
+
+def _described(file: File) -> tuple[str, int, int | str]:
+    if isinstance(file, RemoteFile):
+        return file.identity
+    stat = file.stat() if file.exists() else file.lstat()
+    return str(file.absolute()), stat.st_size, stat.st_mtime_ns

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from itertools import chain
-from pathlib import Path
 from typing import BinaryIO
 
 from datamodules.records.document import BadSample, parse
 from datamodules.records.errors import BadSampleError
 from datamodules.records.formats.columns import Record, Wanted, absent, has
 from datamodules.records.formats.files import bare, opened, refuse_encodings
+from datamodules.records.remote.file import File
 
 Numbered = Iterator[tuple[int, Record | BadSample]]
 NUM_SURE = 100
@@ -19,7 +19,7 @@ BYTE_MARK = b"\xef\xbb\xbf"
 """The byte order mark of UTF-8."""
 
 
-def json_rows(file: Path, wanted: Wanted) -> Numbered:
+def json_rows(file: File, wanted: Wanted) -> Numbered:
     """Rows with the number of their line or array entry, from 1; blank lines give no row.
 
     Lines end at a line feed only: a text may contain other line separators.
@@ -33,7 +33,7 @@ def is_blank(line: bytes) -> bool:
     return not line.removeprefix(BYTE_MARK).strip()
 
 
-def is_one_a_line(file: Path, first: bytes) -> bool:
+def is_one_a_line(file: File, first: bytes) -> bool:
     """Whether each line of a file is a row, by its first line that is not blank."""
     start = first.removeprefix(BYTE_MARK).strip()
     if bare(file).endswith((".jsonl", ".ndjson")):
@@ -41,7 +41,7 @@ def is_one_a_line(file: Path, first: bytes) -> bool:
     return start != b"{" and not start.startswith(b"[")
 
 
-def _values(file: Path, source: BinaryIO) -> Numbered:
+def _values(file: File, source: BinaryIO) -> Numbered:
     lines = enumerate(source, start=1)
     full = ((number, line) for number, line in lines if not is_blank(line))
     first = next(full, None)
@@ -68,7 +68,7 @@ def _whole(data: bytes) -> list[object]:
     return value if isinstance(value, list) else [value]
 
 
-def _having(rows: Numbered, needed: list[str], file: Path) -> Numbered:
+def _having(rows: Numbered, needed: list[str], file: File) -> Numbered:
     """The rows, if one of the first has the needed columns.
 
     Raises:

@@ -7,7 +7,6 @@ costs the rest of its rows. Both come as a `BadSample`, which `RowTally` counts 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from datamodules.records.document import BadFile, BadSample, printable
 from datamodules.records.faults import reason
@@ -16,12 +15,13 @@ from datamodules.records.formats.columns import ColumnError, Record, Wanted
 from datamodules.records.formats.csv import csv_rows
 from datamodules.records.formats.files import file_format, shown
 from datamodules.records.formats.json import json_rows
+from datamodules.records.remote.file import File, num_bytes
 
 Row = tuple[str, Record | BadSample]
 """Origin of a row, such as `train.jsonl:17`, counted from 1; and its cells or a bad sample."""
 Numbered = Iterator[tuple[int, Record | BadSample]]
 """Rows with their numbers within a file."""
-READERS: dict[str, Callable[[Path, Wanted], Numbered]] = {
+READERS: dict[str, Callable[[File, Wanted], Numbered]] = {
     "Parquet": parquet_rows,
     "Arrow": arrow_rows,
     "JSON": json_rows,
@@ -33,10 +33,10 @@ EVERYTHING = Wanted()
 
 
 def read_rows(
-    files: Sequence[Path],
+    files: Sequence[File],
     wanted: Wanted = EVERYTHING,
     otherwise: str = "",
-    named: Callable[[Path], str] = shown,
+    named: Callable[[File], str] = shown,
 ) -> Iterator[Row]:
     """The rows of files, one file after the other.
 
@@ -57,11 +57,11 @@ def read_rows(
         yield from _rows(file, kind, wanted, named(file), len(files))
 
 
-def _rows(file: Path, kind: str, wanted: Wanted, name: str, num_files: int) -> Iterator[Row]:
+def _rows(file: File, kind: str, wanted: Wanted, name: str, num_files: int) -> Iterator[Row]:
     """The rows of a file, then a `BadFile` if the rest cannot be read."""
     number = 0
     try:
-        if file.stat().st_size == 0:
+        if num_bytes(file) == 0:
             yield name, bad_file(file, name, "is empty", num_files, is_empty=True)
             return
         for number, record in READERS[kind](file, wanted):
@@ -82,7 +82,7 @@ class OnlyFileError(ValueError):
     """The only file cannot be read."""
 
 
-def bad_file(file: Path, name: str, said: str, num_files: int, is_empty: bool = False) -> BadFile:
+def bad_file(file: File, name: str, said: str, num_files: int, is_empty: bool = False) -> BadFile:
     """The report of a file that cannot be read.
 
     Args:

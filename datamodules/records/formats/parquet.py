@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datamodules.records.remote.file import File
+
 if TYPE_CHECKING:  # the import takes long
     import pyarrow.parquet as pq
 
 
-def open_parquet(file: Path) -> "pq.ParquetFile":
+def open_parquet(file: File) -> "pq.ParquetFile":
     """A Parquet file.
 
     Raises:
@@ -18,7 +20,9 @@ def open_parquet(file: Path) -> "pq.ParquetFile":
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(file)
+        if isinstance(file, Path):
+            return pq.ParquetFile(file)
+        return pq.ParquetFile(file.open("rb"), pre_buffer=True)  # chunks of columns at once
     except pa.ArrowInvalid as error:
         raise ValueError(f"{file} cannot be read as Parquet: {error}") from error
 

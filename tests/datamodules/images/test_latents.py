@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from random import Random
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from datamodules.image_text.datamodule import ImageTextData
-from datamodules.images.encode_latents import store_latents
+from datamodules.images.encode_latents import Share, store_latents
 from datamodules.images.files import ImageTextFolder
 from datamodules.images.interleaved import InterleavedJsonl
 from datamodules.images.latents import StoredLatents
@@ -110,6 +111,54 @@ def test_bad_images_are_left_out_and_listed(tmp_path, vae_folder):
     assert not list(tmp_path.glob(".*"))
 
 
+def read(folder: Path) -> list[tuple[list[str], bytes]]:
+    source = StoredLatents(str(folder), sample=False)
+    samples = [source.sample(index, Random(0)) for index in range(len(source))]
+    return [(list(one.captions), one.image.tobytes()) for one in samples if isinstance(one, Pair)]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_ranks_write_together_what_one_writes_alone(tmp_path, vae_folder):
+    """In any order, after a stop, on another number of ranks; bad documents are counted once."""
+    line = b'{"file_name": "none.png", "text": "a"}'
+    source = ImageTextFolder(write_folder(tmp_path / "set", [line, line.replace(b"none", b"no")]))
+    vae = load_vae(vae_folder[0])
+
+    def write(name: str, rank: int, world_size: int, **more) -> dict | None:
+        share = Share(rank, world_size, part_size=4)
+        return store_latents(source, vae, tmp_path / name, 8, 3, 0.2, share=share, **more)
+
+    alone = write("alone", 0, 1)
+    assert (alone["documents"], alone["bad"], len(alone["parts"])) == (NUM, 2, 4)
+    assert write("both", 1, 2) is None
+    assert not (tmp_path / "both").exists()
+    assert write("both", 0, 2) == alone
+    assert write("both", 1, 2) == alone  # one that comes late
+    assert write("three", 2, 3) is None  # the others were stopped
+    shutil.rmtree(tmp_path / "three.parts" / "00002")
+    with pytest.raises(FileExistsError, match=r"three\.parts holds parts of other images"):
+        write("three", 0, 1, max_pixels=100)
+    assert write("three", 0, 1) == alone
+    assert read(tmp_path / "alone") == read(tmp_path / "both") == read(tmp_path / "three")
+    assert len(read(tmp_path / "alone")) == NUM
+    lines = (tmp_path / "both" / "bad_samples.jsonl").read_text().splitlines()
+    assert [Path(json.loads(line)["origin"]).name for line in lines] == [
+        "metadata.jsonl:13",
+        "metadata.jsonl:14",
+    ]
+    assert not list(tmp_path.glob("*.parts"))
+
+
+def test_latents_of_format_1_are_still_read(tmp_path, vae_folder):
+    stored(tmp_path, vae_folder[0])
+    old, new = tmp_path / "old", tmp_path / "out"
+    shutil.copytree(new / "00000", old)
+    meta = json.loads((new / "meta.json").read_text())
+    del meta["parts"]
+    (old / "meta.json").write_text(json.dumps(meta | {"format": 1}))
+    assert read(old) == read(new)
+
+
 def test_what_does_not_fit_is_refused(tmp_path, vae_folder):
     source, vae = ShapePairs(2), load_vae(vae_folder[0])
     with pytest.raises(ValueError, match=r"multiple of 2 for .*, got 7"):
@@ -127,7 +176,7 @@ def test_what_does_not_fit_is_refused(tmp_path, vae_folder):
 
 def test_a_cut_file_of_moments_is_refused(tmp_path, vae_folder):
     source = stored(tmp_path, vae_folder[0])
-    file = tmp_path / "out" / "moments.bin"
+    file = tmp_path / "out" / "00000" / "moments.bin"
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(ValueError, match=r"moments\.bin has \d+ bytes, meta\.json says"):
         len(source)
