@@ -22,6 +22,8 @@ from engine.estimate.timing import Pace
 from engine.preflight.on_paper import impossible_anywhere
 from engine.run.precision import HalfWeights
 
+WORTH = 0.99
+"""A change is worth naming where it leaves no more than this share of the memory."""
 Build = Callable[[Namespace], tuple[L.LightningModule, Any]]
 """Makes the model and the data of a config."""
 
@@ -153,7 +155,7 @@ class Paper:
         fitting = [f"{r.layout.strategy} on {r.layout.devices}" for r in rows if r.fits(self.room)]
         yield f"fits: {', '.join(fitting) or 'none of them'}"
         if suggest and not fitting and any(row.memory for row in rows):
-            first = next(row.layout for row in rows if row.memory)
+            first = next(row for row in rows if row.memory)
             yield from self.suggestions(found, first)
 
     def pace(self, found: Counted) -> Pace:
@@ -196,8 +198,10 @@ class Paper:
 
     # What would make it fit
 
-    def suggestions(self, found: Counted, layout: RankLayout) -> Iterator[str]:
+    def suggestions(self, found: Counted, first: Row) -> Iterator[str]:
         """Changes, each estimated before it is given."""
+        assert first.memory is not None
+        layout = first.layout
         config, asked = self.asked.config, self.asked.asked
         yield f"what would make it fit, instead of {layout.strategy} on {layout.devices}:"
         named = [RankLayout(name, layout.devices, self.node) for name in STRATEGIES]
@@ -206,7 +210,7 @@ class Paper:
         yield from (f"  {said(row, '')}" for row in better[:2])
         if not better:
             yield from self.larger(found, layout.devices)
-        yield from self.edited(layout)
+        yield from self.edited(layout, first.memory.total)
 
     def larger(self, found: Counted, devices: int) -> Iterator[str]:
         """The least number of GPUs that is enough under FSDP2."""
@@ -219,15 +223,18 @@ class Paper:
                 return
         yield f"  more GPUs alone do not help: fsdp2 on {counts[-1]} does not fit either"
 
-    def edited(self, layout: RankLayout) -> Iterator[str]:
-        """Edits of the config; together, where none is enough alone."""
-        config, asked, taken = self.asked.config.clone(), self.asked.asked.clone(), ""
+    def edited(self, layout: RankLayout, most: int) -> Iterator[str]:
+        """Edits of the config that save memory; together, where none is enough alone."""
+        config, asked, taken = self.asked.config, self.asked.asked, ""
         for change in changes(config):
             if change.strategies and layout.strategy not in change.strategies:
                 continue
-            row = self.after(change, config, asked, layout)
-            if row is None:
+            edited = config.clone(), asked.clone()
+            row = self.after(change, *edited, layout)
+            if row is None or row.memory is None or row.memory.total > most * WORTH:
                 continue
+            config, asked = edited
+            most = row.memory.total
             taken = f"{taken} {change.option}".strip()
             yield f"  {said(row, taken)}{'' if row.fits(self.room) else ', not yet'}"
             if row.fits(self.room):

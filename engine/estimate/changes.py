@@ -13,6 +13,8 @@ EIGHT_BIT = "bitsandbytes.optim.AdamW8bit"
 """Keeps the moments of AdamW in 8 bits (Dettmers et al., 2022)."""
 RANK = 16
 """Of suggested adapters."""
+LORA = f"'{{rank: {RANK}, alpha: {2.0 * RANK}}}'"
+"""The same on a command line."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,6 @@ def changes(config: Namespace) -> list[Change]:
         Change(batch_options(config), smaller_batch),
         Change("--trainer.precision bf16-true", half_weights),
         Change(f"--model.init_args.optimizer {EIGHT_BIT}", eight_bit, ("ddp",)),
-        Change(f"{network}.lora.rank {RANK}", adapters),
-        Change(f"{network}.lora.rank {RANK} {network}.quantize nf4", quantised, ("ddp",)),
+        Change(f"{network}.lora {LORA}", adapters),
+        Change(f"{network}.lora {LORA} {network}.quantize nf4", quantised, ("ddp",)),
     ]

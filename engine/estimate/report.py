@@ -54,8 +54,15 @@ def of_step(pace: Pace, unit: str) -> Iterator[str]:
     line += f"{pace.units_per_second:,.0f} {unit}/s a GPU"
     if pace.days is not None:
         units = pace.max_steps * pace.micro_batches * pace.num_units
-        line += f"; {pace.max_steps:,} steps ({units:.3g} {unit} a GPU) in {pace.days:.3g} days"
+        line += f"; {pace.max_steps:,} steps ({units:.3g} {unit} a GPU) in {duration(pace.days)}"
     yield line
+
+
+def duration(days: float) -> str:
+    """Days in the unit that gives a number above one; seconds, where none does."""
+    units = {"days": 1, "hours": 24, "minutes": 24 * 60, "seconds": 24 * 3600}
+    name = next((name for name, num in units.items() if days * num >= 1), "seconds")
+    return f"{days * units[name]:.3g} {name}"
 
 
 def table(rows: Sequence[Row], room: float) -> Iterator[str]:
