@@ -180,6 +180,11 @@ class CommandLine(LightningCLI):
                 self.command.run(self.trainer, **self._prepare_subcommand_kwargs(subcommand))
 
 
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether a library has more to say than that this machine has no GPU."""
+    return "Setting accelerator to CPU" not in record.getMessage()
+
+
 def main(args: ArgsType = None) -> None:
     """Run a subcommand; tests call it with `args` and so run what users run.
 
@@ -189,6 +194,7 @@ def main(args: ArgsType = None) -> None:
     given = sys.argv[1:] if args is None else args
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)  # no advertisements
+    logging.getLogger("DeepSpeed").addFilter(is_news)
     warnings.filterwarnings("ignore", module=r"lightning\.pytorch\.utilities\._pytree")
     for message in IDLE:
         warnings.filterwarnings("ignore", message=message)

@@ -52,6 +52,7 @@ class System(L.LightningModule):
         untrained: Names of the trainable parameters whose values come from no file.
         sources: Where the values of the others, and of frozen ones, were read.
         gradient_norm: Of the current step, once its gradients are complete, where it was computed.
+        read_before: Targets that were read before the run was resumed.
         skips_step: Whether the current step is not taken, since something in it is not finite.
     """
 
@@ -75,6 +76,7 @@ class System(L.LightningModule):
         self.loading: str | None = None
         self.configured: Options = []
         self.resumed: dict[str, Any] | None = None
+        self.read_before = 0
         self.watched: str | None = None
         self.has_watched = False
         self.gradient_norm: Tensor | None = None
@@ -278,6 +280,12 @@ class System(L.LightningModule):
             raise ValueError(f"{what}: {reasons}")
         return super().load_state_dict(state_dict, strict=False, assign=assign)
 
+    def num_read(self) -> int:
+        """Targets that were read in all, on all ranks and before the run was resumed."""
+        if self._trainer is None:
+            return self.read_before
+        return self.read_before + int(self.sum_over_ranks(self.meter.num_targets).item())
+
     def checkpoint_name(self) -> str:
         """Path of the checkpoint that is being loaded, for messages."""
         path = self.trainer.ckpt_path if self._trainer is not None else None
@@ -287,6 +295,7 @@ class System(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["frozen_source"] = self.frozen_source
         checkpoint["optimizer_groups"] = self.configured
+        checkpoint["num_targets"] = {"number": self.num_read(), "unit": self.meter.unit}
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -300,5 +309,6 @@ class System(L.LightningModule):
                 f"{self.checkpoint_name()} was trained with {theirs}, but the config has {ours}: "
                 "it is the checkpoint of another config, or their source has changed"
             )
+        self.read_before = int(checkpoint.get("num_targets", {}).get("number", 0))
         options = checkpoint.get("hyper_parameters", {})
         self.resumed = described(options, checkpoint.get("optimizer_groups"))

@@ -5,13 +5,16 @@ Shape legend: B = rows, L = positions of a row, V = vocabulary.
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from engine.disk.tensors import SHARD_SIZE
 from modules.causal_lm.architecture.quantization import dequantize
-from modules.causal_lm.lora import no_advice
+from modules.causal_lm.lora import has_adapters, no_advice
+from modules.weights.origin import located
 from modules.weights.same_weights import refuse_other_weights
 
 NUM_ROWS = 2
@@ -19,17 +22,20 @@ NUM_TOKENS = 32
 """Rows and maximum length of `probe_tokens`."""
 
 
-def write_folder(model: Any, folder: Path, tokenizer: Any) -> None:
+def write_folder(
+    model: Any, folder: Path, tokenizer: Any, max_shard_size: str = SHARD_SIZE
+) -> None:
     """Write weights, config and tokenizer.
 
     Args:
         model: A `transformers` model, adapters merged.
         folder: Where to write.
         tokenizer: Its start and end become the model's.
+        max_shard_size: Largest file of weights, such as 5GB.
     """
     for config in (model.config, model.generation_config):
         set_ends(config, tokenizer)
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, max_shard_size=max_shard_size)
     tokenizer.save_pretrained(folder)
 
 
@@ -43,6 +49,43 @@ def set_ends(config: Any, tokenizer: Any) -> None:
 
 
 # Adapters
+
+
+def write_adapter(model: Any, folder: Path, tokenizer: Any, source: str) -> None:
+    """Write adapters as a folder of peft, which names the model that they stand on.
+
+    Args:
+        model: A model of peft.
+        folder: Where to write.
+        tokenizer: Written beside them.
+        source: The base: a folder of this machine or a name on the hub.
+    """
+    for config in model.peft_config.values():
+        config.base_model_name_or_path = source
+    with no_advice():
+        model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def read_adapter(model: Any, folder: Path) -> list[str]:
+    """Load adapters into a model that has such; the names of what was loaded.
+
+    Raises:
+        ValueError: The folder's adapters are others.
+    """
+    from peft import load_peft_weights, set_peft_model_state_dict
+
+    try:
+        weights = load_peft_weights(str(folder), device="cpu")
+        set_peft_model_state_dict(model, weights)
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        raise ValueError(f"{folder} holds no adapters of this model: {error}") from error
+    trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    if len(trained) != len(weights):
+        raise ValueError(
+            f"{folder} holds {len(weights)} tensors of adapters, the model has {len(trained)}"
+        )
+    return trained
 
 
 def merged(model: Any) -> Any:
@@ -120,3 +163,83 @@ def logits_of_folder(folder: Path, model: Any, token_BL: Tensor) -> Tensor:
     refuse_other_weights(model.state_dict(), fresh.state_dict())
     logits: Tensor = fresh(input_ids=token_BL.cpu(), use_cache=False).logits
     return logits
+
+
+class ExportedModel(nn.Module):
+    """What a language model can do with folders; a subclass holds the model.
+
+    Attributes:
+        model: Of `transformers`, or of peft.
+        attention: How rows are attended.
+        source: Folder or hub id that the model was read from; None where it is from scratch.
+    """
+
+    model: Any
+    attention: str
+    source: str | None = None
+
+    def export(
+        self,
+        folder: Path,
+        tokenizer: Any,
+        only_trained: bool = False,
+        max_shard_size: str = SHARD_SIZE,
+    ) -> None:
+        """Write a Hugging Face folder; adapters are merged into the weights they adapt.
+
+        Args:
+            folder: Where to write.
+            tokenizer: Written beside the weights; its start and end become the model's.
+            only_trained: Whether adapters are written alone, as a folder of peft.
+            max_shard_size: Largest file of weights, such as 5GB.
+
+        Raises:
+            ValueError: Adapters are wanted alone, but there are none.
+        """
+        if not only_trained:
+            self.merge()
+            write_folder(self.model, folder, tokenizer, max_shard_size)
+            return
+        if not has_adapters(self.model) or self.source is None:
+            raise ValueError(
+                "only_trained: the network has no adapters (lora) on a frozen model; all of it is "
+                "trained"
+            )
+        write_adapter(self.model, folder, tokenizer, located(self.source))
+
+    def load_exported(self, folder: Path) -> list[str]:
+        """Load adapters that were written alone, where a folder holds such.
+
+        Returns:
+            The names of the parameters that were loaded.
+        """
+        if not (folder / "adapter_config.json").is_file():
+            return []
+        return read_adapter(self.model, folder)
+
+    def merge(self) -> None:
+        """Merge adapters into the weights they adapt, where there are any."""
+        self.model = merged(self.model)
+
+    def _probe(self) -> Tensor:
+        known: Any = self
+        return probe_tokens(known.vocab_size, known.readable, self.model.device)
+
+    @torch.no_grad()
+    def probe_logits(self) -> Tensor:
+        """Logits [B, L, V] of `probe_tokens`, on the way that training takes."""
+        if self.attention == "flash_attention_2":
+            self.model.set_attn_implementation("sdpa")  # the other needs a GPU
+        token_BL = self._probe()
+        B, L = token_BL.shape
+        position_BL = torch.arange(L, device=token_BL.device).expand(B, L)
+        return cast(Tensor, self(token_BL, position_BL, [L] * B))
+
+    def probe_logits_of(self, folder: Path) -> Tensor:
+        """The same of an exported folder, on the way that others take.
+
+        Raises:
+            ValueError: A weight of the folder is not the one here.
+        """
+        token_BL = self._probe()
+        return logits_of_folder(folder, self.model, token_BL)

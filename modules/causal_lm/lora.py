@@ -68,6 +68,11 @@ def adapt(model: nn.Module, lora: Lora, new_ids: Sequence[int] = ()) -> nn.Modul
     return adapted
 
 
+def has_adapters(model: nn.Module) -> bool:
+    """Whether a model trains adapters of peft, which can be switched off."""
+    return hasattr(model, "disable_adapter")
+
+
 def chosen_targets(model: nn.Module, targets: list[str] | None) -> list[str]:
     """Ends of names of the layers to adapt.
 

@@ -6,7 +6,6 @@ Shape legend: B = rows, L = row length, D = width, V = vocabulary, T = B * L.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -25,7 +24,7 @@ from modules.causal_lm.architecture.options import (
     thaw,
 )
 from modules.causal_lm.architecture.quantization import check_quantize, quantize_frozen, reading
-from modules.causal_lm.export import logits_of_folder, merged, probe_tokens, write_folder
+from modules.causal_lm.export import ExportedModel
 from modules.causal_lm.lora import Lora, adapt, add_rows
 from modules.causal_lm.loss import IGNORE, Losses, chunked, next_token_log_p, next_token_loss
 from modules.causal_lm.probe.admission import Limits, admit
@@ -38,7 +37,7 @@ from modules.weights.origin import read, read_model
 from modules.weights.sharding import is_sharded
 
 
-class LanguageModel(nn.Module):
+class LanguageModel(ExportedModel):
     """A causal language model and what training needs of it.
 
     Args:
@@ -175,39 +174,6 @@ class LanguageModel(nn.Module):
         """Compile the inner model; attention stays as it is, whatever the documents' lengths."""
         self.model.compile(*args, **kwargs)
 
-    def export(self, folder: Path, tokenizer: Any) -> None:
-        """Write a Hugging Face folder; adapters are merged into the weights they adapt.
-
-        Args:
-            folder: Where to write.
-            tokenizer: Written beside the weights; its start and end become the model's.
-        """
-        self.merge()
-        write_folder(self.model, folder, tokenizer)
-
-    def merge(self) -> None:
-        """Merge adapters into the weights they adapt, where there are any."""
-        self.model = merged(self.model)
-
-    @torch.no_grad()
-    def probe_logits(self) -> Tensor:
-        """Logits [B, L, V] of `probe_tokens`, on the way that training takes."""
-        if self.attention == "flash_attention_2":
-            self.model.set_attn_implementation("sdpa")  # the other needs a GPU
-        token_BL = probe_tokens(self.vocab_size, self.readable, self.model.device)
-        B, L = token_BL.shape
-        position_BL = torch.arange(L, device=token_BL.device).expand(B, L)
-        return cast(Tensor, self(token_BL, position_BL, [L] * B))
-
-    def probe_logits_of(self, folder: Path) -> Tensor:
-        """The same of an exported folder, on the way that others take.
-
-        Raises:
-            ValueError: A weight of the folder is not the one here.
-        """
-        token_BL = probe_tokens(self.vocab_size, self.readable, self.model.device)
-        return logits_of_folder(folder, self.model, token_BL)
-
 
 class FromConfig(LanguageModel):
     """A language model from scratch.
@@ -305,3 +271,4 @@ class Pretrained(LanguageModel):
             quantize_frozen(model, quantize, torch.get_default_dtype())
         super().__init__(model, attention, activation_checkpointing, loss_chunk, True)
         self.limits, self.sampling = limits, sampling
+        self.source = source

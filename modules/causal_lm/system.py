@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from math import exp, log
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 from typing_extensions import override
 
+from engine.disk.tensors import SHARD_SIZE
 from modules.base.system import System, constant
 from modules.base.tokenized import Tokenized
 from modules.causal_lm.generate import Generation, check_room, cut, generate
@@ -22,6 +23,25 @@ from modules.causal_lm.tokens.same_tokens import check_own_tokens
 from modules.causal_lm.tokens.vocabulary import vocabulary_size
 from modules.nn.builder import Builder
 from modules.nn.generators import generator_of
+
+CARD = {
+    "library_name": "transformers",
+    "pipeline_tag": "text-generation",
+    "code": """from transformers import pipeline
+
+write = pipeline("text-generation", model="this_folder")
+print(write("Once upon a time", max_new_tokens=64, do_sample=True)[0]["generated_text"])""",
+}
+ADAPTER_CARD = {
+    "library_name": "peft",
+    "pipeline_tag": "text-generation",
+    "code": """from peft import AutoPeftModelForCausalLM
+from transformers import AutoTokenizer
+
+model = AutoPeftModelForCausalLM.from_pretrained("this_folder")  # reads the base model as well
+tokenizer = AutoTokenizer.from_pretrained("this_folder")""",
+}
+"""How others open an exported folder, with all weights and with adapters alone."""
 
 
 class TokenBatch(TypedDict):
@@ -220,9 +240,28 @@ class CausalLM(Tokenized, System):
             texts.append(cut(new_text(known, given, new), how.stop))
         return texts
 
-    def export(self, folder: Path) -> None:
-        """Write a Hugging Face folder with weights, config and tokenizer."""
-        self.language_model.export(folder, self.tokenizer)
+    def export(
+        self, folder: Path, only_trained: bool = False, max_shard_size: str = SHARD_SIZE
+    ) -> None:
+        """Write a Hugging Face folder with weights, config and tokenizer, or adapters alone."""
+        self.language_model.export(folder, self.tokenizer, only_trained, max_shard_size)
+
+    def reopened(self, at: str, only_trained: bool) -> dict[str, Any]:
+        """Options of this system when its network is that of an exported folder."""
+        if only_trained:
+            return {"tokenizer": at}
+        options = {"source": at, "attention": self.language_model.attention}
+        network = {"class_path": "modules.causal_lm.network.Pretrained", "init_args": options}
+        return {"tokenizer": at, "network": network}
+
+    def load_exported(self, folder: Path) -> list[str]:
+        """Load adapters of an exported folder; the names of the parameters that were loaded."""
+        names = self.language_model.load_exported(folder)
+        return [f"network.model.{name}" for name in names]
+
+    def opens_with(self, only_trained: bool) -> dict[str, str]:
+        """How others open an exported folder."""
+        return ADAPTER_CARD if only_trained else CARD
 
     def merge(self) -> None:
         """Merge adapters into the weights they adapt."""

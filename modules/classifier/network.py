@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
+from engine.disk.tensors import SHARD_SIZE
 from modules.causal_lm.architecture.options import (
     Option,
     check_source,
@@ -103,19 +104,26 @@ class ClassifierNetwork(nn.Module):
         """Compile the inner model."""
         self.model.compile(*args, **kwargs)
 
-    def export(self, folder: Path, tokenizer: Any, classes: list[str]) -> None:
+    def export(
+        self,
+        folder: Path,
+        tokenizer: Any,
+        classes: list[str],
+        max_shard_size: str = SHARD_SIZE,
+    ) -> None:
         """Write a Hugging Face folder.
 
         Args:
             folder: Where to write.
             tokenizer: Written next to the weights.
             classes: Names of the classes, by index.
+            max_shard_size: Largest file of weights, such as 5GB.
         """
         outputs = self.order or range(len(classes))
         named = sorted(zip(outputs, classes, strict=True))
         self.model.config.id2label = dict(named)
         self.model.config.label2id = {name: index for index, name in named}
-        self.model.save_pretrained(folder)
+        self.model.save_pretrained(folder, max_shard_size=max_shard_size)
         tokenizer.save_pretrained(folder)
 
     @torch.no_grad()

@@ -3,7 +3,6 @@
 from abc import abstractmethod
 from collections.abc import Collection
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any, TypedDict
 
 import torch
@@ -13,7 +12,6 @@ from torch import Tensor
 from typing_extensions import override
 
 from modules.base.system import System, constant
-from modules.base.tokenized import Tokenized
 from modules.causal_lm.tokens.same_tokens import check_own_tokens
 from modules.causal_lm.tokens.vocabulary import vocabulary_size
 from modules.classifier.calibration import Calibration, densities
@@ -25,6 +23,7 @@ from modules.classifier.evaluate import (
     at_threshold,
     evaluate,
 )
+from modules.classifier.export import ExportedClassifier
 from modules.classifier.loss import classification_loss, text_logits
 from modules.classifier.network import ClassifierNetwork
 from modules.classifier.record import PredictionRecord
@@ -209,7 +208,7 @@ class EvaluatedClassifier(System):
             )
 
 
-class TextClassifier(Tokenized, EvaluatedClassifier):
+class TextClassifier(ExportedClassifier, EvaluatedClassifier):
     """Train an encoder to classify texts, such as human and machine, or stances.
 
     Args:
@@ -261,12 +260,6 @@ class TextClassifier(Tokenized, EvaluatedClassifier):
         check_own_tokens(known, network)
         return network
 
-    @property
-    def classifier(self) -> ClassifierNetwork:
-        """The network, once built."""
-        assert isinstance(self.network, ClassifierNetwork)
-        return self.network
-
     @override
     def logits(self, batch: TextBatch) -> Tensor:
         if not len(batch["token_WL"]):
@@ -285,15 +278,3 @@ class TextClassifier(Tokenized, EvaluatedClassifier):
         self.meter.add("accuracy", right.sum(), num)
         self.meter.num_targets += num
         return self.step_mean(total, batch["step_targets"])
-
-    def export(self, folder: Path) -> None:
-        """Write a Hugging Face folder with weights, config and tokenizer."""
-        self.classifier.export(folder, self.tokenizer, self.classes)
-
-    def outputs(self) -> Tensor:
-        """Logits of a few windows, as in training."""
-        return self.classifier.probe_logits()
-
-    def outputs_of(self, folder: Path) -> Tensor:
-        """The same of an exported folder, as others load it."""
-        return self.classifier.probe_logits_of(folder)

@@ -27,6 +27,16 @@ ANCESTRAL_SAMPLING = Generation(max_new_tokens=1024, temperature=1.0, top_k=None
 """Samples from the model's own distribution."""
 
 
+FILES = """from pathlib import Path
+
+from engine.export.folder import open_exported
+
+model = open_exported("this_folder")  # network, tokenizer and codec
+for index, record in enumerate(model.new(4)):
+    Path(f"{{index}}.{kind}").write_bytes(record["{kind}"])"""
+"""Writes new files; for a codec's file extension."""
+
+
 class Codec(Protocol):
     """What makes files of byte sequences, and decodes them."""
 
@@ -91,6 +101,14 @@ class CodecLM(CausalLM):
         self.codec = codec
         self.constrained = constrained
         self.test_metrics = test_metrics
+
+    @override
+    def opens_with(self, only_trained: bool) -> dict[str, str]:
+        opened = super().opens_with(only_trained)
+        kind = self.codec.file_extension
+        code = FILES.format(kind=kind)
+        note = f"Its texts are files: `.{kind}`, in the bytes that `system.json` describes."
+        return {**opened, "pipeline_tag": "", "note": note, "code": code}
 
     @cached_property
     def rules(self) -> Rules:

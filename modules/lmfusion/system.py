@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from modules.base.optimizers import decayed_or_not
-from modules.base.system import System, constant
-from modules.base.tokenized import Tokenized
+from modules.base.system import constant
 from modules.diffusion.process import Prediction, min_snr_weight
 from modules.diffusion.schedule import CosineSchedule, Schedule
 from modules.lmfusion.batch import ImageTextBatch, PromptBatch
 from modules.lmfusion.boi import boi_loss, sample_positions
 from modules.lmfusion.dummy_image import with_image
 from modules.lmfusion.evaluate import ImageTextMetrics, ImageTextTestRun, mean_losses
+from modules.lmfusion.export import ExportedLMFusion
 from modules.lmfusion.generation.batch import GenerationPipeline
 from modules.lmfusion.generation.decode_latents import Pixels
 from modules.lmfusion.generation.generate import Generation
@@ -36,7 +36,7 @@ from modules.metrics.image.frechet_metric import reference
 from modules.nn.builder import Builder
 
 
-class LMFusion(Tokenized, System):
+class LMFusion(ExportedLMFusion):
     """Train image experts next to a frozen language model (Shi et al., 2024).
 
     Args:
@@ -64,11 +64,6 @@ class LMFusion(Tokenized, System):
             perplexity alone.
         compile: Whether to compile the network with torch.compile.
     """
-
-    no_export = (
-        "no other library has a format for image experts in a language model; the checkpoint holds "
-        "all trained weights, and the language model is unchanged"
-    )
 
     def __init__(
         self,
@@ -123,12 +118,6 @@ class LMFusion(Tokenized, System):
                 "row with it: leave it at 0"
             )
         return network
-
-    @property
-    def fusion(self) -> FusionNetwork:
-        """The network, after it is built."""
-        assert isinstance(self.network, FusionNetwork)
-        return self.network
 
     @override
     def hidden(self) -> Iterable[nn.Parameter]:

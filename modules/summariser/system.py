@@ -18,7 +18,7 @@ from modules.nn.builder import Builder
 from modules.nn.generators import generator_of
 from modules.summariser.batch import ArticleBatch
 from modules.summariser.blocks import Part, in_blocks
-from modules.summariser.findings.evaluation import EvaluatingSystem
+from modules.summariser.export import ExportedSummariser
 from modules.summariser.findings.trace import Trace
 from modules.summariser.generate import Generation
 from modules.summariser.loss import token_loss
@@ -31,7 +31,7 @@ from modules.summariser.steering.control import Control
 from modules.summariser.steering.stance_token import StanceToken
 
 
-class Summariser(EvaluatingSystem):
+class Summariser(ExportedSummariser):
     """Train a network to denoise summaries, and draw them towards a stance.
 
     Args:
@@ -58,10 +58,6 @@ class Summariser(EvaluatingSystem):
         scheduler: Builds the learning-rate schedule from that optimizer.
         compile: Whether to compile the network with torch.compile.
     """
-
-    no_export = (
-        "no format of others holds a network that denoises simplexes; the checkpoint holds it whole"
-    )
 
     def __init__(
         self,

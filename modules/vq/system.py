@@ -43,6 +43,12 @@ class ImageBatch(TypedDict):
     origin: list[str]
 
 
+CODE = """from modules.codec_lm.codes.vq import VqCodec
+
+codec = VqCodec("this_folder")  # its bytes of an image are the indices of codes"""
+"""How an exported folder is opened, in its own repository."""
+
+
 class VQVAE(System):
     """Train an autoencoder with a codebook in its middle (van den Oord et al., 2017).
 
@@ -235,6 +241,13 @@ class VQVAE(System):
         if self.shown is None:
             return torch.full((1, size, size, 3), 255, dtype=torch.uint8)
         return self.shown.flatten(0, 1)[: len(captions)]
+
+    def opens_with(self, only_trained: bool) -> dict[str, str]:
+        """How an exported folder is opened."""
+        return {
+            "note": "An autoencoder with a codebook; its codes are the tokens of a codec.",
+            "code": CODE,
+        }
 
     def export(self, folder: Path) -> None:
         """Write a folder that `codec_lm.vq.VqCodec` reads: weights and sizes."""

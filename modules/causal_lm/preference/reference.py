@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from modules.causal_lm.lora import has_adapters
 from modules.causal_lm.network import LanguageModel
 from modules.causal_lm.system import CausalLM
 from modules.weights.origin import set_source, source_of
@@ -30,13 +31,14 @@ class ReferencedLM(CausalLM):
         copy_at_start: The copy; None where there is none.
     """
 
+    opens_as = CausalLM  # an exported one has no reference
     has_reference = True
     copy_at_start: LanguageModel | None
 
     @override
     def build(self) -> LanguageModel:
         network = super().build()
-        is_copied = self.has_reference and not has_adapters(network)
+        is_copied = self.has_reference and not has_adapters(network.model)
         self.copy_at_start = frozen_copy(network) if is_copied else None
         return network
 
@@ -59,11 +61,6 @@ class ReferencedLM(CausalLM):
                 return self.copy_at_start.log_p(rows, temperature)
         with evaluating(self.language_model), self.language_model.model.disable_adapter():
             return self.language_model.log_p(rows, temperature)
-
-
-def has_adapters(network: LanguageModel) -> bool:
-    """Whether a network trains adapters of peft, which can be switched off."""
-    return hasattr(network.model, "disable_adapter")
 
 
 def frozen_copy(network: LanguageModel) -> LanguageModel:

@@ -92,6 +92,10 @@ class FusionNetwork(nn.Module):
         for block in self.blocks:
             yield from block.text.parameters()  # type: ignore[union-attr]
 
+    def read_base(self) -> Any:
+        """The model of transformers that this network stands on, read again; None without one."""
+        return None
+
     def check_range(self, num_positions: int) -> None:
         """Warn of documents beyond the language model's max_position_embeddings."""
         if self.num_positions is not None and num_positions > self.num_positions:

@@ -6,7 +6,10 @@ et al., 2024).
 Shape legend: V = vocabulary.
 """
 
+from typing import Any
+
 import torch
+from typing_extensions import override
 
 from modules.causal_lm.architecture.options import Option, check_source, make_config
 from modules.lmfusion.network.block import Separation
@@ -52,6 +55,14 @@ class BesideLlama(FusionNetwork):
         super().__init__(
             text, patchifier(text.width), separation, freeze_text, activation_checkpointing
         )
+        self.source, self.revision = source, revision
+
+    @override
+    def read_base(self) -> Any:
+        from transformers import AutoModelForCausalLM
+
+        dtype = self.embed.weight.dtype
+        return read_model(AutoModelForCausalLM, self.source, revision=self.revision, dtype=dtype)
 
 
 class Transfusion(FusionNetwork):

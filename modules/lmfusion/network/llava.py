@@ -78,6 +78,16 @@ class BesideLlava(FusionNetwork):
         text = TextParts.of(model)
         super().__init__(text, patchifier(text.width), separation, True, activation_checkpointing)
         self.vision = Vision(model.model)
+        self.source, self.revision = source, revision
+
+    @override
+    def read_base(self) -> Any:
+        from transformers import AutoModelForImageTextToText
+
+        dtype = self.embed.weight.dtype
+        return read_model(
+            AutoModelForImageTextToText, self.source, revision=self.revision, dtype=dtype
+        )
 
     @override
     def forward(

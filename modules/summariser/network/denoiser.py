@@ -5,6 +5,7 @@ D = width.
 """
 
 from abc import abstractmethod
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -112,6 +113,17 @@ class Denoiser(nn.Module, Generic[Context]):
                 at padding are undefined.
         """
         raise NotImplementedError(f"{type(self).__name__} predicts no tokens of articles")
+
+    def write_encoder(self, folder: Path, max_shard_size: str) -> None:
+        """Write the network's model of transformers into a folder, where it is made of one."""
+
+    def from_encoder(self, at: str) -> dict[str, Any] | None:
+        """The config of this network on the model that `write_encoder` wrote; None without one.
+
+        Args:
+            at: Where it was written.
+        """
+        return None
 
     def check_lengths(self, article: int, summary: int) -> None:
         """Refuse lengths that the network has no positions for.

@@ -7,6 +7,7 @@ V = vocabulary.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -164,6 +165,15 @@ class MaskedLM(Denoiser[ReadArticle]):
         with self._computed(hidden_BCD[:, first : first + num]) as hidden_BND:
             logits: Tensor = self.model(inputs_embeds=hidden_BND).logits
         return logits
+
+    @override
+    def write_encoder(self, folder: Path, max_shard_size: str) -> None:
+        self.model.save_pretrained(folder, max_shard_size=max_shard_size)
+
+    @override
+    def from_encoder(self, at: str) -> dict[str, Any]:
+        options = {"source": at, "own_embedding": self.share_embedding is not None}
+        return {"class_path": f"{__name__}.Pretrained", "init_args": options}
 
     @contextmanager
     def _computed(self, hidden_BND: Tensor) -> Iterator[Tensor]:

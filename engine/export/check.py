@@ -19,10 +19,15 @@ STEPS = 8
 
 @runtime_checkable
 class Comparable(Protocol):
-    """A system whose exported folder can be read back and compared."""
+    """A system whose exported folder can be compared with the network in memory."""
 
     def outputs(self) -> Tensor:
         """What the network in memory gives for a few fixed inputs."""
+
+
+@runtime_checkable
+class ComparableFolder(Comparable, Protocol):
+    """One that reads its folder as others do; the others' are opened by `engine.export.folder`."""
 
     def outputs_of(self, folder: Path) -> Tensor:
         """The same of a fresh network, read from an exported folder alone.

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from engine.commands.export import refuse_to_export
-from engine.commands.export_check import drafted, refuse_difference
+from engine.export.check import drafted, refuse_difference
 
 
 def test_a_draft_becomes_the_folder_or_nothing(tmp_path):
@@ -64,22 +64,26 @@ def test_what_is_not_finite_any_more_is_a_fault():
         refuse_difference(wanted * torch.nan, wanted, model)
 
 
-def test_every_system_is_exported_and_compared_or_says_why_not():
-    for name in ("causal_lm", "codec_lm", "decoding", "detector", "lmfusion", "vq"):
-        for part in ("system", "baseline"):
-            try:
-                module = importlib.import_module(f"modules.{name}.{part}")
-            except ModuleNotFoundError:
-                continue
-            for kind in vars(module).values():
-                if not isinstance(kind, type) or not issubclass(kind, L.LightningModule):
-                    continue
-                is_own = (
-                    kind.__module__ == module.__name__ and kind.__name__ != "EvaluatedClassifier"
-                )
-                if is_own:  # EvaluatedClassifier is the part that two share
-                    is_exported = all(hasattr(kind, m) for m in ("export", "outputs", "outputs_of"))
-                    assert is_exported != hasattr(kind, "no_export"), kind
+SYSTEMS = sorted(
+    path
+    for part in ("system", "baseline", "writer")
+    for path in (Path(__file__).parents[3] / "modules").glob(f"**/{part}.py")
+)
+
+
+@pytest.mark.parametrize("path", SYSTEMS, ids=lambda path: "/".join(path.parts[-2:]))
+def test_every_system_is_exported_and_compared_or_says_why_not(path):
+    name = ".".join(path.relative_to(Path(__file__).parents[3]).with_suffix("").parts)
+    module = importlib.import_module(name)
+    kinds = [kind for kind in vars(module).values() if isinstance(kind, type)]
+    shared = ("EvaluatedClassifier", "System", "PerQuestionSystem")
+    for kind in kinds:
+        is_own = kind.__module__ == name and issubclass(kind, L.LightningModule)
+        if not is_own or kind.__name__ in shared:
+            continue
+        is_exported = all(hasattr(kind, m) for m in ("export", "outputs", "opens_with"))
+        is_exported &= hasattr(kind, "outputs_of") or hasattr(kind, "reopened")
+        assert is_exported != hasattr(kind, "no_export"), kind
 
 
 def test_what_cannot_be_exported_says_so_in_a_sentence():
