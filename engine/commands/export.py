@@ -195,7 +195,7 @@ def load_for_export(
     model.load_state_dict(checkpoint.pop("state_dict"))
     average = checkpoint.pop("ema", None)
     if not (ema and average):
-        raw = f"the raw weights of {ckpt_path}, not their average" if average else ckpt_path
+        raw = f"the raw weights of {ckpt_path} (not their average)" if average else ckpt_path
         which = "as trained, not their average" if average else "as trained"
         return Loaded(raw, which, checkpoint, dtype)
     parameters = dict(model.named_parameters())

@@ -45,7 +45,7 @@ def write_card(
         f"# {type(model).__name__} at step {rows['optimizer steps'].partition(':')[0]}",
         *([opens["note"]] if opens.get("note") else []),
         "## How to open it",
-        code(opens, (folder / SYSTEM).is_file()),
+        code(opens, folder),
         "## Training",
         table(("fact", "value"), rows),
         "## Last validation",
@@ -77,14 +77,15 @@ def head(facts: TrainingFacts, licences: Licences, opens: dict[str, Any]) -> str
     return f"---\n{yaml.safe_dump(said, sort_keys=False)}---"
 
 
-def code(opens: dict[str, Any], has_system: bool) -> str:
-    """Lines of Python that open the folder."""
-    blocks = [f"```python\n{opens['code'].strip()}\n```"] if opens.get("code") else []
-    if has_system:
+def code(opens: dict[str, Any], folder: Path) -> str:
+    """Lines of Python that open the folder, which they call by its name."""
+    given = str(opens.get("code", "")).strip().replace("this_folder", folder.name)
+    blocks = [f"```python\n{given}\n```"] if given else []
+    if (folder / SYSTEM).is_file() and "open_exported" not in given:
         blocks += [
             "In its own repository, as the system that it was trained as:",
             "```python\nfrom engine.export.folder import open_exported\n\n"
-            'model = open_exported("this_folder")\n```',
+            f'model = open_exported("{folder.name}")\n```',
         ]
     return "\n\n".join(blocks) or "No other library opens it."
 

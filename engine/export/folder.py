@@ -122,7 +122,13 @@ def read_system(folder: Path) -> dict[str, Any]:
         )
     try:
         held = json.loads((folder / FILE).read_text())
-        kinds = {"class_path": str, "init_args": dict, "checkpoint": dict, "dtype": str, "only_trained": bool}
+        kinds = {
+            "class_path": str,
+            "init_args": dict,
+            "checkpoint": dict,
+            "dtype": str,
+            "only_trained": bool,
+        }
         if not all(isinstance(held[name], kind) for name, kind in kinds.items()):
             raise TypeError
         is_known = held["format"] == FORMAT and held["dtype"] in ("float32", "bfloat16", "float16")

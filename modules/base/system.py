@@ -284,7 +284,7 @@ class System(L.LightningModule):
         """Targets that were read in all, on all ranks and before the run was resumed."""
         if self._trainer is None:
             return self.read_before
-        return self.read_before + int(self.sum_over_ranks(self.meter.num_targets).item())
+        return self.read_before + int(self.sum_over_ranks(self.meter.num_read).item())
 
     def checkpoint_name(self) -> str:
         """Path of the checkpoint that is being loaded, for messages."""

@@ -17,6 +17,9 @@ class Meter:
 
     Args:
         unit: What a target is called where its rate is reported, in the plural.
+
+    Attributes:
+        num_read: Targets since the start.
     """
 
     def __init__(self, unit: str = "targets") -> None:
@@ -24,8 +27,18 @@ class Meter:
         self.totals: dict[str, Tensor] = {}
         self.counts: dict[str, float] = {}
         self.latest: dict[str, Tensor] = {}
-        self.num_targets = 0
+        self.num_read = self._num_targets = 0
         self.begin_step()
+
+    @property
+    def num_targets(self) -> int:
+        """Targets since whoever reports their rate set them back to 0; `num_read` goes on."""
+        return self._num_targets
+
+    @num_targets.setter
+    def num_targets(self, num: int) -> None:
+        self.num_read += max(0, num - self._num_targets)
+        self._num_targets = num
 
     def begin_step(self) -> None:
         """Save the sums at the start of an optimizer step."""

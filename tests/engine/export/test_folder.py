@@ -85,9 +85,7 @@ def shortened(path):
     path.write_bytes(path.read_bytes()[:-1000])
 
 
-@pytest.mark.parametrize(
-    ("damage", "message"), [(flipped, "damaged"), (shortened, "has .* bytes")]
-)
+@pytest.mark.parametrize(("damage", "message"), [(flipped, "damaged"), (shortened, "has .* bytes")])
 def test_a_damaged_checkpoint_is_refused_in_one_line_and_leaves_no_folder(
     trained, tmp_path, damage, message
 ):

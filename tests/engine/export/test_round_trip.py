@@ -1,6 +1,7 @@
 """Every system that is exported computes the same in a process that knows the folder alone."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,7 +71,7 @@ class Exports:
 
     def add(self, name: str, config: Path, opens: str | None, *flags: str) -> Path:
         """Export, and keep what must come out again."""
-        folder = self.folder / name
+        folder = self.folder / "exported" / name
         main(["export", f"--config={config}", f"--folder={folder}", *flags])
         assert (folder / "README.md").read_text().startswith("---\n")
         files = {"outputs": self.wanted, "inputs": self.inputs}
@@ -124,6 +125,7 @@ def test_every_exported_folder_computes_in_a_fresh_process_what_was_trained(
     raw = exports.add("raw", plain, LM, last(run), "--ema=false", small)
     assert len(list(raw.glob("model-*.safetensors"))) > 2
     assert "averaged over the training" in (averaged / "README.md").read_text()
+    assert re.search(r"\| targets \| [\d,]{3,} tokens", (averaged / "README.md").read_text())
     assert "not their average" in (raw / "README.md").read_text()
     kind = "modules.causal_lm.network.Pretrained"
     adapters = {"source": str(averaged), "lora": {"rank": 2}}
@@ -148,7 +150,7 @@ def test_every_exported_folder_computes_in_a_fresh_process_what_was_trained(
         cwd="/",
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=500,
     )
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     lines = [line.rpartition(" ")[::2] for line in done.stdout.splitlines()]

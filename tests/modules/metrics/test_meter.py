@@ -3,6 +3,14 @@ import torch
 from modules.metrics.meter import Meter
 
 
+def test_targets_are_counted_on_though_reports_set_them_back():
+    meter = Meter()
+    meter.num_targets += 3
+    meter.num_targets = 0
+    meter.num_targets += 4
+    assert (meter.num_targets, meter.num_read) == (4, 7)
+
+
 def test_a_mean_weighs_batches_by_their_counts():
     meter = Meter()
     meter.add("loss", torch.tensor(6.0), 3)
