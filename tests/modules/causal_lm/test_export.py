@@ -111,12 +111,12 @@ def damaged_config(model, folder):
 def test_an_export_that_computes_something_else_is_an_error_and_leaves_no_folder(
     config, tmp_path, monkeypatch, capsys, damage, message
 ):
-    from modules.causal_lm import network
+    from modules.causal_lm import export as network
 
     whole = network.write_folder
 
-    def broken(model, folder, tokenizer):
-        whole(model, folder, tokenizer)
+    def broken(model, folder, tokenizer, *more):
+        whole(model, folder, tokenizer, *more)
         damage(model, folder)
 
     monkeypatch.setattr(network, "write_folder", broken)
