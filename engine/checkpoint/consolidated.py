@@ -5,7 +5,7 @@ import os
 import warnings
 import zipfile
 from collections.abc import Iterable
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ DEEPSPEEDS_OWN = (
     "mp_world_size",
     "ds_config",
     "ds_version",
+    "checkpoint_parallel_dimensions",
 )
 """What DeepSpeed writes beside what Lightning gave it."""
 OPTIMIZER_PARTS = "*_optim_states.pt"
@@ -129,7 +130,7 @@ def from_deepspeed(folder: Path) -> dict[str, Any]:
     from deepspeed.utils import zero_to_fp32
 
     try:
-        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        with open(os.devnull, "w") as away, redirect_stdout(away), redirect_stderr(away):
             weights = zero_to_fp32.get_fp32_state_dict_from_zero_checkpoint(
                 str(folder), exclude_frozen_parameters=True
             )

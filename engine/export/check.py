@@ -1,5 +1,6 @@
 """Checks that an exported folder computes what was trained, before it gets its name."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,6 +53,16 @@ def drafted(target: Path) -> Iterator[Path]:
     with whole(target.resolve()) as draft:
         draft.mkdir()
         yield draft
+        readable(draft)
+
+
+def readable(folder: Path) -> None:
+    """Let others read all files as far as this user's new files may be: some libraries do not."""
+    mask = os.umask(0)
+    os.umask(mask)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(0o666 & ~mask)
 
 
 def refuse_difference(wanted: Tensor, found: Tensor, model: L.LightningModule) -> float:

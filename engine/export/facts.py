@@ -19,6 +19,8 @@ NOT_STATED = "not stated"
 """Said of what nothing tells."""
 CONFIG, METRICS, RECORD = "config.yaml", "metrics.csv", "run.json"
 """Files of a run folder."""
+SOURCES = ("train", "sources")
+"""Options of data that list what is trained on; the first that is a list counts."""
 LICENCE = re.compile(r"^licen[sc]e:\s*(\S.*?)\s*$", re.MULTILINE)
 """A line in the head of a model card."""
 
@@ -160,8 +162,8 @@ def data_of(config: Any) -> str:
     data = of(config, "data")
     if not isinstance(data, dict):
         return NOT_STATED
-    train = of(data, "init_args", "train")
-    sources = train if isinstance(train, list) else []
+    given = [of(data, "init_args", name) for name in SOURCES]
+    sources = next((one for one in given if isinstance(one, list)), [])
     named = "; ".join(compact(one) for one in sources)
     return f"{data.get('class_path')}{': ' if named else ''}{named}"
 

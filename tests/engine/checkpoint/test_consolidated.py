@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 import torch.distributed.checkpoint as dcp
@@ -88,3 +92,18 @@ def test_a_damaged_folder_of_deepspeed_is_refused_by_name(tmp_path, damage, mess
     damage(folder)
     with pytest.raises(ValueError, match=message):
         from_deepspeed(folder)
+
+
+@pytest.mark.slow
+def test_what_deepspeed_itself_saved_in_any_stage_is_one_dictionary_of_trained_weights(tmp_path):
+    script = Path(__file__).parents[2] / "fixtures" / "zero_folders.py"
+    args = [sys.executable, str(script), str(tmp_path)]
+    done = subprocess.run(args, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for stage in (1, 2, 3):
+        held = read_whole(tmp_path / f"{stage}.ckpt")
+        wanted = torch.load(tmp_path / f"{stage}.pt", weights_only=True)
+        assert held.keys() == {"state_dict", "global_step", "hyper_parameters"}
+        assert held["global_step"] == stage
+        assert held["state_dict"].keys() == wanted.keys()
+        assert all(torch.equal(held["state_dict"][name], wanted[name]) for name in wanted)

@@ -25,6 +25,15 @@ def test_a_draft_becomes_the_folder_or_nothing(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"a"}
 
 
+def test_files_of_an_export_are_readable_as_other_new_files_are(tmp_path):
+    with drafted(tmp_path / "out") as draft:
+        (draft / "inner").mkdir()
+        (draft / "inner" / "weights").touch(mode=0o600)
+    (tmp_path / "plain").touch()
+    mode = (tmp_path / "out" / "inner" / "weights").stat().st_mode
+    assert mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_a_linked_folder_is_filled_and_a_mount_point_refused(tmp_path, monkeypatch):
     (tmp_path / "far").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "far")
