@@ -50,7 +50,7 @@ MFU = 0.33
 
 
 @dataclass(frozen=True)
-class Case:
+class SmallLlama:
     """A small Llama and a batch.
 
     Attributes:
@@ -84,14 +84,14 @@ class Case:
 
 
 CASES = (
-    Case("as it is"),
-    Case("activations again", rows=16, again=True),
-    Case("mixed", rows=16, mixed=True),
-    Case("wide", hidden=512, vocabulary=16_384, rows=2),
+    SmallLlama("as it is"),
+    SmallLlama("activations again", rows=16, again=True),
+    SmallLlama("mixed", rows=16, mixed=True),
+    SmallLlama("wide", hidden=512, vocabulary=16_384, rows=2),
 )
 
 
-def step(case: Case, is_fake: bool, watch: Callable[[], None] = lambda: None) -> PaperStep:
+def step(case: SmallLlama, is_fake: bool, watch: Callable[[], None] = lambda: None) -> PaperStep:
     """A step of a case, on paper or for real.
 
     Args:
@@ -120,7 +120,7 @@ def resident(name: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def resident_peak(case: Case) -> int:
+def resident_peak(case: SmallLlama) -> int:
     """Most bytes that a real step adds to this process, as the kernel counts them."""
     step(case, is_fake=False)  # kernels keep what they set up
     gc.collect()

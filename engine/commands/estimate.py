@@ -13,9 +13,9 @@ from lightning.pytorch.plugins.precision import Precision
 from engine.config.parser import refuse
 from engine.estimate.changes import Change, changes
 from engine.estimate.gpus import Gpu, gpu_named
-from engine.estimate.paper import Counted, counted
+from engine.estimate.paper import OnPaper, counted
 from engine.estimate.rank_memory import PaperModel, RankLayout, StrategyName, on_rank, sent
-from engine.estimate.report import Row, of_gpu, of_parameters, of_step, table
+from engine.estimate.report import LayoutRow, of_gpu, of_parameters, of_step, table
 from engine.estimate.stand_ins import stand_in
 from engine.estimate.strategies import STRATEGIES, with_strategy
 from engine.estimate.timing import Pace
@@ -28,7 +28,7 @@ Build = Callable[[Namespace], tuple[L.LightningModule, Any]]
 """Makes the model and the data of a config."""
 
 
-class Estimate:
+class RunEstimate:
     """Counts a config on paper, for strategies and numbers of GPUs."""
 
     summary = "memory, operations and time of a config on paper: which GPUs it fits on"
@@ -92,7 +92,7 @@ class Estimate:
             shapes: Folders of NAME/config.json for models that are not here.
             suggest: Whether to look for changes that make a config fit.
         """
-        paper = Paper(self, trainer, gpu_named(gpu), share, reserve, node)
+        paper = PaperTable(self, trainer, gpu_named(gpu), share, reserve, node)
         names = list(STRATEGIES) if strategy is None else [strategy]
         layouts = [RankLayout(name, n, node) for n in listed(devices) for name in names]
         if strategy is not None:
@@ -115,7 +115,7 @@ def on_cpu(precision: Any) -> Any:
     return text.replace("16-", "bf16-") if text.startswith("16-") else precision
 
 
-class Paper:
+class PaperTable:
     """A config, counted for all strategies; one that DeepSpeed holds in 16 bits is counted twice.
 
     Args:
@@ -129,7 +129,7 @@ class Paper:
 
     def __init__(
         self,
-        asked: Estimate,
+        asked: RunEstimate,
         trainer: L.Trainer,
         gpu: Gpu,
         share: float,
@@ -158,7 +158,7 @@ class Paper:
             first = next(row for row in rows if row.memory)
             yield from self.suggestions(found, first)
 
-    def pace(self, found: Counted) -> Pace:
+    def pace(self, found: OnPaper) -> Pace:
         """How fast it trains."""
         steps = int(self.asked.config.get("trainer.max_steps", -1))
         micro = int(self.asked.config.get("trainer.accumulate_grad_batches") or 1)
@@ -166,24 +166,24 @@ class Paper:
         return Pace(*own, self.gpu, self.share)
 
     def rows(
-        self, found: Counted, config: Namespace, asked: Namespace, layouts: list[RankLayout]
-    ) -> list[Row]:
+        self, found: OnPaper, config: Namespace, asked: Namespace, layouts: list[RankLayout]
+    ) -> list[LayoutRow]:
         """A row of the table for every layout."""
         rows, half = [], None
         for layout in layouts:
             reason = impossible_anywhere(with_strategy(asked, layout.strategy))
             if reason:
-                rows.append(Row(layout, refused=reason))
+                rows.append(LayoutRow(layout, refused=reason))
                 continue
             model = found.model
             if layout.is_deepspeed and "16" in str(config.trainer.precision):
                 half = half or self.half(found, config)
                 model = half
             micro = int(config.get("trainer.accumulate_grad_batches") or 1)
-            rows.append(Row(layout, on_rank(model, layout), sent(model, layout, micro)))
+            rows.append(LayoutRow(layout, on_rank(model, layout), sent(model, layout, micro)))
         return rows
 
-    def half(self, found: Counted, config: Namespace) -> PaperModel:
+    def half(self, found: OnPaper, config: Namespace) -> PaperModel:
         """The same as DeepSpeed holds it: weights and gradients in 16 bits."""
         if str(config.trainer.precision) == "bf16-true":
             return replace(found.model, is_half=True)
@@ -198,7 +198,7 @@ class Paper:
 
     # What would make it fit
 
-    def suggestions(self, found: Counted, first: Row) -> Iterator[str]:
+    def suggestions(self, found: OnPaper, first: LayoutRow) -> Iterator[str]:
         """Changes, each estimated before it is given."""
         assert first.memory is not None
         layout = first.layout
@@ -212,7 +212,7 @@ class Paper:
             yield from self.larger(found, layout.devices)
         yield from self.edited(layout, first.memory.total)
 
-    def larger(self, found: Counted, devices: int) -> Iterator[str]:
+    def larger(self, found: OnPaper, devices: int) -> Iterator[str]:
         """The least number of GPUs that is enough under FSDP2."""
         counts = [devices * 2**n for n in range(1, 8)]
         for count in counts:
@@ -242,7 +242,7 @@ class Paper:
 
     def after(
         self, change: Change, config: Namespace, asked: Namespace, layout: RankLayout
-    ) -> Row | None:
+    ) -> LayoutRow | None:
         """The row of a config after a change; None where nothing changes or it is refused."""
         if not change.edit(config):
             return None
@@ -257,7 +257,7 @@ class Paper:
         return row if row.memory is not None and not found.fault else None
 
 
-def said(row: Row, options: str) -> str:
+def said(row: LayoutRow, options: str) -> str:
     """A row as a suggestion."""
     assert row.memory is not None
     where = f"{row.layout.strategy} on {row.layout.devices}"

@@ -42,7 +42,7 @@ class Holding(Protocol):
 
 
 @dataclass(frozen=True)
-class Counted:
+class OnPaper:
     """What was counted of a config.
 
     Attributes:
@@ -65,7 +65,7 @@ def counted(
     precision: Precision,
     blocks: list[str] | None = None,
     is_half: bool = False,
-) -> Counted:
+) -> OnPaper:
     """Build a system without weights, and run a step of it without memory.
 
     Args:
@@ -96,7 +96,7 @@ def counted(
     fault = "" if step is not None else fault
     step = step or without_activations(model)
     unit, num = units_of(model, tokens)
-    return Counted(paper_model(trainer, model, step, blocks, is_half), unit, num, fault)
+    return OnPaper(paper_model(trainer, model, step, blocks, is_half), unit, num, fault)
 
 
 def build(model: L.LightningModule, precision: Precision) -> None:

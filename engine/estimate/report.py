@@ -13,7 +13,7 @@ COLUMNS = ("weights", "gradients", "optimizer", "average", "activations", "tempo
 
 
 @dataclass(frozen=True)
-class Row:
+class LayoutRow:
     """One strategy on so many GPUs.
 
     Attributes:
@@ -65,7 +65,7 @@ def duration(days: float) -> str:
     return f"{days * units[name]:.3g} {name}"
 
 
-def table(rows: Sequence[Row], room: float) -> Iterator[str]:
+def table(rows: Sequence[LayoutRow], room: float) -> Iterator[str]:
     """Memory of each strategy by part, in GiB."""
     head = ["strategy", "GPUs", *COLUMNS, "total", "host", "sent GB", "fits"]
     yield "GiB on a GPU when most are in use (* while the optimizer steps):"
@@ -78,7 +78,7 @@ def table(rows: Sequence[Row], room: float) -> Iterator[str]:
         )
 
 
-def cells(row: Row, room: float) -> list[str]:
+def cells(row: LayoutRow, room: float) -> list[str]:
     """One row of the table."""
     memory = row.memory
     assert memory is not None

@@ -28,7 +28,7 @@ def said(capsys, *args):
 
 
 def number(text, pattern):
-    return float(re.search(pattern, text).group(1).replace(",", ""))
+    return float(re.search(pattern, text, re.M).group(1).replace(",", ""))
 
 
 def test_a_small_config_is_counted_and_fits_everywhere(capsys):
@@ -93,12 +93,15 @@ def test_every_config_of_a_papers_size_is_counted_without_weights_or_data(name, 
     assert number(out, r"([\d,]+) frozen") / 1e6 == pytest.approx(frozen, abs=1)
 
 
-@pytest.mark.slow
 def test_changes_that_make_a_config_fit_are_estimated_before_they_are_given(capsys):
-    config = str(CONFIGS / "jpeg_lm/paper_7b.yaml")
-    out = said(capsys, "estimate", "--config", config, "--devices", "8", "--strategy", "ddp")
+    small = ["--gpu", "a10g", "--reserve", "0.995", "--devices", "2", "--strategy", "ddp"]
+    out = said(capsys, *TINY, *small)  # of 24 GB, 120 MB count
     assert "fits: none of them" in out
-    assert re.search(r"fsdp2 on 8: [\d.]+ GiB a GPU", out)
+    assert "more GPUs alone do not help" in out
+    option = "--model.init_args.network.init_args.activation_checkpointing true"
+    told = number(out, rf"{option}: ([\d.]+) GiB a GPU$")
+    after = said(capsys, *TINY, *small, *option.split())
+    assert number(after, r"^ddp +2 .* ([\d.]+) +- +[\d.]+ +yes") == told
 
 
 @pytest.mark.slow
