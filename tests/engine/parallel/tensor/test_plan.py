@@ -13,7 +13,7 @@ from transformers import (
     Qwen3Config,
 )
 
-from engine.parallel.tensor.plan import Trunk, divide
+from engine.parallel.tensor.plan import FIRST, Trunk, divide
 from modules.causal_lm.lora import Lora, adapt
 from modules.lmfusion.network.llama import Transfusion
 from modules.lmfusion.network.patchify import LinearPatchifier
@@ -54,7 +54,8 @@ def test_both_paths_of_lmfusion_are_divided():
 
 
 def test_adapters_are_divided_with_the_layers_that_they_adapt():
-    network = adapt(AutoModelForCausalLM.from_config(LlamaConfig(**SIZES)), Lora(rank=2), None)
+    lora = Lora(rank=2, targets=[*FIRST, "o_proj", "down_proj"])
+    network = adapt(AutoModelForCausalLM.from_config(LlamaConfig(**SIZES)), lora)
     trunk = Trunk.of(network)
     kinds = [
         {name.rpartition("_proj")[2] for name in found}
