@@ -11,7 +11,7 @@ import torch
 from cli import main
 from modules.icl.selection.scoring import read_table
 from tests.fixtures.runs import losses, metrics, run_in_turn
-from tests.fixtures.small_systems import WRITERS, own_noise
+from tests.fixtures.small_systems import own_noise
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +36,7 @@ class Strategy:
     world: int
     replicas: int
     resumed: tuple[str, ...]
-    systems: tuple[str, ...] = tuple(WRITERS)
+    systems: tuple[str, ...]
     options: tuple[str, ...] = ()
 
     @property
@@ -45,12 +45,13 @@ class Strategy:
 
 
 SHARDS = "--trainer.strategy.init_args.num_shards=2"
-HSDP = Strategy("hsdp", 4, 4, ("lmfusion",), options=(SHARDS,))
-LLAMAS = ("causal_lm", "lmfusion", "codec_lm")
+ALL = ("causal_lm", "lmfusion", "codec_lm", "detector", "p3sum")
+HSDP = Strategy("hsdp", 4, 4, ("lmfusion",), ALL, (SHARDS,))
+LLAMAS = ("causal_lm", "adapters", "lmfusion", "codec_lm")
 """Systems whose networks tensor parallelism knows."""
 TENSOR = Strategy("tensor_parallel", 2, 1, ("causal_lm", "lmfusion"), LLAMAS)
 BOTH = Strategy("tensor_parallel_fsdp2", 4, 2, ("causal_lm",), ("causal_lm", "lmfusion"))
-CONTEXT = Strategy("context_parallel", 2, 1, ("causal_lm",), ("causal_lm", "codec_lm"))
+CONTEXT = Strategy("context_parallel", 2, 1, ("causal_lm",), ("causal_lm", "adapters", "codec_lm"))
 
 
 def train(strategy, alone, folder, more=()):
