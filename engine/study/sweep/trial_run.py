@@ -163,6 +163,6 @@ class TrialRun:
         before = trial.user_attrs.get("seconds", 0.0)
         trial.set_user_attr("seconds", round(before + time.monotonic() - begun, 1))
         runs = numbered(self.cell.folder)
-        trial.set_user_attr("run", str(runs[-1]) if runs else None)
+        trial.set_user_attr("run", str(runs[-1].resolve()) if runs else None)
         self.ledger.end(trial.number, end, state, values)
         return end

@@ -34,9 +34,9 @@ def lock(tmp_path):
         yield file.fileno()
 
 
-def wait_for(log, text):
-    deadline = time.monotonic() + 20
-    while not (log.exists() and text in log.read_text()):
+def wait_for(log, text, seconds=20.0, times=1):
+    deadline = time.monotonic() + seconds
+    while not (log.exists() and log.read_text().count(text) >= times):
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
@@ -95,6 +95,19 @@ def test_a_fork_is_a_process_of_its_own_with_a_log(tmp_path):
     assert process.wait() == 3
     assert (tmp_path / "log").read_text() == f"asked fit x {process.pid}\n"
     assert process.pid != os.getpid()
+
+
+@pytest.mark.slow
+def test_all_processes_that_torchrun_starts_end_softly(tmp_path, script, lock):
+    told = f"open({str(tmp_path)!r} + '/saved' + os.environ['RANK'], 'w').close()"
+    text = "import os\n" + WAITS.format(handler="end")
+    script.write_text(text.replace('print("saved", flush=True)', told))
+    log = tmp_path / "log"
+    launcher = ["torchrun", "--standalone", "--nproc_per_node=2"]
+    process = start_apart([], log, lock, launcher)
+    wait_for(log, "begun", 60, times=2)
+    assert end_softly(process, 30) != 0
+    assert sorted(path.name for path in tmp_path.glob("saved*")) == ["saved0", "saved1"]
 
 
 def test_torchrun_is_that_of_this_installation():

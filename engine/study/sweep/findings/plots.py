@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Rows = Sequence[Mapping[str, Any]]
-FULL = 0.9
-"""Part of an axis that choices are spread over."""
+FAILED = ("failed", "killed", "refused", "out of memory")
+"""Ends that are marked by a bar."""
 
 
 def history(path: Path, rows: Rows, objective: str) -> None:
@@ -28,10 +28,11 @@ def history(path: Path, rows: Rows, objective: str) -> None:
             one.scatter(xs, ys, marker=marker, c=colour, label=label, s=28)
     best = [(row["trial"], row["best"]) for row in rows if row["best"] is not None]
     one.step(*zip(*best, strict=True), where="post", c="tab:red", label="best so far")
-    for row in rows:
-        if row["ended"] in ("failed", "killed", "refused", "out of memory"):
-            one.axvline(row["trial"], c="tab:red", alpha=0.25, lw=4)
-    one.set(xlabel="trial (red bars: failed)", ylabel=objective)
+    failed = [r["trial"] for r in rows if r["ended"] in FAILED]
+    for number in failed:
+        label = "failed" if number == failed[0] else None
+        one.axvline(number, c="tab:red", alpha=0.2, lw=4, label=label)
+    one.set(xlabel="trial", ylabel=objective)
     one.legend(frameon=False)
     save(drawing, path)
 

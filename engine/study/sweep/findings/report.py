@@ -7,20 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from engine.disk.whole import whole
 from engine.study.results import CONFIG, short_names, short_value
 from engine.study.sweep.findings import plots
+from engine.study.sweep.findings.importances import importances
 from engine.study.sweep.ledger import Ledger
 from engine.study.sweep.sweep import Sweep
 from engine.study.tables import lined_up, shown, write_csv
 
 SHOWN = 20
 """Trials in the table of the terminal; the file has all."""
-LEAST = 4
-"""Trials that importances need."""
 
 
 @dataclass
@@ -156,8 +154,10 @@ class SweepReport:
             end = "" if len(self.sweep.objectives) == 1 else f"_{objective.replace('/', '_')}"
             history = self.history(trials, index)
             slices = [self.values(t) | {objective: t.values[index]} for t in finished]
-            importances = self.importances(index)
-            tables = {"history": history, "slices": slices, "importances": importances}
+            found = [trial.values[index] for trial in finished]
+            shares = importances(self.sweep.space, [*map(self.values, finished)], found)
+            ranked = [{"key": key, "importance": share} for key, share in shares.items()]
+            tables = {"history": history, "slices": slices, "importances": ranked}
             for name, rows in tables.items():
                 if rows:
                     write_csv(folder / f"{name}{end}.csv", rows)
@@ -167,8 +167,8 @@ class SweepReport:
             plots.parallel(folder / f"parallel{end}.png", slices, names, objective, is_lower)
             write_csv(folder / f"parallel{end}.csv", slices)
             written += [f"history{end}", f"slices{end}", f"parallel{end}"]
-            if importances:
-                plots.importances(folder / f"importances{end}.png", importances, names, objective)
+            if ranked:
+                plots.importances(folder / f"importances{end}.png", ranked, names, objective)
                 written.append(f"importances{end}")
         if len(self.sweep.objectives) > 1:
             front = {trial.number for trial in self.ledger.study.best_trials}
@@ -188,24 +188,6 @@ class SweepReport:
             row = {"trial": trial.number, "ended": ended(trial), "value": value, "best": best}
             rows.append(row | {"last_value": pruned[0] if pruned and index == 0 else None})
         return rows
-
-    def importances(self, index: int) -> list[dict[str, Any]]:
-        """Share of the variance of an objective that each key accounts for (fANOVA).
-
-        Keys that exist only under a condition are left out.
-        """
-        try:
-            if len(self.finished(self.ledger.trials())) < LEAST:
-                return []
-            found = get_param_importances(
-                self.ledger.study,
-                evaluator=FanovaImportanceEvaluator(seed=0),
-                target=lambda trial: trial.values[index],
-            )
-        except (ValueError, RuntimeError):  # all values are the same
-            return []
-        keys = {one.name: one.key for one in self.sweep.space.dimensions}
-        return [{"key": keys[name], "importance": value} for name, value in found.items()]
 
 
 def ended(trial: FrozenTrial) -> str:

@@ -32,6 +32,7 @@ def stored(folder):
     return optuna.load_study(study_name="sweep", storage=storage).trials
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_its_trials_and_names_the_best_and_plots_are_drawn(tmp_path, capsys):
     args = write_sweep(tmp_path, storage=None)  # SQLite
     main(args, fake_fit)
@@ -97,6 +98,7 @@ def test_a_trial_worse_than_the_median_is_pruned_and_a_good_one_is_not(tmp_path)
     assert stored(tmp_path)[2].state.name == "PRUNED"
 
 
+@pytest.mark.slow
 def test_hyperband_prunes_by_the_steps_that_trials_have(tmp_path):
     space = {"model.x": {"choices": [0.25, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 2.0, 3.0]}}
     pruner = {"class_path": "Hyperband", "init_args": {"reduction": 2}}
@@ -171,6 +173,7 @@ def test_a_study_that_was_begun_as_another_is_not_continued(tmp_path):
         main(write_sweep(tmp_path, objectives={"loss": "maximize"}, num_trials=1), fake_fit)
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_database_is_refused(tmp_path):
     (tmp_path / "text").write_text("no database" * 100)
     args = write_sweep(tmp_path, storage=f"sqlite:///{tmp_path}/text")

@@ -33,7 +33,10 @@ def ledger(folder, directions=None):
     return Ledger(storage, "sweep", folder / "sweep", directions or {"loss": "minimize"}, plan)
 
 
-@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+SOFT = [pytest.param(signum, marks=pytest.mark.slow) for signum in (signal.SIGTERM, signal.SIGINT)]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, *SOFT])
 def test_a_worker_that_is_killed_is_continued_and_the_count_is_right(tmp_path, signum):
     args = write_sweep(tmp_path, num_trials=3, options={"model.modes": {"trial_1": "waits"}})
     worker = start_worker(args, tmp_path / "log")
