@@ -49,6 +49,9 @@ def read_sweep(args: list[str]) -> tuple[Sweep, Namespace, list[Path], list[str]
     parser.add_argument("--config", action="config", help="file with the options below")
     parser.add_argument("--report", action="store_true", help="report, and run nothing")
     named = parser.add_class_arguments(Sweep)
+    asks = {arg.partition("=")[0] for arg in own} & {"--config", "--space", "--help", "-h"}
+    if not asks:
+        refuse("command line: nothing says what is searched; name a sweep by --sweep")
     given = parser.instantiate_classes(parser.parse_args(own))
     sweep = Sweep(**{name: given[name] for name in named})
     if not configs:

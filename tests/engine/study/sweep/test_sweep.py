@@ -162,6 +162,16 @@ def test_what_cannot_be_swept_is_one_line(tmp_path, more, extra, message):
     assert "secret" not in end.value.reason
 
 
+def test_a_command_without_a_config_or_a_sweep_says_which_is_missing(tmp_path):
+    config, sweep = write_sweep(tmp_path)
+    with refused("nothing says what is searched; name a sweep by --sweep"):
+        main([config], fake_fit)
+    with refused("nothing says what is trained; name a config by --config"):
+        main([sweep], fake_fit)
+    with refused(r"none\.yaml: no such file"):
+        main([config, f"--sweep={tmp_path}/none.yaml"], fake_fit)
+
+
 def test_a_study_that_was_begun_as_another_is_not_continued(tmp_path):
     main(write_sweep(tmp_path, num_trials=1), fake_fit)
     other = {"model.x": {"low": 0.0, "high": 2.0}}
