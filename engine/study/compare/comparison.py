@@ -42,7 +42,7 @@ class SideBySide:
         """Of each run the settings that are not the same in all."""
         whole = {run.name: run.settings for run in self.runs}
         keys = differing(whole)
-        return {name: {key: one.get(key) for key in keys} for name, one in whole.items()}
+        return {name: {key: one[key] for key in keys if key in one} for name, one in whole.items()}
 
     @cached_property
     def quantities(self) -> list[str]:
@@ -84,7 +84,8 @@ class SideBySide:
 
     def table(self) -> tuple[list[dict[str, Any]], list[str]]:
         """Rows and columns for a terminal: few quantities, each its last value and its best."""
-        keys = [key for key in next(iter(self.settings.values()), {}) if self.is_short(key)]
+        first = next(iter(self.settings.values()), {})
+        keys = [key for key in first if self.is_shared(key)]
         names = short_names(keys)
         rows = []
         for run in self.runs:
@@ -95,9 +96,10 @@ class SideBySide:
         columns = ["run", *names.values(), *self.shown]
         return rows, columns + (["state"] if any("state" in row for row in rows) else [])
 
-    def is_short(self, key: str) -> bool:
-        """Whether the values of a setting fit into the table."""
-        return all(len(str(one[key])) <= WIDEST for one in self.settings.values())
+    def is_shared(self, key: str) -> bool:
+        """Whether all runs have a setting, none of them one too long for the table."""
+        values = [str(one[key]) for one in self.settings.values() if key in one]
+        return len(values) == len(self.runs) and max(map(len, values)) <= WIDEST
 
     @cached_property
     def shown(self) -> list[str]:

@@ -58,6 +58,18 @@ def test_runs_that_log_nothing_in_common_stand_side_by_side_too(tmp_path):
     assert not (tmp_path / "out" / "curves.png").exists()
 
 
+def test_options_of_one_class_alone_are_in_the_file_and_not_in_the_table(tmp_path):
+    for name, more in (("a", "amsgrad: true"), ("b", "momentum: 0.9")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text(f"class_path: m.{name}\ninit_args: {{{more}}}")
+    runs = [Run(name, [tmp_path / name]) for name in "ab"]
+    lines = list(SideBySide(runs, tmp_path / "out").write())
+    assert lines[0].split()[:2] == ["run", "class_path"]
+    assert "amsgrad" not in lines[0]
+    first, second = read(tmp_path / "out" / "comparison.csv")
+    assert (first["init_args.amsgrad"], second["init_args.amsgrad"]) == ("True", "")
+
+
 def test_what_is_no_run_is_refused(tmp_path):
     write_run(tmp_path / "tiny" / "0", 1e-3, [3.0])
     with refused(rf"{tmp_path}/tin: there is no such run; did you mean {tmp_path}/tiny\?"):
