@@ -108,7 +108,7 @@ def short_value(key: str, value: Any) -> Any:
 
 def short_names(keys: Iterable[str]) -> dict[str, str]:
     """Of each dotted key its shortest end that no other has; `optimizer` of its class_path."""
-    parts = {key: [p for p in key.split(".") if p not in CLASSES] for key in keys}
+    parts = {key: [p for p in key.split(".") if p not in CLASSES] or [key] for key in keys}
     found: dict[str, str] = {}
     for key, names in parts.items():
         others = [other for other in parts.values() if other != names]
