@@ -30,8 +30,8 @@ def history(path: Path, rows: Rows, objective: str) -> None:
     one.step(*zip(*best, strict=True), where="post", c="tab:red", label="best so far")
     failed = [r["trial"] for r in rows if r["ended"] in FAILED]
     for number in failed:
-        label = "failed" if number == failed[0] else None
-        one.axvline(number, c="tab:red", alpha=0.2, lw=4, label=label)
+        once = "failed" if number == failed[0] else None
+        one.axvline(number, c="tab:red", alpha=0.2, lw=4, label=once)
     one.set(xlabel="trial", ylabel=objective)
     one.legend(frameon=False)
     save(drawing, path)
