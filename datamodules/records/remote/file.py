@@ -227,7 +227,7 @@ def with_facts(url: str, info: dict[str, Any]) -> RemoteFile:
     version = next((info[key] for key in (*VERSIONS, *TIMES) if info.get(key)), "")
     if isinstance(version, datetime):  # the same file may come with the time in another form
         version = version.timestamp()
-    return RemoteFile(url, (int(info["size"]), str(version)))
+    return RemoteFile(url, (int(info["size"]), str(version).strip('"')))
 
 
 def num_bytes(file: File) -> int:

@@ -62,6 +62,8 @@ def _selected(url: str, is_wanted: Callable[[str], bool]) -> list[Listed]:
     store, path = store_of(url)
     is_glob = any(sign in path for sign in GLOB)
     asked = retried(lambda: _asked(store, path, is_glob), url, EARLY)
+    if not asked and (start := _start(path)):  # a glob of a missing bucket is empty too
+        retried(lambda: store.info(start), url, EARLY)
     files = {name: info for name, info in asked.items() if not _is_folder(info)}
     if not files:
         find = partial(store.find, detail=True)
@@ -81,6 +83,12 @@ def _asked(store: Any, path: str, is_glob: bool) -> dict[str, Any]:
     """What stands at a path, by its name in the store."""
     store.invalidate_cache()
     return dict(store.glob(path, detail=True)) if is_glob else {path: store.info(path)}
+
+
+def _start(path: str) -> str:
+    """What stands before the first part of a path that has a sign of a glob."""
+    parts = path.split("/")
+    return "/".join(takewhile(lambda part: not any(sign in part for sign in GLOB), parts))
 
 
 def _address(url: str, path: str, name: str) -> str:

@@ -53,7 +53,7 @@ def test_passwords_and_queries_are_never_shown():
 @pytest.mark.parametrize(
     ("url", "kind", "message"),
     [
-        ("memory://none/*.tar", FileNotFoundError, r"memory://none/\*\.tar: no file there matches"),
+        ("memory://none/*.tar", FileNotFoundError, r"memory://none/\*\.tar does not exist\."),
         ("memory://none/0.tar", FileNotFoundError, r"memory://none/0\.tar does not exist\."),
         ("abfs://b/0.tar", MisfitError, "abfs:// needs a package: uv pip install adlfs"),
         ("odd://b/0.tar", MisfitError, "no protocol is called odd"),
@@ -70,6 +70,13 @@ def test_what_cannot_be_listed_is_told_in_one_line_soon(url, kind, message):
     assert time.monotonic() - start < 5
     assert "\n" not in str(told.value)
     assert "secret" not in str(told.value)
+
+
+def test_a_glob_that_matches_nothing_is_told_apart_from_a_missing_folder(folder):
+    with pytest.raises(FileNotFoundError, match=r"/a/\*\.zip: no file there matches"):
+        find_files(f"{store(folder, 'listed')}/a/*.zip")
+    with pytest.raises(FileNotFoundError, match=r"/q/\*\.tar does not exist"):
+        find_files(f"{store(folder, 'listed')}/q/*.tar")
 
 
 def test_a_web_server_says_what_is_missing_or_forbidden(folder):
