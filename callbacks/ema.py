@@ -4,6 +4,7 @@ from typing import Any
 
 import lightning as L
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -77,8 +78,8 @@ class EMA(L.Callback):
         if self.average and self.loaded is None:
             return
         for name, p in trainable(pl_module).items():
-            start = p if self.loaded is None else like(self.loaded[name], p)
-            self.average[name] = local(start).detach().float().clone()
+            start = local(p) if self.loaded is None else like(self.loaded[name], p)
+            self.average[name] = start.detach().float().clone()
         self.loaded = None
 
     # Evaluation with the average
@@ -109,7 +110,7 @@ class EMA(L.Callback):
             return
         for name, p in trainable(pl_module).items():
             self.swapped[name] = local(p).detach().clone()
-            local(p).copy_(self.average[name])
+            put(p, self.average[name])
 
     @torch.no_grad()
     def _swap_out(self, pl_module: L.LightningModule) -> None:
@@ -119,7 +120,7 @@ class EMA(L.Callback):
                 reshard()
         parameters = trainable(pl_module)
         for name, value in self.swapped.items():
-            local(parameters[name]).copy_(value)
+            put(parameters[name], value)
         self.swapped = {}
 
     # Checkpoints
@@ -157,12 +158,25 @@ def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
 
 def local(tensor: Tensor) -> Tensor:
     """What this rank holds of a tensor; all of it where it is not sharded."""
+    if hasattr(tensor, "ds_tensor"):  # DeepSpeed's ZeRO-3, a flat part
+        return tensor.ds_tensor  # type: ignore[no-any-return]
     to_local = getattr(tensor, "to_local", None)
     return tensor if to_local is None else to_local()
 
 
+def put(parameter: nn.Parameter, value: Tensor) -> None:
+    """Change what this rank holds of a parameter; every rank must call."""
+    local(parameter).copy_(value)
+    if hasattr(parameter, "ds_tensor") and parameter.data.numel():  # small ones stay gathered
+        parameter.data.copy_(whole(local(parameter), parameter))
+
+
 def whole(shard: Tensor, parameter: nn.Parameter) -> Tensor:
-    """Gather the average of a sharded parameter; every rank must call."""
+    """Gather what ranks hold for a sharded parameter; every rank must call."""
+    if hasattr(parameter, "ds_tensor"):
+        parts = [torch.empty_like(shard) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, shard)
+        return torch.cat(parts)[: parameter.ds_numel].view(parameter.ds_shape)  # type: ignore[attr-defined]
     if not hasattr(parameter, "device_mesh"):
         return shard
     from torch.distributed.tensor import DTensor
@@ -173,10 +187,16 @@ def whole(shard: Tensor, parameter: nn.Parameter) -> Tensor:
 
 
 def like(value: Tensor, parameter: nn.Parameter) -> Tensor:
-    """A whole tensor, sharded as a parameter is."""
+    """This rank's part of a whole tensor, sharded as a parameter is."""
     value = value.to(parameter.device)
+    if hasattr(parameter, "ds_tensor"):
+        size = parameter.ds_tensor.numel()
+        start, end = dist.get_rank() * size, (dist.get_rank() + 1) * size
+        flat = value.reshape(-1)
+        return nn.functional.pad(flat, (0, max(0, end - flat.numel())))[start:end]
     if not hasattr(parameter, "device_mesh"):
         return value
     from torch.distributed.tensor import distribute_tensor
 
-    return distribute_tensor(value, parameter.device_mesh, parameter.placements)  # type: ignore[attr-defined]
+    mesh, placements = parameter.device_mesh, parameter.placements  # type: ignore[attr-defined]
+    return local(distribute_tensor(value, mesh, placements))

@@ -47,8 +47,9 @@ def checksums(module: torch.nn.Module) -> dict[str, bytes]:
 @torch.no_grad()
 def checksum(parameter: Tensor) -> bytes:
     """SHA-256 of every bit of what this rank holds of a parameter, in its order."""
-    to_local = getattr(parameter, "to_local", None)
-    local = parameter.detach() if to_local is None else to_local().detach()
+    held = getattr(parameter, "ds_tensor", parameter)  # a part of it, under DeepSpeed's ZeRO-3
+    to_local = getattr(held, "to_local", None)
+    local = held.detach() if to_local is None else to_local().detach()
     digest = hashlib.sha256()
     for chunk in local.reshape(-1).split(CHUNK):
         digest.update(chunk.cpu().view(torch.uint8).numpy().data)

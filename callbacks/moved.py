@@ -76,6 +76,7 @@ def trained_halves(module: nn.Module) -> Iterator[nn.Parameter]:
 
 def local(tensor: Tensor) -> Tensor:
     """What this rank holds of a tensor."""
+    tensor = getattr(tensor, "ds_tensor", tensor)  # a part of it, under DeepSpeed's ZeRO-3
     to_local = getattr(tensor, "to_local", None)
     return tensor.detach() if to_local is None else to_local().detach()
 

@@ -30,6 +30,7 @@ NAMED = (
     "engine.optim.muon",
     "engine.run.logger",
     "engine.run.every_n_steps",
+    "engine.parallel.deepspeed",
     "engine.parallel.fsdp2",
     "engine.parallel.hsdp",
     "engine.parallel.tensor.strategy",

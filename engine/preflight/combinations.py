@@ -60,9 +60,9 @@ def unknown_accelerator(run: Invocation) -> str | None:
 
 
 def deepspeed_without_cuda(run: Invocation) -> str | None:
-    """Lightning's DeepSpeed on anything but CUDA; subclasses may know better."""
-    is_lightnings = run.strategy.startswith(("deepspeed", "lightning."))
-    if not (run.is_deepspeed and is_lightnings):
+    """DeepSpeed on anything but CUDA; subclasses from elsewhere may know better."""
+    is_shipped = run.strategy.startswith(("deepspeed", "lightning.", "engine."))
+    if not (run.is_deepspeed and is_shipped):
         return None
     if run.device == "cuda" and torch.cuda.is_available():
         return None

@@ -6,7 +6,7 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy, SingleDeviceStrategy
 from typing_extensions import override
 
 from engine.run.interruption import is_agreed, signal_behind
@@ -120,7 +120,8 @@ class StepCheckpoints(ModelCheckpoint):
 
 def is_replicated(trainer: Any) -> bool:
     """Whether the first rank holds everything that a checkpoint does."""
-    return isinstance(trainer.strategy, (DDPStrategy, SingleDeviceStrategy))
+    is_sharded = isinstance(trainer.strategy, DeepSpeedStrategy)  # though it descends from DDP
+    return not is_sharded and isinstance(trainer.strategy, (DDPStrategy, SingleDeviceStrategy))
 
 
 @contextmanager

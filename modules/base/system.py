@@ -34,6 +34,12 @@ def constant(optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRSch
     return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
 
 
+def clips_itself(strategy: Any) -> bool:
+    """Whether a strategy clips gradients, which it alone holds: DeepSpeed, ours or Lightning's."""
+    held: bool = strategy.handles_gradient_accumulation
+    return held or getattr(strategy, "clips_gradients", False)
+
+
 class System(L.LightningModule):
     """A network, what of it is trained, and how its losses are averaged.
 
@@ -185,8 +191,8 @@ class System(L.LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         norm, self.gradient_norm = self.gradient_norm, None
-        if self.skips_step or self.trainer.strategy.handles_gradient_accumulation:
-            return  # nothing to clip, or DeepSpeed clips by itself
+        if self.skips_step or clips_itself(self.trainer.strategy):
+            return  # nothing to clip
         if norm is not None:
             self.meter.set_latest("gradient_norm", norm)
         if gradient_clip_val is None or gradient_clip_val <= 0:

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 def is_sharded(module: nn.Module) -> bool:
     """Whether ranks hold parts of the parameters, so that all must take every step."""
-    return any(hasattr(p, "device_mesh") for p in module.parameters())
+    marks = ("device_mesh", "ds_tensor")  # FSDP2, DeepSpeed's ZeRO-3
+    return any(hasattr(p, mark) for p in module.parameters() for mark in marks)
 
 
 def full(value: Tensor) -> Tensor:

@@ -7,10 +7,10 @@ steps and the schedule of the learning rate continue.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import lightning as L
 import torch
@@ -28,6 +28,14 @@ HALVINGS = 20
 """Steps in a row that the gradient scaler of 16-mixed may need to find its scale."""
 
 
+@runtime_checkable
+class TellsNorm(Protocol):
+    """A strategy that leaves out such steps itself, as our DeepSpeed."""
+
+    told: Callable[[Tensor], None] | None
+    """Called after each step with the norm of its gradient, not finite where it was left out."""
+
+
 class NotFiniteError(FloatingPointError):
     """A run of which too much is no number; every rank raises it at the same place."""
 
@@ -37,8 +45,9 @@ class NotFiniteError(FloatingPointError):
 class SoundSteps(L.Callback):
     """Leaves out optimizer steps whose loss or gradient is not finite, on any rank.
 
-    They are counted as `train/skipped`. DeepSpeed, which keeps the gradients to itself, is not
-    watched. Sets `skips_step` and, where gradients are watched, `gradient_norm` of the module.
+    They are counted as `train/skipped`. Lightning's own DeepSpeed, which keeps the gradients to
+    itself, is not watched. Sets `skips_step` and, where gradients are watched, `gradient_norm` of
+    the module.
 
     Args:
         limit: Steps in a row that end the run; their last batches are written to its folder.
@@ -61,6 +70,8 @@ class SoundSteps(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._begin_step(pl_module)
         pl_module.skips_step = False  # type: ignore[assignment]
+        if isinstance(trainer.strategy, TellsNorm):
+            trainer.strategy.told = partial(self._hear, pl_module)
 
     @override
     def on_train_batch_start(
@@ -81,7 +92,8 @@ class SoundSteps(L.Callback):
     def on_before_optimizer_step(
         self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        if trainer.strategy.handles_gradient_accumulation:
+        strategy = trainer.strategy
+        if strategy.handles_gradient_accumulation or isinstance(strategy, TellsNorm):
             return
         gradients = [dense(p.grad) for p in pl_module.parameters() if p.grad is not None]
         norm = total_norm(gradients)
@@ -90,6 +102,19 @@ class SoundSteps(L.Callback):
         is_sound = bool(norm.isfinite())  # the only wait for a device in a step
         if not is_sound and scaler is not None:  # which takes the step where only the norm is large
             is_sound = all(bool(local(gradient).isfinite().all()) for gradient in gradients)
+        self._count(pl_module, is_sound)
+        if not is_sound and scaler is None:  # one leaves such steps out itself
+            for p in pl_module.parameters():
+                p.grad = None
+
+    def _hear(self, pl_module: L.LightningModule, norm: Tensor) -> None:
+        """Take note of a step that the strategy has taken, or left out, by itself."""
+        is_sound, meter = bool(norm.isfinite()), getattr(pl_module, "meter", None)
+        self._count(pl_module, is_sound)
+        if is_sound and meter is not None:
+            meter.set_latest("gradient_norm", norm)
+
+    def _count(self, pl_module: L.LightningModule, is_sound: bool) -> None:
         pl_module.skips_step = not is_sound  # type: ignore[assignment]
         self.in_a_row = 0 if is_sound else self.in_a_row + 1
         if is_sound:
@@ -98,9 +123,6 @@ class SoundSteps(L.Callback):
         discard_step = getattr(getattr(pl_module, "meter", None), "discard_step", None)
         if discard_step is not None:
             discard_step()
-        if scaler is None:  # one leaves such steps out itself
-            for p in pl_module.parameters():
-                p.grad = None
 
     @override
     def on_train_batch_end(
@@ -222,5 +244,6 @@ def state(trainer: L.Trainer) -> Iterator[tuple[str, Tensor]]:
 
 def local(tensor: Tensor) -> Tensor:
     """What this rank holds of a tensor; all of it where it is not sharded."""
+    tensor = getattr(tensor, "ds_tensor", tensor)  # DeepSpeed's ZeRO-3
     to_local = getattr(tensor, "to_local", None)
     return tensor if to_local is None else to_local()

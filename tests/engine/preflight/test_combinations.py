@@ -14,6 +14,7 @@ from engine.preflight.combinations import num_devices, refuse_impossible
 ROOT = Path(__file__).parents[3]
 TINY = "configs/causal_lm/tiny.yaml"
 DEEPSPEED = {"class_path": "lightning.pytorch.strategies.DeepSpeedStrategy"}
+ZERO = {"class_path": "engine.parallel.deepspeed.DeepSpeed"}
 FSDP1 = {"class_path": "lightning.pytorch.strategies.FSDPStrategy"}
 FSDP2 = {"class_path": "engine.parallel.fsdp2.FSDP2"}
 BITSANDBYTES = [{"class_path": "lightning.pytorch.plugins.BitsandbytesPrecision"}]
@@ -57,6 +58,7 @@ IMPOSSIBLE = [
     (0, {"strategy": "engine.parallel.fsdp2.FSDP2"}, "configs/strategy/ name the classes"),
     (0, {"strategy": "deepspeed_stage_2"}, "DeepSpeed needs a CUDA device"),
     (0, {"strategy": DEEPSPEED}, "DeepSpeed needs a CUDA device"),
+    (0, {"strategy": ZERO}, "DeepSpeed needs a CUDA device"),
     (2, {"strategy": DEEPSPEED, "accelerator": "cpu"}, "DeepSpeed needs a CUDA device"),
     (0, {"strategy": "fsdp"}, "use configs/strategy/fsdp2.yaml"),
     (0, {"strategy": FSDP1}, "use configs/strategy/fsdp2.yaml"),
@@ -121,7 +123,7 @@ POSSIBLE = [
     (0, {}),
     (0, {"precision": "bf16-mixed", "devices": 2, "strategy": "ddp"}),
     (0, {"strategy": FSDP2, "precision": "bf16-mixed", "accelerator": "cpu"}),
-    (0, {"strategy": {"class_path": "engine.parallel.fsdp2.DeepSpeedOnCPU"}, "accelerator": "cpu"}),
+    (0, {"strategy": {"class_path": "benchmarks.bench.DeepSpeedOnCPU"}, "accelerator": "cpu"}),
     (2, {"strategy": FSDP2, "gradient_clip_algorithm": "norm"}),
     (2, {"strategy": DEEPSPEED, "precision": "16-mixed", "devices": "auto"}),
     (2, {"strategy": "fsdp", "devices": 2}),
@@ -153,6 +155,7 @@ QUANTIZED = [
     ({"quantization": "nf4"}, FSDP2),
     ({"quantize": "nf4-double"}, FSDP2),
     ({"quantize": "int8"}, DEEPSPEED),
+    ({"quantize": "nf4"}, ZERO),
     ({"quantize": "int8"}, "fsdp"),
 ]
 
@@ -224,7 +227,7 @@ def test_optimizers_that_work_are_left_alone(devices, name):
     refuse_impossible("fit", parsed({}, model=learning(f"torch.optim.{name}", cycle, lr=0.01)))
 
 
-@pytest.mark.parametrize("strategy", [FSDP2, DEEPSPEED])
+@pytest.mark.parametrize("strategy", [FSDP2, DEEPSPEED, ZERO])
 def test_an_optimizer_of_whole_matrices_is_not_sharded(devices, capsys, strategy):
     devices(2)
     model = learning("engine.optim.muon.MuonAdamW", lr=0.1)
@@ -294,7 +297,9 @@ def test_the_door_refuses_before_anything_is_built(monkeypatch, devices, capsys,
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp2", "deepspeed_zero2", "deepspeed_zero3"])
+@pytest.mark.parametrize(
+    "strategy", [path.stem for path in sorted((ROOT / "configs" / "strategy").glob("*.yaml"))]
+)
 def test_the_strategies_that_are_shipped_pass_where_there_are_gpus(monkeypatch, devices, strategy):
     monkeypatch.chdir(ROOT)
     built = []

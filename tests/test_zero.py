@@ -1,0 +1,160 @@
+"""The shipped DeepSpeed configs on two CPU processes, every system in turn in one process group.
+
+DeepSpeed's CPU accelerator and gloo stand for GPUs and NCCL. What needs those is not run: NCCL,
+copies to host memory beside the computation, offload to NVMe, fp8.
+"""
+
+import pytest
+import torch
+
+from modules.causal_lm.system import CausalLM
+from tests.fixtures import tiny_systems
+from tests.fixtures.runs import fit, last, losses, metrics, saved_every
+from tests.fixtures.strategy_runs import in_turn
+
+pytestmark = pytest.mark.slow
+NAMES = ("causal_lm", "lmfusion", "codec_lm", "detector", "p3sum")
+STRATEGIES = ("deepspeed_zero2", "deepspeed_zero3", "deepspeed_zero3_offload")
+ON_CPU = (
+    "--trainer.accelerator=cpu",
+    "--trainer.strategy.class_path=benchmarks.bench.deepspeed_on_cpu.DeepSpeedOnCPU",
+)
+EMA = '--trainer.callbacks+={"class_path": "callbacks.ema.EMA", "init_args": {"decay": 0.5}}'
+PARTS = ("--data.init_args.batch_size=1", "--trainer.accumulate_grad_batches=2")
+CLIP = "--trainer.gradient_clip_val=0.5"
+
+
+def steps(number):
+    return f"--trainer.max_steps={number}"
+
+
+def saved(run):
+    """A run's last checkpoint."""
+    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def norms(run):
+    """The gradient norm of each step."""
+    return [row["train/gradient_norm"] for row in metrics(run)]
+
+
+def same_checkpoint(one, other):
+    """Weights, averages and optimizer state of two runs, whole and under the same names."""
+    one, other = saved(one), saved(other)
+    for key in ("state_dict", "optimizer_states", "ema"):
+        torch.testing.assert_close(other[key], one[key], rtol=1e-2, atol=2e-4)
+
+
+def poisoned(honest):
+    """A step of runs of seven steps, the third of which has a loss on rank 1 that is no number."""
+
+    def step(self, batch, batch_idx):
+        loss = honest(self, batch, batch_idx)
+        is_bad = (self.trainer.max_steps, self.global_step, self.global_rank) == (7, 2, 1)
+        return loss + float("nan") if is_bad else loss
+
+    return step
+
+
+@pytest.fixture(scope="module")
+def systems(tmp_path_factory, text_file, tokenizer_folder):
+    """A small config of each system, by name."""
+    with pytest.MonkeyPatch.context() as patch:
+        tiny_systems.make_noise_of_examples(patch)
+        patch.setattr(CausalLM, "training_step", poisoned(CausalLM.training_step))
+        patch.setenv("TRAINER_TRUSTED", "benchmarks.bench")
+        folder = tmp_path_factory.mktemp("systems")
+        yield tiny_systems.write(folder, text_file, tokenizer_folder)
+
+
+@pytest.fixture(scope="module")
+def alone(systems):
+    """Each system trained for twenty steps by one process, and one for eight."""
+    runs = {name: fit(config, steps(20), EMA, CLIP) for name, config in systems.items()}
+    return runs | {"begun": fit(systems["causal_lm"], steps(8), EMA, CLIP)}
+
+
+@pytest.fixture(scope="module")
+def together(systems, alone, tmp_path_factory):
+    """The same on two ranks, under each strategy; by strategy and name."""
+    folder, commands = tmp_path_factory.mktemp("together"), {}
+    for strategy in STRATEGIES:
+        layer = [f"--config=configs/strategy/{strategy}.yaml", *ON_CPU, EMA, CLIP]
+
+        def command(name, *extra, verb="fit", layer=layer):
+            return [verb, f"--config={systems[name]}", *layer, *extra]
+
+        names = NAMES if strategy != "deepspeed_zero3_offload" else NAMES[:2]
+        for name in names:
+            half = tiny_systems.HALVES[name]
+            commands[f"{strategy} {name}"] = command(name, steps(20), half)
+        half, begun = tiny_systems.HALVES["causal_lm"], folder / "runs" / f"{strategy} begun"
+        commands[f"{strategy} begun"] = command("causal_lm", steps(8), half)
+        found = f"--ckpt_path={begun}/tiny/lines/0"
+        commands[f"{strategy} resumed"] = command("causal_lm", steps(20), half, found)
+        single = command("causal_lm", steps(20), half, last(alone["begun"]))
+        commands[f"{strategy} from one process"] = single
+        commands[f"{strategy} in parts"] = command("causal_lm", steps(20), *PARTS)
+        commands[f"{strategy} poisoned"] = command("causal_lm", steps(7), half, saved_every(1))
+    return in_turn(2, commands, folder, seconds=500)[0]
+
+
+CASES = [(s, n) for s in STRATEGIES for n in (NAMES if "offload" not in s else NAMES[:2])]
+
+
+@pytest.mark.parametrize(("strategy", "name"), CASES)
+def test_two_ranks_train_as_one_process(alone, together, strategy, name):
+    one, two = alone[name], together[f"{strategy} {name}"]
+    assert len(losses(two)) == 20
+    assert losses(two) == pytest.approx(losses(one), rel=1e-5)
+    assert norms(two) == pytest.approx(norms(one), rel=1e-3)
+    same_checkpoint(one, two)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_frozen_parameters_stay_out_of_checkpoints_and_optimizer(alone, together, strategy):
+    held = saved(together[f"{strategy} lmfusion"])
+    expected = saved(alone["lmfusion"])
+    assert held["state_dict"].keys() == expected["state_dict"].keys()
+    assert not any(".text." in name for name in held["state_dict"])
+    assert held["frozen_source"] == expected["frozen_source"]
+    sizes = [len(one["optimizer_states"][0]["state"]) for one in (held, expected)]
+    assert sizes[0] == sizes[1]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_resumed_run_is_the_uninterrupted_one(together, strategy):
+    whole, resumed = together[f"{strategy} causal_lm"], together[f"{strategy} resumed"]
+    assert losses(resumed) == losses(whole)[8:]
+    same_checkpoint(whole, resumed)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_run_goes_on_on_more_ranks_or_fewer(systems, alone, together, strategy):
+    """From one process to two ranks, and from two ranks to one process."""
+    whole = losses(alone["causal_lm"])[8:]
+    assert losses(together[f"{strategy} from one process"]) == pytest.approx(whole, rel=1e-5)
+    begun = last(together[f"{strategy} begun"])
+    back = fit(systems["causal_lm"], steps(20), EMA, CLIP, begun)
+    assert losses(back) == pytest.approx(whole, rel=1e-5)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_step_in_parts_is_the_step_and_is_clipped_as_one(alone, together, strategy):
+    parts = together[f"{strategy} in parts"]
+    assert losses(parts) == pytest.approx(losses(alone["causal_lm"]), rel=1e-4)
+    assert norms(parts) == pytest.approx(norms(alone["causal_lm"]), rel=1e-3)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_what_is_no_number_on_one_rank_is_left_out_on_both(together, strategy):
+    run = together[f"{strategy} poisoned"]
+    states = [
+        torch.load(run / "checkpoints" / f"step_{n:07d}.ckpt", weights_only=True)["state_dict"]
+        for n in (2, 3, 4)
+    ]
+    torch.testing.assert_close(states[0], states[1], rtol=0, atol=0)
+    name = next(iter(states[1]))
+    assert not torch.equal(states[1][name], states[2][name])
+    assert all(value.isfinite().all() for value in states[2].values())
+    assert metrics(run)[-1]["train/skipped"] == 1
