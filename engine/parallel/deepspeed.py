@@ -1,6 +1,7 @@
 """DeepSpeed's ZeRO under our step and our checkpoints: one file, as every other strategy writes."""
 
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -112,6 +113,8 @@ class DeepSpeed(DeepSpeedStrategy):
             begin = self._initialize_deepspeed_train
         with buffers_kept(module):
             begin(self.model)
+        if self.zero_stage_3:
+            look_into_dataclasses(module)
 
     @override
     def training_step(self, *args: Any, **kwargs: Any) -> Any:
@@ -183,3 +186,27 @@ class DeepSpeed(DeepSpeedStrategy):
         """Whether the run trains."""
         module = self.lightning_module
         return module is not None and module.trainer.state.fn == TrainerFn.FITTING
+
+
+def look_into_dataclasses(module: torch.nn.Module) -> None:
+    """Let weights be gathered in backward also where a network returns a dataclass.
+
+    DeepSpeed learns from the tensors that a module returns when its backward begins, and finds
+    them in tuples and dictionaries alone.
+    """
+    for part in module.modules():
+        if "pre_bwd_fn" in vars(part):
+            part.register_forward_hook(marked)
+
+
+def marked(part: Any, arguments: Any, output: Any) -> Any:
+    """A dataclass whose tensors tell when the backward of a module begins; None for all else."""
+    if not is_dataclass(output) or isinstance(output, type):
+        return None
+    held = {field.name: getattr(output, field.name) for field in fields(output)}
+    seen = {
+        name: part.pre_bwd_fn.apply(value)
+        for name, value in held.items()
+        if isinstance(value, Tensor) and value.requires_grad
+    }
+    return replace(output, **seen)

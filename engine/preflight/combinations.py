@@ -175,6 +175,27 @@ def clipped_by_value(run: Invocation) -> str | None:
     )
 
 
+def unfit_for_deepspeed(run: Invocation) -> str | None:
+    """What keeps whole tensors, or blocks of them, where DeepSpeed has flat parts."""
+    if not run.is_deepspeed or run.command != "fit":
+        return None
+    chosen = str(run.config.get("model.init_args.optimizer.class_path"))
+    if chosen.startswith("bitsandbytes."):
+        return (
+            f"model.init_args.optimizer: {chosen} keeps its state in blocks, which {run.strategy} "
+            "would cut; take configs/strategy/ddp.yaml, or torch.optim.AdamW"
+        )
+    callbacks = run.config.get("trainer.callbacks") or []
+    named = [str(c.get("class_path")) for c in callbacks if isinstance(c, Namespace)]
+    averages = [path for path in named if path.endswith("WeightAveraging")]
+    if averages:
+        return (
+            f"trainer.callbacks: {averages[0]} copies whole weights, which {run.strategy} may hold "
+            "in parts; callbacks.ema.EMA averages them as they are"
+        )
+    return None
+
+
 # Starts and ends
 
 
@@ -248,6 +269,7 @@ CHECKS: tuple[Callable[[Invocation], str | None], ...] = (
     sharded_quantized,
     fsdp2_precision,
     clipped_by_value,
+    unfit_for_deepspeed,
     endless,
     wrong_number,
     not_a_number,

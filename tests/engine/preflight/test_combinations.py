@@ -66,6 +66,8 @@ IMPOSSIBLE = [
     (2, {"strategy": FSDP2, "precision": "64-true"}, "64-true, which FSDP2 does not support"),
     (2, {"strategy": FSDP2, "gradient_clip_algorithm": "value"}, "use norm"),
     (2, {"strategy": DEEPSPEED, "gradient_clip_algorithm": "value"}, "use norm"),
+    (2, {"strategy": ZERO, "gradient_clip_algorithm": "value"}, "use norm"),
+    (2, {"strategy": ZERO, "callbacks": AVERAGING, "max_epochs": 3}, "callbacks.ema.EMA averages"),
     (2, {"strategy": FSDP2, "plugins": BITSANDBYTES}, "cannot shard"),
     (2, {"strategy": "deepspeed", "plugins": BITSANDBYTES}, "cannot shard"),
     (0, {"max_steps": -1}, "the run would never end; set trainer.max_steps"),
@@ -235,6 +237,14 @@ def test_an_optimizer_of_whole_matrices_is_not_sharded(devices, capsys, strategy
         refuse_impossible("fit", parsed({"strategy": strategy}, model=model))
     assert "MuonAdamW needs whole matrices, and" in capsys.readouterr().err
     refuse_impossible("fit", parsed({"strategy": "ddp"}, model=model))
+
+
+def test_an_optimizer_of_blocks_is_not_cut_by_deepspeed(devices, capsys):
+    devices(2)
+    model = learning("bitsandbytes.optim.AdamW8bit", lr=0.1)
+    with pytest.raises(SystemExit, match="2"):
+        refuse_impossible("fit", parsed({"strategy": ZERO}, model=model))
+    assert "AdamW8bit keeps its state in blocks" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("heads", "shared", "works"), [(2, 5, False), (8, 3, False), (8, 2, True)])
