@@ -68,13 +68,13 @@ def scaling(bench: Bench) -> None:
     os.environ |= {"HF_HUB_OFFLINE": "1", "TRAINER_TRUSTED": "benchmarks.bench"}
     os.environ.setdefault("DS_ACCELERATOR", "cpu")
     steps = 3 if bench.quick else 12
+    options = TINY if bench.quick else OPTIONS
     with TemporaryDirectory() as folder:
-        base = [
-            "configs/causal_lm/base.yaml",
-            str(write_config(Path(folder), TINY if bench.quick else OPTIONS)),
-        ]
-        speed(bench, base, steps)
-        communication(bench, base)
+        base = ["configs/causal_lm/base.yaml", str(write_config(Path(folder), options))]
+        if bench.wants("sent"):
+            communication(bench, base)
+        if bench.wants("speed"):
+            speed(bench, base, steps)
 
 
 def speed(bench: Bench, base: list[str], steps: int) -> None:
@@ -126,4 +126,4 @@ def communication(bench: Bench, base: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run("scaling", scaling)
+    run("scaling", scaling, parts=("sent", "speed"))

@@ -159,7 +159,7 @@ def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
 def local(tensor: Tensor) -> Tensor:
     """What this rank holds of a tensor; all of it where it is not sharded."""
     if hasattr(tensor, "ds_tensor"):  # DeepSpeed's ZeRO-3, a flat part
-        return tensor.ds_tensor  # type: ignore[no-any-return]
+        return tensor.ds_tensor
     to_local = getattr(tensor, "to_local", None)
     return tensor if to_local is None else to_local()
 

@@ -14,7 +14,9 @@ from tests.fixtures.strategy_runs import in_turn
 
 pytestmark = pytest.mark.slow
 NAMES = ("causal_lm", "lmfusion", "codec_lm", "detector", "p3sum")
-STRATEGIES = ("deepspeed_zero2", "deepspeed_zero3", "deepspeed_zero3_offload")
+STRATEGIES = ("deepspeed_zero2", "deepspeed_zero3")
+OFFLOAD = "deepspeed_zero3_offload"
+CASES = [(s, n) for s in STRATEGIES for n in NAMES] + [(OFFLOAD, n) for n in NAMES[:2]]
 ON_CPU = (
     "--trainer.accelerator=cpu",
     "--trainer.strategy.class_path=benchmarks.bench.deepspeed_on_cpu.DeepSpeedOnCPU",
@@ -42,7 +44,7 @@ def same_checkpoint(one, other):
     """Weights, averages and optimizer state of two runs, whole and under the same names."""
     one, other = saved(one), saved(other)
     for key in ("state_dict", "optimizer_states", "ema"):
-        torch.testing.assert_close(other[key], one[key], rtol=1e-2, atol=2e-4)
+        torch.testing.assert_close(other[key], one[key], rtol=1e-3, atol=5e-5)
 
 
 def poisoned(honest):
@@ -78,28 +80,22 @@ def alone(systems):
 def together(systems, alone, tmp_path_factory):
     """The same on two ranks, under each strategy; by strategy and name."""
     folder, commands = tmp_path_factory.mktemp("together"), {}
+    half = tiny_systems.HALVES["causal_lm"]
+
+    def add(strategy, name, system, *extra):
+        layers = [f"--config={systems[system]}", f"--config=configs/strategy/{strategy}.yaml"]
+        commands[f"{strategy} {name}"] = ["fit", *layers, *ON_CPU, EMA, CLIP, *extra]
+
+    for strategy, name in CASES:
+        add(strategy, name, name, steps(20), tiny_systems.HALVES[name])
     for strategy in STRATEGIES:
-        layer = [f"--config=configs/strategy/{strategy}.yaml", *ON_CPU, EMA, CLIP]
-
-        def command(name, *extra, verb="fit", layer=layer):
-            return [verb, f"--config={systems[name]}", *layer, *extra]
-
-        names = NAMES if strategy != "deepspeed_zero3_offload" else NAMES[:2]
-        for name in names:
-            half = tiny_systems.HALVES[name]
-            commands[f"{strategy} {name}"] = command(name, steps(20), half)
-        half, begun = tiny_systems.HALVES["causal_lm"], folder / "runs" / f"{strategy} begun"
-        commands[f"{strategy} begun"] = command("causal_lm", steps(8), half)
-        found = f"--ckpt_path={begun}/tiny/lines/0"
-        commands[f"{strategy} resumed"] = command("causal_lm", steps(20), half, found)
-        single = command("causal_lm", steps(20), half, last(alone["begun"]))
-        commands[f"{strategy} from one process"] = single
-        commands[f"{strategy} in parts"] = command("causal_lm", steps(20), *PARTS)
-        commands[f"{strategy} poisoned"] = command("causal_lm", steps(7), half, saved_every(1))
-    return in_turn(2, commands, folder, seconds=500)[0]
-
-
-CASES = [(s, n) for s in STRATEGIES for n in (NAMES if "offload" not in s else NAMES[:2])]
+        begun = folder / "runs" / f"{strategy} begun" / "tiny" / "lines" / "0"
+        add(strategy, "begun", "causal_lm", steps(8), half)
+        add(strategy, "resumed", "causal_lm", steps(20), half, f"--ckpt_path={begun}")
+        add(strategy, "from one", "causal_lm", steps(20), half, last(alone["begun"]))
+        add(strategy, "in parts", "causal_lm", steps(6), *PARTS)
+        add(strategy, "poisoned", "causal_lm", steps(7), half, saved_every(1))
+    return in_turn(2, commands, folder, seconds=900)[0]
 
 
 @pytest.mark.parametrize(("strategy", "name"), CASES)
@@ -133,7 +129,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(together, strategy):
 def test_a_run_goes_on_on_more_ranks_or_fewer(systems, alone, together, strategy):
     """From one process to two ranks, and from two ranks to one process."""
     whole = losses(alone["causal_lm"])[8:]
-    assert losses(together[f"{strategy} from one process"]) == pytest.approx(whole, rel=1e-5)
+    assert losses(together[f"{strategy} from one"]) == pytest.approx(whole, rel=1e-5)
     begun = last(together[f"{strategy} begun"])
     back = fit(systems["causal_lm"], steps(20), EMA, CLIP, begun)
     assert losses(back) == pytest.approx(whole, rel=1e-5)
@@ -141,9 +137,9 @@ def test_a_run_goes_on_on_more_ranks_or_fewer(systems, alone, together, strategy
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_step_in_parts_is_the_step_and_is_clipped_as_one(alone, together, strategy):
-    parts = together[f"{strategy} in parts"]
-    assert losses(parts) == pytest.approx(losses(alone["causal_lm"]), rel=1e-4)
-    assert norms(parts) == pytest.approx(norms(alone["causal_lm"]), rel=1e-3)
+    parts, whole = together[f"{strategy} in parts"], alone["causal_lm"]
+    assert losses(parts) == pytest.approx(losses(whole)[:6], rel=1e-5)
+    assert norms(parts) == pytest.approx(norms(whole)[:6], rel=1e-4)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

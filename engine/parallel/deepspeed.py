@@ -108,6 +108,7 @@ class DeepSpeed(DeepSpeedStrategy):
         """Make its engine; Lightning's warning, that hooks do not clip, is no news here."""
         module = self.lightning_module
         assert module is not None
+        assert self.model is not None
         begin = self._initialize_deepspeed_inference
         if self.is_fitting:
             begin = self._initialize_deepspeed_train
