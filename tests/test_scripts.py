@@ -79,7 +79,7 @@ def test_a_given_checkpoint_is_for_the_first_start_alone(job):
     given = ["fit", "--ckpt_path", "a.ckpt"]
     first = (job(*given)[2] / "srun.args").read_text()
     again = (job(*given, SLURM_RESTART_COUNT="1")[2] / "srun.args").read_text()
-    assert "auto" not in first
+    assert "ckpt_path=auto" not in first
     assert "--ckpt_path a.ckpt --ckpt_path=auto" in again
 
 

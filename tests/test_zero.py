@@ -64,7 +64,6 @@ def systems(tmp_path_factory, text_file, tokenizer_folder):
     with pytest.MonkeyPatch.context() as patch:
         tiny_systems.make_noise_of_examples(patch)
         patch.setattr(CausalLM, "training_step", poisoned(CausalLM.training_step))
-        patch.setenv("TRAINER_TRUSTED", "benchmarks.bench")
         folder = tmp_path_factory.mktemp("systems")
         yield tiny_systems.write(folder, text_file, tokenizer_folder)
 
