@@ -112,6 +112,7 @@ def communication(bench: Bench, base: list[str]) -> None:
         least, sent = minimum(found.gradients, 2), found.sent.ring_bytes(2)
         bench.details[f"sent by {name}"] = {
             "calls": dict(found.sent.calls),
+            "whole": dict(found.sent.bytes),
             "bytes": sent,
             "least": least,
             "gradients": found.gradients,

@@ -1,25 +1,28 @@
-"""Bytes that collectives move, read from a profile; so it does not matter who asked for them."""
+"""Bytes that collectives move, read from a profile; so it does not matter who asked for them.
+
+DDP hands its buckets to the backend in C++, so only the backend's own events show everything. gloo
+reduces and scatters by reducing all, which a ring of another backend does in half; c10d's events
+say where that was asked for.
+"""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
 SHARES = {
-    "allreduce_": 2.0,
-    "_allgather_base_": 1.0,
-    "allgather_": 1.0,
-    "allgather_into_tensor_coalesced_": 1.0,
-    "_reduce_scatter_base_": 1.0,
-    "reduce_scatter_": 1.0,
-    "reduce_scatter_tensor_coalesced_": 1.0,
-    "reduce_": 1.0,
-    "broadcast_": 1.0,
+    "all_reduce": 2.0,
+    "all_gather": 1.0,
+    "reduce": 1.0,
+    "broadcast": 1.0,
+    "reduce_scatter": 1.0,
 }
-"""How often a ring sends each byte of the whole tensor, times (n - 1) / n, by operator of c10d."""
-WIDTH = 4
-"""Bytes of an element: weights and gradients are in single precision."""
+"""How often a ring sends each byte of the whole tensor, times (n - 1) / n."""
+SCATTERS = ("c10d::_reduce_scatter_base_", "c10d::reduce_scatter_")
+"""What asks gloo to reduce and scatter."""
+WIDTHS = {"double": 8, "long int": 8, "long": 8, "c10::BFloat16": 2, "c10::Half": 2, "bool": 1}
+"""Bytes of an element that is not in single precision."""
 
 
 @dataclass
@@ -27,44 +30,41 @@ class Sent:
     """What one rank sends in a step.
 
     Attributes:
-        calls: Collectives, by operator.
-        elements: Elements of the whole tensors, by operator.
+        calls: Collectives, by name.
+        bytes: Of the whole tensors, by name.
     """
 
     calls: Counter[str] = field(default_factory=Counter)
-    elements: Counter[str] = field(default_factory=Counter)
+    bytes: Counter[str] = field(default_factory=Counter)
+
+    def add(self, name: str, size: int, times: int = 1) -> None:
+        """Count a collective of a whole tensor; of negative times, take one back."""
+        self.calls[name] += times
+        self.bytes[name] += times * size
 
     def ring_bytes(self, world: int) -> float:
         """Bytes that each rank of a ring sends."""
-        parts = (SHARES[name] * number for name, number in self.elements.items())
-        return WIDTH * sum(parts) * (world - 1) / world
+        shares = (SHARES[name] * size for name, size in self.bytes.items())
+        return sum(shares) * (world - 1) / world
 
 
-def sent_in(profile: Any) -> Sent:
+def sent_in(events: Iterable[Any], world: int) -> Sent:
     """The collectives of a profile that recorded shapes."""
     sent = Sent()
-    for event in profile.events():
-        name = event.name.removeprefix("c10d::")
-        if not event.name.startswith("c10d::") or name not in SHARES:
-            continue
-        sent.calls[name] += 1
-        sent.elements[name] += whole_size(event.input_shapes)
+    for event in events:
+        name = event.name.removeprefix("gloo:")
+        if event.name.startswith("gloo:") and name in SHARES:
+            sent.add(name, size(event) * (world if name == "all_gather" else 1))
+        if event.name in SCATTERS:
+            sent.add("reduce_scatter", size(event))
+            sent.add("all_reduce", size(event), -1)
     return sent
 
 
-def shapes(given: Any) -> Iterator[tuple[int, ...]]:
-    """All shapes of tensors in the arguments of an operator, at any depth."""
-    if isinstance(given, list | tuple):
-        if given and all(isinstance(one, int) for one in given):
-            yield tuple(given)
-        else:
-            for inner in given:
-                yield from shapes(inner)
-
-
-def whole_size(arguments: Sequence[Any]) -> int:
-    """Elements of the whole tensor: those of the largest argument, a list of tensors being one."""
-    return max((sum(map(prod, shapes(one))) for one in arguments), default=0)
+def size(event: Any) -> int:
+    """Bytes of the largest tensor among the arguments of an operator."""
+    given = zip(event.input_shapes, event.input_dtypes, strict=False)
+    return max((prod(shape) * WIDTHS.get(dtype, 4) for shape, dtype in given if shape), default=0)
 
 
 def minimum(gradients: int, world: int) -> float:

@@ -71,7 +71,8 @@ class StepWatch(L.Callback):
             self.seconds = (perf_counter() - self.start) / self.num_steps
         if self.profile is not None:
             self.profile.stop()
-            self.sent, self.profile = sent_in(self.profile), None
+            self.sent = sent_in(self.profile.events(), trainer.world_size)
+            self.profile = None
 
 
 def gradient_bytes(module: torch.nn.Module) -> int:
