@@ -28,7 +28,8 @@ class DeepSpeed(DeepSpeedStrategy):
     The network is built whole on every rank and shared out afterwards, so that networks know
     nothing of it. Checkpoints are files of whole tensors, in single precision: any strategy and any
     number of ranks can continue from them. Steps whose gradient is not finite are left out by
-    DeepSpeed itself, which also clips by the global norm; both are reported as elsewhere.
+    DeepSpeed itself, which also clips by the global norm; both are reported as elsewhere. Stage 3
+    gathers layer by layer as they are called, so all ranks must call the same in every step.
 
     Args:
         stage: 1 shards the optimizer state, 2 the gradients as well, 3 the weights as well.
@@ -135,7 +136,10 @@ class DeepSpeed(DeepSpeedStrategy):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> Any:
         result = super().optimizer_step(*args, **kwargs)
         norm, engine = self.deepspeed_engine.get_global_grad_norm(), self.deepspeed_engine
-        value = float("inf") if engine.optimizer.overflow or norm is None else norm
+        is_left_out = engine.optimizer.overflow or norm is None
+        if is_left_out and self.zero_stage_3:
+            gather(engine.optimizer.persistent_parameters)  # which a step does at its end
+        value = float("inf") if is_left_out else norm
         if self.told is not None:
             self.told(torch.as_tensor(value, dtype=torch.float32, device=self.root_device))
         return result
@@ -198,6 +202,12 @@ def look_into_dataclasses(module: torch.nn.Module) -> None:
     for part in module.modules():
         if "pre_bwd_fn" in vars(part):
             part.register_forward_hook(marked)
+
+
+def gather(parameters: list[Any]) -> None:
+    """Gather parameters; every rank must call."""
+    if parameters:
+        parameters[0].all_gather(parameters)
 
 
 def marked(part: Any, arguments: Any, output: Any) -> Any:

@@ -97,8 +97,8 @@ def refuse_other_weights(weights: Mapping[str, Tensor], module: nn.Module) -> No
 @torch.no_grad()
 def scatter_weights(weights: Mapping[str, Tensor], module: nn.Module) -> None:
     """Give every rank its part of whole weights, and the buffers; every rank must call."""
+    from deepspeed.runtime.zero.partition_parameters import GatheredParameters
     from deepspeed.utils import safe_set_full_fp32_param
-    from deepspeed.zero import GatheredParameters
 
     parameters = owned(module)
     for name, parameter in parameters.items():

@@ -15,6 +15,7 @@ from engine.config.invocation import Invocation
 from engine.config.origins import Origin
 from engine.config.parser import refuse
 from engine.config.suggestions import nearest
+from engine.config.trust import member
 from engine.preflight.impossible import (
     averaging_without_epochs,
     failing_optimizer,
@@ -196,6 +197,20 @@ def unfit_for_deepspeed(run: Invocation) -> str | None:
     return None
 
 
+def layers_of_each_rank(run: Invocation) -> str | None:
+    """A system whose ranks may call other layers, under a strategy that gathers by layers."""
+    if not run.is_deepspeed or run.config.get("trainer.strategy.init_args.stage") != 3:
+        return None
+    system = str(run.config.get("model.class_path"))
+    if not getattr(member(system), "calls_by_data", False):
+        return None
+    return (
+        f"trainer.strategy: ranks of {system} call the layers that their data need, and ZeRO-3 "
+        "gathers what is called: they would wait for one another for ever; take "
+        "configs/strategy/fsdp2.yaml, or deepspeed_zero2.yaml"
+    )
+
+
 # Starts and ends
 
 
@@ -270,6 +285,7 @@ CHECKS: tuple[Callable[[Invocation], str | None], ...] = (
     fsdp2_precision,
     clipped_by_value,
     unfit_for_deepspeed,
+    layers_of_each_rank,
     endless,
     wrong_number,
     not_a_number,

@@ -156,3 +156,9 @@ def built(key: str, builder: Callable[[Any], Any], given: Any) -> Any:
         return builder(given)
     except (TypeError, ValueError) as error:
         raise ValueError(f"model.init_args.{key}: {error}") from error
+
+
+def clips_itself(strategy: Any) -> bool:
+    """Whether a strategy clips gradients, which it alone holds: DeepSpeed, ours or Lightning's."""
+    held: bool = strategy.handles_gradient_accumulation
+    return held or getattr(strategy, "clips_gradients", False)

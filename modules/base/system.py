@@ -14,6 +14,7 @@ from modules.base.optimizers import (
     Options,
     built,
     check_watch,
+    clips_itself,
     decayed_or_not,
     described,
     is_other,
@@ -34,12 +35,6 @@ def constant(optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRSch
     return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
 
 
-def clips_itself(strategy: Any) -> bool:
-    """Whether a strategy clips gradients, which it alone holds: DeepSpeed, ours or Lightning's."""
-    held: bool = strategy.handles_gradient_accumulation
-    return held or getattr(strategy, "clips_gradients", False)
-
-
 class System(L.LightningModule):
     """A network, what of it is trained, and how its losses are averaged.
 
@@ -55,6 +50,7 @@ class System(L.LightningModule):
 
     Attributes:
         learns_in_validation: Whether validation changes what a checkpoint holds.
+        calls_by_data: Whether the layers that a step calls depend on its data, so that ranks differ.
         untrained: Names of the trainable parameters whose values come from no file.
         sources: Where the values of the others, and of frozen ones, were read.
         gradient_norm: Of the current step, once its gradients are complete, where it was computed.
@@ -63,6 +59,7 @@ class System(L.LightningModule):
     """
 
     learns_in_validation = False
+    calls_by_data = False
 
     def __init__(
         self,

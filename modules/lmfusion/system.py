@@ -65,6 +65,8 @@ class LMFusion(ExportedLMFusion):
         compile: Whether to compile the network with torch.compile.
     """
 
+    calls_by_data = True
+
     def __init__(
         self,
         network: Builder[[], FusionNetwork],
