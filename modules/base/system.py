@@ -50,7 +50,7 @@ class System(L.LightningModule):
 
     Attributes:
         learns_in_validation: Whether validation changes what a checkpoint holds.
-        calls_by_data: Whether the layers that a step calls depend on its data, so that ranks differ.
+        calls_by_data: Whether the layers that a step calls depend on its data: ranks differ.
         untrained: Names of the trainable parameters whose values come from no file.
         sources: Where the values of the others, and of frozen ones, were read.
         gradient_norm: Of the current step, once its gradients are complete, where it was computed.

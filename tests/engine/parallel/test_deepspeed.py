@@ -9,7 +9,7 @@ from engine.parallel.zero_state import buffers_kept, refuse_other_weights
 
 
 def test_parameters_that_are_whole_everywhere_are_not_offloaded():
-    with pytest.raises(ValueError, match="offload_parameters needs stage 3, .* got 2"):
+    with pytest.raises(ValueError, match=r"offload_parameters needs stage 3, .* got 2"):
         DeepSpeed(stage=2, offload_parameters=True)
 
 
