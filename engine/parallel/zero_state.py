@@ -98,7 +98,6 @@ def refuse_other_weights(weights: Mapping[str, Tensor], module: nn.Module) -> No
 def scatter_weights(weights: Mapping[str, Tensor], module: nn.Module) -> None:
     """Give every rank its part of whole weights, and the buffers; every rank must call."""
     from deepspeed.runtime.zero.partition_parameters import GatheredParameters
-    from deepspeed.utils import safe_set_full_fp32_param
 
     parameters = owned(module)
     for name, parameter in parameters.items():
@@ -106,10 +105,38 @@ def scatter_weights(weights: Mapping[str, Tensor], module: nn.Module) -> None:
         with GatheredParameters([parameter], modifier_rank=0):
             parameter.data.copy_(value)
         if has_optimizer(parameter):
-            safe_set_full_fp32_param(parameter, value)
+            set_trained(parameter, value)
     for name, buffer in module.named_buffers():
         if name in weights:
             buffer.copy_(weights[name])
+
+
+def set_trained(parameter: nn.Parameter, value: Tensor, key: str | None = None) -> None:
+    """Set this rank's part of the copy that is trained, or of what its optimizer remembers.
+
+    Args:
+        parameter: In parts.
+        value: The whole tensor.
+        key: Of the optimizer's state; the weights themselves where None.
+    """
+    from deepspeed import utils
+
+    if not hasattr(parameter, "ds_tensor"):
+        given = (utils.safe_set_full_fp32_param, utils.safe_set_full_optimizer_state)
+    else:  # DeepSpeed's own way to cut one knows nothing of the last rank's padding
+        value = own_part(value, parameter.ds_tensor.numel())
+        given = (utils.safe_set_local_fp32_param, utils.safe_set_local_optimizer_state)
+    if key is None:
+        given[0](parameter, value)
+    else:
+        given[1](parameter, value, key)
+
+
+def own_part(value: Tensor, size: int) -> Tensor:
+    """The part of this rank, [size], of a flat tensor that ends in padding."""
+    start = dist.get_rank() * size
+    part = value.reshape(-1)[start : start + size]
+    return nn.functional.pad(part, (0, size - len(part)))
 
 
 def has_optimizer(parameter: nn.Parameter) -> bool:
@@ -184,8 +211,6 @@ def scatter_optimizer(optimizer: Any, groups: Groups, saved: Mapping[str, Any]) 
     Raises:
         ValueError: It is the state of other parameters.
     """
-    from deepspeed.utils import safe_set_full_optimizer_state
-
     zero = getattr(optimizer, "_optimizer", optimizer)
     theirs = [len(group["params"]) for group in saved["param_groups"]]
     if theirs != [len(group) for group in groups]:
@@ -203,7 +228,7 @@ def scatter_optimizer(optimizer: Any, groups: Groups, saved: Mapping[str, Any]) 
         for key, value in entry.items():
             if isinstance(value, Tensor) and tuple(value.shape) == shape_of(parameters[index]):
                 value = value.to(parameters[index].device, torch.float32)
-                safe_set_full_optimizer_state(parameters[index], value, key)
+                set_trained(parameters[index], value, key)
 
 
 def prepare(zero: Any, entry: Mapping[str, Any], parameter: nn.Parameter) -> None:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.parallel.deepspeed import DeepSpeed, marked
-from engine.parallel.zero_state import buffers_kept, refuse_other_weights
+from engine.parallel.zero_state import buffers_kept, own_part, refuse_other_weights
 
 
 def test_parameters_that_are_whole_everywhere_are_not_offloaded():
@@ -60,3 +60,9 @@ def test_the_weights_of_another_model_are_refused_with_both_shapes():
         refuse_other_weights(weights | {"bias": torch.zeros(4)}, nn.Linear(2, 4))
     with pytest.raises(ValueError, match="1 unknown: more"):
         refuse_other_weights(weights | {"more": torch.zeros(1)}, nn.Linear(2, 3))
+
+
+@pytest.mark.parametrize(("rank", "part"), [(0, [0, 1]), (1, [2, 0]), (2, [0, 0])])
+def test_the_last_parts_of_a_weight_are_padded(monkeypatch, rank, part):
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: rank)
+    assert own_part(torch.arange(3.0), 2).tolist() == part
