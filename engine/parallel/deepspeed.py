@@ -1,6 +1,7 @@
 """DeepSpeed's ZeRO under our step and our checkpoints: one file, as every other strategy writes."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -117,6 +118,11 @@ class DeepSpeed(DeepSpeedStrategy):
             begin(self.model)
         if self.zero_stage_3:
             look_into_dataclasses(module)
+
+    @override
+    def block_backward_sync(self) -> AbstractContextManager[None]:
+        """Nothing to block: DeepSpeed was told that the step goes on, and keeps the sum."""
+        return nullcontext()
 
     @override
     def training_step(self, *args: Any, **kwargs: Any) -> Any:
