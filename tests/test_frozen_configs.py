@@ -37,11 +37,8 @@ LAYERS = {
     "strategy/ddp": "causal_lm/tiny",
     "strategy/deepspeed_zero2": "causal_lm/llama3_8b_lora",
     "strategy/deepspeed_zero3": "causal_lm/llama3_8b_lora",
-<<<<<<< HEAD
     "strategy/context_parallel": "avc_lm/paper_7b",
-=======
     "strategy/deepspeed_zero3_offload": "causal_lm/llama3_8b_lora",
->>>>>>> faf09a4 (DeepSpeed under our steps and checkpoints: ZeRO-1 to 3 write the one file of whole tensors that every strategy reads; norms and steps that are no numbers are reported (wip))
     "strategy/fsdp2": "lmfusion/llama3_8b",
     "strategy/hsdp": "lmfusion/llama3_8b",
     "strategy/tensor_parallel": "causal_lm/llama3_8b_lora",
