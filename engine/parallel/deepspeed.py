@@ -1,7 +1,7 @@
 """DeepSpeed's ZeRO under our step and our checkpoints: one file, as every other strategy writes."""
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -120,7 +120,7 @@ class DeepSpeed(DeepSpeedStrategy):
             look_into_dataclasses(module)
 
     @override
-    def block_backward_sync(self) -> AbstractContextManager[None]:
+    def block_backward_sync(self) -> Any:
         """Nothing to block: DeepSpeed was told that the step goes on, and keeps the sum."""
         return nullcontext()
 
