@@ -105,7 +105,7 @@ class CommandLine(LightningCLI):
         parser.add_argument(
             "--untrained",
             action="store_true",
-            help="validate, test, predict, export, select: untrained weights are meant",
+            help="validate, test, predict, export, select, doctor: untrained weights are meant",
         )
 
     @override

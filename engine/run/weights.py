@@ -19,7 +19,7 @@ from engine.ranks.messages import print_once
 
 LOOKED_UP = ("last", "auto")
 """Values of ckpt_path that refer to the newest checkpoint of a config's runs."""
-EVALUATES = ("validate", "test", "predict", "export", "select", "sample")
+EVALUATES = ("validate", "test", "predict", "export", "select", "sample", "doctor")
 """Commands whose results mean something only with trained weights."""
 
 

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from modules.base.rank_share import RankShare
 from modules.causal_lm.system import CausalLM
 from modules.causal_lm.tokens.padding import padded
 from modules.metrics.image.frechet_metric import over_ranks
@@ -74,7 +75,7 @@ class AskedLM(CausalLM):
         if not isinstance(data, AskingData):
             return
         for task, questions in data.asked(stage).items():
-            own = of_rank(len(questions), self.data_rank, self.num_ranks)
+            own = RankShare(self.data_rank, self.num_ranks).of(len(questions))
             answered = over_ranks(list(self.answered(questions, own, data)))
             by_number = {one["number"]: one | {"task": task} for one in answered}
             found = [by_number[number] for number in sorted(by_number)]
@@ -104,16 +105,6 @@ class AskedLM(CausalLM):
         """All answers, as `answers.jsonl`; nothing after `predict`, whose records hold them."""
         found = getattr(self, "answers", [])
         return {"answers.jsonl": found} if found else {}
-
-
-def of_rank(num: int, rank: int, num_ranks: int) -> list[int]:
-    """Numbers of the questions that a rank asks, equally many on every rank.
-
-    The last one is asked again where there are too few: weights that are sharded are gathered in
-    every forward pass, so that no rank may have fewer batches.
-    """
-    rounds = -(-num // num_ranks)
-    return [min(rank + turn * num_ranks, num - 1) for turn in range(rounds)]
 
 
 def summary(answers: Sequence[Answer]) -> dict[str, float]:

@@ -14,8 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from modules.base.rank_share import RankShare
 from modules.causal_lm.network import LanguageModel
 from modules.icl.label_rows import LabelRow, as_batch
+from modules.metrics.image.frechet_metric import over_ranks
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ def choice_log_p(
     choices: Sequence[Sequence[str]],
     ids: Sequence[str] | None = None,
     tokens_per_batch: int = 8192,
+    share: RankShare = RankShare(),  # noqa: B008 - frozen
 ) -> Tensor:
     """Log-probability of each choice after its prompt: the sum over its tokens, in nats.
 
@@ -51,6 +54,8 @@ def choice_log_p(
         choices: Choices of each, verbatim with their leading space.
         ids: Names of the prompts, for messages; their numbers from 0 where None.
         tokens_per_batch: Tokens that are read at once, at most, but for a longer row.
+        share: Which batches this rank reads, where all are given the same prompts; it gets what
+            the others read.
 
     Returns:
         [N, C] on the CPU, float64; -inf where a prompt has fewer choices than another.
@@ -65,8 +70,11 @@ def choice_log_p(
         for one in zip(names, prompts, choices, strict=True)
     ]
     found = dict[LabelRow, float]()
-    for batch in batches(readings(rows), tokens_per_batch):
-        found |= read(language_model, batch)
+    made = list(batches(readings(rows), tokens_per_batch))
+    for number in share.of(len(made)):
+        found |= read(language_model, made[number])
+    if share.world > 1:
+        found = dict(over_ranks(list(found.items())))
     num_choices = max(map(len, rows), default=0)
     log_p_NC = torch.full((len(rows), num_choices), -torch.inf, dtype=torch.float64)
     for log_p_C, several in zip(log_p_NC, rows, strict=True):

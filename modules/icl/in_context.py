@@ -1,7 +1,7 @@
 """In-context classification: the label word that a model finds most likely after a prompt.
 
 The model is asked as in Han et al. (2023): argmax over label words y of p(y | demonstrations, x).
-Scores of questions come from `scored`, on any number of ranks; `summarise` takes all of them.
+Scores of questions come from `scored`; ranks that are given the same questions may share them.
 
 Shape legend: N = questions, C = label words, F = prompts that say nothing.
 """
@@ -15,6 +15,7 @@ from typing import Any, Literal, TypedDict, get_args
 import torch
 from torch import Tensor
 
+from modules.base.rank_share import RankShare
 from modules.causal_lm.network import LanguageModel
 from modules.icl.choice_likelihood import choice_log_p
 
@@ -26,7 +27,7 @@ LabelBias = Literal["none", "contextual", "batch"]
 
 
 class InContextBatch(TypedDict):
-    """Questions, in plain Python; a rank without questions left gets empty lists.
+    """Questions, in plain Python.
 
     Attributes:
         id: Ids of the questions.
@@ -97,6 +98,7 @@ def scored(
     batch: InContextBatch,
     bias: LabelBias = "none",
     tokens_per_batch: int = 8192,
+    share: RankShare = RankShare(),  # noqa: B008 - frozen
 ) -> list[Scored]:
     """The likelihood of the label words of questions.
 
@@ -106,6 +108,7 @@ def scored(
         batch: The questions.
         bias: What will be done about label bias: "contextual" reads more prompts.
         tokens_per_batch: As `choice_log_p` takes it.
+        share: As `choice_log_p` takes it; all ranks get all questions.
 
     Raises:
         ValueError: A question lacks a field or a right choice, its choices begin alike, it is
@@ -122,6 +125,7 @@ def scored(
         [batch["choices"][n] for n, _ in asked],
         [batch["id"][n] for n, _ in asked],
         tokens_per_batch,
+        share,
     )
     found: list[list[list[float]]] = [[] for _ in prompts]
     for (n, _), log_p_C in zip(asked, log_p_NC, strict=True):

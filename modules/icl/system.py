@@ -8,17 +8,17 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch.optim import AdamW
 from typing_extensions import override
 
+from modules.base.rank_share import RankShare
 from modules.base.system import System, constant
 from modules.causal_lm.generate import Generation
 from modules.causal_lm.network import LanguageModel
 from modules.causal_lm.system import CausalLM
+from modules.icl.examination import KernelCheck, examine
 from modules.icl.in_context import InContextBatch, LabelBias, Scored, scored, summarise
 from modules.icl.selection.options import SelectionOptions
 from modules.icl.selection.orca import Found, Orca, write_results
 from modules.icl.selection.pool import Asked, SelectionData
 from modules.icl.selection.report import report
-from modules.icl.selection.scoring import RankShare
-from modules.metrics.image.frechet_metric import over_ranks
 from modules.nn.builder import Builder
 
 
@@ -82,17 +82,26 @@ class InContextLM(CausalLM):
             self.report({f"{stage}/{name}/{what}": value for what, value in row.items()})
 
     def _answered(self, asked: Sequence[Asked]) -> list[Scored]:
-        """All questions with the likelihood of their label words, each rank reading its part."""
-        own = asked[self.data_rank :: self.num_ranks]
-        batch: InContextBatch = {
-            "id": [one.id for one in own],
-            "question": [dict(one.fields) for one in own],
-            "choices": [list(one.choices) for one in own],
-            "answer": [one.answer for one in own],
-        }
-        return over_ranks(scored(self.language_model, self.tokenizer, batch, self.label_bias))
+        """All questions with the likelihood of their label words.
 
-    # Selection
+        Ranks share the batches, not the questions: batches of as many questions may be more or
+        fewer, and ranks that shard weights have to read equally many.
+        """
+        batch: InContextBatch = {
+            "id": [one.id for one in asked],
+            "question": [dict(one.fields) for one in asked],
+            "choices": [list(one.choices) for one in asked],
+            "answer": [one.answer for one in asked],
+        }
+        share = RankShare(self.data_rank, self.num_ranks)
+        known = self.language_model, self.tokenizer
+        return scored(*known, batch, self.label_bias, share=share)
+
+    # Examination and selection
+
+    def examine(self) -> Iterator[KernelCheck]:
+        """Check that documents are scored in a batch as alone, by every kernel and dtype."""
+        return examine(self.language_model, self.selection)
 
     def select(self, datamodule: Any, folder: Path) -> Iterator[str]:
         """Select documents of the data's pool; yields lines to show.

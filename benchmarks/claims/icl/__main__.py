@@ -7,7 +7,8 @@
 3. What needs no context is not harmed (their table 2).
 4. What is selected has more rare tokens, gains less from long contexts, and is no nearer to the
    task (their sec. 4).
-5. What is learned is to learn: labels that no fact gives are told by demonstrations.
+5. What is learned is to learn: labels that no fact gives are told by demonstrations. Heads that
+   copy copy more.
 6. Scores of documents predict what training on them does: linear datamodelling score, and the loss
    after the best are left out.
 7. Fewer parameters, adapters and random projections rank as the exact gradient does.
@@ -16,6 +17,7 @@
 from benchmarks.bench.harness import Bench, run
 from benchmarks.claims.icl.analyses import analyses
 from benchmarks.claims.icl.approximations import approximations
+from benchmarks.claims.icl.copying import copying
 from benchmarks.claims.icl.demonstrations import demonstrations
 from benchmarks.claims.icl.planted import planted
 from benchmarks.claims.icl.retraining import retraining
@@ -24,6 +26,7 @@ PARTS = {
     "planted": planted,
     "analyses": analyses,
     "demonstrations": demonstrations,
+    "copying": copying,
     "retraining": retraining,
     "approximations": approximations,
 }

@@ -4,19 +4,16 @@ Each beside the exact cosine: rank correlation over a pool of 2,000 documents, a
 planted documents among as many as are planted.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from transformers import AutoTokenizer
 
 from benchmarks.bench.harness import Bench
-from benchmarks.claims.icl.candidate_scores import flat, gradients, task_loss
 from benchmarks.claims.icl.planted import OPTIONS, PLANTED, order
 from benchmarks.claims.icl.retraining import spearman, tiny_theta_0
 from benchmarks.claims.icl.world import WORDS, PlantedPool, selection
@@ -24,8 +21,7 @@ from datamodules.questions.source import Question
 from datamodules.synthetic.patterns.questions import PatternQuestions
 from modules.causal_lm.lora import Lora, adapt
 from modules.causal_lm.network import LanguageModel
-from modules.icl.gradients.parameters import chosen_parameters
-from modules.icl.gradients.similarity import loss_gradient
+from modules.icl.selection.options import GradientProjection
 
 NUM, SEED = 2000, 402
 WHOLE, CHOSEN = "all parameters", "without embeddings"
@@ -58,7 +54,10 @@ def approximations(bench: Bench) -> None:
     for name, lora in ADAPTERS.items():
         found[name] = cosines(adapted(model, lora), tokenizer, pool, task, {})
         bench.say(name)
-    found |= by_projection(model, tokenizer, pool, task)
+    for num in PROJECTED:
+        options = {"projection": GradientProjection(num, SEED)}
+        found[f"{num} random projections"] = cosines(model, tokenizer, pool, task, options)
+        bench.say(f"{num} random projections")
     report(bench, pool, found)
 
 
@@ -79,44 +78,6 @@ def adapted(model: LanguageModel, lora: Lora) -> LanguageModel:
     """The same model with adapters, which alone are trained; they change nothing yet."""
     torch.manual_seed(SEED)
     return LanguageModel(adapt(deepcopy(model.model), lora)).eval()
-
-
-def by_projection(
-    model: LanguageModel, tokenizer: Any, pool: PlantedPool, task: Sequence[Question]
-) -> dict[str, list[float]]:
-    """Cosines of projected gradients, by how many random directions of signs there are."""
-    names = chosen_parameters(model, embeddings=False)
-    direction = flat(loss_gradient(model, names, [lambda: task_loss(model, tokenizer, task)]))
-    rng = torch.Generator().manual_seed(SEED)
-    sign_QP = torch.randint(2, (PROJECTED[-1], len(direction)), generator=rng, dtype=torch.int8)
-    own_NQ = projected(sign_QP, map(flat, gradients(model, names, pool.documents)))
-    wanted_Q = projected(sign_QP, [direction])[0]
-    return {
-        f"{num} random projections": cosine(own_NQ[:, :num], wanted_Q[:num]) for num in PROJECTED
-    }
-
-
-def projected(sign_QP: Tensor, gradients_P: Iterable[Tensor]) -> Tensor:
-    """Products of gradients with directions of signs, of which 0 stands for -1, [N, Q]."""
-    found = []
-    for some in batched(gradients_P, 100):
-        own_NP = torch.stack([*some])
-        parts = [own_NP @ (2.0 * part - 1).T for part in sign_QP.split(64)]
-        found.append(torch.cat(parts, dim=1))
-    return torch.cat(found)
-
-
-def batched(items: Iterable[Tensor], size: int) -> Iterator[list[Tensor]]:
-    """Some items at a time."""
-    rest = iter(items)
-    while some := [*islice(rest, size)]:
-        yield some
-
-
-def cosine(own_NQ: Tensor, wanted_Q: Tensor) -> list[float]:
-    """Cosine of each row."""
-    scores: list[float] = torch.cosine_similarity(own_NQ, wanted_Q[None], dim=1).tolist()
-    return scores
 
 
 def report(bench: Bench, pool: PlantedPool, found: Mapping[str, Sequence[float]]) -> None:

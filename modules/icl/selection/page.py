@@ -29,6 +29,7 @@ ABOUT = (
     " document's loss and the gradient of the task's in-context loss: the losses of all tokens"
     " after it count. The numbers of a document sum to its cosine; they appear under the pointer."
 )
+PROJECTED = " Scores are of projected gradients; here, numbers sum to the exact cosine."
 
 
 def write_page(
@@ -36,6 +37,7 @@ def write_page(
     shown: Sequence[Sequence[TokenParts]],
     pool: CandidatePool,
     path: Path,
+    are_exact: bool = True,
 ) -> None:
     """Write the page, all or nothing.
 
@@ -44,6 +46,7 @@ def write_page(
         shown: Of each iteration, the documents of the highest scores, then those of the lowest.
         pool: The documents.
         path: Of the page.
+        are_exact: Whether scores are of whole gradients, not of projected ones.
     """
     scale = deepest(part for some in shown for one in some for part in one.parts)
     body = "\n".join(
@@ -57,7 +60,7 @@ def write_page(
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width">'
             f"<title>Selected documents</title><style>{STYLE}</style></head><body>\n"
-            f"<h1>Selected documents</h1>\n<p>{ABOUT}</p>\n"
+            f"<h1>Selected documents</h1>\n<p>{ABOUT if are_exact else ABOUT + PROJECTED}</p>\n"
             f'<p class="tokens">{legend}</p>\n{body}\n</body></html>\n',
             encoding="utf-8",
         )

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from engine.disk.bar import watched
 from engine.disk.whole import whole
+from modules.base.rank_share import RankShare
 from modules.causal_lm.loss import IGNORE
 from modules.causal_lm.network import LanguageModel
 from modules.icl.gradients.documents import DocumentTable
@@ -30,19 +31,6 @@ from modules.icl.selection.pool import CandidatePool, PoolBatch
 
 Columns = dict[str, list[Any]]
 """Values by name, all of the same length."""
-
-
-@dataclass(frozen=True)
-class RankShare:
-    """One rank of several that share a pass.
-
-    Attributes:
-        rank: Of this one.
-        world: Ranks in all.
-    """
-
-    rank: int = 0
-    world: int = 1
 
 
 @dataclass(frozen=True)
@@ -61,7 +49,7 @@ class PoolPass:
     rows: Sequence[list[int]]
     rows_per_batch: int
     save_every: int
-    share: RankShare = RankShare()
+    share: RankShare = RankShare()  # noqa: RUF009 - frozen
 
     def run(
         self,
@@ -108,9 +96,14 @@ class PoolPass:
         """The file of some batches, the same on any number of ranks."""
         return folder / f"part_{part:06d}.parquet"
 
-    def read(self, folder: Path) -> Columns:
-        """The columns of all files, in the order of the documents."""
-        tables = [read_table(self.file(folder, n)) for n, _ in enumerate(self.parts())]
+    def read(self, folder: Path, reading: Callable[[Columns], Columns] = dict) -> Columns:
+        """The columns of all files, in the order of the documents.
+
+        Args:
+            folder: Where the files are.
+            reading: What is kept of a file.
+        """
+        tables = [reading(read_table(self.file(folder, n))) for n, _ in enumerate(self.parts())]
         columns = {name: list(chain(*(one[name] for one in tables))) for name in tables[0]}
         order = sorted(range(len(columns["document"])), key=columns["document"].__getitem__)
         return {name: [values[i] for i in order] for name, values in columns.items()}

@@ -2,7 +2,9 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
+from modules.base.rank_share import RankShare
 from modules.causal_lm.system import parts
+from modules.icl import choice_likelihood
 from modules.icl.choice_likelihood import batches, choice_log_p, choice_rows, readings
 from modules.icl.label_rows import label_rows
 from tests.fixtures.in_context import OPTIONS, label_loss, two_models
@@ -92,3 +94,32 @@ def test_a_prompt_longer_than_the_model_reads_is_refused_with_id_and_lengths(mod
 def test_an_empty_choice_is_refused_with_the_id_of_its_question(models, tokenizer):
     with pytest.raises(ValueError, match="question 'q': the continuation '' has no token"):
         choice_log_p(models[0], tokenizer, ["The cat:"], [["", " good"]], ["q"])
+
+
+def test_ranks_read_equally_many_batches_and_know_together_what_one_knows(
+    models, tokenizer, monkeypatch
+):
+    """Questions of unlike length, so that equally many of them are not equally many batches."""
+    ours, read = models[0], choice_likelihood.read
+    wanted = choice_log_p(ours, tokenizer, PROMPTS, CHOICES)
+    known, calls = {}, []
+    monkeypatch.setattr(choice_likelihood, "over_ranks", lambda own: [*known.items(), *own])
+
+    def reading(*arguments):
+        calls.append(read(*arguments))
+        return calls[-1]
+
+    monkeypatch.setattr(choice_likelihood, "read", reading)
+    asked, counts = (ours, tokenizer, PROMPTS, CHOICES), []
+    for rank in (0, 1, 0):  # the last knows what both have read
+        calls.clear()
+        share = RankShare(rank, 2)
+        try:
+            found = choice_log_p(*asked, tokens_per_batch=40, share=share)
+        except KeyError:  # a row of the other rank
+            pass
+        counts.append(len(calls))
+        for one in calls:
+            known |= one
+    assert counts[0] == counts[1] > 1
+    torch.testing.assert_close(found, wanted)

@@ -1,12 +1,13 @@
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from cli import main
 from modules.icl.selection.scoring import read_table
-from tests.fixtures.runs import refused
+from tests.fixtures.runs import ends_on_ranks, refused
 
 CONFIG = "--config=configs/icl/tiny.yaml"
 PATTERNS = "datamodules.synthetic.patterns.source.PatternText"
@@ -96,6 +97,11 @@ def test_a_selection_begun_with_another_pool_is_refused(small, tmp_path):
     other = f"--data.init_args.pool={json.dumps([source(40, 5)])}"
     with refused(r"selection with other values of: the documents of the pool, iterations"):
         main(["select", *small, folder, other])
+    one, projected = (
+        f"--model.init_args.selection.{x}" for x in ("iterations=1", "projection.num=8")
+    )
+    with refused(r"selection with other values of: projection. Give"):
+        main(["select", *small, folder, one, projected])
     with refused(r"61 documents are to be selected from 60; lower k"):
         main(["select", *small, folder, "--model.init_args.selection.k=61"])
 
@@ -105,3 +111,21 @@ def test_where_in_a_run_it_was_selected_does_not_matter(small, tmp_path):
     main(["select", *small, f"--folder={tmp_path / 'b'}", "--data.init_args.batch_size=3"])
     first, second = (Path(tmp_path / one / "selected.parquet") for one in "ab")
     assert read_table(first) == read_table(second)
+
+
+@pytest.mark.slow
+def test_ranks_that_shard_weights_answer_a_single_question_as_one_process(small, tmp_path):
+    """The second rank has no question of its own, and has to read nevertheless."""
+    config = tmp_path / "icl" / "tiny.yaml"
+    config.parent.mkdir()
+    for name in ("tiny.yaml", "base.yaml"):
+        shutil.copy(f"configs/icl/{name}", config.parent)
+    tasks = json.dumps({"single": [questions(1, 7)]})
+    more = [*small[1:], f"--data.init_args.tasks={tasks}", "--trainer.accelerator=cpu"]
+    main(["validate", f"--config={config}", *more])
+    wanted = logged_by(last_run(tmp_path))
+    layer = "--config=configs/strategy/fsdp2.yaml"
+    codes, logs = ends_on_ranks(config, 2, layer, *more, command="validate")
+    assert codes == [0, 0], logs
+    found = logged_by(last_run(tmp_path))
+    assert found["validate/single/loss"] == pytest.approx(wanted["validate/single/loss"], rel=1e-5)
