@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from random import Random
 from typing import Literal, get_args
 
@@ -61,7 +60,7 @@ class GraphConversations(SyntheticText, ConversationSource):
 
     @override
     def fingerprint(self) -> str:
-        options = [asdict(self.of), self.of.behaviour, self.split, self.answers]
+        options = [self.of.options(), self.of.behaviour, self.split, self.answers]
         return json.dumps([super().fingerprint(), *options])
 
     @override

@@ -69,7 +69,7 @@ class GraphAnswer:
             for verdict in VERDICTS:
                 found[verdict].append(float(verdict == said["verdict"]))
             for name in ("steps", "unproved"):
-                if said[name] is not None:
+                if said.get(name) is not None:
                     found[name].append(said[name])
         return found
 

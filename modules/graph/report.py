@@ -164,7 +164,8 @@ def effort_rows(rows: Mapping[str, Tested]) -> list[dict[str, object]]:
     """Accuracy by what a solution takes, of each row and test set."""
     found: dict[tuple[str, str, int], list[bool]] = defaultdict(list)
     for row, name, one in each(rows):
-        found[row, name, one["effort"]].append(one["verdict"] == "right")
+        if one.get("effort") is not None:  # of problems alone, not of real questions
+            found[row, name, one["effort"]].append(one["verdict"] == "right")
     heads = ("trained_on", "tested_on", "effort")
     return [
         dict(zip(heads, key, strict=True)) | {"accuracy": sum(held) / len(held), "num": len(held)}
@@ -181,7 +182,7 @@ def verdict_rows(rows: Mapping[str, Tested]) -> list[dict[str, object]]:
     return [
         {"trained_on": row, "tested_on": name}
         | {v: sum(one["verdict"] == v for one in held) / len(held) for v in verdicts}
-        | {"unproved": mean([one["unproved"] for one in held if one["unproved"] is not None])}
+        | {"unproved": mean([one["unproved"] for one in held if one.get("unproved") is not None])}
         | {"characters": mean([len(one["text"]) for one in held])}
         for (row, name), held in found.items()
     ]

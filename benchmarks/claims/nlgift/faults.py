@@ -170,8 +170,9 @@ def of_kind(saying: Saying, wanted: Content, wrong: Content) -> Iterator[tuple[s
 def doubtful_words(saying: Saying, said: str, other: str) -> Iterator[tuple[str, str]]:
     """Both words, denials and pieces of words."""
     for a, b in ((said, other), (other, said)):
-        for between in (" and ", " or ", "/", ", ", ". ", "\n"):
+        for between in (" and ", " or ", "/", ", ", ". ", "\n", ". Or ", ". Or maybe "):
             yield "both", f"The answer is {a}{between}{b}."
+        yield "both", f"The answer is {a}. {b.capitalize()}?"
     yield "many", f"{said}, {other}, {said}, {other}"
     yield "denied", f"The answer is not {said}."
     yield "denied", f"Not {said}."
@@ -196,6 +197,8 @@ def doubtful_values(saying: Saying, wanted: Content, other: Decimal) -> Iterator
         yield "both", f"{start}{subject} is {a}. It is {b}."
         yield "both", rf"{start}{subject} is {a}. \boxed{{{b}}}"
         yield "both", f"{start}{subject} is {a}.\n{b}"
+        for lead in ("Or ", "Or maybe ", "Alternatively, ", "No, ", "Perhaps "):
+            yield "both", f"{start}{subject} is {a}. {lead}{b}."
     yield "many", f"{start}{subject} is {value}, {other}, {other + 1} or {other + 2}."
     yield "many", "\n".join(f"{other + k}" for k in range(-3, 4)) + f"\n{value}"
     for bound in (

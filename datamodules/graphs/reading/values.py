@@ -25,7 +25,9 @@ HOLD = rf"(?:\s?(?:is|are|was|equals|equal to|of|be|becomes|exactly|simply))*[\s
 """Between what is told and its number."""
 ANYWHERE = rf"{BOX}|\bit is|(?-i:\bA:)"
 """What any answer may follow."""
-ALONE = rf"(?:^|\n|[.!;] )(?:so|thus|hence|therefore)?,? ?{LIST}[.!]?(?=\n|$)"
+LEAD = r"(?:(?:so|thus|hence|therefore|or|and|no|else|otherwise|alternatively|instead),? )*"
+"""Words that a sentence of a number alone may begin with."""
+ALONE = rf"(?:^|\n|[.!?;] ){LEAD}{LIST}[.!]?(?=\n|$)"
 """A number that is a line, or the last sentence of one."""
 DENIED = re.compile(rf"{NOT}\s(?:exactly\s|equal to\s)?({LIST})", re.IGNORECASE)
 BOUND = re.compile(

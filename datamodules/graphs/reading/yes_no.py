@@ -15,6 +15,10 @@ DETERMINER = re.compile(
     re.IGNORECASE,
 )
 """`no` before a noun denies a thing; it does not answer."""
+DOUBT = re.compile(
+    r"(?:^|[.!?;\n])\s*(?:(?:or|and|but|maybe|perhaps),?\s)*(?:yes|no)\s*\?", re.IGNORECASE
+)
+"""An answer that is asked, a sentence of its own."""
 CONDITION = re.compile(r"\b(?:whether|if)\b[^.,;:?!\n]*", re.IGNORECASE)
 """What only may be so is no statement."""
 
@@ -43,6 +47,7 @@ def yes_or_no(text: str, yes: re.Pattern[str], no: re.Pattern[str]) -> Answer | 
         return None
     last = max(end for _, end, _ in mentions)
     found = {said for said, _, _ in mentions}
-    if len(found) > 1 or any(denied for *_, denied in mentions) or is_taken_back(whole[last:]):
+    is_open = any(denied for *_, denied in mentions) or is_taken_back(whole[last:])
+    if len(found) > 1 or is_open or DOUBT.search(text):
         return AMBIGUOUS
     return "yes" if "yes" in found else "no"

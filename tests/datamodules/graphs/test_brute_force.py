@@ -1,4 +1,9 @@
-"""Solvers and checkers against brute force, on all small graphs, edgeless and disconnected too."""
+"""Solvers and checkers against brute force, on all small graphs, edgeless and disconnected too.
+
+Undirected graphs are all those of up to five nodes. Of the million directed ones of five nodes
+those are taken whose arcs all lead on, of which every acyclic graph is one by other names, and for
+flows those of which every arc has its opposite; of up to three nodes all, of four a share.
+"""
 
 import itertools
 from decimal import Decimal
@@ -9,13 +14,15 @@ from datamodules.graphs.graph import Edge, Graph
 from datamodules.graphs.problem import Problem
 from datamodules.graphs.task import find_task
 
+ALL = [4, pytest.param(5, marks=pytest.mark.slow)]
+"""Most nodes."""
 
-def graphs(most, is_directed=False, weighted=False):
-    """All graphs of up to so many nodes; their weights differ."""
-    for num in range(1, most + 1):
-        pairs = [
-            *(itertools.permutations if is_directed else itertools.combinations)(range(num), 2)
-        ]
+
+def graphs(most, is_directed=False, weighted=False, least=1, leads_on=False):
+    """All graphs of so many nodes, directed ones whose arcs all lead on; their weights differ."""
+    of = itertools.permutations if is_directed and not leads_on else itertools.combinations
+    for num in range(least, most + 1):
+        pairs = [*of(range(num), 2)]
         for chosen in itertools.product([False, True], repeat=len(pairs)):
             edges = [
                 Edge(a, b, Decimal(1 + (5 * a + 3 * b) % 7) if weighted else None)
@@ -50,9 +57,10 @@ def told(nodes):
     return " -> ".join(map(str, nodes))
 
 
-def test_connectivity_of_all_graphs():
+@pytest.mark.parametrize("most", ALL)
+def test_connectivity_of_all_graphs(most):
     task = find_task("connectivity")
-    for graph in graphs(4):
+    for graph in graphs(most):
         for start, end in itertools.combinations(range(graph.num_nodes), 2):
             problem = asked("connectivity", graph, start, end)
             right, wrong = ("yes", "no") if any(walks(graph, start, end)) else ("no", "yes")
@@ -70,10 +78,13 @@ def test_cycles_of_all_graphs():
         assert task.judge(problem, "yes" if is_forest else "no") == "wrong"
 
 
-def test_shortest_paths_of_all_graphs():
+@pytest.mark.parametrize("most", ALL)
+def test_shortest_paths_of_all_graphs(most):
+    """Of five nodes from the first to the last: any other pair is the same by other names."""
     task = find_task("shortest_path")
-    for graph in graphs(4, weighted=True):
-        for start, end in itertools.combinations(range(graph.num_nodes), 2):
+    for graph in graphs(most, weighted=True):
+        every = [*itertools.combinations(range(graph.num_nodes), 2)]
+        for start, end in every if graph.num_nodes < 5 else [(0, 4)]:
             problem = asked("shortest_path", graph, start, end)
             lengths = {tuple(path): graph.length(path) for path in walks(graph, start, end)}
             is_none = task.judge(problem, "There is no path.") == "right"
@@ -84,9 +95,18 @@ def test_shortest_paths_of_all_graphs():
                 assert task.judge(problem, text) == ("right" if is_best else "suboptimal")
 
 
-def test_orders_of_all_directed_graphs():
+def directed(most, weighted=False):
+    """Directed graphs, as the top of this file says."""
+    yield from graphs(3, True, weighted)
+    if most == 5:
+        yield from itertools.islice(graphs(4, True, weighted, least=4), 0, None, 7)
+        yield from graphs(5, True, weighted, least=4, leads_on=True)
+
+
+@pytest.mark.parametrize("most", ALL)
+def test_orders_of_all_directed_graphs(most):
     task = find_task("topological_sort")
-    for graph in graphs(3, is_directed=True):
+    for graph in directed(most):
         problem = asked("topological_sort", graph)
         valid = [
             order
@@ -100,11 +120,18 @@ def test_orders_of_all_directed_graphs():
             assert said == ("right" if order in valid else "infeasible")
 
 
-def test_flows_of_all_directed_graphs():
+def both_ways(graph):
+    """An undirected graph with an arc each way, of unlike capacities."""
+    back = (Edge(b, a, weight + 1) for a, b, weight in graph.edges)
+    return Graph(graph.num_nodes, (*graph.edges, *back), True)
+
+
+@pytest.mark.parametrize("most", ALL)
+def test_flows_of_all_directed_graphs(most):
     task = find_task("max_flow")
-    small = graphs(3, is_directed=True, weighted=True)
-    larger = itertools.islice(graphs(4, is_directed=True, weighted=True), 75, None, 31)
-    for graph in itertools.chain(small, larger):
+    larger = itertools.islice(graphs(4, True, True, least=4), 0, None, 31)
+    opposite = map(both_ways, graphs(most, weighted=True, least=4))
+    for graph in itertools.chain(directed(most, True), larger, opposite):
         if graph.num_nodes > 1:
             problem = asked("max_flow", graph, 0, graph.num_nodes - 1)
             cut = least_cut(graph)
@@ -125,9 +152,10 @@ def least_cut(graph):
     )
 
 
-def test_hamilton_paths_of_all_graphs():
+@pytest.mark.parametrize("most", ALL)
+def test_hamilton_paths_of_all_graphs(most):
     task = find_task("hamilton_path")
-    for graph in graphs(4):
+    for graph in graphs(most):
         problem = asked("hamilton_path", graph)
         orders = [*itertools.permutations(range(graph.num_nodes))]
         paths = [order for order in orders if graph.is_path(order)]

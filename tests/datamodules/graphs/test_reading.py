@@ -109,6 +109,9 @@ def test_numbers_in_words_follow_their_grammar(words, digits):
         "The maximum flow is 5 / 2.",
         "The maximum flow is 5. No, that is wrong.",
         "The maximum flow is 5..6",
+        "The maximum flow is 5. Or 6.",
+        "The maximum flow is 5. Alternatively, 6.",
+        "The maximum flow is 5. No, 6.",
         "It is false that the maximum flow is 5.",
     ],
 )
@@ -124,6 +127,8 @@ def test_what_is_denied_doubted_or_a_part_is_no_answer(text):
         ("We ask whether there is a path between node 0 and node 1. Yes.", "right"),
         ("If there is a path, say so.", "unparsed"),
         ("Yes, maybe.", "ambiguous"),
+        ("The answer is yes. No?", "ambiguous"),
+        ("Yes or no? The answer is yes.", "right"),
         ("__Yes__", "right"),
     ],
 )
