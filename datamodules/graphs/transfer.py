@@ -122,7 +122,9 @@ def varied(of: Distribution, name: str, changed: Mapping[str, Any]) -> Distribut
     Raises:
         ValueError: There is no such option.
     """
-    options = {key: tuple(one) if isinstance(one, list) else one for key, one in changed.items()}
+    options: dict[str, Any] = {
+        key: tuple(one) if isinstance(one, list) else one for key, one in changed.items()
+    }
     try:
         return replace(of, **options)
     except TypeError as error:

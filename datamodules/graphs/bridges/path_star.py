@@ -36,7 +36,8 @@ def problem_of_entry(entry: Mapping[str, Any], wording: Wording) -> Problem:
     pairs = [pair.split() for pair in found[-1][1].split("|")[1:]]
     labels = sorted({name for pair in pairs for name in pair}, key=int)
     number = {name: node for node, name in enumerate(labels)}
-    edges = tuple(sorted(Edge(*sorted((number[a], number[b])), ALONE) for a, b in pairs))
+    ends = sorted((min(pair), max(pair)) for pair in ((number[a], number[b]) for a, b in pairs))
+    edges = tuple(Edge(a, b, ALONE) for a, b in ends)
     asked = number[found[-1][2]], number[found[-1][3]]
     rng = Random(f"names/{entry['metadata']['source_index']}")
     names = node_names(wording.naming, len(labels), rng)
