@@ -13,7 +13,8 @@ class EMA(L.Callback):
     """Averages trainable weights while training, and validates, tests, predicts with the average.
 
     average <- decay * average + (1 - decay) * weight, after every optimizer step. The average is
-    held in float32 on the weights' device, sharded as they are; checkpoints hold it whole.
+    held in float32 on the weights' device, sharded as they are; checkpoints that are one file hold
+    it whole, and those that are folders of shards in shards.
 
     Args:
         decay: Share of the old average that is kept at each step.
@@ -132,9 +133,10 @@ class EMA(L.Callback):
         if trainer.training:  # an error may have come before the average
             self._catch_up(trainer, pl_module)
         parameters = trainable(pl_module)
+        held = as_it_is if getattr(trainer.strategy, "saves_shards", False) else gathered
         checkpoint["ema"] = {
             "num_updates": self.num_updates,
-            "weights": {n: whole(a, parameters[n]).cpu() for n, a in self.average.items()},
+            "weights": {n: held(a, parameters[n]) for n, a in self.average.items()},
         }
 
     @override
@@ -177,17 +179,31 @@ def whole(shard: Tensor, parameter: nn.Parameter) -> Tensor:
         parts = [torch.empty_like(shard) for _ in range(dist.get_world_size())]
         dist.all_gather(parts, shard)
         return torch.cat(parts)[: parameter.ds_numel].view(parameter.ds_shape)  # type: ignore[attr-defined]
+    tensor = as_it_is(shard, parameter)
+    gather = getattr(tensor, "full_tensor", None)
+    return tensor if gather is None else gather()
+
+
+def gathered(shard: Tensor, parameter: nn.Parameter) -> Tensor:
+    """The same on the CPU."""
+    return whole(shard, parameter).cpu()
+
+
+def as_it_is(shard: Tensor, parameter: nn.Parameter) -> Tensor:
+    """The average of a parameter as one tensor that is sharded as the parameter is."""
     if not hasattr(parameter, "device_mesh"):
         return shard
     from torch.distributed.tensor import DTensor
 
     mesh, placements = parameter.device_mesh, parameter.placements  # type: ignore[attr-defined]
     shape, stride = parameter.shape, parameter.stride()
-    return DTensor.from_local(shard, mesh, placements, shape=shape, stride=stride).full_tensor()
+    return DTensor.from_local(shard, mesh, placements, shape=shape, stride=stride)
 
 
 def like(value: Tensor, parameter: nn.Parameter) -> Tensor:
-    """This rank's part of a whole tensor, sharded as a parameter is."""
+    """This rank's part of a whole tensor, sharded as a parameter is, or of one that is already."""
+    if hasattr(value, "device_mesh"):
+        return local(value)
     value = value.to(parameter.device)
     if hasattr(parameter, "ds_tensor"):
         size = parameter.ds_tensor.numel()

@@ -13,7 +13,7 @@ import torch
 
 from engine.checkpoint.io import SafeCheckpointIO
 from engine.checkpoint.manifest import unreadable, verify
-from engine.checkpoint.sharded import INDEX, WEIGHTS, read_index
+from engine.checkpoint.sharded import INDEX, PLACES, REST, WEIGHTS, put, read_index
 
 DEEPSPEEDS_OWN = (
     "module",
@@ -71,19 +71,25 @@ def from_shards(folder: Path) -> dict[str, Any]:
 
     index = read_index(folder / INDEX)
     refuse_damaged_shards(folder, index)
-    held = {n: one for n, one in index.state_dict_metadata.items() if n.startswith(WEIGHTS)}
-    weights = {
-        name: torch.empty(one.size, dtype=one.properties.dtype) for name, one in held.items()
-    }
     try:
+        checkpoint = torch.load(folder / REST, map_location="cpu", weights_only=True)
+        places = [*checkpoint.pop(PLACES, []), *weights_in(index)]
+        held = {".".join(place): index.state_dict_metadata[".".join(place)] for place in places}
+        tensors = {n: torch.empty(one.size, dtype=one.properties.dtype) for n, one in held.items()}
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-            dcp.load(weights, checkpoint_id=folder, no_dist=True)
-        checkpoint = torch.load(folder / "meta.pt", map_location="cpu", weights_only=True)
+            dcp.load(tensors, checkpoint_id=folder, no_dist=True)
     except Exception as error:  # torch wraps what a shard raises
-        raise ValueError(f"{folder} {unreadable(folder / 'meta.pt', error)}") from error
-    names = {name: name.removeprefix(WEIGHTS) for name in weights}
-    return {**checkpoint, "state_dict": {names[name]: weights[name] for name in weights}}
+        raise ValueError(f"{folder} {unreadable(folder / REST, error)}") from error
+    for place in places:
+        put(checkpoint, place, tensors[".".join(place)])
+    return checkpoint
+
+
+def weights_in(index: Any) -> list[tuple[str, str]]:
+    """Places of the weights in the dictionary of a checkpoint, as an index names them."""
+    found = (name for name in index.state_dict_metadata if name.startswith(WEIGHTS))
+    return [(WEIGHTS.rstrip("."), name.removeprefix(WEIGHTS)) for name in found]
 
 
 def refuse_damaged_shards(folder: Path, index: Any) -> None:

@@ -60,7 +60,10 @@ class SafeCheckpointIO(TorchCheckpointIO):
             ValueError: It was damaged, or holds more than data.
         """
         if Path(path).is_dir():
-            raise ValueError(f"{path} is a folder, not the file of a checkpoint")
+            raise ValueError(
+                f"{path} is a folder of shards, not the file of a checkpoint: continue it under "
+                "configs/strategy/fsdp2.yaml, on any number of ranks, one included"
+            )
         verify(Path(path))
         try:
             return super().load_checkpoint(path, map_location, weights_only=True)

@@ -1,6 +1,5 @@
 """Whether a checkpoint is what was written: by the hash next to it, or by its own checksums."""
 
-import hashlib
 import json
 import os
 import pickle
@@ -12,7 +11,8 @@ from typing import Any
 
 import torch
 
-from engine.checkpoint.sharded import refuse_damaged_folder
+from engine.checkpoint.folder_manifest import MANIFEST, digest, has_manifest, refuse_changed
+from engine.checkpoint.sharded import INDEX, files_of, refuse_damaged_folder
 from engine.disk.whole import whole
 from engine.ranks.messages import print_once
 
@@ -73,13 +73,26 @@ def verify(checkpoint: Path) -> None:
     refuse_missing(checkpoint)
     real = checkpoint.resolve()  # last.ckpt is a link
     if real.is_dir():
-        refuse_damaged_folder(real)
+        verify_folder(real)
         return
     state, beside = real.stat(), manifest(real)
     held = beside.stat().st_mtime_ns if beside.exists() else 0
     fault = verified(real, (state.st_size, state.st_mtime_ns, state.st_ino, held))
     if fault:
         raise ValueError(f"{checkpoint} {fault}")
+
+
+def verify_folder(folder: Path) -> None:
+    """Compare a folder with its manifest; without one, its shards with their sizes in the index.
+
+    Raises:
+        ValueError: It is not what was written, or holds more than data; names the file.
+    """
+    refuse_damaged_folder(folder)
+    if has_manifest(folder):
+        refuse_changed(folder, files_of(folder))
+    elif (folder / INDEX).is_file():
+        print_once(f"{folder} has no {MANIFEST}: only sizes of its shards were compared")
 
 
 def refuse_missing(checkpoint: Path) -> None:
@@ -135,9 +148,3 @@ def unreadable(path: Path, error: Exception) -> str:
     if named or "weights_only" in str(error):
         return f"holds more than data and is not read: {', '.join(sorted(named)) or 'code'}"
     return f"is no checkpoint that can be read: {str(error).partition(chr(10))[0]}"
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,10 @@ import torch
 
 INDEX = ".metadata"
 """torch's pickle of what lies in which shard."""
+REST = "meta.pt"
+"""What a checkpoint holds that is not in shards."""
+PLACES = "sharded"
+"""Its entry for tensors that are in shards beside weights and optimizers: paths of keys."""
 WEIGHTS = "state_dict."
 """Prefix of the names of a model's weights in it."""
 PATHS = ("Posix", "PurePosix", "Windows", "PureWindows")
@@ -61,11 +66,11 @@ def refuse_damaged_folder(folder: Path) -> None:
     refuse_code(folder)
     index = folder / INDEX
     if not index.is_file():
-        if any(file.name != "meta.pt" for file in folder.rglob("*.pt")):
+        if any(file.name != REST for file in folder.rglob("*.pt")):
             return  # DeepSpeed's own form
         raise ValueError(f"{folder} is a folder without a checkpoint: it has no {INDEX}")
-    stored = getattr(read_index(index), "storage_data", None) or {}
-    wanted = {"meta.pt", *(str(one.relative_path) for one in stored.values())}
+    stored = stored_in(folder)
+    wanted = files_of(folder)
     missing = sorted(name for name in wanted if not (folder / name).is_file())
     if missing:
         raise ValueError(f"{folder} lacks {', '.join(missing)}: it was not written whole")
@@ -73,6 +78,16 @@ def refuse_damaged_folder(folder: Path) -> None:
         size = (folder / one.relative_path).stat().st_size
         if size < one.offset + one.length:
             raise ValueError(f"{folder / one.relative_path} has {size} bytes: it was cut off")
+
+
+def stored_in(folder: Path) -> dict[Any, Any]:
+    """Where each tensor of a folder of shards lies, as its index says."""
+    return getattr(read_index(folder / INDEX), "storage_data", None) or {}
+
+
+def files_of(folder: Path) -> set[str]:
+    """Names of the files that a folder of shards needs."""
+    return {INDEX, REST, *(str(one.relative_path) for one in stored_in(folder).values())}
 
 
 def refuse_code(folder: Path) -> None:
@@ -116,3 +131,10 @@ def read_index(index: Path) -> Any:
         raise
     except Exception as error:
         raise ValueError(f"{index} is no index of shards: {error}") from error
+
+
+def put(tree: dict[str, Any], place: Sequence[str], value: Any) -> None:
+    """Put a value into nested dictionaries, at a path of keys."""
+    for key in place[:-1]:
+        tree = tree.setdefault(key, {})
+    tree[place[-1]] = value

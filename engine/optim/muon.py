@@ -18,7 +18,8 @@ class MuonAdamW(torch.optim.Optimizer):
 
     Muon (Jordan et al., 2024, "Muon: an optimizer for hidden layers") steps along the nearest
     orthogonal matrix to the momentum, so that all directions of a matrix learn alike. Weight decay
-    is decoupled, as in AdamW. Matrices must be whole: replicated weights, not sharded ones.
+    is decoupled, as in AdamW. Matrices that are sharded over ranks (DTensor) are gathered one by
+    one for their step; momentum stays sharded. DeepSpeed's flat parts are no matrices.
 
     Args:
         params: Groups of parameters; those marked `is_hidden` get Muon.
@@ -34,8 +35,8 @@ class MuonAdamW(torch.optim.Optimizer):
         ValueError: A number is out of bounds, or no group says whether it is hidden.
     """
 
-    needs_whole_matrices = True
-    """Whether parts of a matrix, as shards are, cannot be stepped on; `engine.preflight` asks."""
+    needs_matrices = True
+    """Whether flat parts, as DeepSpeed's, cannot be stepped on; `engine.preflight` asks."""
 
     def __init__(
         self,
@@ -78,22 +79,15 @@ class MuonAdamW(torch.optim.Optimizer):
         return loss
 
     def step_hidden(self, group: dict[str, Any], matrices: Sequence[Tensor]) -> None:
-        """Muon; matrices of one shape go through the iterations together."""
-        alike: dict[torch.Size, list[Tensor]] = defaultdict(list)
-        for p in matrices:
-            if hasattr(p, "full_tensor"):
-                raise ValueError(
-                    "MuonAdamW needs whole matrices, but the strategy shards them: take ddp, or "
-                    "torch.optim.AdamW"
-                )
-            alike[p.shape].append(p)
-        for shape, members in alike.items():
-            update_MRC = torch.stack([self.momentum_of(p, group["momentum"]) for p in members])
-            step_MRC = orthogonal(update_MRC, group["num_iterations"])
-            size = group["lr"] * sqrt(max(1.0, shape[0] / shape[1]))
+        """Muon; whole matrices of one shape go through the iterations together."""
+        for members in alike(matrices):
+            updates = [whole(self.momentum_of(p, group["momentum"])) for p in members]
+            step_MRC = orthogonal(torch.stack(updates), group["num_iterations"])
+            R, C = step_MRC.shape[1:]
+            size = group["lr"] * sqrt(max(1.0, R / C))
             for p, step_RC in zip(members, step_MRC, strict=True):
                 p.mul_(1 - group["lr"] * group["weight_decay"])
-                p.add_(step_RC.to(p.dtype), alpha=-size)
+                p.add_(sharded_as(step_RC.to(p.dtype), p), alpha=-size)
 
     def momentum_of(self, p: Tensor, momentum: float) -> Tensor:
         """Gradient and its running sum, one step ahead."""
@@ -119,6 +113,30 @@ class MuonAdamW(torch.optim.Optimizer):
             root = (state["square"] / (1 - beta_2 ** state["step"])).sqrt()
             p.mul_(1 - lr * group["weight_decay"])
             p.addcdiv_(mean, root.add_(group["eps"]), value=-lr)
+
+
+def alike(matrices: Sequence[Tensor]) -> list[list[Tensor]]:
+    """Whole matrices by shape; sharded ones one by one, so that one at a time is gathered."""
+    groups: dict[Any, list[Tensor]] = defaultdict(list)
+    for p in matrices:
+        groups[id(p) if hasattr(p, "full_tensor") else p.shape].append(p)
+    return list(groups.values())
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A sharded tensor gathered, on every rank that holds a part; others pass through."""
+    gather = getattr(tensor, "full_tensor", None)
+    return tensor if gather is None else gather()
+
+
+def sharded_as(value: Tensor, parameter: Any) -> Tensor:
+    """A tensor that every rank holds whole, divided as a parameter is; nothing is sent."""
+    if not hasattr(parameter, "full_tensor"):
+        return value
+    from torch.distributed.tensor import distribute_tensor
+
+    mesh, placements = parameter.device_mesh, parameter.placements
+    return distribute_tensor(value, mesh, placements, src_data_rank=None)
 
 
 def orthogonal(matrix_MRC: Tensor, num_iterations: int) -> Tensor:

@@ -1,10 +1,13 @@
 """Parallelism, decided from outside: networks are written for one device."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
+import torch.distributed as dist
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
@@ -14,6 +17,9 @@ from typing_extensions import override
 from engine.checkpoint.io import verify
 from engine.parallel.mesh import make_mesh
 from engine.parallel.optimizer_states import gathered, load, numbered
+from engine.parallel.shards.reading import read_folder
+from engine.parallel.shards.saver import Saver
+from engine.parallel.shards.writing import as_bytes, copied, in_shards, write_folder
 
 
 class FSDP2(ModelParallelStrategy):
@@ -25,6 +31,7 @@ class FSDP2(ModelParallelStrategy):
     Args:
         blocks: Class names of the modules to shard one by one; found as above where None.
         save_sharded: Whether each rank saves its shard (a folder), or rank 0 everything (a file).
+        save_async: Whether folders are written while the training goes on.
         backend: Communication backend; torch's choice for the device where None.
     """
 
@@ -46,10 +53,15 @@ class FSDP2(ModelParallelStrategy):
         self,
         blocks: list[str] | None = None,
         save_sharded: bool = False,
+        save_async: bool = False,
         backend: str | None = None,
     ):
+        if save_async and not save_sharded:
+            raise ValueError("save_async writes folders of shards: set save_sharded as well")
         super().__init__(save_distributed_checkpoint=save_sharded, process_group_backend=backend)
         self.blocks = blocks
+        self.saver = Saver(save_async)
+        self.cpu_group: Any = None
 
     def axes(self, num_ranks: int, per_machine: int) -> dict[str, int]:
         """Names and sizes of the axes in which ranks are arranged; the last varies fastest.
@@ -70,6 +82,7 @@ class FSDP2(ModelParallelStrategy):
         self._device_mesh = make_mesh(sizes, self.root_device)
         assert self.lightning_module is not None
         self.lightning_module._device_mesh = self._device_mesh
+        self.cpu_group = dist.new_group(backend="gloo")  # saves may run beside the training
 
     @property
     def shard_mesh(self) -> DeviceMesh | None:
@@ -108,6 +121,82 @@ class FSDP2(ModelParallelStrategy):
             if hasattr(module, name):
                 register_fsdp_forward_method(module, name)
 
+    # Checkpoints
+
+    @property
+    def saves_shards(self) -> bool:
+        """Whether checkpoints hold sharded tensors as they are."""
+        return bool(self._save_distributed_checkpoint)
+
+    @override
+    def lightning_module_state_dict(self) -> dict[str, Any]:
+        """The weights: sharded, or whole on the first rank."""
+        if not self.saves_shards:
+            return super().lightning_module_state_dict()
+        from torch.distributed.checkpoint.state_dict import get_model_state_dict
+
+        assert self.model is not None
+        return get_model_state_dict(self.model)
+
+    @override
+    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
+        """The state of an optimizer: sharded by names, or whole as one process would have it."""
+        inner = getattr(optimizer, "_optimizer", optimizer)  # Lightning wraps it
+        assert self.model is not None
+        if not self.saves_shards:
+            return numbered(gathered(self.model, inner), self.model, inner)
+        from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
+
+        state: dict[str, Any] = get_optimizer_state_dict(self.model, inner)
+        return state
+
+    @override
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], filepath: str | Path, storage_options: Any = None
+    ) -> None:
+        """Save a file, or a folder of shards; the latter perhaps while the training goes on.
+
+        Raises:
+            OSError: This checkpoint could not be saved, or the last one that was written meanwhile.
+        """
+        if not self.saves_shards or storage_options is not None:
+            super().save_checkpoint(checkpoint, filepath, storage_options)
+            return
+        self.saver.finish()
+        target = Path(self.broadcast(filepath))
+        state, rest = in_shards(checkpoint)
+        state = copied(state) if self.saver.is_async else state
+        content = as_bytes(rest) if self.is_global_zero else b""
+        self.saver.save(partial(write_folder, target, state, content, self.cpu_group))
+
+    @override
+    def remove_checkpoint(self, filepath: str | Path) -> None:
+        """Remove a checkpoint once the one that is being written is there."""
+        if self.is_global_zero:
+            self.once_saved(partial(self.checkpoint_io.remove_checkpoint, filepath))
+
+    def once_saved(self, action: Callable[[], None]) -> None:
+        """Do something when the checkpoint that is being written is there."""
+        self.saver.once_saved(action)
+
+    def finish_saves(self) -> None:
+        """Wait for the checkpoint that is being written.
+
+        Raises:
+            OSError: It could not be written.
+        """
+        self.saver.finish()
+
+    @override
+    def on_train_end(self) -> None:
+        self.finish_saves()
+        super().on_train_end()
+
+    @override
+    def teardown(self) -> None:
+        self.saver.close()
+        super().teardown()
+
     @override
     def load_checkpoint(
         self, checkpoint_path: str | Path, weights_only: bool | None = None
@@ -121,13 +210,12 @@ class FSDP2(ModelParallelStrategy):
         path, module = Path(self.broadcast(checkpoint_path)), self.lightning_module
         assert module is not None
         verify(path)  # torch would run what the index of a folder names
-        if path.is_file():
-            refuse_other_model(path, module)
+        if path.is_dir():
+            return read_folder(path, module, self.optimizers, self.cpu_group)
+        refuse_other_model(path, module)
         strict, optimizers = module.strict_loading, self._optimizers
         module.strict_loading = False
         try:
-            if path.is_dir():
-                return super().load_checkpoint(path, weights_only)
             self._optimizers = []  # Lightning numbers their parameters in another order
             checkpoint = super().load_checkpoint(path, weights_only)
         finally:
@@ -135,15 +223,6 @@ class FSDP2(ModelParallelStrategy):
         for optimizer, state in zip(optimizers, checkpoint["optimizer_states"], strict=False):
             load(state, module, optimizer)
         return checkpoint
-
-    @override
-    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
-        """The state of an optimizer: sharded by names, or whole as one process would have it."""
-        if self._save_distributed_checkpoint:
-            return super().optimizer_state(optimizer)
-        inner = getattr(optimizer, "_optimizer", optimizer)  # Lightning wraps it
-        assert self.model is not None
-        return numbered(gathered(self.model, inner), self.model, inner)
 
 
 def refuse_other_model(checkpoint: Path, module: nn.Module) -> None:

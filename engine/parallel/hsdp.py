@@ -18,6 +18,7 @@ class HSDP(FSDP2):
         num_shards: Ranks that hold one copy together; those of one machine where `auto`.
         blocks: As of FSDP2.
         save_sharded: As of FSDP2.
+        save_async: As of FSDP2.
         backend: As of FSDP2.
     """
 
@@ -26,9 +27,10 @@ class HSDP(FSDP2):
         num_shards: int | Literal["auto"] = "auto",
         blocks: list[str] | None = None,
         save_sharded: bool = False,
+        save_async: bool = False,
         backend: str | None = None,
     ):
-        super().__init__(blocks, save_sharded, backend)
+        super().__init__(blocks, save_sharded, save_async, backend)
         self.num_shards = num_shards
 
     @override

@@ -18,10 +18,10 @@ from engine.config.suggestions import nearest
 from engine.preflight.impossible import (
     averaging_without_epochs,
     failing_optimizer,
+    flattened_matrices,
     not_a_number,
     nothing_to_read,
     sharded_8_bit,
-    sharded_matrices,
     uneven_heads,
     wrong_number,
 )
@@ -258,7 +258,7 @@ CHECKS: tuple[Callable[[Invocation], str | None], ...] = (
     averaging_without_epochs,
     uneven_heads,
     sharded_8_bit,
-    sharded_matrices,
+    flattened_matrices,
     failing_optimizer,
     missing_checkpoint,
     code_in_checkpoints,

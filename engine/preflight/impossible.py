@@ -8,7 +8,7 @@ from jsonargparse import Namespace
 
 from engine.config.invocation import Invocation
 from engine.preflight.bounds import BOUNDS, READ_BY, out_of_bounds
-from engine.preflight.optimizer_trial import needs_whole_matrices, what_fails
+from engine.preflight.optimizer_trial import needs_matrices, what_fails
 
 
 def wrong_number(run: Invocation) -> str | None:
@@ -50,16 +50,16 @@ def failing_optimizer(run: Invocation) -> str | None:
     return what_fails(run.config, max_steps, takes_step=run.device == "cpu")
 
 
-def sharded_matrices(run: Invocation) -> str | None:
-    """An optimizer of whole matrices under a strategy that shards them."""
-    if run.command != "fit" or not (run.is_fsdp2 or run.is_deepspeed):
+def flattened_matrices(run: Invocation) -> str | None:
+    """An optimizer of matrices under DeepSpeed, which gives optimizers flat parts."""
+    if run.command != "fit" or not run.is_deepspeed:
         return None
     chosen = run.config.get("model.init_args.optimizer")
-    if not needs_whole_matrices(chosen):
+    if not needs_matrices(chosen):
         return None
     return (
-        f"model.init_args.optimizer: {chosen.class_path} needs whole matrices, and {run.strategy} "
-        "shards them; take configs/strategy/ddp.yaml, or torch.optim.AdamW"
+        f"model.init_args.optimizer: {chosen.class_path} needs matrices, and {run.strategy} gives "
+        "optimizers flat parts; take configs/strategy/fsdp2.yaml, or torch.optim.AdamW"
     )
 
 

@@ -98,10 +98,10 @@ def hint_for(class_path: str) -> str:
     return "; torch.optim.AdamW can" if class_path.startswith("torch.optim") else ""
 
 
-def needs_whole_matrices(chosen: Any) -> bool:
-    """Whether an optimizer of a config cannot step on parts of a matrix."""
+def needs_matrices(chosen: Any) -> bool:
+    """Whether an optimizer of a config cannot step on flat parts of matrices."""
     if not is_class(chosen):
         return False
     module, _, name = chosen.class_path.rpartition(".")
     kind = getattr(importlib.import_module(module), name, None)
-    return bool(getattr(kind, "needs_whole_matrices", False))
+    return bool(getattr(kind, "needs_matrices", False))

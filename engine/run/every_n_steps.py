@@ -1,7 +1,10 @@
 """When checkpoints are written."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -9,6 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy, SingleDeviceStrategy
 from typing_extensions import override
 
+from engine.ranks.messages import print_once
 from engine.run.interruption import is_agreed, signal_behind
 from engine.run.steps.whole import ends_step
 
@@ -88,6 +92,30 @@ class StepCheckpoints(ModelCheckpoint):
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
             self._save_newest(trainer)
 
+    @staticmethod
+    @override
+    def _link_checkpoint(trainer: L.Trainer, filepath: str, linkpath: str) -> None:
+        """Link to a checkpoint when it is there, which may be later."""
+        once_saved = getattr(trainer.strategy, "once_saved", None)
+        if once_saved is None:
+            ModelCheckpoint._link_checkpoint(trainer, filepath, linkpath)
+            return
+        if trainer.is_global_zero:
+            once_saved(partial(link, Path(filepath), Path(linkpath)))
+        trainer.strategy.barrier()
+
+    def _settle(self, trainer: L.Trainer) -> None:
+        """Wait for a checkpoint that is being written; one that cannot be written is forgotten.
+
+        Raises:
+            OSError: It could not be written.
+        """
+        try:
+            getattr(trainer.strategy, "finish_saves", nothing)()
+        finally:
+            if self._last_checkpoint_saved and not os.path.exists(self._last_checkpoint_saved):
+                self._last_global_step_saved, self._last_checkpoint_saved = 0, ""
+
     def _save_newest(self, trainer: L.Trainer) -> None:
         if self._last_global_step_saved == trainer.global_step:
             return
@@ -98,6 +126,10 @@ class StepCheckpoints(ModelCheckpoint):
     def _rescue(self, trainer: Any, exception: BaseException) -> str:
         """What became of the last whole step, in words; nothing where no step was taken."""
         whole = trainer.whole_steps
+        try:
+            self._settle(trainer)
+        except OSError as error:
+            print_once(str(error))
         if whole.step < 0:
             return "" if isinstance(exception, Exception) else "no step had been trained"
         if self._last_global_step_saved == whole.step:
@@ -111,11 +143,24 @@ class StepCheckpoints(ModelCheckpoint):
         try:
             with nullcontext() if together else alone(trainer), whole.restored(trainer, True):
                 self._save_newest(trainer)
+                self._settle(trainer)
         except Exception as error:  # must not hide the reason of the end
             return (
                 f"step {whole.step} could not be saved, the newest checkpoint is {newest}: {error}"
             )
         return f"step {whole.step} is saved in {self._last_checkpoint_saved}"
+
+
+def nothing() -> None:
+    """What strategies have to finish that save at once."""
+
+
+def link(checkpoint: Path, name: Path) -> None:
+    """Have a link lead to a checkpoint; at every moment it leads to the old one or to the new."""
+    draft = name.with_name(f".{name.name}.new")
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(os.path.relpath(checkpoint, name.parent))
+    draft.replace(name)
 
 
 def is_replicated(trainer: Any) -> bool:

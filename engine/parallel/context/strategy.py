@@ -27,6 +27,7 @@ class ContextParallel(SameRows):
         context_parallel_size: Ranks that a row is divided over; those of one machine where `auto`.
         blocks: As of FSDP2.
         save_sharded: As of FSDP2.
+        save_async: As of FSDP2.
         backend: As of FSDP2.
     """
 
@@ -35,9 +36,10 @@ class ContextParallel(SameRows):
         context_parallel_size: int | Literal["auto"] = "auto",
         blocks: list[str] | None = None,
         save_sharded: bool = False,
+        save_async: bool = False,
         backend: str | None = None,
     ):
-        super().__init__(blocks, save_sharded, backend)
+        super().__init__(blocks, save_sharded, save_async, backend)
         self.size = context_parallel_size
         self.all_ranks: DeviceMesh | None = None
 

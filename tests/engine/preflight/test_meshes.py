@@ -123,6 +123,13 @@ def test_an_8_bit_optimizer_does_not_step_on_shards(capsys):
     assert "AdamW8bit cannot step on the shards" in capsys.readouterr().err
 
 
+def test_only_folders_of_shards_are_written_while_the_training_goes_on(capsys):
+    refuse_impossible("fit", config(strategy(HSDP, save_async=True, save_sharded=True), 2))
+    with pytest.raises(SystemExit, match="2"):
+        refuse_impossible("fit", config(strategy(HSDP, save_async=True), 2))
+    assert "save_async writes folders of shards: set save_sharded" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("given", "number"), [("auto", None), (-1, None), (2, 2), ("2", 2), ("0,3", 2), ([1, 4, 5], 3)]
 )
