@@ -79,7 +79,7 @@ def from_shards(folder: Path) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="torch.distributed is disabled")
             dcp.load(tensors, checkpoint_id=folder, no_dist=True)
-    except Exception as error:  # torch wraps what a shard raises
+    except (Exception, dcp.CheckpointException) as error:  # torch wraps what a shard raises
         raise ValueError(f"{folder} {unreadable(folder / REST, error)}") from error
     for place in places:
         put(checkpoint, place, tensors[".".join(place)])
