@@ -140,7 +140,7 @@ def without_manifest(real: Path) -> str:
     return ""
 
 
-def unreadable(path: Path, error: Exception) -> str:
+def unreadable(path: Path, error: BaseException) -> str:
     """Why a file cannot be read as a checkpoint, in words."""
     named: list[str] = []
     with suppress(Exception):  # it may be anything
