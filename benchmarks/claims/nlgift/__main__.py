@@ -33,4 +33,4 @@ def measure(bench: Bench) -> None:
 
 
 if __name__ == "__main__":
-    run("claims.nlgift", measure, parts=[*PARTS])
+    run("claims.nlgift", measure, sized=True, parts=[*PARTS])

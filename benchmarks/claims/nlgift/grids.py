@@ -87,6 +87,7 @@ def run(grid: Grid, name: str, bench: Bench) -> None:
         "seeds": len(grid.axes["seed"]),
         "groups": found,
     }
+    bench.row(2, f"{name}: cells that failed", len(failures), 0)
     if name == "semantic" and "connectivity" in found:
         accuracy = found["connectivity"]["accuracy"]
         own = [float(row[row["trained_on"]]) for row in accuracy if row["trained_on"] in row]
