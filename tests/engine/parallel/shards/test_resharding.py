@@ -13,12 +13,13 @@ from engine.checkpoint.folder_manifest import entries
 from engine.checkpoint.manifest import verify
 from modules.causal_lm.system import CausalLM
 from tests.fixtures.runs import losses, run_in_turn
-from tests.fixtures.small_systems import language_model
+from tests.fixtures.small_systems import fusion, language_model, own_noise
 
 pytestmark = pytest.mark.slow
 
 SHARDED = "--trainer.strategy.init_args.save_sharded=true"
 ASYNC = "--trainer.strategy.init_args.save_async=true"
+TWO_SHARDS = "--trainer.strategy.init_args.num_shards=2"
 LEARNING = (
     "--model.init_args.optimizer=engine.optim.muon.MuonAdamW",
     "--model.init_args.optimizer.init_args.lr=0.01",
@@ -113,3 +114,24 @@ def test_two_ranks_then_one_then_four_train_as_one_process(system, rows, tmp_pat
             {k: torch.as_tensor(v) for k, v in ours["state"][number].items()},
             {k: torch.as_tensor(v) for k, v in state.items()},
         )
+
+
+def test_shards_of_partly_frozen_weights_become_copies_of_shards(
+    text_file, tokenizer_folder, tmp_path
+):
+    """LMFusion, whose frozen weights are in no folder: FSDP2 on two ranks, then HSDP on 2 x 2."""
+    system = fusion(tmp_path, text_file, tokenizer_folder)
+    root = f"--trainer.logger.init_args.root={tmp_path}"
+    with own_noise():
+        main(system.command(1, "--trainer.max_steps=8"))
+        alone = system.newest
+        layer = "--config=configs/strategy/fsdp2.yaml"
+        command = system.command(2, layer, SHARDED, f"{root}/two", "--trainer.max_steps=4")
+        run_in_turn(tmp_path, 2, [command])
+        two, four = (tmp_path / name / "tiny" / "lines" / "0" for name in ("two", "four"))
+        layers = ["--config=configs/strategy/hsdp.yaml", TWO_SHARDS]
+        given = [*layers, SHARDED, f"{root}/four", "--trainer.max_steps=8", last(two)]
+        run_in_turn(tmp_path, 4, [system.command(4, *given)])
+    assert losses(two) + losses(four) == pytest.approx(losses(alone), rel=1e-5)
+    expected = torch.load(alone / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    same(read_whole((four / "checkpoints" / "last.ckpt").resolve())["state_dict"], expected)
