@@ -100,10 +100,12 @@ def check_meta(size: Size, case: FusionCase) -> None:
         raise RuntimeError(f"real tensors count {counts[0]}, the meta device {counts[1]}")
 
 
-def count(bench: Bench, size: Size, variants: Variants, order: str, mean: int) -> None:
+def count(
+    bench: Bench, size: Size, variants: Variants, order: str, mean: int, device: str = "meta"
+) -> None:
     """One batch: FLOPs of every implementation and bytes of two, each over the minimum."""
     case = FusionCase.of(size, spread(mean), ORDERS[order])
-    losses = variants.losses(case.to("meta"), FusionRows.of(case).to("meta"))
+    losses = variants.losses(case.to(device), FusionRows.of(case).to(torch.device(device)))
     least = least_flops(size, case.runs)
     flops = {name: executed_flops(step) / least for name, step in losses.items()}
     saved = {

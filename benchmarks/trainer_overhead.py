@@ -13,6 +13,7 @@ checkpoint is timed by the wall, as it waits for the disk.
 import os
 import warnings
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,8 +29,10 @@ from benchmarks.bench.from_config import Configured, configured
 from benchmarks.bench.harness import Bench, run
 from benchmarks.bench.stopwatch import Stopwatch, on_a_terminal
 from benchmarks.bench.timing import MedianInterval, Timings, estimate
+from engine.measure.machine import synchronise
 from modules.causal_lm.system import CausalLM
 
+CPU = torch.device("cpu")
 Options = dict[str, int | bool]
 SMALL: Options = {
     "hidden_size": 64,
@@ -63,18 +66,28 @@ class Contest:
         row_length: Tokens of a row.
         batch_size: Rows of a step.
         num_steps: Steps of a stretch; a multiple of the steps between two reports.
+        device: Where they train. On a GPU the clock is the wall's and waits for the device.
     """
 
     def __init__(
-        self, folder: Path, options: Options, row_length: int, batch_size: int, num_steps: int
+        self,
+        folder: Path,
+        options: Options,
+        row_length: int,
+        batch_size: int,
+        num_steps: int,
+        device: torch.device = CPU,
     ):
         self.folder = folder
         self.num_steps = num_steps
-        self.watch = Stopwatch(NUM_WARM, num_steps, process_time)
-        config = write_config(folder, options, row_length, batch_size, self.watch.max_steps)
+        self.device = device
+        clock = process_time if device.type == "cpu" else partial(waited, device)
+        self.watch = Stopwatch(NUM_WARM, num_steps, clock)
+        config = write_config(folder, options, row_length, batch_size, self.watch.max_steps, device)
         self.run, self.rival, own = (configured([TINY, config]) for _ in range(3))
         assert isinstance(own.model, CausalLM)
-        self.loop = HandWrittenLoop(own.model, first_batches(own, 50), clock=process_time)
+        batches = first_batches(own, 50)
+        self.loop = HandWrittenLoop(own.model, batches, clock=clock, device=device)
         self.saving: list[float] = []
 
     def hand_written(self) -> float:
@@ -101,7 +114,8 @@ class Contest:
 
     def _rival(self, **options: Any) -> float:
         trainer = L.Trainer(
-            accelerator="cpu",
+            accelerator=self.device.type,
+            devices=1,
             max_steps=self.watch.max_steps,
             gradient_clip_val=1.0,
             enable_model_summary=False,
@@ -118,8 +132,19 @@ class Contest:
         return self.watch.seconds_a_step
 
 
+def waited(device: torch.device) -> float:
+    """The wall's clock, once a device has done what it was given."""
+    synchronise(device)
+    return perf_counter()
+
+
 def write_config(
-    folder: Path, options: Options, row_length: int, batch_size: int, max_steps: int
+    folder: Path,
+    options: Options,
+    row_length: int,
+    batch_size: int,
+    max_steps: int,
+    device: torch.device = CPU,
 ) -> Path:
     """What a run of the given size, on made-up stories, changes of tiny.yaml."""
     text = {
@@ -137,9 +162,10 @@ def write_config(
     }
     network = {"init_args": {"options": options | {"max_position_embeddings": 512}}}
     trainer = {
-        "accelerator": "cpu",
+        "accelerator": device.type,
         "devices": 1,
         "max_steps": max_steps,
+        **({} if device.type == "cpu" else {"precision": "32-true"}),  # as the loop has it
         "val_check_interval": None,
         "logger": {"init_args": {"root": str(folder / "runs")}},
     }
@@ -161,12 +187,17 @@ def first_batches(what: Configured, number: int) -> list[Any]:
 
 
 def calibrated(
-    folder: Path, options: Options, row_length: int, seconds: float, num_steps: int
+    folder: Path,
+    options: Options,
+    row_length: int,
+    seconds: float,
+    num_steps: int,
+    device: torch.device = CPU,
 ) -> Contest:
     """A contest whose hand-written step takes about `seconds`."""
-    probe = Contest(folder, options, row_length, 4, 10)
+    probe = Contest(folder, options, row_length, 4, 10, device)
     size = max(1, round(4 * seconds / min(probe.hand_written() for _ in range(3))))
-    return Contest(folder, options, row_length, size, num_steps)
+    return Contest(folder, options, row_length, size, num_steps, device)
 
 
 def compare(bench: Bench, what: str, contest: Contest, num_rounds: int) -> Timings:

@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import Any
 
 import torch
+from torch.utils._pytree import tree_map_only
 
 from modules.causal_lm.system import CausalLM, TokenBatch
 
@@ -18,6 +19,7 @@ class HandWrittenLoop:
         batches: Collated batches, used in turn.
         clip: Maximum norm of the gradient.
         clock: Returns the time in seconds.
+        device: Where the network is and the batches are put.
     """
 
     def __init__(
@@ -26,9 +28,13 @@ class HandWrittenLoop:
         batches: Sequence[Any],
         clip: float = 1.0,
         clock: Callable[[], float] = perf_counter,
+        device: torch.device | None = None,
     ):
         self.clock = clock
         system.configure_model()
+        if device is not None:
+            system.to(device)
+            batches = [moved(batch, device) for batch in batches]
         self.network = system.language_model
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
         configured = system.configure_optimizers()
@@ -57,3 +63,8 @@ class HandWrittenLoop:
         for batch in islice(self.batches, num_steps):
             self.step(batch)
         return (self.clock() - start) / num_steps
+
+
+def moved(batch: Any, device: torch.device) -> Any:
+    """A batch whose tensors are on a device."""
+    return tree_map_only(torch.Tensor, lambda tensor: tensor.to(device), batch)

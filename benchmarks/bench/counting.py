@@ -56,7 +56,29 @@ def backward_flops(
     return 5 * pair_flops(query, key, is_causal)
 
 
-FORMULAS = {FUSED: forward_flops, FUSED_BACKWARD: backward_flops}
+def of_kernel(kernel: Any, products: int) -> Callable[..., int]:
+    """FLOPs of one of CUDA's fused kernels, whose arguments its schema names.
+
+    Args:
+        kernel: Its operator.
+        products: Over all pairs: two forward, five backward.
+    """
+    names = [argument.name for argument in kernel.default._schema.arguments]
+
+    def flops(*args: Any, **kwargs: Any) -> int:
+        given = dict(zip(names, args, strict=False)) | kwargs
+        return products * pair_flops(given["query"], given["key"], given.get("is_causal", False))
+
+    return flops
+
+
+KERNELS = ("flash", "efficient", "cudnn")
+FORMULAS = {FUSED: forward_flops, FUSED_BACKWARD: backward_flops} | {
+    kernel: of_kernel(kernel, products)
+    for name in KERNELS
+    for ending, products in (("", 2), ("_backward", 5))
+    for kernel in [getattr(aten, f"_scaled_dot_product_{name}_attention{ending}")]
+}
 """In place of torch's own, which do not know of `is_causal`."""
 
 

@@ -27,7 +27,14 @@ class Bench:
         device: Where things are measured.
         size: How much longer than on two cores things train; of claims that take it.
         part: Which part alone is run; all where None.
+
+    Attributes:
+        max_rounds: Most rounds of a full timing, for a run whose time is limited.
+        max_attempts: How often a timing is repeated whose control fails.
     """
+
+    max_rounds: int | None = None
+    max_attempts: int = 3
 
     def __init__(
         self,
@@ -50,6 +57,10 @@ class Bench:
         """Whether a part is to be run."""
         return self.part in (None, part)
 
+    def aim(self, cpu: float, gpu: float) -> float:
+        """What to reach, which may differ between kinds of device."""
+        return gpu if self.device.type == "cuda" else cpu
+
     def say(self, text: str) -> None:
         """Show progress, on standard error."""
         print(f"[{monotonic() - self.started:5.0f} s] {text}", file=sys.stderr, flush=True)
@@ -71,7 +82,7 @@ class Bench:
             num_rounds: Rounds of a full run.
             num_quick: Rounds of a quick one.
         """
-        rounds = num_quick if self.quick else num_rounds
+        rounds = num_quick if self.quick else min(num_rounds, self.max_rounds or num_rounds)
         discarded = rounds // 5 if rounds >= 5 else int(rounds > 1)
 
         def attempt() -> Timings:
@@ -81,7 +92,7 @@ class Bench:
             if done == total or done % 5 == 0:
                 self.say(f"{what}: round {done}/{total}")
 
-        timings = trusted(attempt, 1 if self.quick else 3)
+        timings = trusted(attempt, 1 if self.quick else self.max_attempts)
         self.say(f"{what}: control {timings.control_ratio}{' VOID' if timings.is_void else ''}")
         self.details[what] = {
             "control": asdict(timings.control_ratio),

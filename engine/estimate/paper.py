@@ -82,6 +82,7 @@ def counted(
     trainer.strategy.connect(model)
     model.trainer = trainer
     batch, tokens = batch_of(datamodule)
+    batch = precision.convert_input(batch)  # as Lightning's loops do
     optimizer = made_optimizer(model)
     keeps = trainer.accumulate_grad_batches > 1
     fault, step = "", None

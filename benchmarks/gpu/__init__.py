@@ -1,0 +1,1 @@
+"""Every claim that needs an accelerator, in one run of limited time."""
