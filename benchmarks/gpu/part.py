@@ -1,6 +1,7 @@
 """One part of the run, and what becomes of it in a process of its own."""
 
 import os
+import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -95,3 +96,4 @@ def print_into(path: Path) -> None:
     for stream in (1, 2):
         os.dup2(file, stream)
     os.close(file)
+    sys.stdout, sys.stderr = (open(n, "w", 1, closefd=False) for n in (1, 2))  # line by line
