@@ -51,7 +51,7 @@ class Passes:
 
         torch.manual_seed(0)
         config = LlamaConfig(**sizes, tie_word_embeddings=False)
-        self.model: nn.Module = LlamaForCausalLM(config).to(device).eval()  # type: ignore[arg-type]
+        self.model: nn.Module = LlamaForCausalLM(config).to(device).eval()
         self.token_BL = torch.randint(sizes["vocab_size"], (ROWS, LENGTH)).to(device)
         self.documents = DocumentTable(ROWS, LENGTH)
         names = chosen_parameters(self.model)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Final
 
 import lightning as L
 import torch
@@ -31,7 +31,7 @@ from engine.run.precision import HalfWeights
 
 CONFIG = Path("configs/lmfusion/llama3_8b.yaml")
 MODEL = "Meta-Llama-3-8B"
-PRECISION = "bf16-true"
+PRECISION: Final = "bf16-true"
 BATCHES = (56, 28, 14)
 """Documents of a micro-batch: the config's, and fewer where they do not fit."""
 SMALLER = {
