@@ -284,9 +284,14 @@ class System(L.LightningModule):
         return super().load_state_dict(state_dict, strict=False, assign=assign)
 
     def num_read(self) -> int:
-        """Targets that were read in all, on all ranks and before the run was resumed."""
+        """Targets that were read in all, on all ranks and before the run was resumed.
+
+        A rank that saves alone, since the others have ended, counts for them what it read itself.
+        """
         if self._trainer is None:
             return self.read_before
+        if getattr(getattr(self._trainer, "ranks", None), "alone", False):
+            return self.read_before + self.meter.num_read * self.num_ranks
         return self.read_before + int(self.sum_over_ranks(self.meter.num_read).item())
 
     def checkpoint_name(self) -> str:
