@@ -15,7 +15,7 @@ import yaml
 
 from benchmarks.bench.collectives import minimum
 from benchmarks.bench.harness import Bench, run
-from benchmarks.bench.process_group import Measured, fits
+from benchmarks.bench.process_group import RankCost, fits
 from benchmarks.bench.timing import Measure
 
 ROWS, LENGTH = 8, 256
@@ -108,7 +108,7 @@ def communication(bench: Bench, base: list[str]) -> None:
     """Bytes that a rank sends in a step, counted."""
     for name, layers in STRATEGIES.items():
         arguments = [*base, *layers, "--trainer.accelerator=cpu", rows(ROWS // 2)]
-        found: Measured = fits(arguments, 2, False, True, 1)
+        found: RankCost = fits(arguments, 2, False, True, 1)
         least, sent = minimum(found.gradients, 2), found.sent.ring_bytes(2)
         bench.details[f"sent by {name}"] = {
             "calls": dict(found.sent.calls),

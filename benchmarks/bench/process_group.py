@@ -18,8 +18,8 @@ from benchmarks.bench.collectives import Sent, sent_in
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What a rank found.
+class RankCost:
+    """What a step cost a rank.
 
     Attributes:
         seconds: Of a step, on average.
@@ -81,7 +81,7 @@ def gradient_bytes(module: torch.nn.Module) -> int:
     return sum(4 * getattr(p, "ds_numel", p.numel()) for p in trained)
 
 
-def fits(arguments: Sequence[str], world: int, apart: bool, counts: bool, steps: int) -> Measured:
+def fits(arguments: Sequence[str], world: int, apart: bool, counts: bool, steps: int) -> RankCost:
     """Train on several ranks of this machine, and return what the first found.
 
     Args:
@@ -108,7 +108,7 @@ def fits(arguments: Sequence[str], world: int, apart: bool, counts: bool, steps:
     for _, sender in ends:
         sender.close()
     try:
-        found: list[Measured] = [receiver.recv() for receiver, _ in ends]
+        found: list[RankCost] = [receiver.recv() for receiver, _ in ends]
     except EOFError as error:
         raise RuntimeError(f"a rank of {' '.join(arguments)} failed; it has said why") from error
     finally:
@@ -116,7 +116,7 @@ def fits(arguments: Sequence[str], world: int, apart: bool, counts: bool, steps:
             process.join(30)
             process.kill()
     slowest = max(found, key=lambda one: one.seconds)
-    return Measured(slowest.seconds, found[0].sent, found[0].gradients)
+    return RankCost(slowest.seconds, found[0].sent, found[0].gradients)
 
 
 def rank_main(
@@ -147,5 +147,5 @@ def rank_main(
     watch = StepWatch(warm, steps, counts)
     what.trainer.callbacks.append(watch)  # type: ignore[attr-defined]
     what.trainer.fit(what.model, what.datamodule)
-    sender.send(Measured(watch.seconds, watch.sent, gradient_bytes(what.model)))
+    sender.send(RankCost(watch.seconds, watch.sent, gradient_bytes(what.model)))
     sender.close()
