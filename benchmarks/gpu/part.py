@@ -17,7 +17,7 @@ from engine.disk.whole import whole
 
 
 @dataclass(frozen=True)
-class Part:
+class GpuPart:
     """Something that is measured by itself.
 
     Attributes:
@@ -69,7 +69,7 @@ class PartBench(Bench):
             draft.write_text(dumps(content), encoding="utf-8")
 
 
-def run_alone(part: Part, device: torch.device, quick: bool, folder: Path) -> None:
+def run_alone(part: GpuPart, device: torch.device, quick: bool, folder: Path) -> None:
     """Measure one part in this process, which does nothing else; an error is kept, not raised.
 
     Args:

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu.part import Part, run_alone
+from benchmarks.gpu.part import GpuPart, run_alone
 from engine.disk.strict_json import dumps
 from engine.disk.whole import whole
 
@@ -51,7 +51,7 @@ class Runner:
         found: What became of each part.
     """
 
-    parts: Sequence[Part]
+    parts: Sequence[GpuPart]
     device: torch.device
     out: Path
     folder: Path
@@ -85,7 +85,7 @@ class Runner:
         """Seconds that are left."""
         return self.seconds - (monotonic() - self.began)
 
-    def outcome(self, part: Part) -> dict[str, Any]:
+    def outcome(self, part: GpuPart) -> dict[str, Any]:
         """Run a part if it can be; what became of it."""
         if part.needs_cuda and self.device.type != "cuda":
             return {"status": "not run", "message": "needs CUDA"}
@@ -108,7 +108,7 @@ class Runner:
             found |= {"message": message, "printed": tail(self.folder / f"{part.name}.log")}
         return found
 
-    def ended(self, part: Part) -> int | None:
+    def ended(self, part: GpuPart) -> int | None:
         """The exit code of a part's process; None where it had to be ended."""
         context = multiprocessing.get_context(self.start)
         given = part, self.device, self.quick, self.folder
@@ -121,7 +121,7 @@ class Runner:
             return None
         return int(process.exitcode)
 
-    def settle(self, part: Part, found: dict[str, Any]) -> None:
+    def settle(self, part: GpuPart, found: dict[str, Any]) -> None:
         """Take over what became of a part, and write everything."""
         self.found[part.name] = found
         self.keep()

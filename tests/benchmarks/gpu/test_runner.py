@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.gpu.part import Part
+from benchmarks.gpu.part import GpuPart
 from benchmarks.gpu.parts import PARTS
 from benchmarks.gpu.runner import Runner
 
@@ -55,7 +55,7 @@ def run(tmp_path, *parts, seconds=60.0, **options):
 
 def test_failures_are_recorded_with_their_messages_and_the_others_go_on(tmp_path):
     failing = (runs_out_of_memory, lacks_a_package, exits, is_killed)
-    parts = [Part(work.__name__, work, 20) for work in (*failing, measures)]
+    parts = [GpuPart(work.__name__, work, 20) for work in (*failing, measures)]
     found, _ = run(tmp_path, *parts)
     states = {name: one["status"] for name, one in found["parts"].items()}
     assert states == {work.__name__: "failed" for work in failing} | {"measures": "done"}
@@ -74,14 +74,18 @@ def test_failures_are_recorded_with_their_messages_and_the_others_go_on(tmp_path
 
 def test_a_part_that_takes_too_long_is_ended_and_keeps_the_rows_it_has(tmp_path):
     start = time.monotonic()
-    found, _ = run(tmp_path, Part("slow", takes_too_long, 1), Part("next", measures, 20))
+    found, _ = run(tmp_path, GpuPart("slow", takes_too_long, 1), GpuPart("next", measures, 20))
     assert time.monotonic() - start < 20
     assert found["parts"]["slow"]["status"] == "timed out"
     assert [row["what"] for row in found["rows"]] == ["in time", "of one"]
 
 
 def test_parts_that_do_not_fit_into_the_time_are_listed_as_skipped(tmp_path):
-    parts = Part("short", measures, 5), Part("long", measures, 100), Part("last", measures, 5)
+    parts = (
+        GpuPart("short", measures, 5),
+        GpuPart("long", measures, 100),
+        GpuPart("last", measures, 5),
+    )
     found, _ = run(tmp_path, *parts, seconds=30.0)
     assert found["skipped"] == ["long"]
     assert "it may take 100" in found["parts"]["long"]["message"]
@@ -89,20 +93,20 @@ def test_parts_that_do_not_fit_into_the_time_are_listed_as_skipped(tmp_path):
 
 
 def test_the_file_is_written_after_every_part(tmp_path):
-    _, seen = run(tmp_path, Part("one", measures, 5), Part("two", measures, 5))
+    _, seen = run(tmp_path, GpuPart("one", measures, 5), GpuPart("two", measures, 5))
     states = [[one["status"] for one in content["parts"].values()] for content in seen]
     begun, ended = ["waiting", "waiting"], ["done", "waiting"]
     assert states == [begun, ended, ended, ["done", "done"]]
 
 
 def test_what_needs_cuda_is_named_as_not_run_on_a_cpu(tmp_path):
-    found, _ = run(tmp_path, Part("kernels", measures, 5, needs_cuda=True))
+    found, _ = run(tmp_path, GpuPart("kernels", measures, 5, needs_cuda=True))
     assert found["parts"]["kernels"] == {"status": "not run", "message": "needs CUDA"}
 
 
 def test_new_processes_are_begun_where_the_first_part_fails_in_a_forked_one(tmp_path, monkeypatch):
     runner = Runner(
-        [Part("machine", measures, 5)],
+        [GpuPart("machine", measures, 5)],
         torch.device("cuda"),
         tmp_path / "gpu.json",
         tmp_path,
@@ -119,6 +123,6 @@ def test_new_processes_are_begun_where_the_first_part_fails_in_a_forked_one(tmp_
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
-def test_every_part_has_time_within_nine_minutes(part: Part):
+def test_every_part_has_time_within_nine_minutes(part: GpuPart):
     assert 0 < part.seconds <= 150
     assert Path(f"benchmarks/gpu/{part.work.__module__.rpartition('.')[2]}.py").exists()
