@@ -45,16 +45,16 @@ class Found:
 
     Attributes:
         columns: Scores of all documents, by index.
-        are_exact: Whether they are of whole gradients, not of projected ones.
         picked: Indices that each iteration selected, the best first.
         shown: Of each iteration, documents by their tokens: those of the highest scores, the best
             first, then as many of the lowest, the worst last.
+        are_exact: Whether scores are of whole gradients, not of projected ones.
     """
 
     columns: Columns = field(default_factory=dict)
-    are_exact: bool = True
     picked: list[list[int]] = field(default_factory=list)
     shown: list[list[TokenParts]] = field(default_factory=list)
+    are_exact: bool = True
 
     @property
     def union(self) -> list[int]:

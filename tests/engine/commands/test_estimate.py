@@ -61,8 +61,8 @@ def test_flops_of_a_token_are_six_a_weight_and_those_of_attention(capsys):
         (["--share", "1.5"], "share must lie between 0 and 1, got 1.5"),
         (["--strategy", "fsdp2", "--trainer.precision", "16-mixed"], "FSDP2 does not support"),
         (
-            ["--strategy", "fsdp2", "--model.init_args.optimizer=engine.optim.muon.MuonAdamW"],
-            "needs whole matrices",
+            ["--strategy", "zero2", "--model.init_args.optimizer=engine.optim.muon.MuonAdamW"],
+            "flat parts",
         ),
     ],
 )
@@ -73,8 +73,8 @@ def test_what_means_nothing_or_cannot_be_is_refused_in_a_line(args, reason):
 
 def test_a_pair_that_cannot_be_is_a_line_of_the_table_where_all_are_asked_for(capsys):
     out = said(capsys, *TINY, "--model.init_args.optimizer=engine.optim.muon.MuonAdamW")
-    assert re.search(r"^fsdp2 +8 +refused: .*needs whole matrices", out, re.M)
-    assert "fits: ddp on 8" in out
+    assert re.search(r"^zero2 +8 +refused: .*flat parts", out, re.M)
+    assert "fits: ddp on 8, fsdp2 on 8" in out
 
 
 @pytest.mark.slow

@@ -180,7 +180,7 @@ def test_two_ranks_evaluate_as_one_process(trained, metrics, alone):
     logs = [trained[0].parent / f"metrics{rank}.log" for rank in range(2)]
     context = multiprocessing.get_context("fork")
     ranks = [
-        context.Process(target=rank_main, args=(rank, 2, port, args, logs[rank]))
+        context.Process(target=rank_main, args=(rank, 2, port, [args], logs[rank]))
         for rank in range(2)
     ]
     for process in ranks:
