@@ -3,7 +3,6 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from benchmarks.claims.icl.approximations import projected
 from benchmarks.claims.icl.candidate_scores import adam_step
 from benchmarks.claims.icl.demonstrations import cut
 from benchmarks.claims.icl.retraining import Retrained, datamodelling, left_out, spearman
@@ -51,13 +50,6 @@ def test_a_step_of_adam_is_what_adam_does():
     weight.grad = gradient
     adam.step()
     torch.testing.assert_close(before - weight.detach(), want)
-
-
-def test_projections_are_products_with_signs():
-    torch.manual_seed(0)
-    sign_QP, own_NP = torch.randint(2, (70, 9), dtype=torch.int8), torch.randn(3, 9)
-    want = torch.stack([own_NP @ (2.0 * row - 1) for row in sign_QP], dim=1)
-    torch.testing.assert_close(projected(sign_QP, own_NP), want)
 
 
 def test_questions_follow_exactly_so_many_demonstrations_the_fewer_inside_the_more():

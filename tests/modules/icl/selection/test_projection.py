@@ -38,6 +38,13 @@ def test_products_of_projected_vectors_are_right_on_average_and_nearer_with_more
     assert spread[0] / spread[1] == pytest.approx(4.0, rel=0.2)
 
 
+def test_projections_are_products_with_signs():
+    torch.manual_seed(0)
+    sign_QP, own_NP = torch.randint(2, (70, 9), dtype=torch.int8), torch.randn(3, 9)
+    want = torch.stack([own_NP @ (2.0 * row - 1) for row in sign_QP], dim=1)
+    torch.testing.assert_close(Signs(sign_QP).project(own_NP), want / 70**0.5)
+
+
 def test_more_directions_begin_with_those_of_fewer():
     few, many = (Signs.of(GradientProjection(num, 3), 7).is_plus_QP for num in (5, 9))
     assert torch.equal(many[:5], few)
