@@ -17,14 +17,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.optim import AdamW
 from torch.utils.checkpoint import CheckpointPolicy, create_selective_checkpoint_contexts
 
 from benchmarks.bench.harness import Bench, run
 from engine.estimate.gpus import GIB
 from engine.estimate.rank_memory import PaperModel, RankLayout, on_rank
-from engine.measure.live_bytes import GRADIENTS, OPTIMIZER, WEIGHTS
+from engine.measure.live_bytes import GRADIENTS, OPTIMIZER, WEIGHTS, fake_mode
 from engine.measure.paper_step import PaperStep, ParameterSize, run_step, without_memory
 from engine.parallel.fsdp2 import find_blocks
 from modules.causal_lm.architecture.options import Option
@@ -100,7 +99,7 @@ def step(case: SmallLlama, is_fake: bool, watch: Callable[[], None] = lambda: No
         watch: Called when the network is there and the step begins.
     """
     network = case.build("meta" if is_fake else "cpu")
-    fake = FakeTensorMode(allow_non_fake_inputs=True) if is_fake else None
+    fake = fake_mode() if is_fake else None
     if fake is not None:
         without_memory(network, fake)
     length = 256
@@ -179,7 +178,7 @@ def titan_step() -> PaperModel:
         network = FromConfig(VOCABULARY, LLAMA_3_8B).train().to(torch.bfloat16)
     contexts = lambda: create_selective_checkpoint_contexts(EverySecondProduct())  # noqa: E731
     network.model.gradient_checkpointing_enable({"use_reentrant": False, "context_fn": contexts})
-    fake = FakeTensorMode(allow_non_fake_inputs=True)
+    fake = fake_mode()
     without_memory(network, fake)
     token_BL = torch.zeros(2, 8192, dtype=torch.int64)
     position_BL = torch.arange(8192).expand(2, 8192)

@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from lightning.pytorch.plugins.precision import HalfPrecision, Precision
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.optim import Optimizer
 
 from engine.disk.weightless import weightless
 from engine.estimate.rank_memory import PaperModel
-from engine.measure.live_bytes import GRADIENTS, KINDS, OPTIMIZER, WEIGHTS
+from engine.measure.live_bytes import GRADIENTS, KINDS, OPTIMIZER, WEIGHTS, fake_mode
 from engine.measure.paper_step import (
     PaperStep,
     ParameterSize,
@@ -76,7 +75,7 @@ def counted(
         blocks: As of `engine.parallel.fsdp2.FSDP2`.
         is_half: Whether that precision stands for DeepSpeed's 16 bits.
     """
-    fake = FakeTensorMode(allow_non_fake_inputs=True)
+    fake = fake_mode()
     build(model, precision)
     without_memory(model, fake)
     trainer.strategy.connect(model)

@@ -11,6 +11,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -25,6 +26,17 @@ SMALL = 1 << 16
 """Elements up to which tensors that are made from nothing, such as positions, get values."""
 Moments = NDArray[np.int64]
 """Bytes of each kind after every operator that made a tensor, [N, 5]."""
+
+
+def fake_mode() -> FakeTensorMode:
+    """A mode of tensors without memory that leaves this process able to fork.
+
+    On a machine without CUDA the mode pretends to have a device, for which autograd would begin a
+    thread with its first backward pass; processes that are forked then could have none. So there
+    is one before.
+    """
+    torch.zeros((), requires_grad=True).backward()  # type: ignore[no-untyped-call]
+    return FakeTensorMode(allow_non_fake_inputs=True)
 
 
 class LiveBytes(TorchDispatchMode):

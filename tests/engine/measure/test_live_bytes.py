@@ -1,7 +1,9 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.checkpoint import checkpoint
 
 from engine.measure.live_bytes import (
@@ -12,6 +14,7 @@ from engine.measure.live_bytes import (
     TEMPORARY,
     WEIGHTS,
     LiveBytes,
+    fake_mode,
 )
 from engine.measure.paper_step import (
     ParameterSize,
@@ -48,7 +51,7 @@ class Stack(nn.Module):
 
 def step(is_fake, again=False, keeps_gradients=False):
     model = Stack(again, "meta" if is_fake else "cpu")
-    fake = FakeTensorMode(allow_non_fake_inputs=True) if is_fake else None
+    fake = fake_mode() if is_fake else None
     x = torch.ones(ROWS, WIDTH)
     if fake is not None:
         without_memory(model, fake)
@@ -106,7 +109,7 @@ def test_each_storage_counts_once_and_until_it_is_freed():
 
 
 def test_large_noise_takes_no_memory_and_small_counts_have_values():
-    with LiveBytes(FakeTensorMode(allow_non_fake_inputs=True)) as bytes_:
+    with LiveBytes(fake_mode()) as bytes_:
         noise = torch.randn(SMALL + 1)
         count = torch.arange(5)
         assert bytes_.live[TEMPORARY] == 4 * (SMALL + 1) + 8 * 5
@@ -117,6 +120,23 @@ def test_large_noise_takes_no_memory_and_small_counts_have_values():
 def test_shared_parameters_are_still_shared_on_paper():
     model = nn.Sequential(nn.Embedding(8, 4, device="meta"), nn.Linear(4, 8, False, device="meta"))
     model[1].weight = model[0].weight
-    without_memory(model, FakeTensorMode())
+    without_memory(model, fake_mode())
     assert model[1].weight is model[0].weight
     assert ParameterSize.of(model.parameters()).total == 32
+
+
+@pytest.mark.slow
+def test_a_process_that_followed_fake_tensors_can_fork_others_that_train():
+    code = """
+import multiprocessing, torch
+from engine.measure.live_bytes import fake_mode
+def trained():
+    (torch.ones(2, requires_grad=True) * 2).sum().backward()
+with fake_mode():
+    trained()
+process = multiprocessing.get_context("fork").Process(target=trained)
+process.start()
+process.join()
+raise SystemExit(process.exitcode)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
