@@ -35,7 +35,7 @@ def fake_mode() -> FakeTensorMode:
     thread with its first backward pass; processes that are forked then could have none. So there
     is one before.
     """
-    torch.zeros((), requires_grad=True).backward()  # type: ignore[no-untyped-call]
+    torch.zeros((), requires_grad=True).backward()
     return FakeTensorMode(allow_non_fake_inputs=True)
 
 
