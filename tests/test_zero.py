@@ -4,14 +4,18 @@ DeepSpeed's CPU accelerator and gloo stand for GPUs and NCCL. What needs those i
 copies to host memory beside the computation, offload to NVMe, fp8.
 """
 
+import os
+
 import pytest
 import torch
+from jsonargparse import set_parsing_settings
 
+from cli import main
+from engine.config.trust import VARIABLE, importable
 from engine.preflight import combinations
 from modules.causal_lm.system import CausalLM
-from tests.fixtures import tiny_systems
-from tests.fixtures.runs import fit, last, losses, metrics, refused, saved_every
-from tests.fixtures.strategy_runs import in_turn
+from tests.fixtures.runs import last, losses, metrics, refused, run_in_turn, saved_every
+from tests.fixtures.small_systems import WRITERS, own_noise
 
 pytestmark = pytest.mark.slow
 NAMES = ("causal_lm", "lmfusion", "codec_lm", "detector", "p3sum")
@@ -26,7 +30,6 @@ ON_CPU = (
 )
 EMA = '--trainer.callbacks+={"class_path": "callbacks.ema.EMA", "init_args": {"decay": 0.5}}'
 PARTS = ("--data.init_args.batch_size=1", "--trainer.accumulate_grad_batches=2")
-CLIP = "--trainer.gradient_clip_val=0.5"
 
 
 def steps(number):
@@ -61,43 +64,58 @@ def poisoned(honest):
     return step
 
 
+def fit(system, *extra):
+    """The folder of a run of a system by one process."""
+    main(system.command(1, EMA, *extra))
+    return system.newest
+
+
+def trust_benchmarks():
+    """Let configs name what benchmarks share with tests, as an environment can."""
+    os.environ[VARIABLE] = "benchmarks.bench"
+    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=importable())
+
+
 @pytest.fixture(scope="module")
 def systems(tmp_path_factory, text_file, tokenizer_folder):
-    """A small config of each system, by name."""
-    with pytest.MonkeyPatch.context() as patch:
-        tiny_systems.make_noise_of_examples(patch)
+    """A small run of each system, by name."""
+    folder = tmp_path_factory.mktemp("systems")
+    with own_noise(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(CausalLM, "training_step", poisoned(CausalLM.training_step))
-        folder = tmp_path_factory.mktemp("systems")
-        yield tiny_systems.write(folder, text_file, tokenizer_folder)
+        for name in NAMES:
+            (folder / name).mkdir()
+        yield {name: WRITERS[name](folder / name, text_file, tokenizer_folder) for name in NAMES}
 
 
 @pytest.fixture(scope="module")
 def alone(systems):
     """Each system trained for twenty steps by one process, and one for eight."""
-    runs = {name: fit(config, steps(20), EMA, CLIP) for name, config in systems.items()}
-    return runs | {"begun": fit(systems["causal_lm"], steps(8), EMA, CLIP)}
+    runs = {name: fit(system, steps(20)) for name, system in systems.items()}
+    return runs | {"begun": fit(systems["causal_lm"], steps(8))}
 
 
 @pytest.fixture(scope="module")
 def together(systems, alone, tmp_path_factory):
     """The same on two ranks, under each strategy; by strategy and name."""
     folder, commands = tmp_path_factory.mktemp("together"), {}
-    half = tiny_systems.HALVES["causal_lm"]
 
     def add(strategy, name, system, *extra):
-        layers = [f"--config={systems[system]}", f"--config=configs/strategy/{strategy}.yaml"]
-        commands[f"{strategy} {name}"] = ["fit", *layers, *ON_CPU, EMA, CLIP, *extra]
+        root = folder / f"{strategy} {name}"
+        layers = [f"--config=configs/strategy/{strategy}.yaml", *ON_CPU, EMA, *extra]
+        given = [*layers, f"--trainer.logger.init_args.root={root}"]
+        commands[f"{strategy} {name}"] = systems[system].command(2, *given)
 
     for strategy, name in CASES:
-        add(strategy, name, name, steps(20), tiny_systems.HALVES[name])
+        add(strategy, name, name, steps(20))
     for strategy in STRATEGIES:
-        begun = folder / "runs" / f"{strategy} begun" / "tiny" / "lines" / "0"
-        add(strategy, "begun", "causal_lm", steps(8), half)
-        add(strategy, "resumed", "causal_lm", steps(20), half, f"--ckpt_path={begun}")
-        add(strategy, "from one", "causal_lm", steps(20), half, last(alone["begun"]))
+        begun = folder / f"{strategy} begun" / "tiny" / "lines" / "0"
+        add(strategy, "begun", "causal_lm", steps(8))
+        add(strategy, "resumed", "causal_lm", steps(20), f"--ckpt_path={begun}")
+        add(strategy, "from one", "causal_lm", steps(20), last(alone["begun"]))
         add(strategy, "in parts", "causal_lm", steps(6), *PARTS)
-        add(strategy, "poisoned", "causal_lm", steps(7), half, saved_every(1))
-    return in_turn(2, commands, folder, seconds=900)[0]
+        add(strategy, "poisoned", "causal_lm", steps(7), saved_every(1))
+    run_in_turn(folder, 2, [*commands.values()], trust_benchmarks, seconds=900)
+    return {name: folder / name / "tiny" / "lines" / "0" for name in commands}
 
 
 @pytest.mark.parametrize(("strategy", "name"), CASES)
@@ -138,7 +156,7 @@ def test_a_run_goes_on_on_more_ranks_or_fewer(systems, alone, together, strategy
     whole = losses(alone["causal_lm"])[8:]
     assert losses(together[f"{strategy} from one"]) == pytest.approx(whole, rel=1e-5)
     begun = last(together[f"{strategy} begun"])
-    back = fit(systems["causal_lm"], steps(20), EMA, CLIP, begun)
+    back = fit(systems["causal_lm"], steps(20), begun)
     assert losses(back) == pytest.approx(whole, rel=1e-5)
 
 

@@ -1,11 +1,9 @@
 """Hybrid sharding: copies of the model, each sharded over a few ranks."""
 
-from typing import Literal
-
 from typing_extensions import override
 
 from engine.parallel.fsdp2 import FSDP2
-from engine.parallel.mesh import split
+from engine.parallel.mesh import Size, split
 
 
 class HSDP(FSDP2):
@@ -24,7 +22,7 @@ class HSDP(FSDP2):
 
     def __init__(
         self,
-        num_shards: int | Literal["auto"] = "auto",
+        num_shards: Size = "auto",
         blocks: list[str] | None = None,
         save_sharded: bool = False,
         save_async: bool = False,
@@ -35,5 +33,4 @@ class HSDP(FSDP2):
 
     @override
     def axes(self, num_ranks: int, per_machine: int) -> dict[str, int]:
-        size = per_machine if self.num_shards == "auto" else self.num_shards
-        return split(num_ranks, size, "num_shards", "replicate", "shard")
+        return split(num_ranks, per_machine, self.num_shards, "num_shards", "replicate", "shard")

@@ -1,5 +1,7 @@
 """How ranks are arranged along axes: a mesh of devices, one communication group for each line."""
 
+from typing import Literal
+
 import torch
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
@@ -14,11 +16,18 @@ def make_mesh(sizes: dict[str, int], device: torch.device) -> DeviceMesh:
     return init_device_mesh(device.type, tuple(sizes.values()), mesh_dim_names=tuple(sizes))
 
 
-def split(num_ranks: int, size: int, option: str, outer: str, inner: str) -> dict[str, int]:
+Size = int | Literal["auto"]
+"""Ranks of an axis; those of one machine where `auto`."""
+
+
+def split(
+    num_ranks: int, per_machine: int, size: Size, option: str, outer: str, inner: str
+) -> dict[str, int]:
     """Two axes of which the inner one has a given size.
 
     Args:
         num_ranks: All ranks.
+        per_machine: Ranks of one machine.
         size: Of the inner axis.
         option: Name of the option that gave the size.
         outer: Name of the outer axis.
@@ -27,6 +36,7 @@ def split(num_ranks: int, size: int, option: str, outer: str, inner: str) -> dic
     Raises:
         ValueError: The size does not divide the number of ranks.
     """
+    size = per_machine if size == "auto" else size
     if size < 1 or num_ranks % size:
         raise ValueError(
             f"{option} is {size}, which does not divide the number of ranks, {num_ranks}"

@@ -1,7 +1,7 @@
 """Context parallelism: the positions of each row divided over ranks, for rows of many tokens."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from engine.parallel.context.attention import NAME, install
 from engine.parallel.context.rows import RowPart
-from engine.parallel.mesh import make_mesh, split
+from engine.parallel.mesh import Size, make_mesh, split
 from engine.parallel.same_rows import SameRows
 
 NEEDED = ("loss", "training_loss", "log_p")
@@ -33,7 +33,7 @@ class ContextParallel(SameRows):
 
     def __init__(
         self,
-        context_parallel_size: int | Literal["auto"] = "auto",
+        context_parallel_size: Size = "auto",
         blocks: list[str] | None = None,
         save_sharded: bool = False,
         save_async: bool = False,
@@ -45,9 +45,8 @@ class ContextParallel(SameRows):
 
     @override
     def axes(self, num_ranks: int, per_machine: int) -> dict[str, int]:
-        size = per_machine if self.size == "auto" else self.size
-        option = "context_parallel_size"
-        return split(num_ranks, size, option, "data_parallel", "context_parallel")
+        axes = ("context_parallel_size", "data_parallel", "context_parallel")
+        return split(num_ranks, per_machine, self.size, *axes)
 
     @override
     def setup_environment(self) -> None:

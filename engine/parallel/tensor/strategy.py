@@ -1,7 +1,7 @@
 """Tensor parallelism, alone or within sharded data parallelism."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -9,7 +9,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from typing_extensions import override
 
 from engine.parallel.gradients import one_by_one
-from engine.parallel.mesh import split
+from engine.parallel.mesh import Size, split
 from engine.parallel.same_rows import SameRows
 from engine.parallel.tensor.plan import divide
 
@@ -30,7 +30,7 @@ class TensorParallel(SameRows):
 
     def __init__(
         self,
-        tensor_parallel_size: int | Literal["auto"] = "auto",
+        tensor_parallel_size: Size = "auto",
         blocks: list[str] | None = None,
         save_sharded: bool = False,
         save_async: bool = False,
@@ -41,9 +41,8 @@ class TensorParallel(SameRows):
 
     @override
     def axes(self, num_ranks: int, per_machine: int) -> dict[str, int]:
-        size = per_machine if self.size == "auto" else self.size
-        option = "tensor_parallel_size"
-        return split(num_ranks, size, option, "data_parallel", "tensor_parallel")
+        axes = ("tensor_parallel_size", "data_parallel", "tensor_parallel")
+        return split(num_ranks, per_machine, self.size, *axes)
 
     @property
     @override

@@ -12,7 +12,7 @@ import yaml
 from engine.config.origins import config_files, option_at
 from engine.config.parser import refuse
 from engine.study.child import EntryPoint
-from engine.study.sweep.space import Space
+from engine.study.sweep.space.space import Space
 from engine.study.trial import Options, nested
 
 OWN = "sweep"

@@ -29,7 +29,7 @@ from optuna.trial import FrozenTrial, TrialState
 from engine.config.suggestions import nearest
 from engine.study.launch import locked
 from engine.study.sweep.ending import Ending
-from engine.study.sweep.space import Values
+from engine.study.sweep.space.space import Values
 
 BEAT = 30.0
 """Seconds between two signs of life of a worker."""

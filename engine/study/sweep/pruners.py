@@ -1,21 +1,22 @@
 """Which trials are ended early, by what the objective was at their steps so far."""
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
 
 
-class Pruner:
+class Pruner(ABC):
     """Decides whether a trial is ended early."""
 
+    @abstractmethod
     def build(self, max_steps: int | None) -> "BasePruner":
         """Optuna's pruner.
 
         Args:
             max_steps: How many steps a trial takes; None where nothing says it.
         """
-        raise NotImplementedError
 
 
 class Median(Pruner):

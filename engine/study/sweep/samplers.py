@@ -5,9 +5,10 @@ one worker is the same at every repetition, also after a kill, and several worke
 same.
 """
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from engine.study.sweep.space import Space
+from engine.study.sweep.space.space import Space
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -16,16 +17,16 @@ FEW = 20
 """Number of trials where nothing says how many."""
 
 
-class Search:
+class Search(ABC):
     """Draws the values of trials."""
 
+    @abstractmethod
     def build(self, seed: int) -> "BaseSampler":
         """Optuna's sampler for one trial.
 
         Args:
             seed: Of its generator.
         """
-        raise NotImplementedError
 
     def points(self, space: Space, num_trials: int | None) -> list[dict[str, Any]]:
         """What is settled of each trial before the sweep begins: here nothing.

@@ -17,7 +17,8 @@ from engine.config.layers import layered
 from engine.study.child import PATIENCE
 from engine.study.sweep.pruners import Pruner
 from engine.study.sweep.samplers import TPE, Search
-from engine.study.sweep.space import Values, read_space
+from engine.study.sweep.space.reading import read_space
+from engine.study.sweep.space.space import Values
 from engine.study.trial import Cell, Command, Options
 
 Direction = Literal["minimize", "maximize"]

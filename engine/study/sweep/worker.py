@@ -14,7 +14,7 @@ from engine.study.sweep.configs import refuse_double, resolved
 from engine.study.sweep.ending import Ending
 from engine.study.sweep.ledger import Claim, Ledger
 from engine.study.sweep.reseeded import Reseeded, trial_seed
-from engine.study.sweep.space import Values
+from engine.study.sweep.space.space import Values
 from engine.study.sweep.storage import let_go, opened
 from engine.study.sweep.sweep import Sweep
 from engine.study.sweep.trial_run import Objective, TrialRun

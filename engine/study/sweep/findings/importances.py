@@ -7,7 +7,8 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-from engine.study.sweep.space import NumberRange, Space
+from engine.study.sweep.space.space import Space
+from engine.study.sweep.space.values import NumberRange
 
 LEAST = 4
 """Trials that importances need."""

@@ -1,5 +1,5 @@
 from engine.study.sweep.findings.importances import importances
-from engine.study.sweep.space import read_space
+from engine.study.sweep.space.reading import read_space
 
 KINDS = {
     "kind": {"choices": ["a", "b"]},

@@ -2,7 +2,7 @@ import optuna
 import pytest
 
 from engine.study.sweep.samplers import GridSearch
-from engine.study.sweep.space import read_space
+from engine.study.sweep.space.reading import read_space
 
 LR = {"low": 1e-4, "high": 1e-2, "log": True}
 NESTED = {
