@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from datamodules.articles.inputs import InputArticles
@@ -36,7 +35,7 @@ from datamodules.articles.items import (
     ArticleTexts,
     Tokens,
     Window,
-    block_positions,
+    blank,
 )
 from datamodules.articles.leaks import LeakField, without_leaks
 from datamodules.articles.source import Article, ArticleSource
@@ -201,23 +200,8 @@ class ArticleData(ResumableData):
 
     def example(self) -> tuple[Batch, int]:
         """A training batch of blank articles of full length, and its tokens; reads no data."""
-        num, names = self.batch_size, [str(n) for n in range(self.batch_size)]
-        article_BC = torch.zeros(num, self.article_length, dtype=torch.int64)
-        summary_BS = torch.zeros(num, self.summary_length, dtype=torch.int64)
-        full_BS = torch.ones_like(summary_BS, dtype=torch.bool)
-        stance_B = torch.zeros(num, dtype=torch.int64)
-        targets = {"articles": num, "tokens": full_BS.numel(), **block_positions(full_BS.numpy())}
-        return {
-            "article_BC": article_BC,
-            "article_mask_BC": torch.ones_like(article_BC, dtype=torch.bool),
-            "summary_BS": summary_BS,
-            "summary_mask_BS": full_BS,
-            **dict.fromkeys(("stance_B", "summary_stance_B", "asked_B"), stance_B),
-            **dict.fromkeys(("article_B", "reference_B", "id_B", "origin_B"), names),
-            "cut_B": [0] * num,
-            "num_targets": targets,
-            "step_targets": targets,
-        }, article_BC.numel() + summary_BS.numel()
+        num_tokens = self.batch_size * (self.article_length + self.summary_length)
+        return blank(self.batch_size, self.article_length, self.summary_length), num_tokens
 
     def training_documents(self) -> Iterator[str]:
         """The training articles, then their summaries; needs no tokenizer."""

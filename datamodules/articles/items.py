@@ -206,3 +206,29 @@ def block_positions(mask_BS: NDArray[np.bool_]) -> dict[str, int]:
     sizes = [size for size in range(1, length + 1) if length % size == 0]
     ends = {f"positions_{size}": int((-(-size_B // size) * size).sum()) for size in sizes}
     return {"positions": mask_BS.size} | ends
+
+
+def blank(num: int, article_length: int, summary_length: int) -> Batch:
+    """A batch of articles and summaries of full length, every token 0.
+
+    Args:
+        num: Articles.
+        article_length: Tokens of each.
+        summary_length: Tokens of each summary.
+    """
+    article_BC = torch.zeros(num, article_length, dtype=torch.int64)
+    summary_BS = torch.zeros(num, summary_length, dtype=torch.int64)
+    full_BS = torch.ones_like(summary_BS, dtype=torch.bool)
+    stance_B, names = torch.zeros(num, dtype=torch.int64), [str(n) for n in range(num)]
+    targets = {"articles": num, "tokens": full_BS.numel(), **block_positions(full_BS.numpy())}
+    return {
+        "article_BC": article_BC,
+        "article_mask_BC": torch.ones_like(article_BC, dtype=torch.bool),
+        "summary_BS": summary_BS,
+        "summary_mask_BS": full_BS,
+        **dict.fromkeys(("stance_B", "summary_stance_B", "asked_B"), stance_B),
+        **dict.fromkeys(("article_B", "reference_B", "id_B", "origin_B"), names),
+        "cut_B": [0] * num,
+        "num_targets": targets,
+        "step_targets": targets,
+    }

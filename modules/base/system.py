@@ -24,7 +24,7 @@ from modules.base.optimizers import (
     scale_rates,
 )
 from modules.metrics.meter import Meter
-from modules.weights.fingerprint import NOTHING, fingerprint, same_weights
+from modules.weights.fingerprint import fingerprint, refuse_others
 from modules.weights.origin import source_of
 from modules.weights.sharding import by_mesh, full
 from modules.weights.state_dict import differences
@@ -308,15 +308,7 @@ class System(L.LightningModule):
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         source = checkpoint.get("frozen_source", self.frozen_source)
-        if not same_weights(source, self.frozen_source):
-            theirs, ours = (
-                "no frozen weights" if name == NOTHING else f"frozen weights {name}"
-                for name in (source, self.frozen_source)
-            )
-            raise ValueError(
-                f"{self.checkpoint_name()} was trained with {theirs}, but the config has {ours}: "
-                "it is the checkpoint of another config, or their source has changed"
-            )
+        refuse_others(source, self.frozen_source, self.checkpoint_name())
         self.read_before = int(checkpoint.get("num_targets", {}).get("number", 0))
         options = checkpoint.get("hyper_parameters", {})
         self.resumed = described(options, checkpoint.get("optimizer_groups"))

@@ -60,3 +60,26 @@ def same_weights(first: str, second: str) -> bool:
     """Whether two names may be of the same weights; one of an earlier form cannot be compared."""
     ours = all(name.startswith(FORM) or name == NOTHING for name in (first, second))
     return first == second or not ours
+
+
+def refuse_others(first: str, second: str, checkpoint: str) -> None:
+    """Refuse a checkpoint that was trained with other frozen weights.
+
+    Args:
+        first: Name of those that it was trained with.
+        second: Name of those that the config has.
+        checkpoint: Its path.
+
+    Raises:
+        ValueError: They are not the same.
+    """
+    if same_weights(first, second):
+        return
+    theirs, ours = (
+        "no frozen weights" if name == NOTHING else f"frozen weights {name}"
+        for name in (first, second)
+    )
+    raise ValueError(
+        f"{checkpoint} was trained with {theirs}, but the config has {ours}: "
+        "it is the checkpoint of another config, or their source has changed"
+    )
