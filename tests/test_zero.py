@@ -30,6 +30,8 @@ ON_CPU = (
 )
 EMA = '--trainer.callbacks+={"class_path": "callbacks.ema.EMA", "init_args": {"decay": 0.5}}'
 PARTS = ("--data.init_args.batch_size=1", "--trainer.accumulate_grad_batches=2")
+BFLOAT16 = "--trainer.precision=bf16-mixed"
+"""What configs ship with."""
 
 
 def steps(number):
@@ -91,7 +93,9 @@ def systems(tmp_path_factory, text_file, tokenizer_folder):
 def alone(systems):
     """Each system trained for twenty steps by one process, and one for eight."""
     runs = {name: fit(system, steps(20)) for name, system in systems.items()}
-    return runs | {"begun": fit(systems["causal_lm"], steps(8))}
+    begun, half = steps(8), (steps(6), BFLOAT16)
+    one = systems["causal_lm"]
+    return runs | {"begun": fit(one, begun), "in bfloat16": fit(one, *half)}
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +117,7 @@ def together(systems, alone, tmp_path_factory):
         add(strategy, "resumed", "causal_lm", steps(20), f"--ckpt_path={begun}")
         add(strategy, "from one", "causal_lm", steps(20), last(alone["begun"]))
         add(strategy, "in parts", "causal_lm", steps(6), *PARTS)
+        add(strategy, "in bfloat16", "causal_lm", steps(6), BFLOAT16)
         add(strategy, "poisoned", "causal_lm", steps(7), saved_every(1))
     run_in_turn(folder, 2, [*commands.values()], trust_benchmarks, seconds=900)
     return {name: folder / name / "tiny" / "lines" / "0" for name in commands}
@@ -165,6 +170,13 @@ def test_a_step_in_parts_is_the_step_and_is_clipped_as_one(alone, together, stra
     parts, whole = together[f"{strategy} in parts"], alone["causal_lm"]
     assert losses(parts) == pytest.approx(losses(whole)[:6], rel=1e-5)
     assert norms(parts) == pytest.approx(norms(whole)[:6], rel=1e-4)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_two_ranks_train_in_bfloat16(alone, together, strategy):
+    """DeepSpeed keeps 16-bit weights and 32-bit copies, where autocast keeps 32-bit weights."""
+    found = losses(together[f"{strategy} in bfloat16"])
+    assert found == pytest.approx(losses(alone["in bfloat16"]), rel=1e-2)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
